@@ -1,0 +1,160 @@
+r"""CIDEr-D, the metric of COCO captions, without Java.
+
+For n-grams of length n = 1..4, with $h_k$ the count of n-gram k in the prediction, $r_k$ its count in one
+reference, $d_k$ the number of items of which some reference holds it, and N the number of items:
+
+$g_k(c) = c_k \, (\ln N - \ln \max(1, d_k))$
+
+$\mathrm{sim}_n = e^{-(l_h - l_r)^2 / 2\sigma^2}
+\frac{\sum_k \min(g_k(h), g_k(r)) \, g_k(r)}{\lVert g(h) \rVert \, \lVert g(r) \rVert}$
+
+and the item's score is 10 times the mean of sim over its references and over n.
+Source: Vedantam et al. 2015, arXiv:1411.5726, section 4 and appendix; sigma = 6. The published scorer measures
+the lengths $l$ in *bigrams* (one less than the words, and 0 for the empty sentence), and so does this one,
+since its numbers are the ones in every table.
+"""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+MAX_N = 4
+SIGMA = 6.0
+
+# What the published scorer drops after tokenising. Its list also holds -LRB- and the like, but it lowers the
+# case first, so brackets stay in as words: kept, since they count in published numbers.
+_PUNCTUATION = frozenset(["''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";", '"'])
+_BRACKETS = {"(": "-lrb-", ")": "-rrb-", "[": "-lsb-", "]": "-rsb-", "{": "-lcb-", "}": "-rcb-"}
+_TYPOGRAPHIC = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "–": " -- ", "—": " -- ", "…": " ... "})
+_SPLIT_WORDS = re.compile(r"\b(can)(not)\b|\b(gon|wan)(na)\b|\b(got)(ta)\b|\b(gim|lem)(me)\b", re.IGNORECASE)
+_NEGATION = re.compile(r"(?<=\w)(n't)\b", re.IGNORECASE)
+_CLITIC = re.compile(r"(?<=\w)('(?:s|m|d|re|ve|ll))\b", re.IGNORECASE)
+_TOKEN = re.compile(
+    r"""
+    https?://\S+ | [\w.+-]+@[\w-]+\.[\w.]+ | @\w+       # addresses
+    | '(?:s|m|d|re|ve|ll)\b | n't\b | 't(?=is\b)        # clitics, split off before; 't is
+    | \b(?:mr|mrs|ms|dr|st|vs|etc|jr|sr|no(?=\.\s*\d))\. # abbreviations keep their full stop
+    | \b[a-z](?:\.[a-z])+\b\.?                          # u.s., p.m., e.g.
+    | \d+(?:[.,:]\d+)+                                  # 5.50, 1,000, 5:30
+    | \w+(?:[-/.]\w+|'[^\W\d]+)*                        # black-and-white, and/or, o'brien
+    | \.\.\. | --+ | [!?]{2,}
+    | [^\w\s]
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+def tokenize(caption: str) -> list[str]:
+    """Split a caption as the Penn Treebank does, in lower case and without punctuation.
+
+    Agrees with the Stanford tokeniser (3.4.1, `-lowerCase`) behind published CIDEr numbers on ordinary
+    captions: contractions are split ("is n't", "dog 's", "can not"), hyphenated words are not. Left out are its
+    rules for currencies, fractions, markup and company names.
+    """
+    text = caption.translate(_TYPOGRAPHIC)
+    text = _SPLIT_WORDS.sub(lambda found: " ".join(part for part in found.groups() if part), text)
+    text = _CLITIC.sub(r" \1", _NEGATION.sub(r" \1", text))
+    tokens = (token.lower() for token in _TOKEN.findall(text))
+    return [_BRACKETS.get(token, token) for token in tokens if token not in _PUNCTUATION]
+
+
+def cider_d(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> tuple[float, np.ndarray]:
+    """Score captions against their references; IDF comes from these references.
+
+    An item is one image with all its references. With a single item every IDF is ln 1 = 0 and so is the score:
+    the metric needs a corpus.
+
+    Args:
+        predictions: one caption an item; may be empty strings.
+        references: for each item its references, one at least.
+    Returns:
+        The mean over items, and the score of each item (float64 [items]), from 0 to 10.
+    Raises:
+        ValueError: if the lengths differ, nothing is given, or an item has no reference.
+    """
+    _check(predictions, references)
+    items = len(predictions)
+    # Texts in one row: predictions first, then all references; `item` names the item of each text.
+    per_item = np.array([len(group) for group in references])
+    item = np.concatenate([np.arange(items), np.repeat(np.arange(items), per_item)])
+    words, length = _encode([*predictions, *(text for group in references for text in group)])
+    text_of_word = np.repeat(np.arange(len(item)), length)
+    bigrams = np.maximum(length - 1, 0)
+    reference_item = item[items:]
+    penalty = np.exp(-((bigrams[reference_item] - bigrams[items:]) ** 2) / (2 * SIGMA**2))
+
+    similarity = np.zeros(len(item) - items)  # one per reference, summed over n
+    ngram, start = words, np.arange(len(words))  # the n-gram at each start, as a dense number
+    for n in range(1, MAX_N + 1):
+        if n > 1:
+            # Longer by one word, where the text does not end before it. Numbers are made dense again at each
+            # length, so they are exact (no hash) and never overflow.
+            inside = start + n - 1 < len(words)
+            start, ngram = start[inside], ngram[inside]
+            inside = text_of_word[start] == text_of_word[start + n - 1]
+            start, ngram = start[inside], ngram[inside]
+            longer = ngram * (words.max(initial=0) + 1) + words[start + n - 1]
+            _, ngram = np.unique(longer, return_inverse=True)
+        similarity += penalty * _cosine(text_of_word[start], ngram, item, items)
+
+    per_reference = 10.0 * similarity / MAX_N
+    scores = np.bincount(reference_item, weights=per_reference, minlength=items) / per_item
+    return float(scores.mean()), scores
+
+
+def _check(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> None:
+    if len(predictions) != len(references):
+        raise ValueError(
+            f"{len(predictions)} predictions for {len(references)} lists of references. CIDEr-D pairs them "
+            f"by position: give one list of references for each prediction."
+        )
+    if not predictions:
+        raise ValueError("0 predictions. CIDEr-D is a mean over items: give one caption at least.")
+    for index, group in enumerate(references):
+        if isinstance(group, str) or len(group) == 0:
+            raise ValueError(
+                f"references[{index}] is {group!r}. Each item needs a list of one reference or more: "
+                f"give [reference] for a single one, or leave the item out."
+            )
+
+
+def _encode(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """All words as numbers in one row [words], and how many each text has [texts]."""
+    vocabulary: dict[str, int] = {}
+    known: dict[str, list[int]] = {}  # captions repeat; tokenising is most of the time
+    rows = []
+    for text in texts:
+        if text not in known:
+            known[text] = [vocabulary.setdefault(word, len(vocabulary)) for word in tokenize(text)]
+        rows.append(known[text])
+    flat = [word for row in rows for word in row]
+    return np.array(flat, dtype=np.int64), np.array([len(row) for row in rows], dtype=np.int64)
+
+
+def _cosine(text: np.ndarray, ngram: np.ndarray, item: np.ndarray, items: int) -> np.ndarray:
+    """The clipped cosine of each reference with its item's prediction, for one n [references]."""
+    texts, kinds = len(item), int(ngram.max(initial=0)) + 1
+    # The n-grams of each text with their counts, in order of text.
+    pair, count = np.unique(text * kinds + ngram, return_counts=True)
+    text, ngram = pair // kinds, pair % kinds
+    predicted = text < items
+
+    seen = np.unique(ngram[~predicted] * items + item[text[~predicted]]) // items  # each n-gram once an item
+    document_frequency = np.bincount(seen, minlength=kinds)
+    # One logarithm of the ratio, so that an n-gram of every item weighs exactly 0 and not a rounding error.
+    weight = count * np.log(items / np.maximum(1, document_frequency))[ngram]
+    norm = np.sqrt(np.bincount(text, weights=weight**2, minlength=texts))
+
+    # A prediction's text number is its item's, so its pairs are sorted by (item, n-gram): look the references'
+    # n-grams up among them.
+    hypothesis, hypothesis_weight = pair[predicted], weight[predicted]
+    text, ngram, weight = text[~predicted], ngram[~predicted], weight[~predicted]
+    wanted = item[text] * kinds + ngram
+    place = np.minimum(np.searchsorted(hypothesis, wanted), max(len(hypothesis) - 1, 0))
+    shared = hypothesis[place] == wanted if len(hypothesis) else np.zeros(len(wanted), dtype=bool)
+    product = np.zeros(len(wanted))
+    product[shared] = np.minimum(hypothesis_weight[place[shared]], weight[shared]) * weight[shared]
+    numerator = np.bincount(text - items, weights=product, minlength=texts - items)
+    norms = norm[item[items:]] * norm[items:]
+    return np.divide(numerator, norms, out=np.zeros(len(norms)), where=norms > 0)
