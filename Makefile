@@ -1,0 +1,61 @@
+# bridgelab: `make` alone says what there is.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON  ?= python3
+SIZE    ?= preview
+SEED    ?= 0
+WORKERS ?= 2
+
+BIN   := .venv/bin
+STAMP := .venv/.installed
+UV    := uv==0.13.9
+
+# One thread a process: jobs and test workers run side by side, and more threads than cores only wait for each other.
+export OMP_NUM_THREADS      ?= 1
+export MKL_NUM_THREADS      ?= 1
+export OPENBLAS_NUM_THREADS ?= 1
+export TOKENIZERS_PARALLELISM ?= false
+
+STUDY_preview := first_look
+STUDY_full    := first_look_full
+STUDY = $(or $(STUDY_$(SIZE)),$(error SIZE=$(SIZE) is not a size of the study. Use SIZE=preview or SIZE=full))
+
+.PHONY: help install study test lint bench pretrain notebook
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## .venv with the exact versions of constraints.txt (every target does this when needed)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"{sys.executable} is Python {sys.version.split()[0]}; bridgelab needs 3.11 or later. Run: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)")'
+	@echo "installing into .venv (about a minute the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@test "$$($(BIN)/python -m uv --version 2>/dev/null | cut -d' ' -f2)" = "$(UV:uv==%=%)" || \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check "$(UV)"
+	@$(BIN)/python -m uv pip install --quiet --python $(BIN)/python -c constraints.txt -e ".[dev]"
+	@touch $@
+
+study: $(STAMP) ## the question answered on this machine: table and picture (SIZE=preview, SIZE=full)
+	@$(BIN)/bridgelab train experiments=$(STUDY)
+	@$(BIN)/bridgelab report runs/$(STUDY)
+
+test: $(STAMP) ## every test (WORKERS=2 processes)
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
+
+lint: $(STAMP) ## ruff and mypy
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy
+
+bench: $(STAMP) ## how fast the parts are on this machine
+	@$(BIN)/bridgelab bench
+
+pretrain: $(STAMP) ## make the miniature ViT and T5 anew (SEED=0)
+	@$(BIN)/bridgelab pretrain text seed=$(SEED)
+	@$(BIN)/bridgelab pretrain vision seed=$(SEED)
+
+notebook: $(STAMP) ## run the notebooks in place
+	@$(BIN)/jupyter-execute --inplace notebooks/*.ipynb

@@ -1,0 +1,174 @@
+"""The command line. Nothing heavy is imported before a command is known, so help comes at once."""
+
+import argparse
+import difflib
+import importlib.util
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from bridgelab import __version__
+
+ROOT = Path(__file__).resolve().parents[2]
+
+HELP = """\
+usage: bridgelab COMMAND ...
+
+  world     make images, scenes, questions and captions of the built-in world
+  train     train a bridge, or sweep many: bridgelab train bridge=qformer seed=1
+            bridgelab train -m bridge=linear,qformer seed=0,1,2
+            bridgelab train experiments=first_look
+  report    table and picture of a study: bridgelab report runs/first_look
+  pretrain  make the miniature pair anew: bridgelab pretrain text, bridgelab pretrain vision
+  bench     how fast the parts are on this machine
+
+`bridgelab COMMAND --help` tells more.
+"""
+
+
+class UsageError(Exception):
+    """The command line asks for something that is not there."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status.
+
+    Args:
+        argv: the arguments after the program's name; those of the process by default.
+    """
+    os.environ.setdefault("BRIDGELAB_ROOT", str(ROOT))
+    args = list(sys.argv[1:] if argv is None else argv)
+    if not args or args[0] in ("-h", "--help", "help"):
+        print(HELP, end="")
+        return 0
+    if args[0] == "--version":
+        print(f"bridgelab {__version__}")
+        return 0
+    try:
+        _choose("command", args[0], COMMANDS)
+        COMMANDS[args[0]](args[1:])
+    except (UsageError, ValueError, OSError) as error:
+        # One line for the person at the terminal; HYDRA_FULL_ERROR=1 gives the traceback here as in Hydra.
+        if os.environ.get("HYDRA_FULL_ERROR"):
+            raise
+        print(f"bridgelab {args[0]}: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _world(args: list[str]) -> None:
+    parser = argparse.ArgumentParser("bridgelab world", description="Write a split in CLEVR's layout.")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the data set")
+    parser.add_argument("--split", required=True, help="train, val, test or a shift of it")
+    parser.add_argument("--images", type=int, required=True, help="how many")
+    parser.add_argument("--seed", type=int, default=0, help="same seed, same files, whatever --processes (0)")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="one a core by default")
+    given = parser.parse_args(args)
+    for name in ("images", "processes"):
+        if getattr(given, name) < 1:
+            raise UsageError(f"--{name} {getattr(given, name)} is not positive. Give at least 1.")
+    write_world = importlib.import_module("bridgelab.world.write").write_world
+    write_world(given.out, given.split, given.images, given.seed, given.processes)
+
+
+def _report(args: list[str]) -> None:
+    parser = argparse.ArgumentParser("bridgelab report", description="Table and picture of a finished study.")
+    parser.add_argument("study", type=Path, metavar="STUDY_DIR", help="for example runs/first_look")
+    study = parser.parse_args(args).study
+    if not study.is_dir():
+        others = sorted(str(path) for path in study.parent.glob("*") if path.is_dir())
+        raise UsageError(f"there is no folder {study}. {_nearest(str(study), others)}")
+    importlib.import_module("bridgelab.analysis.report").report(study)
+
+
+def _train(args: list[str]) -> None:
+    _hydra_app("bridgelab train", "bridgelab.train.main", args)
+
+
+def _pretrain(args: list[str]) -> None:
+    models = ("text", "vision")
+    if not args or args[0] in ("-h", "--help"):
+        print("usage: bridgelab pretrain {text,vision} [key=value ...]")
+        print("`bridgelab pretrain text --help` lists the keys.")
+        return
+    _choose("model to pretrain", args[0], models)
+    _hydra_app(f"bridgelab pretrain {args[0]}", f"bridgelab.pretrain.{args[0]}", args[1:])
+
+
+def _bench(args: list[str]) -> None:
+    argparse.ArgumentParser(
+        "bridgelab bench", description="How fast the parts are on this machine."
+    ).parse_args(args)
+    importlib.import_module("bridgelab.bench").bench()
+
+
+COMMANDS: dict[str, Callable[[list[str]], None]] = {
+    "world": _world,
+    "train": _train,
+    "report": _report,
+    "pretrain": _pretrain,
+    "bench": _bench,
+}
+
+
+def _hydra_app(program: str, module: str, args: list[str]) -> None:
+    """Hand `args` to the Hydra app `module:main`, which reads them from `sys.argv`."""
+    conf = Path(os.environ["BRIDGELAB_ROOT"]) / "conf"
+    if not conf.is_dir():
+        raise UsageError(
+            f"there is no folder {conf}. Configs are read from the checkout: "
+            "install it with `pip install -e .`, or set BRIDGELAB_ROOT to it."
+        )
+    check_choices(args, conf)
+    sys.argv = [program, *args]
+    # Lightning's ddp starts its other ranks as `python -m <name of __main__'s spec> <sys.argv[1:]>`.
+    script = sys.modules["__main__"]
+    before, script.__spec__ = script.__spec__, importlib.util.find_spec(module)
+    try:
+        importlib.import_module(module).main()
+    finally:
+        script.__spec__ = before
+
+
+def check_choices(args: Sequence[str], conf: Path) -> None:
+    """Refuse `group=name` where `conf/group/` has no such name, before Hydra does so without a suggestion.
+
+    Args:
+        args: a Hydra command line. Only plain names and lists of them are looked at.
+        conf: the folder of config groups; `experiments/` lies beside it.
+    Raises:
+        UsageError: with the choices and the nearest one.
+    """
+    if any(arg.startswith(("--config-dir", "-cd", "--config-path", "-cp")) for arg in args):
+        return  # groups may then have options that are not on our disk
+    for arg in args:
+        match = re.fullmatch(r"\+*([a-z][\w/]*)(?:@[\w.]+)?=([\w./-]+(?:,[\w./-]+)*)", arg)
+        if not match or match[1].startswith("hydra/"):
+            continue
+        folder = conf.parent / "experiments" if match[1] == "experiments" else conf / match[1]
+        if folder.is_dir():
+            options = sorted(
+                str(path.relative_to(folder))[: -len(".yaml")] for path in folder.rglob("*.yaml")
+            )
+            for name in match[2].split(","):
+                if name != "null":
+                    _choose(match[1], name.removesuffix(".yaml"), options)
+
+
+def _choose(kind: str, name: str, options: Iterable[str]) -> None:
+    options = list(options)
+    if name not in options:
+        raise UsageError(
+            f"{kind} {name!r} is not one of {', '.join(options)}. {_nearest(name, options)}".strip()
+        )
+
+
+def _nearest(name: str, options: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
+    return f"Did you mean {close[0]!r}?" if close else ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,162 @@
+import os
+import re
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from bridgelab import cli
+
+
+def test_help_is_quick_and_imports_nothing_heavy():
+    code = (
+        "import sys; from bridgelab.cli import main; main(['--help']); "
+        "heavy = {'torch', 'hydra', 'numpy', 'omegaconf', 'rich'} & set(sys.modules); "
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    start = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "bridgelab train" in done.stdout
+    assert time.perf_counter() - start < 5  # 0.1 s on an idle core; other tests run beside this one
+
+
+@pytest.mark.parametrize("command", sorted(cli.COMMANDS))
+def test_every_command_is_in_the_help(command, capsys):
+    assert cli.main([]) == 0
+    assert f"\n  {command} " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["world", "report", "bench"])
+def test_help_of_a_command_imports_nothing_heavy(command, capsys):
+    before = set(sys.modules)
+    with pytest.raises(SystemExit) as end:
+        cli.main([command, "--help"])
+    assert end.value.code == 0
+    assert f"usage: bridgelab {command}" in capsys.readouterr().out
+    assert not {"torch", "hydra"} & (set(sys.modules) - before)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["trian"], "command 'trian' is not one of world, train, .*Did you mean 'train'"),
+        (["pretrain", "txt"], "model to pretrain 'txt' is not one of text, vision. Did you mean 'text'"),
+        (
+            ["world", "--out", "x", "--split", "v", "--images", "0"],
+            "--images 0 is not positive. Give at least",
+        ),
+    ],
+)
+def test_bad_input_is_named_with_the_fix(args, message, capsys):
+    assert cli.main(args) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert re.search(message, captured.err)
+
+
+def test_report_of_no_folder_names_the_nearest(tmp_path, capsys):
+    (tmp_path / "first_look").mkdir()
+    assert cli.main(["report", str(tmp_path / "first_lok")]) == 2
+    assert re.search(r"there is no folder .*first_lok\. Did you mean '.*first_look'", capsys.readouterr().err)
+
+
+@pytest.fixture
+def target(monkeypatch):
+    """Put a recorder in the place of the modules that the commands import."""
+    calls = []
+
+    def record(name):
+        return lambda *args: calls.append((name, args, list(sys.argv), sys.modules["__main__"].__spec__))
+
+    def import_module(name):
+        return SimpleNamespace(
+            main=record(name), write_world=record(name), report=record(name), bench=record(name)
+        )
+
+    spec = SimpleNamespace(find_spec=lambda name: SimpleNamespace(name=name))
+    monkeypatch.setattr(cli, "importlib", SimpleNamespace(import_module=import_module, util=spec))
+    monkeypatch.setattr(sys, "argv", ["bridgelab"])
+    return calls
+
+
+def test_world_hands_over_its_numbers(target, tmp_path):
+    args = ["world", "--out", str(tmp_path), "--split=val", "--images=5", "--seed=3", "--processes=2"]
+    assert cli.main(args) == 0
+    assert [call[:2] for call in target] == [("bridgelab.world.write", (tmp_path, "val", 5, 3, 2))]
+
+
+def test_report_hands_over_the_folder(target, tmp_path):
+    assert cli.main(["report", str(tmp_path)]) == 0
+    assert [call[:2] for call in target] == [("bridgelab.analysis.report", (tmp_path,))]
+
+
+@pytest.mark.parametrize(
+    ("args", "module"),
+    [
+        (["train", "-m", "seed=0,1", "--cfg", "job"], "bridgelab.train.main"),
+        (["pretrain", "text", "seed=2", "--help"], "bridgelab.pretrain.text"),
+        (["pretrain", "vision"], "bridgelab.pretrain.vision"),
+    ],
+)
+def test_hydra_apps_get_the_rest_of_the_line(target, args, module):
+    assert cli.main(args) == 0
+    ((name, _, argv, spec),) = target
+    assert spec.name == module  # by which Lightning's ddp starts the other ranks
+    assert sys.modules["__main__"].__spec__ is not spec
+    words = 2 if args[0] == "pretrain" else 1
+    assert (name, argv) == (module, [" ".join(["bridgelab", *args[:words]]), *args[words:]])
+    assert os.path.isdir(os.path.join(os.environ["BRIDGELAB_ROOT"], "conf"))
+
+
+def test_a_checkout_without_conf_is_refused(target, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("BRIDGELAB_ROOT", str(tmp_path))
+    assert cli.main(["train"]) == 2
+    assert re.search("no folder .*conf.*set BRIDGELAB_ROOT", capsys.readouterr().err)
+    assert target == []
+
+
+@pytest.fixture
+def conf(tmp_path):
+    for name in (
+        "conf/bridge/linear",
+        "conf/bridge/qformer",
+        "conf/bridge/deep/er",
+        "experiments/first_look",
+    ):
+        path = tmp_path / f"{name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return tmp_path / "conf"
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (
+            ["bridge=qfromer"],
+            "bridge 'qfromer' is not one of deep/er, linear, qformer. .* 'qformer'",
+        ),
+        (["-m", "seed=0,1", "bridge=linear,lineer"], "bridge 'lineer' .* mean 'linear'"),
+        (
+            ["experiments=first_lok"],
+            "experiments 'first_lok' is not one of first_look. Did you",
+        ),
+        (["+bridge@second=nothing"], "bridge 'nothing' is not one of"),
+    ],
+)
+def test_an_unknown_choice_is_refused_with_the_nearest(args, message, conf):
+    with pytest.raises(cli.UsageError, match=message):
+        cli.check_choices(args, conf)
+
+
+@pytest.mark.parametrize(
+    "arg",
+    ["bridge=linear", "bridge=linear,qformer", "bridge=deep/er", "bridge=null", "bridge=choice(linear)",
+     "bridge.depth=2", "seed=7", "hydra/launcher=basic", "experiments=first_look", "-m", "x=[1,2]"],
+)  # fmt: skip
+def test_other_overrides_are_left_to_hydra(arg, conf):
+    cli.check_choices([arg], conf)
+    cli.check_choices(["--config-dir", "elsewhere", "bridge=theirs"], conf)
