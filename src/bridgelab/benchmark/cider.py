@@ -9,9 +9,9 @@ $\mathrm{sim}_n = e^{-(l_h - l_r)^2 / 2\sigma^2}
 \frac{\sum_k \min(g_k(h), g_k(r)) \, g_k(r)}{\lVert g(h) \rVert \, \lVert g(r) \rVert}$
 
 and the item's score is 10 times the mean of sim over its references and over n.
-Source: Vedantam et al. 2015, arXiv:1411.5726, section 4 and appendix; sigma = 6. The published scorer measures
-the lengths $l$ in *bigrams* (one less than the words, and 0 for the empty sentence), and so does this one,
-since its numbers are the ones in every table.
+Source: Vedantam et al. 2015, arXiv:1411.5726, section 4 and appendix; sigma = 6. The published scorer
+measures the lengths $l$ in *bigrams* (one less than the words, and 0 for the empty sentence), and so does
+this one, since its numbers are the ones in every table.
 """
 
 import re
@@ -49,8 +49,8 @@ def tokenize(caption: str) -> list[str]:
     """Split a caption as the Penn Treebank does, in lower case and without punctuation.
 
     Agrees with the Stanford tokeniser (3.4.1, `-lowerCase`) behind published CIDEr numbers on ordinary
-    captions: contractions are split ("is n't", "dog 's", "can not"), hyphenated words are not. Left out are its
-    rules for currencies, fractions, markup and company names.
+    captions: contractions are split ("is n't", "dog 's", "can not"), hyphenated words are not. Left out are
+    its rules for currencies, fractions, markup and company names.
     """
     text = caption.translate(_TYPOGRAPHIC)
     text = _SPLIT_WORDS.sub(lambda found: " ".join(part for part in found.groups() if part), text)
@@ -62,8 +62,8 @@ def tokenize(caption: str) -> list[str]:
 def cider_d(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> tuple[float, np.ndarray]:
     """Score captions against their references; IDF comes from these references.
 
-    An item is one image with all its references. With a single item every IDF is ln 1 = 0 and so is the score:
-    the metric needs a corpus.
+    An item is one image with all its references. With a single item every IDF is ln 1 = 0 and so is the
+    score: the metric needs a corpus.
 
     Args:
         predictions: one caption an item; may be empty strings.
@@ -146,8 +146,8 @@ def _cosine(text: np.ndarray, ngram: np.ndarray, item: np.ndarray, items: int) -
     weight = count * np.log(items / np.maximum(1, document_frequency))[ngram]
     norm = np.sqrt(np.bincount(text, weights=weight**2, minlength=texts))
 
-    # A prediction's text number is its item's, so its pairs are sorted by (item, n-gram): look the references'
-    # n-grams up among them.
+    # A prediction's text number is its item's, so its pairs are sorted by (item, n-gram): look the
+    # references' n-grams up among them.
     hypothesis, hypothesis_weight = pair[predicted], weight[predicted]
     text, ngram, weight = text[~predicted], ngram[~predicted], weight[~predicted]
     wanted = item[text] * kinds + ngram

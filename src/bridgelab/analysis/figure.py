@@ -1,0 +1,159 @@
+"""One picture of a study: accuracy by reasoning type and bridge, and the learning curves beside it."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bridgelab.analysis.summary import ALL, Row, Summary
+
+# Okabe and Ito's colours, told apart by colour-blind readers too; markers say the same a second time.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+# Floors and ceilings are no bridges: grey and black lines, told apart by their dashes.
+LINES = {
+    "blind": ("#777777", "-"),
+    "shuffled": ("#777777", ":"),
+    "majority": ("#777777", (0, (4, 2))),
+    "words": ("#000000", (0, (4, 2))),
+    "words_prompted": ("#000000", "-"),
+}
+WIDTH = 0.36  # half of what one reasoning type takes on the axis
+
+
+def draw(summary: Summary) -> Figure:
+    """Accuracy with 95 % intervals by type and bridge; floors and ceilings as lines; curves if there are "
+    f"any."""
+    with_curves = any(row.curves for row in summary.rows)
+    # Figure itself and not pyplot: no global state, no display, and nothing left open after a hundred
+    # studies.
+    figure = Figure(figsize=(12.5 if with_curves else 8.2, 5.0), layout="constrained")
+    ratios = [1.75, 1] if with_curves else [1]
+    panels = figure.subplots(1, len(ratios), width_ratios=ratios, squeeze=False)[0]
+    _accuracy(panels[0], summary)
+    if with_curves:
+        _curves(panels[1], summary)
+    figure.suptitle(_plain(summary.heading), x=0.01, ha="left", fontsize=13, fontweight="bold")
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write the picture as PNG."""
+    figure.savefig(path, dpi=150, format="png", facecolor="white")
+
+
+def _plain(text: str) -> str:
+    return text.replace("$", r"\$")  # a name is no formula
+
+
+def _accuracy(axes: Axes, summary: Summary) -> None:
+    names = list(summary.questions)
+    for name in [name for name in names if name != ALL]:
+        axes.axvline(names.index(name) - 0.5, color="#dddddd", linewidth=0.8, zorder=0)
+    bridges = [row for row in summary.rows if row.role == "bridge"]
+    step = 2 * WIDTH / max(len(bridges), 1)
+    for index, row in enumerate(bridges):
+        place = np.arange(len(names)) - WIDTH + step * (index + 0.5)
+        value = np.array([100 * row.accuracy[name].value for name in names])
+        low, high = (100 * np.array([row.accuracy[name].interval for name in names])).T
+        # A percentile interval need not hold its point estimate; errorbar wants lengths, so never below 0.
+        error = np.maximum([value - low, high - value], 0)
+        axes.errorbar(
+            place,
+            value,
+            _lengths(error),
+            fmt=MARKERS[index % len(MARKERS)],
+            color=COLOURS[index % len(COLOURS)],
+            markersize=6,
+            elinewidth=1.6,
+            label=_plain(row.label),
+            zorder=3,
+        )
+    ends: list[tuple[float, str, str]] = []
+    for row in summary.rows:
+        if row.role == "bridge" or not row.accuracy:
+            continue
+        colour, dash = LINES.get(row.name, ("#777777", (0, (1, 3))))
+        for place, name in enumerate(names):
+            value = 100 * row.accuracy[name].value
+            axes.plot(
+                [place - WIDTH - 0.06, place + WIDTH + 0.06],
+                [value] * 2,
+                color=colour,
+                linestyle=dash,
+                linewidth=1.6,
+            )
+        ends.append((100 * row.accuracy[names[-1]].value, _plain(row.label), colour))
+    axes.set_xlim(-0.55, len(names) - 0.5)
+    axes.set_ylim(0, 103)
+    _label_ends(axes, len(names) - 0.44, ends, least=4.2)
+    heads = ["all" if name == ALL else name.replace("_", "\n") for name in names]
+    counts = [f"{head}\nn = {summary.questions[name]}" for head, name in zip(heads, names, strict=True)]
+    axes.set_xticks(range(len(names)), [_plain(text) for text in counts])
+    axes.tick_params(axis="x", length=0)
+    axes.set_ylabel("accuracy, %")
+    axes.set_title("Accuracy by reasoning type, 95 % intervals", loc="left", fontsize=11, pad=26)
+    if bridges:
+        axes.legend(loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=6, frameon=False, handletextpad=0.2)
+    _tidy(axes)
+
+
+def _lengths(error: np.ndarray) -> np.ndarray | None:
+    """The lengths of error bars, or none at all where an interval is not known."""
+    return error if np.isfinite(error).all() else None
+
+
+def _curves(axes: Axes, summary: Summary) -> None:
+    ends: list[tuple[float, str, str]] = []
+    last = max(float(curve[:, 0].max()) for row in summary.rows for curve in row.curves)
+    axes.axvspan(0.8 * last, last, color="#f1f1f1", zorder=0, linewidth=0)
+    axes.text(0.9 * last, 2, "last\nfifth", ha="center", va="bottom", fontsize=8, color="#555555")
+    bridges = [row.name for row in summary.rows if row.role == "bridge"]
+    for row in summary.rows:
+        if not row.curves:
+            continue
+        colour, dash = _line(row, bridges)
+        for curve in row.curves:
+            axes.plot(curve[:, 0], 100 * curve[:, 1], color=colour, linestyle=dash, linewidth=0.6, alpha=0.4)
+        # Seeds are validated at the same steps unless one was stopped; then the mean is over where all have
+        # been.
+        steps = row.curves[0][:, 0]
+        steps = steps[steps <= min(float(curve[:, 0].max()) for curve in row.curves)]
+        mean = np.mean([np.interp(steps, curve[:, 0], curve[:, 1]) for curve in row.curves], axis=0)
+        axes.plot(steps, 100 * mean, color=colour, linestyle=dash, linewidth=2)
+        flat = "" if row.flat else " (not flat)"
+        ends.append((100 * float(mean[-1]), _plain(row.label) + flat, colour))
+    axes.set_xlim(0, last)
+    axes.set_ylim(0, 103)
+    _label_ends(axes, 1.02 * last, ends, least=4.2)
+    axes.set_xlabel("step")
+    axes.set_title("Validation accuracy, %, while training", loc="left", fontsize=11, pad=26)
+    _tidy(axes)
+
+
+def _line(row: Row, bridges: list[str]) -> tuple[str, str | tuple[int, tuple[int, int]]]:
+    if row.name in bridges:
+        return COLOURS[bridges.index(row.name) % len(COLOURS)], "-"
+    return LINES.get(row.name, ("#777777", (0, (1, 3))))
+
+
+def _label_ends(axes: Axes, x: float, ends: list[tuple[float, str, str]], *, least: float) -> None:
+    """Write each line's name at its right end, moved apart by `least` where names would lie on one "
+    f"another."""
+    placed: list[tuple[float, str, str]] = []
+    for y, text, colour in sorted(end for end in ends if np.isfinite(end[0])):
+        placed.append((max(y, placed[-1][0] + least) if placed else y, text, colour))
+    # Pushed up beyond the top, the whole stack moves down again, from its upper end.
+    ceiling = 103.0
+    for index in range(len(placed) - 1, -1, -1):
+        y, text, colour = placed[index]
+        y = min(y, ceiling)
+        ceiling = y - least
+        axes.text(x, y, text, color=colour, va="center", fontsize=9, clip_on=False)
+
+
+def _tidy(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", color="#e8e8e8", linewidth=0.8)
+    axes.set_axisbelow(True)

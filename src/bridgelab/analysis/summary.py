@@ -1,0 +1,280 @@
+"""The numbers of a study, from its records: what the table prints and the figure draws."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pandas as pd
+
+from bridgelab.analysis.records import Missing, Run, Study
+from bridgelab.analysis.statistics import Bootstrap, Estimate, gap_closed, is_flat, late_gain
+from bridgelab.benchmark.cider import cider_d
+
+# The order in which reasoning types are shown; others follow by name.
+TYPES = ("exist", "count", "query", "compare_attribute", "compare_integer")
+_INTEGER = ("equal_integer", "less_than", "greater_than", "compare_integer")
+ALL = "all"
+FLOPS = ("flops_bridge_forward", "flops_bridge_backward", "flops_text_forward", "flops_text_backward")
+LABELS = {
+    "blind": "floor: blind",
+    "shuffled": "floor: shuffled",
+    "majority": "floor: majority",
+    "words": "ceiling: words",
+    "words_prompted": "ceiling: words, prompted",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One bridge, floor or ceiling, over all its seeds.
+
+    Args:
+        role: "bridge", "floor" or "ceiling".
+        accuracy: by reasoning type, and under `ALL` over all questions.
+        gap: the gap closed, likewise; None where there is no gap to close. Empty for floors and ceilings.
+        captions: "cider" and "attributes", as far as recorded.
+        costs: "parameters", "visual_tokens" and "flops" (an example, forward and backward, bridge and text).
+        gain: accuracy gained over the last fifth of training, mean over seeds; None if nothing is trained.
+        curves: validation accuracy of each seed, (step, accuracy) pairs.
+    """
+
+    name: str
+    role: str
+    seeds: int = 0
+    accuracy: dict[str, Estimate] = field(default_factory=dict)
+    gap: dict[str, Estimate | None] = field(default_factory=dict)
+    captions: dict[str, Estimate] = field(default_factory=dict)
+    costs: dict[str, float] = field(default_factory=dict)
+    gain: float | None = None
+    curves: tuple[np.ndarray, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The name with its role, where it is not a bridge."""
+        return LABELS.get(self.name, self.name if self.role == "bridge" else f"{self.role}: {self.name}")
+
+    @property
+    def flat(self) -> bool:
+        """Whether training converged; what trains nothing has."""
+        return self.gain is None or is_flat(self.gain)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A study in numbers: rows in the order of the sweep, floors and ceilings below, never sorted by "
+    f"result."""
+
+    name: str
+    benchmark: str
+    rows: tuple[Row, ...]
+    questions: dict[str, int]  # by type, those of ALL first
+    images: int
+    ceiling: str | None  # the row that the gap closed is measured against
+    missing: tuple[Missing, ...]
+    remarks: tuple[str, ...]
+
+    @property
+    def not_flat(self) -> tuple[Row, ...]:
+        return tuple(row for row in self.rows if not row.flat)
+
+    @property
+    def heading(self) -> str:
+        """The study's name, under 'preview, not converged' where a row has not converged."""
+        title = f"{self.name} on {self.benchmark}"
+        return f"{title}: preview, not converged" if self.not_flat else title
+
+
+def reasoning_type(tag: object) -> str:
+    """The group of a question type: 'query_color' -> 'query', 'equal_shape' -> 'compare_attribute'."""
+    name = str(tag)
+    if name in _INTEGER:
+        return "compare_integer"
+    if name.startswith(("equal_", "compare_")):
+        return "compare_attribute"
+    return "query" if name.startswith("query") else name
+
+
+def summarise(study: Study, *, repetitions: int = 2000) -> Summary:
+    """Compute all rows with their intervals; the same study gives the same numbers each time."""
+    asked = _rows(study.runs[0], "image", captions=False)
+    types = _types(asked)
+    names = [ALL, *_in_order(types)]
+    chosen = {name: types == name if name != ALL else np.ones(len(types), dtype=bool) for name in names}
+    draws = Bootstrap(asked["image"], repetitions=repetitions) if len(asked) else None
+
+    rows: list[Row] = []
+    shuffled: list[dict[str, Estimate]] = []
+    for bridge in study.bridges:
+        runs = study.of(bridge)
+        role = {"nothing": "floor", "words": "ceiling"}.get(runs[0].sees, "bridge")
+        accuracy = {}
+        if draws is not None:
+            weights = draws.seed_weights([run.data_seed for run in runs])
+            scores = _scores(runs, asked.index, "image")
+            accuracy = {name: draws.mean(scores, weights, chosen[name]) for name in names}
+            if role == "bridge" and all(_has(run, "shuffled", asked.index) for run in runs):
+                scores = _scores(runs, asked.index, "shuffled")
+                shuffled.append({name: draws.mean(scores, weights, chosen[name]) for name in names})
+        rows.append(
+            Row(
+                bridge,
+                role,
+                seeds=len(runs) if runs[0].trains else 0,
+                accuracy=accuracy,
+                captions=_captions(runs, repetitions),
+                costs=_costs(runs),
+                gain=_gain(runs),
+                curves=tuple(np.array(run.record["curve"]) for run in runs if run.record.get("curve")),
+            )
+        )
+    if shuffled:
+        rows.append(Row("shuffled", "floor", accuracy={name: _average(shuffled, name) for name in names}))
+    if draws is not None and "majority" in asked:
+        right = (asked["majority"].astype(str) == asked["target"].astype(str)).to_numpy(np.float64)[None]
+        alone = draws.seed_weights([0])
+        accuracy = {name: draws.mean(right, alone, chosen[name]) for name in names}
+        rows.append(Row("majority", "floor", accuracy=accuracy))
+
+    by_name = {row.name: row for row in rows}
+    ceiling = next((name for name in ("words_prompted", "words") if name in by_name), None)
+    if ceiling and "blind" in by_name:
+        blind, words = by_name["blind"].accuracy, by_name[ceiling].accuracy
+        rows = [_with_gap(row, blind, words, names) if row.role == "bridge" else row for row in rows]
+    rank = {"bridge": 0, "floor": 1, "ceiling": 2}
+    rows.sort(key=lambda row: rank[row.role])  # stable: within a role the order of the sweep stands
+    return Summary(
+        name=study.name,
+        benchmark=str(study.runs[0].record["benchmark"]),
+        rows=tuple(rows),
+        questions={name: int(chosen[name].sum()) for name in names},
+        images=draws.images if draws is not None else 0,
+        ceiling=ceiling,
+        missing=study.missing,
+        remarks=tuple(_remarks(study)),
+    )
+
+
+def _rows(run: Run, view: str, *, captions: bool) -> pd.DataFrame:
+    """One view's rows, by id."""
+    table = run.predictions
+    return (
+        table[(table["view"] == view) & ((table["kind"] == "caption") == captions)]
+        .set_index("id")
+        .sort_index()
+    )
+
+
+def _types(asked: pd.DataFrame) -> np.ndarray:
+    if "tag_type" not in asked:
+        return np.full(len(asked), "", dtype=object)
+    return np.array(["" if pd.isna(tag) else reasoning_type(tag) for tag in asked["tag_type"]], dtype=object)
+
+
+def _in_order(types: np.ndarray) -> list[str]:
+    found = set(types) - {""}
+    return [name for name in TYPES if name in found] + sorted(found - set(TYPES))
+
+
+def _has(run: Run, view: str, ids: pd.Index) -> bool:
+    return bool(ids.isin(_rows(run, view, captions=False).index).all())
+
+
+def _scores(runs: Sequence[Run], ids: pd.Index, view: str) -> np.ndarray:
+    """Scores of one bridge, the examples in the same order for all [run, example]."""
+    return np.stack([_rows(r, view, captions=False).loc[ids, "score"].to_numpy(np.float64) for r in runs])
+
+
+def _average(parts: list[dict[str, Estimate]], name: str) -> Estimate:
+    value = float(np.mean([part[name].value for part in parts]))
+    return Estimate(value, np.mean([part[name].replicates for part in parts], axis=0))
+
+
+def _with_gap(row: Row, blind: dict[str, Estimate], words: dict[str, Estimate], names: list[str]) -> Row:
+    gap = {name: gap_closed(row.accuracy[name], blind[name], words[name]) for name in names if row.accuracy}
+    return replace(row, gap=gap)
+
+
+def _captions(runs: Sequence[Run], repetitions: int) -> dict[str, Estimate]:
+    """CIDEr-D and attributes right, with intervals where the rows give back the recorded value."""
+    tables = [_rows(run, "image", captions=True) for run in runs]
+    if not len(tables[0]):
+        return {}
+    ids = tables[0].index
+    draws = Bootstrap(tables[0]["image"], repetitions=repetitions)
+    weights = draws.seed_weights([run.data_seed for run in runs])
+    of_rows = {
+        "attributes": np.stack([table.loc[ids, "score"].to_numpy(np.float64) for table in tables]),
+        "cider": np.stack([_cider(table.loc[ids]) for table in tables]),
+    }
+    found = {}
+    for name, key in (("cider", "test/cider"), ("attributes", "test/caption_attributes")):
+        recorded = np.array([run.record["metrics"].get(key, np.nan) for run in runs], dtype=np.float64)
+        if np.isnan(recorded).any():
+            continue
+        estimate = draws.mean(of_rows[name], weights)
+        if not np.allclose(of_rows[name].mean(axis=1), recorded, atol=1e-4):
+            # Rows keep one reference; with several the official value is the recorded one, without interval.
+            estimate = Estimate(float(recorded.mean()), np.empty(0))
+        found[name] = estimate
+    return found
+
+
+def _cider(table: pd.DataFrame) -> np.ndarray:
+    return cider_d(table["prediction"].astype(str).tolist(), [[str(target)] for target in table["target"]])[1]
+
+
+def _costs(runs: Sequence[Run]) -> dict[str, float]:
+    costs = [run.record["costs"] for run in runs]
+    found = {}
+    for name, keys in (
+        ("parameters", ("trainable_parameters",)),
+        ("visual_tokens", ("visual_tokens",)),
+        ("flops", FLOPS),
+    ):
+        if all(cost.get(key) is not None for cost in costs for key in keys):
+            found[name] = float(np.mean([sum(cost[key] for key in keys) for cost in costs]))
+    return found
+
+
+def _gain(runs: Sequence[Run]) -> float | None:
+    if not runs[0].trains:
+        return None
+    return float(np.mean([late_gain(run.record.get("curve") or []) for run in runs]))
+
+
+def _remarks(study: Study) -> list[str]:
+    """What a reader must know of these runs in particular."""
+    remarks = []
+    first = {bridge: study.of(bridge)[0] for bridge in study.bridges}
+    if any(n == "qformer" and run.record.get("conditioning", "none") == "none" for n, run in first.items()):
+        remarks.append(
+            "The Q-Former is not yet conditioned on the question: its queries see the image alone, as do the "
+            "other bridges."
+        )
+    sizes = {
+        (run.record["costs"].get("visual_tokens"), run.record["costs"].get("trainable_parameters"))
+        for run in first.values()
+        if run.sees == "image"
+    }
+    if len(sizes) > 1:
+        remarks.append(
+            "The bridges differ in visual tokens and parameters, so a difference between them is not one of "
+            "architecture alone."
+        )
+    single = [bridge for bridge in study.bridges if len(study.of(bridge)) == 1 and first[bridge].trains]
+    if single:
+        remarks.append(f"One seed only, so the interval covers images alone: {', '.join(single)}.")
+    rates = {
+        b: sorted({f"{run.record['lr']:g}" for run in study.of(b) if run.record.get("lr")}) for b in first
+    }
+    searched = next((run.record["tuned_over"] for run in study.runs if run.trains), None)
+    if searched and any(rates.values()):
+        found = ", ".join(f"{b} {'/'.join(rate)}" for b, rate in rates.items() if rate and first[b].trains)
+        over = ", ".join(f"{rate:g}" if isinstance(rate, float) else str(rate) for rate in searched)
+        remarks.append(f"Learning rate, searched for each over {over}: {found}.")
+    commits = {str(run.record["git_sha"]) for run in study.runs if run.record.get("git_sha")}
+    if len(commits) > 1:
+        remarks.append(
+            f"The records come from {len(commits)} commits: {', '.join(sorted(c[:8] for c in commits))}."
+        )
+    return remarks

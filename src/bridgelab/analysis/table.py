@@ -1,0 +1,248 @@
+"""A study's numbers as text: for the terminal, as markdown and as HTML, from one set of cells.
+
+Rows stand in the order of the sweep. They are never sorted by a result and none is set in bold: where the
+curves are not flat a ranking would be false, and where they are it is the intervals that a reader should
+compare.
+"""
+
+import html
+from dataclasses import dataclass
+
+from rich.box import SIMPLE
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from bridgelab.analysis.statistics import LEAST_GAP, Estimate
+from bridgelab.analysis.summary import ALL, Row, Summary
+
+NONE = "–"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number as printed, and below it its interval."""
+
+    text: str
+    interval: str = ""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """One table: a title, the heads of its columns, and its rows, by role."""
+
+    title: str
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Cell, ...]], ...]  # (role, cells)
+
+
+@dataclass(frozen=True)
+class StudyTable:
+    """What is printed of a study."""
+
+    heading: str
+    grids: tuple[Grid, ...]
+    notes: tuple[str, ...]
+
+
+def study_table(summary: Summary) -> StudyTable:
+    """The study's tables: accuracy by reasoning type, the gap closed, captions and costs."""
+    types = list(summary.questions)
+    heads = tuple("all" if name == ALL else name.replace("_", " ") for name in types)
+    accuracy = [
+        (
+            row.role,
+            (Cell(row.label), *(_percent(row.accuracy.get(name)) for name in types), Cell(_curve(row))),
+        )
+        for row in summary.rows
+    ]
+    gap = [
+        (row.role, (Cell(row.label), *(_percent(row.gap[name], digits=0) for name in types)))
+        for row in summary.rows
+        if row.gap
+    ]
+    costs = [(row.role, _costs(row)) for row in summary.rows if row.costs or row.captions]
+    grids = [
+        Grid("Accuracy, %", ("bridge", *heads, "learning curve"), tuple(accuracy)),
+        Grid("Gap closed, %", ("bridge", *heads), tuple(gap)),
+        Grid(
+            "Captions and costs",
+            (
+                "bridge",
+                "CIDEr-D",
+                "attributes right, %",
+                "parameters",
+                "visual tokens",
+                "FLOPs an example",
+                "seeds",
+            ),
+            tuple(costs),
+        ),
+    ]
+    return StudyTable(summary.heading, tuple(grid for grid in grids if grid.rows), tuple(_notes(summary)))
+
+
+def _percent(estimate: Estimate | None, digits: int = 1) -> Cell:
+    return Cell(NONE) if estimate is None else _cell(estimate, scale=100, digits=digits)
+
+
+def _cell(estimate: Estimate, *, scale: float, digits: int) -> Cell:
+    if estimate.value != estimate.value:
+        return Cell(NONE)
+    low, high = estimate.interval
+    if low != low:
+        return Cell(_number(scale * estimate.value, digits))
+    join = " to " if low < 0 else "–"
+    return Cell(
+        _number(scale * estimate.value, digits),
+        f"{_number(scale * low, digits)}{join}{_number(scale * high, digits)}",
+    )
+
+
+def _number(value: float, digits: int) -> str:
+    text = f"{value:.{digits}f}"
+    return (text[1:] if float(text) == 0 and text[0] == "-" else text).replace("-", "−")
+
+
+def _curve(row: Row) -> str:
+    if row.role != "bridge" and row.gain is None:
+        return NONE
+    if row.gain is None:
+        return "not trained"
+    if row.gain != row.gain:
+        return "not flat (unknown)"
+    gain = _number(100 * row.gain, 1)
+    return f"{'flat' if row.flat else 'not flat'} ({gain if gain.startswith('−') else '+' + gain})"
+
+
+def _costs(row: Row) -> tuple[Cell, ...]:
+    def cost(name: str) -> Cell:
+        return Cell(f"{row.costs[name]:,.0f}" if name in row.costs else NONE)
+
+    flops = Cell(_scaled(row.costs["flops"]) if "flops" in row.costs else NONE)
+    cider = row.captions.get("cider")
+    return (
+        Cell(row.label),
+        _cell(cider, scale=1, digits=2) if cider else Cell(NONE),
+        _percent(row.captions.get("attributes")),
+        cost("parameters"),
+        cost("visual_tokens"),
+        flops,
+        Cell(str(row.seeds) if row.seeds else NONE),
+    )
+
+
+def _scaled(value: float) -> str:
+    for unit, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= size:
+            return f"{value / size:.3g} {unit}"
+    return f"{value:.0f}"
+
+
+def _notes(summary: Summary) -> list[str]:
+    notes = []
+    if summary.not_flat:
+        rows = ", ".join(row.name for row in summary.not_flat)
+        notes.append(
+            f"Preview, not converged: over the last fifth of training, validation accuracy still gained 1 "
+            f"point or more (or is not known) for {rows}. No ranking is drawn: rows stand in the order of "
+            f"the sweep."
+        )
+    by_type = [
+        f"{name.replace('_', ' ')} {count}" for name, count in summary.questions.items() if name != ALL
+    ]
+    notes.append(
+        f"{summary.questions[ALL]} questions on {summary.images} images"
+        + (f" ({', '.join(by_type)})" if by_type else "")
+        + ". Ranges are 95 % intervals over seeds and images (hierarchical bootstrap, the same images for "
+        "all rows)."
+    )
+    if any(row.gap for row in summary.rows):
+        notes.append(
+            f"Gap closed = (bridge − blind) / (words − blind), with {summary.ceiling} for words; not "
+            f"clipped, and not given (–) where words − blind is under {100 * LEAST_GAP:.0f} points."
+        )
+    else:
+        lacking = [
+            name for name in ("blind", "words_prompted") if name not in {row.name for row in summary.rows}
+        ]
+        notes.append(
+            f"The gap closed is not given: no finished run of {' and '.join(lacking or ['a bridge'])}."
+        )
+    notes.extend(summary.remarks)
+    if summary.missing:
+        cells = "; ".join(str(cell) for cell in summary.missing)
+        notes.append(f"Missing from this table, {len(summary.missing)}: {cells}.")
+    return notes
+
+
+def to_rich(table: StudyTable) -> Group:
+    """For the terminal; nothing in a name is read as markup."""
+    parts: list[Table | Text] = [Text(table.heading, style="bold")]
+    for grid in table.grids:
+        printed = Table(
+            title=Text(grid.title), title_justify="left", box=SIMPLE, padding=(0, 1), pad_edge=False
+        )
+        for index, head in enumerate(grid.heads):
+            printed.add_column(Text(head), justify="left" if index == 0 else "right")
+        for index, (role, cells) in enumerate(grid.rows):
+            if index and role != grid.rows[index - 1][0]:
+                printed.add_section()
+            printed.add_row(*(_rich_cell(cell) for cell in cells))
+        parts.append(printed)
+    parts.extend(Text(f"· {note}") for note in table.notes)
+    return Group(*parts)
+
+
+def _rich_cell(cell: Cell) -> Text:
+    text = Text(cell.text)
+    return text.append(f"\n{cell.interval}", style="dim") if cell.interval else text
+
+
+def to_markdown(table: StudyTable) -> str:
+    """For a README: pipe tables, with what markdown or HTML would read as markup escaped."""
+    lines = [f"### {_escape(table.heading)}", ""]
+    for grid in table.grids:
+        lines += [f"**{_escape(grid.title)}**", "", _pipe(grid.heads)]
+        lines.append(_pipe(["---", *["---:"] * (len(grid.heads) - 1)], escape=False))
+        lines += [
+            _pipe([f"{c.text} ({c.interval})" if c.interval else c.text for c in row]) for _, row in grid.rows
+        ]
+        lines.append("")
+    return "\n".join([*lines, *(f"- {_escape(note)}" for note in table.notes), ""])
+
+
+def _pipe(cells: tuple[str, ...] | list[str], *, escape: bool = True) -> str:
+    return "| " + " | ".join(_escape(cell) if escape else cell for cell in cells) + " |"
+
+
+def _escape(text: str) -> str:
+    text = html.escape(" ".join(text.split()), quote=False)
+    for mark in "\\`*_[]|#~":
+        text = text.replace(mark, "\\" + mark)
+    return text
+
+
+def to_html(table: StudyTable) -> str:
+    """The body of a page: a heading, each table in a box that scrolls by itself, and the notes."""
+    parts = [f"<h1>{html.escape(table.heading)}</h1>"]
+    for grid in table.grids:
+        heads = "".join(f'<th scope="col">{html.escape(head)}</th>' for head in grid.heads)
+        parts.append(
+            f'<div class="scroll" role="region" tabindex="0" aria-label="{html.escape(grid.title)}">'
+            f"<table><caption>{html.escape(grid.title)}</caption><thead><tr>{heads}</tr></thead>"
+        )
+        for index, (role, cells) in enumerate(grid.rows):
+            if index == 0 or role != grid.rows[index - 1][0]:
+                parts.append("</tbody>" * (index > 0) + f'<tbody class="{html.escape(role)}">')
+            first, *others = cells
+            values = "".join(f"<td>{_html_cell(cell)}</td>" for cell in others)
+            parts.append(f'<tr><th scope="row">{html.escape(first.text)}</th>{values}</tr>')
+        parts.append("</tbody></table></div>")
+    notes = "\n".join(f"<li>{html.escape(note)}</li>" for note in table.notes)
+    return "\n".join([*parts, f"<ul>{notes}</ul>"])
+
+
+def _html_cell(cell: Cell) -> str:
+    interval = f"<small>{html.escape(cell.interval)}</small>" if cell.interval else ""
+    return html.escape(cell.text) + interval
