@@ -1,0 +1,91 @@
+"""Exact-match accuracy, overall and by tag, and the floor that every accuracy stands on."""
+
+from collections import Counter, defaultdict
+from typing import Any
+
+from bridgelab.benchmark.example import Example
+from bridgelab.benchmark.metric import ExampleMetric, mean
+
+
+class Accuracy(ExampleMetric):
+    """Share of predictions equal to an accepted answer: CLEVR's official metric (Johnson et al. 2017, arXiv:1612.06890).
+
+    Equal means the same string once blanks at both ends are gone; case, articles and punctuation count.
+    Values: `accuracy`, and `accuracy/<tag>=<value>` for each value seen of each tag in `by`.
+
+    Args:
+        by: tags to break down by; an example without the tag is left out of that breakdown alone.
+    """
+
+    def __init__(self, *, by: tuple[str, ...] = (), **kwargs: Any):
+        super().__init__(**kwargs)
+        self.by = tuple(by)
+
+    def score(self, prediction: str, example: Example) -> float:
+        """1 if the prediction is an accepted answer, else 0."""
+        return float(prediction.strip() in {answer.strip() for answer in example.answers})
+
+    def summarise(self, rows: list[dict[str, Any]]) -> dict[str, float]:
+        """The shares of scores, overall and by tag."""
+        values = {"accuracy": mean([row["score"] for row in rows])}
+        for tag in self.by:
+            groups: dict[str | int, list[float]] = defaultdict(list)
+            for row in rows:
+                if tag in row["tags"]:
+                    groups[row["tags"][tag]].append(row["score"])
+            values |= {f"accuracy/{tag}={value}": mean(groups[value]) for value in sorted(groups)}
+        return values
+
+
+class Consistency(Accuracy):
+    """Accuracy, and the share of groups in which every prediction is right: NLVR's official pair of metrics.
+
+    Source: Suhr et al. 2017, "A Corpus of Natural Language for Visual Reasoning"; lil-lab/nlvr's `metrics_images.py`.
+    Values: those of `Accuracy`, and `consistency`.
+
+    Args:
+        group: the tag whose value an example shares with the others of its group.
+    """
+
+    def __init__(self, *, group: str = "group", by: tuple[str, ...] = (), **kwargs: Any):
+        super().__init__(by=by, **kwargs)
+        self.group = group
+
+    def summarise(self, rows: list[dict[str, Any]]) -> dict[str, float]:
+        """Accuracy and consistency.
+
+        Raises:
+            ValueError: if an example has no group.
+        """
+        groups: dict[str | int, list[float]] = defaultdict(list)
+        for row in rows:
+            if self.group not in row["tags"]:
+                raise ValueError(
+                    f"example {row['id']} has the tags {sorted(row['tags'])}: consistency needs {self.group!r}. "
+                    "Give the benchmark's examples that tag."
+                )
+            groups[row["tags"][self.group]].append(row["score"])
+        return super().summarise(rows) | {"consistency": mean([min(scores) for scores in groups.values()])}
+
+
+def majority(train: list[Example], test: list[Example]) -> list[str]:
+    """The majority floor: for each test example the most frequent training answer of its type (tag `type`).
+
+    A type unseen in training gets the most frequent answer of all; of equally frequent answers the alphabetically
+    first, so that the floor does not depend on order.
+
+    Raises:
+        ValueError: if there is no training example.
+    """
+    if not train:
+        raise ValueError("0 training examples: the majority floor needs at least 1. Give the split trained on.")
+    by_type: dict[str | int | None, Counter[str]] = defaultdict(Counter)
+    for example in train:
+        by_type[example.tags.get("type")][example.answers[0]] += 1
+    everything = sum(by_type.values(), Counter())
+    likeliest = {kind: _most_frequent(counts) for kind, counts in by_type.items()}
+    return [likeliest.get(example.tags.get("type"), _most_frequent(everything)) for example in test]
+
+
+def _most_frequent(counts: Counter[str]) -> str:
+    return min(counts, key=lambda answer: (-counts[answer], answer))

@@ -1,0 +1,229 @@
+"""CLEVR v1.0 (Johnson et al. 2017, arXiv:1612.06890), and anything written in its layout, as the built-in world is.
+
+Layout, `<split>` being train, val, or CoGenT's trainA, valA, valB:
+
+    images/<split>/CLEVR_<split>_000000.png
+    questions/CLEVR_<split>_questions.json      {questions: [{image_filename, image_index, question, answer, program}]}
+    scenes/CLEVR_<split>_scenes.json            {scenes: [{image_index, objects, directions, relationships}]}
+    captions/CLEVR_<split>_captions.json        {captions: [{image_filename, image_index, prompt, captions: [str]}]}
+
+The last is ours: CLEVR as released has no captions. A program's step names its function under `function` (the
+release) or `type` (the generator's raw output), and answers may be strings, whole numbers or booleans.
+The release's test split has no answers, and can't be scored here.
+"""
+
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from bridgelab.benchmark.accuracy import Accuracy
+from bridgelab.benchmark.caption import CaptionMetric
+from bridgelab.benchmark.example import Example, check_examples, choose, fill, require
+from bridgelab.benchmark.metric import ExampleMetric
+from bridgelab.world.scene import HALF_WIDTH, Object, Scene
+from bridgelab.world.words import scene_words
+
+LAYOUT = "images/<split>/, questions/CLEVR_<split>_questions.json, scenes/CLEVR_<split>_scenes.json"
+HOPS = ("zero_hop", "one_hop", "two_hop", "three_hop")
+Step = dict[str, Any]
+
+
+class Clevr:
+    """CLEVR's questions, and captions where the folder has them.
+
+    Args:
+        root: the folder that holds `images`, `questions` and `scenes`.
+        name: what the run record calls this benchmark.
+        question_prompt: what the language model reads; `{question}` stands for the question.
+        caption_prompt: likewise; `{prompt}` stands for the prompt that the captions file gives.
+    Raises:
+        ValueError: if a prompt lacks its placeholder.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        name: str = "clevr",
+        question_prompt: str = "{question}",
+        caption_prompt: str = "{prompt}",
+    ):
+        fill(question_prompt, "question", "")
+        fill(caption_prompt, "prompt", "")
+        self.root = Path(root).resolve()
+        self.name = name
+        self.question_prompt = question_prompt
+        self.caption_prompt = caption_prompt
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits whose questions are there, in alphabetical order."""
+        files = sorted((self.root / "questions").glob("CLEVR_*_questions.json"))
+        return tuple(f.name.removeprefix("CLEVR_").removesuffix("_questions.json") for f in files)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """"answer", and "caption" where a captions file is there."""
+        captioned = any((self.root / "captions").glob("CLEVR_*_captions.json"))
+        return ("answer", "caption") if captioned else ("answer",)
+
+    def examples(self, split: str, kind: str = "answer") -> list[Example]:
+        """All examples of a split, in the file's order.
+
+        Raises:
+            FileNotFoundError: if a folder, a file or an image is missing.
+            ValueError: if there is no such split or kind, or an annotation is malformed.
+        """
+        require(self.root / "questions", LAYOUT, "Unpack CLEVR_v1.0 there, or set benchmark.root to where it is.")
+        choose(split, self.splits, "split")
+        choose(kind, self.kinds, "kind")
+        scenes = self._scenes(split)
+        annotated, read = {
+            "answer": (self._file("questions", split), self._question),
+            "caption": (self._file("captions", split), self._caption),
+        }[kind]
+        require(annotated, LAYOUT + ", captions/CLEVR_<split>_captions.json", "Ask for another kind, or write it.")
+        examples = []
+        for number, entry in enumerate(_load(annotated, kind=annotated.parent.name)):
+            try:
+                examples.append(read(split, number, entry, scenes))
+            except (KeyError, TypeError, IndexError) as error:
+                raise ValueError(
+                    f"{annotated}: entry {number} is malformed ({type(error).__name__}: {error}). Each needs an image, "
+                    "its text, and its answer or captions; the release's test split has no answers: use val."
+                ) from error
+        return check_examples(examples, str(annotated))
+
+    def metrics(self) -> dict[str, ExampleMetric]:
+        """CLEVR's accuracy by the question's last function, family, length and hops; for captions `CaptionMetric`."""
+        return {"answer": Accuracy(by=("type", "family", "program_length", "hops")), "caption": CaptionMetric()}
+
+    def _file(self, folder: str, split: str) -> Path:
+        return self.root / folder / f"CLEVR_{split}_{folder}.json"
+
+    def _image(self, split: str, entry: dict[str, Any]) -> tuple[str, ...]:
+        return (str(self.root / "images" / split / entry["image_filename"]),)
+
+    def _scenes(self, split: str) -> Callable[[int], tuple[str, int]]:
+        path = require(self._file("scenes", split), LAYOUT, "Unpack CLEVR_v1.0 there, or set benchmark.root.")
+        scenes = {scene["image_index"]: scene for scene in _load(path, kind="scenes")}
+
+        @cache
+        def described(index: int) -> tuple[str, int]:
+            if index not in scenes:
+                raise ValueError(f"{path} has no scene for image_index {index}: each image needs one. Unpack it again.")
+            scene = scene_from_clevr(scenes[index])
+            return " . ".join(scene_words(scene)), len(scene.objects)
+
+        return described
+
+    def _question(self, split: str, number: int, entry: dict[str, Any], scenes: Callable) -> Example:
+        words, objects = scenes(entry["image_index"])
+        return Example(
+            id=f"{split}-question-{number}",
+            images=self._image(split, entry),
+            prompt=fill(self.question_prompt, "question", entry["question"]),
+            answers=(answer_text(entry["answer"]),),
+            kind="answer",
+            tags={**program_tags(entry["program"]), "objects": objects},
+            words=words,
+        )
+
+    def _caption(self, split: str, number: int, entry: dict[str, Any], scenes: Callable) -> Example:
+        words, objects = scenes(entry["image_index"])
+        return Example(
+            id=f"{split}-caption-{number}",
+            images=self._image(split, entry),
+            prompt=fill(self.caption_prompt, "prompt", entry["prompt"]),
+            answers=tuple(entry["captions"]),
+            kind="caption",
+            tags={"type": "caption", "objects": objects},
+            words=words,
+        )
+
+
+def _load(path: Path, kind: str) -> list[dict[str, Any]]:
+    try:
+        return json.loads(path.read_text())[kind]
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} can't be read ({error}): it must be JSON with a list under {kind!r}. Unpack or write it again."
+        ) from error
+
+
+def answer_text(answer: str | int | bool) -> str:
+    """An answer as CLEVR v1.0 writes it: True -> 'yes', 3 -> '3', strings as they are."""
+    return {True: "yes", False: "no"}[answer] if isinstance(answer, bool) else str(answer)
+
+
+def function(step: Step) -> str:
+    """The function that a program's step names, under `function` (the release) or `type` (the raw generator)."""
+    return step["function"] if "function" in step else step["type"]
+
+
+def program_tags(program: list[Step]) -> dict[str, str | int]:
+    """What the analysis breaks a question down by, read off its functional program.
+
+    Returns:
+        type: the last function; equal_<attribute> is compare_attribute, and the three on numbers compare_integer.
+        family: CLEVR's template file: zero_hop … three_hop by the number of relations, same_attribute, single_and,
+            single_or, comparison, compare_integer.
+        program_length: how many steps.
+        hops: relations and same-attribute steps one after another, at most, on any way from a scene to the answer.
+    """
+    names = [function(step) for step in program]
+    last = names[-1]
+    if last in ("equal_integer", "less_than", "greater_than"):
+        kind, family = "compare_integer", "compare_integer"
+    elif last.startswith("equal_"):
+        kind, family = "compare_attribute", "comparison"
+    else:
+        kind, family = last, _set_family(names)
+    depth: list[int] = []
+    for name, step in zip(names, program, strict=True):
+        depth.append(max((depth[k] for k in step["inputs"]), default=0) + (name == "relate" or name.startswith("same_")))
+    return {"type": kind, "family": family, "program_length": len(program), "hops": depth[-1]}
+
+
+def _set_family(names: list[str]) -> str:
+    if "union" in names:
+        return "single_or"
+    if "intersect" in names:
+        return "single_and"
+    if any(name.startswith("same_") for name in names):
+        return "same_attribute"
+    relations = names.count("relate")
+    return HOPS[relations] if relations < len(HOPS) else f"{relations}_hop"
+
+
+def scene_from_clevr(scene: dict[str, Any]) -> Scene:
+    """A written scene seen along its own `directions`: x to the right, y away from the camera.
+
+    In CLEVR the camera moves and so `right` and `behind` are no axes of the ground. Their projections reach
+    beyond the built-in world's square, at most by √2; such a scene is shrunk to fit. Then two objects may share
+    a column or a row: on CLEVR the words are a reference, not a ceiling.
+    """
+    right, behind = scene["directions"]["right"], scene["directions"]["behind"]
+
+    def along(direction: list[float], thing: dict[str, Any]) -> float:
+        return sum(d * c for d, c in zip(direction[:2], thing["3d_coords"][:2], strict=True))
+
+    places = [(along(right, thing), along(behind, thing)) for thing in scene["objects"]]
+    shrink = min(1.0, HALF_WIDTH / max((abs(c) for place in places for c in place), default=HALF_WIDTH))
+    return Scene(
+        tuple(
+            Object(
+                shape=thing["shape"],
+                size=thing["size"],
+                color=thing["color"],
+                material=thing["material"],
+                x=x * shrink,
+                y=y * shrink,
+                rotation=thing.get("rotation", 0.0),
+            )
+            for thing, (x, y) in zip(scene["objects"], places, strict=True)
+        ),
+        image_index=scene["image_index"],
+    )

@@ -1,0 +1,131 @@
+"""One example of any benchmark: what the model is given, what counts as right, what the analysis breaks down by.
+
+A benchmark is a class with `name`, `splits`, `kinds`, `examples(split, kind) -> list[Example]` and
+`metrics() -> dict[kind, ExampleMetric]`; it is one file here and one yaml in `conf/benchmark/`, and nothing lists it.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+KINDS = ("answer", "caption", "true_false")
+TRUE_FALSE = ("true", "false")  # the two answers between which a "true_false" example is decided by likelihood
+
+
+@dataclass(frozen=True)
+class Example:
+    """One example.
+
+    Args:
+        id: unique in its benchmark and split.
+        images: absolute paths of image files.
+        prompt: what the language model reads after the visual tokens.
+        answers: accepted answers, the first of which is the training target; for captions, all references.
+        kind: one of `KINDS`.
+        tags: what the analysis breaks down by, such as type, family, program_length, hops, objects.
+        words: the scene in words, phrases joined by " . "; None where the scene is not annotated.
+    Raises:
+        ValueError: if a field breaks its rule.
+    """
+
+    id: str
+    images: tuple[str, ...]
+    prompt: str
+    answers: tuple[str, ...]
+    kind: str
+    tags: dict[str, str | int] = field(default_factory=dict)
+    words: str | None = None
+
+    def __post_init__(self):
+        if not self.id:
+            raise ValueError(f"id={self.id!r}: an example needs a name of its own. Number the examples of a split.")
+        if not self.images or not all(isinstance(p, str) and os.path.isabs(p) for p in self.images):
+            self._refuse("images", self.images, "must be absolute paths, at least one. Resolve the root first")
+        if not self.prompt.strip():
+            self._refuse("prompt", self.prompt, "must hold text. Check the benchmark's prompt field")
+        if not self.answers or not all(isinstance(a, str) and a.strip() for a in self.answers):
+            self._refuse("answers", self.answers, "must be strings with text, at least one. Check the annotation")
+        if self.kind not in KINDS:
+            self._refuse("kind", self.kind, f"must be one of {', '.join(KINDS)}")
+        if self.kind == "true_false" and not set(self.answers) <= set(TRUE_FALSE):
+            self._refuse("answers", self.answers, f"must be of {', '.join(TRUE_FALSE)} where kind is 'true_false'")
+        for key, value in self.tags.items():
+            if isinstance(value, bool) or not isinstance(value, str | int):
+                self._refuse(f"tags[{key!r}]", value, "must be str or int, since each tag is a column of the record")
+
+    def _refuse(self, name: str, value: object, rule: str):
+        raise ValueError(f"example {self.id}: {name}={value!r} {rule}.")
+
+
+def check_examples(examples: list[Example], source: str) -> list[Example]:
+    """Return the examples if there are any, their ids are unique and each image file is there.
+
+    Args:
+        examples: all examples of one split and kind.
+        source: the annotation file they come from, for the message.
+    Raises:
+        ValueError: if there are none, or an id stands twice.
+        FileNotFoundError: if an image is missing.
+    """
+    if not examples:
+        raise ValueError(f"{source} holds 0 examples: at least 1 is needed. Check that the file is whole.")
+    name, times = Counter(e.id for e in examples).most_common(1)[0]
+    if times > 1:
+        raise ValueError(f"{source}: id {name!r} stands {times} times, and must be unique. Check that the file is whole.")
+    missing = missing_files(path for e in examples for path in e.images)
+    if missing:
+        raise FileNotFoundError(
+            f"{len(missing)} images of {source} are missing, the first {missing[0]}: each example needs its image. "
+            "Unpack the images again, or point benchmark.root at the whole data."
+        )
+    return examples
+
+
+def missing_files(paths: Iterable[str]) -> list[str]:
+    """Those paths that are no file, in order; each folder is listed once, which spares a million calls of stat."""
+    there: dict[str, set[str]] = {}
+    missing = []
+    for path in dict.fromkeys(paths):
+        folder, name = os.path.split(path)
+        if folder not in there:
+            there[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
+        if name not in there[folder]:
+            missing.append(path)
+    return missing
+
+
+def require(path: Path, layout: str, fix: str) -> Path:
+    """Return the path if it is there.
+
+    Raises:
+        FileNotFoundError: if not, with the layout that was expected and what to do.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is missing. Expected layout: {layout}. {fix}")
+    return path
+
+
+def choose(value: str, choices: Iterable[str], what: str) -> str:
+    """Return the value if it is among the choices.
+
+    Raises:
+        ValueError: if not, with the choices.
+    """
+    choices = tuple(choices)
+    if value not in choices:
+        raise ValueError(f"{what}={value!r}: must be one of {', '.join(choices)}.")
+    return value
+
+
+def fill(template: str, placeholder: str, text: str) -> str:
+    """Put the text in the place of `{placeholder}`; the text itself may hold braces.
+
+    Raises:
+        ValueError: if the template does not hold the placeholder.
+    """
+    mark = "{" + placeholder + "}"
+    if mark not in template:
+        raise ValueError(f"prompt={template!r} must hold {mark}. Write it where the example's own text belongs.")
+    return template.replace(mark, text)

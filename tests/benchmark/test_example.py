@@ -1,0 +1,57 @@
+"""What an example may be, and what is said when it may not."""
+
+import re
+
+import pytest
+
+from bridgelab.benchmark.example import Example, check_examples, choose, fill, missing_files, require
+
+GOOD = {"id": "a", "images": ("/x.png",), "prompt": "what ?", "answers": ("yes",), "kind": "answer", "tags": {"hops": 1}}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"id": ""}, "needs a name"),
+        ({"images": ()}, "at least one"),
+        ({"images": ("x.png",)}, "absolute paths"),
+        ({"prompt": " "}, "must hold text"),
+        ({"answers": ()}, "strings with text"),
+        ({"answers": ("yes", "")}, "strings with text"),
+        ({"answers": (3,)}, "strings with text"),
+        ({"kind": "guess"}, "answer, caption, true_false"),
+        ({"kind": "true_false"}, "must be of true, false"),
+        ({"tags": {"hops": True}}, "must be str or int"),
+        ({"tags": {"hops": 0.5}}, "must be str or int"),
+    ],
+)
+def test_a_field_that_breaks_its_rule(change, message):
+    assert Example(**GOOD).words is None
+    with pytest.raises(ValueError, match=message):
+        Example(**(GOOD | change))
+
+
+def test_check_examples(tmp_path):
+    (tmp_path / "there.png").touch()
+    there = Example(**(GOOD | {"images": (str(tmp_path / "there.png"),)}))
+    assert check_examples([there], "file") == [there]
+    with pytest.raises(ValueError, match="file holds 0 examples"):
+        check_examples([], "file")
+    with pytest.raises(ValueError, match="'a' stands 2 times"):
+        check_examples([there, there], "file")
+    gone = Example(**(GOOD | {"images": (str(tmp_path / "gone.png"), str(tmp_path / "no" / "folder.png"))}))
+    assert missing_files(gone.images) == list(gone.images)
+    with pytest.raises(FileNotFoundError, match=re.escape(f"2 images of file are missing, the first {gone.images[0]}")):
+        check_examples([gone], "file")
+
+
+def test_small_checks(tmp_path):
+    assert fill("q: {question}", "question", "{is} it ?") == "q: {is} it ?"
+    with pytest.raises(ValueError, match=r"prompt='q' must hold \{question\}"):
+        fill("q", "question", "is it ?")
+    assert choose("a", ["a"], "kind") == "a"
+    with pytest.raises(ValueError, match="kind='b': must be one of a, c"):
+        choose("b", ("a", "c"), "kind")
+    assert require(tmp_path, "", "") == tmp_path
+    with pytest.raises(FileNotFoundError, match=r"is missing\. Expected layout: images/\. Unpack it\."):
+        require(tmp_path / "no", "images/", "Unpack it.")
