@@ -1,0 +1,136 @@
+"""A frozen T5 that reads a prefix of vectors and a prompt, and answers."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from transformers import AutoTokenizer, T5ForConditionalGeneration
+
+ASSETS = Path(__file__).resolve().parents[1] / "assets"
+FILLER = "."
+MULTIPLE = 8  # lengths are rounded up to this, so that few shapes meet the CPU's kernel cache
+
+
+class T5(nn.Module):
+    """A pretrained T5 without gradients, in eval mode for good; gradients still pass *through* it to a prefix.
+
+    Args:
+        path: a folder with `config.json`, `model.safetensors` and a tokenizer, a hub name, or `miniature`
+            for the one that comes with bridgelab.
+        dtype: `float32` or `bfloat16`. T5's activations overflow float16.
+        phrase_positions: the scene in words takes one position an object, the sum of its words' embeddings
+            (how the miniature has learned to read); else one position a token, as in ordinary text.
+        attention: transformers' implementation; `eager` is the fastest for a tiny T5 on a CPU.
+    Raises:
+        ValueError: if `dtype` is float16 or unknown.
+        FileNotFoundError: if the miniature's weights are not there.
+    """
+
+    def __init__(
+        self,
+        path: str = "miniature",
+        *,
+        dtype: str = "float32",
+        phrase_positions: bool = False,
+        attention: str = "eager",
+    ):
+        super().__init__()
+        if dtype not in ("float32", "bfloat16"):
+            raise ValueError(f"text.dtype={dtype}: T5 overflows in float16. Set text.dtype to float32 or bfloat16.")
+        folder = str(ASSETS / "text") if path == "miniature" else path
+        if path == "miniature" and not (ASSETS / "text" / "model.safetensors").exists():
+            raise FileNotFoundError(f"{folder} holds no weights. Make them by `make pretrain`, or restore them from git.")
+        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        self.model = T5ForConditionalGeneration.from_pretrained(
+            folder, dtype=getattr(torch, dtype), attn_implementation=attention
+        )
+        self.model.requires_grad_(False).eval()
+        self.phrase_positions = phrase_positions
+
+    def train(self, mode: bool = True) -> "T5":
+        """Stay in eval mode: a stray `.train()` would bring dropout back."""
+        return super().train(False)
+
+    @property
+    def dim(self) -> int:
+        """Channels of one position."""
+        return self.model.config.d_model
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the weights, the configuration and every setting that changes what comes out."""
+        digest = hashlib.sha256()
+        settings = {
+            "dtype": str(self.model.dtype),
+            "phrase_positions": self.phrase_positions,
+            "config": {k: v for k, v in sorted(self.model.config.to_diff_dict().items()) if not k.startswith("_")},
+            "vocabulary": sorted(self.tokenizer.get_vocab().items()),
+        }
+        digest.update(json.dumps(settings, default=str).encode())
+        for name, tensor in sorted(self.model.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    @property
+    def embedding_rms(self) -> float:
+        """Root mean square of one component of a word's embedding: the scale at which T5 expects its input."""
+        return self.model.shared.weight.float().square().mean().sqrt().item()
+
+    def tokenize(self, texts: list[str], *, end: bool = True) -> tuple[Int[Tensor, "batch length"], Bool[Tensor, "batch length"]]:
+        """Token ids, padded on the right to a common multiple of 8, and which of them are real.
+
+        Args:
+            texts: one string an example.
+            end: close each with `</s>`, as T5 expects of prompts and targets.
+        """
+        made = self.tokenizer(texts, padding=True, pad_to_multiple_of=MULTIPLE, add_special_tokens=False)
+        rows = [
+            [k for k, real in zip(ids, mask, strict=True) if real] + [self.tokenizer.eos_token_id] * end
+            for ids, mask in zip(made["input_ids"], made["attention_mask"], strict=True)
+        ]
+        length = -(-max(len(row) for row in rows) // MULTIPLE) * MULTIPLE
+        ids = torch.full((len(rows), length), self.tokenizer.pad_token_id)
+        mask = torch.zeros(len(rows), length, dtype=torch.bool)
+        for k, row in enumerate(rows):
+            ids[k, : len(row)] = torch.tensor(row)
+            mask[k, : len(row)] = True
+        return ids, mask
+
+    def embed(self, ids: Int[Tensor, "batch length"]) -> Float[Tensor, "batch length dim"]:
+        """The T5's own word embeddings."""
+        return self.model.shared(ids)
+
+    def embed_words(self, scenes: list[str], positions: int) -> Float[Tensor, "batch {positions} dim"]:
+        """Scenes in words as a prefix, filled up with the filler word: what a perfect bridge would hand over.
+
+        Args:
+            scenes: phrases joined by ' . ', one an object.
+            positions: length of the prefix.
+        Raises:
+            ValueError: if a scene needs more positions than there are.
+        """
+        filler = self.tokenizer.convert_tokens_to_ids(FILLER)
+        if filler in (None, self.tokenizer.unk_token_id):
+            filler = self.tokenizer(FILLER, add_special_tokens=False)["input_ids"][-1]
+        embedded = self.embed(torch.tensor([[filler]], device=self.model.device)).expand(len(scenes), positions, -1).clone()
+        for k, scene in enumerate(scenes):
+            phrases = scene.split(f" {FILLER} ") if self.phrase_positions else [scene]
+            groups = [self.tokenizer(phrase, add_special_tokens=False)["input_ids"] for phrase in phrases]
+            if not self.phrase_positions:
+                groups = [[token] for token in groups[0]]
+            if len(groups) > positions:
+                raise ValueError(
+                    f"A scene takes {len(groups)} positions, but the prefix has {positions}: {scene!r}. "
+                    f"Raise the number of positions to {len(groups)} or more."
+                )
+            for at, group in enumerate(groups):
+                embedded[k, at] = self.embed(torch.tensor(group, device=embedded.device)[None])[0].sum(0)
+        return embedded
+
+    def decode(self, ids: Int[Tensor, "batch length"]) -> list[str]:
+        """Texts without special tokens."""
+        return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
