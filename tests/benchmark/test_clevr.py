@@ -1,4 +1,4 @@
-"""CLEVR's reader against real CLEVR scenes and questions, with a program engine written here from the paper."""
+"""CLEVR's reader against real scenes and questions, with a program engine written here from the paper."""
 
 import json
 import os
@@ -45,7 +45,8 @@ def execute(scene, program):
         elif head == "filter":
             out = {k for k in given[0] if things[k][attribute] == step["value_inputs"][0]}
         elif head == "same":
-            out = {k for k in range(len(things)) if things[k][attribute] == things[given[0]][attribute]} - {given[0]}
+            value = things[given[0]][attribute]
+            out = {k for k, o in enumerate(things) if o[attribute] == value} - {given[0]}
         elif head == "query":
             out = things[given[0]][attribute]
         elif name == "union":
@@ -78,7 +79,9 @@ def test_real_programs_run_to_their_outputs_and_answers(root):
         results = execute(scenes[entry["image_index"]], entry["program"])
         for step, result in zip(entry["program"], results, strict=True):
             assert (sorted(result) if isinstance(result, set) else result) == step["_output"]
-        spoken = {True: "yes", False: "no"}[results[-1]] if isinstance(results[-1], bool) else str(results[-1])
+        spoken = (
+            {True: "yes", False: "no"}[results[-1]] if isinstance(results[-1], bool) else str(results[-1])
+        )
         assert example.answers == (spoken,)
         assert example.prompt == entry["question"]
         assert Path(example.images[0]).name == entry["image_filename"]
@@ -105,8 +108,15 @@ def test_scene_in_words_keeps_real_relations(root):
     for scene in scenes:
         read = parse_words(by_image[scene["image_filename"]].split(" . ")).objects
         for thing, spoken in zip(scene["objects"], read, strict=True):
-            assert all(thing[name] == getattr(spoken, name) for name in ("shape", "size", "color", "material"))
-        for side, axis, sign in (("right", "x", 1), ("left", "x", -1), ("behind", "y", 1), ("front", "y", -1)):
+            assert all(
+                thing[name] == getattr(spoken, name) for name in ("shape", "size", "color", "material")
+            )
+        for side, axis, sign in (
+            ("right", "x", 1),
+            ("left", "x", -1),
+            ("behind", "y", 1),
+            ("front", "y", -1),
+        ):
             for i, related in enumerate(scene["relationships"][side]):
                 for j in related:
                     ahead = sign * (getattr(read[j], axis) - getattr(read[i], axis))
@@ -141,19 +151,33 @@ def test_tags_of_two_chains_that_meet():
     compared = [*program, {"function": "equal_integer", "inputs": [2, 5]}]
     assert program_tags(compared)["type"] == program_tags(compared)["family"] == "compare_integer"
     compared[-1] = {"function": "equal_size", "inputs": [2, 5]}
-    assert (program_tags(compared)["type"], program_tags(compared)["family"]) == ("compare_attribute", "comparison")
+    assert (program_tags(compared)["type"], program_tags(compared)["family"]) == (
+        "compare_attribute",
+        "comparison",
+    )
 
 
 def test_answers_are_written_as_the_release_writes_them():
-    assert [answer_text(a) for a in (True, False, 0, 1, "3", "yes", "red")] == ["yes", "no", "0", "1", "3", "yes", "red"]
+    written = [answer_text(a) for a in (True, False, 0, 1, "3", "yes", "red")]
+    assert written == ["yes", "no", "0", "1", "3", "yes", "red"]
 
 
 def _scene(index, filename):
     axes = {"right": [1, 0, 0], "left": [-1, 0, 0], "behind": [0, 1, 0], "front": [0, -1, 0]}
-    thing = {"shape": "cube", "size": "large", "color": "red", "material": "metal", "3d_coords": [1.0, -2.0, 0.5]}
+    thing = {
+        "shape": "cube",
+        "size": "large",
+        "color": "red",
+        "material": "metal",
+        "3d_coords": [1.0, -2.0, 0.5],
+    }
     return {
-        "image_index": index, "image_filename": filename, "objects": [thing], "directions": axes, "relationships": {}
-    }  # fmt: skip
+        "image_index": index,
+        "image_filename": filename,
+        "objects": [thing],
+        "directions": axes,
+        "relationships": {},
+    }
 
 
 @pytest.fixture
@@ -178,7 +202,8 @@ def small(tmp_path):
 def test_captions_and_prompts(small):
     root, _ = small
     clevr = Clevr(root, question_prompt="q: {question}", caption_prompt="c: {prompt}")
-    assert (clevr.splits, clevr.kinds, set(clevr.metrics())) == (("val",), ("answer", "caption"), {"answer", "caption"})
+    assert (clevr.splits, clevr.kinds) == (("val",), ("answer", "caption"))
+    assert clevr.metrics().keys() == set(clevr.kinds)
     (question,), (caption,) = clevr.examples("val"), clevr.examples("val", "caption")
     assert (question.prompt, caption.prompt) == ("q: how many ?", "c: describe")
     assert caption.answers == ("a red cube .", "a cube .")
@@ -202,7 +227,9 @@ def test_a_turned_camera_is_undone():
 
 def test_bad_input(small, tmp_path_factory):
     root, write = small
-    with pytest.raises(FileNotFoundError, match=r"questions is missing\. Expected layout: images/<split>/.*benchmark\.root"):
+    with pytest.raises(
+        FileNotFoundError, match=r"questions is missing\. Expected layout: images/<split>/.*benchmark\.root"
+    ):
         Clevr(tmp_path_factory.mktemp("empty")).examples("val")
     with pytest.raises(ValueError, match="split='test': must be one of val"):
         Clevr(root).examples("test")
@@ -210,10 +237,15 @@ def test_bad_input(small, tmp_path_factory):
         Clevr(root, question_prompt="what?")
     with pytest.raises(ValueError, match=r"must hold \{prompt\}"):
         Clevr(root, caption_prompt="what?")
-    write("questions", [{"image_index": 0, "image_filename": "CLEVR_val_000000.png", "question": "how many ?"}])
+    write(
+        "questions", [{"image_index": 0, "image_filename": "CLEVR_val_000000.png", "question": "how many ?"}]
+    )
     with pytest.raises(ValueError, match=r"entry 0 is malformed \(KeyError: 'answer'\).*use val"):
         Clevr(root).examples("val")
-    write("captions", [{"image_index": 7, "image_filename": "CLEVR_val_000000.png", "prompt": "d", "captions": ["a"]}])
+    write(
+        "captions",
+        [{"image_index": 7, "image_filename": "CLEVR_val_000000.png", "prompt": "d", "captions": ["a"]}],
+    )
     with pytest.raises(ValueError, match="no scene for image_index 7"):
         Clevr(root).examples("val", "caption")
     write("captions", [{"image_index": 0, "image_filename": "gone.png", "prompt": "d", "captions": ["a"]}])

@@ -6,7 +6,14 @@ import pytest
 
 from bridgelab.benchmark.example import Example, check_examples, choose, fill, missing_files, require
 
-GOOD = {"id": "a", "images": ("/x.png",), "prompt": "what ?", "answers": ("yes",), "kind": "answer", "tags": {"hops": 1}}
+GOOD = {
+    "id": "a",
+    "images": ("/x.png",),
+    "prompt": "what ?",
+    "answers": ("yes",),
+    "kind": "answer",
+    "tags": {"hops": 1},
+}
 
 
 @pytest.mark.parametrize(
@@ -41,7 +48,9 @@ def test_check_examples(tmp_path):
         check_examples([there, there], "file")
     gone = Example(**(GOOD | {"images": (str(tmp_path / "gone.png"), str(tmp_path / "no" / "folder.png"))}))
     assert missing_files(gone.images) == list(gone.images)
-    with pytest.raises(FileNotFoundError, match=re.escape(f"2 images of file are missing, the first {gone.images[0]}")):
+    with pytest.raises(
+        FileNotFoundError, match=re.escape(f"2 images of file are missing, the first {gone.images[0]}")
+    ):
         check_examples([gone], "file")
 
 

@@ -8,7 +8,7 @@ from bridgelab.benchmark.metric import ExampleMetric, mean
 
 
 class Accuracy(ExampleMetric):
-    """Share of predictions equal to an accepted answer: CLEVR's official metric (Johnson et al. 2017, arXiv:1612.06890).
+    """Share of predictions equal to an accepted answer: CLEVR's official metric (arXiv:1612.06890).
 
     Equal means the same string once blanks at both ends are gone; case, articles and punctuation count.
     Values: `accuracy`, and `accuracy/<tag>=<value>` for each value seen of each tag in `by`.
@@ -40,7 +40,7 @@ class Accuracy(ExampleMetric):
 class Consistency(Accuracy):
     """Accuracy, and the share of groups in which every prediction is right: NLVR's official pair of metrics.
 
-    Source: Suhr et al. 2017, "A Corpus of Natural Language for Visual Reasoning"; lil-lab/nlvr's `metrics_images.py`.
+    Source: Suhr et al. 2017, "A Corpus of Natural Language for Visual Reasoning", and lil-lab/nlvr's scorer.
     Values: those of `Accuracy`, and `consistency`.
 
     Args:
@@ -61,8 +61,8 @@ class Consistency(Accuracy):
         for row in rows:
             if self.group not in row["tags"]:
                 raise ValueError(
-                    f"example {row['id']} has the tags {sorted(row['tags'])}: consistency needs {self.group!r}. "
-                    "Give the benchmark's examples that tag."
+                    f"example {row['id']} has the tags {sorted(row['tags'])}: consistency needs "
+                    f"{self.group!r}. Give the benchmark's examples that tag."
                 )
             groups[row["tags"][self.group]].append(row["score"])
         return super().summarise(rows) | {"consistency": mean([min(scores) for scores in groups.values()])}
@@ -71,14 +71,16 @@ class Consistency(Accuracy):
 def majority(train: list[Example], test: list[Example]) -> list[str]:
     """The majority floor: for each test example the most frequent training answer of its type (tag `type`).
 
-    A type unseen in training gets the most frequent answer of all; of equally frequent answers the alphabetically
-    first, so that the floor does not depend on order.
+    A type unseen in training gets the most frequent answer of all. Of equally frequent answers it is the
+    alphabetically first, so that the floor does not depend on order.
 
     Raises:
         ValueError: if there is no training example.
     """
     if not train:
-        raise ValueError("0 training examples: the majority floor needs at least 1. Give the split trained on.")
+        raise ValueError(
+            "0 training examples: the majority floor needs at least 1. Give the split trained on."
+        )
     by_type: dict[str | int | None, Counter[str]] = defaultdict(Counter)
     for example in train:
         by_type[example.tags.get("type")][example.answers[0]] += 1

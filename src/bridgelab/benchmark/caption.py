@@ -12,10 +12,10 @@ Named = dict[str, str]
 
 
 def named_objects(caption: str) -> list[Named]:
-    """The objects that a caption names, in its order: 'a red metal cube , …' -> [{color: red, material: metal, …}, …].
+    """The objects a caption names, in its order: 'a red cube , …' -> [{color: red, shape: cube}, …].
 
-    Objects stand between commas; words that are no attribute are passed over, of two values of one attribute the
-    first holds, and a phrase without any attribute is no object.
+    Objects stand between commas. Words that are no attribute are passed over, of two values of one attribute
+    the first holds, and a phrase without any attribute is no object.
     """
     found: list[Named] = []
     for phrase in caption.split(","):
@@ -31,9 +31,10 @@ def named_objects(caption: str) -> list[Named]:
 def attribute_shares(prediction: str, reference: str) -> dict[str, float]:
     r"""What share of the reference's attributes the prediction gives, object by object in order.
 
-    Objects are matched in order, skipping where that helps (an order-preserving alignment with the most attributes
-    right: one object left out does not shift all others). With $n$ objects in the reference and $m$ in the
-    prediction, the share of an attribute is $\text{right} / \max(n, m)$, so that naming too many costs as well.
+    Objects are matched in order, skipping where that helps: of all alignments that preserve order, the one
+    with the most attributes right, so that one object left out does not shift all others. With $n$ objects in
+    the reference and $m$ in the prediction, the share of an attribute is $\text{right} / \max(n, m)$: naming
+    too many costs as well. References name all four attributes of each object, as the world's captions do.
 
     Returns:
         `attributes` (mean over the four), `objects` (all four right), and one share for each attribute.
@@ -42,7 +43,9 @@ def attribute_shares(prediction: str, reference: str) -> dict[str, float]:
     """
     wanted, given = named_objects(reference), named_objects(prediction)
     if not wanted:
-        raise ValueError(f"reference {reference!r} names no object with attributes. Use CaptionMetric(attributes=False).")
+        raise ValueError(
+            f"reference {reference!r} names no object with attributes. Use CaptionMetric(attributes=False)."
+        )
     pairs = _align(wanted, given)
     most = max(len(wanted), len(given))
     shares = {name: sum(a.get(name) == b.get(name, "") for a, b in pairs) / most for name in ATTRIBUTES}
@@ -51,7 +54,7 @@ def attribute_shares(prediction: str, reference: str) -> dict[str, float]:
 
 
 def _align(wanted: list[Named], given: list[Named]) -> list[tuple[Named, Named]]:
-    """Pairs of an order-preserving alignment with the most attributes right, and of these the most whole objects."""
+    """The order-preserving alignment with the most attributes right, of these the most whole objects."""
     n, m = len(wanted), len(given)
     gain = [[100 * sum(a.get(k) == v for k, v in b.items()) + (a == b) for b in given] for a in wanted]
     best = [[0] * (m + 1) for _ in range(n + 1)]
@@ -77,7 +80,7 @@ class CaptionMetric(ExampleMetric):
     `caption_objects`, `caption_size`, `caption_color`, `caption_material`, `caption_shape`.
 
     Args:
-        attributes: whether references name objects of the CLEVR vocabulary; False for captions of photographs.
+        attributes: whether references name objects in CLEVR's words; False for captions of photographs.
     """
 
     def __init__(self, *, attributes: bool = True, **kwargs: Any):

@@ -1,11 +1,14 @@
-"""CLEVR v1.0 (Johnson et al. 2017, arXiv:1612.06890), and anything written in its layout, as the built-in world is.
+"""CLEVR v1.0 (Johnson et al. 2017, arXiv:1612.06890), and all that is written in its layout, as our world is.
 
 Layout, `<split>` being train, val, or CoGenT's trainA, valA, valB:
 
     images/<split>/CLEVR_<split>_000000.png
-    questions/CLEVR_<split>_questions.json      {questions: [{image_filename, image_index, question, answer, program}]}
-    scenes/CLEVR_<split>_scenes.json            {scenes: [{image_index, objects, directions, relationships}]}
-    captions/CLEVR_<split>_captions.json        {captions: [{image_filename, image_index, prompt, captions: [str]}]}
+    questions/CLEVR_<split>_questions.json
+        {questions: [{image_filename, image_index, question, answer, program}]}
+    scenes/CLEVR_<split>_scenes.json
+        {scenes: [{image_index, objects, directions, relationships}]}
+    captions/CLEVR_<split>_captions.json
+        {captions: [{image_filename, image_index, prompt, captions: [str]}]}
 
 The last is ours: CLEVR as released has no captions. A program's step names its function under `function` (the
 release) or `type` (the generator's raw output), and answers may be strings, whole numbers or booleans.
@@ -65,7 +68,7 @@ class Clevr:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """"answer", and "caption" where a captions file is there."""
+        """Questions ("answer"), and "caption" where a captions file is there."""
         captioned = any((self.root / "captions").glob("CLEVR_*_captions.json"))
         return ("answer", "caption") if captioned else ("answer",)
 
@@ -76,7 +79,9 @@ class Clevr:
             FileNotFoundError: if a folder, a file or an image is missing.
             ValueError: if there is no such split or kind, or an annotation is malformed.
         """
-        require(self.root / "questions", LAYOUT, "Unpack CLEVR_v1.0 there, or set benchmark.root to where it is.")
+        require(
+            self.root / "questions", LAYOUT, "Unpack CLEVR_v1.0 there, or set benchmark.root to where it is."
+        )
         choose(split, self.splits, "split")
         choose(kind, self.kinds, "kind")
         scenes = self._scenes(split)
@@ -84,21 +89,27 @@ class Clevr:
             "answer": (self._file("questions", split), self._question),
             "caption": (self._file("captions", split), self._caption),
         }[kind]
-        require(annotated, LAYOUT + ", captions/CLEVR_<split>_captions.json", "Ask for another kind, or write it.")
+        require(
+            annotated, LAYOUT + ", captions/CLEVR_<split>_captions.json", "Ask for another kind, or write it."
+        )
         examples = []
         for number, entry in enumerate(_load(annotated, kind=annotated.parent.name)):
             try:
                 examples.append(read(split, number, entry, scenes))
             except (KeyError, TypeError, IndexError) as error:
                 raise ValueError(
-                    f"{annotated}: entry {number} is malformed ({type(error).__name__}: {error}). Each needs an image, "
-                    "its text, and its answer or captions; the release's test split has no answers: use val."
+                    f"{annotated}: entry {number} is malformed ({type(error).__name__}: {error}). Each needs "
+                    "an image, its text, and its answer or captions; the release's test split has no answers: "
+                    "use val."
                 ) from error
         return check_examples(examples, str(annotated))
 
     def metrics(self) -> dict[str, ExampleMetric]:
-        """CLEVR's accuracy by the question's last function, family, length and hops; for captions `CaptionMetric`."""
-        return {"answer": Accuracy(by=("type", "family", "program_length", "hops")), "caption": CaptionMetric()}
+        """CLEVR's accuracy by last function, family, length and hops; for captions `CaptionMetric`."""
+        return {
+            "answer": Accuracy(by=("type", "family", "program_length", "hops")),
+            "caption": CaptionMetric(),
+        }
 
     def _file(self, folder: str, split: str) -> Path:
         return self.root / folder / f"CLEVR_{split}_{folder}.json"
@@ -113,7 +124,9 @@ class Clevr:
         @cache
         def described(index: int) -> tuple[str, int]:
             if index not in scenes:
-                raise ValueError(f"{path} has no scene for image_index {index}: each image needs one. Unpack it again.")
+                raise ValueError(
+                    f"{path} has no scene for image_index {index}: each image needs one. Unpack it again."
+                )
             scene = scene_from_clevr(scenes[index])
             return " . ".join(scene_words(scene)), len(scene.objects)
 
@@ -149,7 +162,8 @@ def _load(path: Path, kind: str) -> list[dict[str, Any]]:
         return json.loads(path.read_text())[kind]
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{path} can't be read ({error}): it must be JSON with a list under {kind!r}. Unpack or write it again."
+            f"{path} can't be read ({error}): it must be JSON with a list under {kind!r}. "
+            "Unpack or write it again."
         ) from error
 
 
@@ -159,7 +173,7 @@ def answer_text(answer: str | int | bool) -> str:
 
 
 def function(step: Step) -> str:
-    """The function that a program's step names, under `function` (the release) or `type` (the raw generator)."""
+    """The function that a step names, under `function` (the release) or `type` (the raw generator)."""
     return step["function"] if "function" in step else step["type"]
 
 
@@ -167,11 +181,12 @@ def program_tags(program: list[Step]) -> dict[str, str | int]:
     """What the analysis breaks a question down by, read off its functional program.
 
     Returns:
-        type: the last function; equal_<attribute> is compare_attribute, and the three on numbers compare_integer.
-        family: CLEVR's template file: zero_hop … three_hop by the number of relations, same_attribute, single_and,
-            single_or, comparison, compare_integer.
+        type: the last function; equal_<attribute> is compare_attribute, the three on numbers compare_integer.
+        family: CLEVR's template file: zero_hop … three_hop by the number of relations, same_attribute,
+            single_and, single_or, comparison, compare_integer.
         program_length: how many steps.
-        hops: relations and same-attribute steps one after another, at most, on any way from a scene to the answer.
+        hops: relations and same-attribute steps one after another, at most, on any way from a scene to the
+            answer.
     """
     names = [function(step) for step in program]
     last = names[-1]
@@ -183,7 +198,8 @@ def program_tags(program: list[Step]) -> dict[str, str | int]:
         kind, family = last, _set_family(names)
     depth: list[int] = []
     for name, step in zip(names, program, strict=True):
-        depth.append(max((depth[k] for k in step["inputs"]), default=0) + (name == "relate" or name.startswith("same_")))
+        moves = name == "relate" or name.startswith("same_")
+        depth.append(max((depth[k] for k in step["inputs"]), default=0) + moves)
     return {"type": kind, "family": family, "program_length": len(program), "hops": depth[-1]}
 
 
@@ -201,14 +217,14 @@ def _set_family(names: list[str]) -> str:
 def scene_from_clevr(scene: dict[str, Any]) -> Scene:
     """A written scene seen along its own `directions`: x to the right, y away from the camera.
 
-    In CLEVR the camera moves and so `right` and `behind` are no axes of the ground. Their projections reach
-    beyond the built-in world's square, at most by √2; such a scene is shrunk to fit. Then two objects may share
-    a column or a row: on CLEVR the words are a reference, not a ceiling.
+    In CLEVR `right` and `behind` are no axes of the ground, and positions along them reach beyond the
+    built-in world's square, at most by √2: such a scene is shrunk to fit. Then two objects may share a column
+    or a row, so that on CLEVR the words are a reference, not a ceiling.
     """
     right, behind = scene["directions"]["right"], scene["directions"]["behind"]
 
     def along(direction: list[float], thing: dict[str, Any]) -> float:
-        return sum(d * c for d, c in zip(direction[:2], thing["3d_coords"][:2], strict=True))
+        return float(sum(d * c for d, c in zip(direction[:2], thing["3d_coords"][:2], strict=True)))
 
     places = [(along(right, thing), along(behind, thing)) for thing in scene["objects"]]
     shrink = min(1.0, HALF_WIDTH / max((abs(c) for place in places for c in place), default=HALF_WIDTH))
@@ -221,7 +237,7 @@ def scene_from_clevr(scene: dict[str, Any]) -> Scene:
                 material=thing["material"],
                 x=x * shrink,
                 y=y * shrink,
-                rotation=thing.get("rotation", 0.0),
+                rotation=float(thing.get("rotation", 0.0)),
             )
             for thing, (x, y) in zip(scene["objects"], places, strict=True)
         ),

@@ -1,7 +1,7 @@
-"""One example of any benchmark: what the model is given, what counts as right, what the analysis breaks down by.
+"""One example of any benchmark: what the model is given, what is right, what the analysis breaks down by.
 
 A benchmark is a class with `name`, `splits`, `kinds`, `examples(split, kind) -> list[Example]` and
-`metrics() -> dict[kind, ExampleMetric]`; it is one file here and one yaml in `conf/benchmark/`, and nothing lists it.
+`metrics() -> dict[kind, ExampleMetric]`. One file here and one yaml in `conf/benchmark/`: nothing lists it.
 """
 
 import os
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 KINDS = ("answer", "caption", "true_false")
-TRUE_FALSE = ("true", "false")  # the two answers between which a "true_false" example is decided by likelihood
+TRUE_FALSE = ("true", "false")  # a "true_false" example is decided by which of the two is likelier
 
 
 @dataclass(frozen=True)
@@ -40,20 +40,30 @@ class Example:
 
     def __post_init__(self):
         if not self.id:
-            raise ValueError(f"id={self.id!r}: an example needs a name of its own. Number the examples of a split.")
+            raise ValueError(
+                f"id={self.id!r}: an example needs a name of its own. Number the examples of a split."
+            )
         if not self.images or not all(isinstance(p, str) and os.path.isabs(p) for p in self.images):
-            self._refuse("images", self.images, "must be absolute paths, at least one. Resolve the root first")
+            self._refuse(
+                "images", self.images, "must be absolute paths, at least one. Resolve the root first"
+            )
         if not self.prompt.strip():
             self._refuse("prompt", self.prompt, "must hold text. Check the benchmark's prompt field")
         if not self.answers or not all(isinstance(a, str) and a.strip() for a in self.answers):
-            self._refuse("answers", self.answers, "must be strings with text, at least one. Check the annotation")
+            self._refuse(
+                "answers", self.answers, "must be strings with text, at least one. Check the annotation"
+            )
         if self.kind not in KINDS:
             self._refuse("kind", self.kind, f"must be one of {', '.join(KINDS)}")
         if self.kind == "true_false" and not set(self.answers) <= set(TRUE_FALSE):
-            self._refuse("answers", self.answers, f"must be of {', '.join(TRUE_FALSE)} where kind is 'true_false'")
+            self._refuse(
+                "answers", self.answers, f"must be of {', '.join(TRUE_FALSE)} where kind is 'true_false'"
+            )
         for key, value in self.tags.items():
             if isinstance(value, bool) or not isinstance(value, str | int):
-                self._refuse(f"tags[{key!r}]", value, "must be str or int, since each tag is a column of the record")
+                self._refuse(
+                    f"tags[{key!r}]", value, "must be str or int, since each tag is a column of the record"
+                )
 
     def _refuse(self, name: str, value: object, rule: str):
         raise ValueError(f"example {self.id}: {name}={value!r} {rule}.")
@@ -73,18 +83,20 @@ def check_examples(examples: list[Example], source: str) -> list[Example]:
         raise ValueError(f"{source} holds 0 examples: at least 1 is needed. Check that the file is whole.")
     name, times = Counter(e.id for e in examples).most_common(1)[0]
     if times > 1:
-        raise ValueError(f"{source}: id {name!r} stands {times} times, and must be unique. Check that the file is whole.")
+        raise ValueError(
+            f"{source}: id {name!r} stands {times} times, and must be unique. Check that the file is whole."
+        )
     missing = missing_files(path for e in examples for path in e.images)
     if missing:
         raise FileNotFoundError(
-            f"{len(missing)} images of {source} are missing, the first {missing[0]}: each example needs its image. "
-            "Unpack the images again, or point benchmark.root at the whole data."
+            f"{len(missing)} images of {source} are missing, the first {missing[0]}: each example needs its "
+            "image. Unpack the images again, or point benchmark.root at the whole data."
         )
     return examples
 
 
 def missing_files(paths: Iterable[str]) -> list[str]:
-    """Those paths that are no file, in order; each folder is listed once, which spares a million calls of stat."""
+    """Those paths that are not there, in order; listing each folder once spares a million calls of stat."""
     there: dict[str, set[str]] = {}
     missing = []
     for path in dict.fromkeys(paths):
@@ -127,5 +139,7 @@ def fill(template: str, placeholder: str, text: str) -> str:
     """
     mark = "{" + placeholder + "}"
     if mark not in template:
-        raise ValueError(f"prompt={template!r} must hold {mark}. Write it where the example's own text belongs.")
+        raise ValueError(
+            f"prompt={template!r} must hold {mark}. Write it where the example's own text belongs."
+        )
     return template.replace(mark, text)

@@ -15,8 +15,8 @@ from bridgelab.benchmark.example import Example
 class ExampleMetric(Metric, ABC):
     """A torchmetrics Metric over predictions and their examples.
 
-    Its only state is bytes, one JSON line an example, concatenated over processes: captions and groups need whole
-    strings in one place. An example that a distributed sampler gave twice (padding) is counted once, by its id.
+    Its only state is bytes, one JSON line an example, concatenated over processes: captions and groups need
+    whole strings in one place. An example that a distributed sampler gave twice (padding) counts once, by id.
     """
 
     full_state_update = False
@@ -42,9 +42,13 @@ class ExampleMetric(Metric, ABC):
             ValueError: if there are more of one than of the other.
         """
         if len(predictions) != len(examples):
-            raise ValueError(f"{len(predictions)} predictions for {len(examples)} examples: give one for each.")
+            raise ValueError(
+                f"{len(predictions)} predictions for {len(examples)} examples: give one for each."
+            )
         lines = [
-            json.dumps({"id": e.id, "prediction": p, "answers": e.answers, "tags": e.tags, "score": self.score(p, e)})
+            json.dumps(
+                {"id": e.id, "prediction": p, "answers": e.answers, "tags": e.tags, "score": self.score(p, e)}
+            )
             for p, e in zip(predictions, examples, strict=True)
         ]
         if lines:

@@ -1,4 +1,6 @@
-"""NLVR, images (Suhr et al. 2017, "A Corpus of Natural Language for Visual Reasoning"): is the sentence true of it?
+"""NLVR, images: is a human-written sentence true of the picture?
+
+Source: Suhr et al. 2017, "A Corpus of Natural Language for Visual Reasoning" (ACL).
 
 Layout, as lil-lab/nlvr publishes it:
 
@@ -19,8 +21,10 @@ from bridgelab.benchmark.example import Example, check_examples, choose, fill, r
 from bridgelab.benchmark.metric import ExampleMetric
 from bridgelab.world.words import COLUMNS, ROWS
 
-LAYOUT = "<folder>/<folder>.json and <folder>/images/<directory>/<folder>-<identifier>-<k>.png, folders dev and test"
-ORDERS = tuple(itertools.permutations(range(3)))  # image k shows the boxes of structured_rep in the k-th order
+LAYOUT = (
+    "<folder>/<folder>.json, <folder>/images/<directory>/<folder>-<identifier>-<k>.png, folders dev and test"
+)
+ORDERS = tuple(itertools.permutations(range(3)))  # image k shows structured_rep's boxes in the k-th order
 BOX = 100  # side of a box in pixels
 SIZES = {10: "small", 20: "medium", 30: "large"}
 COLORS = {"#0099ff": "blue", "black": "black", "yellow": "yellow"}
@@ -35,7 +39,7 @@ class Nlvr:
         name: what the run record calls this benchmark.
         prompt: what the language model reads; `{sentence}` stands for the sentence.
         train_folder: the folder that is trained on, less what is held out of it as val.
-        val_share: which share of its sentence groups is held out.
+        val_share: which share of its sentences is held out, each with all its groups.
         seed: of the choice of these groups.
     Raises:
         ValueError: if the prompt lacks its placeholder, or `val_share` is not between 0 and 1.
@@ -56,7 +60,9 @@ class Nlvr:
     ):
         fill(prompt, "sentence", "")
         if not 0 < val_share < 1:
-            raise ValueError(f"val_share={val_share}: must lie between 0 and 1. Set benchmark.val_share to, say, 0.15.")
+            raise ValueError(
+                f"val_share={val_share}: must lie between 0 and 1. Set benchmark.val_share to, say, 0.15."
+            )
         self.root = Path(root).resolve()
         self.name = name
         self.prompt = prompt
@@ -81,7 +87,7 @@ class Nlvr:
         )
         lines = self._lines(path)
         if split != "test":
-            held_out = self._held_out({_group(line) for line in lines})
+            held_out = self._held_out(lines)
             lines = [line for line in lines if (_group(line) in held_out) == (split == "val")]
         examples = [example for line in lines for example in self._six(folder, line)]
         return check_examples(examples, str(path))
@@ -103,19 +109,23 @@ class Nlvr:
                 _colors_and_sizes_known(line)
             except (ValueError, AttributeError, KeyError, TypeError) as error:
                 raise ValueError(
-                    f"{path}, line {number} is malformed ({error}): each is one JSON object with sentence, label, "
-                    "identifier, directory and the three boxes of structured_rep. Get the file again."
+                    f"{path}, line {number} is malformed ({error}): each is one JSON object with sentence, "
+                    "label, identifier, directory and the three boxes of structured_rep. Get the file again."
                 ) from error
             lines.append(line)
         return lines
 
-    def _held_out(self, groups: set[str]) -> set[str]:
-        ordered = sorted(groups)
+    def _held_out(self, lines: list[dict[str, Any]]) -> set[str]:
+        """Groups of the held-out sentences: groups may share a sentence, so sentences are drawn."""
+        sentence = {_group(line): _plain(line["sentence"]) for line in lines}
+        ordered = sorted(set(sentence.values()))
         random.Random(self.seed).shuffle(ordered)
-        return set(ordered[: max(1, round(self.val_share * len(ordered)))])
+        chosen = set(ordered[: max(1, round(self.val_share * len(ordered)))])
+        return {group for group, text in sentence.items() if text in chosen}
 
     def _six(self, folder: str, line: dict[str, Any]) -> list[Example]:
         boxes = line["structured_rep"]
+        images = self.root / folder / "images" / str(line["directory"])
         tower = sum(map(_stacked, itertools.chain(*boxes))) * 2 > sum(map(len, boxes))
         tags = {
             "type": "true_false",
@@ -127,9 +137,7 @@ class Nlvr:
         return [
             Example(
                 id=f"{folder}-{line['identifier']}-{k}",
-                images=(
-                    str(self.root / folder / "images" / str(line["directory"]) / f"{folder}-{line['identifier']}-{k}.png"),
-                ),
+                images=(str(images / f"{folder}-{line['identifier']}-{k}.png"),),
                 prompt=fill(self.prompt, "sentence", line["sentence"]),
                 answers=(line["label"],),
                 kind="true_false",
@@ -143,20 +151,30 @@ class Nlvr:
 def box_words(boxes: list[list[dict[str, Any]]]) -> list[str]:
     """One phrase an item, such as 'left large yellow square c07 r13', box by box from left to right.
 
-    Columns and rows say where its middle is in its box, in twentieths, rows from the bottom up as in the built-in
-    world. Twentieths don't say whether two items touch: the words are a reference, not a ceiling.
+    Columns and rows say where its middle is in its box, in twentieths, rows from the bottom up as in the
+    built-in world. Twentieths don't say whether two items touch: the words are a reference, not a ceiling.
     """
     phrases = []
     for place, box in zip(PLACES, boxes, strict=True):
         for item in box:
             right, up = item["x_loc"] + item["size"] / 2, BOX - item["y_loc"] - item["size"] / 2
-            at = [cells[min(int(c * len(cells) / BOX), len(cells) - 1)] for cells, c in ((COLUMNS, right), (ROWS, up))]
-            phrases.append(" ".join([place, SIZES[item["size"]], COLORS[item["color"].lower()], item["type"], *at]))
+            at = [
+                cells[min(int(c * len(cells) / BOX), len(cells) - 1)]
+                for cells, c in ((COLUMNS, right), (ROWS, up))
+            ]
+            phrases.append(
+                " ".join([place, SIZES[item["size"]], COLORS[item["color"].lower()], item["type"], *at])
+            )
     return phrases
 
 
 def _group(line: dict[str, Any]) -> str:
     return line["identifier"].split("-")[0]
+
+
+def _plain(sentence: str) -> str:
+    """The sentence without what does not set two apart: case, blanks and the full stop."""
+    return " ".join(sentence.lower().rstrip(". ").split())
 
 
 def _stacked(item: dict[str, Any]) -> bool:

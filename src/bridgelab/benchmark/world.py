@@ -1,13 +1,13 @@
 """The built-in world as a benchmark: CLEVR's layout, drawn on first use and kept.
 
-A split is whole once `<root>/<split>.done` stands, which holds the arguments it was made with. A lock lets only
-one of several jobs make it, while the others wait.
+A split is whole once `<root>/<split>.done` stands, which holds the arguments it was made with. A lock lets
+only one of several jobs make it, while the others wait.
 """
 
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -46,7 +46,7 @@ class World(Clevr):
         seed: int = 0,
         processes: int = 2,
         questions_per_image: int = 10,
-        objects: tuple[int, int] = (3, 10),
+        objects: Sequence[int] = (3, 10),
         size: int = 96,
         name: str = "world",
         question_prompt: str = "{question}",
@@ -55,15 +55,15 @@ class World(Clevr):
         super().__init__(root, name=name, question_prompt=question_prompt, caption_prompt=caption_prompt)
         for split, number in images.items():
             if number < 1:
-                raise ValueError(f"images.{split}={number}: must be at least 1. Set benchmark.images.{split}.")
+                raise ValueError(
+                    f"images.{split}={number}: must be at least 1. Set benchmark.images.{split}."
+                )
         self.images = dict(images)
+        self.seed = seed
         self.processes = processes
-        self.made_with = {
-            "seed": seed,
-            "questions_per_image": questions_per_image,
-            "objects": list(objects),
-            "size": size,
-        }
+        self.questions_per_image = questions_per_image
+        self.objects = (objects[0], objects[1])
+        self.size = size
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -79,7 +79,7 @@ class World(Clevr):
         """All examples of a split, which is drawn first if it is not there.
 
         Raises:
-            ValueError: if there is no such split or kind, or the split that is there was made with other arguments.
+            ValueError: if there is no such split or kind, or the one there was made with other arguments.
         """
         self.make(split)
         return super().examples(split, kind)
@@ -90,7 +90,14 @@ class World(Clevr):
         Raises:
             ValueError: if there is no such split, or the one that is there was made with other arguments.
         """
-        wanted = {"images": self.images[choose(split, self.splits, "split")], **self.made_with}
+        number = self.images[choose(split, self.splits, "split")]
+        wanted = {
+            "images": number,
+            "seed": self.seed,
+            "questions_per_image": self.questions_per_image,
+            "objects": list(self.objects),
+            "size": self.size,
+        }
         done = self.root / f"{split}.done"
         if not done.exists():
             self.root.mkdir(parents=True, exist_ok=True)
@@ -100,12 +107,12 @@ class World(Clevr):
                     write_world(
                         self.root,
                         split,
-                        wanted["images"],
-                        self.made_with["seed"],
+                        number,
+                        self.seed,
                         self.processes,
-                        questions_per_image=self.made_with["questions_per_image"],
-                        objects=tuple(self.made_with["objects"]),
-                        size=self.made_with["size"],
+                        questions_per_image=self.questions_per_image,
+                        objects=self.objects,
+                        size=self.size,
                     )
                     partial = done.with_suffix(f".{os.getpid()}.partial")
                     partial.write_text(json.dumps(wanted))
@@ -113,7 +120,7 @@ class World(Clevr):
         _compare(done, json.loads(done.read_text()), wanted)
 
     def _refuse_others(self, split: str, wanted: dict[str, Any]) -> None:
-        """A split without a mark was written by another command, or was cut short: never write over another world."""
+        """A split without a mark was cut short, or written by hand: another world is left alone."""
         path = self._file("questions", split)
         if path.exists():
             info = json.loads(path.read_text())["info"]
@@ -123,7 +130,9 @@ class World(Clevr):
 def _compare(path: Path, there: dict[str, Any], wanted: dict[str, Any]) -> None:
     differing = [key for key in wanted if there.get(key) != wanted[key]]
     if differing:
-        values = ", ".join(f"{key}={there.get(key)!r} where {wanted[key]!r} is asked for" for key in differing)
+        values = ", ".join(
+            f"{key}={there.get(key)!r} where {wanted[key]!r} is asked for" for key in differing
+        )
         raise ValueError(
             f"{path} was made with {values}: a world is made once, so that all runs see the same one. "
             "Ask for the former, set benchmark.root to a new folder, or remove this one."
