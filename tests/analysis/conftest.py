@@ -26,7 +26,8 @@ COLORS = ("red", "blue", "green", "gray")
 class Simulated:
     """Writes one study; each run's folder can then be changed by a test.
 
-    A score is 1 with probability truth + image effect + seed effect; the image effect is the same for all bridges.
+    A score is 1 with probability truth + image effect + seed effect; the image effect is the same for all
+    bridges.
     """
 
     def __init__(self, root: Path):
@@ -51,30 +52,36 @@ class Simulated:
                 own = rng.normal(0, seed_effect)
                 rows = self._rows(rng, truth, hard + own, images)
                 if SEES.get(bridge, "image") == "image":
-                    rows += self._rows(rng, bridges.get("blind", truth), hard, images, view="shuffled", captions=0)
-                self._write_run(study / f"bridge={bridge},seed={seed}", bridge, seed, pd.DataFrame(rows), flat)
+                    rows += self._rows(
+                        rng, bridges.get("blind", truth), hard, images, view="shuffled", captions=0
+                    )
+                self._write_run(
+                    study / f"bridge={bridge},seed={seed}", bridge, seed, pd.DataFrame(rows), flat
+                )
         return study
 
-    def _rows(self, rng, truth, effect, images, *, view="image", captions=1):
+    def _rows(self, rng, truth, effect, images, *, view="image", captions=True):
         rows = []
         for image in range(images):
+            name = f"{image}.png"
             for kind in truth:
                 right = float(rng.random() < np.clip(truth[kind] + effect[image], 0, 1))
                 rows.append(
-                    dict(
-                        id=f"{image}-{kind}", image=f"{image}.png", kind="answer", view=view, target="yes",
-                        prediction="yes" if right else "no", score=right, likelihood=-0.5,
-                        majority="yes" if image % 2 else "no", tag_type=kind, tag_hops=1,
-                    )
+                    {
+                        "id": f"{image}-{kind}", "image": name, "kind": "answer", "view": view,
+                        "target": "yes", "prediction": "yes" if right else "no", "score": right, "likelihood": -0.5,
+                        "majority": "yes" if image % 2 else "no", "tag_type": kind, "tag_hops": 1,
+                    }
                 )  # fmt: skip
-            for _ in range(captions):
-                a, b = rng.choice(COLORS, 2)
+            if captions:
+                said, seen = rng.choice(COLORS), COLORS[image % 4]
                 rows.append(
-                    dict(
-                        id=f"{image}-caption", image=f"{image}.png", kind="caption", view=view,
-                        target=f"a {COLORS[image % 4]} cube {image % 7}", prediction=f"a {a} cube {image % 7}",
-                        score=0.75, likelihood=-2.0, majority=None, tag_type=None, tag_hops=None,
-                    )
+                    {
+                        "id": f"{image}-caption", "image": name, "kind": "caption", "view": view,
+                        "target": f"a {seen} cube {image % 7}", "prediction": f"a {said} cube {image % 7}",
+                        "score": 0.75, "likelihood": -2.0, "majority": None, "tag_type": None,
+                        "tag_hops": None,
+                    }
                 )  # fmt: skip
         return rows
 
@@ -87,10 +94,11 @@ class Simulated:
         late = 0.0 if flat else 0.05
         curve = [[0, 0.2], [400, end - late - 0.1], [800, end - late], [1000, end]]
         record = {
-            "study": path.parent.name, "overrides": path.name, "bridge": bridge, "sees": SEES.get(bridge, "image"),
-            "conditioning": "none", "benchmark": "world", "seed": seed, "data_seed": 0, "lr": 0.001,
+            "study": path.parent.name, "overrides": path.name, "bridge": bridge,
+            "sees": SEES.get(bridge, "image"), "conditioning": "none", "benchmark": "world", "seed": seed, "data_seed": 0, "lr": 0.001,
             "tuned_over": [0.0003, 0.001, 0.003] if trained else [], "steps": 1000 if trained else 0,
-            "examples_seen": 64000 if trained else 0, "mixture": {"answer": 0.8, "caption": 0.2} if trained else {},
+            "examples_seen": 64000 if trained else 0,
+            "mixture": {"answer": 0.8, "caption": 0.2} if trained else {},
             "fingerprints": {"vision": "aa", "text": "bb"}, "git_sha": "0123456789ab", "config_hash": "cc",
             "versions": {"torch": "2"},
             "costs": {

@@ -11,20 +11,22 @@ from bridgelab.analysis.summary import ALL, Row, Summary
 # Okabe and Ito's colours, told apart by colour-blind readers too; markers say the same a second time.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
+# A line style of matplotlib: a name, or an offset and the lengths of dashes and blanks.
+Dash = str | tuple[int, tuple[int, ...]]
 # Floors and ceilings are no bridges: grey and black lines, told apart by their dashes.
-LINES = {
+LINES: dict[str, tuple[str, Dash]] = {
     "blind": ("#777777", "-"),
     "shuffled": ("#777777", ":"),
     "majority": ("#777777", (0, (4, 2))),
     "words": ("#000000", (0, (4, 2))),
     "words_prompted": ("#000000", "-"),
 }
+UNKNOWN: tuple[str, Dash] = ("#777777", (0, (1, 3)))
 WIDTH = 0.36  # half of what one reasoning type takes on the axis
 
 
 def draw(summary: Summary) -> Figure:
-    """Accuracy with 95 % intervals by type and bridge; floors and ceilings as lines; curves if there are "
-    f"any."""
+    """Accuracy by type and bridge, floors and ceilings as lines; learning curves if there are any."""
     with_curves = any(row.curves for row in summary.rows)
     # Figure itself and not pyplot: no global state, no display, and nothing left open after a hundred
     # studies.
@@ -52,9 +54,9 @@ def _accuracy(axes: Axes, summary: Summary) -> None:
     for name in [name for name in names if name != ALL]:
         axes.axvline(names.index(name) - 0.5, color="#dddddd", linewidth=0.8, zorder=0)
     bridges = [row for row in summary.rows if row.role == "bridge"]
-    step = 2 * WIDTH / max(len(bridges), 1)
+    between = 2 * WIDTH / max(len(bridges), 1)
     for index, row in enumerate(bridges):
-        place = np.arange(len(names)) - WIDTH + step * (index + 0.5)
+        place = np.arange(len(names)) - WIDTH + between * (index + 0.5)
         value = np.array([100 * row.accuracy[name].value for name in names])
         low, high = (100 * np.array([row.accuracy[name].interval for name in names])).T
         # A percentile interval need not hold its point estimate; errorbar wants lengths, so never below 0.
@@ -74,12 +76,12 @@ def _accuracy(axes: Axes, summary: Summary) -> None:
     for row in summary.rows:
         if row.role == "bridge" or not row.accuracy:
             continue
-        colour, dash = LINES.get(row.name, ("#777777", (0, (1, 3))))
-        for place, name in enumerate(names):
-            value = 100 * row.accuracy[name].value
+        colour, dash = LINES.get(row.name, UNKNOWN)
+        for middle, name in enumerate(names):
+            level = 100 * row.accuracy[name].value
             axes.plot(
-                [place - WIDTH - 0.06, place + WIDTH + 0.06],
-                [value] * 2,
+                [middle - WIDTH - 0.06, middle + WIDTH + 0.06],
+                [level, level],
                 color=colour,
                 linestyle=dash,
                 linewidth=1.6,
@@ -116,8 +118,7 @@ def _curves(axes: Axes, summary: Summary) -> None:
         colour, dash = _line(row, bridges)
         for curve in row.curves:
             axes.plot(curve[:, 0], 100 * curve[:, 1], color=colour, linestyle=dash, linewidth=0.6, alpha=0.4)
-        # Seeds are validated at the same steps unless one was stopped; then the mean is over where all have
-        # been.
+        # Seeds are validated at the same steps, unless one was stopped: the mean ends where the first does.
         steps = row.curves[0][:, 0]
         steps = steps[steps <= min(float(curve[:, 0].max()) for curve in row.curves)]
         mean = np.mean([np.interp(steps, curve[:, 0], curve[:, 1]) for curve in row.curves], axis=0)
@@ -132,15 +133,14 @@ def _curves(axes: Axes, summary: Summary) -> None:
     _tidy(axes)
 
 
-def _line(row: Row, bridges: list[str]) -> tuple[str, str | tuple[int, tuple[int, int]]]:
+def _line(row: Row, bridges: list[str]) -> tuple[str, Dash]:
     if row.name in bridges:
         return COLOURS[bridges.index(row.name) % len(COLOURS)], "-"
-    return LINES.get(row.name, ("#777777", (0, (1, 3))))
+    return LINES.get(row.name, UNKNOWN)
 
 
 def _label_ends(axes: Axes, x: float, ends: list[tuple[float, str, str]], *, least: float) -> None:
-    """Write each line's name at its right end, moved apart by `least` where names would lie on one "
-    f"another."""
+    """Write each line's name at its right end, `least` apart so that names never lie on one another."""
     placed: list[tuple[float, str, str]] = []
     for y, text, colour in sorted(end for end in ends if np.isfinite(end[0])):
         placed.append((max(y, placed[-1][0] + least) if placed else y, text, colour))

@@ -26,7 +26,7 @@ FLOORS = ("blind",)
 CEILINGS = ("words", "words_prompted")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # compared by identity: a data frame has no truth value
 class Run:
     """One finished run: its folder, `metrics.json` as read, and its predictions, one row an example."""
 
@@ -101,7 +101,7 @@ def read_study(study: Path) -> Study:
     if not study.is_dir():
         raise FileNotFoundError(
             f"{study} is not a folder. A study is read from runs/<study>: run `bridgelab train "
-            f"experiments=<study>`."
+            "experiments=<study>`."
         )
     runs: list[Run] = []
     unfinished: list[Missing] = []
@@ -111,8 +111,8 @@ def read_study(study: Path) -> Study:
     if not runs:
         raise FileNotFoundError(
             f"{study} holds 0 finished runs and {len(unfinished)} unfinished ones; a run is finished when "
-            f"its metrics.json stands. Run `bridgelab train experiments={study.name}` again: it does what is "
-            f"missing."
+            f"its metrics.json stands. Run `bridgelab train experiments={study.name}`: it does what is "
+            "missing."
         )
     _check_comparable(runs)
     _check_paired(runs)
@@ -136,13 +136,13 @@ def _read_run(path: Path) -> Run | Missing:
     except ValueError as error:
         raise ValueError(
             f"{path / 'metrics.json'} is not JSON ({error}). Records are written whole: delete the folder "
-            f"and run the study again."
+            "and run the study again."
         ) from error
     lacking = [key for key in REQUIRED if key not in record]
     if lacking:
         raise ValueError(
             f"{path / 'metrics.json'} lacks {', '.join(lacking)}. A record needs {', '.join(REQUIRED)}: "
-            f"delete the folder and run the study again with this version."
+            "delete the folder and run the study again with this version."
         )
     if not (path / "predictions.parquet").exists():
         return Missing(
@@ -159,14 +159,14 @@ def _read_run(path: Path) -> Run | Missing:
     if twice.any():
         raise ValueError(
             f"{path / 'predictions.parquet'} holds id {predictions.loc[twice, 'id'].iloc[0]!r} twice. An "
-            f"example has one row in each view: delete the folder and run the study again."
+            "example has one row in each view: delete the folder and run the study again."
         )
     score = predictions["score"]
     if not score.between(0, 1).all():
         bad = score[~score.between(0, 1)].iloc[0]
         raise ValueError(
             f"{path / 'predictions.parquet'} holds score={bad}. A score lies between 0 and 1: delete the "
-            f"folder and run the study again."
+            "folder and run the study again."
         )
     return Run(path, record, predictions)
 
@@ -190,29 +190,32 @@ def _check_comparable(runs: list[Run]) -> None:
                 f"data_seed={run.data_seed}. A cell has one run: move one of them to a study of its own."
             )
     for key in SHARED:
-        bearing = [run for run in runs if key not in OF_TRAINING or run.trains]
-        for run in bearing[1:]:
-            _refuse_difference(key, run, bearing[0])
+        values = {
+            run: dict(_leaves(key, run.record[key])) for run in runs if key not in OF_TRAINING or run.trains
+        }
+        for name in dict.fromkeys(name for found in values.values() for name in found):
+            # A row that sees no image need not name the encoder.
+            bearing = [run for run in values if name != "fingerprints.vision" or run.sees == "image"]
+            for run in bearing[1:]:
+                if values[run].get(name) != values[bearing[0]].get(name):
+                    _refuse(name, values[run].get(name), run, values[bearing[0]].get(name), bearing[0])
 
 
-def _refuse_difference(key: str, run: Run, other: Run) -> None:
-    for name, here, there in _leaves(key, run.record[key], other.record[key]):
-        if here == there or (name == "fingerprints.vision" and "image" not in (run.sees, other.sees)):
-            continue
-        raise ValueError(
-            f"{name}={here!r} in {run.name}, but {there!r} in {other.name}. Runs of one table share "
-            f"{', '.join(SHARED)}, or they say nothing about the bridge: run the study again from one "
-            f"configuration (delete the run that is out of date), or move it to a study of its own."
-        )
+def _refuse(name: str, value: Any, run: Run, expected: Any, first: Run) -> None:
+    raise ValueError(
+        f"{name}={value!r} in {run.name}, but {expected!r} in {first.name}. Runs of one table share "
+        f"{', '.join(SHARED)}, or they say nothing about the bridge: run the study again from one "
+        "configuration (delete the run that is out of date), or move it to a study of its own."
+    )
 
 
-def _leaves(name: str, here: Any, there: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Pairs of values under the same key, so that the message names the one that differs."""
-    if isinstance(here, dict) and isinstance(there, dict):
-        for key in dict.fromkeys([*here, *there]):
-            yield from _leaves(f"{name}.{key}", here.get(key), there.get(key))
+def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Values with their full names, so that a message names the one that differs."""
+    if isinstance(value, dict) and value:
+        for key in value:
+            yield from _leaves(f"{name}.{key}", value[key])
     else:
-        yield name, here, there
+        yield name, value
 
 
 def _check_paired(runs: list[Run]) -> None:
@@ -224,7 +227,7 @@ def _check_paired(runs: list[Run]) -> None:
             raise ValueError(
                 f"{len(differing)} examples were put to only one of {first.name} and {run.name}, such as "
                 f"{min(differing)[0]!r}. Comparison is paired, so all runs answer the same examples: delete "
-                f"the run that is out of date and run the study again."
+                "the run that is out of date and run the study again."
             )
 
 
@@ -234,8 +237,7 @@ def _asked(run: Run) -> set[tuple[str, str, str]]:
 
 
 def _swept(study: Path) -> dict[str, list[str]]:
-    """The values of the last sweep, as Hydra keeps it in multirun.yaml: {'bridge': ['linear', …], 'seed': "
-    f"['0', …]}."""
+    """The values of the last sweep, from Hydra's multirun.yaml: {'bridge': ['linear', …], …}."""
     path = study / "multirun.yaml"
     if not path.exists():
         return {}

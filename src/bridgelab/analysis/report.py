@@ -26,12 +26,12 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-weight: 600; padding: .25rem 0; }
 th, td { padding: .3rem .7rem; text-align: right; vertical-align: top; white-space: nowrap; }
 th { font-weight: 500; }
-thead th { border-bottom: 1px solid var(--text); vertical-align: bottom; }
+thead th { border-bottom: 1px solid var(--text); vertical-align: bottom; white-space: normal; }
 th:first-child { text-align: left; position: sticky; left: 0; background: var(--back); }
 tbody + tbody tr:first-child > * { border-top: 1px solid var(--line); }
 small { display: block; color: var(--soft); font-size: .8rem; }
-figure { margin: 1.25rem 0; }
-img { max-width: 100%; height: auto; background: #ffffff; border-radius: 4px; }
+figure { margin: 1.25rem 0; overflow-x: auto; }
+img { display: block; width: 100%; min-width: 46rem; height: auto; background: #ffffff; border-radius: 4px; }
 figcaption, li { color: var(--soft); }
 li { margin: .4rem 0; overflow-wrap: anywhere; }
 """
@@ -78,7 +78,7 @@ def page(summary: Summary, table: StudyTable, picture: bytes) -> str:
     bridges = ", ".join(row.name for row in summary.rows if row.role == "bridge")
     described = html.escape(
         f"Accuracy by reasoning type for {bridges}, with 95 % intervals, floors and ceilings; beside it the "
-        f"learning curves. All numbers of the left panel are in the tables."
+        "learning curves. All numbers of the left panel are in the tables."
     )
     image = base64.b64encode(picture).decode()
     heading, rest = to_html(table).split("\n", 1)
@@ -94,7 +94,7 @@ def page(summary: Summary, table: StudyTable, picture: bytes) -> str:
 <body>
 <main>
 {heading}
-<figure>
+<figure role="region" tabindex="0" aria-label="The picture">
 <img src="data:image/png;base64,{image}" alt="{described}">
 </figure>
 {rest}

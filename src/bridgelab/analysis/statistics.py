@@ -2,13 +2,23 @@ r"""Uncertainty over seeds and images: a hierarchical bootstrap, paired over bri
 
 Another run of the study would differ in its seeds and in its images, so both are resampled: seeds at the
 outer level, images (with all their questions) inside, the same images for all bridges and seeds, so that a
-difference between two bridges is not blurred by which images are hard.
+difference between two bridges is not blurred by which images are hard. With $m_s$ the mean score of seed s,
+$m_s^*$ the same on the images drawn and $w_s^*$ the share of seed s among the seeds drawn, a replicate of the
+mean over seeds is
 
-Of S seeds, S − 1 are drawn: with S draws of S the variance would be short by the factor (S − 1)/S, a third at
-three seeds (Rao & Wu 1988, doi:10.1080/01621459.1988.10478591). Images are many, so the usual bootstrap
-serves. A data seed is shared by all bridges and hence drawn for all at once; where there is only one,
-initialisations are drawn, for each bridge by itself. Intervals are percentiles, at 95 %. With few seeds they
-remain an approximation; their measured coverage stands in the tests.
+$\frac{1}{S} \sum_s m_s^* + \sum_s w_s^* \, \kappa \, (m_s - \bar m)$
+
+- Of S seeds, S − 1 are drawn: with S the variance would be short by the factor (S − 1)/S, a third at three
+  seeds (Rao & Wu 1988, doi:10.1080/01621459.1988.10478591).
+- Seeds differ by chance too, since each gets other examples right, and the images' part holds that already.
+  So their deviations are shrunk by $\kappa^2 = \max(0, 1 - \text{noise} / \text{spread})$ to the spread of
+  the seeds themselves (as in Carpenter, Goldstein & Rasbash 2003, doi:10.1111/1467-9876.00415). Drawn as they
+  are, it would be counted up to three times, and 95 % intervals held the truth in 99 % of simulated studies.
+- A data seed is shared by all bridges and so is drawn for all at once; where there is only one,
+  initialisations are drawn, for each bridge by itself.
+
+Intervals are percentiles, at 95 %. In simulation they hold the truth in 93 to 96 % of studies while the
+spread over seeds stays below the uncertainty from images; with three seeds and a larger spread, in 88 to 90 %.
 """
 
 from collections.abc import Sequence
@@ -43,6 +53,18 @@ class Estimate:
         return Estimate(self.value - other.value, self.replicates - other.replicates)
 
 
+@dataclass(frozen=True)
+class Seeds:
+    """Which seed each run of a bridge is of [run], and each seed's share of a draw [repetition, seed]."""
+
+    level: np.ndarray
+    shares: np.ndarray
+
+    def average(self, scores: np.ndarray) -> np.ndarray:
+        """The mean score of each data seed over its runs: [run, example] -> [seed, example]."""
+        return np.stack([scores[self.level == level].mean(axis=0) for level in range(self.shares.shape[1])])
+
+
 class Bootstrap:
     """The draws, made once and used for every number of a table.
 
@@ -65,8 +87,8 @@ class Bootstrap:
         # Shared by all bridges, whatever the number of their data seeds; 32 is more than any study has.
         self._shared = self._rng.random((repetitions, 32))
 
-    def seed_weights(self, data_seeds: Sequence[int]) -> np.ndarray:
-        """How much each run of one bridge counts [repetition, run]; rows sum to 1.
+    def seeds(self, data_seeds: Sequence[int]) -> "Seeds":
+        """Draws for the runs of one bridge, to be used for all its numbers.
 
         Args:
             data_seeds: the data seed of each run [run].
@@ -78,41 +100,62 @@ class Bootstrap:
         if count > 1:
             if count - 1 > self._shared.shape[1]:
                 raise ValueError(
-                    f"{count} data seeds: this bootstrap draws at most {self._shared.shape[1] + 1}. Use "
-                    f"fewer."
+                    f"{count} data seeds: this bootstrap draws at most {self._shared.shape[1] + 1}. "
+                    "Use fewer."
                 )
             picks = (self._shared[:, : count - 1] * count).astype(int)
-            per_level = _counts(picks, count) / (count - 1)
-            return per_level[:, level] / np.bincount(level)[level]
-        if runs == 1:
-            return np.ones((self.repetitions, 1))  # one seed: nothing is known of the spread over seeds
+            return Seeds(level, _shares(picks, count))
+        if runs == 1:  # nothing is known of the spread over seeds
+            return Seeds(level, np.ones((self.repetitions, 1)))
         picks = self._rng.integers(runs, size=(self.repetitions, runs - 1))
-        return _counts(picks, runs) / (runs - 1)
+        return Seeds(np.arange(runs), _shares(picks, runs))
 
-    def mean(self, scores: np.ndarray, weights: np.ndarray, chosen: np.ndarray | None = None) -> Estimate:
+    def mean(self, scores: np.ndarray, seeds: Seeds, chosen: np.ndarray | None = None) -> Estimate:
         """The mean score over runs and examples.
 
         Args:
             scores: [run, example].
-            weights: [repetition, run], from `seed_weights`: one set for all the numbers of a bridge.
+            seeds: from `seeds`: one for all the numbers of a bridge.
             chosen: the examples to look at [example], as booleans; all if not given.
         """
         chosen = np.ones(scores.shape[1], dtype=bool) if chosen is None else chosen
         if not chosen.any():
             return Estimate(float("nan"), np.full(self.repetitions, np.nan))
-        cluster, scores = self.cluster[chosen], scores[:, chosen]
+        cluster, scores = self.cluster[chosen], seeds.average(scores[:, chosen])
         held = np.bincount(cluster, minlength=self.images).astype(np.float64)  # examples of each image
         summed = np.stack([np.bincount(cluster, weights=row, minlength=self.images) for row in scores])
-        examples = self.drawn @ held
-        by_run = self.drawn @ summed.T  # [repetition, run]
-        totals = (weights * by_run).sum(axis=1)
-        replicates = np.divide(totals, examples, out=np.full(self.repetitions, np.nan), where=examples > 0)
-        return Estimate(float(scores.mean()), replicates)
+        examples = (self.drawn @ held)[:, None]
+        by_seed = np.divide(  # the mean of each seed on the images drawn [repetition, seed]
+            self.drawn @ summed.T,
+            examples,
+            out=np.full((self.repetitions, len(scores)), np.nan),
+            where=examples > 0,
+        )
+        by_images = by_seed.mean(axis=1)
+        mean = scores.mean(axis=1)
+        return Estimate(
+            float(mean.mean()),
+            by_images + seeds.shares @ _own(mean - mean.mean(), by_seed - by_images[:, None]),
+        )
 
 
-def _counts(picks: np.ndarray, kinds: int) -> np.ndarray:
-    """How often each kind stands in a row of picks [row, kind]."""
-    return (picks[:, :, None] == np.arange(kinds)).sum(axis=1).astype(np.float64)
+def _own(spread: np.ndarray, replicates: np.ndarray) -> np.ndarray:
+    """The deviation of each seed from their mean [seed], shrunk to what is not noise of the images.
+
+    Args:
+        spread: the deviations observed [seed].
+        replicates: the same on the images drawn [repetition, seed]; their variance is the images' part.
+    """
+    observed = float(np.mean(spread**2))
+    if observed == 0:
+        return spread
+    noise = float(np.mean(np.nanvar(replicates, axis=0)))
+    return spread * np.sqrt(max(0.0, 1 - noise / observed))
+
+
+def _shares(picks: np.ndarray, kinds: int) -> np.ndarray:
+    """The share of each kind in a row of picks [row, kind]."""
+    return (picks[:, :, None] == np.arange(kinds)).mean(axis=1)
 
 
 def gap_closed(bridge: Estimate, blind: Estimate, words: Estimate) -> Estimate | None:

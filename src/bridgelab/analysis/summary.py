@@ -61,8 +61,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Summary:
-    """A study in numbers: rows in the order of the sweep, floors and ceilings below, never sorted by "
-    f"result."""
+    """A study in numbers: bridges in the order of the sweep, then floors and ceilings, never by result."""
 
     name: str
     benchmark: str
@@ -109,12 +108,12 @@ def summarise(study: Study, *, repetitions: int = 2000) -> Summary:
         role = {"nothing": "floor", "words": "ceiling"}.get(runs[0].sees, "bridge")
         accuracy = {}
         if draws is not None:
-            weights = draws.seed_weights([run.data_seed for run in runs])
+            seeds = draws.seeds([run.data_seed for run in runs])
             scores = _scores(runs, asked.index, "image")
-            accuracy = {name: draws.mean(scores, weights, chosen[name]) for name in names}
+            accuracy = {name: draws.mean(scores, seeds, chosen[name]) for name in names}
             if role == "bridge" and all(_has(run, "shuffled", asked.index) for run in runs):
                 scores = _scores(runs, asked.index, "shuffled")
-                shuffled.append({name: draws.mean(scores, weights, chosen[name]) for name in names})
+                shuffled.append({name: draws.mean(scores, seeds, chosen[name]) for name in names})
         rows.append(
             Row(
                 bridge,
@@ -131,7 +130,7 @@ def summarise(study: Study, *, repetitions: int = 2000) -> Summary:
         rows.append(Row("shuffled", "floor", accuracy={name: _average(shuffled, name) for name in names}))
     if draws is not None and "majority" in asked:
         right = (asked["majority"].astype(str) == asked["target"].astype(str)).to_numpy(np.float64)[None]
-        alone = draws.seed_weights([0])
+        alone = draws.seeds([0])
         accuracy = {name: draws.mean(right, alone, chosen[name]) for name in names}
         rows.append(Row("majority", "floor", accuracy=accuracy))
 
@@ -201,7 +200,7 @@ def _captions(runs: Sequence[Run], repetitions: int) -> dict[str, Estimate]:
         return {}
     ids = tables[0].index
     draws = Bootstrap(tables[0]["image"], repetitions=repetitions)
-    weights = draws.seed_weights([run.data_seed for run in runs])
+    seeds = draws.seeds([run.data_seed for run in runs])
     of_rows = {
         "attributes": np.stack([table.loc[ids, "score"].to_numpy(np.float64) for table in tables]),
         "cider": np.stack([_cider(table.loc[ids]) for table in tables]),
@@ -211,7 +210,7 @@ def _captions(runs: Sequence[Run], repetitions: int) -> dict[str, Estimate]:
         recorded = np.array([run.record["metrics"].get(key, np.nan) for run in runs], dtype=np.float64)
         if np.isnan(recorded).any():
             continue
-        estimate = draws.mean(of_rows[name], weights)
+        estimate = draws.mean(of_rows[name], seeds)
         if not np.allclose(of_rows[name].mean(axis=1), recorded, atol=1e-4):
             # Rows keep one reference; with several the official value is the recorded one, without interval.
             estimate = Estimate(float(recorded.mean()), np.empty(0))

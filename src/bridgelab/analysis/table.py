@@ -144,9 +144,9 @@ def _notes(summary: Summary) -> list[str]:
     if summary.not_flat:
         rows = ", ".join(row.name for row in summary.not_flat)
         notes.append(
-            f"Preview, not converged: over the last fifth of training, validation accuracy still gained 1 "
+            "Preview, not converged: over the last fifth of training, validation accuracy still gained 1 "
             f"point or more (or is not known) for {rows}. No ranking is drawn: rows stand in the order of "
-            f"the sweep."
+            "the sweep."
         )
     by_type = [
         f"{name.replace('_', ' ')} {count}" for name, count in summary.questions.items() if name != ALL
@@ -184,7 +184,9 @@ def to_rich(table: StudyTable) -> Group:
             title=Text(grid.title), title_justify="left", box=SIMPLE, padding=(0, 1), pad_edge=False
         )
         for index, head in enumerate(grid.heads):
-            printed.add_column(Text(head), justify="left" if index == 0 else "right")
+            printed.add_column(
+                Text("\n".join(head.rsplit(" ", 1))), justify="left" if index == 0 else "right"
+            )
         for index, (role, cells) in enumerate(grid.rows):
             if index and role != grid.rows[index - 1][0]:
                 printed.add_section()

@@ -1,0 +1,291 @@
+"""The table, the picture and the page of studies whose truth is known."""
+
+import subprocess
+import sys
+from html.parser import HTMLParser
+from io import StringIO
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.image import imread
+from rich.console import Console
+
+from bridgelab.analysis.records import read_study
+from bridgelab.analysis.report import report
+from bridgelab.analysis.summary import reasoning_type, summarise
+from bridgelab.analysis.table import Cell, study_table, to_html, to_markdown, to_rich
+
+TWO = {"linear": {"exist": 0.7, "count": 0.5}, "blind": {"exist": 0.5, "count": 0.3}}
+VOID = ("meta", "img")
+
+
+class WellFormed(HTMLParser):
+    """Fails on a tag that is closed out of order, and gathers tags and attributes."""
+
+    def __init__(self):
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def parsed(page: str) -> WellFormed:
+    parser = WellFormed()
+    parser.feed(page)
+    parser.close()
+    assert parser.open == []
+    return parser
+
+
+def printed(table) -> str:
+    out = StringIO()
+    Console(file=out, width=120).print(to_rich(table))
+    return out.getvalue()
+
+
+def tables(study, **choices):
+    return study_table(summarise(read_study(study), repetitions=200, **choices))
+
+
+def rows(table, grid=0):
+    return {cells[0].text: cells[1:] for _, cells in table.grids[grid].rows}
+
+
+def test_planted_accuracies_are_found(simulated):
+    path = simulated.write(images=150)
+    summary = summarise(read_study(path), repetitions=200)
+    from_rows = pd.read_parquet(path / "bridge=linear,seed=0" / "predictions.parquet")
+    runs = [
+        pd.read_parquet(path / f"bridge=linear,seed={seed}" / "predictions.parquet").query("view == 'image'")
+        for seed in range(3)
+    ]
+    linear = next(row for row in summary.rows if row.name == "linear")
+    for tag, name in [("query_color", "query"), ("greater_than", "compare_integer"), ("exist", "exist")]:
+        mean = np.mean([run.loc[run["tag_type"] == tag, "score"].mean() for run in runs])
+        assert linear.accuracy[name].value == pytest.approx(mean)
+        low, high = linear.accuracy[name].interval
+        assert low < mean < high
+    assert linear.accuracy["query"].value == pytest.approx(0.60, abs=0.08)  # 450 answers: 3 standard errors
+    assert len(from_rows) == 150 * 11
+
+
+def test_one_row_a_bridge_then_floors_then_ceilings(simulated):
+    table = tables(simulated.write(images=6))
+    assert list(rows(table)) == [
+        "linear", "mlp", "perceiver", "qformer",
+        "floor: blind", "floor: shuffled", "floor: majority",
+        "ceiling: words", "ceiling: words, prompted",
+    ]  # fmt: skip
+    assert table.grids[0].heads == (
+        "bridge", "all", "exist", "count", "query", "compare attribute", "compare integer", "learning curve",
+    )  # fmt: skip
+
+
+def test_rows_are_never_sorted_by_a_result(simulated):
+    best_last = {name: {"exist": right} for name, right in [("a", 0.2), ("b", 0.9), ("c", 0.5)]}
+    path = simulated.write(bridges=best_last, images=30)
+    (path / "multirun.yaml").write_text("hydra: {sweeper: {params: {bridge: 'c,a,b'}}}")
+    assert list(rows(tables(path)))[:3] == ["c", "a", "b"]
+
+
+@pytest.mark.parametrize("flat", [True, False])
+def test_a_preview_says_so_and_ranks_nothing(simulated, flat):
+    table = tables(simulated.write(images=6, flat=flat))
+    assert table.heading == ("first_look on world" if flat else "first_look on world: preview, not converged")
+    for text in (printed(table), to_markdown(table), to_html(table)):
+        assert ("preview, not converged" in text) is not flat
+        assert ("No ranking is drawn" in text.replace("\n", " ")) is not flat
+    assert rows(table)["linear"][-1].text == ("flat (+0.0)" if flat else "not flat (+5.0)")
+    assert "<b>" not in to_html(table)
+    assert not any("**" in line for line in to_markdown(table).splitlines() if line.startswith("|"))
+
+
+def test_one_row_that_is_not_flat_makes_a_preview(simulated, change):
+    path = simulated.write(images=6)
+    for seed in range(3):
+        change(path / f"bridge=mlp,seed={seed}", curve=[[0, 0.2], [800, 0.5], [1000, 0.6]])
+    table = tables(path)
+    assert table.heading.endswith("preview, not converged")
+    assert rows(table)["mlp"][-1].text == "not flat (+10.0)"
+    assert "known) for mlp. No ranking" in table.notes[0]
+
+
+def test_an_unknown_curve_is_not_flat(simulated, change):
+    path = simulated.write(images=6)
+    change(path / "bridge=mlp,seed=0", curve=[])
+    assert rows(tables(path))["mlp"][-1].text == "not flat (unknown)"
+
+
+def test_gap_closed_stands_only_where_there_is_a_gap(simulated):
+    # compare_integer: words 0.69, blind 0.62; by construction under ten points.
+    table = tables(simulated.write(images=400, seed_effect=0))
+    gaps = rows(table, grid=1)
+    assert list(gaps) == ["linear", "mlp", "perceiver", "qformer"]
+    assert all(cells[-1] == Cell("–") for cells in gaps.values())
+    assert float(gaps["linear"][3].text) == pytest.approx(100 * (0.60 - 0.20) / (0.97 - 0.20), abs=5)
+    assert any("not clipped" in note and "under 10 points" in note for note in table.notes)
+
+
+def test_a_bridge_worse_than_blind_closes_less_than_nothing(simulated):
+    worse = {
+        "linear": {"exist": 0.35}, "mlp": {"exist": 0.99}, "blind": {"exist": 0.6}, "words_prompted":
+        {"exist": 0.85}
+    }  # fmt: skip
+    gaps = rows(tables(simulated.write(bridges=worse, images=300)), grid=1)
+    assert float(gaps["linear"][0].text.replace("−", "-")) == pytest.approx(-100, abs=20)
+    assert float(gaps["mlp"][0].text) > 130
+    assert " to −" in gaps["linear"][0].interval
+
+
+def test_without_blind_or_words_the_gap_is_missing_and_named(simulated):
+    table = tables(simulated.write(bridges=TWO, images=6))
+    assert [grid.title for grid in table.grids] == ["Accuracy, %", "Captions and costs"]
+    assert any("no finished run of words_prompted" in note for note in table.notes)
+
+
+def test_the_qformer_note(simulated, change):
+    path = simulated.write(images=4)
+    assert any("Q-Former is not yet conditioned" in note for note in tables(path).notes)
+    for seed in range(3):
+        change(path / f"bridge=qformer,seed={seed}", conditioning="question")
+    assert not any("Q-Former" in note for note in tables(path).notes)
+
+
+def test_missing_cells_stand_under_the_table(simulated):
+    path = simulated.write(bridges=TWO, images=6)
+    (path / "bridge=blind,seed=2" / "metrics.json").unlink()
+    note = tables(path).notes[-1]
+    assert note == "Missing from this table, 1: bridge=blind,seed=2: unfinished."
+
+
+def test_one_seed_is_said(simulated):
+    notes = tables(simulated.write(bridges=TWO, images=6, seeds=(0,))).notes
+    assert any("One seed only" in note and "blind, linear" in note for note in notes)
+
+
+def test_floors_from_rows(simulated):
+    found = rows(tables(simulated.write(images=40)))
+    assert (
+        found["floor: majority"][0].text == "50.0"
+    )  # 'yes' for every other image, and all targets are 'yes'
+    # Other images' patches are answered as blindly as none: planted at blind's truth.
+    blind, shuffled = float(found["floor: blind"][0].text), float(found["floor: shuffled"][0].text)
+    assert blind == pytest.approx(shuffled, abs=6)
+
+
+def test_captions_have_intervals_where_rows_give_back_the_record(simulated, change):
+    path = simulated.write(bridges=TWO, images=20)
+    cider, attributes = rows(tables(path), grid=1)["linear"][:2]
+    assert cider == Cell("1.25")  # planted, not what the rows give: the record stands, without interval
+    assert attributes == Cell("75.0", "75.0–75.0")
+    from bridgelab.benchmark.cider import cider_d
+
+    for seed in range(3):
+        run = path / f"bridge=linear,seed={seed}"
+        table = pd.read_parquet(run / "predictions.parquet").query("kind == 'caption'")
+        mean, _ = cider_d(table["prediction"].tolist(), [[target] for target in table["target"]])
+        change(run, metrics={"test/cider": mean, "test/caption_attributes": 0.75})
+    assert rows(tables(path), grid=1)["linear"][0].interval
+
+
+def test_costs(simulated):
+    costs = rows(tables(simulated.write(bridges=TWO, images=6)), grid=1)["linear"][2:]
+    assert [cell.text for cell in costs] == ["16,512", "64", "903 M", "3"]
+
+
+def test_a_benchmark_without_types_or_captions(simulated):
+    path = simulated.write(bridges=TWO, images=6)
+    for file in path.glob("*/predictions.parquet"):
+        table = pd.read_parquet(file).query("kind != 'caption'").assign(kind="true_false")
+        table.drop(columns=["tag_type", "majority"]).to_parquet(file)
+    table = tables(path)
+    assert table.grids[0].heads == ("bridge", "all", "learning curve")
+    assert list(rows(table)) == ["linear", "floor: blind", "floor: shuffled"]
+
+
+@pytest.mark.parametrize(
+    ("tag", "group"),
+    [
+        ("query_color", "query"), ("equal_shape", "compare_attribute"),
+        ("compare_attribute", "compare_attribute"),
+        ("equal_integer", "compare_integer"), ("less_than", "compare_integer"), ("count", "count"),
+        ("compare_integer", "compare_integer"), ("spatial", "spatial"),
+    ],
+)  # fmt: skip
+def test_reasoning_types_are_grouped(tag, group):
+    assert reasoning_type(tag) == group
+
+
+def test_a_report_is_three_files_and_the_same_each_time(simulated):
+    path = simulated.write(images=10, flat=False)
+    out = StringIO()
+    paths = report(path, console=Console(file=out, width=130))
+    assert {name: file.name for name, file in paths.items()} == {
+        "figure": "figure.png", "table": "table.md", "page": "index.html"
+    }  # fmt: skip
+    assert "first_look on world: preview, not converged" in out.getvalue()
+    picture = imread(paths["figure"])
+    assert picture.shape[1] > 1500
+    assert picture[..., :3].std() > 0.05  # something is drawn
+    first = {file: file.read_bytes() for file in paths.values()}
+    report(path, console=Console(file=StringIO()))
+    assert first == {file: file.read_bytes() for file in paths.values()}
+    assert not list(path.glob("*.part"))
+
+
+def test_the_page_is_whole_and_needs_nothing_else(simulated):
+    path = simulated.write(images=6)
+    page = report(path, console=Console(file=StringIO()))["page"].read_text()
+    assert page.startswith("<!DOCTYPE html>")
+    found = parsed(page)
+    assert found.tags.count("table") == 3
+    assert "script" not in found.tags
+    assert "link" not in found.tags
+    assert ("name", "viewport") in found.attributes
+    assert "prefers-color-scheme: dark" in page
+    assert all(
+        value.startswith("data:image/png;base64,") for name, value in found.attributes if name == "src"
+    )
+    assert all(value for name, value in found.attributes if name == "alt")
+    assert not any(name == "href" for name, _ in found.attributes)
+
+
+EVIL = "<script>alert(1)</script>"
+
+
+def test_names_are_escaped_everywhere(simulated, change):
+    path = simulated.write(
+        "a|b*<script>x`[red]$_{2}$", bridges={"linear": {EVIL.replace("/", ""): 0.5}}, images=6
+    )
+    for run in path.iterdir():
+        change(run, benchmark=EVIL, bridge='"><img src=x onerror=alert(1)>', git_sha="<i>" + run.name)
+    paths = report(path, console=Console(file=StringIO()))
+    page = paths["page"].read_text()
+    found = parsed(page)
+    assert "script" not in found.tags
+    assert "i" not in found.tags
+    assert found.tags.count("img") == 1
+    assert not any(name.startswith("on") for name, _ in found.attributes)
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    markdown = paths["table"].read_text()
+    assert "<script" not in markdown
+    assert "<img" not in markdown
+    heads = next(line for line in markdown.splitlines() if line.startswith("| bridge"))
+    assert markdown.splitlines()[0].startswith("### a\\|b\\*&lt;script&gt;")
+    assert len(heads.replace("\\|", "").split("|")) == 6  # bridge, all, the type, learning curve
+    assert "[red]" in printed(tables(path))
+
+
+def test_reading_a_study_needs_no_torch():
+    code = "import sys, bridgelab.analysis.report; assert 'torch' not in sys.modules, 'torch was imported'"
+    subprocess.run([sys.executable, "-c", code], check=True)
