@@ -99,8 +99,8 @@ class Clevr:
             except (KeyError, TypeError, IndexError) as error:
                 raise ValueError(
                     f"{annotated}: entry {number} is malformed ({type(error).__name__}: {error}). Each needs "
-                    "an image, its text, and its answer or captions; the release's test split has no answers: "
-                    "use val."
+                    "an image, its text, and its answer or captions; the release's test split has no "
+                    "answers: use val."
                 ) from error
         return check_examples(examples, str(annotated))
 
