@@ -69,7 +69,8 @@ class Simulated:
                 rows.append(
                     {
                         "id": f"{image}-{kind}", "image": name, "kind": "answer", "view": view,
-                        "target": "yes", "prediction": "yes" if right else "no", "score": right, "likelihood": -0.5,
+                        "target": "yes", "prediction": "yes" if right else "no",
+                        "score": right, "likelihood": -0.5,
                         "majority": "yes" if image % 2 else "no", "tag_type": kind, "tag_hops": 1,
                     }
                 )  # fmt: skip
@@ -95,7 +96,8 @@ class Simulated:
         curve = [[0, 0.2], [400, end - late - 0.1], [800, end - late], [1000, end]]
         record = {
             "study": path.parent.name, "overrides": path.name, "bridge": bridge,
-            "sees": SEES.get(bridge, "image"), "conditioning": "none", "benchmark": "world", "seed": seed, "data_seed": 0, "lr": 0.001,
+            "sees": SEES.get(bridge, "image"), "conditioning": "none", "benchmark": "world",
+            "seed": seed, "data_seed": 0, "lr": 0.001,
             "tuned_over": [0.0003, 0.001, 0.003] if trained else [], "steps": 1000 if trained else 0,
             "examples_seen": 64000 if trained else 0,
             "mixture": {"answer": 0.8, "caption": 0.2} if trained else {},

@@ -160,7 +160,7 @@ def test_both_parts_of_the_gap_are_resampled_together():
 
 def test_late_gain_is_measured_over_the_last_fifth():
     assert late_gain([[0, 0.0], [800, 0.60], [900, 0.50], [1000, 0.63]]) == pytest.approx(0.03)
-    assert late_gain([[600, 0.50], [1000, 0.70]]) == pytest.approx(0.10)  # 0.6 at step 800
+    assert late_gain([[600, 0.50], [900, 0.6], [1000, 0.70]]) == pytest.approx(0.20)  # never over less
     assert late_gain([[1000, 0.63], [0, 0.0], [800, 0.60]]) == pytest.approx(0.03)  # order does not matter
 
 

@@ -1,6 +1,7 @@
 """One picture of a study: accuracy by reasoning type and bridge, and the learning curves beside it."""
 
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -40,9 +41,9 @@ def draw(summary: Summary) -> Figure:
     return figure
 
 
-def save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, to: Path | BinaryIO) -> None:
     """Write the picture as PNG."""
-    figure.savefig(path, dpi=150, format="png", facecolor="white")
+    figure.savefig(to, dpi=150, format="png", facecolor="white")
 
 
 def _plain(text: str) -> str:

@@ -53,7 +53,7 @@ def report(study_dir: Path, *, console: Console | None = None) -> dict[str, Path
     summary = summarise(read_study(study_dir))
     table = study_table(summary)
     picture = io.BytesIO()
-    save(draw(summary), picture)  # type: ignore[arg-type]
+    save(draw(summary), picture)
     paths = {
         "figure": study_dir / "figure.png",
         "table": study_dir / "table.md",
