@@ -95,6 +95,7 @@ def write_world(
         with multiprocessing.get_context("spawn").Pool(min(processes, len(blocks))) as pool:
             written = pool.map(_write_block, blocks, chunksize=1)
     info = {**VERSION, "split": split, "seed": seed, "images": images}
+    info |= {"questions_per_image": questions_per_image, "objects": list(objects), "size": size}
     scenes, asked, captions = ([item for block in written for item in block[k]] for k in range(3))
     for k, question in enumerate(asked):
         question["question_index"] = k

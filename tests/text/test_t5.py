@@ -1,0 +1,86 @@
+import pytest
+import torch
+from transformers import T5Config, T5ForConditionalGeneration
+
+from bridgelab.pretrain.text import make_tokenizer
+from bridgelab.text.t5 import T5
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("t5")
+    tokenizer = make_tokenizer()
+    torch.manual_seed(0)
+    config = T5Config(
+        vocab_size=len(tokenizer), d_model=16, d_kv=4, num_heads=4, d_ff=32, num_layers=2, feed_forward_proj="gated-gelu",
+        pad_token_id=0, eos_token_id=1, decoder_start_token_id=0, tie_word_embeddings=False,
+    )  # fmt: skip
+    T5ForConditionalGeneration(config).save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    return path
+
+
+def test_logits_are_transformers_own(folder):
+    text = T5(str(folder))
+    reference = T5ForConditionalGeneration.from_pretrained(folder).eval()
+    ids, mask = text.tokenize(["what color is the red cube ?", "yes"])
+    labels, _ = text.tokenize(["red", "no"])
+    torch.testing.assert_close(
+        text.model(inputs_embeds=text.embed(ids), attention_mask=mask, labels=labels).logits,
+        reference(input_ids=ids, attention_mask=mask.long(), labels=labels).logits,
+    )
+
+
+def test_tokens_go_out_as_they_came_in(folder):
+    text = T5(str(folder))
+    ids, mask = text.tokenize(["a large red metal cube , a small blue rubber sphere .", "12"])
+    assert ids.shape[1] % 8 == 0
+    assert mask.sum(1).tolist() == [13, 2]
+    assert text.decode(ids) == ["a large red metal cube , a small blue rubber sphere .", "12"]
+
+
+def test_frozen_for_good(folder):
+    text = T5(str(folder))
+    text.train()
+    assert not text.model.training
+    assert not any(p.requires_grad for p in text.parameters())
+
+
+def test_gradients_pass_through_to_the_prefix(folder):
+    text = T5(str(folder))
+    prefix = torch.randn(2, 3, text.dim, requires_grad=True)
+    text.model(inputs_embeds=prefix, labels=torch.tensor([[5, 1], [6, 1]])).loss.backward()
+    assert prefix.grad.abs().sum() > 0
+
+
+def test_scene_in_words_one_position_a_phrase(folder):
+    text = T5(str(folder), phrase_positions=True)
+    made = text.embed_words(["large red metal cube c07 r13 . small blue rubber sphere c01 r02"], 4)
+    weight, ids = text.model.shared.weight, text.tokenizer.convert_tokens_to_ids
+    torch.testing.assert_close(made[0, 0], weight[ids("large red metal cube c07 r13".split())].sum(0))
+    torch.testing.assert_close(made[0, 2], weight[ids(".")])
+    with pytest.raises(ValueError, match="takes 2 positions, but the prefix has 1"):
+        text.embed_words(["large red metal cube c07 r13 . small blue rubber sphere c01 r02"], 1)
+
+
+def test_scene_in_words_one_position_a_token(folder):
+    text = T5(str(folder))
+    scene = "large red metal cube c07 r13"
+    made = text.embed_words([scene], 8)
+    torch.testing.assert_close(made[0, :6], text.embed(text.tokenize([scene], end=False)[0][:, :6])[0])
+
+
+def test_fingerprint_follows_weights_and_settings(folder):
+    text = T5(str(folder))
+    before = text.fingerprint
+    assert T5(str(folder)).fingerprint == before
+    assert T5(str(folder), phrase_positions=True).fingerprint != before
+    assert T5(str(folder), dtype="bfloat16").fingerprint != before
+    with torch.no_grad():
+        text.model.lm_head.weight[0, 0] += 1
+    assert text.fingerprint != before
+
+
+def test_float16_is_refused(folder):
+    with pytest.raises(ValueError, match=r"text.dtype=float16: T5 overflows in float16. Set text.dtype to float32 or bfloat16"):
+        T5(str(folder), dtype="float16")
