@@ -1,0 +1,104 @@
+"""Rendered scenes for pre-training, kept on disk in shards and read as memory maps.
+
+Scene i of a pool is drawn from `default_rng([KEY, seed, i])`: a key of its own, so that no split of a written
+world shares its random numbers, and any shard can be rendered alone, in any process, with the same bytes.
+"""
+
+import json
+import os
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from bridgelab.world.render import render, sample_visible_scene
+from bridgelab.world.scene import ATTRIBUTES, Scene
+from bridgelab.world.words import COLUMNS, ROWS, column, row
+
+KEY = 7  # pre-training scenes; written worlds use another
+SHARD = 1000
+FACTS = (COLUMNS, ROWS, *ATTRIBUTES.values())  # what is said of an object, in the order in which it is said
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Images uint8 [scene, size, size, 3], facts int8 [scene, object, fact] (-1: none), counts [scene]."""
+
+    images: list[np.ndarray]
+    facts: np.ndarray
+    counts: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def take(self, index: np.ndarray) -> np.ndarray:
+        """uint8 [len(index), size, size, 3]."""
+        return np.stack([self.images[i // SHARD][i % SHARD] for i in index])
+
+
+def pool_scene(seed: int, index: int, objects: tuple[int, int]) -> Scene:
+    """Scene `index` of the pool of that seed."""
+    return sample_visible_scene(np.random.default_rng([KEY, seed, index]), objects=objects, image_index=index)
+
+
+def facts_of(scene: Scene, most: int) -> np.ndarray:
+    """int8 [most, fact]: for each object the index of each of its words in `FACTS`; -1 beyond the last."""
+    facts = np.full((most, len(FACTS)), -1, np.int8)
+    for line, thing in zip(facts, scene.objects, strict=False):
+        said = column(thing.x), row(thing.y), *(getattr(thing, name) for name in ATTRIBUTES)
+        line[:] = [words.index(word) for words, word in zip(FACTS, said, strict=True)]
+    return facts
+
+
+def open_pool(
+    folder: Path, *, scenes: int, seed: int, size: int, objects: tuple[int, int], workers: int | None = None
+) -> Pool:
+    """Read the pool in `folder`, rendering first the shards that are not there.
+
+    Args:
+        scenes: how many; rounded up to whole shards of `SHARD`.
+        workers: processes that render; None for one a core.
+    Raises:
+        ValueError: if `folder` holds a pool of another seed, size or range of objects.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = {"key": KEY, "seed": seed, "size": size, "objects": list(objects), "shard": SHARD}
+    note = folder / "pool.json"
+    if note.exists():
+        found = json.loads(note.read_text())
+        if found != wanted:
+            raise ValueError(
+                f"{folder} holds the pool {found}, not {wanted}. Remove it, or name another folder."
+            )
+    else:
+        note.write_text(json.dumps(wanted))
+    shards = range(-(-scenes // SHARD))
+    jobs = [(folder, k, seed, size, objects) for k in shards if not (folder / f"facts-{k:04d}.npy").exists()]
+    if workers == 1 or len(jobs) <= 1:
+        for job in jobs:
+            _render_shard(job)
+            print(f"pool: shard {job[1] + 1} of {len(shards)} rendered", flush=True)
+    elif jobs:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as processes:
+            for k, _ in enumerate(processes.map(_render_shard, jobs)):
+                print(f"pool: {k + 1} of {len(jobs)} shards rendered", flush=True)
+    images = [np.load(folder / f"images-{k:04d}.npy", mmap_mode="r") for k in shards]
+    facts = np.concatenate([np.load(folder / f"facts-{k:04d}.npy") for k in shards])
+    return Pool(images, facts, (facts[:, :, 0] >= 0).sum(1))
+
+
+def _render_shard(job: tuple[Path, int, int, int, tuple[int, int]]) -> None:
+    folder, shard, seed, size, objects = job
+    scenes = [pool_scene(seed, shard * SHARD + i, objects) for i in range(SHARD)]
+    _save(folder / f"images-{shard:04d}.npy", np.stack([render(s, size) for s in scenes]))
+    # The facts come last: a shard without them was interrupted, and is rendered again.
+    _save(folder / f"facts-{shard:04d}.npy", np.stack([facts_of(s, objects[1]) for s in scenes]))
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    half = path.with_suffix(f".{os.getpid()}.tmp")
+    with half.open("wb") as out:
+        np.save(out, array)
+    os.replace(half, path)

@@ -1,0 +1,197 @@
+r"""What is linearly readable from an object's patch: ridge probes on held-out scenes.
+
+Closed form, $W = (X^\top X + \lambda I)^{-1} X^\top Y$ on standardised features; one-hot targets for
+attributes (the largest output wins), ground-plane x and y for position; $\lambda$ is chosen for each target
+on a held-out fifth of the fitting scenes. Intervals are 95 % percentile bootstraps over images, since objects
+of one image are not independent.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bridgelab.world.render import object_mask, pixel_coords, render, sample_visible_scene
+from bridgelab.world.scene import ATTRIBUTES, Scene
+
+KEY = 8  # probe scenes; pre-training and written worlds use others
+LAMBDAS = tuple(10.0**k for k in range(-2, 6))
+HALF_HIDDEN = 0.6  # an object is called half-hidden if less than this share of it is seen
+
+
+@runtime_checkable
+class Vision(Protocol):
+    """What a probe asks of a vision side."""
+
+    grid: tuple[int, int]
+    image_size: tuple[int, int]
+
+    def patches(self, images: Tensor) -> Tensor:
+        """uint8 [batch, height, width, 3] to [batch, patch, dim]."""
+        ...
+
+
+@dataclass(frozen=True)
+class Objects:
+    """All objects of some scenes: `features` [object, dim] by pooling, `labels` by attribute, `position`."""
+
+    features: dict[str, np.ndarray]
+    labels: dict[str, np.ndarray]
+    position: np.ndarray
+    image: np.ndarray
+    seen: np.ndarray  # share of the object's own pixels that no other hides
+    small: np.ndarray
+
+
+def read_objects(vision: Vision, scenes: list[Scene], batch: int = 128) -> Objects:
+    """Features of each object: its centre's patch ('centre'), and the mean over its pixels ('mask')."""
+    size, (rows, columns) = vision.image_size[0], vision.grid
+    centre, mask, seen = [], [], []
+    for start in range(0, len(scenes), batch):
+        part = scenes[start : start + batch]
+        patches = (
+            vision.patches(torch.from_numpy(np.stack([render(s, size) for s in part]))).float().cpu().numpy()
+        )
+        for scene, grid in zip(part, patches[:, -rows * columns :], strict=True):
+            cover = object_mask(scene, size)
+            for k, thing in enumerate(scene.objects):
+                x, y, _ = pixel_coords(thing, size)
+                row, column = (min(max(v, 0), size - 1) * n // size for v, n in ((y, rows), (x, columns)))
+                centre.append(grid[row * columns + column])
+                own = cover == k
+                area = own.reshape(rows, size // rows, columns, size // columns).sum((1, 3)).ravel()
+                mask.append((area / max(1, area.sum())) @ grid)
+                seen.append(own.sum() / max(1, (object_mask(Scene((thing,)), size) == 0).sum()))
+    things = [thing for scene in scenes for thing in scene.objects]
+    return Objects(
+        features={"centre": np.stack(centre), "mask": np.stack(mask)},
+        labels={
+            name: np.array([words.index(getattr(t, name)) for t in things])
+            for name, words in ATTRIBUTES.items()
+        },
+        position=np.array([(t.x, t.y) for t in things]),
+        image=np.repeat(np.arange(len(scenes)), [len(s.objects) for s in scenes]),
+        seen=np.array(seen),
+        small=np.array([t.size == "small" for t in things]),
+    )
+
+
+def ridge(
+    features: np.ndarray, targets: np.ndarray, lambdas: tuple[float, ...] = LAMBDAS
+) -> list[np.ndarray]:
+    """Weights [dim + 1, target] for each λ, to be applied to features with a column of ones appended.
+
+    Args:
+        features: [example, dim].
+        targets: [example, target].
+    """
+    mean, spread = features.mean(0), features.std(0) + 1e-6
+    x = ((features - mean) / spread).astype(np.float64)
+    about = targets.mean(0)
+    values, vectors = np.linalg.eigh(x.T @ x)
+    moment = vectors.T @ (x.T @ (targets - about))
+    found = []
+    for value in lambdas:
+        weights = (vectors @ (moment / (values[:, None] + value))) / spread[:, None]
+        found.append(np.vstack([weights, about - mean @ weights]))
+    return found
+
+
+def predict(weights: np.ndarray, features: np.ndarray) -> np.ndarray:
+    """[example, target]."""
+    return features @ weights[:-1] + weights[-1]
+
+
+def fit_ridge(features: np.ndarray, targets: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Ridge weights with the λ that errs least on the last fifth of the groups, then fitted on all."""
+    held = groups >= np.quantile(groups, 0.8)
+    trials = ridge(features[~held], targets[~held])
+    errors = [((predict(w, features[held]) - targets[held]) ** 2).mean() for w in trials]
+    return ridge(features, targets, (LAMBDAS[int(np.argmin(errors))],))[0]
+
+
+def share(hits: np.ndarray, image: np.ndarray, draws: int = 1000) -> dict[str, Any]:
+    """Mean of `hits` with its 95 % interval over images."""
+    if len(hits) == 0:
+        return {"value": None, "interval": None, "objects": 0}
+    _, index = np.unique(image, return_inverse=True)
+    right, number = np.bincount(index, hits), np.bincount(index)
+    weights = _resample(len(number), draws)
+    return {
+        "value": round(float(hits.mean()), 4),
+        "interval": [
+            round(float(q), 4) for q in np.quantile(weights @ right / (weights @ number), (0.025, 0.975))
+        ],
+        "objects": len(hits),
+    }
+
+
+def explained(
+    predicted: np.ndarray, truth: np.ndarray, image: np.ndarray, draws: int = 1000
+) -> dict[str, Any]:
+    """R² of one coordinate with its 95 % interval over images."""
+    _, index = np.unique(image, return_inverse=True)
+    sums = np.stack(
+        [np.bincount(index, v) for v in ((predicted - truth) ** 2, truth, truth**2, np.ones_like(truth))]
+    )
+
+    def r2(total: np.ndarray) -> Any:
+        error, first, second, number = total
+        return 1 - error / (second - first**2 / number)
+
+    spread = r2(sums @ _resample(sums.shape[1], draws).T)
+    return {
+        "value": round(float(r2(sums.sum(1))), 4),
+        "interval": [round(float(q), 4) for q in np.quantile(spread, (0.025, 0.975))],
+        "objects": len(truth),
+    }
+
+
+def _resample(images: int, draws: int) -> np.ndarray:
+    """How often each image is drawn, float [draw, image]."""
+    return np.random.default_rng(0).multinomial(images, np.full(images, 1 / images), draws).astype(float)
+
+
+def judge(known: Objects, new: Objects) -> dict[str, Any]:
+    """Fit on `known`, judge on `new`: {pooling: {attribute: {all, small, half_hidden}, x: …, y: …}}."""
+    parts = {"all": np.ones(len(new.image), bool), "small": new.small, "half_hidden": new.seen < HALF_HIDDEN}
+    found: dict[str, Any] = {}
+    for pooling, features in known.features.items():
+        found[pooling] = {}
+        for name, words in ATTRIBUTES.items():
+            weights = fit_ridge(features, np.eye(len(words))[known.labels[name]], known.image)
+            hits = predict(weights, new.features[pooling]).argmax(1) == new.labels[name]
+            found[pooling][name] = {
+                part: share(hits[keep].astype(float), new.image[keep]) for part, keep in parts.items()
+            }
+        weights = fit_ridge(features, known.position, known.image)
+        at = predict(weights, new.features[pooling])
+        for k, name in enumerate("xy"):
+            found[pooling][name] = explained(at[:, k], new.position[:, k], new.image)
+    return found
+
+
+def probe(
+    vision: Vision, *, fit: int = 1500, test: int = 1000, seed: int = 1, objects: tuple[int, int] = (3, 10)
+) -> dict[str, Any]:
+    """Render `fit` and `test` scenes that nothing else has seen, and probe the features of their objects."""
+    scenes = [
+        sample_visible_scene(np.random.default_rng([KEY, seed, i]), objects=objects)
+        for i in range(fit + test)
+    ]
+    found = judge(read_objects(vision, scenes[:fit]), read_objects(vision, scenes[fit:]))
+    return {"scenes": {"fit": fit, "test": test, "seed": seed, "key": KEY}, **found}
+
+
+def summary(found: dict[str, Any]) -> str:
+    """One line: every figure for all objects, and for the small ones, by pooling."""
+    lines = []
+    for pooling in ("centre", "mask"):
+        part = found[pooling]
+        names = [f"{n} {part[n]['all']['value']:.3f} ({part[n]['small']['value']:.3f})" for n in ATTRIBUTES]
+        lines.append(
+            f"{pooling}: {', '.join(names)}, R² x {part['x']['value']:.3f} y {part['y']['value']:.3f}"
+        )
+    return " | ".join(lines) + "  (small objects in brackets)"
