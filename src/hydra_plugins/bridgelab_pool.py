@@ -1,0 +1,92 @@
+"""Makes `hydra/launcher=pool` known to Hydra, which imports this in every app: so nothing heavy here."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import CompactHydraException
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict
+
+# Overrides of these say how the sweep runs, not what a job is.
+_SWEEP_ONLY = ("hydra.mode", "hydra.sweep", "hydra/sweeper", "hydra.launcher", "hydra/launcher", "hydra.run")
+
+
+class PoolLauncher(Launcher):
+    """Each job of a sweep in a fresh process in RUN mode, some at a time; see `bridgelab.train.launcher`.
+
+    Args:
+        command: a module and its first arguments, run as `python -m`.
+        finished: the file that a job writes last; a job that has it is skipped.
+        slots: jobs at a time.
+        gpus_per_job: GPUs that a slot holds, where there are any.
+        threads: threads of a job.
+    """
+
+    def __init__(
+        self,
+        *,
+        command: Sequence[str],
+        finished: str,
+        slots: int | None,
+        gpus_per_job: int,
+        threads: int | None,
+    ) -> None:
+        self.command = list(command)
+        self.finished = finished
+        self.slots = slots
+        self.gpus_per_job = gpus_per_job
+        self.threads = threads
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.context = hydra_context
+        self.config = config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Run the jobs and wait for all of them.
+
+        Raises:
+            CompactHydraException: at the end, naming the jobs that failed; or at once, if none can be run.
+        """
+        from bridgelab.train.launcher import Job, Stopped, run_pool, slot_environments
+
+        jobs = []
+        for index, overrides in enumerate(job_overrides, initial_job_idx):
+            config = self.context.config_loader.load_sweep_config(self.config, list(overrides))
+            with open_dict(config):
+                config.hydra.job.id = config.hydra.job.num = index
+            folder = Path(config.hydra.sweep.dir) / config.hydra.sweep.subdir
+            jobs.append(Job(folder, [*self.command, *self._arguments(overrides, folder)]))
+        try:
+            environments = slot_environments(self.slots, self.gpus_per_job, self.threads)
+            failed = run_pool(jobs, environments, self.finished)
+        except ValueError as error:
+            raise CompactHydraException(str(error)) from error  # Hydra prints these without a traceback
+        except Stopped as stop:
+            print(f"\n{stop}")
+            raise SystemExit(130) from None
+        if failed:
+            raise CompactHydraException("\n".join([f"{len(failed)} of {len(jobs)} jobs failed:", *failed]))
+        return [
+            JobReturn(overrides=list(overrides), working_dir=str(job.folder), status=JobStatus.COMPLETED)
+            for overrides, job in zip(job_overrides, jobs, strict=True)
+        ]
+
+    def _arguments(self, overrides: Sequence[str], folder: Path) -> list[str]:
+        hydra: Any = self.config.hydra
+        quoted = str(folder).replace("\\", "\\\\").replace("'", "\\'")
+        extra = [
+            f"--config-dir={source.path}"
+            for source in hydra.runtime.config_sources
+            if source.provider == "command-line"
+        ]
+        return [
+            f"--config-name={hydra.job.config_name}",
+            *extra,
+            *(one for one in hydra.overrides.hydra if not one.lstrip("+~").startswith(_SWEEP_ONLY)),
+            *overrides,
+            "hydra.mode=RUN",
+            f"hydra.run.dir='{quoted}'",
+        ]

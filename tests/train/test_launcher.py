@@ -1,0 +1,239 @@
+import fcntl
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bridgelab.train import launcher
+from bridgelab.train.launcher import Job, run_pool, slot_environments
+
+ROOT = Path(__file__).parents[2]
+
+APP = """
+import json, os, pathlib, time
+import hydra
+from hydra.core.hydra_config import HydraConfig
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="app")
+def main(cfg):
+    config = HydraConfig.get()
+    began = time.time()
+    print("working on", cfg.number, flush=True)
+    time.sleep(cfg.seconds)
+    if cfg.number == cfg.broken:
+        raise RuntimeError(f"number {cfg.number} is broken")
+    record = {
+        "number": cfg.number, "began": began, "ended": time.time(), "mode": config.mode.name,
+        "name": config.job.override_dirname, "threads": os.environ["OMP_NUM_THREADS"],
+        "rank": os.environ.get("LOCAL_RANK"), "pid": os.getpid(),
+    }
+    (pathlib.Path(config.runtime.output_dir) / "metrics.json").write_text(json.dumps(record))
+
+if __name__ == "__main__":
+    main()
+"""
+
+CONF = f"""
+defaults: [_self_, {{override hydra/launcher: pool}}]
+number: 0
+broken: -1
+seconds: 0.3
+study: tiny
+hydra:
+  searchpath: ["file://{ROOT}/conf"]
+  launcher: {{command: [tiny_app], slots: 2}}
+  run: {{dir: "runs/${{study}}/${{hydra.job.override_dirname}}"}}
+  sweep: {{dir: "runs/${{study}}", subdir: "${{hydra.job.override_dirname}}"}}
+  job: {{chdir: false, config: {{override_dirname: {{exclude_keys: [seconds, broken]}}}}}}
+"""
+
+
+@pytest.fixture
+def app(tmp_path):
+    """A Hydra app without torch, and a function that gives the process of a command line of it."""
+    (tmp_path / "tiny_app.py").write_text(APP)
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "app.yaml").write_text(CONF)
+
+    def start(*args):
+        path = os.pathsep.join([str(tmp_path), str(ROOT / "src")])
+        return subprocess.Popen(
+            [sys.executable, "-m", "tiny_app", *args],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": path, "LOCAL_RANK": "1", "CUDA_VISIBLE_DEVICES": ""},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    return start
+
+
+def records(folder):
+    return {
+        path.parent.name: json.loads(path.read_text()) for path in folder.glob("runs/tiny/*/metrics.json")
+    }
+
+
+def test_sweep_survives_a_failure_and_goes_on_from_there(app, tmp_path):
+    sweep = ["-m", "number=0,1,2,3", "seconds=1"]
+    first = app(*sweep, "broken=1")
+    out, _ = first.communicate(timeout=120)
+    assert first.returncode == 1, out
+    # The failure is shown when it happens, with its last words, and again at the end.
+    assert "number=1  failed with exit status 1:" in out
+    assert "RuntimeError: number 1 is broken" in out
+    assert re.search(
+        r"1 of 4 jobs failed:\n  number=1 failed with exit status 1; see runs/tiny/number=1/log.txt", out
+    )
+    assert re.search(r"4/4  number=", out)
+
+    done = records(tmp_path)
+    assert set(done) == {"number=0", "number=2", "number=3"}
+    for name, record in done.items():
+        assert record["name"] == name
+        assert record["mode"] == "RUN"
+        assert record["rank"] is None
+        assert record["threads"] == str(max(1, launcher._cores() // 2))
+    assert len({record["pid"] for record in done.values()}) == 3
+    spans = [(record["began"], record["ended"]) for record in done.values()]
+    assert max(sum(began <= start < ended for began, ended in spans) for start, _ in spans) == 2
+    assert "working on 2" in (tmp_path / "runs/tiny/number=2/log.txt").read_text()
+
+    second = app(*sweep)
+    out, _ = second.communicate(timeout=120)
+    assert second.returncode == 0, out
+    assert "3 of 4 jobs are finished already" in out
+    again = records(tmp_path)
+    assert set(again) == set(done) | {"number=1"}
+    assert all(again[name] == record for name, record in done.items())
+
+
+def test_child_gets_hydra_overrides_and_config_of_the_parent(app, tmp_path):
+    (tmp_path / "conf" / "other.yaml").write_text(CONF.replace("study: tiny", "study: other"))
+    process = app("--config-name=other", "-m", "number=5,6", "hydra.job.name=renamed")
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, out
+    assert sorted(path.name for path in tmp_path.glob("runs/other/*/renamed.log")) == ["renamed.log"] * 2
+
+
+def test_terminated_sweep_leaves_no_job_behind(app, tmp_path):
+    process = app("-m", "number=0,1,2", "seconds=100")
+    deadline = time.monotonic() + 60
+    logs = [tmp_path / f"runs/tiny/number={number}/log.txt" for number in (0, 1)]
+    while not all(log.exists() and "working on" in log.read_text() for log in logs):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "stopped: 0 of 3 jobs done. The same command goes on from here." in out
+    assert not (tmp_path / "runs/tiny/number=2").exists()
+    alive = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+    assert not [line for line in alive.splitlines() if str(os.path.basename(tmp_path)) in line]
+
+
+@pytest.fixture
+def script(tmp_path, monkeypatch):
+    """A module that runs the Python it is given, and the job that runs it in a folder."""
+    (tmp_path / "run_code.py").write_text("import sys; exec(sys.argv[1])")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    return lambda name, code: Job(tmp_path / name, ["run_code", code])
+
+
+def test_a_job_without_its_last_file_has_failed(script):
+    (line,) = run_pool([script("empty", "pass")], [{}], "metrics.json")
+    assert re.search(r"empty ended without writing metrics\.json; see .*empty/log\.txt", line)
+
+
+def test_a_killed_job_is_named_by_its_signal(script):
+    (line,) = run_pool([script("gone", "import os; os.kill(os.getpid(), 9)")], [{}], "metrics.json")
+    assert "gone was ended by SIGKILL" in line
+
+
+def test_only_the_last_attempt_is_shown(script, tmp_path, capsys):
+    run_pool([script("job", "print('first words'); 1 / 0")], [{}], "metrics.json")
+    capsys.readouterr()
+    run_pool([script("job", "print('10%\\r20%\\r30%'); 1 / 0")], [{}], "metrics.json")
+    out = capsys.readouterr().out
+    assert "ZeroDivisionError" in out
+    assert "    30%" in out
+    assert "20%" not in out
+    assert "first words" not in out
+    assert "first words" in (tmp_path / "job" / "log.txt").read_text()
+
+
+def test_a_job_that_runs_elsewhere_is_not_run_twice(script, tmp_path):
+    (tmp_path / "job").mkdir()
+    with (tmp_path / "job" / "log.txt").open("ab") as log:
+        fcntl.flock(log, fcntl.LOCK_EX)  # belongs to this opening of the file, not to this process
+        (line,) = run_pool([script("job", "pass")], [{}], "metrics.json")
+    assert "job is being run by another process" in line
+
+
+def test_two_jobs_in_one_folder_are_refused(script):
+    with pytest.raises(
+        ValueError, match=r"two of 2 jobs write to the same folder, .*/a\. Let hydra\.sweep\.subdir"
+    ):
+        run_pool([script("a", "pass"), script("a", "1")], [{}], "metrics.json")
+
+
+@pytest.mark.parametrize(
+    ("visible", "slots", "per_job", "expected"),
+    [
+        ("", None, 1, [None, None]),
+        ("", 3, 1, [None] * 3),
+        ("0,1,2", None, 1, ["0", "1", "2"]),
+        ("4,5,6", None, 2, ["4,5"]),
+        ("4,5,6", 2, 1, ["4", "5"]),
+        ("GPU-a,GPU-b", None, 1, ["GPU-a", "GPU-b"]),
+    ],
+)
+def test_slots_share_no_gpu(visible, slots, per_job, expected, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    environments = slot_environments(slots, per_job, threads=None)
+    assert [one.get("CUDA_VISIBLE_DEVICES") for one in environments] == expected
+    assert sum(int(one["OMP_NUM_THREADS"]) for one in environments) <= max(
+        launcher._cores(), len(environments)
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"slots": 0, "gpus_per_job": 1}, "slots=0 is not positive. Set it to at least 1"),
+        ({"slots": None, "gpus_per_job": 4}, "gpus_per_job=4 is more than the 2 GPUs there are. Set"),
+        ({"slots": 3, "gpus_per_job": 1}, "slots=3 times gpus_per_job=1 is more than the 2 GPUs"),
+    ],
+)
+def test_impossible_slots_are_refused(settings, message, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    with pytest.raises(ValueError, match=message):
+        slot_environments(**settings, threads=1)
+
+
+def test_gpus_are_counted_without_torch(tmp_path, monkeypatch):
+    fake = tmp_path / "nvidia-smi"
+    fake.write_text(
+        "#!/bin/sh\necho 'GPU 0: A (UUID: GPU-1)'\necho '  MIG 1g (UUID: x)'\necho 'GPU 1: A (UUID: GPU-2)'\n"
+    )
+    fake.chmod(0o755)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert launcher._gpus() == ["0", "1"]
+    fake.write_text("#!/bin/sh\nexit 9\n")
+    assert launcher._gpus() == []
+
+
+def test_the_plugin_imports_nothing_heavy():
+    code = (
+        "import sys, hydra_plugins.bridgelab_pool, bridgelab.train.launcher; "
+        "sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
