@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bridgelab.pretrain.held_out import check
 from bridgelab.world.caption import ORDERS, caption, caption_prompt
 from bridgelab.world.program import run
 from bridgelab.world.question import Balance, noun, questions
@@ -46,7 +47,7 @@ def lessons(split: str, seed: int, index: int, *, scenes: int, shares: dict[str,
     balance = Balance()
     made: list[Lesson] = []
     for _ in range(scenes):
-        scene = sample_scene(rng, objects=objects)
+        scene = check(sample_scene(rng, objects=objects))
         record = symbolic(scene)
         asked = questions(record, draw, balance, number=shares["question"] + shares["explain"])
         draw.shuffle(asked)

@@ -20,6 +20,7 @@ from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGene
 
 from bridgelab.pretrain.batches import NONE, PAD, Lessons, collate
 from bridgelab.pretrain.lessons import PREFIXES, lessons
+from bridgelab.pretrain.page import write_page
 from bridgelab.text.t5 import ASSETS
 from bridgelab.world.vocabulary import words
 
@@ -182,6 +183,7 @@ def main(cfg: DictConfig) -> None:
         "words": {form: {"mean": mean_over_families(f), "families": f} for form, f in found.items()},
     }
     (ASSETS / "text_card.json").write_text(json.dumps(card, indent=1) + "\n")
+    write_page(ASSETS)
     print(json.dumps({form: mean_over_families(f) for form, f in found.items()}))
 
 

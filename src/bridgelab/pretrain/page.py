@@ -1,0 +1,83 @@
+"""The page beside the miniature pair's weights: how they were made and how good they are, from the measured cards."""
+
+import json
+from pathlib import Path
+
+from bridgelab.world.scene import ATTRIBUTES
+
+
+def write_page(assets: Path) -> Path:
+    """Write `README.md` in `assets` from `text_card.json` and `vision_card.json`, those that are there."""
+    parts = [
+        "# The miniature pair\n\n"
+        "A ViT (open_clip's own class) and a T5 (transformers' own), made from nothing by `make pretrain` and then frozen: "
+        "the ViT has seen rendered scenes with captions and never a question, the T5 has read text and never seen an "
+        "image. This page is written by `bridgelab.pretrain.page` from the cards beside it; every figure is from "
+        "scenes that no pre-training drew.\n"
+    ]
+    for name, tell in (("text_card.json", _text), ("vision_card.json", _vision)):
+        if (assets / name).exists():
+            parts.append(tell(json.loads((assets / name).read_text())))
+    sizes = {p.name: p.stat().st_size for p in sorted(assets.rglob("*.safetensors"))}
+    listed = ", ".join(f"{name} {size / 1e6:.1f} MB" for name, size in sizes.items())
+    parts.append(f"## Size\n\n{listed}; {sum(sizes.values()) / 1e6:.1f} MB in all.\n")
+    page = assets / "README.md"
+    page.write_text("\n".join(parts))
+    return page
+
+
+def _text(card: dict) -> str:
+    forms = card["words"]
+    lines = [
+        "## T5\n",
+        f"{card['parameters'] / 1e6:.2f} M parameters, seed {card['seed']}, {card['core_minutes']} core-minutes, "
+        f"{card['lessons']:,} lessons (questions, captions, look-ups) in {card['steps']:,} steps.\n",
+        "**An object of the scene in words takes one position**: the sum of its six words' embeddings (size, colour, "
+        "material, shape, column, row). That is a first version, and it may favour bridges that hand over one token an "
+        "object or a patch; ordinary phrases are not yet learned. *Compact* is each object once on 16 positions, "
+        "*patch-like* raster order on 64 positions with repeats.\n",
+        "Share of test questions answered right from the scene in words (greedy), with 95 % interval "
+        "(normal approximation over questions):\n",
+        "| family | questions | " + " | ".join(forms) + " |",
+        "|---" * (2 + len(forms)) + "|",
+    ]
+    first = next(iter(forms.values()))["families"]
+    for family, (_, n) in first.items():
+        cells = [_share(*forms[form]["families"][family]) for form in forms]
+        lines.append(f"| {family} | {n} | " + " | ".join(cells) + " |")
+    means = [f"**{forms[form]['mean']:.3f}**" for form in forms]
+    lines.append(f"| mean over the question families | {sum(n for _, n in first.values())} | " + " | ".join(means) + " |\n")
+    return "\n".join(lines)
+
+
+def _share(right: int, n: int) -> str:
+    p = right / n
+    half = 1.96 * (p * (1 - p) / n) ** 0.5
+    return f"{p:.3f} ± {half:.3f}"
+
+
+def _vision(card: dict) -> str:
+    lines = [
+        "## ViT\n",
+        f"{card['parameters'] / 1e6:.2f} M parameters, seed {card['seed']}, {card['training_minutes']} minutes on "
+        f"{card['threads'] or 'a GPU,'} {'thread' if card['threads'] == 1 else 'threads'} ({card['device']}), "
+        f"{card['images_seen']:,} images seen of {card['scenes']:,} rendered scenes, {card['steps']:,} steps.\n",
+        "Ridge probes from patch features (95 % intervals over images): *centre* reads the one patch at the object's "
+        "centre, *mask* the mean over the patches under its pixels, weighted by how many.\n",
+        "| patch | objects | " + " | ".join(ATTRIBUTES) + " | R² x | R² y |",
+        "|---" * (4 + len(ATTRIBUTES)) + "|",
+    ]
+    for pooling in ("centre", "mask"):
+        found = card["probe"][pooling]
+        for part in ("all", "small", "half_hidden"):
+            cells = [_interval(found[a][part]) for a in ATTRIBUTES]
+            cells += [_interval(found[k]) if part == "all" else "" for k in ("x", "y")]
+            lines.append(f"| {pooling} | {part.replace('_', ' ')} | " + " | ".join(cells) + " |")
+    return "\n".join([*lines, ""])
+
+
+def _interval(found: dict) -> str:
+    if found["value"] is None:
+        return ""
+    low, high = found["interval"]
+    return f"{found['value']:.3f} [{low:.3f}, {high:.3f}]"
