@@ -23,6 +23,7 @@ class T5(nn.Module):
         dtype: `float32` or `bfloat16`. T5's activations overflow float16.
         phrase_positions: the scene in words takes one position an object, the sum of its words' embeddings
             (how the miniature has learned to read); else one position a token, as in ordinary text.
+        words_positions: how long a prefix the scene in words is written into; None for as long as it takes.
         attention: transformers' implementation; `eager` is the fastest for a tiny T5 on a CPU.
     Raises:
         ValueError: if `dtype` is float16 or unknown.
@@ -35,6 +36,7 @@ class T5(nn.Module):
         *,
         dtype: str = "float32",
         phrase_positions: bool = False,
+        words_positions: int | None = None,
         attention: str = "eager",
     ):
         super().__init__()
@@ -49,6 +51,7 @@ class T5(nn.Module):
         )
         self.model.requires_grad_(False).eval()
         self.phrase_positions = phrase_positions
+        self.words_positions = words_positions
 
     def train(self, mode: bool = True) -> "T5":
         """Stay in eval mode: a stray `.train()` would bring dropout back."""
@@ -66,6 +69,7 @@ class T5(nn.Module):
         settings = {
             "dtype": str(self.model.dtype),
             "phrase_positions": self.phrase_positions,
+            "words_positions": self.words_positions,
             "config": {k: v for k, v in sorted(self.model.config.to_diff_dict().items()) if not k.startswith("_")},
             "vocabulary": sorted(self.tokenizer.get_vocab().items()),
         }
@@ -104,32 +108,33 @@ class T5(nn.Module):
         """The T5's own word embeddings."""
         return self.model.shared(ids)
 
-    def embed_words(self, scenes: list[str], positions: int) -> Float[Tensor, "batch {positions} dim"]:
+    def embed_words(self, scenes: list[str]) -> Float[Tensor, "batch position dim"]:
         """Scenes in words as a prefix, filled up with the filler word: what a perfect bridge would hand over.
 
         Args:
             scenes: phrases joined by ' . ', one an object.
-            positions: length of the prefix.
         Raises:
-            ValueError: if a scene needs more positions than there are.
+            ValueError: if a scene needs more than `words_positions`.
         """
-        filler = self.tokenizer.convert_tokens_to_ids(FILLER)
-        if filler in (None, self.tokenizer.unk_token_id):
-            filler = self.tokenizer(FILLER, add_special_tokens=False)["input_ids"][-1]
-        embedded = self.embed(torch.tensor([[filler]], device=self.model.device)).expand(len(scenes), positions, -1).clone()
-        for k, scene in enumerate(scenes):
-            phrases = scene.split(f" {FILLER} ") if self.phrase_positions else [scene]
-            groups = [self.tokenizer(phrase, add_special_tokens=False)["input_ids"] for phrase in phrases]
-            if not self.phrase_positions:
-                groups = [[token] for token in groups[0]]
-            if len(groups) > positions:
-                raise ValueError(
-                    f"A scene takes {len(groups)} positions, but the prefix has {positions}: {scene!r}. "
-                    f"Raise the number of positions to {len(groups)} or more."
-                )
-            for at, group in enumerate(groups):
-                embedded[k, at] = self.embed(torch.tensor(group, device=embedded.device)[None])[0].sum(0)
+        rows = [[self._ids(phrase) for phrase in scene.split(f" {FILLER} ")] for scene in scenes]
+        if not self.phrase_positions:
+            rows = [[[token] for token in self._ids(scene)] for scene in scenes]
+        longest = max(range(len(rows)), key=lambda k: len(rows[k]))
+        positions = self.words_positions or -(-len(rows[longest]) // MULTIPLE) * MULTIPLE
+        if len(rows[longest]) > positions:
+            raise ValueError(
+                f"A scene takes {len(rows[longest])} positions, but text.words_positions={positions}: "
+                f"{scenes[longest]!r}. Set text.words_positions to {len(rows[longest])} or more."
+            )
+        filler = self.embed(torch.tensor(self._ids(FILLER)[-1:], device=self.model.device))
+        embedded = filler.repeat(len(scenes), positions, 1)
+        for k, row in enumerate(rows):
+            for at, group in enumerate(row):
+                embedded[k, at] = self.embed(torch.tensor(group, device=embedded.device)).sum(0)
         return embedded
+
+    def _ids(self, text: str) -> list[int]:
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
 
     def decode(self, ids: Int[Tensor, "batch length"]) -> list[str]:
         """Texts without special tokens."""
