@@ -1,5 +1,7 @@
 """The Perceiver Resampler: learned latents that look at the patches, and at each other, in one attention."""
 
+from typing import cast
+
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
@@ -31,7 +33,8 @@ class PerceiverAttention(nn.Module):
         keys, values = self.to_kv(context).chunk(2, dim=-1)
         queries = self.to_q(latents)
         q, k, v = (x.unflatten(-1, (-1, self.head_dim)).transpose(1, 2) for x in (queries, keys, values))
-        # Plain matmul: at these sizes bf16 on CPU runs at 3.5 times F.scaled_dot_product_attention's speed.
+        # Plain matmul: with F.scaled_dot_product_attention the miniature's bridges took 1.5 times as long a step
+        # in bf16 on CPU, and within a tenth as long in float32.
         weights = (self.head_dim**-0.5 * q @ k.transpose(-1, -2)).softmax(dim=-1)
         return self.to_out((weights @ v).transpose(1, 2).flatten(2))
 
@@ -49,8 +52,8 @@ def feed_forward(dim: int, hidden_dim: int) -> nn.Sequential:
 class PerceiverResampler(nn.Module):
     r"""Compress any number of patches into `num_queries` tokens by cross-attention.
 
-    Per block: $q \leftarrow q + \mathrm{Attn}(q, [x; q])$, then $q \leftarrow q + \mathrm{FFN}(q)$, both
-    pre-norm; at the end $t = \mathrm{LN}(q) W + b$. Latents $q$ start as $\mathcal{N}(0, 1)$: no two are alike.
+    Per block, $q \leftarrow q + \mathrm{Attn}(q, [x; q])$, then $q \leftarrow q + \mathrm{FFN}(q)$, both
+    pre-norm; at the end $t = \mathrm{LN}(q) W + b$. Latents start as $\mathcal{N}(0, 1)$: no two are alike.
     Source: Alayrac et al. 2022, arXiv:2204.14198, as in OpenFlamingo (depth 6, 64 latents, 8 heads of 64).
     Differs: no time embeddings (single images); the linear layer to `text_dim`, since the T5 reads the tokens
     as a prefix and not through gated cross-attention.
@@ -111,7 +114,8 @@ class PerceiverResampler(nn.Module):
     ) -> Float[Tensor, "batch {self.num_queries} {self.text_dim}"]:
         """Read the patches into the latents; `text` is not read."""
         latents = self.latents.expand(len(patches), -1, -1)
-        for attention, ffn in self.layers:
+        for block in self.layers:
+            attention, ffn = cast(nn.ModuleList, block)
             latents = latents + attention(patches, latents)
             latents = latents + ffn(latents)
         return self.language_projection(self.norm(latents))

@@ -27,8 +27,8 @@ class Words(nn.Module):
         super().__init__()
         if vision_dim != text_dim:
             raise ValueError(
-                f"vision_dim={vision_dim} differs from text_dim={text_dim}: the words ceiling reads the scene "
-                "as the T5's own word embeddings. Give it text.dim for both widths."
+                f"vision_dim={vision_dim} differs from text_dim={text_dim}: the words ceiling reads the "
+                "scene as the T5's own word embeddings. Give it text.dim for both widths."
             )
         if num_tokens < 0:
             raise ValueError(
