@@ -1,0 +1,163 @@
+"""Which examples make up which step: the same for every bridge, whatever randomness its init drew."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step's batch: a pool's name and rows in it."""
+
+    pool: str
+    rows: np.ndarray
+
+
+class MixtureSampler:
+    """Whole batches from pools of examples, by the weights of a stage.
+
+    Every batch comes from one pool (captions and short answers differ tenfold in length). Which pool is
+    decided without chance: the one furthest behind its share, so the mixture holds to within a batch at any
+    step. Rows are permutations of the pool, one after another. A batch depends on the arguments alone, so
+    the state is a position, and a resumed run sees what the uninterrupted one would have seen.
+
+    Args:
+        pools: the lengths of each pool's examples in tokens; a pool of n examples has n lengths.
+        stages: {share: part of all steps, <pool>: weight, ...}, in order; shares are normalised.
+        steps: batches in all.
+        batch_size: examples in a batch, over all processes.
+        seed: the data seed.
+        window: batches that are sorted by length together; 1 does not sort.
+    Raises:
+        ValueError: if a stage names no pool, or weights or shares are not positive.
+    """
+
+    def __init__(
+        self,
+        pools: Mapping[str, Sequence[int] | np.ndarray],
+        stages: Sequence[Mapping[str, float]],
+        *,
+        steps: int,
+        batch_size: int,
+        seed: int,
+        window: int = 1,
+    ):
+        self.lengths = {name: np.asarray(lengths) for name, lengths in pools.items() if len(lengths)}
+        self.names = sorted(self.lengths)
+        self.steps, self.batch_size, self.seed, self.window = steps, batch_size, seed, max(1, window)
+        self.rank, self.world = 0, 1
+        self.position = 0
+        self._pool_of, self._nth = self._plan(stages)
+        self._shuffled: dict[str, tuple[int, np.ndarray]] = {}
+        sizes = {name: len(self.lengths[name]) for name in self.names}
+        plan = [sizes, [dict(s) for s in stages], steps, batch_size, seed, self.window]
+        self.signature = hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()[:16]
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __iter__(self) -> Iterator[Step]:
+        while self.position < self.steps:
+            self.position += 1  # before the yield: a state saved while the batch is in use counts it as done
+            yield self.batch(self.position - 1)
+
+    def batch(self, step: int) -> Step:
+        """The batch of a step, this process's part of it."""
+        pool = self.names[self._pool_of[step]]
+        rows = self._rows(pool, int(self._nth[step]))
+        return Step(pool, rows[self.rank :: self.world])
+
+    def share_out(self, rank: int, world: int) -> None:
+        """Give process `rank` of `world` its part of every batch.
+
+        Raises:
+            ValueError: if the batch can't be divided evenly.
+        """
+        if self.batch_size % world:
+            raise ValueError(
+                f"train.batch_size={self.batch_size} is not divisible by {world} processes. "
+                "Make it a multiple."
+            )
+        self.rank, self.world = rank, world
+
+    def state_dict(self) -> dict[str, Any]:
+        """Position, and what it is a position in."""
+        return {"position": self.position, "signature": self.signature}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where the state was saved.
+
+        Raises:
+            ValueError: if it is the position in another order of examples.
+        """
+        if state["signature"] != self.signature:
+            raise ValueError(
+                f"the checkpoint's order of examples is {state['signature']}, this run's {self.signature}: "
+                "examples, stages, steps, batch size or data_seed differ. Start in a fresh run directory."
+            )
+        self.position = state["position"]
+
+    def counts(self) -> dict[str, int]:
+        """How many batches each pool gives in all."""
+        return {name: int((self._pool_of == k).sum()) for k, name in enumerate(self.names)}
+
+    def _plan(self, stages: Sequence[Mapping[str, float]]) -> tuple[np.ndarray, np.ndarray]:
+        if not stages:
+            raise ValueError(
+                "train.stages holds 0 stages: at least 1 is needed, such as [{share: 1, answer: 1}]."
+            )
+        shares = np.array([stage.get("share", 1.0) for stage in stages], dtype=float)
+        if (shares <= 0).any():
+            raise ValueError(
+                f"train.stages has the shares {shares.tolist()}: each must be positive. Leave a stage out."
+            )
+        ends = np.rint(np.cumsum(shares) / shares.sum() * self.steps).astype(int)
+        pool_of, first = np.zeros(self.steps, dtype=np.int8), 0
+        for stage, end in zip(stages, ends, strict=True):
+            wanted = {name: weight for name, weight in stage.items() if name != "share" and weight}
+            if any(weight < 0 for weight in wanted.values()):
+                raise ValueError(f"stage {dict(stage)} has a negative weight: weights are 0 or more.")
+            weights = np.array([wanted.get(name, 0.0) for name in self.names])
+            if not weights.sum():
+                raise ValueError(
+                    f"stage {dict(stage)} draws from none of the pools that have examples "
+                    f"({', '.join(self.names) or 'none'}). Give one of them a weight in train.stages."
+                )
+            weights = weights / weights.sum()
+            given = np.zeros_like(weights)
+            for step in range(first, end):
+                behind = weights * (step - first + 1) - given
+                pool_of[step] = behind.argmax()
+                given[pool_of[step]] += 1
+            first = end
+        nth = np.zeros(self.steps, dtype=np.int64)
+        for k in range(len(self.names)):
+            nth[pool_of == k] = np.arange((pool_of == k).sum())
+        return pool_of, nth
+
+    def _rows(self, pool: str, nth: int) -> np.ndarray:
+        per_epoch = max(1, len(self.lengths[pool]) // self.batch_size)
+        epoch, batch = divmod(nth, per_epoch)
+        if self._shuffled.get(pool, (-1,))[0] != epoch:
+            self._shuffled[pool] = (epoch, self._shuffle(pool, epoch, per_epoch))
+        return self._shuffled[pool][1][batch]
+
+    def _shuffle(self, pool: str, epoch: int, per_epoch: int) -> np.ndarray:
+        """All batches of an epoch, [batch, row]."""
+        # The pool's name enters the seed, so that adding a pool leaves the order of the others as it was.
+        name = int.from_bytes(hashlib.sha256(pool.encode()).digest()[:4], "big")
+        rng = np.random.default_rng([self.seed, name, epoch])
+        lengths, wanted = self.lengths[pool], per_epoch * self.batch_size
+        rounds = -(-wanted // len(lengths))
+        rows = np.concatenate([rng.permutation(len(lengths)) for _ in range(rounds)])[:wanted]
+        if self.window > 1:
+            span = self.window * self.batch_size
+            for first in range(0, wanted, span):
+                part = rows[first : first + span]
+                part = part[np.argsort(lengths[part], kind="stable")].reshape(-1, self.batch_size)
+                rows[first : first + span] = rng.permutation(part).reshape(-1)
+        return rows.reshape(per_epoch, self.batch_size)

@@ -1,0 +1,206 @@
+"""Vision features -> bridge -> frozen language model: loss, likelihood, generated text."""
+
+import math
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from transformers.modeling_outputs import BaseModelOutput
+
+IGNORED = -100
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+class Language(Protocol):
+    """The text side: a frozen encoder-decoder that can be given vectors in place of words."""
+
+    dim: int
+    fingerprint: str
+    embedding_rms: float
+    model: Any
+
+    def tokenize(self, texts: list[str]) -> tuple[Tensor, Tensor]: ...
+    def embed(self, ids: Tensor) -> Tensor: ...
+    def embed_words(self, scenes: list[str]) -> Tensor: ...
+    def decode(self, ids: Tensor) -> list[str]: ...
+
+
+class BridgedModel(nn.Module):
+    r"""A frozen T5 whose encoder reads [bridge(patches); prompt].
+
+    $\mathcal L = -\frac1{|y|} \sum_t \log p_{T5}(y_t \mid y_{<t}, [s f_\theta((x - \mu) / \sigma); E(p)])$
+
+    Patches $x$ are standardised channel by channel with the training images' mean $\mu$ and deviation
+    $\sigma$: part of the vision side, the same for every bridge. $s$ brings a bridge's output, as it is at init, to the
+    size of the T5's word embeddings $E$: one rule for all bridges, so that a learning rate means as much to
+    each. Words are embeddings already: they are neither standardised nor scaled. $p$ is the prompt.
+
+    Args:
+        bridge: patches [batch, patch, vision_dim] -> [batch, token, text_dim]; `sees` says what of.
+        text: the frozen text side.
+        mean: the patches' mean [vision_dim], None for 0.
+        std: their deviation [vision_dim], None for 1.
+        precision: `bf16` runs matrix products under autocast, `fp32` does not.
+    Raises:
+        ValueError: if precision is unknown, or the T5 is in float16, or T5 and precision don't fit.
+    """
+
+    scale: Tensor
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        bridge: nn.Module,
+        text: Language,
+        *,
+        mean: Tensor | None = None,
+        std: Tensor | None = None,
+        precision: str = "fp32",
+    ):
+        super().__init__()
+        if precision not in PRECISIONS:
+            raise ValueError(
+                f"train.precision={precision!r} must be one of {', '.join(PRECISIONS)}: a T5's activations "
+                "overflow in float16. Set train.precision=bf16."
+            )
+        if text.model.dtype == torch.float16:
+            raise ValueError(
+                "the T5 is in float16, where its activations overflow: it must be bfloat16 or float32. "
+                "Set text.dtype=bfloat16."
+            )
+        self.bridge, self.precision = bridge, precision
+        self.sees = getattr(bridge, "sees", "image")
+        self._text = (text,)  # in a tuple, so that its weights are not registered twice
+        self.language = text.model.requires_grad_(False).eval()
+        standard = self.sees == "image" and mean is not None and std is not None
+        self.register_buffer("mean", mean.float() if standard and mean is not None else torch.zeros(1))
+        self.register_buffer(
+            "std", std.float().clamp_min(1e-6) if standard and std is not None else torch.ones(1)
+        )
+        self.register_buffer("scale", torch.tensor(1.0 if self.sees == "words" else math.nan))
+
+    @property
+    def text(self) -> Language:
+        """The text side."""
+        return self._text[0]
+
+    def train(self, mode: bool = True) -> "BridgedModel":
+        """Train the bridge; the language model stays in eval mode, without dropout."""
+        super().train(mode)
+        self.language.eval()
+        return self
+
+    def calibrate(self, batch: dict[str, Tensor]) -> None:
+        """Set the scale from a first batch, once: the bridge's output gets the RMS of T5's word embeddings.
+
+        Raises:
+            ValueError: if the bridge's output is all zero or not finite.
+        """
+        if not self.scale.isnan():
+            return
+        with torch.no_grad(), self._autocast():
+            raw = self._raw_prefix(batch, self._prompt(batch)).float().square().mean().sqrt()
+        if not (raw.isfinite() and raw > 0):
+            raise ValueError(
+                f"the bridge's first output has an RMS of {raw.item():g}: it must be finite and above 0. "
+                "Check the bridge's initialisation."
+            )
+        self.scale.copy_(self.text.embedding_rms / raw)
+
+    def prefix(self, batch: dict[str, Tensor]) -> Float[Tensor, "batch token dim"]:
+        """What the T5 reads before the prompt.
+
+        Raises:
+            RuntimeError: before `calibrate`.
+        """
+        if self.scale.isnan():
+            raise RuntimeError("the bridge's scale is not set: call calibrate(batch) with the first batch.")
+        with self._autocast():
+            return self._raw_prefix(batch, self._prompt(batch)) * self.scale
+
+    def encode(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """The T5 encoder's output [batch, token + position, dim] and its mask [batch, token + position]."""
+        with self._autocast():
+            prompt = self._prompt(batch)
+            return self.encode_prefix(self._raw_prefix(batch, prompt) * self.scale, batch, prompt)
+
+    def encode_prefix(
+        self, prefix: Tensor, batch: dict[str, Tensor], prompt: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """As `encode`, for a prefix that is there already."""
+        with self._autocast():
+            prompt = self._prompt(batch) if prompt is None else prompt
+            mask = batch["prompt_mask"]
+            joined = torch.cat([prefix.to(prompt.dtype), prompt], 1)
+            mask = torch.cat([mask.new_ones(len(mask), prefix.shape[1]), mask], 1)
+            hidden = self.language.encoder(inputs_embeds=joined, attention_mask=mask).last_hidden_state
+            return hidden, mask
+
+    def log_probs(
+        self, encoded: tuple[Tensor, Tensor], labels: Int[Tensor, "batch length"]
+    ) -> Float[Tensor, "batch length"]:
+        """The log-probability of each label given those before it; 0 where the label is ignored."""
+        hidden, mask = encoded
+        with self._autocast():
+            logits = self.language(
+                encoder_outputs=BaseModelOutput(last_hidden_state=hidden),
+                attention_mask=mask,
+                decoder_input_ids=self._shift(labels),
+                use_cache=False,
+            ).logits
+        loss = F.cross_entropy(logits.float().transpose(1, 2), labels, ignore_index=IGNORED, reduction="none")
+        return -loss
+
+    def loss(self, batch: dict[str, Tensor]) -> Float[Tensor, ""]:
+        """The mean negative log-probability of a target's token."""
+        labels = batch["labels"]
+        return -self.log_probs(self.encode(batch), labels).sum() / (labels != IGNORED).sum()
+
+    def forward(self, batch: dict[str, Tensor]) -> Float[Tensor, ""]:
+        """`loss`, under the name that distributed training wraps."""
+        return self.loss(batch)
+
+    @torch.no_grad()
+    def likelihood(
+        self, batch: dict[str, Tensor], encoded: tuple[Tensor, Tensor] | None = None
+    ) -> Float[Tensor, "batch"]:
+        """The log-probability of each example's whole target, end token included."""
+        return self.log_probs(encoded or self.encode(batch), batch["labels"]).sum(1)
+
+    @torch.no_grad()
+    def generate(
+        self, batch: dict[str, Tensor], *, max_new_tokens: int, encoded: tuple[Tensor, Tensor] | None = None
+    ) -> Int[Tensor, "batch length"]:
+        """Greedy continuations, without the start token; transformers' own loop."""
+        hidden, mask = encoded or self.encode(batch)
+        with self._autocast():
+            ids = self.language.generate(
+                encoder_outputs=BaseModelOutput(last_hidden_state=hidden),
+                attention_mask=mask,
+                max_new_tokens=max_new_tokens,
+                do_sample=False,
+                num_beams=1,
+            )
+        return ids[:, 1:]
+
+    def _prompt(self, batch: dict[str, Tensor]) -> Tensor:
+        return self.text.embed(batch["prompt"])
+
+    def _raw_prefix(self, batch: dict[str, Tensor], prompt: Tensor) -> Tensor:
+        patches = batch["patches"]
+        if self.sees != "words":
+            patches = (patches.float() - self.mean) / self.std
+        return self.bridge(patches, prompt, batch["prompt_mask"])
+
+    def _shift(self, labels: Tensor) -> Tensor:
+        start = torch.full_like(labels[:, :1], self.language.config.decoder_start_token_id)
+        shifted = torch.cat([start, labels[:, :-1]], 1)
+        return shifted.masked_fill(shifted == IGNORED, self.language.config.pad_token_id)
+
+    def _autocast(self) -> AbstractContextManager:
+        # A T5 loaded in bfloat16 runs in it throughout; one in float32 only in its matrix products.
+        return torch.autocast(self.scale.device.type, torch.bfloat16, enabled=self.precision == "bf16")

@@ -1,0 +1,1 @@
+"""Training one bridge between two frozen models, and the record it leaves."""

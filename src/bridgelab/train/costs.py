@@ -1,0 +1,53 @@
+"""What a bridge costs, measured on a batch: parameters, visual tokens, FLOPs of both sides."""
+
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from bridgelab.data.batches import Batch
+from bridgelab.model import BridgedModel
+from bridgelab.train.evaluate import on_device
+
+
+def measure_costs(model: BridgedModel, batch: Batch) -> dict[str, Any]:
+    """Costs an example, where a multiplication and an addition count as two operations.
+
+    The T5's backward is the pass *through* its frozen weights to the prefix; a prefix that has no gradient
+    (plain words) costs none.
+    """
+    batch = on_device(batch, model)
+    trained = [p for p in model.bridge.parameters() if p.requires_grad]
+    flops: dict[str, int] = {}
+    size = len(batch["labels"])
+
+    def count(name: str, call: Any) -> Any:
+        with FlopCounterMode(display=False) as counter:
+            result = call()
+        flops[name] = counter.get_total_flops() // size
+        return result
+
+    with torch.enable_grad():
+        prefix = count("flops_bridge_forward", lambda: model.prefix(batch))
+        leaf = prefix.detach().requires_grad_(bool(trained))
+        labels = batch["labels"]
+        loss = count(
+            "flops_text_forward",
+            lambda: -model.log_probs(model.encode_prefix(leaf, batch), labels).sum() / size,
+        )
+        if trained:
+            count("flops_text_backward", lambda: loss.backward())
+            gradient = torch.ones_like(prefix)
+            count(
+                "flops_bridge_backward",
+                lambda: torch.autograd.grad(prefix, trained, gradient, allow_unused=True),
+            )
+    return {
+        "trainable_parameters": sum(p.numel() for p in trained),
+        "visual_tokens": prefix.shape[1],
+        "prompt_tokens": batch["prompt"].shape[1],
+        "flops_bridge_forward": flops["flops_bridge_forward"],
+        "flops_bridge_backward": flops.get("flops_bridge_backward", 0),
+        "flops_text_forward": flops["flops_text_forward"],
+        "flops_text_backward": flops.get("flops_text_backward", 0),
+    }

@@ -1,0 +1,182 @@
+"""What a trained bridge answers: predictions one row an example, and each kind's official metrics."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bridgelab.benchmark.accuracy import majority
+from bridgelab.benchmark.example import TRUE_FALSE, Example
+from bridgelab.benchmark.metric import ExampleMetric
+from bridgelab.data.batches import Batch, Prepared
+from bridgelab.model import BridgedModel
+
+MAIN_METRIC = {"answer": "accuracy", "true_false": "accuracy", "caption": "cider"}
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """One example's prediction and the log-probability of its target."""
+
+    text: str
+    likelihood: float
+
+
+def predict(
+    model: BridgedModel,
+    prepared: Prepared,
+    rows: Sequence[int] | np.ndarray,
+    *,
+    batch_size: int,
+    other_image: np.ndarray | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Predicted]:
+    """Predict some examples, in the order of `rows`.
+
+    Answers and captions are generated greedily, a little longer than the longest target at most; true or
+    false is whichever of the two is likelier.
+
+    Args:
+        other_image: for each row of the feature store, which one to show in its place.
+        progress: called with how many are done, and of how many.
+    """
+    rows = np.asarray(rows)
+    order = np.lexsort(
+        (prepared.target_lengths[rows], prepared.prompt_lengths[rows])
+    )  # like lengths, little padding
+    found: list[Predicted | None] = [None] * len(rows)
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode():
+        for first in range(0, len(rows), batch_size):
+            places = order[first : first + batch_size]
+            chosen = rows[places]
+            images = prepared.images[chosen]
+            batch = on_device(
+                prepared.batch(chosen, images if other_image is None else other_image[images]), model
+            )
+            encoded = model.encode(batch)
+            likelihoods = model.likelihood(batch, encoded).tolist()
+            if prepared.examples[chosen[0]].kind == "true_false":
+                texts = _likelier(model, batch, encoded)
+            else:
+                length = int(prepared.target_lengths.max()) + 2  # room to be wrong by saying more
+                texts = model.text.decode(model.generate(batch, max_new_tokens=length, encoded=encoded).cpu())
+            for place, text, likelihood in zip(places, texts, likelihoods, strict=True):
+                found[place] = Predicted(text, likelihood)
+            if progress:
+                progress(min(first + batch_size, len(rows)), len(rows))
+    model.train(was_training)
+    return [one for one in found if one is not None]
+
+
+def _likelier(model: BridgedModel, batch: Batch, encoded: tuple[Tensor, Tensor]) -> list[str]:
+    ids, mask = model.text.tokenize(list(TRUE_FALSE))
+    labels = torch.where(mask.bool(), ids, -100).to(batch["labels"].device)
+    scores = [model.log_probs(encoded, one.expand(len(batch["labels"]), -1)).sum(1) for one in labels]
+    return [TRUE_FALSE[k] for k in torch.stack(scores, 1).argmax(1).tolist()]
+
+
+def on_device(batch: Batch, model: torch.nn.Module) -> Batch:
+    """The batch where the model is."""
+    device = next(iter(model.buffers())).device
+    return {name: tensor.to(device) for name, tensor in batch.items()}
+
+
+def mean_loss(
+    model: BridgedModel, prepared: Prepared, rows: Sequence[int] | np.ndarray, *, batch_size: int
+) -> float:
+    """The mean loss over batches of some examples, as in training."""
+    rows = np.asarray(rows)
+    rows = rows[np.argsort(prepared.prompt_lengths[rows], kind="stable")]
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode():
+        losses = [
+            model.loss(on_device(prepared.batch(rows[k : k + batch_size]), model)).item()
+            for k in range(0, len(rows), batch_size)
+        ]
+    model.train(was_training)
+    return float(np.mean(losses))
+
+
+def another_image(images: int) -> np.ndarray:
+    """For each image another one, the same whatever the bridge or its seed: the floor 'shuffled images'.
+
+    Raises:
+        ValueError: if there is only one image.
+    """
+    if images < 2:
+        raise ValueError(f"{images} image can't be shuffled: at least 2 are needed. Evaluate on more images.")
+    order = np.random.default_rng(0).permutation(images)
+    other = np.empty(images, dtype=np.int64)
+    other[order] = np.roll(order, 1)  # one cycle: nobody keeps its own
+    return other
+
+
+def evaluate(
+    model: BridgedModel,
+    tests: dict[str, Prepared],
+    metrics: dict[str, ExampleMetric],
+    train: dict[str, list[Example]],
+    *,
+    batch_size: int,
+    shuffled: bool,
+    images: int,
+    progress: Progress | None = None,
+) -> tuple[list[dict[str, Any]], dict[str, float]]:
+    """All test examples in all views.
+
+    Args:
+        tests: prepared examples by kind.
+        metrics: each kind's official metric.
+        train: training examples by kind, for the majority floor.
+        shuffled: also show each example another image.
+        images: how many images the feature store of the tests holds.
+    Returns:
+        rows for `predictions.parquet`, and metrics by `test/<metric>` and `test_shuffled/<metric>`.
+    """
+    rows: list[dict[str, Any]] = []
+    values: dict[str, float] = {}
+    for kind, prepared in tests.items():
+        examples, metric = prepared.examples, metrics[kind]
+        floor = majority(train[kind], examples) if kind != "caption" else [None] * len(examples)
+        if kind != "caption":
+            right = [metric.score(m, e) for m, e in zip(floor, examples, strict=True)]  # type: ignore[arg-type]
+            values["test/majority"] = float(np.mean(right))
+        for view, other in (("image", None), *((("shuffled", another_image(images)),) if shuffled else ())):
+            say = (lambda done, of, w=f"{kind}, {view}": progress(w, done, of)) if progress else None
+            found = predict(
+                model,
+                prepared,
+                np.arange(len(prepared)),
+                batch_size=batch_size,
+                other_image=other,
+                progress=say,
+            )
+            prefix = "test" if view == "image" else f"test_{view}"
+            metric.reset()
+            metric.update([p.text for p in found], examples)
+            values |= {f"{prefix}/{name}": float(value) for name, value in metric.compute().items()}
+            values[f"{prefix}/likelihood_{kind}"] = float(np.mean([p.likelihood for p in found]))
+            rows += [
+                {
+                    "id": example.id,
+                    "image": "|".join("/".join(path.split("/")[-2:]) for path in example.images),
+                    "kind": kind,
+                    "view": view,
+                    "prompt": example.prompt,
+                    "target": example.answers[0],
+                    "prediction": one.text,
+                    "score": float(metric.score(one.text, example)),
+                    "likelihood": one.likelihood,
+                    "majority": guess,
+                    **{f"tag_{name}": value for name, value in example.tags.items()},
+                }
+                for example, one, guess in zip(examples, found, floor, strict=True)
+            ]
+    return rows, values

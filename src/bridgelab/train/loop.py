@@ -1,0 +1,183 @@
+"""One training run by Lightning: the curve, the last checkpoint, and a word on how long it will take."""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loggers import Logger
+
+from bridgelab.data.batches import TrainingBatches
+from bridgelab.model import BridgedModel
+from bridgelab.train.module import BridgeTraining, warmup_then
+from bridgelab.train.record import MetricsCsv
+
+log = logging.getLogger(__name__)
+Validate = Callable[[BridgedModel], dict[str, float]]
+
+
+class ShareOut(pl.Callback):
+    """Tell the sampler which of several processes this is, once that is known."""
+
+    def __init__(self, batches: TrainingBatches):
+        self.batches = batches
+
+    def setup(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
+        """Set the sampler's rank."""
+        self.batches.sampler.share_out(trainer.global_rank, trainer.world_size)
+
+
+class Curve(pl.Callback):
+    """Validate at evenly spaced steps, the last one included; the points so far survive a restart.
+
+    Args:
+        validate: the model's validation metrics, `val/accuracy` among them.
+        points: how many times.
+    """
+
+    def __init__(self, validate: Validate, points: int):
+        self.validate, self.points = validate, points
+        self.curve: list[tuple[int, float]] = []
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        """Validate if it is time."""
+        step, steps = trainer.global_step, trainer.max_steps
+        if self.points * step // steps == self.points * (step - 1) // steps or not trainer.is_global_zero:
+            return
+        values = self.validate(pl_module.model)  # type: ignore[arg-type]
+        self.curve.append((step, values["val/accuracy"]))
+        for logger in trainer.loggers:
+            logger.log_metrics(values, step)
+        log.info("step %d of %d: %s", step, steps, ", ".join(f"{k} {v:.4f}" for k, v in values.items()))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The points."""
+        return {"curve": [list(point) for point in self.curve]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The points."""
+        self.curve = [(int(step), float(value)) for step, value in state_dict["curve"]]
+
+
+class LastCheckpoint(pl.Callback):
+    """`last.ckpt`, whole at any moment: written aside, then renamed. After `Curve`, whose points it holds."""
+
+    def __init__(self, path: Path, every: int):
+        self.path, self.every = path, every
+        self.seconds = 0.0
+        self._began = time.monotonic()
+
+    def on_train_start(self, *_: Any) -> None:
+        """Start the clock."""
+        self._began = time.monotonic()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Save if it is time."""
+        if trainer.global_step % self.every and trainer.global_step < trainer.max_steps:
+            return
+        self.seconds, self._began = self.seconds + time.monotonic() - self._began, time.monotonic()
+        aside = self.path.with_suffix(".part")
+        trainer.save_checkpoint(aside)
+        if trainer.is_global_zero:
+            os.replace(aside, self.path)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Seconds trained, over all attempts."""
+        return {"seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Seconds trained, over all attempts."""
+        self.seconds = float(state_dict["seconds"])
+
+
+class PlainProgress(pl.Callback):
+    """Where there is no terminal: a line each tenth of the way, with the time left."""
+
+    def __init__(self, label: str):
+        self.label = label
+
+    def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Start the clock."""
+        self.began, self.first = time.monotonic(), trainer.global_step
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Say how far it is."""
+        step, steps = trainer.global_step, trainer.max_steps
+        if 10 * step // steps == 10 * (step - 1) // steps or not trainer.is_global_zero:
+            return
+        each = (time.monotonic() - self.began) / max(1, step - self.first)
+        loss = trainer.callback_metrics.get("train/loss", torch.tensor(float("nan")))
+        log.info(
+            "%s: step %d of %d, loss %.3f, %.0f ms a step, %.0f s left",
+            *(self.label, step, steps, float(loss), 1e3 * each, each * (steps - step)),
+        )
+
+
+def fit(
+    model: BridgedModel,
+    batches: TrainingBatches,
+    *,
+    trainer: Callable[..., pl.Trainer],
+    optimizer: Callable[..., torch.optim.Optimizer],
+    schedule: Mapping[str, Any],
+    identity: dict[str, str],
+    validate: Validate | None,
+    points: int = 10,
+    directory: Path | None = None,
+    loggers: list[Logger] | None = None,
+    save_every: int = 200,
+    log_every: int = 10,
+    label: str = "training",
+    terminal: bool = False,
+) -> tuple[list[tuple[int, float]], float]:
+    """Train a bridge to the end of its batches, going on from `last.ckpt` where the directory has one.
+
+    Args:
+        trainer: keyword arguments -> Trainer.
+        validate: None trains without validation.
+        directory: where `last.ckpt` goes; None keeps nothing.
+        terminal: show a progress bar; else log lines.
+    Returns:
+        The curve [(step, validation accuracy)] and the seconds trained.
+    """
+    steps = len(batches)
+    curve = Curve(validate, points) if validate else None
+    last = LastCheckpoint(directory / "last.ckpt" if directory else Path(os.devnull), save_every)
+    callbacks: list[pl.Callback] = [ShareOut(batches)] + ([curve] if curve else [])
+    if terminal:
+        from pytorch_lightning.callbacks import RichProgressBar
+
+        callbacks.append(RichProgressBar(leave=True))
+    else:
+        callbacks.append(PlainProgress(label))
+    if directory:
+        callbacks.append(last)
+    module = BridgeTraining(
+        model, optimizer=optimizer, schedule=warmup_then(steps=steps, **schedule), identity=identity
+    )
+    resumed = directory / "last.ckpt" if directory and (directory / "last.ckpt").exists() else None
+    if resumed:
+        step = torch.load(resumed, map_location="cpu", weights_only=True)["global_step"]
+        log.info("resuming from %s at step %d of %d", resumed, step, steps)
+        for logger in loggers or []:
+            if isinstance(logger, MetricsCsv):
+                logger.rewind(step)
+    lightning = trainer(
+        max_steps=steps,
+        max_epochs=1,
+        callbacks=callbacks,
+        logger=loggers or False,
+        log_every_n_steps=log_every,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=terminal,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+    )
+    began = time.monotonic()
+    lightning.fit(module, train_dataloaders=batches, ckpt_path=resumed, weights_only=True)
+    return curve.curve if curve else [], last.seconds if directory else time.monotonic() - began

@@ -1,0 +1,457 @@
+"""`bridgelab train`: one run from a config to its record. What is heavy is imported when a run begins."""
+
+import logging
+import math
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+if TYPE_CHECKING:
+    from bridgelab.data.batches import Prepared, TrainingBatches
+    from bridgelab.model import BridgedModel
+
+ROOT = Path(os.environ.setdefault("BRIDGELAB_ROOT", str(Path(__file__).resolve().parents[3])))
+PACKAGES = ("bridgelab.", "torch.optim.", "pytorch_lightning.")
+log = logging.getLogger(__name__)
+
+# A run without overrides would otherwise be given the study's own folder.
+OmegaConf.register_new_resolver(
+    "run_name", lambda overrides: overrides.replace("/", "_") or "defaults", replace=True
+)
+
+
+@hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name="train")
+def main(config: DictConfig) -> None:
+    """One run; a failure is logged here, since Hydra tells of it only when a sweep has ended."""
+    job = HydraConfig.get()
+    directory = Path(job.runtime.output_dir)
+    try:
+        run(config, directory, bridge=str(job.runtime.choices["bridge"]))
+    except Exception:
+        log.exception("%s failed", directory)
+        raise
+
+
+def build(config: DictConfig, *args: Any, **kwargs: Any) -> Any:
+    """Make the object that a config names by `_target_`.
+
+    Raises:
+        ValueError: if the target lies outside of the packages that configs may name.
+    """
+    if not config._target_.startswith(PACKAGES):
+        raise ValueError(
+            f"_target_: {config._target_} may not be built: a config names classes of {', '.join(PACKAGES)} "
+            "alone. Put your class in one of bridgelab's folders."
+        )
+    return hydra.utils.instantiate(config, *args, _convert_="all", **kwargs)
+
+
+def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
+    """Train and evaluate one bridge; the record stands in `directory` when this returns.
+
+    Args:
+        config: as `conf/train.yaml` composes it.
+        directory: the run's own.
+        bridge: its name in `conf/bridge/`.
+    Raises:
+        ValueError: if something does not fit, before anything is trained.
+    """
+    from bridgelab.train.record import claim
+
+    began = time.monotonic()
+    if claim(directory, config):
+        log.info("%s is finished: metrics.json stands, nothing to do", directory)
+        return
+    log.info("config of %s\n%s", directory, OmegaConf.to_yaml(config, resolve=True))
+
+    import torch
+    from pytorch_lightning.loggers import Logger
+
+    from bridgelab.train.costs import measure_costs
+    from bridgelab.train.evaluate import evaluate
+    from bridgelab.train.record import config_hash, is_flat, provenance, write_json, write_predictions
+
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    on_gpu = config.trainer.accelerator in ("gpu", "cuda", "auto") and torch.cuda.is_available()
+    setting = Setting(config, torch.device("cuda" if on_gpu else "cpu"))
+    identity = {**setting.fingerprints, "config": config_hash(config)}
+
+    tuned: dict[str, Any] = {"lr": None, "tuned_over": []}
+    model = setting.model(config.seed)
+    trains = any(p.requires_grad for p in model.bridge.parameters())
+    curve: list[tuple[int, float]] = []
+    seconds = 0.0
+    counts: dict[str, int] = {}
+    if trains:
+        tuned = setting.tune(directory)
+        log.info("learning rate %g of %s", tuned["lr"], tuned["tuned_over"])
+        batches = setting.batches(config.train.steps, config.data_seed)
+        counts = batches.sampler.counts()
+        setting.calibrate(model, batches)
+        loggers: list[Logger] = [build(config.logger.csv, directory=directory)]
+        if "wandb" in config.logger:
+            loggers.append(build(config.logger.wandb, **wandb_identity(directory)))
+        try:
+            curve, seconds = setting.fit(
+                model,
+                batches,
+                lr=tuned["lr"],
+                identity=identity,
+                validate=setting.validate,
+                points=config.train.val_points,
+                directory=directory,
+                loggers=loggers,
+                save_every=config.train.save_every,
+                log_every=config.train.log_every,
+                label=directory.name,
+                terminal=sys.stderr.isatty(),
+            )
+        finally:
+            if "wandb" in config.logger:
+                import wandb
+
+                wandb.finish()
+        if torch.distributed.is_initialized() and torch.distributed.get_rank():
+            return  # the first process evaluates and writes
+    model.to(setting.device).eval()
+
+    limit = config.evaluate.limit
+    tests = setting.prepared("test", limit)
+    rows, metrics = evaluate(
+        model,
+        tests,
+        setting.benchmark.metrics(),
+        setting.train_examples,
+        batch_size=config.evaluate.batch_size,
+        shuffled=config.evaluate.shuffled and model.sees == "image",
+        images=setting.images_of("test"),
+        progress=every_tenth("evaluating"),
+    )
+    after = {name: side.fingerprint for name, side in setting.sides.items()}
+    before = {name: setting.fingerprints[name] for name in after}
+    if after != before:
+        raise RuntimeError(
+            f"fingerprints were {before}, and are {after} after training: what is frozen has changed."
+        )
+    short = next(iter(tests.values()))
+    costs = measure_costs(model, short.batch(list(range(min(len(short), config.evaluate.batch_size)))))
+    write_predictions(directory / "predictions.parquet", rows)
+    content = {
+        "study": config.study,
+        "overrides": directory.name,
+        "bridge": bridge,
+        "sees": model.sees,
+        "conditioning": getattr(model.bridge, "conditioning", "none"),
+        "benchmark": setting.benchmark.name,
+        "seed": config.seed,
+        "data_seed": config.data_seed,
+        "lr": tuned["lr"],
+        "tuned_over": tuned["tuned_over"],
+        "tuning": {key: tuned[key] for key in ("at_edge", "trials") if key in tuned},
+        "steps": config.train.steps if trains else 0,
+        "examples_seen": config.train.steps * config.train.batch_size if trains else 0,
+        "mixture": {name: number * config.train.batch_size for name, number in counts.items()},
+        "fingerprints": setting.fingerprints,
+        "config_hash": config_hash(config),
+        **provenance(ROOT),
+        "costs": {**costs, "train_seconds": seconds, "wall_seconds": time.monotonic() - began},
+        "curve": curve,
+        "flat": is_flat(curve) if trains else True,
+        "metrics": metrics,
+    }
+    write_json(directory / "metrics.json", content)
+    for name, value in metrics.items():
+        if "=" not in name:
+            log.info("%s %.4f", name, value)
+
+
+class Setting:
+    """All that stands around a bridge: both frozen sides, the benchmark, examples made ready; built once."""
+
+    def __init__(self, config: DictConfig, device: Any):
+        import torch
+
+        self.config, self.device = config, device
+        target = (
+            hydra.utils.get_class(config.bridge._target_)
+            if config.bridge._target_.startswith(PACKAGES)
+            else None
+        )
+        self.sees = getattr(target, "sees", "image")
+        self.text = build(config.text)
+        # The blind floor needs no encoder, and spares the seconds of loading one.
+        self.vision = None if self.sees == "nothing" else build(config.vision)
+        self.benchmark = build(config.benchmark)
+        self.sides = {"text": self.text} | ({"vision": self.vision} if self.vision is not None else {})
+        self.fingerprints = {name: side.fingerprint for name, side in self.sides.items()}
+        self.vision_dim = {"image": getattr(self.vision, "dim", 1), "words": self.text.dim, "nothing": 1}[
+            self.sees
+        ]
+        self.mean: torch.Tensor | None = None
+        self.std: torch.Tensor | None = None
+        self._stores: dict[str, tuple[dict[str, int], Callable]] = {}
+        self._examples: dict[tuple[str, str], list] = {}
+        self.train_examples = {kind: self.examples("train", kind) for kind in self.benchmark.kinds}
+        self.model(0)  # a bridge that can't be built says so before features are made
+        self.pools = self._pools()
+        self.val = self.prepared("val", config.train.val_limit)
+        self.fingerprints["data"] = self.data_fingerprint()
+
+    def examples(self, split: str, kind: str) -> list:
+        """A split's examples of one kind, read once."""
+        if (split, kind) not in self._examples:
+            self._examples[split, kind] = self.benchmark.examples(split, kind)
+        return self._examples[split, kind]
+
+    def features(self, split: str) -> tuple[dict[str, int], Callable]:
+        """The row of each image of a split, and what looks rows up; made once."""
+        import torch
+
+        from bridgelab.data.features import FeatureStore
+
+        if split in self._stores:
+            return self._stores[split]
+        examples = [e for kind in self.benchmark.kinds for e in self.examples(split, kind)]
+        images = list(dict.fromkeys(path for e in examples for path in e.images))
+        row_of = {path: row for row, path in enumerate(images)}
+        if self.sees == "image":
+            self.vision.to(self.device)
+            store = FeatureStore(Path(self.config.paths.features), self.vision, images)
+            if split == "train":
+                self.mean, self.std = store.mean, store.std
+            look_up: Callable = store.get
+        elif self.sees == "words":
+            scenes = {e.images[0]: e.words for e in examples}
+            if any(scenes.get(path) is None for path in images):
+                raise ValueError(
+                    f"benchmark {self.benchmark.name} has images without their scene in words, which "
+                    "bridge=words reads. Choose a benchmark with annotated scenes, such as benchmark=world."
+                )
+            with torch.no_grad():
+                embedded = self.text.embed_words([scenes[path] for path in images])
+
+            def look_up(rows: Any) -> Any:
+                return embedded[torch.as_tensor(rows)]
+        else:
+
+            def look_up(rows: Any) -> Any:
+                return torch.zeros(len(rows), 1, 1)
+
+        self._stores[split] = (row_of, look_up)
+        return self._stores[split]
+
+    def images_of(self, split: str) -> int:
+        """How many images a split has."""
+        return len(self.features(split)[0])
+
+    def _pools(self) -> dict[str, "Prepared"]:
+        from bridgelab.data.batches import Prepared
+
+        drawn = {name for stage in self.config.train.stages for name, weight in stage.items() if weight}
+        row_of, look_up = self.features("train")
+        pools: dict[str, list] = {}
+        for kind, examples in self.train_examples.items():
+            pools.setdefault("caption" if kind == "caption" else "answer", []).extend(examples)
+        return {n: Prepared(pools[n], self.text, row_of, look_up) for n in pools if n in drawn}
+
+    def prepared(self, split: str, limit: DictConfig | dict[str, int | None]) -> dict[str, "Prepared"]:
+        """A split's examples by kind; of each at most as many as `limit` says, evenly spread."""
+        from bridgelab.data.batches import Prepared
+
+        row_of, look_up = self.features(split)
+        made = {}
+        for kind in self.benchmark.kinds:
+            examples = self.examples(split, kind)
+            most = limit.get("caption" if kind == "caption" else "answer")
+            if most is not None and most < len(examples):
+                examples = [examples[k * len(examples) // most] for k in range(most)]
+            if examples:
+                made[kind] = Prepared(examples, self.text, row_of, look_up)
+        return made
+
+    def data_fingerprint(self) -> str:
+        """A hash of all that is asked in training and on val."""
+        import hashlib
+
+        parts = [made.digest() for group in (self.pools, self.val) for _, made in sorted(group.items())]
+        return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
+
+    def model(self, seed: int) -> "BridgedModel":
+        """A bridge with this init, between both sides."""
+        import inspect
+
+        import torch
+
+        from bridgelab.model import BridgedModel
+
+        config = self.config
+        torch.manual_seed(seed)
+        wants_grid = (
+            "grid" in inspect.signature(hydra.utils.get_class(config.bridge._target_).__init__).parameters
+        )
+        choices = {"grid": self.vision.grid} if wants_grid and self.vision is not None else {}
+        bridge = build(config.bridge, self.vision_dim, self.text.dim, **choices)
+        model = BridgedModel(
+            bridge, self.text, mean=self.mean, std=self.std, precision=config.train.precision
+        )
+        return model.to(self.device)
+
+    def batches(self, steps: int, data_seed: int) -> "TrainingBatches":
+        """Training batches in the order of a data seed."""
+        from bridgelab.data.batches import TrainingBatches
+        from bridgelab.data.sampler import MixtureSampler
+
+        train = self.config.train
+        stages: Any = OmegaConf.to_container(train.stages, resolve=True)
+        sampler = MixtureSampler(
+            {name: pool.prompt_lengths for name, pool in self.pools.items()},
+            stages,
+            steps=steps,
+            batch_size=train.batch_size,
+            seed=data_seed,
+            window=train.window,
+        )
+        return TrainingBatches(sampler, self.pools)
+
+    def calibrate(self, model: "BridgedModel", batches: "TrainingBatches") -> None:
+        """Give the bridge its scale, from the first batch of the order."""
+        from bridgelab.train.evaluate import on_device
+
+        first = batches.sampler.batch(0)
+        model.calibrate(on_device(self.pools[first.pool].batch(first.rows), model))
+
+    def fit(
+        self,
+        model: "BridgedModel",
+        batches: "TrainingBatches",
+        *,
+        lr: float,
+        alone: bool = False,
+        **kwargs: Any,
+    ):
+        """Train; `alone` in this process, whatever the trainer's devices."""
+        import functools
+
+        from pytorch_lightning.plugins.environments import LightningEnvironment
+
+        from bridgelab.train.loop import fit
+
+        trainer = build(self.config.trainer)
+        if alone:
+            trainer = functools.partial(
+                trainer, devices=1, num_nodes=1, strategy="auto", plugins=[LightningEnvironment()]
+            )
+        optimizer = functools.partial(build(self.config.optim), lr=lr)
+        return fit(
+            model,
+            batches,
+            trainer=trainer,
+            optimizer=optimizer,
+            schedule=dict(self.config.train.schedule),
+            **kwargs,
+        )
+
+    def validate(self, model: "BridgedModel") -> dict[str, float]:
+        """Accuracy and loss on short answers of val."""
+        from bridgelab.train.evaluate import predict
+
+        size = self.config.evaluate.batch_size
+        right, lost = [], []
+        metrics = self.benchmark.metrics()
+        for kind, made in self.val.items():
+            if kind != "caption":
+                found = predict(model, made, range(len(made)), batch_size=size)
+                pairs = zip(found, made.examples, strict=True)
+                right += [metrics[kind].score(p.text, example) for p, example in pairs]
+                lost += [-p.likelihood for p in found]
+        return {"val/accuracy": sum(right) / len(right), "val/loss": sum(lost) / len(lost)}
+
+    def tune(self, directory: Path) -> dict[str, Any]:
+        """The learning rate: as given, or the best of a search that all seeds of this bridge share."""
+        from bridgelab.train.record import config_hash
+        from bridgelab.train.tune import search
+
+        config = self.config
+        if config.train.lr is not None:
+            return {"lr": float(config.train.lr), "tuned_over": [float(config.train.lr)]}
+        own = OmegaConf.masked_copy(
+            config, [key for key in config if key not in ("seed", "data_seed", "evaluate")]
+        )
+        parts = [p for p in directory.name.split(",") if not p.startswith(("seed=", "data_seed="))]
+
+        def trial(rate: float) -> dict[str, float]:
+            from bridgelab.train.evaluate import mean_loss
+
+            model = self.model(config.tune.seed)
+            batches = self.batches(config.tune.steps, config.tune.seed)
+            self.calibrate(model, batches)
+            self.fit(
+                model,
+                batches,
+                lr=rate,
+                alone=True,
+                identity={},
+                validate=None,
+                label=f"{directory.name}, lr={rate:g}",
+            )
+            model.to(self.device)
+            last = config.train.stages[-1]
+            weights = {kind: last.get("caption" if kind == "caption" else "answer", 0) for kind in self.val}
+            size = config.evaluate.batch_size
+            losses = {
+                kind: mean_loss(model, made, range(len(made)), batch_size=size)
+                for kind, made in self.val.items()
+                if weights[kind]
+            }
+            total = sum(weights[kind] * loss for kind, loss in losses.items()) / sum(
+                weights[k] for k in losses
+            )
+            total = total if math.isfinite(total) else math.inf
+            return {"val/loss": total} | {f"val/loss_{kind}": loss for kind, loss in losses.items()}
+
+        return search(
+            directory.parent / "tune" / (",".join(parts) or "defaults"),
+            list(config.tune.lrs),
+            trial,
+            config_hash=config_hash(own),
+        )
+
+
+def wandb_identity(directory: Path) -> dict[str, Any]:
+    """A W&B run's name and id, the same whenever the run is resumed."""
+    import hashlib
+
+    name = f"{directory.parent.name}/{directory.name}"
+    return {
+        "name": directory.name,
+        "group": directory.parent.name,
+        "id": hashlib.sha256(name.encode()).hexdigest()[:16],
+        "save_dir": str(directory),
+    }
+
+
+def every_tenth(label: str) -> Callable[[str, int, int], None]:
+    """Progress as log lines, with the time left."""
+    began: dict[str, float] = {}
+
+    def say(what: str, done: int, of: int) -> None:
+        start = began.setdefault(what, time.monotonic())
+        tenth = max(1, of // 4)
+        if done == of or done // tenth != (done - 1) // tenth:
+            spent = time.monotonic() - start
+            log.info(
+                "%s: %s, %d of %d, %.0f s left", label, what, done, of, spent / max(done, 1) * (of - done)
+            )
+
+    return say
+
+
+if __name__ == "__main__":
+    main()

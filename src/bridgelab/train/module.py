@@ -1,0 +1,102 @@
+"""The LightningModule: it steps a bridge and knows nothing of images or text."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+FROZEN = "model.language."
+
+
+class BridgeTraining(pl.LightningModule):
+    """Train what of a model is trainable; a checkpoint holds that, and names the rest by fingerprint.
+
+    Args:
+        model: a module whose call on a batch is its loss.
+        optimizer: parameter groups -> optimizer.
+        schedule: step -> factor on the learning rate.
+        identity: what a checkpoint must share to be resumed: fingerprints and the config's hash.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        optimizer: Callable[[list[dict[str, Any]]], torch.optim.Optimizer],
+        schedule: Callable[[int], float],
+        identity: dict[str, str],
+    ):
+        super().__init__()
+        self.model = model
+        self.make_optimizer, self.schedule, self.identity = optimizer, schedule, identity
+
+    def training_step(self, batch: dict[str, Tensor]) -> Tensor:
+        """One batch's loss."""
+        loss = self.model(batch)
+        self.log("train/loss", loss, prog_bar=True)
+        return loss
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        """The rate that this step uses."""
+        self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
+
+    def configure_optimizers(self) -> Any:
+        """Matrices decay, vectors (norms, biases) do not."""
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        groups: list[dict[str, Any]] = [{"params": [p for p in trained if p.ndim > 1]}]
+        groups.append({"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0})
+        optimizer = self.make_optimizer([group for group in groups if group["params"]])
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": LambdaLR(optimizer, self.schedule), "interval": "step"},
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave out what is frozen."""
+        state = checkpoint["state_dict"]
+        checkpoint["state_dict"] = {name: state[name] for name in state if not name.startswith(FROZEN)}
+        checkpoint["identity"] = dict(self.identity)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse another run's checkpoint, and put back what is frozen.
+
+        Raises:
+            ValueError: if the checkpoint names another config, vision or text side.
+        """
+        saved = checkpoint.get("identity", {})
+        differ = [key for key in self.identity if saved.get(key) != self.identity[key]]
+        if differ:
+            raise ValueError(
+                f"the checkpoint has {', '.join(f'{k}={saved.get(k)}' for k in differ)}, this run "
+                f"{', '.join(f'{k}={self.identity[k]}' for k in differ)}: a run resumes its own checkpoint "
+                "alone. Move last.ckpt away to start anew."
+            )
+        own = self.state_dict()
+        checkpoint["state_dict"] |= {name: own[name] for name in own if name.startswith(FROZEN)}
+
+
+def warmup_then(shape: str, steps: int, warmup: float) -> Callable[[int], float]:
+    """Linear warm-up over the share `warmup` of all steps, then `linear` or `cosine` decay, or `constant`.
+
+    Raises:
+        ValueError: if the shape is unknown.
+    """
+    shapes = {
+        "linear": lambda t: 1 - t,
+        "cosine": lambda t: (1 + math.cos(math.pi * t)) / 2,
+        "constant": lambda t: 1.0,
+    }
+    if shape not in shapes:
+        raise ValueError(f"train.schedule.shape={shape!r} must be one of {', '.join(shapes)}.")
+    rise = max(1, round(warmup * steps))
+
+    def factor(step: int) -> float:
+        if step < rise:
+            return (step + 1) / rise
+        return shapes[shape](min(1.0, (step - rise) / max(1, steps - rise)))
+
+    return factor

@@ -1,0 +1,177 @@
+"""What a run leaves behind: a config, a metrics log, predictions, and last of all metrics.json."""
+
+import csv
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import Logger
+
+# Where things lie, who watches, and how many devices there are say nothing about what was learned.
+NOT_IDENTITY = ("paths", "logger", "trainer", "hydra")
+LOGGED = ("step", "lr", "train/loss", "val/loss", "val/accuracy")
+VERSIONS = (
+    "bridgelab",
+    "torch",
+    "transformers",
+    "pytorch-lightning",
+    "open_clip_torch",
+    "hydra-core",
+    "numpy",
+)
+
+
+def config_hash(config: DictConfig) -> str:
+    """A hash of all choices, before paths are filled in: it is the same on another machine."""
+    content = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(content, dict)
+    kept = {key: value for key, value in content.items() if key not in NOT_IDENTITY}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a file that is either whole or not there."""
+    aside = path.with_name(f"{path.name}.{os.getpid()}")
+    aside.write_text(json.dumps(content, indent=1))
+    os.replace(aside, path)
+
+
+def claim(directory: Path, config: DictConfig) -> bool:
+    """Take a run directory for this config; returns whether a finished run stands there already.
+
+    Raises:
+        ValueError: if it holds a run of another config.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    written, own = directory / "config.yaml", config_hash(config)
+    resolved = OmegaConf.create(OmegaConf.to_container(config, resolve=True))
+    if (directory / "config.hash").exists():
+        other = (directory / "config.hash").read_text().strip()
+        if other != own:
+            raise ValueError(
+                f"{directory} holds a run of another config (hash {other}, this one {own}; they differ in "
+                f"{_difference(written, resolved)}). One directory holds one config: give this run another "
+                "study=NAME, or move that directory away."
+            )
+    else:
+        OmegaConf.save(resolved, written)
+        (directory / "config.hash").write_text(own + "\n")
+    return (directory / "metrics.json").exists()
+
+
+def _difference(written: Path, config: Any) -> str:
+    """The keys in which two resolved configs differ, at most five."""
+
+    def leaves(node: Any, prefix: str = "") -> dict[str, Any]:
+        if isinstance(node, dict):
+            return {k: v for key, value in node.items() for k, v in leaves(value, f"{prefix}{key}.").items()}
+        return {prefix[:-1]: node}
+
+    sides = [leaves(OmegaConf.to_container(side)) for side in (OmegaConf.load(written), config)]
+    keys = [
+        key for key in sorted(sides[0].keys() | sides[1].keys()) if sides[0].get(key) != sides[1].get(key)
+    ]
+    keys = [key for key in keys if key.split(".")[0] not in NOT_IDENTITY]
+    return ", ".join(keys[:5]) + (", …" if len(keys) > 5 else "") or "how a value is written"
+
+
+class MetricsCsv(Logger):
+    """`metrics.csv`, one row a time something is logged, flushed at once: it survives kill -9.
+
+    Args:
+        directory: the run's folder.
+    """
+
+    def __init__(self, directory: str | Path):
+        super().__init__()
+        self.path = Path(directory) / "metrics.csv"
+
+    @property
+    def name(self) -> str:
+        """The file's."""
+        return self.path.name
+
+    @property
+    def version(self) -> str:
+        """The run's folder."""
+        return self.path.parent.name
+
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing: config.yaml has them."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Append a row; what is not one of the columns is left out."""
+        row = {key: f"{float(metrics[key]):.8g}" for key in LOGGED if key in metrics}
+        if not row:
+            return
+        new = not self.path.exists()
+        with open(self.path, "a", newline="") as file:
+            writer = csv.DictWriter(file, LOGGED)
+            if new:
+                writer.writeheader()
+            writer.writerow(row | {"step": step})
+
+    def rewind(self, step: int) -> None:
+        """Forget rows after a step: a resumed run writes them again."""
+        if not self.path.exists():
+            return
+        with open(self.path, newline="") as file:
+            kept = [row for row in csv.DictReader(file) if row["step"] and int(row["step"]) <= step]
+        aside = self.path.with_suffix(".part")
+        with open(aside, "w", newline="") as file:
+            writer = csv.DictWriter(file, LOGGED)
+            writer.writeheader()
+            writer.writerows(kept)
+        os.replace(aside, self.path)
+
+
+def write_predictions(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Predictions as parquet, one row an example and view, a column `tag_<name>` for each tag; atomically."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    table = pa.table({name: pa.array([row.get(name) for row in rows]) for name in columns})
+    aside = path.with_name(f"{path.name}.{os.getpid()}")
+    pq.write_table(table, aside)
+    os.replace(aside, path)
+
+
+def provenance(root: Path) -> dict[str, Any]:
+    """The code's commit (None outside of git) and the versions that ran."""
+    try:
+        sha = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        sha = None
+    versions = {"python": platform.python_version()}
+    for name in VERSIONS:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return {"git_sha": sha, "versions": versions}
+
+
+def is_flat(curve: Sequence[tuple[int, float]]) -> bool:
+    """Whether validation accuracy gained less than one point over the last fifth of training.
+
+    Args:
+        curve: (step, accuracy), by step; the last is the end of training.
+    """
+    if len(curve) < 2:
+        return False
+    end, last = curve[-1]
+    before = [accuracy for step, accuracy in curve if step <= 0.8 * end]
+    return bool(before) and last - before[-1] < 0.01
