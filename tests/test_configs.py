@@ -1,0 +1,117 @@
+import inspect
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.utils import get_object
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from bridgelab.train import main as train  # registers what configs call and sets BRIDGELAB_ROOT
+
+ROOT = Path(__file__).parents[1]
+CONF = ROOT / "conf"
+STUDIES = sorted(path.stem for path in (ROOT / "experiments").glob("*.yaml"))
+OPTIONS = sorted(
+    (path.parent.relative_to(CONF).as_posix(), path.stem)
+    for path in CONF.rglob("*.yaml")
+    if path.parent != CONF
+)
+# A folder that the primary config does not choose from holds primary configs of its own (conf/pretrain).
+GROUPS = {
+    str(key).removeprefix("override ").lstrip("/")
+    for entry in OmegaConf.load(CONF / "train.yaml").defaults
+    if isinstance(entry, DictConfig)
+    for key in entry
+}
+
+
+def composed(
+    overrides: list[str], name: str = "train", folder: Path = CONF, hydra: bool = False
+) -> DictConfig:
+    with initialize_config_dir(str(folder), version_base="1.3"):
+        return compose(name, overrides, return_hydra_config=hydra)
+
+
+def option(group: str, name: str) -> DictConfig:
+    """What an option makes of its group's node, resolved."""
+    if group not in GROUPS:
+        config = composed([], name, CONF / group)
+        OmegaConf.resolve(config)
+        return config
+    config = composed([f"{group}={name}"], hydra=group.startswith("hydra/"))
+    if not group.startswith("hydra/"):
+        OmegaConf.resolve(config)
+    return OmegaConf.select(config, group.replace("/", "."))
+
+
+def targets(node: object) -> list[DictConfig]:
+    """Every node with a `_target_`, at any depth."""
+    if isinstance(node, DictConfig):
+        inner = [found for key in node for found in targets(node._get_node(key))]
+        return [node, *inner] if "_target_" in node else inner
+    if isinstance(node, ListConfig):
+        return [found for child in node._iter_ex(resolve=False) for found in targets(child)]
+    return []
+
+
+def test_the_primary_config_resolves():
+    OmegaConf.resolve(composed([]))
+
+
+@pytest.mark.parametrize(("group", "name"), OPTIONS)
+def test_every_option_composes_and_resolves(group, name):
+    assert option(group, name) is not None
+
+
+@pytest.mark.parametrize(("group", "name"), OPTIONS)
+def test_targets_are_allowed_and_take_what_they_are_given(group, name):
+    packages = ("hydra_plugins.",) if group.startswith("hydra/") else train.PACKAGES
+    for node in targets(option(group, name)):
+        assert node._target_.startswith(packages)
+        parameters = inspect.signature(get_object(node._target_)).parameters.values()
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+            given = {str(key) for key in node if key not in ("_target_", "_partial_", "_convert_")}
+            assert given <= {parameter.name for parameter in parameters}
+
+
+@pytest.mark.parametrize(("group", "name"), [(group, name) for group, name in OPTIONS if group in GROUPS])
+def test_a_group_configures_the_folder_of_its_name(group, name):
+    if (ROOT / "src" / "bridgelab" / group).is_dir():
+        assert option(group, name)._target_.startswith(f"bridgelab.{group}.")
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_a_study_composes_and_its_own_keys_hold(study):
+    config = composed([f"experiments={study}"])
+    OmegaConf.resolve(config)
+    own = OmegaConf.load(ROOT / "experiments" / f"{study}.yaml")
+    for key in set(own) - {"defaults", "hydra"}:
+        expected = own[key]
+        if isinstance(expected, DictConfig):
+            assert OmegaConf.merge(config[key], expected) == config[key]
+        else:
+            assert config[key] == expected
+    assert config.study == study, "a study writes to the folder of its own name"
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_every_value_that_a_study_sweeps_composes(study):
+    config = composed([f"experiments={study}"], hydra=True)
+    parser = OverridesParser.create()
+    sweep = parser.parse_overrides([f"{key}={value}" for key, value in config.hydra.sweeper.params.items()])
+    assert sweep, "a study carries its sweep in hydra.sweeper.params"
+    assert config.hydra.mode.name == "MULTIRUN"
+    for override in sweep:
+        values = (
+            list(override.sweep_string_iterator())
+            if override.is_sweep_override()
+            else [override.get_value_element_as_str()]
+        )
+        for value in values:
+            OmegaConf.resolve(composed([f"experiments={study}", f"{override.get_key_element()}={value}"]))
+
+
+def test_nested_targets_are_found():
+    config = OmegaConf.create({"a": {"_target_": "x.Y", "b": [{"_target_": "z.W"}]}, "c": 1})
+    assert [node._target_ for node in targets(config)] == ["x.Y", "z.W"]
