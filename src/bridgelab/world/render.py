@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numba import njit
 
-from bridgelab.world.scene import COLORS, MATERIALS, SHAPES, SIZES, Object, Scene, sample_scene
+from bridgelab.world.scene import ATTRIBUTES, Object, Scene, sample_scene
 
 RGB = {
     "gray": (87, 87, 87),
@@ -24,25 +24,29 @@ RGB = {
     "yellow": (255, 238, 51),
 }
 
-# The camera: looks from DISTANCE at AIM on the ground, PITCH degrees down; the frame's edges lie HALF_FRAME to
-# each side of the axis at distance 1. Chosen so that large objects in all corners of the square are in the frame.
+# The camera: looks from DISTANCE at AIM on the ground, PITCH degrees down; the frame's edges lie HALF_FRAME
+# to each side of the axis at distance 1, so that large objects in all corners of the square are in the frame.
 PITCH = 42.0
 DISTANCE = 16.0
 AIM = (0.0, 0.1, 0.0)
 HALF_FRAME = 0.296
+MOST_LEAST_VISIBLE = 0.003  # the farthest small objects cover little more of the frame than this
 _COS, _SIN = math.cos(math.radians(PITCH)), math.sin(math.radians(PITCH))
 _EYE = (AIM[0], AIM[1] - DISTANCE * _COS, AIM[2] + DISTANCE * _SIN)
 
-KEY_AZIMUTH = 40.0  # where the key light stands at `scene.light` 0: degrees to the left, from straight behind the camera
+KEY_AZIMUTH = 55.0  # of the key light at `scene.light` 0: degrees to the left, 0 being behind the camera
 KEY_ELEVATION = 52.0
 KEY_SOFTNESS = 0.035  # radius of the key light's disc at distance 1
 GRID = 3  # samples along each side of a pixel that needs them
 CONTRAST = 0.04  # difference between neighbours (of square roots of linear colour) from which both need them
 
+# Single-threaded and without fast-math: the order of the sums, and so the bytes, are fixed.
+_compiled = njit(cache=True, nogil=True, error_model="numpy")
+
 _BOX, _BALL, _TUBE = 0, 1, 2
 _KIND = {"cube": _BOX, "sphere": _BALL, "cylinder": _TUBE}
-# Columns of a packed object: kind, centre, half extent across and up, cosine and sine of the rotation, squared
-# radius of the sphere around it, linear colour, 1.0 if metal.
+# Columns of a packed object: kind, centre, half extent across and up, cosine and sine of the rotation,
+# squared radius of the sphere around it, linear colour, 1.0 if metal.
 _KND, _X, _Y, _Z, _R, _H, _C, _S, _BOUND, _RED, _METAL, _WIDTH = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13
 
 
@@ -65,7 +69,9 @@ def object_mask(scene: Scene, size: int = 96) -> np.ndarray:
     """
     _check_size(size)
     if len(scene.objects) > 127:
-        raise ValueError(f"{len(scene.objects)} objects: a mask is int8 and holds at most 127. Split the scene.")
+        raise ValueError(
+            f"{len(scene.objects)} objects: a mask is int8 and holds at most 127. Split the scene."
+        )
     solids = _pack(scene.objects)
     return _cover(solids, _boxes(solids, size), size)[0]
 
@@ -94,13 +100,14 @@ def sample_visible_scene(
     pixels it would cover if it stood alone.
 
     Raises:
-        ValueError: if `least_visible` is more than a small object covers, or as `sample_scene`.
+        ValueError: if `size` is not a positive integer, if `least_visible` is more than a small object
+            covers, or as `sample_scene`.
     """
     _check_size(size)
     if not 0.0 <= least_visible <= MOST_LEAST_VISIBLE:
         raise ValueError(
             f"least_visible={least_visible}: must lie within 0 and {MOST_LEAST_VISIBLE}, "
-            "as the farthest small objects cover little more than that. Lower it."
+            "what the farthest small objects cover. Lower it."
         )
     least = least_visible * size * size
     while True:
@@ -111,12 +118,11 @@ def sample_visible_scene(
             return scene
 
 
-MOST_LEAST_VISIBLE = 0.003
-
-
 def _check_size(size: int) -> None:
     if not isinstance(size, int | np.integer) or isinstance(size, bool) or size < 1:
-        raise ValueError(f"size={size!r}: must be a positive integer, the pixels along each side of the image.")
+        raise ValueError(
+            f"size={size!r}: must be a positive integer, the pixels along each side of the image."
+        )
 
 
 def _linear(value: np.ndarray) -> np.ndarray:
@@ -126,10 +132,10 @@ def _linear(value: np.ndarray) -> np.ndarray:
 
 _LINEAR = {name: _linear(np.array(rgb) / 255) for name, rgb in RGB.items()}
 _CODES = 4096
-_light = (np.arange(_CODES) + 0.5) / _CODES
-# sRGB code of a linear value: a table, as a power per pixel and channel would cost more than the ground's shading.
+_step = (np.arange(_CODES) + 0.5) / _CODES
+# sRGB code of a linear value: a table, as a power per pixel and channel would cost more than the shading.
 _ENCODE = np.round(
-    255 * np.where(_light <= 0.0031308, 12.92 * _light, 1.055 * _light ** (1 / 2.4) - 0.055)
+    255 * np.where(_step <= 0.0031308, 12.92 * _step, 1.055 * _step ** (1 / 2.4) - 0.055)
 ).astype(np.uint8)
 
 
@@ -137,13 +143,14 @@ def _pack(objects: tuple[Object, ...]) -> np.ndarray:
     """float64[objects, _WIDTH], what the compiled code reads."""
     solids = np.zeros((len(objects), _WIDTH))
     for row, obj in zip(solids, objects, strict=True):
-        for attribute, known in (("shape", SHAPES), ("size", SIZES), ("material", MATERIALS), ("color", COLORS)):
+        for attribute, known in ATTRIBUTES.items():
             if getattr(obj, attribute) not in known:
                 raise ValueError(f"{attribute}={getattr(obj, attribute)!r}: must be one of {known}.")
         half = obj.height  # of a cube half its edge, of the others their radius
         angle = math.radians(obj.rotation)
         bound = {_BOX: 3.0, _BALL: 1.0, _TUBE: 2.0}[_KIND[obj.shape]] * half * half
-        row[:_RED] = _KIND[obj.shape], obj.x, obj.y, obj.height, half, half, math.cos(angle), math.sin(angle), bound
+        row[:_R] = _KIND[obj.shape], obj.x, obj.y, obj.height
+        row[_R:_RED] = half, half, math.cos(angle), math.sin(angle), bound
         row[_RED:_METAL] = _LINEAR[obj.color]
         row[_METAL] = float(obj.material == "metal")
     return solids
@@ -160,23 +167,17 @@ def _to_pixels(u: float | np.ndarray, size: int) -> float | np.ndarray:
     return (u / HALF_FRAME + 1) * size / 2
 
 
-def _boxes(solids: np.ndarray, size: int) -> np.ndarray:
-    """int64[objects, 4]: columns [left, right) and rows [top, bottom) outside which an object can't be seen."""
-    return _screen_boxes(solids, size)
-
-
 def _key_lights(light: float) -> np.ndarray:
-    """float64[GRID², 3]: directions to the key light's disc, one for each sample in a pixel; the middle one its centre."""
+    """float64[GRID², 3]: directions to the key light's disc, one a sample; the middle one to its centre."""
     azimuth, elevation = math.radians(KEY_AZIMUTH + light), math.radians(KEY_ELEVATION)
-    centre = np.array(
-        [-math.sin(azimuth) * math.cos(elevation), -math.cos(azimuth) * math.cos(elevation), math.sin(elevation)]
-    )
+    flat = math.cos(elevation)
+    centre = np.array([-math.sin(azimuth) * flat, -math.cos(azimuth) * flat, math.sin(elevation)])
     across = np.array([-math.cos(azimuth), math.sin(azimuth), 0.0])
     up = np.cross(centre, across)
     n = GRID * GRID
     lights = np.empty((n, 3))
     for k in range(n):
-        # A sunflower's spread over the disc; 4 steps of 9 apart, so that samples beside each other see different spots.
+        # A sunflower's spread over the disc, 4 of 9 steps on each time, so that neighbours differ.
         turn = ((k - n // 2) * 4) % n
         radius, angle = KEY_SOFTNESS * math.sqrt(turn / (n - 1)), turn * math.pi * (3 - math.sqrt(5))
         lights[k] = centre + radius * (math.cos(angle) * across + math.sin(angle) * up)
@@ -184,19 +185,22 @@ def _key_lights(light: float) -> np.ndarray:
     return lights
 
 
-@njit(cache=True, nogil=True)
-def _screen_boxes(solids, size):
+@_compiled
+def _boxes(solids, size):
+    """int64[objects, 4]: columns [left, right) and rows [top, bottom) outside which an object isn't seen."""
     boxes = np.empty((len(solids), 4), np.int64)
     for i in range(len(solids)):
         s = solids[i]
         x, y, z = s[_X] - _EYE[0], s[_Y] - _EYE[1], s[_Z] - _EYE[2]
         left, right, low, high = np.inf, -np.inf, np.inf, -np.inf
         if s[_KND] == _BALL:
+            # The tangents from the eye to the ball.
             depth, up, rr = y * _COS - z * _SIN, y * _SIN + z * _COS, s[_R] * s[_R]
-            across = s[_R] * math.sqrt(x * x + depth * depth - rr)  # the tangents from the eye to the ball
-            left, right = (x * depth - across) / (depth * depth - rr), (x * depth + across) / (depth * depth - rr)
-            along = s[_R] * math.sqrt(up * up + depth * depth - rr)
-            low, high = (up * depth - along) / (depth * depth - rr), (up * depth + along) / (depth * depth - rr)
+            beyond = depth * depth - rr
+            across = s[_R] * math.sqrt(x * x + beyond)
+            left, right = (x * depth - across) / beyond, (x * depth + across) / beyond
+            along = s[_R] * math.sqrt(up * up + beyond)
+            low, high = (up * depth - along) / beyond, (up * depth + along) / beyond
         else:
             c, n = (s[_C], s[_S]) if s[_KND] == _BOX else (1.0, 0.0)
             for a in (-s[_R], s[_R]):
@@ -214,7 +218,7 @@ def _screen_boxes(solids, size):
     return boxes
 
 
-@njit(cache=True, nogil=True)
+@_compiled
 def _ray(column, row, size):
     """Unit direction from the eye through a point of the image, counted in pixels from the top left."""
     u = (2 * column / size - 1) * HALF_FRAME
@@ -223,25 +227,25 @@ def _ray(column, row, size):
     return u / length, (_COS + v * _SIN) / length, (v * _COS - _SIN) / length
 
 
-@njit(cache=True, nogil=True)
-def _hit(s, ox, oy, oz, dx, dy, dz):
-    """Distance along a unit ray to the object's surface, inf if it misses; the ray begins outside of the object."""
-    x, y, z = ox - s[_X], oy - s[_Y], oz - s[_Z]
+@_compiled
+def _hit(solids, i, ox, oy, oz, dx, dy, dz):
+    """Distance along a unit ray to the object, inf if it misses; the ray begins outside of the object."""
+    x, y, z = ox - solids[i, _X], oy - solids[i, _Y], oz - solids[i, _Z]
     b = x * dx + y * dy + z * dz
-    c = x * x + y * y + z * z - s[_BOUND]
+    c = x * x + y * y + z * z - solids[i, _BOUND]
     if b >= 0.0 and c >= 0.0:
         return np.inf
     disc = b * b - c
     if disc < 0.0:
         return np.inf
-    if s[_KND] == _BALL:
+    if solids[i, _KND] == _BALL:
         t = -b - math.sqrt(disc)
         return t if t > 0.0 else np.inf
-    if s[_KND] == _BOX:
-        lx, ly = s[_C] * x + s[_S] * y, s[_C] * y - s[_S] * x
-        ex, ey = s[_C] * dx + s[_S] * dy, s[_C] * dy - s[_S] * dx
+    if solids[i, _KND] == _BOX:
+        lx, ly = solids[i, _C] * x + solids[i, _S] * y, solids[i, _C] * y - solids[i, _S] * x
+        ex, ey = solids[i, _C] * dx + solids[i, _S] * dy, solids[i, _C] * dy - solids[i, _S] * dx
         near, far = 0.0, np.inf
-        for o, d, h in ((lx, ex, s[_R]), (ly, ey, s[_R]), (z, dz, s[_H])):
+        for o, d, h in ((lx, ex, solids[i, _R]), (ly, ey, solids[i, _R]), (z, dz, solids[i, _H])):
             if abs(d) < 1e-12:
                 if abs(o) > h:
                     return np.inf
@@ -256,152 +260,172 @@ def _hit(s, ox, oy, oz, dx, dy, dz):
     a = dx * dx + dy * dy
     if a > 1e-12:
         b = x * dx + y * dy
-        disc = b * b - a * (x * x + y * y - s[_R] * s[_R])
+        disc = b * b - a * (x * x + y * y - solids[i, _R] * solids[i, _R])
         if disc < 0.0:
             return np.inf
         t = (-b - math.sqrt(disc)) / a
-        if t > 0.0 and abs(z + t * dz) <= s[_H]:
+        if t > 0.0 and abs(z + t * dz) <= solids[i, _H]:
             best = t
     if abs(dz) > 1e-12:
-        t = ((s[_H] if dz < 0.0 else -s[_H]) - z) / dz
+        t = ((solids[i, _H] if dz < 0.0 else -solids[i, _H]) - z) / dz
         if 0.0 < t < best:
             px, py = x + t * dx, y + t * dy
-            if px * px + py * py <= s[_R] * s[_R]:
+            if px * px + py * py <= solids[i, _R] * solids[i, _R]:
                 best = t
     return best
 
 
-@njit(cache=True, nogil=True)
-def _normal(s, px, py, pz):
+@_compiled
+def _normal(solids, i, px, py, pz):
     """Outward unit normal at a point of the object's surface."""
-    x, y, z = px - s[_X], py - s[_Y], pz - s[_Z]
-    if s[_KND] == _BALL:
-        return x / s[_R], y / s[_R], z / s[_R]
-    if s[_KND] == _BOX:
-        lx, ly = s[_C] * x + s[_S] * y, s[_C] * y - s[_S] * x
+    x, y, z = px - solids[i, _X], py - solids[i, _Y], pz - solids[i, _Z]
+    if solids[i, _KND] == _BALL:
+        return x / solids[i, _R], y / solids[i, _R], z / solids[i, _R]
+    if solids[i, _KND] == _BOX:
+        lx, ly = solids[i, _C] * x + solids[i, _S] * y, solids[i, _C] * y - solids[i, _S] * x
         if abs(z) >= abs(lx) and abs(z) >= abs(ly):
             return 0.0, 0.0, math.copysign(1.0, z)
         if abs(lx) >= abs(ly):
             side = math.copysign(1.0, lx)
-            return side * s[_C], side * s[_S], 0.0
+            return side * solids[i, _C], side * solids[i, _S], 0.0
         side = math.copysign(1.0, ly)
-        return -side * s[_S], side * s[_C], 0.0
+        return -side * solids[i, _S], side * solids[i, _C], 0.0
     rho = math.sqrt(x * x + y * y)
-    if abs(z) * s[_R] >= rho * s[_H]:
+    if abs(z) * solids[i, _R] >= rho * solids[i, _H]:
         return 0.0, 0.0, math.copysign(1.0, z)
     return x / rho, y / rho, 0.0
 
 
-@njit(cache=True, nogil=True)
+@_compiled
+def _rounded_normal(solids, i, px, py, pz):
+    """Normal of the object with its edges rounded off, for a cube the gradient of x⁴ + y⁴ + z⁴.
+
+    Metal mirrors along it: a flat face mirrors one even spot and passes for rubber, a rounded edge gleams.
+    """
+    across, up = solids[i, _R], solids[i, _H]
+    x, y, z = (px - solids[i, _X]) / across, (py - solids[i, _Y]) / across, (pz - solids[i, _Z]) / up
+    if solids[i, _KND] == _BALL:
+        return x, y, z
+    if solids[i, _KND] == _BOX:
+        c, s = solids[i, _C], solids[i, _S]
+        lx, ly = c * x + s * y, c * y - s * x
+        lx, ly = lx**3, ly**3
+        x, y = c * lx - s * ly, s * lx + c * ly
+    else:
+        rr = x * x + y * y
+        x, y = x * rr, y * rr
+    z = z**3
+    length = math.sqrt(x * x + y * y + z * z)
+    return x / length, y / length, z / length
+
+
+@_compiled
 def _nearest(solids, skip, ox, oy, oz, dx, dy, dz):
-    """Index of the first object on the ray (-1: none) and the distance to it; `skip` is where the ray starts."""
+    """Index of the first object on the ray (-1: none) and its distance; `skip` is where the ray starts."""
     best, which = np.inf, -1
     for i in range(len(solids)):
         if i != skip:
-            t = _hit(solids[i], ox, oy, oz, dx, dy, dz)
+            t = _hit(solids, i, ox, oy, oz, dx, dy, dz)
             if t < best:
                 best, which = t, i
     return which, best
 
 
-@njit(cache=True, nogil=True)
+@_compiled
 def _shadowed(solids, skip, px, py, pz, lx, ly, lz):
+    dark = False
     for i in range(len(solids)):
-        if i != skip and _hit(solids[i], px, py, pz, lx, ly, lz) < np.inf:
-            return True
-    return False
+        dark = dark or (i != skip and _hit(solids, i, px, py, pz, lx, ly, lz) < np.inf)
+    return dark
 
 
-@njit(cache=True, nogil=True)
+@_compiled
 def _open(solids, skip, px, py, pz, nx, ny, nz):
     """Share of the ambient light that the other objects leave over, each taken as a ball of its size."""
     left = 1.0
     for i in range(len(solids)):
-        s = solids[i]
-        x, y, z = s[_X] - px, s[_Y] - py, s[_Z] - pz
+        x, y, z = solids[i, _X] - px, solids[i, _Y] - py, solids[i, _Z] - pz
         dd = x * x + y * y + z * z
-        if i != skip and dd < 16.0 * s[_R] * s[_R]:
+        if i != skip and dd < 16.0 * solids[i, _R] * solids[i, _R]:
             facing = x * nx + y * ny + z * nz
             if facing > 0.0:
-                left *= 1.0 - 0.75 * min(1.0, s[_R] * s[_R] * facing / (dd * math.sqrt(dd)))
+                left *= 1.0 - 0.75 * min(1.0, solids[i, _R] * solids[i, _R] * facing / (dd * math.sqrt(dd)))
     return left
 
 
-@njit(cache=True, nogil=True)
+@_compiled
 def _falloff(x, y):
     """The lights hang over the middle: what lies farther out gets less of them."""
     return 1.0 / (1.0 + 0.016 * (x * x + (y + 0.5) * (y + 0.5)))
 
 
-@njit(cache=True, nogil=True)
+@_compiled
 def _light_on(solids, skip, px, py, pz, nx, ny, nz, lx, ly, lz):
     """Light that arrives at a surface (1: a colour shows as published)."""
     total = 0.0
     facing = nx * lx + ny * ly + nz * lz
     if facing > 0.0 and not _shadowed(solids, skip, px, py, pz, lx, ly, lz):
-        total += 0.95 * facing
-    total += 0.30 * max(0.0, 0.66 * nx - 0.62 * ny + 0.42 * nz)  # fill, from the front right, casts no shadow
-    total += 0.36 * (0.62 + 0.38 * nz) * _open(solids, skip, px, py, pz, nx, ny, nz)
+        total += 0.90 * facing
+    total += 0.18 * max(0.0, 0.66 * nx - 0.62 * ny + 0.42 * nz)  # fill, from the front right, casts no shadow
+    total += 0.40 * (0.62 + 0.38 * nz) * _open(solids, skip, px, py, pz, nx, ny, nz)
     return total * _falloff(px, py)
 
 
-_GROUND = 0.40
+_GROUND = 0.44
 
 
-@njit(cache=True, nogil=True)
-def _sky(dx, dy, dz):
-    """What metal mirrors above the ground: a dim horizon, a light ceiling, and a bright panel behind the scene."""
-    panel = max(0.0, 1.0 - ((dx / 0.42) ** 2 + ((dz - 0.72) / 0.16) ** 2)) if dy > 0.0 else 0.0
-    return 0.22 + 0.75 * dz * dz + 1.3 * panel * panel
+@_compiled
+def _panel(dx, dy, dz):
+    """Brightness of the lamp panel high up behind the scene, which the tops of metal objects mirror."""
+    inside = max(0.0, 1.0 - (dx / 0.42) ** 2 - ((dz - 0.70) / 0.17) ** 2) if dy > 0.0 else 0.0
+    return inside * inside
 
 
-@njit(cache=True, nogil=True)
+@_compiled
 def _shade(solids, which, px, py, pz, dx, dy, dz, lx, ly, lz):
-    """Linear colour of object `which` (-1: the ground) at a point of its surface, seen along the unit ray d."""
+    """Linear colour of object `which` (-1: the ground) at a point of its surface, seen along the ray d."""
     if which < 0:
         g = _GROUND * _light_on(solids, -1, px, py, 0.0, 0.0, 0.0, 1.0, lx, ly, lz)
         return g, g, g
-    s = solids[which]
-    nx, ny, nz = _normal(s, px, py, pz)
+    nx, ny, nz = _normal(solids, which, px, py, pz)
     light = _light_on(solids, which, px, py, pz, nx, ny, nz, lx, ly, lz)
-    red, green, blue = s[_RED], s[_RED + 1], s[_RED + 2]
-    if s[_METAL] == 0.0:
+    red, green, blue = solids[which, _RED], solids[which, _RED + 1], solids[which, _RED + 2]
+    if solids[which, _METAL] == 0.0:
         return red * light, green * light, blue * light
-    along = dx * nx + dy * ny + dz * nz
-    rx, ry, rz = dx - 2 * along * nx, dy - 2 * along * ny, dz - 2 * along * nz
+    mx, my, mz = _rounded_normal(solids, which, px, py, pz)
+    along = dx * mx + dy * my + dz * mz
+    rx, ry, rz = dx - 2 * along * mx, dy - 2 * along * my, dz - 2 * along * mz
     seen, t = _nearest(solids, which, px, py, pz, rx, ry, rz)
     if rz < 0.0 and -pz / rz < t:
         seen, t = -2, -pz / rz
+    gleam = 0.0  # what lamps mirror so brightly that it looks white on metal of any colour
     if seen == -1:
-        g = _sky(rx, ry, rz)
+        panel = _panel(rx, ry, rz)
+        g = 0.12 + 0.75 * rz * rz + 1.4 * panel  # a dim horizon and a light ceiling
         mr, mg, mb = g, g, g
+        gleam = 0.45 * panel
     else:
         qx, qy, qz = px + t * rx, py + t * ry, pz + t * rz
         if seen == -2:
             g = 0.9 * _GROUND * _light_on(solids, -1, qx, qy, 0.0, 0.0, 0.0, 1.0, lx, ly, lz)
             mr, mg, mb = g, g, g
         else:
-            o = solids[seen]
-            mx, my, mz = _normal(o, qx, qy, qz)
+            mx, my, mz = _normal(solids, seen, qx, qy, qz)
             g = _light_on(solids, seen, qx, qy, qz, mx, my, mz, lx, ly, lz)
-            mr, mg, mb = g * o[_RED], g * o[_RED + 1], g * o[_RED + 2]
-    gleam = max(0.0, rx * lx + ry * ly + rz * lz)
-    gleam = gleam * gleam
-    gleam = gleam * gleam  # to the 4th
-    gleam = gleam * gleam * gleam * gleam  # to the 16th
-    gleam = 0.55 * gleam + 1.2 * gleam * gleam * gleam * gleam
-    if _shadowed(solids, which, px, py, pz, lx, ly, lz):
-        gleam = 0.0
-    # Metal tints what it mirrors; a part of its own colour stays, so that it can be named against any surroundings.
-    body, white = 0.35 * light, 0.06
+            mr, mg, mb = g * solids[seen, _RED], g * solids[seen, _RED + 1], g * solids[seen, _RED + 2]
+    if not _shadowed(solids, which, px, py, pz, lx, ly, lz):
+        lobe = max(0.0, rx * lx + ry * ly + rz * lz) ** 8
+        gleam += 0.15 * lobe + 1.5 * lobe**4
+    # Metal tints what it mirrors; a part stays diffuse, so that its colour can be named in any surroundings.
+    body, white = 0.28 * light, 0.02
     return (
-        red * (body + 1.15 * mr) + white * mr + gleam * (0.35 + 0.65 * red),
-        green * (body + 1.15 * mg) + white * mg + gleam * (0.35 + 0.65 * green),
-        blue * (body + 1.15 * mb) + white * mb + gleam * (0.35 + 0.65 * blue),
+        red * (body + mr) + white * mr + gleam * (0.6 + 0.4 * red),
+        green * (body + mg) + white * mg + gleam * (0.6 + 0.4 * green),
+        blue * (body + mb) + white * mb + gleam * (0.6 + 0.4 * blue),
     )
 
 
-@njit(cache=True, nogil=True)
+@_compiled
 def _cover(solids, boxes, size):
     """Mask at the pixels' centres; pixels each object is seen at; pixels it would be seen at alone."""
     mask = np.full((size, size), -1, np.int8)
@@ -411,7 +435,7 @@ def _cover(solids, boxes, size):
         for row in range(boxes[i, 2], boxes[i, 3]):
             for column in range(boxes[i, 0], boxes[i, 1]):
                 dx, dy, dz = _ray(column + 0.5, row + 0.5, size)
-                t = _hit(solids[i], _EYE[0], _EYE[1], _EYE[2], dx, dy, dz)
+                t = _hit(solids, i, _EYE[0], _EYE[1], _EYE[2], dx, dy, dz)
                 if t < np.inf:
                     alone[i] += 1
                     if t < depth[row, column]:
@@ -425,14 +449,14 @@ def _cover(solids, boxes, size):
     return mask, seen, alone
 
 
-@njit(cache=True, nogil=True)
+@_compiled
 def _sample(solids, boxes, column, row, size, light):
     """Linear colour, clipped to 0..1, at a point of the image."""
     dx, dy, dz = _ray(column, row, size)
     best, which = np.inf, -1
     for i in range(len(solids)):
         if boxes[i, 0] <= column <= boxes[i, 1] and boxes[i, 2] <= row <= boxes[i, 3]:
-            t = _hit(solids[i], _EYE[0], _EYE[1], _EYE[2], dx, dy, dz)
+            t = _hit(solids, i, _EYE[0], _EYE[1], _EYE[2], dx, dy, dz)
             if t < best:
                 best, which = t, i
     if which < 0:
@@ -444,7 +468,7 @@ def _sample(solids, boxes, column, row, size, light):
     return min(r, 1.0), min(g, 1.0), min(b, 1.0)
 
 
-@njit(cache=True, nogil=True)
+@_compiled
 def _render(solids, boxes, lights, size):
     middle = (GRID * GRID) // 2
     linear = np.empty((size, size, 3))
@@ -452,7 +476,7 @@ def _render(solids, boxes, lights, size):
         for column in range(size):
             r, g, b = _sample(solids, boxes, column + 0.5, row + 0.5, size, lights[middle])
             linear[row, column, 0], linear[row, column, 1], linear[row, column, 2] = r, g, b
-    # Pixels near an edge, of whatever cause, get GRID² samples; a shadow's soft rim grows with the resolution.
+    # Pixels near an edge of any cause get GRID² samples; a shadow's soft rim grows with the resolution.
     reach = 1 + size // 96
     rough = np.zeros((size, size), np.bool_)
     root = np.sqrt(linear)
