@@ -500,8 +500,8 @@ def _render(solids, boxes, lights, size):
             if rough[row, column]:
                 r, g, b = 0.0, 0.0, 0.0
                 for k in range(GRID * GRID):
-                    x, y = column + (k % GRID + 0.5) / GRID, row + (k // GRID + 0.5) / GRID
-                    sr, sg, sb = _sample(solids, boxes, x, y, size, lights[k])
+                    u, v = column + (k % GRID + 0.5) / GRID, row + (k // GRID + 0.5) / GRID
+                    sr, sg, sb = _sample(solids, boxes, u, v, size, lights[k])
                     r, g, b = r + sr, g + sg, b + sb
                 r, g, b = r / (GRID * GRID), g / (GRID * GRID), b / (GRID * GRID)
             image[row, column, 0] = _ENCODE[min(_CODES - 1, int(r * _CODES))]
