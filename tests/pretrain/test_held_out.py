@@ -31,7 +31,9 @@ def test_a_held_out_scene_is_refused_in_any_order_and_light(few):
 
 
 def test_pre_training_scenes_pass(few):
-    for lesson in lessons("train", 0, 0, scenes=20, shares={"question": 1, "explain": 0, "caption": 0, "look_up": 0}):
+    for lesson in lessons(
+        "train", 0, 0, scenes=20, shares={"question": 1, "explain": 0, "caption": 0, "look_up": 0}
+    ):
         held_out.check(lesson.scene)
     for index in range(20):
         held_out.check(pool_scene(0, index, (3, 10)))

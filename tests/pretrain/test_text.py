@@ -10,7 +10,15 @@ from bridgelab.world.question import FAMILIES
 from bridgelab.world.words import scene_words
 
 SHARES = {"question": 8, "explain": 2, "caption": 1, "look_up": 2}
-TINY = {"d_model": 16, "d_kv": 4, "num_heads": 4, "d_ff": 32, "num_layers": 1, "num_decoder_layers": 1, "dropout_rate": 0.0}
+TINY = {
+    "d_model": 16,
+    "d_kv": 4,
+    "num_heads": 4,
+    "d_ff": 32,
+    "num_layers": 1,
+    "num_decoder_layers": 1,
+    "dropout_rate": 0.0,
+}
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +35,10 @@ def test_a_chunk_is_the_same_each_time_and_no_split_repeats_another(made):
 def test_explanations_open_with_the_answer(made):
     explained = [lesson for lesson in made if lesson.family == "explain"]
     assert explained
-    assert all(lesson.target.split()[0] in "yes no".split() + [str(n) for n in range(11)] + colors() for lesson in explained)
+    assert all(
+        lesson.target.split()[0] in "yes no".split() + [str(n) for n in range(11)] + colors()
+        for lesson in explained
+    )
 
 
 def colors():
@@ -64,7 +75,13 @@ def test_loss_is_the_mean_cross_entropy_over_real_tokens(made):
 
 def test_going_on_at_a_chunk_gives_the_batches_of_an_uninterrupted_run():
     vocabulary = make_tokenizer().get_vocab()
-    settings = {"seed": 0, "batch": 16, "scenes": 6, "shares": SHARES, "forms": {"compact": 0.5, "patch_like": 0.5}}
+    settings = {
+        "seed": 0,
+        "batch": 16,
+        "scenes": 6,
+        "shares": SHARES,
+        "forms": {"compact": 0.5, "patch_like": 0.5},
+    }
     whole = iter(Lessons(vocabulary, start=0, **settings))
     resumed = iter(Lessons(vocabulary, start=1, **settings))
     while int(next(whole)["chunk"]) != 0:

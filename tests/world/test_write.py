@@ -32,17 +32,34 @@ def test_layout_is_clevr_s(tmp_path):
     write_world(tmp_path, "val", 12, seed=0)
     questions = json.loads((tmp_path / "questions/CLEVR_val_questions.json").read_text())["questions"]
     scenes = json.loads((tmp_path / "scenes/CLEVR_val_scenes.json").read_text())["scenes"]
-    assert {"image_index", "image_filename", "question", "answer", "program", "question_family_index", "split"} <= set(questions[0])
+    assert {
+        "image_index",
+        "image_filename",
+        "question",
+        "answer",
+        "program",
+        "question_family_index",
+        "split",
+    } <= set(questions[0])
     assert {"objects", "relationships", "directions", "image_index", "image_filename"} <= set(scenes[0])
-    assert {"shape", "size", "color", "material", "rotation", "3d_coords", "pixel_coords"} == set(scenes[0]["objects"][0])
+    assert {"shape", "size", "color", "material", "rotation", "3d_coords", "pixel_coords"} == set(
+        scenes[0]["objects"][0]
+    )
     for scene in scenes:
-        image, mask = (read(tmp_path / folder / "val" / scene["image_filename"]) for folder in ("images", "masks"))
+        image, mask = (
+            read(tmp_path / folder / "val" / scene["image_filename"]) for folder in ("images", "masks")
+        )
         assert image.shape == (96, 96, 3)
         assert set(np.unique(mask)) == set(range(len(scene["objects"]) + 1))  # every object is seen
 
 
 def test_splits_and_seeds_share_no_scene():
-    drawn = [split_scene(s, seed, k).objects for s in ("train", "val", "test") for seed in (0, 1) for k in range(20)]
+    drawn = [
+        split_scene(s, seed, k).objects
+        for s in ("train", "val", "test")
+        for seed in (0, 1)
+        for k in range(20)
+    ]
     assert len(set(drawn)) == len(drawn)
 
 
@@ -68,7 +85,10 @@ def write_possible(function):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [({"images": 0}, "images=0: must be at least 1"), ({"images": 1, "split": "../x"}, "split='../x': must be letters")],
+    [
+        ({"images": 0}, "images=0: must be at least 1"),
+        ({"images": 1, "split": "../x"}, "split='../x': must be letters"),
+    ],
 )
 def test_bad_arguments_are_refused(tmp_path, arguments, message):
     with pytest.raises(ValueError, match=message):
@@ -79,7 +99,9 @@ def test_counts_of_answers_are_spread():
     """No count takes more than half of a family's answers where several are possible."""
     rng, balance = random.Random(1), write.Balance()
     for k in range(120):
-        write.questions(write.scene_record(write.sample_visible_scene(np.random.default_rng([8, k])), "val"), rng, balance)
+        write.questions(
+            write.scene_record(write.sample_visible_scene(np.random.default_rng([8, k])), "val"), rng, balance
+        )
     for (family, function), counts in balance.answers.items():
         if function == "count":
             assert max(counts.values()) <= 0.5 * sum(counts.values()) + 2, (family, Counter(counts))
