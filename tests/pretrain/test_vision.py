@@ -137,6 +137,14 @@ def test_the_pool_holds_the_scenes_of_its_seed_whoever_renders_them(tmp_path, mo
     assert np.array_equal(pool.facts, again.facts)
 
 
+def test_a_pool_of_another_renderer_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(pool_module, "SHARD", 2)
+    open_pool(tmp_path, scenes=2, seed=9, size=24, objects=(3, 4), workers=1)
+    monkeypatch.setattr(pool_module, "render", lambda scene, size: render(scene, size) // 2)
+    with pytest.raises(ValueError, match=r"holds the pool .*'renderer'.*Remove it"):
+        open_pool(tmp_path, scenes=2, seed=9, size=24, objects=(3, 4), workers=1)
+
+
 def test_ridge_solves_its_normal_equations():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(40, 5)) * [1, 2, 3, 4, 5] + 2, rng.normal(size=(40, 2))

@@ -4,6 +4,7 @@ Scene i of a pool is drawn from `default_rng([KEY, seed, i])`: a key of its own,
 world shares its random numbers, and any shard can be rendered alone, in any process, with the same bytes.
 """
 
+import hashlib
 import json
 import os
 from concurrent.futures import ProcessPoolExecutor
@@ -61,10 +62,11 @@ def open_pool(
         scenes: how many; rounded up to whole shards of `SHARD`.
         workers: processes that render; None for one a core.
     Raises:
-        ValueError: if `folder` holds a pool of another seed, size or range of objects.
+        ValueError: if `folder` holds a pool of another seed, size, range of objects or renderer.
     """
     folder.mkdir(parents=True, exist_ok=True)
     wanted = {"key": KEY, "seed": seed, "size": size, "objects": list(objects), "shard": SHARD}
+    wanted["renderer"] = _renderer(seed, size, objects)
     note = folder / "pool.json"
     if note.exists():
         found = json.loads(note.read_text())
@@ -87,6 +89,14 @@ def open_pool(
     images = [np.load(folder / f"images-{k:04d}.npy", mmap_mode="r") for k in shards]
     facts = np.concatenate([np.load(folder / f"facts-{k:04d}.npy") for k in shards])
     return Pool(images, facts, (facts[:, :, 0] >= 0).sum(1))
+
+
+def _renderer(seed: int, size: int, objects: tuple[int, int]) -> str:
+    """What the renderer makes of the pool's first scenes, so that a change of it is noticed."""
+    digest = hashlib.sha256()
+    for index in range(4):
+        digest.update(render(pool_scene(seed, index, objects), size).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _render_shard(job: tuple[Path, int, int, int, tuple[int, int]]) -> None:
