@@ -20,7 +20,17 @@ class Lessons(IterableDataset):
     and `chunk`, the number of the chunk that it closes, or −1.
     """
 
-    def __init__(self, vocabulary: dict[str, int], *, seed: int, start: int, batch: int, scenes: int, shares: dict, forms):
+    def __init__(
+        self,
+        vocabulary: dict[str, int],
+        *,
+        seed: int,
+        start: int,
+        batch: int,
+        scenes: int,
+        shares: dict,
+        forms,
+    ):
         self.vocabulary, self.seed, self.start = vocabulary, seed, start
         self.batch, self.scenes, self.shares, self.forms = batch, scenes, dict(shares), forms
 
@@ -37,7 +47,11 @@ class Lessons(IterableDataset):
         noise = rng.random(len(made))
         order = sorted(
             range(len(made)),
-            key=lambda k: (len(made[k].target.split()) // 8, len(made[k].prompt.split()) // MULTIPLE, noise[k]),
+            key=lambda k: (
+                len(made[k].target.split()) // 8,
+                len(made[k].prompt.split()) // MULTIPLE,
+                noise[k],
+            ),
         )
         groups = [order[k : k + self.batch] for k in range(0, len(order) - self.batch + 1, self.batch)]
         rng.shuffle(groups)

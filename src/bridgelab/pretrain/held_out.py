@@ -19,7 +19,9 @@ def scene_hash(scene: Scene) -> str:
 def held_out(objects: tuple[int, int] = (3, 10)) -> frozenset[str]:
     """Hashes of every val and test scene of the default world (drawing them takes some seconds, once)."""
     return frozenset(
-        scene_hash(split_scene(split, WORLD_SEED, index, objects)) for split, images in SPLITS.items() for index in range(images)
+        scene_hash(split_scene(split, WORLD_SEED, index, objects))
+        for split, images in SPLITS.items()
+        for index in range(images)
     )
 
 

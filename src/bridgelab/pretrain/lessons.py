@@ -40,7 +40,9 @@ def stream_rng(split: str, seed: int, index: int) -> np.random.Generator:
     return np.random.default_rng([zlib.crc32(f"pretrain text {split}".encode()), seed, index])
 
 
-def lessons(split: str, seed: int, index: int, *, scenes: int, shares: dict[str, int], objects=(3, 10)) -> list[Lesson]:
+def lessons(
+    split: str, seed: int, index: int, *, scenes: int, shares: dict[str, int], objects=(3, 10)
+) -> list[Lesson]:
     """One chunk: `scenes` scenes with, for each, as many questions, explanations, captions and look-ups as `shares` says."""
     rng = stream_rng(split, seed, index)
     draw = random.Random(int(rng.integers(2**62)))
@@ -55,7 +57,9 @@ def lessons(split: str, seed: int, index: int, *, scenes: int, shares: dict[str,
             if k < shares["question"]:
                 made.append(Lesson(scene, question.text, question.answer, question.family))
             else:
-                made.append(Lesson(scene, f"explain {question.text}", _explain(scene, record, question), "explain"))
+                made.append(
+                    Lesson(scene, f"explain {question.text}", _explain(scene, record, question), "explain")
+                )
         for order in draw.sample(list(ORDERS), shares["caption"]):
             made.append(Lesson(scene, caption_prompt(order), caption(scene, order), "caption"))
         made.extend(_look_up(scene, draw) for _ in range(shares["look_up"]))
@@ -96,7 +100,9 @@ def _look_up(scene: Scene, draw: random.Random) -> Lesson:
             same = [o for o in scene.objects if all(getattr(o, a) == v for a, v in description.items())]
             if len(same) == 1:
                 return Lesson(scene, f"where is the {noun(description)} ?", _place(target), "look_up")
-    side, sign, axis = draw.choice((("left of", -1, 0), ("right of", 1, 0), ("in front of", -1, 1), ("behind", 1, 1)))
+    side, sign, axis = draw.choice(
+        (("left of", -1, 0), ("right of", 1, 0), ("in front of", -1, 1), ("behind", 1, 1))
+    )
     number = sum(sign * ((o.x, o.y)[axis] - (target.x, target.y)[axis]) > 0 for o in scene.objects)
     return Lesson(scene, f"how many things are {side} {_place(target)} ?", str(number), "look_up")
 
@@ -123,7 +129,9 @@ def patch_prefix(scene: Scene, rng: np.random.Generator) -> list[list[str]]:
         down = GRID - 1 - int((thing.y + 3.0) / 6.0 * GRID * 0.999)
         spots.append((thing, across, down))
         near = sorted(
-            (abs(i - across) + abs(j - down), rng.random(), j * GRID + i) for i in range(GRID) for j in range(GRID)
+            (abs(i - across) + abs(j - down), rng.random(), j * GRID + i)
+            for i in range(GRID)
+            for j in range(GRID)
         )
         prefix[next(at for _, _, at in near if prefix[at] is None)] = phrase(thing)
     for thing, across, down in spots:

@@ -31,7 +31,7 @@ def _text(card: dict) -> str:
     lines = [
         "## T5\n",
         f"{card['parameters'] / 1e6:.2f} M parameters, seed {card['seed']}, {card['core_minutes']} core-minutes, "
-        f"{card['lessons']:,} lessons (questions, captions, look-ups) in {card['steps']:,} steps.\n",
+        f"{card['lessons']:,} lessons (questions, captions, look-ups) in {card['steps']:,} steps{_before(card)}.\n",
         "**An object of the scene in words takes one position**: the sum of its six words' embeddings (size, colour, "
         "material, shape, column, row). That is a first version, and it may favour bridges that hand over one token an "
         "object or a patch; ordinary phrases are not yet learned. *Compact* is each object once on 16 positions, "
@@ -46,8 +46,19 @@ def _text(card: dict) -> str:
         cells = [_share(*forms[form]["families"][family]) for form in forms]
         lines.append(f"| {family} | {n} | " + " | ".join(cells) + " |")
     means = [f"**{forms[form]['mean']:.3f}**" for form in forms]
-    lines.append(f"| mean over the question families | {sum(n for _, n in first.values())} | " + " | ".join(means) + " |\n")
+    lines.append(
+        f"| mean over the question families | {sum(n for _, n in first.values())} | "
+        + " | ".join(means)
+        + " |\n"
+    )
     return "\n".join(lines)
+
+
+def _before(card: dict) -> str:
+    earlier = card.get("went_on_from")
+    if not earlier:
+        return ", from nothing"
+    return f", on top of {earlier['core_minutes']} core-minutes and {earlier['lessons']:,} lessons{_before(earlier)}"
 
 
 def _share(right: int, n: int) -> str:

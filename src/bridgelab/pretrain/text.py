@@ -33,7 +33,11 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer = Tokenizer(WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = WhitespaceSplit()
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", padding_side="right"
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        padding_side="right",
     )
 
 
@@ -41,7 +45,11 @@ def make_model(settings: dict, vocabulary: int, seed: int) -> T5ForConditionalGe
     """A T5 at its start. Four heads of the encoder's relative bias look at their neighbours from the outset."""
     torch.manual_seed(seed)
     config = T5Config(
-        vocab_size=-(-vocabulary // 8) * 8, pad_token_id=PAD, eos_token_id=1, decoder_start_token_id=PAD, **settings
+        vocab_size=-(-vocabulary // 8) * 8,
+        pad_token_id=PAD,
+        eos_token_id=1,
+        decoder_start_token_id=PAD,
+        **settings,
     )
     model = T5ForConditionalGeneration._from_config(config, attn_implementation="eager")
     with torch.no_grad():
@@ -89,10 +97,14 @@ def optimizers(model, muon_lr: float, adamw_lr: float) -> list[torch.optim.Optim
 
 
 @torch.no_grad()
-def evaluate(model, vocabulary: dict[str, int], *, scenes: int = 100, batch: int = 128, split: str = "val") -> dict:
+def evaluate(
+    model, vocabulary: dict[str, int], *, scenes: int = 100, batch: int = 128, split: str = "val"
+) -> dict:
     """Share of answers said right, by form of the prefix and by family, on scenes that training never draws."""
     model.eval()
-    made = lessons(split, 0, 0, scenes=scenes, shares={"question": 20, "explain": 0, "caption": 1, "look_up": 2})
+    made = lessons(
+        split, 0, 0, scenes=scenes, shares={"question": 20, "explain": 0, "caption": 1, "look_up": 2}
+    )
     made.sort(key=lambda lesson: (len(lesson.target.split()), len(lesson.prompt.split())))
     found: dict = {}
     device = next(model.parameters()).device
@@ -113,12 +125,16 @@ def evaluate(model, vocabulary: dict[str, int], *, scenes: int = 100, batch: int
 
 def mean_over_families(found: dict[str, list[int]]) -> float:
     """Unweighted mean over the question families (captions and look-ups are not questions)."""
-    return float(np.mean([right / n for family, (right, n) in found.items() if family not in ("caption", "look_up")]))
+    return float(
+        np.mean([right / n for family, (right, n) in found.items() if family not in ("caption", "look_up")])
+    )
 
 
 def _save(path: Path, model, made: list, state: dict) -> None:
     partial = path.with_suffix(".partial")
-    torch.save({"model": model.state_dict(), "optimizers": [o.state_dict() for o in made], "state": state}, partial)
+    torch.save(
+        {"model": model.state_dict(), "optimizers": [o.state_dict() for o in made], "state": state}, partial
+    )
     partial.replace(path)
 
 
@@ -160,6 +176,8 @@ def main(cfg: DictConfig) -> None:
         for optimizer, content in zip(made, saved["optimizers"], strict=True):
             optimizer.load_state_dict(content)
         state = saved["state"]
+    elif cfg.start:
+        model.load_state_dict(T5ForConditionalGeneration.from_pretrained(cfg.start).state_dict())
     total = cfg.minutes * 60
 
     def phase(share: float) -> str:
@@ -180,11 +198,21 @@ def main(cfg: DictConfig) -> None:
         "core_minutes": round(state["seconds"] * cfg.threads / 60, 1),
         "steps": state["step"],
         "lessons": state["examples"],
+        "went_on_from": _earlier(cfg.start),
         "words": {form: {"mean": mean_over_families(f), "families": f} for form, f in found.items()},
     }
     (ASSETS / "text_card.json").write_text(json.dumps(card, indent=1) + "\n")
     write_page(ASSETS)
     print(json.dumps({form: mean_over_families(f) for form, f in found.items()}))
+
+
+def _earlier(start: str | None) -> dict | None:
+    """What had been spent on the weights that a run set out from, by the card beside their folder."""
+    path = Path(start).parent / "text_card.json" if start else None
+    if path is None or not path.exists():
+        return None
+    card = json.loads(path.read_text())
+    return {name: card.get(name) for name in ("seed", "core_minutes", "steps", "lessons", "went_on_from")}
 
 
 def _run_phase(cfg, now, phase, model, made, state, vocabulary, device, out, progress, bar) -> None:
@@ -207,7 +235,9 @@ def _run_phase(cfg, now, phase, model, made, state, vocabulary, device, out, pro
     for batch in DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=16):
         chunk = int(batch.pop("chunk"))
         share = state["seconds"] / total
-        rate = min(1.0, (state["step"] + 1) / cfg.warmup_steps) * min(1.0, max(0.0, (1 - share) / cfg.decay_share))
+        rate = min(1.0, (state["step"] + 1) / cfg.warmup_steps) * min(
+            1.0, max(0.0, (1 - share) / cfg.decay_share)
+        )
         for optimizer in made:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * rate
@@ -229,7 +259,10 @@ def _run_phase(cfg, now, phase, model, made, state, vocabulary, device, out, pro
         over = state["seconds"] >= total or phase(state["seconds"] / total) != now
         if time.monotonic() - last_eval > 60 * cfg.evaluate_every or over:
             found = evaluate(model, vocabulary, scenes=30)
-            row = {k: round(v, 1) for k, v in state.items()} | {"phase": now, "loss": round(float(np.mean(losses)), 4)}
+            row = {k: round(v, 1) for k, v in state.items()} | {
+                "phase": now,
+                "loss": round(float(np.mean(losses)), 4),
+            }
             row |= {form: round(mean_over_families(f), 4) for form, f in found.items()}
             row |= {f"compact/{k}": round(a / n, 3) for k, (a, n) in found["compact"].items()}
             _log(out / "curve.csv", row)
