@@ -64,7 +64,7 @@ def test_scene_in_words_one_position_a_phrase(folder):
 
 def test_a_scene_too_long_for_the_prefix_is_refused(folder):
     text = T5(str(folder), phrase_positions=True, words_positions=1)
-    with pytest.raises(ValueError, match="takes 2 positions, but text.words_positions=1"):
+    with pytest.raises(ValueError, match=r"takes 2 positions, but text.words_positions=1"):
         text.embed_words(["large red metal cube c07 r13 . small blue rubber sphere c01 r02"])
 
 
@@ -90,6 +90,6 @@ def test_fingerprint_follows_weights_and_settings(folder):
 def test_float16_is_refused(folder):
     with pytest.raises(
         ValueError,
-        match=r"text.dtype=float16: T5 overflows in float16. Set text.dtype to float32 or bfloat16",
+        match=r"text.dtype=float16: T5 overflows in float16 to float32 or bfloat16",
     ):
         T5(str(folder), dtype="float16")

@@ -166,7 +166,7 @@ def main(cfg: DictConfig) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = make_tokenizer()
     vocabulary = tokenizer.get_vocab()
-    model = make_model(OmegaConf.to_container(cfg.model), len(vocabulary), cfg.seed).to(device)
+    model = make_model(dict(cfg.model), len(vocabulary), cfg.seed).to(device)
     made = optimizers(model, cfg.muon_lr, cfg.adamw_lr)
     state = {"step": 0, "chunk": 0, "seconds": 0.0, "examples": 0}
     checkpoint = out / "last.ckpt"
@@ -185,7 +185,7 @@ def main(cfg: DictConfig) -> None:
 
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, refresh_per_second=0.2) as progress:
-        bar = progress.add_task("T5 from text", total=total, completed=state["seconds"])
+        bar = progress.add_task("T5 from text", total=total, completed=int(state["seconds"]))
         while state["seconds"] < total:
             now = phase(state["seconds"] / total)
             _run_phase(cfg, now, phase, model, made, state, vocabulary, device, out, progress, bar)

@@ -41,10 +41,14 @@ class T5(nn.Module):
     ):
         super().__init__()
         if dtype not in ("float32", "bfloat16"):
-            raise ValueError(f"text.dtype={dtype}: T5 overflows in float16. Set text.dtype to float32 or bfloat16.")
+            raise ValueError(
+                f"text.dtype={dtype}: T5 overflows in float16. Set text.dtype to float32 or bfloat16."
+            )
         folder = str(ASSETS / "text") if path == "miniature" else path
         if path == "miniature" and not (ASSETS / "text" / "model.safetensors").exists():
-            raise FileNotFoundError(f"{folder} holds no weights. Make them by `make pretrain`, or restore them from git.")
+            raise FileNotFoundError(
+                f"{folder} holds no weights. Make them by `make pretrain`, or restore them from git."
+            )
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.model = T5ForConditionalGeneration.from_pretrained(
             folder, dtype=getattr(torch, dtype), attn_implementation=attention
@@ -70,7 +74,9 @@ class T5(nn.Module):
             "dtype": str(self.model.dtype),
             "phrase_positions": self.phrase_positions,
             "words_positions": self.words_positions,
-            "config": {k: v for k, v in sorted(self.model.config.to_diff_dict().items()) if not k.startswith("_")},
+            "config": {
+                k: v for k, v in sorted(self.model.config.to_diff_dict().items()) if not k.startswith("_")
+            },
             "vocabulary": sorted(self.tokenizer.get_vocab().items()),
         }
         digest.update(json.dumps(settings, default=str).encode())
@@ -84,7 +90,9 @@ class T5(nn.Module):
         """Root mean square of one component of a word's embedding: the scale at which T5 expects its input."""
         return self.model.shared.weight.float().square().mean().sqrt().item()
 
-    def tokenize(self, texts: list[str], *, end: bool = True) -> tuple[Int[Tensor, "batch length"], Bool[Tensor, "batch length"]]:
+    def tokenize(
+        self, texts: list[str], *, end: bool = True
+    ) -> tuple[Int[Tensor, "batch length"], Bool[Tensor, "batch length"]]:
         """Token ids, padded on the right to a common multiple of 8, and which of them are real.
 
         Args:

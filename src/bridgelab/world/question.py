@@ -62,7 +62,8 @@ class _View:
             for name in ATTRIBUTES:
                 self.having[name, thing[name]] |= 1 << k
         self.related = {
-            side: [sum(1 << j for j in found) for found in scene["relationships"][side]] for side in DIRECTIONS
+            side: [sum(1 << j for j in found) for found in scene["relationships"][side]]
+            for side in DIRECTIONS
         }
 
     def extension(self, description: Description, among: int) -> int:
@@ -104,7 +105,9 @@ class _Draft:
         """Attributes, added in random order, until `target` is the only one `among` them that fits; else None."""
         thing = self.view.objects[target]
         description: Description = {}
-        for name in self.rng.sample([a for a in ATTRIBUTES if a != avoid], len(ATTRIBUTES) - (avoid is not None)):
+        for name in self.rng.sample(
+            [a for a in ATTRIBUTES if a != avoid], len(ATTRIBUTES) - (avoid is not None)
+        ):
             description[name] = thing[name]
             if self.view.extension(description, among).bit_count() == 1:
                 return description
@@ -137,7 +140,11 @@ class _Draft:
             return None
         at, words, target = anchor
         side = self.rng.choice(list(DIRECTIONS))
-        return self.add("relate", at, value=side), f"{RELATION_WORDS[side]} {words}", self.view.related[side][target]
+        return (
+            self.add("relate", at, value=side),
+            f"{RELATION_WORDS[side]} {words}",
+            self.view.related[side][target],
+        )
 
     def pick(self, among: int, avoid: str | None = None) -> tuple[Description, int] | None:
         """One of some objects, by a description that would not single it out in the whole scene."""
@@ -166,7 +173,9 @@ class _Draft:
             phrase = f"the {other}{noun(picked[0])} {where}".strip()
             return rng.choice((f"what {attribute} is {phrase} ?", f"{phrase} is what {attribute} ?"))
         description = self.some_description(among, least=0 if where else 1)
-        if where and self.view.extension(description, among) == self.view.extension(description, self.view.all):
+        if where and self.view.extension(description, among) == self.view.extension(
+            description, self.view.all
+        ):
             return None  # the relation is idle
         self.add(kind, self.filtered(at, description))
         if kind == "count":
@@ -220,7 +229,9 @@ def _either(draft: _Draft) -> str | None:
     a, b = (draft.view.extension(d, draft.view.all) for d in (one, two))
     if a | b in (a, b):
         return None
-    union = draft.add("union", draft.filtered(draft.add("scene"), one), draft.filtered(draft.add("scene"), two))
+    union = draft.add(
+        "union", draft.filtered(draft.add("scene"), one), draft.filtered(draft.add("scene"), two)
+    )
     draft.add("count", union)
     return f"{draft.rng.choice(('how many', 'what number of'))} things are {noun(one, True)} or {noun(two, True)} ?"
 
@@ -238,7 +249,10 @@ def _comparison(draft: _Draft, hops: int) -> str | None:
     a, b = (draft.add(f"query_{attribute}", r[0]) for r in (first, second))
     draft.add(f"equal_{attribute}", a, b)
     return draft.rng.choice(
-        (f"is {first[1]} the same {attribute} as {second[1]} ?", f"do {first[1]} and {second[1]} have the same {attribute} ?")
+        (
+            f"is {first[1]} the same {attribute} as {second[1]} ?",
+            f"do {first[1]} and {second[1]} have the same {attribute} ?",
+        )
     )
 
 
@@ -299,7 +313,9 @@ def _possible(function: str) -> tuple[str, ...]:
     return ("yes", "no")
 
 
-def ask(scene: dict, rng: random.Random, balance: Balance, *, family: str, tries: int = 40) -> Question | None:
+def ask(
+    scene: dict, rng: random.Random, balance: Balance, *, family: str, tries: int = 40
+) -> Question | None:
     """Draw one question of a family about a written scene; None if `tries` drafts gave none that is welcome."""
     view = _View(scene)
     for _ in range(tries):

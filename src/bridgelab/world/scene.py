@@ -19,7 +19,12 @@ RADIUS = {"small": 0.35, "large": 0.7}
 HALF_WIDTH = 3.0  # the ground square is [-HALF_WIDTH, HALF_WIDTH]²
 MARGIN = 0.3  # least distance of any pair along x, and along y
 CLEARANCE = 0.15  # least gap between the outlines of any pair on the ground
-DIRECTIONS = {"left": (-1.0, 0.0, 0.0), "right": (1.0, 0.0, 0.0), "front": (0.0, -1.0, 0.0), "behind": (0.0, 1.0, 0.0)}
+DIRECTIONS = {
+    "left": (-1.0, 0.0, 0.0),
+    "right": (1.0, 0.0, 0.0),
+    "front": (0.0, -1.0, 0.0),
+    "behind": (0.0, 1.0, 0.0),
+}
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,9 @@ def sample_scene(
     low, high = objects
     most = int(2 * HALF_WIDTH / MARGIN / 1.6)
     if not 1 <= low <= high <= most:
-        raise ValueError(f"objects={objects}: must be a range within 1 to {most}, what {MARGIN} of margin leaves room for.")
+        raise ValueError(
+            f"objects={objects}: must be a range within 1 to {most}, what {MARGIN} of margin leaves room for."
+        )
     n = int(rng.integers(low, high + 1))
     while True:
         sizes = [SIZES[k] for k in rng.integers(0, len(SIZES), n)]
@@ -89,7 +96,9 @@ def sample_scene(
                     )
                     for size, (x, y) in zip(sizes, xy, strict=True)
                 ]
-                return Scene(tuple(placed), light=round(float(rng.uniform(-40, 40)), 2), image_index=image_index)
+                return Scene(
+                    tuple(placed), light=round(float(rng.uniform(-40, 40)), 2), image_index=image_index
+                )
         # Many large objects may not fit at all: draw the sizes anew.
 
 

@@ -51,10 +51,15 @@ def parse_words(phrases: list[str]) -> Scene:
 def _parse(phrase: str) -> Object:
     words = phrase.split()
     vocabularies = [*ATTRIBUTES.values(), COLUMNS, ROWS]
-    if len(words) != len(vocabularies) or any(w not in known for w, known in zip(words, vocabularies, strict=True)):
+    if len(words) != len(vocabularies) or any(
+        w not in known for w, known in zip(words, vocabularies, strict=True)
+    ):
         raise ValueError(
             f"{phrase!r} is no object in words. Give {', '.join(ATTRIBUTES)}, column and row, as in 'large red metal cube c07 r13'."
         )
     size, color, material, shape, at_column, at_row = words
-    x, y = (MARGIN * (cells.index(word) + 0.5) - HALF_WIDTH for cells, word in ((COLUMNS, at_column), (ROWS, at_row)))
+    x, y = (
+        MARGIN * (cells.index(word) + 0.5) - HALF_WIDTH
+        for cells, word in ((COLUMNS, at_column), (ROWS, at_row))
+    )
     return Object(shape=shape, size=size, color=color, material=material, x=x, y=y)

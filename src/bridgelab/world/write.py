@@ -37,7 +37,11 @@ def scene_record(scene: Scene, split: str, size: int = 96) -> dict[str, Any]:
         "split": split,
         "image_index": scene.image_index,
         "image_filename": image_filename(split, scene.image_index),
-        "directions": {**{name: list(d) for name, d in DIRECTIONS.items()}, "above": [0, 0, 1], "below": [0, 0, -1]},
+        "directions": {
+            **{name: list(d) for name, d in DIRECTIONS.items()},
+            "above": [0, 0, 1],
+            "below": [0, 0, -1],
+        },
         "light": scene.light,
         "objects": [
             {
@@ -76,11 +80,17 @@ def write_world(
     Raises:
         ValueError: if a number is below 1, or `split` can't be part of a file name.
     """
-    for name, value in (("images", images), ("processes", processes), ("questions_per_image", questions_per_image)):
+    for name, value in (
+        ("images", images),
+        ("processes", processes),
+        ("questions_per_image", questions_per_image),
+    ):
         if value < 1:
             raise ValueError(f"{name}={value}: must be at least 1.")
     if not split.replace("-", "").replace("_", "").isalnum():
-        raise ValueError(f"split={split!r}: must be letters, digits, '-' and '_' alone, since it names files.")
+        raise ValueError(
+            f"split={split!r}: must be letters, digits, '-' and '_' alone, since it names files."
+        )
     out = Path(out)
     for folder in (f"images/{split}", f"masks/{split}", "scenes", "questions", "captions"):
         (out / folder).mkdir(parents=True, exist_ok=True)
@@ -99,7 +109,11 @@ def write_world(
     scenes, asked, captions = ([item for block in written for item in block[k]] for k in range(3))
     for k, question in enumerate(asked):
         question["question_index"] = k
-    for folder, key, items in (("scenes", "scenes", scenes), ("questions", "questions", asked), ("captions", "captions", captions)):
+    for folder, key, items in (
+        ("scenes", "scenes", scenes),
+        ("questions", "questions", asked),
+        ("captions", "captions", captions),
+    ):
         _write_json(out / folder / f"CLEVR_{split}_{folder}.json", {"info": info, key: items})
 
 
