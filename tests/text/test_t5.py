@@ -90,6 +90,6 @@ def test_fingerprint_follows_weights_and_settings(folder):
 def test_float16_is_refused(folder):
     with pytest.raises(
         ValueError,
-        match=r"text.dtype=float16: T5 overflows in float16 to float32 or bfloat16",
+        match=r"text.dtype=float16: T5 overflows in float16\. Set text.dtype to float32 or bfloat16",
     ):
         T5(str(folder), dtype="float16")
