@@ -23,6 +23,16 @@ def test_help_is_quick_and_imports_nothing_heavy():
     assert time.perf_counter() - start < 5  # 0.1 s on an idle core; other tests run beside this one
 
 
+def test_a_reader_that_stops_reading_is_no_error():
+    code = (
+        "import sys; from bridgelab import cli; "
+        "cli.COMMANDS['bench'] = lambda args: exec('raise BrokenPipeError(32, str())'); "
+        "sys.exit(cli.main(['bench']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
 @pytest.mark.parametrize("command", sorted(cli.COMMANDS))
 def test_every_command_is_in_the_help(command, capsys):
     assert cli.main([]) == 0

@@ -40,15 +40,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     os.environ.setdefault("BRIDGELAB_ROOT", str(ROOT))
     args = list(sys.argv[1:] if argv is None else argv)
-    if not args or args[0] in ("-h", "--help", "help"):
-        print(HELP, end="")
-        return 0
-    if args[0] == "--version":
-        print(f"bridgelab {__version__}")
-        return 0
     try:
-        _choose("command", args[0], COMMANDS)
-        COMMANDS[args[0]](args[1:])
+        if not args or args[0] in ("-h", "--help", "help"):
+            print(HELP, end="")
+        elif args[0] == "--version":
+            print(f"bridgelab {__version__}")
+        else:
+            _choose("command", args[0], COMMANDS)
+            COMMANDS[args[0]](args[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (UsageError, ValueError, OSError) as error:
         # One line for the person at the terminal; HYDRA_FULL_ERROR=1 gives the traceback here as in Hydra.
         if os.environ.get("HYDRA_FULL_ERROR"):
