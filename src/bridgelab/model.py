@@ -10,6 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutput
 
+from bridgelab.text.through import ThroughEncoder
+
 IGNORED = -100
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -34,9 +36,9 @@ class BridgedModel(nn.Module):
     $\mathcal L = -\frac1{|y|} \sum_t \log p_{T5}(y_t \mid y_{<t}, [s f_\theta((x - \mu) / \sigma); E(p)])$
 
     Patches $x$ are standardised channel by channel with the training images' mean $\mu$ and deviation
-    $\sigma$: part of the vision side, the same for every bridge. $s$ brings a bridge's output, as it is at init, to the
-    size of the T5's word embeddings $E$: one rule for all bridges, so that a learning rate means as much to
-    each. Words are embeddings already: they are neither standardised nor scaled. $p$ is the prompt.
+    $\sigma$: part of the vision side, the same for every bridge. $s$ brings a bridge's output, as it is at
+    init, to the size of the T5's word embeddings $E$: one rule for all bridges, so that a learning rate means
+    as much to each. Words are embeddings already: they are neither standardised nor scaled. $p$ is the prompt.
 
     Args:
         bridge: patches [batch, patch, vision_dim] -> [batch, token, text_dim]; `sees` says what of.
@@ -76,6 +78,9 @@ class BridgedModel(nn.Module):
         self.sees = getattr(bridge, "sees", "image")
         self._text = (text,)  # in a tuple, so that its weights are not registered twice
         self.language = text.model.requires_grad_(False).eval()
+        # On a GPU transformers' own encoder is as good, and can be compiled.
+        known = text.model.dtype == torch.float32 and ThroughEncoder.supports(text.model)
+        self._through = ThroughEncoder(text.model, PRECISIONS[precision]) if known else None
         standard = self.sees == "image" and mean is not None and std is not None
         self.register_buffer("mean", mean.float() if standard and mean is not None else torch.zeros(1))
         self.register_buffer(
@@ -137,8 +142,9 @@ class BridgedModel(nn.Module):
             mask = batch["prompt_mask"]
             joined = torch.cat([prefix.to(prompt.dtype), prompt], 1)
             mask = torch.cat([mask.new_ones(len(mask), prefix.shape[1]), mask], 1)
-            hidden = self.language.encoder(inputs_embeds=joined, attention_mask=mask).last_hidden_state
-            return hidden, mask
+            if self._through is not None and joined.device.type == "cpu":
+                return self._through(joined, mask.bool()), mask
+            return self.language.encoder(inputs_embeds=joined, attention_mask=mask).last_hidden_state, mask
 
     def log_probs(
         self, encoded: tuple[Tensor, Tensor], labels: Int[Tensor, "batch length"]

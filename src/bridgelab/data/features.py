@@ -88,8 +88,8 @@ class FeatureStore:
                     worst = float(patches.abs().max())
                     raise ValueError(
                         f"a feature of {self.images[first]} or the {len(batch) - 1} images after it is "
-                        f"{worst:g}: it must be finite and below 65504 in float16. Use another vision.layer, or "
-                        "vision.final_norm=true."
+                        f"{worst:g}: it must be finite and below 65504 in float16. Set another "
+                        "vision.layer, or vision.final_norm=true."
                     )
                 array[first : first + len(batch)] = half.numpy()
                 total = total + patches.double().sum((0, 1))

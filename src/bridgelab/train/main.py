@@ -187,7 +187,7 @@ class Setting:
         self.sees = getattr(target, "sees", "image")
         self.text = build(config.text)
         # The blind floor needs no encoder, and spares the seconds of loading one.
-        self.vision = None if self.sees == "nothing" else build(config.vision)
+        self.vision: Any = None if self.sees == "nothing" else build(config.vision)
         self.benchmark = build(config.benchmark)
         self.sides = {"text": self.text} | ({"vision": self.vision} if self.vision is not None else {})
         self.fingerprints = {name: side.fingerprint for name, side in self.sides.items()}
@@ -293,9 +293,7 @@ class Setting:
 
         config = self.config
         torch.manual_seed(seed)
-        wants_grid = (
-            "grid" in inspect.signature(hydra.utils.get_class(config.bridge._target_).__init__).parameters
-        )
+        wants_grid = "grid" in inspect.signature(hydra.utils.get_class(config.bridge._target_)).parameters
         choices = {"grid": self.vision.grid} if wants_grid and self.vision is not None else {}
         bridge = build(config.bridge, self.vision_dim, self.text.dim, **choices)
         model = BridgedModel(
@@ -382,7 +380,7 @@ class Setting:
         if config.train.lr is not None:
             return {"lr": float(config.train.lr), "tuned_over": [float(config.train.lr)]}
         own = OmegaConf.masked_copy(
-            config, [key for key in config if key not in ("seed", "data_seed", "evaluate")]
+            config, [str(k) for k in config if k not in ("seed", "data_seed", "evaluate")]
         )
         parts = [p for p in directory.name.split(",") if not p.startswith(("seed=", "data_seed="))]
 

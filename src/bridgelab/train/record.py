@@ -16,11 +16,12 @@ import pyarrow.parquet as pq
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 
+from bridgelab import __version__
+
 # Where things lie, who watches, and how many devices there are say nothing about what was learned.
 NOT_IDENTITY = ("paths", "logger", "trainer", "hydra")
 LOGGED = ("step", "lr", "train/loss", "val/loss", "val/accuracy")
 VERSIONS = (
-    "bridgelab",
     "torch",
     "transformers",
     "pytorch-lightning",
@@ -155,7 +156,7 @@ def provenance(root: Path) -> dict[str, Any]:
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         sha = None
-    versions = {"python": platform.python_version()}
+    versions = {"python": platform.python_version(), "bridgelab": __version__}
     for name in VERSIONS:
         try:
             versions[name] = importlib.metadata.version(name)
