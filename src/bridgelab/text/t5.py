@@ -112,7 +112,7 @@ class T5(nn.Module):
             mask[k, : len(row)] = True
         return ids, mask
 
-    def embed(self, ids: Int[Tensor, "batch length"]) -> Float[Tensor, "batch length dim"]:
+    def embed(self, ids: Int[Tensor, "*batch length"]) -> Float[Tensor, "*batch length dim"]:
         """The T5's own word embeddings."""
         return self.model.shared(ids)
 
