@@ -1,0 +1,92 @@
+"""Both frozen sides at a size at which a test takes milliseconds: random weights, real classes."""
+
+import hashlib
+
+import pytest
+import torch
+from transformers import T5Config, T5ForConditionalGeneration
+
+WORDS = "<pad> </s> <unk> . yes no true false what is it red blue cube sphere a there ? describe left of 1 2 3".split()
+
+
+class TinyText:
+    """The text side's contract over a random T5 of two layers; a token is a word."""
+
+    def __init__(
+        self, seed: int = 0, dim: int = 16, dtype: torch.dtype = torch.float32, act: str = "gated-gelu"
+    ):
+        torch.manual_seed(seed)
+        config = T5Config(
+            vocab_size=len(WORDS), d_model=dim, d_kv=8, d_ff=24, num_layers=2, num_decoder_layers=1, num_heads=2,
+            relative_attention_num_buckets=8, relative_attention_max_distance=16, feed_forward_proj=act,
+            dropout_rate=0.1, decoder_start_token_id=0, pad_token_id=0, eos_token_id=1,
+        )  # fmt: skip
+        self.model = T5ForConditionalGeneration._from_config(config, attn_implementation="eager", dtype=dtype)
+        self.model.requires_grad_(False).eval()
+        self.dim = dim
+
+    @property
+    def fingerprint(self) -> str:
+        weights = b"".join(p.detach().float().numpy().tobytes() for p in self.model.parameters())
+        return hashlib.sha256(weights).hexdigest()[:16]
+
+    @property
+    def embedding_rms(self) -> float:
+        return self.model.shared.weight.float().square().mean().sqrt().item()
+
+    def tokenize(self, texts):
+        rows = [[WORDS.index(w) if w in WORDS else 2 for w in text.split()] + [1] for text in texts]
+        length = -(-max(map(len, rows)) // 8) * 8
+        ids = torch.tensor([row + [0] * (length - len(row)) for row in rows])
+        mask = torch.tensor([[1] * len(row) + [0] * (length - len(row)) for row in rows], dtype=torch.bool)
+        return ids, mask
+
+    def embed(self, ids):
+        return self.model.shared(ids)
+
+    def embed_words(self, scenes):
+        rows = [[WORDS.index(w) if w in WORDS else 2 for w in s.split()] for s in scenes]
+        longest = max(map(len, rows))
+        ids = [row + [3] * (longest - len(row)) for row in rows]
+        return self.embed(torch.tensor(ids))
+
+    def decode(self, ids):
+        return [" ".join(WORDS[k] for k in row if k > 1) for row in ids.tolist()]
+
+
+class TinyVision:
+    """The vision side's contract: a random projection of the mean colours of a 2 × 2 grid."""
+
+    grid = (2, 2)
+
+    def __init__(self, seed: int = 0, dim: int = 6):
+        self.dim = dim
+        self.weight = torch.randn(3, dim, generator=torch.Generator().manual_seed(seed))
+        self.seen = 0
+
+    @property
+    def fingerprint(self) -> str:
+        return hashlib.sha256(self.weight.numpy().tobytes()).hexdigest()
+
+    def to(self, device):
+        return self
+
+    def patches(self, images):
+        self.seen += len(images)
+        pooled = torch.nn.functional.adaptive_avg_pool2d(images.permute(0, 3, 1, 2).float() / 255, self.grid)
+        return pooled.flatten(2).transpose(1, 2) @ self.weight
+
+
+@pytest.fixture(scope="session")
+def tiny_text_class():
+    return TinyText
+
+
+@pytest.fixture
+def tiny_text():
+    return TinyText()
+
+
+@pytest.fixture
+def tiny_vision():
+    return TinyVision()

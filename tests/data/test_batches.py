@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+import torch
+
+from bridgelab.benchmark.example import Example
+from bridgelab.data.batches import Prepared, TrainingBatches
+from bridgelab.data.sampler import MixtureSampler
+
+
+def example(k, prompt="what is it", answer="red", images=("/a.png",), kind="answer"):
+    return Example(id=f"e{k}", images=images, prompt=prompt, answers=(answer,), kind=kind)
+
+
+FEATURES = torch.arange(2 * 3 * 4, dtype=torch.float32).reshape(2, 3, 4)
+ROWS = {"/a.png": 0, "/b.png": 1}
+
+
+def prepared(examples, text):
+    return Prepared(examples, text, ROWS, lambda rows: FEATURES[torch.as_tensor(rows)])
+
+
+def test_a_batch_says_what_the_examples_say(tiny_text):
+    examples = [
+        example(0, "what is it ?", "red"),
+        example(1, "is there a red cube left of a blue sphere ?", "red cube", ("/b.png",)),
+    ]
+    batch = prepared(examples, tiny_text).batch([1, 0])
+    assert tiny_text.decode(batch["prompt"]) == [examples[1].prompt, examples[0].prompt]
+    assert batch["prompt"].shape == batch["prompt_mask"].shape == (2, 16)
+    assert batch["prompt_mask"].sum(1).tolist() == [12, 5]
+    red, cube, end = (tiny_text.tokenize([w])[0][0, 0].item() for w in ("red", "cube", ""))
+    assert batch["labels"].tolist() == [[red, cube, end], [red, end, -100]]
+    torch.testing.assert_close(batch["patches"], FEATURES[[1, 0]])
+
+
+def test_lengths_are_the_batchs_own(tiny_text):
+    made = prepared([example(0), example(1, "is there a red cube left of a blue sphere ?")], tiny_text)
+    assert made.batch([0])["prompt"].shape == (1, 8)
+    assert made.batch([0, 1])["prompt"].shape == (2, 16)
+
+
+def test_several_images_stand_one_after_another(tiny_text):
+    made = prepared([example(0, images=("/b.png", "/a.png"))], tiny_text)
+    torch.testing.assert_close(made.batch([0])["patches"], torch.cat([FEATURES[1], FEATURES[0]])[None])
+
+
+def test_another_image_can_be_shown(tiny_text):
+    batch = prepared([example(0)], tiny_text).batch([0], np.array([[1]]))
+    torch.testing.assert_close(batch["patches"][0], FEATURES[1])
+
+
+def test_examples_with_different_numbers_of_images_are_refused(tiny_text):
+    with pytest.raises(ValueError, match=r"\[1, 2\] images"):
+        prepared([example(0), example(1, images=("/a.png", "/b.png"))], tiny_text)
+
+
+def test_the_digest_tells_other_examples(tiny_text):
+    made = [prepared([example(0, answer=a)], tiny_text).digest() for a in ("red", "blue", "red")]
+    assert made[0] == made[2] != made[1]
+
+
+def test_training_batches_go_on_where_they_were(tiny_text):
+    made = prepared(
+        [example(k, answer=a) for k, a in enumerate(["red", "blue", "cube", "sphere"] * 5)], tiny_text
+    )
+
+    def batches():
+        sampler = MixtureSampler(
+            {"answer": made.prompt_lengths}, [{"answer": 1}], steps=8, batch_size=4, seed=0
+        )
+        return TrainingBatches(sampler, {"answer": made})
+
+    whole = [batch["labels"] for batch in batches()]
+    first = batches()
+    iterator = iter(first)
+    begun = [next(iterator)["labels"] for _ in range(3)]
+    rest = batches()
+    rest.load_state_dict(first.state_dict())
+    resumed = begun + [batch["labels"] for batch in rest]
+    assert len(resumed) == len(whole) == len(batches()) == 8
+    for a, b in zip(resumed, whole, strict=True):
+        torch.testing.assert_close(a, b)

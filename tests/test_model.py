@@ -1,0 +1,158 @@
+import pytest
+import torch
+from torch import nn
+from transformers.modeling_outputs import BaseModelOutput
+
+from bridgelab.bridge.blind import Blind
+from bridgelab.bridge.linear import Linear
+from bridgelab.bridge.words import Words
+from bridgelab.model import BridgedModel
+
+
+@pytest.fixture
+def batch(tiny_text):
+    torch.manual_seed(0)
+    prompt, mask = tiny_text.tokenize(["what is it ?", "is there a red cube left of a sphere", "describe"])
+    labels, real = tiny_text.tokenize(["red cube", "yes", "a blue sphere"])
+    return {
+        "patches": torch.randn(3, 5, 6),
+        "prompt": prompt,
+        "prompt_mask": mask,
+        "labels": torch.where(real, labels, -100)[:, :4].contiguous(),
+    }
+
+
+@pytest.fixture
+def model(tiny_text, batch):
+    torch.manual_seed(1)
+    model = BridgedModel(
+        Linear(6, tiny_text.dim), tiny_text, mean=torch.arange(6.0), std=torch.arange(1.0, 7.0)
+    )
+    model.calibrate(batch)
+    return model
+
+
+def by_transformers(model, batch):
+    """The same numbers, out of the parts that the design names, through T5ForConditionalGeneration itself."""
+    standard = (batch["patches"] - torch.arange(6.0)) / torch.arange(1.0, 7.0)
+    prefix = model.scale * model.bridge(standard)
+    embedded = model.language.shared(batch["prompt"])
+    mask = torch.cat([torch.ones(3, 5, dtype=torch.bool), batch["prompt_mask"]], 1)
+    return {"inputs_embeds": torch.cat([prefix, embedded], 1), "attention_mask": mask}
+
+
+def test_the_loss_is_transformers(model, batch):
+    expected = model.language(**by_transformers(model, batch), labels=batch["labels"]).loss
+    torch.testing.assert_close(model.loss(batch), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(model(batch), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_the_bridges_gradient_is_transformers(model, batch):
+    expected = model.language(**by_transformers(model, batch), labels=batch["labels"]).loss
+    wanted = torch.autograd.grad(expected, list(model.bridge.parameters()))
+    found = torch.autograd.grad(model.loss(batch), list(model.bridge.parameters()))
+    for a, b in zip(found, wanted, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+def test_likelihood_is_the_sum_over_the_target(model, batch):
+    for k in range(3):
+        one = {name: tensor[k : k + 1] for name, tensor in batch.items()}
+        whole = by_transformers(model, batch)
+        out = model.language(**{n: t[k : k + 1] for n, t in whole.items()}, labels=one["labels"])
+        expected = -out.loss * (one["labels"] != -100).sum()
+        torch.testing.assert_close(model.likelihood(batch)[k], expected.detach(), atol=1e-4, rtol=1e-4)
+
+
+def test_generation_is_transformers_greedy_search(model, batch):
+    with torch.no_grad():
+        expected = model.language.generate(
+            **by_transformers(model, batch), max_new_tokens=6, do_sample=False, num_beams=1
+        )
+        hidden, mask = model.encode(batch)
+        ids = torch.zeros(3, 1, dtype=torch.long)
+        for _ in range(6):  # and that is the likeliest token each time, until all have ended
+            out = model.language(
+                encoder_outputs=BaseModelOutput(hidden), attention_mask=mask, decoder_input_ids=ids
+            )
+            ids = torch.cat([ids, out.logits[:, -1].argmax(-1, keepdim=True)], 1)
+    found = model.generate(batch, max_new_tokens=6)
+    assert torch.equal(found, expected[:, 1:])
+    for own, loop in zip(found.tolist(), ids[:, 1:].tolist(), strict=True):
+        end = loop.index(1) + 1 if 1 in loop else len(loop)
+        assert own[:end] == loop[:end]
+
+
+def test_gradient_reaches_all_of_the_bridge_and_nothing_else(model, batch):
+    model.train()
+    model.loss(batch).backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.bridge.parameters())
+    assert all(p.grad is None and not p.requires_grad for p in model.language.parameters())
+    assert [name for name, p in model.named_parameters() if p.requires_grad] == [
+        "bridge.mm_projector.weight",
+        "bridge.mm_projector.bias",
+    ]
+
+
+def test_training_mode_leaves_the_language_model_without_dropout(model, batch):
+    model.train()
+    assert model.bridge.training
+    assert not any(module.training for module in model.language.modules())
+    torch.testing.assert_close(model.loss(batch), model.loss(batch), atol=0, rtol=0)
+
+
+def test_padding_changes_nothing(model, batch):
+    longer = dict(batch)
+    longer["prompt"] = torch.cat([batch["prompt"], torch.full((3, 8), 7)], 1)
+    longer["prompt_mask"] = torch.cat([batch["prompt_mask"], torch.zeros(3, 8, dtype=torch.bool)], 1)
+    torch.testing.assert_close(model.likelihood(longer), model.likelihood(batch), atol=1e-5, rtol=1e-5)
+
+
+def test_at_init_a_bridges_output_has_the_size_of_word_embeddings(model, batch, tiny_text):
+    rms = model.prefix(batch).square().mean().sqrt().item()
+    assert rms == pytest.approx(tiny_text.embedding_rms, rel=1e-5)
+    before = model.scale.clone()
+    model.bridge.mm_projector.weight.data *= 3
+    model.calibrate(batch)
+    assert model.scale == before  # once
+
+
+def test_words_pass_unscaled(tiny_text, batch):
+    model = BridgedModel(
+        Words(tiny_text.dim, tiny_text.dim, num_tokens=0), tiny_text, mean=torch.ones(6), std=torch.ones(6)
+    )
+    words = tiny_text.embed_words(["red cube", "blue sphere", "a"])
+    torch.testing.assert_close(model.prefix(batch | {"patches": words}), words, atol=0, rtol=0)
+
+
+def test_the_blind_floor_sees_nothing(tiny_text, batch):
+    model = BridgedModel(
+        Blind(1, tiny_text.dim, num_tokens=4), tiny_text, mean=torch.ones(6), std=torch.ones(6)
+    )
+    blank = batch | {"patches": torch.zeros(3, 1, 1)}
+    model.calibrate(blank)
+    assert model.prefix(blank).shape == (3, 4, tiny_text.dim)
+
+
+def test_bf16_is_near(tiny_text, batch, model):
+    near = BridgedModel(
+        model.bridge, tiny_text, mean=torch.arange(6.0), std=torch.arange(1.0, 7.0), precision="bf16"
+    )
+    near.scale.copy_(model.scale)
+    torch.testing.assert_close(near.loss(batch), model.loss(batch), atol=0.03, rtol=0.03)
+
+
+def test_bad_input(tiny_text, tiny_text_class, batch):
+    with pytest.raises(
+        ValueError, match=r"train\.precision='fp16' must be one of fp32, bf16.*train\.precision=bf16"
+    ):
+        BridgedModel(Linear(6, tiny_text.dim), tiny_text, precision="fp16")
+    with pytest.raises(ValueError, match=r"float16.*overflow.*text\.dtype=bfloat16"):
+        BridgedModel(Linear(6, 16), tiny_text_class(dtype=torch.float16))
+    with pytest.raises(RuntimeError, match="call calibrate"):
+        BridgedModel(Linear(6, tiny_text.dim), tiny_text).prefix(batch)
+    dead = Linear(6, tiny_text.dim)
+    nn.init.zeros_(dead.mm_projector.weight)
+    nn.init.zeros_(dead.mm_projector.bias)
+    with pytest.raises(ValueError, match="RMS of 0: it must be finite and above 0"):
+        BridgedModel(dead, tiny_text).calibrate(batch)

@@ -1,0 +1,71 @@
+import json
+import threading
+import time
+
+import pytest
+
+from bridgelab.train.tune import search
+
+
+def test_the_lowest_loss_wins_and_each_trial_is_made_once(tmp_path):
+    made = []
+
+    def trial(rate):
+        made.append(rate)
+        return {"val/loss": (rate - 0.01) ** 2}
+
+    for _ in range(2):
+        found = search(tmp_path, [0.1, 0.001, 0.01], trial, config_hash="h")
+        assert found["lr"] == 0.01
+        assert found["tuned_over"] == [0.001, 0.01, 0.1]
+        assert not found["at_edge"]
+    assert made == [0.001, 0.01, 0.1]
+    assert search(tmp_path / "b", [1, 2, 3], lambda rate: {"val/loss": rate}, config_hash="h")["at_edge"]
+
+
+def test_jobs_share_the_trials_out(tmp_path):
+    made, found = [], []
+
+    def job(name):
+        def trial(rate):
+            made.append((name, rate))
+            time.sleep(0.2)
+            return {"val/loss": -rate}
+
+        found.append(search(tmp_path, [1, 2, 3, 4], trial, config_hash="h"))
+
+    jobs = [threading.Thread(target=job, args=(name,)) for name in "ab"]
+    for one in jobs:
+        one.start()
+    for one in jobs:
+        one.join()
+    assert sorted(rate for _, rate in made) == [1, 2, 3, 4]
+    assert {name for name, _ in made} == {"a", "b"}
+    assert found[0] == found[1]
+
+
+def test_a_failed_trial_is_made_again(tmp_path):
+    def fails(rate):
+        raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        search(tmp_path, [1, 2, 3], fails, config_hash="h")
+    assert search(tmp_path, [1, 2, 3], lambda rate: {"val/loss": rate}, config_hash="h")["lr"] == 1
+
+
+def test_a_diverged_rate_is_not_taken(tmp_path):
+    found = search(
+        tmp_path, [1, 2, 3], lambda r: {"val/loss": float("inf") if r < 3 else 9.0}, config_hash="h"
+    )
+    assert found["lr"] == 3
+    assert json.loads((tmp_path / "lr=1.json").read_text())["config_hash"] == "h"
+
+
+def test_bad_input(tmp_path):
+    with pytest.raises(ValueError, match=r"tune\.lrs=\[1\.0, 2\.0\] has 2 values: a search needs at least 3"):
+        search(tmp_path, [1, 2, 2], lambda rate: {"val/loss": rate}, config_hash="h")
+    with pytest.raises(ValueError, match=r"no rate .* finite validation loss"):
+        search(tmp_path / "a", [1, 2, 3], lambda rate: {"val/loss": float("inf")}, config_hash="h")
+    search(tmp_path / "b", [1, 2, 3], lambda rate: {"val/loss": rate}, config_hash="h")
+    with pytest.raises(ValueError, match=r"trials of another config \(hash h, this one g\).*study=NAME"):
+        search(tmp_path / "b", [1, 2, 3], lambda rate: {"val/loss": rate}, config_hash="g")
