@@ -81,7 +81,7 @@ class LastCheckpoint(pl.Callback):
             return
         self.seconds, self._began = self.seconds + time.monotonic() - self._began, time.monotonic()
         aside = self.path.with_suffix(".part")
-        trainer.save_checkpoint(aside)
+        trainer.save_checkpoint(aside, weights_only=False)  # with the optimizer and the loops
         if trainer.is_global_zero:
             os.replace(aside, self.path)
 

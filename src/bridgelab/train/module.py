@@ -38,6 +38,7 @@ class BridgeTraining(pl.LightningModule):
         """One batch's loss."""
         loss = self.model(batch)
         self.log("train/loss", loss, prog_bar=True)
+        self.log("step", float(self.global_step + 1))  # Lightning counts its log from 0
         return loss
 
     def on_train_batch_start(self, *_: Any) -> None:
