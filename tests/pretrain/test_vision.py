@@ -1,6 +1,7 @@
 """Pre-training of the miniature ViT: captions, exact resume, the probes against a known truth."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from safetensors.torch import load_file
 from bridgelab.pretrain import pool as pool_module
 from bridgelab.pretrain import probe as probes
 from bridgelab.pretrain.pool import FACTS, facts_of, open_pool, pool_scene
-from bridgelab.pretrain.vision import END, PAD, START, WORDS, batches, caption_ids, rate, train
+from bridgelab.pretrain.vision import END, PAD, START, WORDS, batches, build, caption_ids, rate, train
 from bridgelab.vision.openclip import OpenClipVision
 from bridgelab.world.render import render
 from bridgelab.world.words import scene_words
@@ -23,7 +24,7 @@ def config(tmp_path, monkeypatch):
         "out": str(tmp_path / "run"), "seed": 3, "device": "cpu", "threads": 1, "scenes": 24,
         "objects": [3, 5], "workers": 1, "images": 24, "batch": {"cpu": 4, "cuda": 4},
         "lr": {"cpu": 1e-3, "cuda": 1e-3}, "muon": 2.0,
-        "weight_decay": 0.05, "warmup": 2, "decay": 0.5, "clip": 1.0, "contrastive": 0.1, "dtype": "float32",
+        "weight_decay": 0.05, "warmup": 2, "decay": 0.5, "clip": 1.0, "contrastive": 0.1, "decoder_mlp": False, "start": None, "dtype": "float32",
         "log_every": 1, "save_every": 2, "probe_every": 0, "probe": {"fit": 30, "test": 12, "seed": 1},
         "model": {
             "embed_dim": 16,
@@ -80,6 +81,37 @@ def test_another_pool_is_refused(config):
     train(config, stop_after=1)
     with pytest.raises(ValueError, match=r"holds the pool .*Remove it"):
         train({**config, "objects": [3, 4]})
+
+
+def test_a_run_may_begin_from_another_ones_weights(config, tmp_path):
+    train({**config, "decoder_mlp": True})
+    first = Path(config["out"]) / "last.ckpt"
+    begun = {**config, "out": str(tmp_path / "second"), "start": str(first), "lr": {"cpu": 0.0, "cuda": 0.0}}
+    second = load_file(train(begun))
+    held = load_file(Path(config["out"]) / "vision.safetensors")
+    assert all(torch.equal(second[k], held[k]) for k in held)  # a learning rate of zero changed nothing
+
+
+def test_words_are_linear_in_what_the_decoder_attends_to():
+    model = {
+        "embed_dim": 16,
+        "vision_cfg": {
+            "image_size": 24,
+            "patch_size": 12,
+            "width": 32,
+            "layers": 1,
+            "head_width": 16,
+            "output_tokens": True,
+        },
+        "text_cfg": {"width": 32, "heads": 2, "layers": 1, "embed_cls": True, "output_tokens": True},
+        "multimodal_cfg": {"width": 32, "heads": 2, "layers": 1},
+    }
+    x = torch.randn(2, 5, 32)
+    assert sum(p.numel() for p in build(model, 3).parameters()) < sum(
+        p.numel() for p in build(model, 3, decoder_mlp=True).parameters()
+    )
+    block = build(model, 3).text_decoder.cross_attn[0]
+    assert torch.equal(block(x, x, x), x + block.attention(block.ln_1(x), block.ln_1_kv(x), block.ln_1_kv(x)))
 
 
 def test_a_batch_larger_than_the_pool_is_refused(config):

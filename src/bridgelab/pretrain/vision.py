@@ -56,11 +56,22 @@ def caption_ids(facts: np.ndarray, counts: np.ndarray, order: np.ndarray) -> Ten
     return torch.from_numpy(ids)
 
 
-def build(model: dict[str, Any], most: int) -> nn.Module:
+class Nothing(nn.Module):
+    """Adds nothing to a residual stream."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A zero that broadcasts."""
+        return x.new_zeros(())
+
+
+def build(model: dict[str, Any], most: int, decoder_mlp: bool = False) -> nn.Module:
     """An open_clip CoCa for captions of up to `most` objects, on the global random state.
 
     Two starting points are set by hand. open_clip leaves the decoder's `text_projection` uninitialised. And
     the text's positions start as (place within the object) + (which object), which is how captions are built.
+
+    Without `decoder_mlp` nothing nonlinear stands between the patches that a word attends to and the word: what
+    captions say must then be linear in the patches, and it is the ViT that has to make it so.
     """
     from open_clip.coca_model import CoCa
 
@@ -74,6 +85,9 @@ def build(model: dict[str, Any], most: int) -> nn.Module:
         pad_id=PAD,
     )
     nn.init.normal_(coca.text_decoder.text_projection, std=0.03)
+    if not decoder_mlp:
+        for block in coca.text_decoder.cross_attn:
+            block.mlp = Nothing()
     positions = coca.text.positional_embedding
     with torch.no_grad():
         slot, thing = (torch.randn(k, positions.shape[1]) * 0.02 for k in (len(FACTS), most))
@@ -119,7 +133,10 @@ class Training:
             raise ValueError(f"batch={self.batch} is more than the {len(pool)} scenes. Lower batch.{kind}.")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(cfg["seed"])
-            self.model = build(cfg["model"], int(cfg["objects"][1])).to(self.device)
+            self.model = build(cfg["model"], int(cfg["objects"][1]), cfg["decoder_mlp"]).to(self.device)
+        if cfg["start"] is not None:
+            held = torch.load(cfg["start"], map_location=self.device, weights_only=True)["model"]
+            self.model.load_state_dict({k: v for k, v in held.items() if k in self.model.state_dict()})
         # Muon turns every matrix inside the blocks; embeddings, norms, biases and the ends are AdamW's.
         named = list(self.model.named_parameters())
         inner = [n for n, p in named if p.ndim == 2 and (".resblocks." in n or ".cross_attn." in n)]
@@ -375,7 +392,7 @@ def measure(run: Training, out: Path) -> dict[str, Any]:
 def card(run: Training, out: Path) -> None:
     """Write `vision_card.json`: what was trained on what for how long, and what the probes found."""
     found = measure(run, out)
-    note = {
+    note: dict[str, Any] = {
         "images_seen": run.step * run.batch,
         "steps": run.step,
         "batch": run.batch,
@@ -390,6 +407,9 @@ def card(run: Training, out: Path) -> None:
         "recipe": json.loads(recipe(run.cfg)),
         "probe": found,
     }
+    before = Path(run.cfg["start"]).with_name("vision_card.json") if run.cfg["start"] else None
+    if before and before.exists():
+        note["went_on_from"] = {k: v for k, v in json.loads(before.read_text()).items() if k != "probe"}
     half = out / "vision_card.tmp"
     half.write_text(json.dumps(note, indent=1) + "\n")
     os.replace(half, out / "vision_card.json")
