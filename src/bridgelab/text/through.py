@@ -155,7 +155,8 @@ class ThroughEncoder:
     def _prepare(self, device: torch.device) -> None:
         """Fold the weights, again if the model has moved."""
         self.layers, self._bias, self._of = [], {}, device
-        with torch.no_grad(), torch.autocast(device.type, enabled=False):
+        # Not inference tensors, even if the first to ask is an evaluation: training comes after it.
+        with torch.inference_mode(False), torch.no_grad(), torch.autocast(device.type, enabled=False):
             for block in self.stack.block:
                 attention, dense = block.layer[0], block.layer[1]
                 a, d = attention.SelfAttention, dense.DenseReluDense
@@ -177,7 +178,7 @@ class ThroughEncoder:
 
     def _position_bias(self, length: int, device: torch.device) -> Tensor:
         if length not in self._bias:
-            with torch.no_grad():
+            with torch.inference_mode(False), torch.no_grad():
                 bias = self.stack.block[0].layer[0].SelfAttention.compute_bias(length, length, device=device)
             self._bias[length] = (
                 bias[0].to(self.dtype).repeat(CHUNK, 1, 1)

@@ -171,7 +171,7 @@ def fit(
         max_epochs=1,
         callbacks=callbacks,
         logger=loggers or False,
-        log_every_n_steps=log_every,
+        log_every_n_steps=min(log_every, steps),
         enable_checkpointing=False,
         enable_model_summary=False,
         enable_progress_bar=terminal,

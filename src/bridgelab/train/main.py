@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
 if TYPE_CHECKING:
@@ -39,18 +40,33 @@ def main(config: DictConfig) -> None:
         raise
 
 
-def build(config: DictConfig, *args: Any, **kwargs: Any) -> Any:
-    """Make the object that a config names by `_target_`.
+def target(config: DictConfig) -> Any:
+    """The class that a config names by `_target_`.
 
     Raises:
-        ValueError: if the target lies outside of the packages that configs may name.
+        ValueError: if it lies outside of the packages that configs may name.
     """
     if not config._target_.startswith(PACKAGES):
         raise ValueError(
             f"_target_: {config._target_} may not be built: a config names classes of {', '.join(PACKAGES)} "
             "alone. Put your class in one of bridgelab's folders."
         )
-    return hydra.utils.instantiate(config, *args, _convert_="all", **kwargs)
+    return hydra.utils.get_object(config._target_)
+
+
+def build(config: DictConfig, *args: Any, **kwargs: Any) -> Any:
+    """Make the object that a config names.
+
+    Raises:
+        ValueError: if configs may not name it, or as it says itself.
+    """
+    target(config)
+    try:
+        return hydra.utils.instantiate(config, *args, _convert_="all", **kwargs)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, ValueError | OSError):
+            raise error.__cause__ from None  # what the class itself says: value, rule, fix
+        raise
 
 
 def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
@@ -179,12 +195,7 @@ class Setting:
         import torch
 
         self.config, self.device = config, device
-        target = (
-            hydra.utils.get_class(config.bridge._target_)
-            if config.bridge._target_.startswith(PACKAGES)
-            else None
-        )
-        self.sees = getattr(target, "sees", "image")
+        self.sees = getattr(target(config.bridge), "sees", "image")
         self.text = build(config.text)
         # The blind floor needs no encoder, and spares the seconds of loading one.
         self.vision: Any = None if self.sees == "nothing" else build(config.vision)
@@ -293,7 +304,7 @@ class Setting:
 
         config = self.config
         torch.manual_seed(seed)
-        wants_grid = "grid" in inspect.signature(hydra.utils.get_class(config.bridge._target_)).parameters
+        wants_grid = "grid" in inspect.signature(target(config.bridge)).parameters
         choices = {"grid": self.vision.grid} if wants_grid and self.vision is not None else {}
         bridge = build(config.bridge, self.vision_dim, self.text.dim, **choices)
         model = BridgedModel(

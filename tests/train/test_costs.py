@@ -1,0 +1,64 @@
+import pytest
+import torch
+
+from bridgelab.bridge.blind import Blind
+from bridgelab.bridge.linear import Linear
+from bridgelab.bridge.words import Words
+from bridgelab.model import BridgedModel
+from bridgelab.train.costs import measure_costs
+
+
+def batch(text, patches):
+    prompt, mask = text.tokenize(["what is it"] * len(patches))
+    return {
+        "patches": patches,
+        "prompt": prompt,
+        "prompt_mask": mask,
+        "labels": torch.ones(len(patches), 1).long(),
+    }
+
+
+def by_hand(text, tokens, words, target, gradient):
+    """Matrix products of a T5, two operations each, from its configuration."""
+    c = text.model.config
+    inner, length = c.num_heads * c.d_kv, tokens + words
+    feed_forward = 3 * c.d_model * c.d_ff  # gated
+    encoder = c.num_layers * (length * (4 * c.d_model * inner + feed_forward) + 2 * length**2 * inner)
+    cross = length * 2 * c.d_model * inner + target * 2 * c.d_model * inner + 2 * target * length * inner
+    own = target * 4 * c.d_model * inner + 2 * target**2 * inner
+    decoder = c.num_decoder_layers * (cross + own + target * feed_forward) + target * c.d_model * c.vocab_size
+    return 2 * (encoder + decoder)
+
+
+@pytest.mark.parametrize("size", [1, 6])
+def test_linear_is_counted_by_hand(tiny_text, size):
+    model = BridgedModel(Linear(5, tiny_text.dim), tiny_text)
+    given = batch(tiny_text, torch.randn(size, 3, 5))
+    model.calibrate(given)
+    costs = measure_costs(model, given)
+    assert costs["trainable_parameters"] == 5 * tiny_text.dim + tiny_text.dim
+    assert costs["visual_tokens"] == 3
+    assert costs["flops_bridge_forward"] == 2 * 3 * 5 * tiny_text.dim
+    assert (
+        costs["flops_bridge_backward"] == 2 * 3 * 5 * tiny_text.dim
+    )  # of the weight; patches have no gradient
+    expected = by_hand(tiny_text, 3, 8, 1, False)
+    assert costs["flops_text_forward"] == pytest.approx(
+        expected, rel=0.03
+    )  # the softmax's sum is a column more
+    assert costs["flops_text_forward"] < costs["flops_text_backward"] < 1.7 * costs["flops_text_forward"]
+    assert all(p.grad is None for p in model.bridge.parameters())
+
+
+def test_floor_and_ceiling(tiny_text):
+    blind = BridgedModel(Blind(1, tiny_text.dim, num_tokens=4), tiny_text)
+    given = batch(tiny_text, torch.zeros(2, 1, 1))
+    blind.calibrate(given)
+    costs = measure_costs(blind, given)
+    assert (costs["trainable_parameters"], costs["visual_tokens"]) == (4 * tiny_text.dim, 4)
+    assert costs["flops_bridge_forward"] == 0
+    words = BridgedModel(Words(tiny_text.dim, tiny_text.dim, num_tokens=0), tiny_text)
+    costs = measure_costs(words, batch(tiny_text, tiny_text.embed_words(["red cube a cube .", "a"])))
+    assert (costs["trainable_parameters"], costs["visual_tokens"]) == (0, 5)
+    assert costs["flops_text_forward"] > 0
+    assert costs["flops_text_backward"] == costs["flops_bridge_backward"] == 0

@@ -1,0 +1,121 @@
+import numpy as np
+import pytest
+import torch
+
+from bridgelab.benchmark.accuracy import Accuracy
+from bridgelab.benchmark.example import Example
+from bridgelab.bridge.linear import Linear
+from bridgelab.data.batches import Prepared
+from bridgelab.model import BridgedModel
+from bridgelab.train.evaluate import another_image, evaluate, mean_loss, predict
+
+
+def setting(text, kind="answer", answers=("red", "blue cube", "yes")):
+    torch.manual_seed(0)
+    features = torch.randn(4, 3, 5)
+    examples = [
+        Example(
+            id=f"{k}",
+            images=(f"/a/{k % 4}.png",),
+            prompt=" ".join(["what"] * (k % 5 + 1)),
+            answers=(answers[k % len(answers)],),
+            kind=kind,
+            tags={"type": "query", "hops": k % 2},
+        )
+        for k in range(11)
+    ]
+    rows = {f"/a/{k}.png": k for k in range(4)}
+    prepared = Prepared(examples, text, rows, lambda r: features[torch.as_tensor(r)])
+    model = BridgedModel(Linear(5, text.dim), text)
+    model.calibrate(prepared.batch(range(4)))
+    return model, prepared
+
+
+def test_predictions_stand_in_the_order_asked_for_whatever_the_batch(tiny_text):
+    model, prepared = setting(tiny_text)
+    asked = [7, 2, 10, 0, 3]
+    one_by_one = [predict(model, prepared, [row], batch_size=1)[0] for row in asked]
+    for size in (2, 5, 64):
+        found = predict(model, prepared, asked, batch_size=size)
+        assert [p.text for p in found] == [p.text for p in one_by_one]
+        assert [p.likelihood for p in found] == pytest.approx([p.likelihood for p in one_by_one], abs=1e-4)
+
+
+def test_another_images_patches_are_shown(tiny_text):
+    model, prepared = setting(tiny_text)
+    other = another_image(4)
+    found = predict(model, prepared, [5], batch_size=4, other_image=other)[0]
+    batch = prepared.batch([5], np.array([[other[5 % 4]]]))
+    assert found.likelihood == pytest.approx(model.likelihood(batch).item(), abs=1e-5)
+    assert found.likelihood != pytest.approx(model.likelihood(prepared.batch([5])).item(), abs=1e-5)
+
+
+@pytest.mark.parametrize("images", [2, 3, 17])
+def test_nobody_keeps_its_own_image(images):
+    other = another_image(images)
+    assert sorted(other) == list(range(images))
+    assert (other != np.arange(images)).all()
+    assert (other == another_image(images)).all()
+
+
+def test_one_image_cant_be_shuffled():
+    with pytest.raises(ValueError, match="1 image can't be shuffled: at least 2"):
+        another_image(1)
+
+
+def test_true_or_false_is_the_likelier(tiny_text):
+    model, prepared = setting(tiny_text, "true_false", ("true", "false"))
+    found = predict(model, prepared, range(11), batch_size=4)
+    for row, one in enumerate(found):
+        scores = {}
+        for word in ("true", "false"):
+            labels, _ = tiny_text.tokenize([word])
+            batch = prepared.batch([row]) | {"labels": labels[:, :2]}
+            scores[word] = model.likelihood(batch).item()
+        assert one.text == max(scores, key=scores.get)
+
+
+def test_the_record_has_each_example_in_each_view(tiny_text):
+    model, prepared = setting(tiny_text)
+    rows, metrics = evaluate(
+        model,
+        {"answer": prepared},
+        {"answer": Accuracy()},
+        {"answer": prepared.examples},
+        batch_size=4,
+        shuffled=True,
+        images=4,
+    )
+    assert [(row["id"], row["view"]) for row in rows] == [
+        (f"{k}", v) for v in ("image", "shuffled") for k in range(11)
+    ]
+    shown = [row for row in rows if row["view"] == "image"]
+    assert metrics["test/accuracy"] == pytest.approx(np.mean([row["score"] for row in shown]))
+    assert metrics["test_shuffled/accuracy"] == pytest.approx(np.mean([row["score"] for row in rows[11:]]))
+    assert metrics["test/majority"] == pytest.approx(
+        4 / 11
+    )  # red and 'blue cube' stand four times each, yes three
+    assert {row["majority"] for row in rows} == {"blue cube"}
+    assert rows[1] | {"likelihood": 0, "prediction": "", "score": 0} == {
+        "id": "1",
+        "image": "a/1.png",
+        "kind": "answer",
+        "view": "image",
+        "prompt": "what what",
+        "target": "blue cube",
+        "prediction": "",
+        "score": 0,
+        "likelihood": 0,
+        "majority": "blue cube",
+        "tag_type": "query",
+        "tag_hops": 1,
+    }
+
+
+def test_evaluation_leaves_the_mode_as_it_was(tiny_text):
+    model, prepared = setting(tiny_text)
+    model.train()
+    predict(model, prepared, [0], batch_size=1)
+    loss = mean_loss(model, prepared, range(11), batch_size=11)
+    assert model.bridge.training
+    assert loss == pytest.approx(model.loss(prepared.batch(range(11))).item(), abs=1e-5)

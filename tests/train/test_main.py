@@ -1,0 +1,218 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from bridgelab.analysis.records import read_study
+from bridgelab.train import main
+
+CONF = Path(__file__).parents[2] / "conf"
+BRIDGES = ("linear", "qformer", "blind", "words", "words_prompted")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    return tmp_path_factory.mktemp("world")
+
+
+@pytest.fixture
+def tiny(monkeypatch, tiny_text, tiny_vision):
+    """Both frozen sides replaced by tiny ones, all else as configured."""
+    build = main.build
+
+    def tiny_build(config, *args, **kwargs):
+        if config._target_.startswith("bridgelab.text."):
+            return tiny_text
+        if config._target_.startswith("bridgelab.vision."):
+            return tiny_vision
+        return build(config, *args, **kwargs)
+
+    monkeypatch.setattr(main, "build", tiny_build)
+
+
+def config(world, tmp_path, *overrides):
+    size = ["benchmark.images.train=6", "benchmark.images.val=3", "benchmark.images.test=4"]
+    short = [
+        "train.steps=6",
+        "train.batch_size=4",
+        "tune.steps=2",
+        "train.save_every=2",
+        "train.val_points=3",
+    ]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose(
+            "train",
+            [
+                *size,
+                *short,
+                "benchmark.processes=1",
+                "benchmark.questions_per_image=3",
+                f"benchmark.root={world}",
+                f"paths.features={tmp_path}/features",
+                *overrides,
+            ],
+        )
+
+
+def test_a_study_of_runs_leaves_complete_records(tiny, world, tmp_path):
+    for bridge in BRIDGES:
+        for seed in (0, 1) if bridge == "linear" else (0,):
+            given = config(world, tmp_path, f"bridge={bridge}", f"seed={seed}", "study=toy")
+            main.run(given, tmp_path / "toy" / f"bridge={bridge},seed={seed}", bridge=bridge)
+    study = read_study(tmp_path / "toy")  # the analysis takes all of them as comparable and paired
+    assert set(study.bridges) == set(BRIDGES)
+    records = {run.name: run.record for run in study.runs}
+    linear = records["bridge=linear,seed=0"]
+    assert linear["examples_seen"] == 24 == sum(linear["mixture"].values())
+    assert [step for step, _ in linear["curve"]] == [2, 4, 6]
+    assert linear["tuned_over"] == sorted(map(float, given.tune.lrs))
+    assert linear["lr"] == records["bridge=linear,seed=1"]["lr"]
+    assert len(list((tmp_path / "toy" / "tune" / "bridge=linear").glob("*.json"))) == 3
+    assert {"vision", "text", "data"} == set(linear["fingerprints"])
+    assert {
+        "test/accuracy",
+        "test/cider",
+        "test/caption_attributes",
+        "test/majority",
+        "test_shuffled/accuracy",
+    } <= set(linear["metrics"])
+    assert linear["costs"]["visual_tokens"] == 4
+    assert linear["costs"]["train_seconds"] > 0
+    words = records["bridge=words,seed=0"]
+    assert (words["steps"], words["sees"], words["lr"]) == (0, "words", None)
+    assert not any(name.startswith("test_shuffled") for name in words["metrics"])
+    for run in study.runs:
+        files = {path.name for path in run.path.iterdir()}
+        assert {"config.yaml", "metrics.json", "predictions.parquet"} <= files
+        assert (run.bridge == "words") != {"last.ckpt", "metrics.csv"}.issubset(files)
+    rows = pd.read_parquet(study.runs[0].path / "predictions.parquet")
+    assert {
+        "id",
+        "image",
+        "kind",
+        "view",
+        "prompt",
+        "target",
+        "prediction",
+        "score",
+        "likelihood",
+        "majority",
+    } <= set(rows)
+    assert {"tag_type", "tag_family", "tag_program_length", "tag_hops", "tag_objects"} <= set(rows)
+    assert set(rows["kind"]) == {"answer", "caption"}
+    assert (rows["likelihood"] < 0).all()
+
+
+def test_a_finished_run_is_left_alone_and_anothers_directory_refused(tiny, world, tmp_path, monkeypatch):
+    given = config(world, tmp_path, "train.lr=0.001", "evaluate.shuffled=false")
+    main.run(given, tmp_path / "run", bridge="linear")
+    before = (tmp_path / "run" / "metrics.json").read_bytes()
+    assert json.loads(before)["tuned_over"] == [0.001]
+    other = config(world, tmp_path, "train.lr=0.002")
+    with pytest.raises(
+        ValueError, match=r"another config .* differ in evaluate\.shuffled, train\.lr.*study=NAME"
+    ):
+        main.run(other, tmp_path / "run", bridge="linear")
+    monkeypatch.setattr(main, "Setting", None)
+    main.run(given, tmp_path / "run", bridge="linear")
+    assert (tmp_path / "run" / "metrics.json").read_bytes() == before
+
+
+def test_init_seed_and_data_seed_are_separate(tiny, world, tmp_path):
+    first, other_init, other_data = (
+        main.Setting(config(world, tmp_path, f"seed={s}", f"data_seed={d}"), torch.device("cpu"))
+        for s, d in ((0, 0), (1, 0), (0, 1))
+    )
+
+    def order(setting):
+        return [step.rows.tolist() for step in setting.batches(6, setting.config.data_seed).sampler]
+
+    def init(setting):
+        return setting.model(setting.config.seed).bridge.mm_projector.weight
+
+    assert order(first) == order(other_init) != order(other_data)
+    assert torch.equal(init(first), init(other_data))
+    assert not torch.equal(init(first), init(other_init))
+
+
+def test_every_bridge_sees_the_same_examples_in_the_same_order(tiny, world, tmp_path):
+    orders = []
+    for bridge in BRIDGES:
+        setting = main.Setting(config(world, tmp_path, f"bridge={bridge}"), torch.device("cpu"))
+        setting.model(0)
+        batches = setting.batches(6, 0)
+        orders.append([setting.pools[s.pool].examples[r].id for s in batches.sampler for r in s.rows])
+    assert all(order == orders[0] for order in orders)
+
+
+def test_thawed_weights_are_found_out(tiny, world, tmp_path, tiny_text, monkeypatch):
+    given = config(world, tmp_path, "train.lr=0.001", "evaluate.shuffled=false")
+    fit = main.Setting.fit
+
+    def thaw(self, model, *args, **kwargs):
+        found = fit(self, model, *args, **kwargs)
+        self.text.model.shared.weight.data += 1
+        return found
+
+    monkeypatch.setattr(main.Setting, "fit", thaw)
+    with pytest.raises(RuntimeError, match=r"fingerprints were .*what is frozen has changed"):
+        main.run(given, tmp_path / "run", bridge="linear")
+    assert not (tmp_path / "run" / "metrics.json").exists()
+
+
+def test_bad_input_is_refused_before_training(tiny, world, tmp_path, monkeypatch):
+    def untouched(*_, **__):
+        raise AssertionError("trained")
+
+    monkeypatch.setattr(main.Setting, "fit", untouched)
+    for overrides, match in (
+        (("train.precision=fp16",), r"train\.precision='fp16' must be one of"),
+        (
+            ("bridge=perceiver", "bridge.num_heads=5", "bridge.head_dim=null"),
+            r"num_heads=5 does not divide vision_dim=6",
+        ),
+        (("tune.lrs=[0.1]",), r"tune\.lrs=\[0\.1\] has 1 values"),
+        (("train.stages=[{share: 1, captoin: 1}]",), r"draws from none of the pools"),
+        (("bridge._target_=os.system",), r"_target_: os\.system may not be built"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            main.run(config(world, tmp_path, *overrides), tmp_path / overrides[0].split("=")[0], bridge="x")
+
+
+def test_a_broken_image_is_named_before_training(tiny, tmp_path):
+    given = config(tmp_path / "own", tmp_path)
+    main.Setting(given, torch.device("cpu"))
+    image = next((tmp_path / "own" / "images" / "train").glob("*3.png"))
+    image.write_bytes(b"broken")
+    with pytest.raises(ValueError, match=rf"{image.name} can't be read"):
+        main.run(given, tmp_path / "run", bridge="linear")
+
+
+def test_help_and_composition_need_no_torch():
+    script = (
+        "import sys, bridgelab.train.main as m; from hydra import compose, initialize_config_dir;"
+        "initialize_config_dir(str(m.ROOT / 'conf'), version_base='1.3').__enter__(); compose('train');"
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=dict(os.environ), check=True
+    )
+    assert done.stdout.strip() == "False"
+
+
+def test_a_run_is_named_by_its_overrides():
+    assert OmegaConf.create({"a": "${run_name:'bridge=mlp,root=/a/b'}"}).a == "bridge=mlp,root=_a_b"
+    assert OmegaConf.create({"a": "${run_name:''}"}).a == "defaults"
+
+
+def test_wandb_runs_keep_their_id(tmp_path):
+    first = main.wandb_identity(tmp_path / "study" / "bridge=linear,seed=0")
+    assert first == main.wandb_identity(tmp_path / "study" / "bridge=linear,seed=0")
+    assert first["id"] != main.wandb_identity(tmp_path / "study" / "bridge=linear,seed=1")["id"]
