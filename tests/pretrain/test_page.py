@@ -6,9 +6,9 @@ from bridgelab.world.scene import ATTRIBUTES
 
 def test_the_page_says_what_the_cards_measured(tmp_path):
     families = {"zero_hop_query": [90, 100], "caption": [1, 4]}
-    earlier = {"seed": 0, "core_minutes": 12.5, "steps": 5, "lessons": 640, "went_on_from": None}
+    earlier = {"seed": 0, "minutes": 12.5, "steps": 5, "lessons": 640, "went_on_from": None}
     text = {
-        "parameters": 1_500_000, "seed": 0, "core_minutes": 40.0, "steps": 10, "lessons": 1280, "went_on_from": earlier,
+        "parameters": 1_500_000, "seed": 0, "minutes": 40.0, "threads": 1, "steps": 10, "lessons": 1280, "went_on_from": earlier,
         "words": {form: {"mean": 0.9, "families": families} for form in ("compact", "patch_like")},
     }  # fmt: skip
     one = {"value": 0.951, "interval": [0.94, 0.96], "objects": 10}
@@ -25,5 +25,5 @@ def test_the_page_says_what_the_cards_measured(tmp_path):
     page = write_page(tmp_path).read_text()
     assert "| zero_hop_query | 100 | 0.900 ± 0.059 | 0.900 ± 0.059 |" in page
     assert "1,280 lessons" in page
-    assert "on top of 12.5 core-minutes and 640 lessons, from nothing" in page
+    assert "on top of 12.5 minutes and 640 lessons, from nothing" in page
     assert "0.951 [0.940, 0.960]" in page

@@ -30,7 +30,8 @@ def _text(card: dict) -> str:
     forms = card["words"]
     lines = [
         "## T5\n",
-        f"{card['parameters'] / 1e6:.2f} M parameters, seed {card['seed']}, {card['core_minutes']} core-minutes, "
+        f"{card['parameters'] / 1e6:.2f} M parameters, seed {card['seed']}, {card['minutes']} minutes on "
+        f"{_threads(card)} (wall clock), "
         f"{card['lessons']:,} lessons (questions, captions, look-ups) in {card['steps']:,} steps{_before(card)}.\n",
         "**An object of the scene in words takes one position**: the sum of its six words' embeddings (size, colour, "
         "material, shape, column, row). That is a first version, and it may favour bridges that hand over one token an "
@@ -54,11 +55,15 @@ def _text(card: dict) -> str:
     return "\n".join(lines)
 
 
+def _threads(card: dict) -> str:
+    return {None: "a GPU", 1: "one CPU thread"}.get(card["threads"], f"{card['threads']} CPU threads")
+
+
 def _before(card: dict) -> str:
     earlier = card.get("went_on_from")
     if not earlier:
         return ", from nothing"
-    return f", on top of {earlier['core_minutes']} core-minutes and {earlier['lessons']:,} lessons{_before(earlier)}"
+    return f", on top of {earlier['minutes']} minutes and {earlier['lessons']:,} lessons{_before(earlier)}"
 
 
 def _share(right: int, n: int) -> str:
@@ -71,7 +76,7 @@ def _vision(card: dict) -> str:
     lines = [
         "## ViT\n",
         f"{card['parameters'] / 1e6:.2f} M parameters, seed {card['seed']}, {card['training_minutes']} minutes on "
-        f"{card['threads'] or 'a GPU,'} {'thread' if card['threads'] == 1 else 'threads'} ({card['device']}), "
+        f"{_threads(card)} (wall clock), "
         f"{card['images_seen']:,} images seen of {card['scenes']:,} rendered scenes, {card['steps']:,} steps.\n",
         "Ridge probes from patch features (95 % intervals over images): *centre* reads the one patch at the object's "
         "centre, *mask* the mean over the patches under its pixels, weighted by how many.\n",

@@ -195,7 +195,8 @@ def main(cfg: DictConfig) -> None:
     card = {
         "parameters": sum(p.numel() for p in model.parameters()),
         "seed": cfg.seed,
-        "core_minutes": round(state["seconds"] * cfg.threads / 60, 1),
+        "minutes": round(state["seconds"] / 60, 1),
+        "threads": cfg.threads if device.type == "cpu" else None,
         "steps": state["step"],
         "lessons": state["examples"],
         "went_on_from": _earlier(cfg.start),
@@ -212,7 +213,7 @@ def _earlier(start: str | None) -> dict | None:
     if path is None or not path.exists():
         return None
     card = json.loads(path.read_text())
-    return {name: card.get(name) for name in ("seed", "core_minutes", "steps", "lessons", "went_on_from")}
+    return {name: card.get(name) for name in ("seed", "minutes", "steps", "lessons", "went_on_from")}
 
 
 def _run_phase(cfg, now, phase, model, made, state, vocabulary, device, out, progress, bar) -> None:
