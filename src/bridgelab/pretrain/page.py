@@ -77,7 +77,7 @@ def _vision(card: dict) -> str:
         "## ViT\n",
         f"{card['parameters'] / 1e6:.2f} M parameters, seed {card['seed']}, {card['training_minutes']} minutes on "
         f"{_threads(card)} (wall clock), "
-        f"{card['images_seen']:,} images seen of {card['scenes']:,} rendered scenes, {card['steps']:,} steps.\n",
+        f"{card['images_seen']:,} images seen of {card['scenes']:,} rendered scenes, {card['steps']:,} steps{_images_before(card)}.\n",
         "Ridge probes from patch features (95 % intervals over images): *centre* reads the one patch at the object's "
         "centre, *mask* the mean over the patches under its pixels, weighted by how many.\n",
         "| patch | objects | " + " | ".join(ATTRIBUTES) + " | R² x | R² y |",
@@ -90,6 +90,15 @@ def _vision(card: dict) -> str:
             cells += [_interval(found[k]) if part == "all" else "" for k in ("x", "y")]
             lines.append(f"| {pooling} | {part.replace('_', ' ')} | " + " | ".join(cells) + " |")
     return "\n".join([*lines, ""])
+
+
+def _images_before(card: dict) -> str:
+    earlier = card.get("went_on_from")
+    return (
+        f", on top of {earlier['training_minutes']} minutes and {earlier['images_seen']:,} images"
+        if earlier
+        else ""
+    )
 
 
 def _interval(found: dict) -> str:
