@@ -210,6 +210,9 @@ def test_help_and_composition_need_no_torch():
 def test_a_run_is_named_by_its_overrides():
     assert OmegaConf.create({"a": "${run_name:'bridge=mlp,root=/a/b'}"}).a == "bridge=mlp,root=_a_b"
     assert OmegaConf.create({"a": "${run_name:''}"}).a == "defaults"
+    long = [main.run_name(f"bridge=linear,seed={k}," + 300 * "a") for k in (0, 1)]
+    assert long[0] != long[1]
+    assert all(len(name) < 255 and name.startswith("bridge=linear") for name in long)
 
 
 def test_wandb_runs_keep_their_id(tmp_path):

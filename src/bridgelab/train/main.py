@@ -1,5 +1,6 @@
 """`bridgelab train`: one run from a config to its record. What is heavy is imported when a run begins."""
 
+import hashlib
 import logging
 import math
 import os
@@ -19,13 +20,20 @@ if TYPE_CHECKING:
     from bridgelab.model import BridgedModel
 
 ROOT = Path(os.environ.setdefault("BRIDGELAB_ROOT", str(Path(__file__).resolve().parents[3])))
+LONGEST_NAME = 200
 PACKAGES = ("bridgelab.", "torch.optim.", "pytorch_lightning.")
 log = logging.getLogger(__name__)
 
-# A run without overrides would otherwise be given the study's own folder.
-OmegaConf.register_new_resolver(
-    "run_name", lambda overrides: overrides.replace("/", "_") or "defaults", replace=True
-)
+
+def run_name(overrides: str) -> str:
+    """A run's folder from its overrides: one level deep, within the 255 bytes of a file name."""
+    name = overrides.replace("/", "_") or "defaults"  # else it would be given the study's own folder
+    if len(name.encode()) > LONGEST_NAME:
+        name = name[: LONGEST_NAME // 4] + "..." + hashlib.sha256(name.encode()).hexdigest()[:16]
+    return name
+
+
+OmegaConf.register_new_resolver("run_name", run_name, replace=True)
 
 
 @hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name="train")
@@ -134,8 +142,11 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
                 import wandb
 
                 wandb.finish()
-        if torch.distributed.is_initialized() and torch.distributed.get_rank():
-            return  # the first process evaluates and writes
+        if torch.distributed.is_initialized():
+            rank = torch.distributed.get_rank()
+            torch.distributed.destroy_process_group()  # a metric would wait for the others to join in
+            if rank:
+                return  # the first process evaluates and writes
     model.to(setting.device).eval()
 
     limit = config.evaluate.limit
@@ -289,8 +300,6 @@ class Setting:
 
     def data_fingerprint(self) -> str:
         """A hash of all that is asked in training and on val."""
-        import hashlib
-
         parts = [made.digest() for group in (self.pools, self.val) for _, made in sorted(group.items())]
         return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
 
@@ -435,8 +444,6 @@ class Setting:
 
 def wandb_identity(directory: Path) -> dict[str, Any]:
     """A W&B run's name and id, the same whenever the run is resumed."""
-    import hashlib
-
     name = f"{directory.parent.name}/{directory.name}"
     return {
         "name": directory.name,
