@@ -3,6 +3,7 @@
 import logging
 import os
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -179,5 +180,6 @@ def fit(
         num_sanity_val_steps=0,
     )
     began = time.monotonic()
+    warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")  # what is frozen
     lightning.fit(module, train_dataloaders=batches, ckpt_path=resumed, weights_only=True)
     return curve.curve if curve else [], last.seconds if directory else time.monotonic() - began
