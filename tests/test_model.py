@@ -144,7 +144,7 @@ def test_bf16_is_near(tiny_text, batch, model):
 
 def test_bad_input(tiny_text, tiny_text_class, batch):
     with pytest.raises(
-        ValueError, match=r"train\.precision='fp16' must be one of fp32, bf16.*train\.precision=bf16"
+        ValueError, match=r"train\.precision='fp16' must be one of auto, fp32, bf16.*train\.precision=auto"
     ):
         BridgedModel(Linear(6, tiny_text.dim), tiny_text, precision="fp16")
     with pytest.raises(ValueError, match=r"float16.*overflow.*text\.dtype=bfloat16"):

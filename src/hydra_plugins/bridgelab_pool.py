@@ -23,6 +23,7 @@ class PoolLauncher(Launcher):
         slots: jobs at a time.
         gpus_per_job: GPUs that a slot holds, where there are any.
         threads: threads of a job.
+        preload: modules that are imported once a slot, not once a job; not with GPUs.
     """
 
     def __init__(
@@ -33,12 +34,14 @@ class PoolLauncher(Launcher):
         slots: int | None,
         gpus_per_job: int,
         threads: int | None,
+        preload: Sequence[str],
     ) -> None:
         self.command = list(command)
         self.finished = finished
         self.slots = slots
         self.gpus_per_job = gpus_per_job
         self.threads = threads
+        self.preload = list(preload)
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.context = hydra_context
@@ -50,18 +53,28 @@ class PoolLauncher(Launcher):
         Raises:
             CompactHydraException: at the end, naming the jobs that failed; or at once, if none can be run.
         """
+        from bridgelab.train.claim import refuse_another
         from bridgelab.train.launcher import Job, Stopped, run_pool, slot_environments
 
-        jobs = []
+        jobs: list[Job] = []
+        refused: list[str] = []
         for index, overrides in enumerate(job_overrides, initial_job_idx):
             config = self.context.config_loader.load_sweep_config(self.config, list(overrides))
             with open_dict(config):
                 config.hydra.job.id = config.hydra.job.num = index
             folder = Path(config.hydra.sweep.dir) / config.hydra.sweep.subdir
+            try:
+                refuse_another(folder, config)  # before an unlike run counts as finished, or hours are spent
+            except ValueError as error:
+                refused.append(str(error))
             jobs.append(Job(folder, [*self.command, *self._arguments(overrides, folder)]))
+        if refused:
+            raise CompactHydraException(
+                "\n".join([f"{len(refused)} of {len(jobs)} jobs can't be run:", *refused])
+            )
         try:
             environments = slot_environments(self.slots, self.gpus_per_job, self.threads)
-            failed = run_pool(jobs, environments, self.finished)
+            failed = run_pool(jobs, environments, self.finished, self.preload)
         except ValueError as error:
             raise CompactHydraException(str(error)) from error  # Hydra prints these without a traceback
         except Stopped as stop:

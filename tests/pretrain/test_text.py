@@ -3,13 +3,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from bridgelab.pretrain.batches import Lessons, collate
-from bridgelab.pretrain.lessons import PREFIXES, lessons
-from bridgelab.pretrain.text import loss_and_hits, make_model, make_tokenizer
+from bridgelab.pretrain.batches import UNTOLD, Lessons, collate
+from bridgelab.pretrain.lessons import LAYOUTS, lessons
+from bridgelab.pretrain.text import TraceHeads, loss_and_hits, make_model, make_tokenizer
+from bridgelab.pretrain.traces import ROLES
 from bridgelab.world.question import FAMILIES
-from bridgelab.world.words import scene_words
+from bridgelab.world.words import COLUMNS, scene_words
 
-SHARES = {"question": 8, "explain": 2, "caption": 1, "look_up": 2}
+SHARES = {"question": 10, "caption": 1, "look_up": 2}
 TINY = {
     "d_model": 16,
     "d_kv": 4,
@@ -32,35 +33,70 @@ def test_a_chunk_is_the_same_each_time_and_no_split_repeats_another(made):
     assert not other & {lesson.scene.objects for lesson in made}
 
 
-def test_explanations_open_with_the_answer(made):
-    explained = [lesson for lesson in made if lesson.family == "explain"]
-    assert explained
-    assert all(
-        lesson.target.split()[0] in "yes no".split() + [str(n) for n in range(11)] + colors()
-        for lesson in explained
-    )
+@pytest.mark.parametrize("form", LAYOUTS)
+def test_a_prefix_holds_each_object_in_its_words_and_filler(made, form):
+    vocabulary = make_tokenizer().get_vocab()
+    said = {k: word for word, k in vocabulary.items()}
+    batch = collate(made[::10], form, vocabulary, np.random.default_rng(0))
+    for lesson, positions in zip(made[::10], batch["prefix"].tolist(), strict=True):
+        phrases = {" ".join(said[k] for k in position if k >= 0) for position in positions}
+        assert phrases - {"."} == set(scene_words(lesson.scene))
 
 
-def colors():
-    from bridgelab.world.scene import ATTRIBUTES
+def test_traces_stand_where_the_object_stands(made):
+    vocabulary = make_tokenizer().get_vocab()
+    question = next(lesson for lesson in made if lesson.family == "one_hop_count")
+    batch = collate([question], "patch_like", vocabulary, np.random.default_rng(0))
+    asked = batch["traces"][0, :, ROLES.index("asked")]
+    filler = batch["prefix"][0, :, 1] < 0
+    assert (asked[filler] == -1).all()
+    assert (asked[~filler] >= 0).all()
+    inside = {tuple(row) for row in batch["prefix"][0][asked == 1].tolist()}
+    phrases = [scene_words(question.scene)[k] for k in question.trace["asked"]]
+    assert inside == {tuple(vocabulary[word] for word in phrase.split()) for phrase in phrases}
+    assert (batch["traces"][0, :, ROLES.index("found_0_3")] == -1).all()
 
-    return [v for values in ATTRIBUTES.values() for v in values]
+
+def test_the_heads_loss_is_cross_entropy_over_what_is_told():
+    torch.manual_seed(0)
+    heads = TraceHeads(8, tagged=1, traced=[2, 3])
+    hidden = tuple(torch.randn(2, 5, 8) for _ in range(4))
+    traces = torch.randint(-1, 2, (2, 3, len(ROLES)))
+    tags = torch.tensor([[-1, 4], [UNTOLD, 0]])
+    loss, counts = heads(hidden, {"traces": traces, "tags": tags})
+    of_objects: list[list[float]] = [[], []]
+    right = 0
+    for k, (head, states) in enumerate(zip(heads.objects, hidden[2:], strict=True)):
+        for b, p in np.ndindex(2, 3):
+            for logit, told in zip(head(states[b, p]), traces[b, p].tolist(), strict=True):
+                if told >= 0:
+                    of_objects[k].append(-F.logsigmoid(logit if told else -logit).item())
+                    right += k == 1 and bool(logit > 0) == bool(told)
+    of_words = [
+        -heads.words(hidden[1][b, 3 + t]).log_softmax(-1)[tags[b, t] + 1].item()
+        for b, t in ((0, 0), (0, 1), (1, 1))
+    ]
+    expected = np.mean([np.mean(terms) for terms in of_objects]) + np.mean(of_words)
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+    assert counts[0, :-1].sum() == right
+    assert counts[1, :-1].sum() == (traces >= 0).sum()
+    assert counts[1, -1] == 3
 
 
-@pytest.mark.parametrize("form", PREFIXES)
-def test_a_prefix_holds_each_object_and_filler(made, form):
-    rng = np.random.default_rng(0)
-    for lesson in made[::10]:
-        prefix = [" ".join(words) for words in PREFIXES[form](lesson.scene, rng)]
-        assert len(prefix) == {"compact": 16, "patch_like": 64}[form]
-        assert set(prefix) - {"."} == set(scene_words(lesson.scene))
+def test_neighbouring_columns_start_alike():
+    vocabulary = make_tokenizer().get_vocab()
+    words = make_model(TINY, vocabulary, 0).shared.weight[[vocabulary[c] for c in COLUMNS]]
+    near = torch.cosine_similarity(words[:-1], words[1:]).mean()
+    far = torch.cosine_similarity(words[:-8], words[8:]).abs().mean()
+    assert near > far + 0.2
 
 
 def test_loss_is_the_mean_cross_entropy_over_real_tokens(made):
     tokenizer = make_tokenizer()
-    model = make_model(TINY, len(tokenizer), 0)
+    model = make_model(TINY, tokenizer.get_vocab(), 0)
     batch = collate(made[:8], "compact", tokenizer.get_vocab(), np.random.default_rng(0))
-    loss, _ = loss_and_hits(model, batch)
+    loss, _, none = loss_and_hits(model, batch)
+    assert none is None
     total, count = 0.0, 0
     for k in range(8):  # one at a time, cut to its own length, embeddings added in a loop
         groups = batch["prefix"][k]
@@ -81,6 +117,8 @@ def test_going_on_at_a_chunk_gives_the_batches_of_an_uninterrupted_run():
         "scenes": 6,
         "shares": SHARES,
         "forms": {"compact": 0.5, "patch_like": 0.5},
+        "objects": (3, 8),
+        "families": FAMILIES,
     }
     whole = iter(Lessons(vocabulary, start=0, **settings))
     resumed = iter(Lessons(vocabulary, start=1, **settings))
@@ -88,7 +126,7 @@ def test_going_on_at_a_chunk_gives_the_batches_of_an_uninterrupted_run():
         pass
     for _ in range(3):
         a, b = next(whole), next(resumed)
-        assert all(torch.equal(a[k], b[k]) for k in ("prefix", "prompt", "target"))
+        assert all(torch.equal(a[k], b[k]) for k in ("prefix", "prompt", "target", "traces", "tags"))
 
 
 def test_every_family_is_taught():

@@ -9,8 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from bridgelab.train import launcher
+from bridgelab.train.claim import config_hash
 from bridgelab.train.launcher import Job, run_pool, slot_environments
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +49,7 @@ seconds: 0.3
 study: tiny
 hydra:
   searchpath: ["file://{ROOT}/conf"]
-  launcher: {{command: [tiny_app], slots: 2}}
+  launcher: {{command: [tiny_app], slots: 2, preload: [json]}}
   run: {{dir: "runs/${{study}}/${{hydra.job.override_dirname}}"}}
   sweep: {{dir: "runs/${{study}}", subdir: "${{hydra.job.override_dirname}}"}}
   job: {{chdir: false, config: {{override_dirname: {{exclude_keys: [seconds, broken]}}}}}}
@@ -237,3 +239,19 @@ def test_the_plugin_imports_nothing_heavy():
         "sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_finished_run_of_another_config_is_not_taken_for_this_one(app, tmp_path):
+    """The folder's name comes from the overrides; `seconds` is left out of it here, as a path may be."""
+    process = app("-m", "number=0,1")
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, out
+    config = OmegaConf.create({"number": 1, "broken": -1, "seconds": 9.0, "study": "tiny"})
+    for name, value in (("config.hash", config_hash(config)), ("config.yaml", OmegaConf.to_yaml(config))):
+        (tmp_path / "runs/tiny/number=1" / name).write_text(value)
+    again = app("-m", "number=0,1")
+    out, _ = again.communicate(timeout=120)
+    assert again.returncode == 1
+    assert re.search(
+        r"1 of 2 jobs can't be run:\n.*number=1 holds a run of another config .*differ in seconds", out
+    )

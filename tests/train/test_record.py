@@ -2,48 +2,14 @@ import json
 
 import pandas as pd
 import pytest
-from omegaconf import OmegaConf
 
 from bridgelab.train.record import (
     MetricsCsv,
-    claim,
-    config_hash,
     is_flat,
     provenance,
     write_json,
     write_predictions,
 )
-
-CONFIG = OmegaConf.create(
-    {"seed": 0, "paths": {"data": "/a"}, "benchmark": {"root": "${paths.data}/world"}, "train": {"lr": 0.1}}
-)
-
-
-def changed(key, value):
-    config = CONFIG.copy()
-    OmegaConf.update(config, key, value)
-    return config
-
-
-def test_the_hash_tells_choices_and_not_places():
-    assert config_hash(CONFIG) == config_hash(changed("paths.data", "/b"))
-    assert config_hash(CONFIG) == config_hash(OmegaConf.create(dict(reversed(list(CONFIG.copy().items())))))
-    assert config_hash(CONFIG) != config_hash(changed("train.lr", 0.2))
-    assert config_hash(CONFIG) != config_hash(changed("seed", 1))
-
-
-def test_a_directory_is_claimed_by_one_config(tmp_path):
-    assert not claim(tmp_path, CONFIG)
-    assert OmegaConf.load(tmp_path / "config.yaml").benchmark.root == "/a/world"
-    assert not claim(tmp_path, changed("paths.data", "/b"))
-    with pytest.raises(
-        ValueError, match=r"another config \(hash \w+, this one \w+; they differ in train\.lr\).*study="
-    ):
-        claim(tmp_path, changed("train.lr", 0.2))
-    write_json(tmp_path / "metrics.json", {})
-    assert claim(tmp_path, CONFIG)
-    with pytest.raises(ValueError, match=r"they differ in seed, train\.lr"):
-        claim(tmp_path, OmegaConf.merge(CONFIG, {"seed": 1, "train": {"lr": 3}}))
 
 
 def test_json_is_whole_or_not_there(tmp_path):

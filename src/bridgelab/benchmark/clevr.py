@@ -15,11 +15,12 @@ release) or `type` (the generator's raw output), and answers may be strings, who
 The release's test split has no answers, and can't be scored here.
 """
 
-import json
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from bridgelab.benchmark.accuracy import Accuracy
 from bridgelab.benchmark.caption import CaptionMetric
@@ -115,7 +116,7 @@ class Clevr:
         return self.root / folder / f"CLEVR_{split}_{folder}.json"
 
     def _image(self, split: str, entry: dict[str, Any]) -> tuple[str, ...]:
-        return (str(self.root / "images" / split / entry["image_filename"]),)
+        return (f"{self.root}/images/{split}/{entry['image_filename']}",)  # a Path each costs seconds
 
     def _scenes(self, split: str) -> Callable[[int], tuple[str, int]]:
         path = require(self._file("scenes", split), LAYOUT, "Unpack CLEVR_v1.0 there, or set benchmark.root.")
@@ -159,8 +160,8 @@ class Clevr:
 
 def _load(path: Path, kind: str) -> list[dict[str, Any]]:
     try:
-        return json.loads(path.read_text())[kind]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        return orjson.loads(path.read_bytes())[kind]
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path} can't be read ({error}): it must be JSON with a list under {kind!r}. "
             "Unpack or write it again."

@@ -1,38 +1,44 @@
 """What the miniature T5 is taught: text alone, drawn without end from scenes that are never rendered.
 
-A *lesson* is a prefix (the scene in words), a prompt and a target. The prefix is written in two forms, in equal
-share once both are taught: *compact*, each object once at any of 16 positions, as a query bridge may hand it over;
-and *patch-like*, in raster order on 8 × 8 positions with repeats, as a linear bridge does. Empty positions hold the
-filler word. A position is a group of words, whose embeddings are added.
+A *lesson* is a prefix (the scene in words), a prompt, a target, and the trace of how the one follows from the other
+(`traces`). The prefix is written in the forms of `LAYOUTS`: *compact*, each object once at any of 16 positions, as a
+query bridge may hand it over; *patch-like*, in raster order on 8 × 8 positions with repeats, as a linear bridge does;
+and *short*, compact without most of the filler, which is cheap to learn from. Empty positions hold the filler word.
+A position is a group of words, whose embeddings are added.
 """
 
 import random
 import zlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from bridgelab.pretrain.held_out import check
+from bridgelab.pretrain.traces import tags, trace
 from bridgelab.world.caption import ORDERS, caption, caption_prompt
 from bridgelab.world.program import run
-from bridgelab.world.question import Balance, noun, questions
+from bridgelab.world.question import FAMILIES, Balance, noun, questions
 from bridgelab.world.scene import ATTRIBUTES, Object, Scene, relationships, sample_scene
-from bridgelab.world.vocabulary import FILLER
 from bridgelab.world.words import attribute_words, column, row
 
 COMPACT = 16
+SHORT = 10  # the most objects that a scene has
 GRID = 8  # the miniature ViT's patches are 8 × 8
+NOTHING = -1  # a position that holds the filler
 WORDS = 6  # an object's phrase: four attributes, a column, a row
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """One example: the scene, what is asked, what is to be said, and the family for the tables."""
+    """One example: the scene, what is asked, what is to be said, the family for the tables, the objects by role."""
 
     scene: Scene
     prompt: str
     target: str
     family: str
+    trace: dict[str, frozenset[int]] = field(default_factory=dict)
+    tags: tuple[int, ...] = ()  # of the prompt's words; empty where none are told
 
 
 def stream_rng(split: str, seed: int, index: int) -> np.random.Generator:
@@ -41,9 +47,16 @@ def stream_rng(split: str, seed: int, index: int) -> np.random.Generator:
 
 
 def lessons(
-    split: str, seed: int, index: int, *, scenes: int, shares: dict[str, int], objects=(3, 10)
+    split: str,
+    seed: int,
+    index: int,
+    *,
+    scenes: int,
+    shares: dict[str, int],
+    objects: tuple[int, int] = (3, 10),
+    families: Sequence[str] = FAMILIES,
 ) -> list[Lesson]:
-    """One chunk: `scenes` scenes with, for each, as many questions, explanations, captions and look-ups as `shares` says."""
+    """One chunk: `scenes` scenes with, for each, as many questions, captions and look-ups as `shares` says."""
     rng = stream_rng(split, seed, index)
     draw = random.Random(int(rng.integers(2**62)))
     balance = Balance()
@@ -51,17 +64,14 @@ def lessons(
     for _ in range(scenes):
         scene = check(sample_scene(rng, objects=objects))
         record = symbolic(scene)
-        asked = questions(record, draw, balance, number=shares["question"] + shares["explain"])
-        draw.shuffle(asked)
-        for k, question in enumerate(asked):
-            if k < shares["question"]:
-                made.append(Lesson(scene, question.text, question.answer, question.family))
-            else:
-                made.append(
-                    Lesson(scene, f"explain {question.text}", _explain(scene, record, question), "explain")
-                )
+        for question in questions(record, draw, balance, number=shares["question"], families=families):
+            program = list(question.program)
+            found = trace(program, run(program, record))
+            told = tuple(tags(question.text, question.family))
+            made.append(Lesson(scene, question.text, question.answer, question.family, found, told))
         for order in draw.sample(list(ORDERS), shares["caption"]):
-            made.append(Lesson(scene, caption_prompt(order), caption(scene, order), "caption"))
+            text = caption(scene, order)
+            made.append(Lesson(scene, caption_prompt(order), text, "caption", _ranks(scene, order)))
         made.extend(_look_up(scene, draw) for _ in range(shares["look_up"]))
     return made
 
@@ -76,35 +86,36 @@ def _place(thing: Object) -> str:
     return f"{column(thing.x)} {row(thing.y)}"
 
 
-def _explain(scene: Scene, record: dict, question) -> str:
-    """The answer, then where the objects stand that the question goes by: 'red because c07 r13 , c02 r05'."""
-    values = run(list(question.program), record)
-    visited = [v for s, v in zip(question.program, values, strict=True) if s["function"] == "unique"]
-    if question.program[-1]["function"] in ("count", "exist"):
-        visited += sorted(values[question.program[-1]["inputs"][0]], key=lambda k: scene.objects[k].x)[:4]
-    if not visited:
-        return question.answer
-    return f"{question.answer} because " + " , ".join(_place(scene.objects[k]) for k in visited)
+def _ranks(scene: Scene, order: str) -> dict[str, frozenset[int]]:
+    ordered = sorted(range(len(scene.objects)), key=lambda k: ORDERS[order](scene.objects[k]))
+    return {f"rank_{k}": frozenset(ordered[k:]) for k in range(1, len(ordered))}
 
 
 def _look_up(scene: Scene, draw: random.Random) -> Lesson:
     """A thing at a place, the place of a thing, or how many things stand beside a place."""
-    target = draw.choice(scene.objects)
+    at = draw.randrange(len(scene.objects))
+    target = scene.objects[at]
+    found = {"asked": frozenset([at])}
     kind = draw.randrange(3)
     if kind == 0:
-        return Lesson(scene, f"what is at {_place(target)} ?", " ".join(attribute_words(target)), "look_up")
+        said = " ".join(attribute_words(target))
+        return Lesson(scene, f"what is at {_place(target)} ?", said, "look_up", found)
     if kind == 1:
         description: dict[str, str] = {}
         for name in draw.sample(list(ATTRIBUTES), len(ATTRIBUTES)):
             description[name] = getattr(target, name)
             same = [o for o in scene.objects if all(getattr(o, a) == v for a, v in description.items())]
             if len(same) == 1:
-                return Lesson(scene, f"where is the {noun(description)} ?", _place(target), "look_up")
+                asked = f"where is the {noun(description)} ?"
+                return Lesson(scene, asked, _place(target), "look_up", found)
     side, sign, axis = draw.choice(
         (("left of", -1, 0), ("right of", 1, 0), ("in front of", -1, 1), ("behind", 1, 1))
     )
-    number = sum(sign * ((o.x, o.y)[axis] - (target.x, target.y)[axis]) > 0 for o in scene.objects)
-    return Lesson(scene, f"how many things are {side} {_place(target)} ?", str(number), "look_up")
+    beside = frozenset(
+        k for k, o in enumerate(scene.objects) if sign * ((o.x, o.y)[axis] - (target.x, target.y)[axis]) > 0
+    )
+    asked = f"how many things are {side} {_place(target)} ?"
+    return Lesson(scene, asked, str(len(beside)), "look_up", {"asked": beside})
 
 
 def phrase(thing: Object) -> list[str]:
@@ -112,34 +123,39 @@ def phrase(thing: Object) -> list[str]:
     return [*attribute_words(thing), column(thing.x), row(thing.y)]
 
 
-def compact_prefix(scene: Scene, rng: np.random.Generator) -> list[list[str]]:
-    """16 positions: each object once, at a random one; filler elsewhere."""
-    prefix = [[FILLER] for _ in range(COMPACT)]
-    for at, thing in zip(rng.permutation(COMPACT), scene.objects, strict=False):
-        prefix[at] = phrase(thing)
-    return prefix
+def compact_layout(scene: Scene, rng: np.random.Generator, positions: int = COMPACT) -> list[int]:
+    """Each object once, at a random one of `positions`; which object stands where, −1 for filler."""
+    layout = [NOTHING] * positions
+    for at, k in zip(rng.permutation(positions), range(len(scene.objects)), strict=False):
+        layout[at] = k
+    return layout
 
 
-def patch_prefix(scene: Scene, rng: np.random.Generator) -> list[list[str]]:
+def short_layout(scene: Scene, rng: np.random.Generator) -> list[int]:
+    """As `compact_layout`, on as many positions as the largest scene needs."""
+    return compact_layout(scene, rng, SHORT)
+
+
+def patch_layout(scene: Scene, rng: np.random.Generator) -> list[int]:
     """64 positions in raster order, far rows first: each object in the cell where it stands, and often in a neighbour."""
-    prefix: list[list[str] | None] = [None] * GRID**2
-    spots: list[tuple[Object, int, int]] = []
-    for thing in scene.objects:
+    layout = [NOTHING] * GRID**2
+    spots: list[tuple[int, int, int]] = []
+    for k, thing in enumerate(scene.objects):
         across = int((thing.x + 3.0) / 6.0 * GRID * 0.999)
         down = GRID - 1 - int((thing.y + 3.0) / 6.0 * GRID * 0.999)
-        spots.append((thing, across, down))
+        spots.append((k, across, down))
         near = sorted(
             (abs(i - across) + abs(j - down), rng.random(), j * GRID + i)
             for i in range(GRID)
             for j in range(GRID)
         )
-        prefix[next(at for _, _, at in near if prefix[at] is None)] = phrase(thing)
-    for thing, across, down in spots:
+        layout[next(at for _, _, at in near if layout[at] == NOTHING)] = k
+    for k, across, down in spots:
         if rng.random() < 0.5:
             i, j = across + rng.integers(-1, 2), down + rng.integers(-1, 2)
-            if 0 <= i < GRID and 0 <= j < GRID and prefix[j * GRID + i] is None:
-                prefix[j * GRID + i] = phrase(thing)
-    return [[FILLER] if words is None else words for words in prefix]
+            if 0 <= i < GRID and 0 <= j < GRID and layout[j * GRID + i] == NOTHING:
+                layout[j * GRID + i] = k
+    return layout
 
 
-PREFIXES = {"compact": compact_prefix, "patch_like": patch_prefix}
+LAYOUTS = {"short": short_layout, "compact": compact_layout, "patch_like": patch_layout}

@@ -1,9 +1,14 @@
-"""Make the miniature T5 from nothing: transformers' own class, trained on the world's text alone."""
+"""Make the miniature T5 from nothing: transformers' own class, trained on the world's text alone.
+
+Beside the answer, linear heads on the encoder's later blocks learn what the question's program finds on the way
+(`traces`): deep supervision (Lee et al. 2015, arXiv:1409.5185). They are thrown away; what ships is a plain T5.
+"""
 
 import csv
 import json
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import hydra
@@ -14,16 +19,23 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
+from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
-from bridgelab.pretrain.batches import NONE, PAD, Lessons, collate
-from bridgelab.pretrain.lessons import PREFIXES, lessons
+from bridgelab.model import autocast_pays
+from bridgelab.pretrain.batches import NONE, PAD, UNTOLD, Lessons, collate
+from bridgelab.pretrain.lessons import lessons
+from bridgelab.pretrain.muon import Muon
 from bridgelab.pretrain.page import write_page
+from bridgelab.pretrain.traces import ROLES
 from bridgelab.text.t5 import ASSETS
+from bridgelab.world.question import FAMILIES
 from bridgelab.world.vocabulary import words
+from bridgelab.world.words import COLUMNS, ROWS
 
+ALIKE = 2.0  # columns, the reach of the likeness of their words
 CONF = str(Path(__file__).resolve().parents[3] / "conf" / "pretrain")
 
 
@@ -41,43 +53,108 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def make_model(settings: dict, vocabulary: int, seed: int) -> T5ForConditionalGeneration:
-    """A T5 at its start. Four heads of the encoder's relative bias look at their neighbours from the outset."""
+def make_model(settings: dict, vocabulary: dict[str, int], seed: int) -> T5ForConditionalGeneration:
+    """A T5 at its start. Words of neighbouring columns, and of neighbouring rows, start alike: their order is a fact."""
     torch.manual_seed(seed)
     config = T5Config(
-        vocab_size=-(-vocabulary // 8) * 8,
+        vocab_size=-(-len(vocabulary) // 8) * 8,
         pad_token_id=PAD,
         eos_token_id=1,
         decoder_start_token_id=PAD,
         **settings,
     )
     model = T5ForConditionalGeneration._from_config(config, attn_implementation="eager")
+    for stack in (model.encoder, model.decoder):
+        for block in stack.block:  # the same function in one pass over memory instead of eight
+            block.layer[-1].DenseReluDense.act = nn.GELU(approximate="tanh")
     with torch.no_grad():
         model.shared.weight.normal_(0, 0.5)
+        # The output layer shares these weights: logits start small, as in the T5 that scales them.
+        model.decoder.final_layer_norm.weight.fill_(settings["d_model"] ** -0.5)
+        for line in (COLUMNS, ROWS):
+            k = torch.arange(len(line), dtype=torch.float64)
+            alike = torch.exp(-0.5 * ((k[:, None] - k) / ALIKE) ** 2) * 0.9 + 0.1 * torch.eye(len(line))
+            ids = [vocabulary[word] for word in line]
+            root = torch.linalg.cholesky(alike).to(model.shared.weight.dtype)
+            model.shared.weight[ids] = root @ model.shared.weight[ids]
     return model
 
 
-def loss_and_hits(model, batch: dict) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cross-entropy per target token, and which examples the model would say right, word for word (greedy).
+class TraceHeads(nn.Module):
+    """Linear maps from the encoder's states to what `traces` says, to be thrown away after training.
+
+    Args:
+        dim: the encoder's channels.
+        tagged: the block (from 1) whose states at the prompt's words tell the words' roles.
+        traced: the blocks whose states at the prefix's positions tell the roles of the object there.
+    """
+
+    def __init__(self, dim: int, tagged: int, traced: Sequence[int]):
+        super().__init__()
+        self.tagged, self.traced = tagged, list(traced)
+        self.words = nn.Sequential(nn.RMSNorm(dim), nn.Linear(dim, 1 + len(ROLES)))
+        self.objects = nn.ModuleList(
+            nn.Sequential(nn.RMSNorm(dim), nn.Linear(dim, len(ROLES))) for _ in self.traced
+        )
+
+    def forward(self, hidden: tuple[torch.Tensor, ...], batch: dict) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cross-entropy of the words' roles plus binary cross-entropy of the objects', each a mean over what is told.
+
+        Args:
+            hidden: the encoder's input and what each block makes of it, [batch, position, dim], the prefix first.
+            batch: as `pretrain.batches` makes them.
+        Returns:
+            The loss, and how many were right and how many told [2, role + 1]: objects by role, by the last traced
+            block, then words.
+        """
+        traces, tags = batch["traces"], batch["tags"]
+        prefix = traces.shape[1]
+        said = self.words(hidden[self.tagged][:, prefix:]).float()
+        total = F.cross_entropy(
+            said.flatten(0, 1), (tags + 1).flatten(), ignore_index=UNTOLD + 1, reduction="sum"
+        ) / (tags != UNTOLD).sum().clamp(min=1)
+        told = traces >= 0
+        target = traces.clamp(min=0).float()
+        for head, block in zip(self.objects, self.traced, strict=True):
+            logits = head(hidden[block][:, :prefix]).float()
+            loss = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+            total = total + (loss * told).sum() / told.sum().clamp(min=1) / len(self.traced)
+        right = ((logits > 0) == (traces > 0)) & told
+        told_words = tags != UNTOLD
+        right_words = (said.argmax(-1) == tags + 1) & told_words
+        counts = torch.stack([right.sum((0, 1)), told.sum((0, 1))])
+        words = torch.stack([right_words.sum(), told_words.sum()])[:, None]
+        return total, torch.cat([counts, words], 1).detach()
+
+
+def loss_and_hits(model, batch: dict, heads: TraceHeads | None = None) -> tuple:
+    """Cross-entropy per target token; which examples the model would say right, word for word (greedy); the trace.
 
     The prefix takes the path that a bridge takes: vectors in front of the prompt's embeddings.
+
+    Returns:
+        The loss, hits [batch], and what `heads` returns (None without them).
     """
     groups = batch["prefix"]
     prefix = (model.shared(groups.clamp(min=0)) * (groups != NONE).unsqueeze(-1)).sum(2)
     prompt = batch["prompt"]
     mask = torch.cat([prompt.new_ones(prefix.shape[:2]), (prompt != PAD).long()], 1)
     labels = batch["target"].masked_fill(batch["target"] == PAD, -100)
-    logits = model(
-        inputs_embeds=torch.cat([prefix, model.shared(prompt)], 1), attention_mask=mask, labels=labels
-    ).logits.float()
+    out = model(
+        inputs_embeds=torch.cat([prefix, model.shared(prompt)], 1),
+        attention_mask=mask,
+        labels=labels,
+        output_hidden_states=heads is not None,
+    )
+    logits = out.logits.float()
     loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=-100)
     hits = ((logits.argmax(-1) == labels) | (labels == -100)).all(1)
-    return loss, hits
+    return loss, hits, heads(out.encoder_hidden_states, batch) if heads else None
 
 
-def optimizers(model, muon_lr: float, adamw_lr: float) -> list[torch.optim.Optimizer]:
+def optimizers(model, heads, muon_lr: float, adamw_lr: float) -> list[torch.optim.Optimizer]:
     """Muon on the matrices inside the layers, AdamW on all else (Jordan et al. 2024; what bound words to objects)."""
-    matrices, bias, rest = [], [], []
+    matrices, bias, rest = [], [], list(heads.parameters())
     for name, p in model.named_parameters():
         if "relative_attention_bias" in name:
             bias.append(p)
@@ -86,8 +163,8 @@ def optimizers(model, muon_lr: float, adamw_lr: float) -> list[torch.optim.Optim
         else:
             rest.append(p)
     groups = [{"params": rest, "lr": adamw_lr}, {"params": bias, "lr": 5 * adamw_lr}]
-    made = [
-        torch.optim.Muon(matrices, lr=muon_lr, weight_decay=0.0),
+    made: list[torch.optim.Optimizer] = [
+        Muon(matrices, lr=muon_lr),
         torch.optim.AdamW(groups, weight_decay=0.0, betas=(0.9, 0.98)),
     ]
     for optimizer in made:
@@ -98,23 +175,27 @@ def optimizers(model, muon_lr: float, adamw_lr: float) -> list[torch.optim.Optim
 
 @torch.no_grad()
 def evaluate(
-    model, vocabulary: dict[str, int], *, scenes: int = 100, batch: int = 128, split: str = "val"
+    model,
+    vocabulary: dict[str, int],
+    *,
+    scenes: int = 100,
+    batch: int = 128,
+    split: str = "val",
+    forms: tuple[str, ...] = ("compact", "patch_like"),
 ) -> dict:
     """Share of answers said right, by form of the prefix and by family, on scenes that training never draws."""
     model.eval()
-    made = lessons(
-        split, 0, 0, scenes=scenes, shares={"question": 20, "explain": 0, "caption": 1, "look_up": 2}
-    )
+    made = lessons(split, 0, 0, scenes=scenes, shares={"question": 20, "caption": 1, "look_up": 2})
     made.sort(key=lambda lesson: (len(lesson.target.split()), len(lesson.prompt.split())))
     found: dict = {}
     device = next(model.parameters()).device
-    for form in PREFIXES:
+    for form in forms:
         rng = np.random.default_rng(0)
         by_family: dict[str, list[bool]] = {}
         for k in range(0, len(made), batch):
             group = made[k : k + batch]
             arrays = {name: a.to(device) for name, a in collate(group, form, vocabulary, rng).items()}
-            with torch.autocast(device.type, torch.bfloat16):
+            with torch.autocast(device.type, torch.bfloat16, enabled=autocast_pays(device)):
                 hits = loss_and_hits(model, arrays)[1].tolist()
             for lesson, hit in zip(group, hits, strict=True):
                 by_family.setdefault(lesson.family, []).append(hit)
@@ -130,10 +211,16 @@ def mean_over_families(found: dict[str, list[int]]) -> float:
     )
 
 
-def _save(path: Path, model, made: list, state: dict) -> None:
+def _save(path: Path, model, heads, made: list, state: dict) -> None:
     partial = path.with_suffix(".partial")
     torch.save(
-        {"model": model.state_dict(), "optimizers": [o.state_dict() for o in made], "state": state}, partial
+        {
+            "model": model.state_dict(),
+            "heads": heads.state_dict(),
+            "optimizers": [o.state_dict() for o in made],
+            "state": state,
+        },
+        partial,
     )
     partial.replace(path)
 
@@ -166,30 +253,26 @@ def main(cfg: DictConfig) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = make_tokenizer()
     vocabulary = tokenizer.get_vocab()
-    model = make_model(dict(cfg.model), len(vocabulary), cfg.seed).to(device)
-    made = optimizers(model, cfg.muon_lr, cfg.adamw_lr)
-    state = {"step": 0, "chunk": 0, "seconds": 0.0, "examples": 0}
+    model = make_model(dict(cfg.model), vocabulary, cfg.seed).to(device)
+    heads = TraceHeads(model.config.d_model, cfg.tagged_block, cfg.traced_blocks).to(device)
+    made = optimizers(model, heads, cfg.muon_lr, cfg.adamw_lr)
+    state = {"step": 0, "chunk": 0, "seconds": 0.0, "lessons": 0}
     checkpoint = out / "last.ckpt"
     if checkpoint.exists():
         saved = torch.load(checkpoint, map_location=device, weights_only=True)
         model.load_state_dict(saved["model"])
+        heads.load_state_dict(saved["heads"])
         for optimizer, content in zip(made, saved["optimizers"], strict=True):
             optimizer.load_state_dict(content)
         state = saved["state"]
     elif cfg.start:
         model.load_state_dict(T5ForConditionalGeneration.from_pretrained(cfg.start).state_dict())
-    total = cfg.minutes * 60
-
-    def phase(share: float) -> str:
-        return "easy" if share < cfg.easy_share else "compact" if share < cfg.compact_share else "both"
-
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, refresh_per_second=0.2) as progress:
-        bar = progress.add_task("T5 from text", total=total, completed=int(state["seconds"]))
-        while state["seconds"] < total:
-            now = phase(state["seconds"] / total)
-            _run_phase(cfg, now, phase, model, made, state, vocabulary, device, out, progress, bar)
-            _save(checkpoint, model, made, state)
+        bar = progress.add_task("T5 from text", total=cfg.lessons, completed=int(state["lessons"]))
+        while state["lessons"] < cfg.lessons:
+            _run_phase(cfg, model, heads, made, state, vocabulary, device, out, progress, bar)
+            _save(checkpoint, model, heads, made, state)
     found = evaluate(model, vocabulary, scenes=400, split="test")
     export(model.cpu(), tokenizer, ASSETS / "text")
     card = {
@@ -198,7 +281,7 @@ def main(cfg: DictConfig) -> None:
         "minutes": round(state["seconds"] / 60, 1),
         "threads": cfg.threads if device.type == "cpu" else None,
         "steps": state["step"],
-        "lessons": state["examples"],
+        "lessons": state["lessons"],
         "went_on_from": _earlier(cfg.start),
         "words": {form: {"mean": mean_over_families(f), "families": f} for form, f in found.items()},
     }
@@ -216,62 +299,79 @@ def _earlier(start: str | None) -> dict | None:
     return {name: card.get(name) for name in ("seed", "minutes", "steps", "lessons", "went_on_from")}
 
 
-def _run_phase(cfg, now, phase, model, made, state, vocabulary, device, out, progress, bar) -> None:
+def phase(cfg: DictConfig, lessons: int) -> int:
+    """Which of `cfg.phases` training is in after some lessons."""
+    return max(k for k, p in enumerate(cfg.phases) if lessons >= round(p["from"] * cfg.lessons))
+
+
+def learning_rate(cfg: DictConfig, step: int, lessons: int) -> float:
+    """The rate as a share of its peak: linear warm-up, then constant, then linear to zero."""
+    left = (1 - lessons / cfg.lessons) / cfg.decay_share
+    return min(1.0, (step + 1) / cfg.warmup_steps) * min(1.0, max(0.0, left))
+
+
+def _run_phase(cfg, model, heads, made, state, vocabulary, device, out, progress, bar) -> None:
     """Train until the phase ends; chunks are drawn in one worker process, in the order of their numbers."""
-    forms = {"compact": 0.5, "patch_like": 0.5} if now == "both" else {"compact": 1.0}
-    shares = dict(cfg.shares) if now != "easy" else {"question": 4, "explain": 0, "caption": 2, "look_up": 4}
+    now = phase(cfg, state["lessons"])
+    taught = cfg.phases[now]
     stream = Lessons(
         vocabulary,
         seed=cfg.seed,
         start=state["chunk"],
         batch=cfg.batch,
         scenes=cfg.scenes_per_chunk,
-        shares=shares,
-        forms=forms,
+        shares=dict(cfg.shares),
+        forms=dict(taught.forms),
+        objects=tuple(taught.objects),
+        families=[f for f in FAMILIES if not taught.families or f.startswith(tuple(taught.families))],
     )
-    total = cfg.minutes * 60
     last_eval = last_save = time.monotonic()
     begun, before = time.monotonic(), state["seconds"]
     losses: list[float] = []
+    seen = torch.zeros(2, len(ROLES) + 1)
     for batch in DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=16):
         chunk = int(batch.pop("chunk"))
-        share = state["seconds"] / total
-        rate = min(1.0, (state["step"] + 1) / cfg.warmup_steps) * min(
-            1.0, max(0.0, (1 - share) / cfg.decay_share)
-        )
+        rate = learning_rate(cfg, state["step"], state["lessons"])
         for optimizer in made:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * rate
-        with torch.autocast(device.type, torch.bfloat16):
-            loss, _ = loss_and_hits(model, {k: v.to(device) for k, v in batch.items()})
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        with torch.autocast(device.type, torch.bfloat16, enabled=autocast_pays(device)):
+            loss, _, (traced, counts) = loss_and_hits(
+                model, {k: v.to(device) for k, v in batch.items()}, heads
+            )
+        (loss + cfg.trace_weight * traced).backward()
+        torch.nn.utils.clip_grad_norm_([*model.parameters(), *heads.parameters()], 1.0)
         for optimizer in made:
             optimizer.step()
             optimizer.zero_grad()
         losses.append(loss.item())
+        seen += counts.cpu()
         state["step"] += 1
-        state["examples"] += len(batch["prompt"])
+        state["lessons"] += len(batch["prompt"])
         state["seconds"] = before + time.monotonic() - begun
         if chunk == NONE:
             continue
         state["chunk"] = chunk + 1
-        progress.update(bar, completed=state["seconds"])
-        over = state["seconds"] >= total or phase(state["seconds"] / total) != now
+        progress.update(bar, completed=state["lessons"])
+        over = state["lessons"] >= cfg.lessons or phase(cfg, state["lessons"]) != now
         if time.monotonic() - last_eval > 60 * cfg.evaluate_every or over:
             found = evaluate(model, vocabulary, scenes=30)
-            row = {k: round(v, 1) for k, v in state.items()} | {
-                "phase": now,
-                "loss": round(float(np.mean(losses)), 4),
-            }
+            row = {k: round(v, 1) for k, v in state.items()} | {"loss": round(float(np.mean(losses)), 4)}
             row |= {form: round(mean_over_families(f), 4) for form, f in found.items()}
+            row |= {
+                f"trace/{r}": round(float(a / n), 3) for r, a, n in zip((*ROLES, "tags"), *seen, strict=True)
+            }
             row |= {f"compact/{k}": round(a / n, 3) for k, (a, n) in found["compact"].items()}
             _log(out / "curve.csv", row)
-            progress.console.print({k: row[k] for k in list(row)[:8]}, soft_wrap=True)
+            said = {
+                k: row[k] for k in ("lessons", "loss", "compact", "patch_like", "trace/tags", "trace/asked")
+            }
+            progress.console.print(*(f"{k} {v}" for k, v in said.items()), soft_wrap=True)
             losses.clear()
+            seen = torch.zeros(2, len(ROLES) + 1)
             last_eval = time.monotonic()
         if time.monotonic() - last_save > 60 * cfg.checkpoint_every:
-            _save(out / "last.ckpt", model, made, state)
+            _save(out / "last.ckpt", model, heads, made, state)
             last_save = time.monotonic()
         if over:
             return

@@ -4,6 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -99,18 +100,14 @@ class T5(nn.Module):
             texts: one string an example.
             end: close each with `</s>`, as T5 expects of prompts and targets.
         """
-        made = self.tokenizer(texts, padding=True, pad_to_multiple_of=MULTIPLE, add_special_tokens=False)
-        rows = [
-            [k for k, real in zip(ids, mask, strict=True) if real] + [self.tokenizer.eos_token_id] * end
-            for ids, mask in zip(made["input_ids"], made["attention_mask"], strict=True)
-        ]
-        length = -(-max(len(row) for row in rows) // MULTIPLE) * MULTIPLE
-        ids = torch.full((len(rows), length), self.tokenizer.pad_token_id)
-        mask = torch.zeros(len(rows), length, dtype=torch.bool)
-        for k, row in enumerate(rows):
-            ids[k, : len(row)] = torch.tensor(row)
-            mask[k, : len(row)] = True
-        return ids, mask
+        made = self.tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
+        closing = [self.tokenizer.eos_token_id] * end
+        lengths = np.array([len(row) + end for row in made])
+        length = -(-int(lengths.max()) // MULTIPLE) * MULTIPLE
+        mask = np.arange(length) < lengths[:, None]
+        ids = np.full((len(made), length), self.tokenizer.pad_token_id)
+        ids[mask] = np.fromiter((k for row in made for k in (*row, *closing)), np.int64, int(lengths.sum()))
+        return torch.from_numpy(ids), torch.from_numpy(mask)
 
     def embed(self, ids: Int[Tensor, "*batch length"]) -> Float[Tensor, "*batch length dim"]:
         """The T5's own word embeddings."""

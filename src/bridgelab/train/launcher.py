@@ -22,6 +22,8 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
+from bridgelab.train.forks import Forked, Forker
+
 # A launcher that is itself a rank of something must not tell its jobs that they are ranks too.
 _RANK_VARIABLES = (
     "LOCAL_RANK",
@@ -59,7 +61,7 @@ class Job:
 class _Running:
     job: Job
     slot: int
-    process: subprocess.Popen
+    process: subprocess.Popen | Forked
     log: BinaryIO
     log_start: int
     began: float = field(default_factory=time.monotonic)
@@ -101,7 +103,12 @@ def slot_environments(slots: int | None, gpus_per_job: int, threads: int | None)
     return environments
 
 
-def run_pool(jobs: Sequence[Job], environments: Sequence[dict[str, str]], finished: str) -> list[str]:
+def run_pool(
+    jobs: Sequence[Job],
+    environments: Sequence[dict[str, str]],
+    finished: str,
+    preload: Sequence[str] = (),
+) -> list[str]:
     """Run every job that is not finished, one for each of `environments` at a time, and wait for all.
 
     A job's output goes to log.txt in its folder, to which a further attempt is appended. A job that fails
@@ -113,6 +120,7 @@ def run_pool(jobs: Sequence[Job], environments: Sequence[dict[str, str]], finish
         environments: variables that each slot adds to this process's environment.
         finished: name of the file that a job writes last. Jobs that have it are skipped; one that ends
             without it has failed.
+        preload: modules that each slot without a GPU imports once, for all of its jobs (see `forks`).
     Returns:
         One line for each job that failed, naming it, the reason and its log.
     Raises:
@@ -125,12 +133,23 @@ def run_pool(jobs: Sequence[Job], environments: Sequence[dict[str, str]], finish
             f"two of {len(jobs)} jobs write to the same folder, {shared[0]}. "
             "Let hydra.sweep.subdir differ between jobs, for example ${hydra.job.override_dirname}."
         )
-    return _Pool(jobs, environments, finished).run()
+    return _Pool(jobs, environments, finished, preload).run()
 
 
 class _Pool:
-    def __init__(self, jobs: Sequence[Job], environments: Sequence[dict[str, str]], finished: str) -> None:
-        self.environments = environments
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        environments: Sequence[dict[str, str]],
+        finished: str,
+        preload: Sequence[str],
+    ) -> None:
+        own = {key: value for key, value in os.environ.items() if key not in _RANK_VARIABLES}
+        self.environments = [own | added for added in environments]
+        self.forkers = [
+            Forker(whole, preload) if preload and not added.get("CUDA_VISIBLE_DEVICES") else None
+            for whole, added in zip(self.environments, environments, strict=True)
+        ]
         self.finished = finished
         self.waiting = [job for job in jobs if not (job.folder / finished).exists()]
         self.skipped = len(jobs) - len(self.waiting)
@@ -160,6 +179,9 @@ class _Pool:
                 ) from None
             finally:
                 _end(self.running)
+                for forker in self.forkers:
+                    if forker:
+                        forker.close()
         return self.failed
 
     def _start(self) -> None:
@@ -178,21 +200,27 @@ class _Pool:
                 log.close()
                 self.durations.append(0.0)
                 continue
-            environment = {key: value for key, value in os.environ.items() if key not in _RANK_VARIABLES}
-            process = subprocess.Popen(
-                [sys.executable, "-m", *job.arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=environment | self.environments[slot],
-                start_new_session=True,  # so that it can be ended with all that it started
-            )
-            self.running.append(_Running(job, slot, process, log, log.tell()))
+            self.running.append(_Running(job, slot, self._process(job, slot, log), log, log.tell()))
+
+    def _process(self, job: Job, slot: int, log: BinaryIO) -> subprocess.Popen | Forked:
+        forker = self.forkers[slot]
+        if forker:
+            return forker.start(job.arguments, log)
+        return subprocess.Popen(
+            [sys.executable, "-m", *job.arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=self.environments[slot],
+            start_new_session=True,  # so that it can be ended with all that it started
+        )
 
     def _collect(self) -> None:
-        for one in [one for one in self.running if one.process.poll() is not None]:
+        for one in list(self.running):
+            status = one.process.poll()
+            if status is None:
+                continue
             self.running.remove(one)
-            status = one.process.returncode
             seconds = one.seconds
             one.log.close()
             if status == 0 and (one.job.folder / self.finished).exists():

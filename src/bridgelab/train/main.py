@@ -15,6 +15,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
+from bridgelab.train.claim import claim, config_hash
+
 if TYPE_CHECKING:
     from bridgelab.data.batches import Prepared, TrainingBatches
     from bridgelab.model import BridgedModel
@@ -87,8 +89,6 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
     Raises:
         ValueError: if something does not fit, before anything is trained.
     """
-    from bridgelab.train.record import claim
-
     began = time.monotonic()
     if claim(directory, config):
         log.info("%s is finished: metrics.json stands, nothing to do", directory)
@@ -100,7 +100,7 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
 
     from bridgelab.train.costs import measure_costs
     from bridgelab.train.evaluate import evaluate
-    from bridgelab.train.record import config_hash, is_flat, provenance, write_json, write_predictions
+    from bridgelab.train.record import is_flat, provenance, write_json, write_predictions
 
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     on_gpu = config.trainer.accelerator in ("gpu", "cuda", "auto") and torch.cuda.is_available()
@@ -185,6 +185,7 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
         "steps": config.train.steps if trains else 0,
         "examples_seen": config.train.steps * config.train.batch_size if trains else 0,
         "mixture": {name: number * config.train.batch_size for name, number in counts.items()},
+        "precision": model.precision,
         "fingerprints": setting.fingerprints,
         "config_hash": config_hash(config),
         **provenance(ROOT),
@@ -309,16 +310,17 @@ class Setting:
 
         import torch
 
-        from bridgelab.model import BridgedModel
+        from bridgelab.model import BridgedModel, autocast_pays
 
         config = self.config
+        precision = config.train.precision
+        if precision == "auto":
+            precision = "bf16" if autocast_pays(self.device) else "fp32"
         torch.manual_seed(seed)
         wants_grid = "grid" in inspect.signature(target(config.bridge)).parameters
         choices = {"grid": self.vision.grid} if wants_grid and self.vision is not None else {}
         bridge = build(config.bridge, self.vision_dim, self.text.dim, **choices)
-        model = BridgedModel(
-            bridge, self.text, mean=self.mean, std=self.std, precision=config.train.precision
-        )
+        model = BridgedModel(bridge, self.text, mean=self.mean, std=self.std, precision=precision)
         return model.to(self.device)
 
     def batches(self, steps: int, data_seed: int) -> "TrainingBatches":
@@ -393,7 +395,6 @@ class Setting:
 
     def tune(self, directory: Path) -> dict[str, Any]:
         """The learning rate: as given, or the best of a search that all seeds of this bridge share."""
-        from bridgelab.train.record import config_hash
         from bridgelab.train.tune import search
 
         config = self.config

@@ -1,7 +1,6 @@
-"""What a run leaves behind: a config, a metrics log, predictions, and last of all metrics.json."""
+"""What a run leaves behind beside its config (`claim`): a metrics log, predictions, provenance."""
 
 import csv
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -13,13 +12,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 
 from bridgelab import __version__
 
-# Where things lie, who watches, and how many devices there are say nothing about what was learned.
-NOT_IDENTITY = ("paths", "logger", "trainer", "hydra")
 LOGGED = ("step", "lr", "train/loss", "val/loss", "val/accuracy")
 VERSIONS = (
     "torch",
@@ -31,58 +27,11 @@ VERSIONS = (
 )
 
 
-def config_hash(config: DictConfig) -> str:
-    """A hash of all choices, before paths are filled in: it is the same on another machine."""
-    content = OmegaConf.to_container(config, resolve=False)
-    assert isinstance(content, dict)
-    kept = {key: value for key, value in content.items() if key not in NOT_IDENTITY}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:16]
-
-
 def write_json(path: Path, content: Any) -> None:
     """Write a file that is either whole or not there."""
     aside = path.with_name(f"{path.name}.{os.getpid()}")
     aside.write_text(json.dumps(content, indent=1))
     os.replace(aside, path)
-
-
-def claim(directory: Path, config: DictConfig) -> bool:
-    """Take a run directory for this config; returns whether a finished run stands there already.
-
-    Raises:
-        ValueError: if it holds a run of another config.
-    """
-    directory.mkdir(parents=True, exist_ok=True)
-    written, own = directory / "config.yaml", config_hash(config)
-    resolved = OmegaConf.create(OmegaConf.to_container(config, resolve=True))
-    if (directory / "config.hash").exists():
-        other = (directory / "config.hash").read_text().strip()
-        if other != own:
-            raise ValueError(
-                f"{directory} holds a run of another config (hash {other}, this one {own}; they differ in "
-                f"{_difference(written, resolved)}). One directory holds one config: give this run another "
-                "study=NAME, or move that directory away."
-            )
-    else:
-        OmegaConf.save(resolved, written)
-        (directory / "config.hash").write_text(own + "\n")
-    return (directory / "metrics.json").exists()
-
-
-def _difference(written: Path, config: Any) -> str:
-    """The keys in which two resolved configs differ, at most five."""
-
-    def leaves(node: Any, prefix: str = "") -> dict[str, Any]:
-        if isinstance(node, dict):
-            return {k: v for key, value in node.items() for k, v in leaves(value, f"{prefix}{key}.").items()}
-        return {prefix[:-1]: node}
-
-    sides = [leaves(OmegaConf.to_container(side)) for side in (OmegaConf.load(written), config)]
-    keys = [
-        key for key in sorted(sides[0].keys() | sides[1].keys()) if sides[0].get(key) != sides[1].get(key)
-    ]
-    keys = [key for key in keys if key.split(".")[0] not in NOT_IDENTITY]
-    return ", ".join(keys[:5]) + (", …" if len(keys) > 5 else "") or "how a value is written"
 
 
 class MetricsCsv(Logger):

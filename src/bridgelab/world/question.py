@@ -7,6 +7,7 @@ in its family so far (balance by rejection, as in Johnson et al. 2017, arXiv:161
 
 import random
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bridgelab.world.program import Step, answer, step
@@ -331,12 +332,19 @@ def ask(
     return None
 
 
-def questions(scene: dict, rng: random.Random, balance: Balance, *, number: int = 10) -> list[Question]:
-    """`number` questions about a written scene, of the families that have been asked least so far.
+def questions(
+    scene: dict,
+    rng: random.Random,
+    balance: Balance,
+    *,
+    number: int = 10,
+    families: Sequence[str] = FAMILIES,
+) -> list[Question]:
+    """`number` questions about a written scene, of those `families` that have been asked least so far.
 
     Fewer come back only where the scene has no `number` different questions that keep the balance.
     """
-    order = sorted(FAMILIES, key=lambda family: (balance.families[family], rng.random()))
+    order = sorted(families, key=lambda family: (balance.families[family], rng.random()))
     found: list[Question] = []
     seen: set[str] = set()
     for family in (*order, *order):

@@ -1,0 +1,40 @@
+import pytest
+import torch
+
+from bridgelab.pretrain.muon import Muon, orthogonalised
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (6, 12), (12, 6)])
+def test_singular_values_come_near_one(shape):
+    matrices = torch.randn(5, *shape, generator=torch.Generator().manual_seed(0))
+    values = torch.linalg.svdvals(orthogonalised(matrices))
+    assert values.min() > 0.3
+    assert values.max() < 1.3
+
+
+def test_steps_are_those_of_torch_within_its_bfloat16():
+    start = [
+        torch.randn(s, generator=torch.Generator().manual_seed(k))
+        for k, s in enumerate([(16, 8), (8, 16), (16, 8)])
+    ]
+    ours, theirs = ([p.clone().requires_grad_() for p in start] for _ in range(2))
+    made = (
+        Muon(ours, lr=0.05, momentum=0.9),
+        torch.optim.Muon(theirs, lr=0.05, momentum=0.9, weight_decay=0.0),
+    )
+    draw = torch.Generator().manual_seed(9)
+    for _ in range(4):
+        gradients = [torch.randn(p.shape, generator=draw) for p in start]
+        for params, optimizer in zip((ours, theirs), made, strict=True):
+            for p, gradient in zip(params, gradients, strict=True):
+                p.grad = gradient.clone()
+            optimizer.step()
+    for a, b, s in zip(ours, theirs, start, strict=True):
+        moved = (b - s).norm()
+        assert (a - b).norm() < 0.03 * moved
+
+
+def test_a_matrix_without_a_gradient_stays():
+    still = torch.ones(4, 4, requires_grad=True)
+    Muon([still]).step()
+    assert torch.equal(still, torch.ones(4, 4))

@@ -1,0 +1,111 @@
+import random
+
+import numpy as np
+import pytest
+
+from bridgelab.pretrain.lessons import LAYOUTS, NOTHING, lessons, symbolic
+from bridgelab.pretrain.traces import ROLES, tags, trace
+from bridgelab.world.program import run, step
+from bridgelab.world.question import FAMILIES, Balance, ask, questions
+from bridgelab.world.scene import SHAPES, sample_scene
+
+
+@pytest.fixture(scope="module")
+def record():
+    return symbolic(sample_scene(np.random.default_rng(3), objects=(8, 8)))
+
+
+def test_a_chain_is_traced_hop_by_hop(record):
+    things = record["objects"]
+    anchor = next(
+        k
+        for k, o in enumerate(things)
+        if [(p["color"], p["shape"]) for p in things].count((o["color"], o["shape"])) == 1
+    )
+    color, shape = things[anchor]["color"], things[anchor]["shape"]
+    program = [
+        step("scene"),
+        step("filter_color", 0, value=color),
+        step("filter_shape", 1, value=shape),
+        step("unique", 2),
+        step("relate", 3, value="left"),
+        step("filter_size", 4, value="small"),
+        step("count", 5),
+    ]
+    found = trace(program, run(program, record))
+    left = set(record["relationships"]["left"][anchor])
+    small = {k for k in left if things[k]["size"] == "small"}
+    assert found == {"found_0_0": {anchor}, "beside_0_1": left, "found_0_1": small, "asked": small}
+
+
+def test_what_is_asked_decides_the_answer(record):
+    """For exist, count and query the set `asked` alone gives the answer, by another route than the program's."""
+    draw = random.Random(0)
+    asked = [q for _ in range(20) for q in questions(record, draw, Balance(), number=20)]
+    seen = set()
+    for question in asked:
+        kind = question.family.rpartition("_")[2]
+        found = trace(question.program, run(list(question.program), record))
+        assert set(found) <= set(ROLES)
+        if kind in ("exist", "count", "query"):
+            seen.add(kind)
+            things = [record["objects"][k] for k in found["asked"]]
+            if kind == "exist":
+                expected = "yes" if things else "no"
+            elif kind == "count":
+                expected = str(len(things))
+            else:
+                expected = things[0][question.program[-1]["function"].removeprefix("query_")]
+            assert question.answer == expected
+    assert seen == {"exist", "count", "query"}
+
+
+def test_two_branches_and_their_join_are_kept_apart(record):
+    draw = random.Random(1)
+    made = [q for _ in range(30) for q in questions(record, draw, Balance(), number=25)]
+    joined = [q for q in made if q.family.startswith("single_and")]
+    assert joined
+    for question in joined:
+        found = trace(question.program, run(list(question.program), record))
+        assert found["joined"] >= found["asked"]
+        assert {"found_0_0", "found_1_0", "beside_0_1", "beside_1_1"} <= set(found)
+
+
+@pytest.mark.parametrize("form", LAYOUTS)
+def test_a_layout_holds_every_object(form):
+    rng = np.random.default_rng(0)
+    for lesson in lessons("val", 0, 0, scenes=20, shares={"question": 1, "caption": 0, "look_up": 0}):
+        layout = LAYOUTS[form](lesson.scene, rng)
+        assert len(layout) == {"short": 10, "compact": 16, "patch_like": 64}[form]
+        assert set(layout) - {NOTHING} == set(range(len(lesson.scene.objects)))
+
+
+def test_the_words_of_a_description_pick_out_what_the_program_finds():
+    """For every family: the words tagged `found_b_0`, read as a filter on the scene, give the trace's set."""
+    rng, draw, balance = np.random.default_rng(0), random.Random(0), Balance()
+    checked = set()
+    for _ in range(12):
+        record = symbolic(sample_scene(rng, objects=(3, 10)))
+        for family in FAMILIES:
+            question = ask(record, draw, balance, family=family)
+            if question is None:
+                continue
+            told = tags(question.text, family)
+            found = trace(question.program, run(list(question.program), record))
+            said = {ROLES[k] for k in told if k >= 0}
+            assert said | {"asked", "joined"} == set(found) | {"asked", "joined"}
+            for role in said & {"found_0_0", "found_1_0"}:
+                words = [
+                    w for w, k in zip(question.text.split(), told, strict=True) if k == ROLES.index(role)
+                ]
+                words = [
+                    w.removesuffix("s") if w.removesuffix("s") in (*SHAPES, "thing") else w for w in words
+                ]
+                fits = {
+                    k
+                    for k, o in enumerate(record["objects"])
+                    if all(w == "thing" or w in o.values() for w in words)
+                }
+                assert fits == found[role], question.text
+                checked.add(family)
+    assert checked == set(FAMILIES)

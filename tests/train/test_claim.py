@@ -1,0 +1,46 @@
+import pytest
+from omegaconf import OmegaConf
+
+from bridgelab.train.claim import claim, config_hash, refuse_another
+from bridgelab.train.record import write_json
+
+CONFIG = OmegaConf.create(
+    {"seed": 0, "paths": {"data": "/a"}, "benchmark": {"root": "${paths.data}/world"}, "train": {"lr": 0.1}}
+)
+
+
+def changed(key, value):
+    config = CONFIG.copy()
+    OmegaConf.update(config, key, value)
+    return config
+
+
+def test_the_hash_tells_choices_and_not_places():
+    assert config_hash(CONFIG) == config_hash(changed("paths.data", "/b"))
+    assert config_hash(CONFIG) == config_hash(OmegaConf.create(dict(reversed(list(CONFIG.copy().items())))))
+    assert config_hash(CONFIG) != config_hash(changed("train.lr", 0.2))
+    assert config_hash(CONFIG) != config_hash(changed("seed", 1))
+
+
+def test_a_directory_is_claimed_by_one_config(tmp_path):
+    assert not claim(tmp_path, CONFIG)
+    assert OmegaConf.load(tmp_path / "config.yaml").benchmark.root == "/a/world"
+    assert not claim(tmp_path, changed("paths.data", "/b"))
+    with pytest.raises(
+        ValueError, match=r"another config \(hash \w+, this one \w+; they differ in train\.lr\).*study="
+    ):
+        claim(tmp_path, changed("train.lr", 0.2))
+    write_json(tmp_path / "metrics.json", {})
+    assert claim(tmp_path, CONFIG)
+    with pytest.raises(ValueError, match=r"they differ in seed, train\.lr"):
+        claim(tmp_path, OmegaConf.merge(CONFIG, {"seed": 1, "train": {"lr": 3}}))
+
+
+def test_asking_leaves_nothing_behind(tmp_path):
+    assert not refuse_another(tmp_path / "new", CONFIG)
+    assert not (tmp_path / "new").exists()
+    claim(tmp_path, CONFIG)
+    with_hydra = OmegaConf.merge(CONFIG, {"hydra": {"run": "${hydra:job.name}"}})
+    assert refuse_another(tmp_path, with_hydra), "what Hydra says of itself is no choice"
+    with pytest.raises(ValueError, match=r"they differ in seed\)"):
+        refuse_another(tmp_path, OmegaConf.merge(with_hydra, {"seed": 2}))
