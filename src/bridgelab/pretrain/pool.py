@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bridgelab.pretrain.held_out import check
 from bridgelab.world.render import render, sample_visible_scene
 from bridgelab.world.scene import ATTRIBUTES, Scene
 from bridgelab.world.words import COLUMNS, ROWS, column, row
@@ -41,7 +42,8 @@ class Pool:
 
 def pool_scene(seed: int, index: int, objects: tuple[int, int]) -> Scene:
     """Scene `index` of the pool of that seed."""
-    return sample_visible_scene(np.random.default_rng([KEY, seed, index]), objects=objects, image_index=index)
+    rng = np.random.default_rng([KEY, seed, index])
+    return check(sample_visible_scene(rng, objects=objects, image_index=index))
 
 
 def facts_of(scene: Scene, most: int) -> np.ndarray:

@@ -274,7 +274,8 @@ def main(cfg: DictConfig) -> None:
             _run_phase(cfg, model, heads, made, state, vocabulary, device, out, progress, bar)
             _save(checkpoint, model, heads, made, state)
     found = evaluate(model, vocabulary, scenes=400, split="test")
-    export(model.cpu(), tokenizer, ASSETS / "text")
+    assets = ASSETS if cfg.install else out
+    export(model.cpu(), tokenizer, assets / "text")
     card = {
         "parameters": sum(p.numel() for p in model.parameters()),
         "seed": cfg.seed,
@@ -285,8 +286,8 @@ def main(cfg: DictConfig) -> None:
         "went_on_from": _earlier(cfg.start),
         "words": {form: {"mean": mean_over_families(f), "families": f} for form, f in found.items()},
     }
-    (ASSETS / "text_card.json").write_text(json.dumps(card, indent=1) + "\n")
-    write_page(ASSETS)
+    (assets / "text_card.json").write_text(json.dumps(card, indent=1) + "\n")
+    write_page(assets)
     print(json.dumps({form: mean_over_families(f) for form, f in found.items()}))
 
 

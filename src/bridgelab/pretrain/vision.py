@@ -12,6 +12,7 @@ import csv
 import json
 import math
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -25,7 +26,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from bridgelab.model import autocast_pays
+from bridgelab.pretrain.page import write_page
 from bridgelab.pretrain.pool import FACTS, Pool, open_pool
+from bridgelab.text.t5 import ASSETS
 from bridgelab.world.scene import ATTRIBUTES
 
 CONF = Path(__file__).resolve().parents[3] / "conf" / "pretrain"
@@ -160,7 +164,10 @@ class Training:
         from open_clip.loss import CoCaLoss
 
         x, ids = pixels(images, self.cfg["preprocess"], self.device), ids.to(self.device)
-        half = getattr(torch, self.cfg["dtype"])
+        if self.cfg["dtype"] == "auto":
+            half = torch.bfloat16 if autocast_pays(x.device) else torch.float32
+        else:
+            half = getattr(torch, self.cfg["dtype"])
         # On a CPU flash attention's backward is slow at this size: 55 ms a call, plain matrix products 15.
         plain = [SDPBackend.MATH] if x.device.type == "cpu" else [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]
         with sdpa_kernel(plain), torch.autocast(x.device.type, half, enabled=half != torch.float32):
@@ -248,6 +255,7 @@ def recipe(cfg: dict[str, Any]) -> str:
     free = (
         "images",
         "out",
+        "install",
         "device",
         "threads",
         "workers",
@@ -420,6 +428,11 @@ def main(cfg: DictConfig) -> None:
     """Hydra app: `python -m bridgelab.pretrain.vision images=800000 out=runs/pretrain/longer`."""
     OmegaConf.resolve(cfg)
     weights = train(OmegaConf.to_container(cfg))  # type: ignore[arg-type]
+    if weights and cfg.install:
+        for name in ("vision.safetensors", "vision.json", "vision_card.json"):
+            shutil.copy(weights.parent / name, ASSETS / name)
+        write_page(ASSETS)
+        weights = ASSETS / weights.name
     print(f"weights: {weights}")
 
 
