@@ -33,6 +33,10 @@ def _text(card: dict) -> str:
         f"{card['parameters'] / 1e6:.2f} M parameters, seed {card['seed']}, {card['minutes']} minutes on "
         f"{_threads(card)} (wall clock), "
         f"{card['lessons']:,} lessons (questions, captions, look-ups) in {card['steps']:,} steps{_before(card)}.\n",
+        "A lesson's target is the answer (or caption) alone, and what ships is a plain T5. While it was made, linear heads "
+        "on the encoder's later blocks also had to tell, for each word of the question, which set of objects it "
+        "describes, and for each object, in which of the program's sets it is (`pretrain/traces.py`): deep "
+        "supervision, from text and programs. The heads are thrown away.\n",
         "**An object of the scene in words takes one position**: the sum of its six words' embeddings (size, colour, "
         "material, shape, column, row). That is a first version, and it may favour bridges that hand over one token an "
         "object or a patch; ordinary phrases are not yet learned. *Compact* is each object once on 16 positions, "
@@ -52,7 +56,26 @@ def _text(card: dict) -> str:
         + " | ".join(means)
         + " |\n"
     )
-    return "\n".join(lines)
+    return "\n".join(lines + _curve(card.get("curve", [])))
+
+
+def _curve(points: list[dict[str, float]]) -> list[str]:
+    """Some validations on the way, evenly spaced, the last among them."""
+    if not points:
+        return []
+    most = min(len(points), 10)
+    shown = [points[round((k + 1) * len(points) / most) - 1] for k in range(most)]
+    return [
+        "On the way (validation scenes; the mean over families in both forms; loss of the lessons since the last line; "
+        "share of objects rightly told to be asked about, or not):\n",
+        "| lessons | loss | compact | patch-like | objects asked about |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {p['lessons']:,} | {p['loss']:.3f} | {p['compact']:.3f} | {p['patch_like']:.3f} | {p['trace/asked']:.3f} |"
+            for p in shown
+        ),
+        "",
+    ]
 
 
 def _threads(card: dict) -> str:

@@ -263,7 +263,10 @@ def main(cfg: DictConfig) -> None:
         model.load_state_dict(saved["model"])
         heads.load_state_dict(saved["heads"])
         for optimizer, content in zip(made, saved["optimizers"], strict=True):
+            peaks = [group["peak"] for group in optimizer.param_groups]
             optimizer.load_state_dict(content)
+            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+                group["peak"] = peak  # the config's, which may have been changed
         state = saved["state"]
     elif cfg.start:
         model.load_state_dict(T5ForConditionalGeneration.from_pretrained(cfg.start).state_dict())
@@ -284,11 +287,21 @@ def main(cfg: DictConfig) -> None:
         "steps": state["step"],
         "lessons": state["lessons"],
         "went_on_from": _earlier(cfg.start),
+        "recipe": OmegaConf.to_container(cfg),
+        "curve": _curve(out / "curve.csv"),
         "words": {form: {"mean": mean_over_families(f), "families": f} for form, f in found.items()},
     }
     (assets / "text_card.json").write_text(json.dumps(card, indent=1) + "\n")
     write_page(assets)
     print(json.dumps({form: mean_over_families(f) for form, f in found.items()}))
+
+
+def _curve(path: Path) -> list[dict[str, float]]:
+    """What the validations on the way said, less what a stopped run wrote twice."""
+    with path.open(newline="") as file:
+        rows = {int(row["lessons"]): row for row in csv.DictReader(file)}
+    names = ("loss", "compact", "patch_like", "trace/asked")
+    return [{"lessons": k} | {name: float(rows[k][name]) for name in names} for k in sorted(rows)]
 
 
 def _earlier(start: str | None) -> dict | None:

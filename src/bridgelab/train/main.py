@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(os.environ.setdefault("BRIDGELAB_ROOT", str(Path(__file__).resolve().parents[3])))
 LONGEST_NAME = 200
+COSTED = 16  # examples on which FLOPs are counted: the same for every bridge, so padded alike
 PACKAGES = ("bridgelab.", "torch.optim.", "pytorch_lightning.")
 log = logging.getLogger(__name__)
 
@@ -167,8 +168,8 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
         raise RuntimeError(
             f"fingerprints were {before}, and are {after} after training: what is frozen has changed."
         )
-    short = next(iter(tests.values()))
-    costs = measure_costs(model, short.batch(list(range(min(len(short), config.evaluate.batch_size)))))
+    some = next(iter(tests.values()))
+    costs = measure_costs(model, some.batch(list(range(min(len(some), COSTED)))))
     write_predictions(directory / "predictions.parquet", rows)
     content = {
         "study": config.study,
