@@ -168,6 +168,14 @@ def test_missing_cells_stand_under_the_table(simulated):
     assert note == "Missing from this table, 1: bridge=blind,seed=2: unfinished."
 
 
+def test_a_bridge_at_the_blind_floor_is_named(simulated):
+    seen = {"linear": {"exist": 0.49, "count": 0.29}, "qformer": {"exist": 0.9, "count": 0.8}}
+    notes = tables(simulated.write(bridges=seen | {"blind": TWO["blind"]})).notes
+    (said,) = [note for note in notes if "blind floor" in note]
+    assert "holds 0): linear. A flat curve" in said
+    assert not any("blind floor" in note for note in tables(simulated.write("other")).notes)
+
+
 def test_one_seed_is_said(simulated):
     notes = tables(simulated.write(bridges=TWO, images=6, seeds=(0,))).notes
     assert any("One seed only" in note and "blind, linear" in note for note in notes)

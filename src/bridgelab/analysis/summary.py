@@ -149,7 +149,7 @@ def summarise(study: Study, *, repetitions: int = 2000) -> Summary:
         images=draws.images if draws is not None else 0,
         ceiling=ceiling,
         missing=study.missing,
-        remarks=tuple(_remarks(study)),
+        remarks=(*_at_the_floor(rows), *_remarks(study)),
     )
 
 
@@ -239,6 +239,26 @@ def _gain(runs: Sequence[Run]) -> float | None:
     if not runs[0].trains:
         return None
     return float(np.mean([late_gain(run.record.get("curve") or []) for run in runs]))
+
+
+def _at_the_floor(rows: Sequence[Row]) -> list[str]:
+    """Bridges whose answers, over all questions, can't be told from those given without an image."""
+    blind = next((row for row in rows if row.name == "blind"), None)
+    if blind is None:
+        return []
+    near = [
+        row.name
+        for row in rows
+        if row.role == "bridge"
+        and row.accuracy
+        and (row.accuracy[ALL] - blind.accuracy[ALL]).interval[0] <= 0
+    ]
+    if not near:
+        return []
+    return [
+        f"Not told from the blind floor over all questions (the 95 % interval of the difference holds 0): "
+        f"{', '.join(near)}. A flat curve there may be training that has not begun."
+    ]
 
 
 def _remarks(study: Study) -> list[str]:
