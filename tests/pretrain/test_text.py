@@ -1,15 +1,21 @@
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from torch.nn import functional as F
+from transformers import T5ForConditionalGeneration
 
 from bridgelab.pretrain.batches import UNTOLD, Lessons, collate
 from bridgelab.pretrain.lessons import LAYOUTS, lessons
-from bridgelab.pretrain.text import TraceHeads, loss_and_hits, make_model, make_tokenizer
+from bridgelab.pretrain.text import TraceHeads, loss_and_hits, make_model, make_tokenizer, train
 from bridgelab.pretrain.traces import ROLES
 from bridgelab.world.question import FAMILIES
 from bridgelab.world.words import COLUMNS, scene_words
 
+ROOT = Path(__file__).parents[2]
 SHARES = {"question": 10, "caption": 1, "look_up": 2}
 TINY = {
     "d_model": 16,
@@ -132,3 +138,31 @@ def test_going_on_at_a_chunk_gives_the_batches_of_an_uninterrupted_run():
 def test_every_family_is_taught():
     many = lessons("train", 1, 0, scenes=40, shares=SHARES)
     assert {lesson.family for lesson in many} >= set(FAMILIES)
+
+
+def test_training_leaves_weights_card_and_page_and_goes_on_where_it_was(tmp_path):
+    cfg = OmegaConf.load(ROOT / "conf" / "pretrain" / "text.yaml")
+    cfg.update(
+        {"out": str(tmp_path), "install": False, "lessons": 64, "batch": 16, "scenes_per_chunk": 4}
+        | {"test_scenes": 2, "tagged_block": 1, "traced_blocks": [1], "model": TINY}
+    )
+    train(cfg)
+    card = json.loads((tmp_path / "text_card.json").read_text())
+    assert card["lessons"] >= 64
+    assert card["recipe"]["trace_weight"] == cfg.trace_weight
+    assert card["curve"][-1]["lessons"] == card["lessons"]
+    assert "deep supervision" in (tmp_path / "README.md").read_text()
+    weights = T5ForConditionalGeneration.from_pretrained(tmp_path / "text")
+    assert not [name for name, _ in weights.named_parameters() if "heads" in name]
+    again = train(cfg)  # nothing left to train: the same weights, measured again
+    assert json.loads((tmp_path / "text_card.json").read_text()) == card
+    assert {form: list(f) for form, f in again.items()} == {
+        form: list(card["words"][form]["families"]) for form in again
+    }
+    cfg.lessons = 150
+    train(cfg)
+    longer = json.loads((tmp_path / "text_card.json").read_text())
+    assert longer["lessons"] >= 150
+    assert [point["lessons"] for point in longer["curve"]][: len(card["curve"])] == [
+        point["lessons"] for point in card["curve"]
+    ]

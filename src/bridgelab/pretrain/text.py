@@ -64,8 +64,9 @@ def make_model(settings: dict, vocabulary: dict[str, int], seed: int) -> T5ForCo
         **settings,
     )
     model = T5ForConditionalGeneration._from_config(config, attn_implementation="eager")
-    for stack in (model.encoder, model.decoder):
-        for block in stack.block:  # the same function in one pass over memory instead of eight
+    if config.dense_act_fn == "gelu_new":
+        for block in (*model.encoder.block, *model.decoder.block):
+            # The same function in one pass over memory instead of eight.
             block.layer[-1].DenseReluDense.act = nn.GELU(approximate="tanh")
     with torch.no_grad():
         model.shared.weight.normal_(0, 0.5)
@@ -245,8 +246,20 @@ def export(model, tokenizer, folder: Path) -> None:
 
 @hydra.main(version_base="1.3", config_path=CONF, config_name="text")
 def main(cfg: DictConfig) -> None:
-    """Train, checkpoint, evaluate; at the end write the weights to the package's assets and a card beside them."""
+    """Hydra app: `python -m bridgelab.pretrain.text lessons=800000 out=runs/pretrain/longer`."""
     OmegaConf.resolve(cfg)
+    found = train(cfg)
+    print(json.dumps({form: mean_over_families(f) for form, f in found.items()}))
+
+
+def train(cfg: DictConfig) -> dict:
+    """Train, checkpoint, evaluate; write the weights, a card and the page to the package's assets, or to `out`.
+
+    Args:
+        cfg: as `conf/pretrain/text.yaml`.
+    Returns:
+        By form of the prefix and by family [right, asked], on scenes of the test stream.
+    """
     torch.set_num_threads(cfg.threads)
     out = Path(cfg.out)
     out.mkdir(parents=True, exist_ok=True)
@@ -276,7 +289,7 @@ def main(cfg: DictConfig) -> None:
         while state["lessons"] < cfg.lessons:
             _run_phase(cfg, model, heads, made, state, vocabulary, device, out, progress, bar)
             _save(checkpoint, model, heads, made, state)
-    found = evaluate(model, vocabulary, scenes=400, split="test")
+    found = evaluate(model, vocabulary, scenes=cfg.test_scenes, split="test")
     assets = ASSETS if cfg.install else out
     export(model.cpu(), tokenizer, assets / "text")
     card = {
@@ -293,7 +306,7 @@ def main(cfg: DictConfig) -> None:
     }
     (assets / "text_card.json").write_text(json.dumps(card, indent=1) + "\n")
     write_page(assets)
-    print(json.dumps({form: mean_over_families(f) for form, f in found.items()}))
+    return found
 
 
 def _curve(path: Path) -> list[dict[str, float]]:

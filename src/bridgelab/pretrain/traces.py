@@ -12,7 +12,8 @@ from bridgelab.world.question import HOPS, RELATION_WORDS
 from bridgelab.world.scene import ATTRIBUTES
 
 # found: what a description picks out, 0 to 3 hops into the first or second branch of a program; beside: what stands in
-# a relation (or shares an attribute) before it is described; joined: after and/or; asked: what the answer is about; rank_k: named after
+# a relation (or shares an attribute) before it is described; joined: after and/or, or both of two
+# objects that are compared, if they are alike; asked: what the answer is about; rank_k: named after
 # at least k others in a caption.
 ROLES = (
     *(f"found_{branch}_{hop}" for branch in (0, 1) for hop in range(4)),
@@ -53,6 +54,8 @@ def trace(program: Sequence[Step], values: Sequence) -> dict[str, frozenset[int]
             source = values[step["inputs"][0]]
             asked = frozenset([source] if isinstance(source, int) else source)
             found["asked"] = found.get("asked", frozenset()) | asked
+        elif function.startswith("equal_") and function != "equal_integer":
+            found["joined"] = found["asked"] if value else frozenset()
         place.append(before)
     return found
 
