@@ -37,6 +37,7 @@ def _text(card: dict) -> str:
         "on the encoder's later blocks also had to tell, for each word of the question, which set of objects it "
         "describes, and for each object, in which of the program's sets it is (`pretrain/traces.py`): deep "
         "supervision, from text and programs. The heads are thrown away.\n",
+        *([f"{card['history'][0].upper()}{card['history'][1:]}\n"] if "history" in card else []),
         "**An object of the scene in words takes one position**: the sum of its six words' embeddings (size, colour, "
         "material, shape, column, row). That is a first version, and it may favour bridges that hand over one token an "
         "object or a patch; ordinary phrases are not yet learned. *Compact* is each object once on 16 positions, "
