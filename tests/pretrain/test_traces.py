@@ -71,6 +71,18 @@ def test_two_branches_and_their_join_are_kept_apart(record):
         assert {"found_0_0", "found_1_0", "beside_0_1", "beside_1_1"} <= set(found)
 
 
+def test_compared_objects_are_joined_if_they_are_alike(record):
+    draw = random.Random(2)
+    made = [q for _ in range(30) for q in questions(record, draw, Balance(), number=25)]
+    answers = set()
+    for question in (q for q in made if q.family.startswith("comparison")):
+        found = trace(question.program, run(list(question.program), record))
+        assert len(found["asked"]) == 2
+        assert found["joined"] == (found["asked"] if question.answer == "yes" else set())
+        answers.add(question.answer)
+    assert answers == {"yes", "no"}
+
+
 @pytest.mark.parametrize("form", LAYOUTS)
 def test_a_layout_holds_every_object(form):
     rng = np.random.default_rng(0)
