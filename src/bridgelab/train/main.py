@@ -207,7 +207,7 @@ class Setting:
     def __init__(self, config: DictConfig, device: Any):
         import torch
 
-        self.config, self.device = config, device
+        self.config, self.device = config, torch.device(device)
         self.sees = getattr(target(config.bridge), "sees", "image")
         self.text = build(config.text)
         # The blind floor needs no encoder, and spares the seconds of loading one.
