@@ -128,15 +128,21 @@ def serve(talk: socket.socket) -> list[str] | None:
             if not got:
                 return None
             line, fds = line + got, [*fds, *more]
+        ready, led = os.pipe()
         pid = os.fork()
         if pid == 0:
             talk.close()
             os.setsid()
+            os.close(ready)
+            os.close(led)
             for stream in (1, 2):
                 os.dup2(fds[0], stream)
             # fds[0] stays open: the lock on the log belongs to the job as well as to the launcher.
             return json.loads(line)
         os.close(fds[0])
+        os.close(led)
+        os.read(ready, 1)  # ends once the job leads its group: none is told of that can't be signalled yet
+        os.close(ready)
         with contextlib.suppress(OSError):  # the launcher may be gone; the job is not the worse for it
             talk.sendall(json.dumps({STARTED: pid}).encode() + b"\n")
         _, status = os.waitpid(pid, 0)
