@@ -182,7 +182,6 @@ def evaluate(
     scenes: int = 100,
     batch: int = 128,
     split: str = "val",
-    forms: tuple[str, ...] = ("compact", "patch_like"),
 ) -> dict:
     """Share of answers said right, by form of the prefix and by family, on scenes that training never draws."""
     model.eval()
@@ -190,7 +189,7 @@ def evaluate(
     made.sort(key=lambda lesson: (len(lesson.target.split()), len(lesson.prompt.split())))
     found: dict = {}
     device = next(model.parameters()).device
-    for form in forms:
+    for form in ("compact", "patch_like"):
         rng = np.random.default_rng(0)
         by_family: dict[str, list[bool]] = {}
         for k in range(0, len(made), batch):
