@@ -17,7 +17,6 @@ import numpy as np
 from bridgelab.pretrain.held_out import check
 from bridgelab.pretrain.traces import tags, trace
 from bridgelab.world.caption import ORDERS, caption, caption_prompt
-from bridgelab.world.program import run
 from bridgelab.world.question import FAMILIES, Balance, noun, questions
 from bridgelab.world.scene import ATTRIBUTES, Object, Scene, relationships, sample_scene
 from bridgelab.world.words import attribute_words, column, row
@@ -66,7 +65,7 @@ def lessons(
         record = symbolic(scene)
         for question in questions(record, draw, balance, number=shares["question"], families=families):
             program = list(question.program)
-            found = trace(program, run(program, record))
+            found = trace(program, record)
             told = tuple(tags(question.text, question.family))
             made.append(Lesson(scene, question.text, question.answer, question.family, found, told))
         for order in draw.sample(list(ORDERS), shares["caption"]):

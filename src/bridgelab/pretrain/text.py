@@ -8,7 +8,8 @@ import csv
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import hydra
@@ -128,16 +129,39 @@ class TraceHeads(nn.Module):
         return total, torch.cat([counts, words], 1).detach()
 
 
-def loss_and_hits(model, batch: dict, heads: TraceHeads | None = None) -> tuple:
+def blurred(prefix: torch.Tensor, share: float, generator: torch.Generator) -> torch.Tensor:
+    r"""Some scenes behind noise: $a x + \sqrt{1 - a^2}\, s \epsilon$ with $a$ uniform in [0, 1], $s$ the batch's RMS.
+
+    A bridge starts as noise to the T5. One that never met noise reads it as some scene, with confidence, and tells the
+    bridge nothing of what would be better; one that did falls back on its prior, and then follows the evidence as it
+    grows. Source of the idea: CapDec (Nukrai et al. 2022, arXiv:2211.00575), there at one strength.
+
+    Args:
+        prefix: [batch, position, dim].
+        share: of the scenes, that are blurred.
+    """
+    device, shape = prefix.device, (len(prefix), 1, 1)
+    clear = torch.rand(shape, generator=generator).to(device)
+    chosen = torch.rand(shape, generator=generator).to(device) < share
+    noise = torch.randn(prefix.shape, generator=generator).to(device) * prefix.detach().square().mean().sqrt()
+    return torch.where(chosen, clear * prefix + (1 - clear**2).sqrt() * noise, prefix)
+
+
+def loss_and_hits(
+    model,
+    batch: dict,
+    heads: TraceHeads | None = None,
+    blur: Callable[[torch.Tensor], torch.Tensor] = lambda prefix: prefix,
+) -> tuple:
     """Cross-entropy per target token; which examples the model would say right, word for word (greedy); the trace.
 
-    The prefix takes the path that a bridge takes: vectors in front of the prompt's embeddings.
+    The prefix takes the path that a bridge takes: vectors in front of the prompt's embeddings; `blur` may change it.
 
     Returns:
         The loss, hits [batch], and what `heads` returns (None without them).
     """
     groups = batch["prefix"]
-    prefix = (model.shared(groups.clamp(min=0)) * (groups != NONE).unsqueeze(-1)).sum(2)
+    prefix = blur((model.shared(groups.clamp(min=0)) * (groups != NONE).unsqueeze(-1)).sum(2))
     prompt = batch["prompt"]
     mask = torch.cat([prompt.new_ones(prefix.shape[:2]), (prompt != PAD).long()], 1)
     labels = batch["target"].masked_fill(batch["target"] == PAD, -100)
@@ -361,9 +385,14 @@ def _run_phase(cfg, model, heads, made, state, vocabulary, device, out, progress
         for optimizer in made:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * rate
+        # By the step, so that a run that was stopped goes on with the noise that it would have had.
+        noise = torch.Generator().manual_seed(cfg.seed * 10**8 + state["step"])
         with torch.autocast(device.type, torch.bfloat16, enabled=autocast_pays(device)):
             loss, _, (traced, counts) = loss_and_hits(
-                model, {k: v.to(device) for k, v in batch.items()}, heads
+                model,
+                {k: v.to(device) for k, v in batch.items()},
+                heads,
+                partial(blurred, share=cfg.blur_share, generator=noise),
             )
         (loss + cfg.trace_weight * traced).backward()
         torch.nn.utils.clip_grad_norm_([*model.parameters(), *heads.parameters()], 1.0)

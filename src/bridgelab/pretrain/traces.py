@@ -7,14 +7,13 @@ question tell of it. Linear heads on the T5's encoder learn to tell both, and ar
 
 from collections.abc import Sequence
 
-from bridgelab.world.program import Step
+from bridgelab.world.program import Step, run
 from bridgelab.world.question import HOPS, RELATION_WORDS
 from bridgelab.world.scene import ATTRIBUTES
 
 # found: what a description picks out, 0 to 3 hops into the first or second branch of a program; beside: what stands in
-# a relation (or shares an attribute) before it is described; joined: after and/or, or both of two
-# objects that are compared, if they are alike; asked: what the answer is about; rank_k: named after
-# at least k others in a caption.
+# a relation (or shares an attribute) before it is described; joined: after and/or, or the first of two objects that are
+# compared, if the second is like it; asked: what the answer is about; rank_k: named after at least k others in a caption.
 ROLES = (
     *(f"found_{branch}_{hop}" for branch in (0, 1) for hop in range(4)),
     *(f"beside_{branch}_{hop}" for branch in (0, 1) for hop in range(1, 4)),
@@ -24,15 +23,16 @@ ROLES = (
 )
 
 
-def trace(program: Sequence[Step], values: Sequence) -> dict[str, frozenset[int]]:
+def trace(program: Sequence[Step], scene: dict) -> dict[str, frozenset[int]]:
     """The objects of each role that a program has.
 
     Args:
         program: steps in CLEVR's functions.
-        values: what each step gives on the scene, as `world.program.run` returns them.
+        scene: the record that `world.program.run` reads.
     Returns:
         For each role the program has (an entry of ROLES) the objects in its set.
     """
+    values = run(program, scene)
     found: dict[str, frozenset[int]] = {}
     place: list[tuple[int | str, int]] = []  # branch and hop of each step
     branches = 0
@@ -55,7 +55,11 @@ def trace(program: Sequence[Step], values: Sequence) -> dict[str, frozenset[int]
             asked = frozenset([source] if isinstance(source, int) else source)
             found["asked"] = found.get("asked", frozenset()) | asked
         elif function.startswith("equal_") and function != "equal_integer":
-            found["joined"] = found["asked"] if value else frozenset()
+            # By the road that "the same … as" takes: what is like the second, and whether the first is among it.
+            first, second = (values[program[k]["inputs"][0]] for k in step["inputs"])
+            alike = [thing[function.removeprefix("equal_")] for thing in scene["objects"]]
+            like = frozenset(k for k, value in enumerate(alike) if value == alike[second] and k != second)
+            found["beside_1_1"], found["joined"] = like, like & {first}
         place.append(before)
     return found
 
@@ -72,7 +76,7 @@ def tags(text: str, family: str) -> list[int]:
     stands in it.
     """
     words = text.split()
-    descriptions, relations = _spans(words, sharing=family.startswith("same_attribute"))
+    descriptions, relations = _spans(words, sharing=family.startswith(("same_attribute", "comparison")))
     found: list[int] = [-1] * len(words)
     for spans, roles in zip((descriptions, relations), _roles(family), strict=True):
         for span, role in zip(spans, roles, strict=True):
@@ -117,5 +121,5 @@ def _roles(family: str) -> tuple[list[str], list[str]]:
     if family == "single_or_count":
         return ["joined", "found_0_0", "found_1_0"], []
     if family == "comparison_one_hop":
-        return ["found_0_1", "found_0_0", "found_1_0"], ["beside_0_1"]
-    return ["found_0_0", "found_1_0"], []  # comparisons
+        return ["found_0_1", "found_0_0", "found_1_0"], ["beside_0_1", "beside_1_1"]
+    return ["found_0_0", "found_1_0"], ["beside_1_1"] if family == "comparison" else []
