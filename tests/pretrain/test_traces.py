@@ -5,7 +5,7 @@ import pytest
 
 from bridgelab.pretrain.lessons import LAYOUTS, NOTHING, lessons, symbolic
 from bridgelab.pretrain.traces import ROLES, tags, trace
-from bridgelab.world.program import run, step
+from bridgelab.world.program import step
 from bridgelab.world.question import FAMILIES, Balance, ask, questions
 from bridgelab.world.scene import SHAPES, sample_scene
 
@@ -78,7 +78,8 @@ def test_compared_objects_are_joined_if_they_are_alike(record):
     for question in (q for q in made if q.family.startswith("comparison")):
         found = trace(question.program, record)
         assert len(found["asked"]) == 2
-        assert (found["joined"] <= found["asked"]) and bool(found["joined"]) == (question.answer == "yes")
+        assert found["joined"] <= found["asked"]
+        assert bool(found["joined"]) == (question.answer == "yes")
         assert bool(found["beside_1_1"] & found["asked"]) == (question.answer == "yes")
         answers.add(question.answer)
     assert answers == {"yes", "no"}

@@ -36,7 +36,8 @@ def _text(card: dict) -> str:
         "A lesson's target is the answer (or caption) alone, and what ships is a plain T5. While it was made, linear heads "
         "on the encoder's later blocks also had to tell, for each word of the question, which set of objects it "
         "describes, and for each object, in which of the program's sets it is (`pretrain/traces.py`): deep "
-        "supervision, from text and programs. The heads are thrown away.\n",
+        "supervision, from text and programs. The heads are thrown away. A share of the scenes stood behind noise "
+        "of any strength (`blurred` in `pretrain/text.py`), so that vague vectors, a bridge's first, are read as vague.\n",
         *([f"{card['history'][0].upper()}{card['history'][1:]}\n"] if "history" in card else []),
         "**An object of the scene in words takes one position**: the sum of its six words' embeddings (size, colour, "
         "material, shape, column, row). That is a first version, and it may favour bridges that hand over one token an "

@@ -392,7 +392,7 @@ def _run_phase(cfg, model, heads, made, state, vocabulary, device, out, progress
                 model,
                 {k: v.to(device) for k, v in batch.items()},
                 heads,
-                partial(blurred, share=cfg.blur_share, generator=noise),
+                partial(blurred, share=taught.blur, generator=noise),
             )
         (loss + cfg.trace_weight * traced).backward()
         torch.nn.utils.clip_grad_norm_([*model.parameters(), *heads.parameters()], 1.0)

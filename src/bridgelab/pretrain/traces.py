@@ -32,7 +32,7 @@ def trace(program: Sequence[Step], scene: dict) -> dict[str, frozenset[int]]:
     Returns:
         For each role the program has (an entry of ROLES) the objects in its set.
     """
-    values = run(program, scene)
+    values = run(list(program), scene)
     found: dict[str, frozenset[int]] = {}
     place: list[tuple[int | str, int]] = []  # branch and hop of each step
     branches = 0

@@ -283,7 +283,12 @@ class Setting:
         pools: dict[str, list] = {}
         for kind, examples in self.train_examples.items():
             pools.setdefault("caption" if kind == "caption" else "answer", []).extend(examples)
-        return {n: Prepared(pools[n], self.text, row_of, look_up) for n in pools if n in drawn}
+        # Which word belongs to what is found out on few objects first: with ten, every guess is as good.
+        most = self.config.train.simple_objects
+        pools["simple_caption"] = [
+            e for e in pools.get("caption", ()) if int(e.tags.get("objects", most + 1)) <= most
+        ]
+        return {n: Prepared(pools[n], self.text, row_of, look_up) for n in pools if n in drawn and pools[n]}
 
     def prepared(self, split: str, limit: DictConfig | dict[str, int | None]) -> dict[str, "Prepared"]:
         """A split's examples by kind; of each at most as many as `limit` says, evenly spread."""
