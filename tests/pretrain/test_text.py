@@ -10,7 +10,7 @@ from transformers import T5ForConditionalGeneration
 
 from bridgelab.pretrain.batches import UNTOLD, Lessons, collate
 from bridgelab.pretrain.lessons import LAYOUTS, lessons
-from bridgelab.pretrain.text import TraceHeads, loss_and_hits, make_model, make_tokenizer, train
+from bridgelab.pretrain.text import TraceHeads, blurred, loss_and_hits, make_model, make_tokenizer, train
 from bridgelab.pretrain.traces import ROLES
 from bridgelab.world.question import FAMILIES
 from bridgelab.world.words import COLUMNS, scene_words
@@ -113,6 +113,22 @@ def test_loss_is_the_mean_cross_entropy_over_real_tokens(made):
         total += F.cross_entropy(logits, target, reduction="sum").item()
         count += len(target)
     assert loss.item() == pytest.approx(total / count, rel=1e-4)
+
+
+def test_blur_keeps_the_size_and_mixes_by_its_share():
+    """Against its own definition: what is left of the signal, and of the noise, along and across the prefix."""
+    prefix = torch.randn(4000, 3, 16) * 2.5
+    assert torch.equal(blurred(prefix, 0.0, torch.Generator()), prefix)
+    seen = blurred(prefix, 0.5, torch.Generator().manual_seed(0))
+    assert torch.equal(seen, blurred(prefix, 0.5, torch.Generator().manual_seed(0)))
+    touched = (seen != prefix).flatten(1).any(1)
+    assert touched.float().mean() == pytest.approx(0.5, abs=0.03)
+    assert seen[touched].square().mean().sqrt() == pytest.approx(2.5, rel=0.03)
+    kept = (seen * prefix).sum((1, 2))[touched] / prefix.square().sum((1, 2))[
+        touched
+    ]  # an estimate of each a
+    assert kept.mean() == pytest.approx(0.5, abs=0.03)  # uniform in [0, 1]
+    assert kept.var() == pytest.approx(1 / 12 + (2 / 3) / 48, abs=0.02)  # and the noise along 48 dimensions
 
 
 def test_going_on_at_a_chunk_gives_the_batches_of_an_uninterrupted_run():

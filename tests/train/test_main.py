@@ -152,6 +152,17 @@ def test_every_bridge_sees_the_same_examples_in_the_same_order(tiny, world, tmp_
     assert all(order == orders[0] for order in orders)
 
 
+def test_the_first_stage_shows_few_objects(tiny, world, tmp_path):
+    given = config(world, tmp_path, "train.simple_objects=6", "benchmark.images.train=6")
+    setting = main.Setting(given, torch.device("cpu"))
+    simple, captions = setting.pools["simple_caption"].examples, setting.pools["caption"].examples
+    assert simple == [e for e in captions if len(e.words.split(" . ")) <= 6]
+    assert 0 < len(simple) < len(captions)
+    drawn = [step.pool for step in setting.batches(10, 0).sampler]
+    assert drawn[:4] == ["simple_caption"] * 4
+    assert "simple_caption" not in drawn[4:]
+
+
 def test_thawed_weights_are_found_out(tiny, world, tmp_path, tiny_text, monkeypatch):
     given = config(world, tmp_path, "train.lr=0.001", "evaluate.shuffled=false")
     fit = main.Setting.fit
@@ -180,6 +191,7 @@ def test_bad_input_is_refused_before_training(tiny, world, tmp_path, monkeypatch
         ),
         (("tune.lrs=[0.1]",), r"tune\.lrs=\[0\.1\] has 1 values"),
         (("train.stages=[{share: 1, captoin: 1}]",), r"draws from none of the pools"),
+        (("train.simple_objects=0",), r"draws from none of the pools that have examples \(answer, caption\)"),
         (("bridge._target_=os.system",), r"_target_: os\.system may not be built"),
     ):
         with pytest.raises(ValueError, match=match):
