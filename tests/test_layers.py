@@ -10,7 +10,7 @@ LAYERS = [
     {"world"},
     {"benchmark"},
     {"data"},
-    {"vision", "text", "bridge"},
+    {"vision", "text", "bridge", "optim"},
     {"model"},
     {"train"},
     {"analysis", "pretrain"},

@@ -196,3 +196,19 @@ def test_dropout_must_leave_something(dropout):
 def test_unknown_conditioning_names_the_choices():
     with pytest.raises(ValueError, match=r"conditioning='question' is unknown.*\('none',\)"):
         QFormer(8, 6, num_queries=3, depth=1, width=12, num_heads=2, conditioning="question")
+
+
+def test_query_gain_sharpens_only_what_asks_the_patches():
+    def state(gain):
+        torch.manual_seed(0)
+        return QFormer(8, 6, num_queries=3, depth=3, width=12, num_heads=2, query_gain=gain).state_dict()
+
+    published, ours = state(1.0), state(4.0)
+    asking = [f"layer.{i}.crossattention.attention.query.weight" for i in (0, 2)]
+    for name, value in published.items():
+        torch.testing.assert_close(ours[name], value * (4 if name in asking else 1), msg=name)
+
+
+def test_query_gain_must_be_positive():
+    with pytest.raises(ValueError, match=r"query_gain=0\.0 is not above 0.*Set bridge.query_gain to 1"):
+        QFormer(8, 6, num_queries=3, depth=1, width=12, num_heads=2, query_gain=0.0)

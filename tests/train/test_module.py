@@ -4,14 +4,17 @@ import math
 import pytest
 import pytorch_lightning as pl
 import torch
+from torch import nn
+from torch.optim import AdamW
 
 from bridgelab.benchmark.example import Example
 from bridgelab.bridge.linear import Linear
 from bridgelab.data.batches import Prepared, TrainingBatches
 from bridgelab.data.sampler import MixtureSampler
 from bridgelab.model import BridgedModel
+from bridgelab.optim.muon_adamw import MuonAdamW
 from bridgelab.train.loop import LastCheckpoint, fit
-from bridgelab.train.module import warmup_then
+from bridgelab.train.module import BridgeTraining, warmup_then
 from bridgelab.train.record import MetricsCsv
 
 IDENTITY = {"vision": "v", "text": "t", "config": "c"}
@@ -51,7 +54,15 @@ def setting(text, steps=12):
 
 
 def train(
-    text, directory=None, stop=None, identity=IDENTITY, log=False, steps=12, validate=None, save_every=1
+    text,
+    directory=None,
+    stop=None,
+    identity=IDENTITY,
+    log=False,
+    steps=12,
+    validate=None,
+    save_every=1,
+    optimizer=AdamW,
 ):
     model, batches = setting(text, steps)
     extra = [KillAt(stop)] if stop else []
@@ -65,7 +76,7 @@ def train(
         model,
         batches,
         trainer=trainer,
-        optimizer=functools.partial(torch.optim.AdamW, lr=1e-2, weight_decay=0.1),
+        optimizer=functools.partial(optimizer, lr=1e-2, weight_decay=0.1),
         schedule={"shape": "linear", "warmup": 0.2},
         identity=identity,
         validate=validate,
@@ -78,15 +89,41 @@ def train(
     return model, found
 
 
+@pytest.mark.parametrize("optimizer", [AdamW, MuonAdamW])
 @pytest.mark.parametrize(("stop", "save_every"), [(1, 1), (5, 1), (7, 3), (11, 5)])
-def test_killed_and_resumed_ends_with_the_same_weights(tmp_path, tiny_text, stop, save_every):
-    whole, _ = train(tiny_text)
+def test_killed_and_resumed_ends_with_the_same_weights(tmp_path, tiny_text, stop, save_every, optimizer):
+    whole, _ = train(tiny_text, optimizer=optimizer)
     with pytest.raises(Killed):
-        train(tiny_text, tmp_path, stop=stop, save_every=save_every)
-    resumed, _ = train(tiny_text, tmp_path, save_every=save_every)
+        train(tiny_text, tmp_path, stop=stop, save_every=save_every, optimizer=optimizer)
+    resumed, _ = train(tiny_text, tmp_path, save_every=save_every, optimizer=optimizer)
     for a, b in zip(resumed.bridge.parameters(), whole.bridge.parameters(), strict=True):
         torch.testing.assert_close(a, b, atol=0, rtol=0)
     assert resumed.scale == whole.scale
+
+
+def test_parameters_are_grouped_by_kind(tiny_text):
+    class Mixed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.queries = nn.Parameter(torch.zeros(2, 3))
+            self.positions = nn.Embedding(4, 3)
+            self.linear = nn.Linear(3, 5)
+            self.norm = nn.LayerNorm(5)
+            self.still = nn.Linear(3, 5).requires_grad_(False)
+
+    bridge = Mixed()
+    found = []
+    module = BridgeTraining(
+        bridge, optimizer=lambda g: found.extend(g) or AdamW(g), schedule=lambda step: 1.0, identity={}
+    )
+    module.configure_optimizers()
+    names = {id(p): name for name, p in bridge.named_parameters()}
+    assert [[names[id(p)] for p in group["params"]] for group in found] == [
+        ["linear.weight"],
+        ["queries", "positions.weight"],
+        ["linear.bias", "norm.weight", "norm.bias"],
+    ]
+    assert [bool(group.get("matrix")) for group in found] == [True, False, False]
 
 
 def test_training_lowers_the_loss_and_leaves_the_frozen_side(tiny_text):

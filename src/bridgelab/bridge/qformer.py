@@ -155,10 +155,12 @@ class QFormer(nn.Module):
         cross_attention_every: layers 0, n, 2n, ... look at the patches.
         ffn_ratio: hidden width of the FFN over `width`.
         dropout: of attention weights and before every residual sum (published: 0.1).
+        query_gain: factor on the initial weights that make queries of the patches (published: 1, where attention
+            begins near uniform, so that every query reads the mean patch).
         conditioning: "none": queries do not see the question.
     Raises:
-        ValueError: if a count is less than 1, `num_heads` does not divide `width`, `dropout` is not in [0, 1)
-            or `conditioning` is not one of the above.
+        ValueError: if a count is less than 1, `num_heads` does not divide `width`, `dropout` is not in [0, 1),
+            `query_gain` is not above 0 or `conditioning` is not one of the above.
     """
 
     def __init__(
@@ -173,6 +175,7 @@ class QFormer(nn.Module):
         cross_attention_every: int = 2,
         ffn_ratio: int = 4,
         dropout: float = 0.0,
+        query_gain: float = 1.0,
         conditioning: str = "none",
     ):
         super().__init__()
@@ -190,6 +193,10 @@ class QFormer(nn.Module):
         if not 0 <= dropout < 1:
             raise ValueError(
                 f"dropout={dropout} is not in [0, 1). Set bridge.dropout to 0 or, as published, to 0.1."
+            )
+        if query_gain <= 0:
+            raise ValueError(
+                f"query_gain={query_gain} is not above 0. Set bridge.query_gain to 1, as published, or more."
             )
         if conditioning not in CONDITIONING:
             raise ValueError(
@@ -218,6 +225,10 @@ class QFormer(nn.Module):
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=0.02 * math.sqrt(768 / width))
                 nn.init.zeros_(module.bias)
+        with torch.no_grad():
+            for name, p in self.layer.named_parameters():
+                if name.endswith("crossattention.attention.query.weight"):
+                    p.mul_(query_gain)
         self.language_projection = nn.Linear(width, text_dim)
 
     def forward(

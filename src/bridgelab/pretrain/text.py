@@ -26,9 +26,9 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
 from bridgelab.model import autocast_pays
+from bridgelab.optim.muon import Muon
 from bridgelab.pretrain.batches import NONE, PAD, UNTOLD, Lessons, collate
 from bridgelab.pretrain.lessons import lessons
-from bridgelab.pretrain.muon import Muon
 from bridgelab.pretrain.page import write_page
 from bridgelab.pretrain.traces import ROLES
 from bridgelab.text.t5 import ASSETS

@@ -46,10 +46,20 @@ class BridgeTraining(pl.LightningModule):
         self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
 
     def configure_optimizers(self) -> Any:
-        """Matrices decay, vectors (norms, biases) do not."""
-        trained = [p for p in self.model.parameters() if p.requires_grad]
-        groups: list[dict[str, Any]] = [{"params": [p for p in trained if p.ndim > 1]}]
-        groups.append({"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0})
+        """Linear layers' weights (`matrix`) apart from learned inputs, such as queries; vectors do not decay."""
+        embeddings = {id(m.weight) for m in self.model.modules() if isinstance(m, nn.Embedding)}
+        matrices: list[Tensor] = []
+        inputs: list[Tensor] = []
+        vectors: list[Tensor] = []
+        for name, p in self.model.named_parameters():
+            if p.requires_grad:
+                weight = p.ndim == 2 and name.endswith("weight") and id(p) not in embeddings
+                (matrices if weight else inputs if p.ndim > 1 else vectors).append(p)
+        groups: list[dict[str, Any]] = [
+            {"params": matrices, "matrix": True},
+            {"params": inputs},
+            {"params": vectors, "weight_decay": 0.0},
+        ]
         optimizer = self.make_optimizer([group for group in groups if group["params"]])
         return {
             "optimizer": optimizer,

@@ -5,6 +5,7 @@ a step of the miniature T5's optimizer took longer than its forward and backward
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,12 +30,12 @@ class Muon(torch.optim.Optimizer):
     """Nesterov momentum, orthogonalised; no weight decay. Source: Jordan et al. 2024, kellerjordan.github.io/posts/muon.
 
     Args:
-        params: matrices.
+        params: matrices, or groups of them.
         lr: length of a step, for a matrix that is not taller than wide.
         momentum: of the running mean of gradients.
     """
 
-    def __init__(self, params: Iterable[Tensor], lr: float = 0.005, momentum: float = 0.95):
+    def __init__(self, params: Iterable[Tensor] | Iterable[dict[str, Any]], lr: float = 0.005, momentum: float = 0.95):
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()

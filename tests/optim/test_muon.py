@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from bridgelab.pretrain.muon import Muon, orthogonalised
+from bridgelab.optim.muon import Muon, orthogonalised
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (6, 12), (12, 6)])
