@@ -35,7 +35,9 @@ class Muon(torch.optim.Optimizer):
         momentum: of the running mean of gradients.
     """
 
-    def __init__(self, params: Iterable[Tensor] | Iterable[dict[str, Any]], lr: float = 0.005, momentum: float = 0.95):
+    def __init__(
+        self, params: Iterable[Tensor] | Iterable[dict[str, Any]], lr: float = 0.005, momentum: float = 0.95
+    ):
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
