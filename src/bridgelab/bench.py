@@ -26,6 +26,7 @@ from rich.table import Table
 from bridgelab.data.batches import Batch, TrainingBatches
 from bridgelab.train.evaluate import on_device
 from bridgelab.train.main import Setting, build
+from bridgelab.train.module import parameter_groups
 from bridgelab.world.render import render, sample_visible_scene
 
 STEPS = 20
@@ -115,7 +116,7 @@ def _step(config: DictConfig, device: str) -> list[str] | None:
     made = setting.batches(STEPS, 0)
     bare, training = (_Timed(made.sampler, made.pools) for _ in range(2))
     setting.calibrate(model, made)
-    optimizer = build(config.optim)(trained, lr=1e-4)
+    optimizer = build(config.optim)(parameter_groups(model), lr=1e-4)
     for batch in bare:
         batch = on_device(batch, model)
         optimizer.zero_grad()

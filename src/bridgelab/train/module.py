@@ -12,6 +12,27 @@ from torch.optim.lr_scheduler import LambdaLR
 FROZEN = "model.language."
 
 
+def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:
+    """What is trained, by kind: linear layers' weights (`matrix`), learned inputs such as queries, and vectors.
+
+    Vectors (norms, biases) do not decay. A kind that the model lacks is left out.
+    """
+    embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+    matrices: list[Tensor] = []
+    inputs: list[Tensor] = []
+    vectors: list[Tensor] = []
+    for name, p in model.named_parameters():
+        if p.requires_grad:
+            weight = p.ndim == 2 and name.endswith("weight") and id(p) not in embeddings
+            (matrices if weight else inputs if p.ndim > 1 else vectors).append(p)
+    groups: list[dict[str, Any]] = [
+        {"params": matrices, "matrix": True},
+        {"params": inputs},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
 class BridgeTraining(pl.LightningModule):
     """Train what of a model is trainable; a checkpoint holds that, and names the rest by fingerprint.
 
@@ -46,21 +67,8 @@ class BridgeTraining(pl.LightningModule):
         self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
 
     def configure_optimizers(self) -> Any:
-        """Linear layers' weights (`matrix`) apart from learned inputs, such as queries; vectors do not decay."""
-        embeddings = {id(m.weight) for m in self.model.modules() if isinstance(m, nn.Embedding)}
-        matrices: list[Tensor] = []
-        inputs: list[Tensor] = []
-        vectors: list[Tensor] = []
-        for name, p in self.model.named_parameters():
-            if p.requires_grad:
-                weight = p.ndim == 2 and name.endswith("weight") and id(p) not in embeddings
-                (matrices if weight else inputs if p.ndim > 1 else vectors).append(p)
-        groups: list[dict[str, Any]] = [
-            {"params": matrices, "matrix": True},
-            {"params": inputs},
-            {"params": vectors, "weight_decay": 0.0},
-        ]
-        optimizer = self.make_optimizer([group for group in groups if group["params"]])
+        """The optimizer of all that is trained, and its schedule by step."""
+        optimizer = self.make_optimizer(parameter_groups(self.model))
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": LambdaLR(optimizer, self.schedule), "interval": "step"},
