@@ -10,14 +10,14 @@ from bridgelab.optim.muon import Muon
 
 
 class MuonAdamW(Optimizer):
-    """What brings a query bridge off its plateau in half the steps: every matrix moves in all directions alike.
+    """Every matrix moves in all its directions alike; the rest has no directions to even out, and is AdamW's.
 
     Source: Jordan et al. 2024, kellerjordan.github.io/posts/muon: hidden matrices by Muon; vectors, and learned inputs
     such as queries, by AdamW.
 
     Args:
         params: groups; those with `matrix: true` are Muon's.
-        lr: of Muon: the length of a step over a matrix's largest singular value.
+        lr: of Muon: the spectral norm of a step, roughly, for a matrix that is not taller than wide.
         adamw_ratio: AdamW's rate over Muon's.
         momentum: of Muon.
         betas: of AdamW.
