@@ -221,6 +221,31 @@ def test_a_benchmark_without_types_or_captions(simulated):
     assert list(rows(table)) == ["linear", "floor: blind", "floor: shuffled"]
 
 
+def test_groups_give_consistency_and_are_drawn_whole(simulated):
+    path = simulated.write()
+    expected = {}
+    for file in path.glob("*/predictions.parquet"):
+        rows = pd.read_parquet(file)
+        rows = rows[rows["kind"] == "answer"].assign(tag_type="true_false")
+        rows["tag_group"] = rows["image"]
+        rows["image"] = rows["id"]  # every example a picture of its own, as in NLVR
+        rows.to_parquet(file)
+        right = rows[rows["view"] == "image"].groupby("tag_group")["score"].min().mean()
+        expected.setdefault(file.parent.name.split(",")[0].removeprefix("bridge="), []).append(right)
+    summary = summarise(read_study(path), repetitions=300)
+    assert summary.questions == {"all": 200, "consistency": 40}
+    assert summary.images == 200
+    for row in summary.rows:
+        if row.name in expected:
+            assert row.accuracy["consistency"].value == pytest.approx(np.mean(expected[row.name]))
+    linear = summary.rows[0].accuracy
+    low, high = linear["all"].interval
+    assert high - low > 0.05  # 40 groups, not 200 pictures
+    notes = " ".join(study_table(summary).notes)
+    assert "the 40 groups in which every answer is right" in notes
+    assert "200 questions on 200 images. Ranges are 95 % intervals over seeds and groups of images" in notes
+
+
 @pytest.mark.parametrize(
     ("tag", "group"),
     [
@@ -273,7 +298,9 @@ EVIL = "<script>alert(1)</script>"
 
 def test_names_are_escaped_everywhere(simulated, change):
     path = simulated.write(
-        "a|b*<script>x`[red]$_{2}$", bridges={"linear": {EVIL.replace("/", ""): 0.5}}, images=6
+        "a|b*<script>x`[red]$_{2}$",
+        bridges={"linear": {EVIL.replace("/", ""): 0.5, "exist": 0.5}},
+        images=6,
     )
     for run in path.iterdir():
         change(run, benchmark=EVIL, bridge='"><img src=x onerror=alert(1)>', git_sha="<i>" + run.name)
@@ -290,7 +317,7 @@ def test_names_are_escaped_everywhere(simulated, change):
     assert "<img" not in markdown
     heads = next(line for line in markdown.splitlines() if line.startswith("| bridge"))
     assert markdown.splitlines()[0].startswith("### a\\|b\\*&lt;script&gt;")
-    assert len(heads.replace("\\|", "").split("|")) == 6  # bridge, all, the type, learning curve
+    assert len(heads.replace("\\|", "").split("|")) == 7  # bridge, all, two types, learning curve
     assert "[red]" in printed(tables(path))
 
 

@@ -7,13 +7,16 @@ import numpy as np
 import pandas as pd
 
 from bridgelab.analysis.records import Missing, Run, Study
-from bridgelab.analysis.statistics import Bootstrap, Estimate, gap_closed, is_flat, late_gain
+from bridgelab.analysis.statistics import Bootstrap, Estimate, Seeds, gap_closed, is_flat, late_gain
 from bridgelab.benchmark.cider import cider_d
 
 # The order in which reasoning types are shown; others follow by name.
 TYPES = ("exist", "count", "query", "compare_attribute", "compare_integer")
 _INTEGER = ("equal_integer", "less_than", "greater_than", "compare_integer")
 ALL = "all"
+CONSISTENCY = (
+    "consistency"  # the share of groups in which every answer is right, where examples come in groups
+)
 FLOPS = ("flops_bridge_forward", "flops_bridge_backward", "flops_text_forward", "flops_text_backward")
 LABELS = {
     "blind": "floor: blind",
@@ -30,7 +33,7 @@ class Row:
 
     Args:
         role: "bridge", "floor" or "ceiling".
-        accuracy: by reasoning type, and under `ALL` over all questions.
+        accuracy: by reasoning type, under `ALL` over all questions, and under `CONSISTENCY` over groups.
         gap: the gap closed, likewise; None where there is no gap to close. Empty for floors and ceilings.
         captions: "cider" and "attributes", as far as recorded.
         costs: "parameters", "visual_tokens" and "flops" (an example, forward and backward, bridge and text).
@@ -66,7 +69,7 @@ class Summary:
     name: str
     benchmark: str
     rows: tuple[Row, ...]
-    questions: dict[str, int]  # by type, those of ALL first
+    questions: dict[str, int]  # by type, those of ALL first; under CONSISTENCY the number of groups
     images: int
     ceiling: str | None  # the row that the gap closed is measured against
     missing: tuple[Missing, ...]
@@ -96,10 +99,21 @@ def reasoning_type(tag: object) -> str:
 def summarise(study: Study, *, repetitions: int = 2000) -> Summary:
     """Compute all rows with their intervals; the same study gives the same numbers each time."""
     asked = _rows(study.runs[0], "image", captions=False)
-    types = _types(asked)
-    names = [ALL, *_in_order(types)]
-    chosen = {name: types == name if name != ALL else np.ones(len(types), dtype=bool) for name in names}
-    draws = Bootstrap(asked["image"], repetitions=repetitions) if len(asked) else None
+    chosen = _chosen(asked)
+    names = list(chosen)
+    # Examples of a group (NLVR's six orders of the same boxes) are no more independent than questions on one image.
+    drawn_by = "tag_group" if CONSISTENCY in chosen else "image"
+    draws = Bootstrap(asked[drawn_by], repetitions=repetitions) if len(asked) else None
+
+    def estimates(scores: np.ndarray, seeds: Seeds) -> dict[str, Estimate]:
+        assert draws is not None
+        found = {name: draws.mean(scores, seeds, chosen[name]) for name in names if name != CONSISTENCY}
+        if CONSISTENCY in chosen:
+            whole = (
+                pd.DataFrame(scores.T).groupby(asked["tag_group"].to_numpy()).transform("min").to_numpy().T
+            )
+            found[CONSISTENCY] = draws.mean(whole, seeds, chosen[CONSISTENCY])
+        return found
 
     rows: list[Row] = []
     shuffled: list[dict[str, Estimate]] = []
@@ -109,11 +123,9 @@ def summarise(study: Study, *, repetitions: int = 2000) -> Summary:
         accuracy = {}
         if draws is not None:
             seeds = draws.seeds([run.data_seed for run in runs])
-            scores = _scores(runs, asked.index, "image")
-            accuracy = {name: draws.mean(scores, seeds, chosen[name]) for name in names}
+            accuracy = estimates(_scores(runs, asked.index, "image"), seeds)
             if role == "bridge" and all(_has(run, "shuffled", asked.index) for run in runs):
-                scores = _scores(runs, asked.index, "shuffled")
-                shuffled.append({name: draws.mean(scores, seeds, chosen[name]) for name in names})
+                shuffled.append(estimates(_scores(runs, asked.index, "shuffled"), seeds))
         rows.append(
             Row(
                 bridge,
@@ -130,9 +142,7 @@ def summarise(study: Study, *, repetitions: int = 2000) -> Summary:
         rows.append(Row("shuffled", "floor", accuracy={name: _average(shuffled, name) for name in names}))
     if draws is not None and "majority" in asked:
         right = (asked["majority"].astype(str) == asked["target"].astype(str)).to_numpy(np.float64)[None]
-        alone = draws.seeds([0])
-        accuracy = {name: draws.mean(right, alone, chosen[name]) for name in names}
-        rows.append(Row("majority", "floor", accuracy=accuracy))
+        rows.append(Row("majority", "floor", accuracy=estimates(right, draws.seeds([0]))))
 
     by_name = {row.name: row for row in rows}
     ceiling = next((name for name in ("words_prompted", "words") if name in by_name), None)
@@ -146,7 +156,7 @@ def summarise(study: Study, *, repetitions: int = 2000) -> Summary:
         benchmark=str(study.runs[0].record["benchmark"]),
         rows=tuple(rows),
         questions={name: int(chosen[name].sum()) for name in names},
-        images=draws.images if draws is not None else 0,
+        images=asked["image"].nunique(),
         ceiling=ceiling,
         missing=study.missing,
         remarks=(*_at_the_floor(rows), *_remarks(study)),
@@ -172,6 +182,18 @@ def _types(asked: pd.DataFrame) -> np.ndarray:
 def _in_order(types: np.ndarray) -> list[str]:
     found = set(types) - {""}
     return [name for name in TYPES if name in found] + sorted(found - set(TYPES))
+
+
+def _chosen(asked: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Which questions each column is over, as booleans; of a group its first stands for all."""
+    types = _types(asked)
+    kinds = _in_order(types)
+    chosen = {ALL: np.ones(len(asked), dtype=bool)}
+    if len(kinds) > 1:  # a single type would say `ALL` a second time
+        chosen |= {name: types == name for name in kinds}
+    if "tag_group" in asked and asked["tag_group"].notna().all() and len(asked):
+        chosen[CONSISTENCY] = ~asked["tag_group"].duplicated().to_numpy()
+    return chosen
 
 
 def _has(run: Run, view: str, ids: pd.Index) -> bool:

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bridgelab.analysis.statistics import LEAST_GAP, Estimate
-from bridgelab.analysis.summary import ALL, Row, Summary
+from bridgelab.analysis.summary import ALL, CONSISTENCY, Row, Summary
 
 NONE = "–"
 
@@ -149,14 +149,20 @@ def _notes(summary: Summary) -> list[str]:
             "the sweep."
         )
     by_type = [
-        f"{name.replace('_', ' ')} {count}" for name, count in summary.questions.items() if name != ALL
+        f"{name.replace('_', ' ')} {count}"
+        for name, count in summary.questions.items()
+        if name not in (ALL, CONSISTENCY)
     ]
+    groups = summary.questions.get(CONSISTENCY)
+    drawn = "images" if groups is None else "groups of images"
     notes.append(
         f"{summary.questions[ALL]} questions on {summary.images} images"
         + (f" ({', '.join(by_type)})" if by_type else "")
-        + ". Ranges are 95 % intervals over seeds and images (hierarchical bootstrap, the same images for "
+        + f". Ranges are 95 % intervals over seeds and {drawn} (hierarchical bootstrap, the same {drawn} for "
         "all rows)."
     )
+    if groups is not None:
+        notes.append(f"Consistency is the share of the {groups} groups in which every answer is right.")
     if any(row.gap for row in summary.rows):
         notes.append(
             f"Gap closed = (bridge − blind) / (words − blind), with {summary.ceiling} for words; not "
