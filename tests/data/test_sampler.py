@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridgelab.data.sampler import MixtureSampler
+from bridgelab.data.sampler import MixtureSampler, spread
 
 STAGES = [{"share": 0.4, "caption": 1.0, "answer": 0.0}, {"share": 0.6, "caption": 0.3, "answer": 0.7}]
 
@@ -18,6 +18,24 @@ def sampler(seed=0, steps=100, stages=STAGES, batch_size=8, captions=50, answers
 
 def drawn(s):
     return [(step.pool, *step.rows.tolist()) for step in s]
+
+
+@given(st.integers(1, 5000), st.integers(1, 5000))
+def test_a_limit_spreads_over_all_examples(examples, most):
+    rows = spread(examples, most)
+    assert rows == spread(examples, most)
+    assert len(rows) == min(examples, most)
+    assert rows == sorted(set(rows))
+    assert 0 <= rows[0] <= rows[-1] < examples
+    gaps = np.diff(rows)
+    assert not len(gaps) or gaps.max() <= 2 * -(-examples // len(rows))
+
+
+@pytest.mark.parametrize("most", [1000, 3000])
+def test_a_limit_does_not_pick_the_same_question_of_every_image(most):
+    places = np.bincount(np.array(spread(10000, most)) % 10, minlength=10)
+    assert places.min() > 0.7 * most / 10
+    assert places.max() < 1.3 * most / 10
 
 
 def test_the_mixture_holds_to_within_a_batch_at_any_step():

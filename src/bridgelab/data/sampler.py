@@ -17,6 +17,18 @@ class Step:
     rows: np.ndarray
 
 
+def spread(examples: int, most: int) -> list[int]:
+    """At most `most` of some examples, the same each time: one drawn from each of as many equal stretches.
+
+    Spread, so that questions are of as many images as can be. Drawn, because every tenth question of a benchmark with ten
+    an image would be each image's first, which are not like the others (in the built-in world, twice as many compare).
+    """
+    if most >= examples:
+        return list(range(examples))
+    ends = np.arange(most + 1) * examples // most
+    return np.random.default_rng(0).integers(ends[:-1], ends[1:]).tolist()
+
+
 class MixtureSampler:
     """Whole batches from pools of examples, by the weights of a stage.
 

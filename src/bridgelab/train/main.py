@@ -291,16 +291,17 @@ class Setting:
         return {n: Prepared(pools[n], self.text, row_of, look_up) for n in pools if n in drawn and pools[n]}
 
     def prepared(self, split: str, limit: DictConfig | dict[str, int | None]) -> dict[str, "Prepared"]:
-        """A split's examples by kind; of each at most as many as `limit` says, evenly spread."""
+        """A split's examples by kind; of each at most as many as `limit` says, spread over all."""
         from bridgelab.data.batches import Prepared
+        from bridgelab.data.sampler import spread
 
         row_of, look_up = self.features(split)
         made = {}
         for kind in self.benchmark.kinds:
             examples = self.examples(split, kind)
             most = limit.get("caption" if kind == "caption" else "answer")
-            if most is not None and most < len(examples):
-                examples = [examples[k * len(examples) // most] for k in range(most)]
+            if most is not None:
+                examples = [examples[k] for k in spread(len(examples), most)]
             if examples:
                 made[kind] = Prepared(examples, self.text, row_of, look_up)
         return made
