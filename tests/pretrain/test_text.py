@@ -9,8 +9,16 @@ from torch.nn import functional as F
 from transformers import T5ForConditionalGeneration
 
 from bridgelab.pretrain.batches import UNTOLD, Lessons, collate
-from bridgelab.pretrain.lessons import LAYOUTS, lessons
-from bridgelab.pretrain.text import TraceHeads, blurred, loss_and_hits, make_model, make_tokenizer, train
+from bridgelab.pretrain.lessons import LAYOUTS, SLOTS, WORDS, lessons
+from bridgelab.pretrain.text import (
+    TraceHeads,
+    blurred,
+    captions_by_attribute,
+    loss_and_hits,
+    make_model,
+    make_tokenizer,
+    train,
+)
 from bridgelab.pretrain.traces import ROLES
 from bridgelab.world.question import FAMILIES
 from bridgelab.world.words import COLUMNS, scene_words
@@ -40,13 +48,28 @@ def test_a_chunk_is_the_same_each_time_and_no_split_repeats_another(made):
 
 
 @pytest.mark.parametrize("form", LAYOUTS)
-def test_a_prefix_holds_each_object_in_its_words_and_filler(made, form):
+@pytest.mark.parametrize("cut", [0.0, 0.5, 1.0])
+def test_a_prefix_says_each_object_in_its_words(made, form, cut):
+    """Read in order and without filler, the pieces are the scene's phrases; in `patch_like` some of them twice."""
     vocabulary = make_tokenizer().get_vocab()
     said = {k: word for word, k in vocabulary.items()}
-    batch = collate(made[::10], form, vocabulary, np.random.default_rng(0))
-    for lesson, positions in zip(made[::10], batch["prefix"].tolist(), strict=True):
-        phrases = {" ".join(said[k] for k in position if k >= 0) for position in positions}
-        assert phrases - {"."} == set(scene_words(lesson.scene))
+    batch = collate(made[::10], form, vocabulary, np.random.default_rng(0), cut)
+    for k, lesson in enumerate(made[::10]):
+        pieces = [[said[i] for i in p if i >= 0] for p in batch["prefix"][k].tolist()]
+        words = [word for piece in pieces for word in piece if word != "."]
+        phrases = [" ".join(words[k : k + WORDS]) for k in range(0, len(words), WORDS)]
+        assert set(phrases) == set(scene_words(lesson.scene))
+        assert len(phrases) == len(lesson.scene.objects) or form == "patch_like"
+        lengths = {len(piece) for piece in pieces if piece != ["."]}
+        assert lengths == {WORDS} if cut == 0 else lengths == {1} if cut == 1 else len(lengths) > 2
+        # What each position is told to bind: the phrase that the words there are part of.
+        told = batch["phrases"][k].tolist()
+        assert [t[0] >= 0 for t in told] == [piece != ["."] for piece in pieces]
+        for piece, indices in zip(pieces, told, strict=True):
+            if piece != ["."]:
+                whole = [slot[i] for slot, i in zip(SLOTS, indices, strict=True)]
+                assert " ".join(piece) in " ".join(whole)
+                assert " ".join(whole) in phrases
 
 
 def test_traces_stand_where_the_object_stands(made):
@@ -65,11 +88,13 @@ def test_traces_stand_where_the_object_stands(made):
 
 def test_the_heads_loss_is_cross_entropy_over_what_is_told():
     torch.manual_seed(0)
-    heads = TraceHeads(8, tagged=1, traced=[2, 3])
+    heads = TraceHeads(8, tagged=1, bound=2, traced=[2, 3])
     hidden = tuple(torch.randn(2, 5, 8) for _ in range(4))
     traces = torch.randint(-1, 2, (2, 3, len(ROLES)))
     tags = torch.tensor([[-1, 4], [UNTOLD, 0]])
-    loss, counts = heads(hidden, {"traces": traces, "tags": tags})
+    phrases = torch.stack([torch.randint(0, len(slot), (2, 3)) for slot in SLOTS], -1)
+    phrases[0, 1] = -1  # filler
+    loss, counts = heads(hidden, {"traces": traces, "tags": tags, "phrases": phrases})
     of_objects: list[list[float]] = [[], []]
     right = 0
     for k, (head, states) in enumerate(zip(heads.objects, hidden[2:], strict=True)):
@@ -82,11 +107,19 @@ def test_the_heads_loss_is_cross_entropy_over_what_is_told():
         -heads.words(hidden[1][b, 3 + t]).log_softmax(-1)[tags[b, t] + 1].item()
         for b, t in ((0, 0), (0, 1), (1, 1))
     ]
-    expected = np.mean([np.mean(terms) for terms in of_objects]) + np.mean(of_words)
+    of_phrases = []
+    for b, p in np.ndindex(2, 3):
+        logits, first = heads.phrases(hidden[2][b, p]), 0
+        for slot, index in zip(SLOTS, phrases[b, p].tolist(), strict=True):
+            if index >= 0:
+                of_phrases.append(-logits[first : first + len(slot)].log_softmax(-1)[index].item())
+            first += len(slot)
+    assert len(of_phrases) == 5 * WORDS
+    expected = np.mean([np.mean(terms) for terms in of_objects]) + np.mean(of_words) + np.mean(of_phrases)
     assert loss.item() == pytest.approx(expected, rel=1e-5)
-    assert counts[0, :-1].sum() == right
-    assert counts[1, :-1].sum() == (traces >= 0).sum()
-    assert counts[1, -1] == 3
+    assert counts[0, :-2].sum() == right
+    assert counts[1, :-2].sum() == (traces >= 0).sum()
+    assert counts[1, -2:].tolist() == [3, 5]
 
 
 def test_neighbouring_columns_start_alike():
@@ -139,6 +172,7 @@ def test_going_on_at_a_chunk_gives_the_batches_of_an_uninterrupted_run():
         "scenes": 6,
         "shares": SHARES,
         "forms": {"compact": 0.5, "patch_like": 0.5},
+        "cut": (0.0, 2.0),
         "objects": (3, 8),
         "families": FAMILIES,
     }
@@ -148,7 +182,34 @@ def test_going_on_at_a_chunk_gives_the_batches_of_an_uninterrupted_run():
         pass
     for _ in range(3):
         a, b = next(whole), next(resumed)
-        assert all(torch.equal(a[k], b[k]) for k in ("prefix", "prompt", "target", "traces", "tags"))
+        assert all(
+            torch.equal(a[k], b[k]) for k in ("prefix", "phrases", "prompt", "target", "traces", "tags")
+        )
+
+
+def test_captions_are_measured_by_what_is_said(made):
+    """A model that says the target word for word has every attribute; one that says the same word again, hardly any."""
+    tokenizer = make_tokenizer()
+    vocabulary = tokenizer.get_vocab()
+    said = {k: word for word, k in vocabulary.items()}
+    batch = collate(
+        [x for x in made if x.family == "caption"][:4], "compact", vocabulary, np.random.default_rng(0)
+    )
+
+    class Says:
+        shared = make_model(TINY, vocabulary, 0).shared
+
+        def __init__(self, ids):
+            self.ids = ids
+
+        def generate(self, **_):
+            return self.ids
+
+    start = torch.zeros(4, 1, dtype=torch.long)
+    told = torch.cat([start, batch["target"]], 1)
+    assert captions_by_attribute(Says(told), batch, said) == [1.0] * 4
+    red = torch.full_like(told, vocabulary["red"])
+    assert max(captions_by_attribute(Says(red), batch, said)) <= 0.25
 
 
 def test_every_family_is_taught():
@@ -160,7 +221,7 @@ def test_training_leaves_weights_card_and_page_and_goes_on_where_it_was(tmp_path
     cfg = OmegaConf.load(ROOT / "conf" / "pretrain" / "text.yaml")
     cfg.update(
         {"out": str(tmp_path), "install": False, "lessons": 64, "batch": 16, "scenes_per_chunk": 4}
-        | {"test_scenes": 2, "tagged_block": 1, "traced_blocks": [1], "model": TINY}
+        | {"test_scenes": 2, "tagged_block": 1, "bound_block": 1, "traced_blocks": [1], "model": TINY}
     )
     train(cfg)
     card = json.loads((tmp_path / "text_card.json").read_text())

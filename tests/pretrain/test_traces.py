@@ -3,7 +3,7 @@ import random
 import numpy as np
 import pytest
 
-from bridgelab.pretrain.lessons import LAYOUTS, NOTHING, lessons, symbolic
+from bridgelab.pretrain.lessons import symbolic
 from bridgelab.pretrain.traces import ROLES, tags, trace
 from bridgelab.world.program import step
 from bridgelab.world.question import FAMILIES, Balance, ask, questions
@@ -83,15 +83,6 @@ def test_compared_objects_are_joined_if_they_are_alike(record):
         assert bool(found["beside_1_1"] & found["asked"]) == (question.answer == "yes")
         answers.add(question.answer)
     assert answers == {"yes", "no"}
-
-
-@pytest.mark.parametrize("form", LAYOUTS)
-def test_a_layout_holds_every_object(form):
-    rng = np.random.default_rng(0)
-    for lesson in lessons("val", 0, 0, scenes=20, shares={"question": 1, "caption": 0, "look_up": 0}):
-        layout = LAYOUTS[form](lesson.scene, rng)
-        assert len(layout) == {"short": 10, "compact": 16, "patch_like": 64}[form]
-        assert set(layout) - {NOTHING} == set(range(len(lesson.scene.objects)))
 
 
 def test_the_words_of_a_description_pick_out_what_the_program_finds():

@@ -7,20 +7,22 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset
 
-from bridgelab.pretrain.lessons import LAYOUTS, NOTHING, WORDS, Lesson, lessons, phrase
+from bridgelab.pretrain.lessons import LAYOUTS, SLOTS, WORDS, Lesson, lessons, phrase
 from bridgelab.pretrain.traces import ROLES
 from bridgelab.world.vocabulary import FILLER
 
 PAD, END, NONE = 0, 1, -1
 UNTOLD = -2  # a word of whose role nothing is said, not even that it has none
 MULTIPLE = 4
+INDEX = [{word: k for k, word in enumerate(slot)} for slot in SLOTS]
 
 
 class Lessons(IterableDataset):
     """Endless batches, the same for the same seed; `start` is the chunk to go on from after a stop.
 
     Each batch is one form of the prefix and lessons of like length, so little of it is padding. A batch is a dict of
-    `prefix [B, P, 6]` (word ids, −1 where a position has fewer words), `prompt [B, T]`, `target [B, L]` (0 padded),
+    `prefix [B, P, 6]` (word ids, −1 where a position has fewer words), `phrases [B, P, 6]` (all words of the object that
+    a position tells of, each its index in `lessons.SLOTS`; −1 at filler), `prompt [B, T]`, `target [B, L]` (0 padded),
     `traces [B, P, ROLES]` (1 where the object at a position is in the role's set, 0 where not, −1 where that is no
     question), `tags [B, T]` (as `traces.tags`; UNTOLD beyond), and `chunk`, the number of the chunk that it closes, or −1.
     """
@@ -35,11 +37,12 @@ class Lessons(IterableDataset):
         scenes: int,
         shares: dict[str, int],
         forms: dict[str, float],
+        cut: tuple[float, float] = (0.0, 0.0),
         objects: tuple[int, int],
         families: Sequence[str],
     ):
         self.vocabulary, self.seed, self.start, self.batch = vocabulary, seed, start, batch
-        self.forms = forms
+        self.forms, self.cut = forms, cut
         self.drawn: dict[str, Any] = {
             "scenes": scenes,
             "shares": shares,
@@ -73,36 +76,45 @@ class Lessons(IterableDataset):
         batches = []
         for group in groups:
             form = names[rng.choice(len(names), p=[self.forms[n] for n in names])]
-            batches.append(collate([made[k] for k in group], form, self.vocabulary, rng) | {"chunk": NONE})
+            cut = float(np.clip(rng.uniform(*self.cut), 0, 1))
+            made_here = collate([made[k] for k in group], form, self.vocabulary, rng, cut)
+            batches.append(made_here | {"chunk": NONE})
         batches[-1]["chunk"] = index
         return batches
 
 
-def collate(group: list[Lesson], form: str, vocabulary: dict[str, int], rng: np.random.Generator) -> dict:
-    """Arrays of some lessons with the scene written in one of `lessons.LAYOUTS`."""
-    layouts = [LAYOUTS[form](lesson.scene, rng) for lesson in group]
-    prefix = np.full((len(group), len(layouts[0]), WORDS), NONE)
-    traces = np.full((len(group), len(layouts[0]), len(ROLES)), NONE, np.int8)
+def collate(
+    group: list[Lesson], form: str, vocabulary: dict[str, int], rng: np.random.Generator, cut: float = 0.0
+) -> dict:
+    """Arrays of some lessons with the scene written in one of `lessons.LAYOUTS`, its objects cut into pieces."""
+    layouts = [LAYOUTS[form](lesson.scene, rng, cut) for lesson in group]
+    width = max(map(len, layouts))
+    prefix = np.full((len(group), width, WORDS), NONE)
+    prefix[..., 0] = vocabulary[FILLER]
+    phrases = np.full((len(group), width, WORDS), NONE)
+    traces = np.full((len(group), width, len(ROLES)), NONE, np.int8)
     prompt = _padded([lesson.prompt for lesson in group], vocabulary)
     tags = torch.full(prompt.shape, UNTOLD)
     for b, lesson in enumerate(group):
         if lesson.tags:
             tags[b, : len(lesson.tags)] = torch.tensor(lesson.tags)
     for b, (lesson, layout) in enumerate(zip(group, layouts, strict=True)):
-        phrases = [[vocabulary[w] for w in phrase(thing)] for thing in lesson.scene.objects]
+        said = [phrase(thing) for thing in lesson.scene.objects]
+        found = [[index[word] for index, word in zip(INDEX, words, strict=True)] for words in said]
         told = [role in lesson.trace for role in ROLES]
         members = [
             [-1 if not t else k in lesson.trace[role] for role, t in zip(ROLES, told, strict=True)]
-            for k in range(len(phrases))
+            for k in range(len(said))
         ]
-        for p, k in enumerate(layout):
-            if k == NOTHING:
-                prefix[b, p, 0] = vocabulary[FILLER]
-            else:
-                prefix[b, p] = phrases[k]
+        for p, piece in enumerate(layout):
+            if piece is not None:
+                k, start, stop = piece
+                prefix[b, p, : stop - start] = [vocabulary[word] for word in said[k][start:stop]]
+                phrases[b, p] = found[k]
                 traces[b, p] = members[k]
     return {
         "prefix": torch.from_numpy(prefix),
+        "phrases": torch.from_numpy(phrases),
         "prompt": prompt,
         "target": _padded([lesson.target for lesson in group], vocabulary),
         "traces": torch.from_numpy(traces),

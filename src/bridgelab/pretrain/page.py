@@ -34,18 +34,19 @@ def _text(card: dict) -> str:
         f"{_threads(card)} (wall clock), "
         f"{card['lessons']:,} lessons (questions, captions, look-ups) in {card['steps']:,} steps{_before(card)}.\n",
         "A lesson's target is the answer (or caption) alone, and what ships is a plain T5. While it was made, linear heads "
-        "on the encoder's later blocks also had to tell, for each word of the question, which set of objects it "
-        "describes, and for each object, in which of the program's sets it is (`pretrain/traces.py`): deep "
+        "on the encoder's blocks also had to tell, for each word of the question, which set of objects it "
+        "describes, for each word of the scene, all words of its object, and in which of the program's sets that is (`pretrain/traces.py`): deep "
         "supervision, from text and programs. The heads are thrown away. A share of the scenes stood behind noise "
         "of any strength (`blurred` in `pretrain/text.py`), so that vague vectors, a bridge's first, are read as vague.\n",
         *([f"{card['history'][0].upper()}{card['history'][1:]}\n"] if "history" in card else []),
-        "**An object of the scene in words takes one position**: the sum of its six words' embeddings (size, colour, "
-        "material, shape, column, row). That is a first version, and it may favour bridges that hand over one token an "
-        "object or a patch; ordinary phrases are not yet learned. *Compact* is each object once on 16 positions, "
-        "*patch-like* raster order on 64 positions with repeats.\n",
+        "The scene in words is written in two forms, *compact* (each object once, in any order) and *patch-like* (raster "
+        "order on 64 positions, with filler and repeats), and each of them in two ways: in ordinary phrases, six words "
+        "an object (size, colour, material, shape, column, row), each at a position of its own; and, in the columns "
+        "*objects*, with one position an object, the sum of its words' embeddings, as a bridge with few tokens may hand it "
+        "over.\n",
         "Share of test questions answered right from the scene in words (greedy), with 95 % interval "
         "(normal approximation over questions):\n",
-        "| family | questions | " + " | ".join(forms) + " |",
+        "| family | questions | " + " | ".join(form.replace("_", " ") for form in forms) + " |",
         "|---" * (2 + len(forms)) + "|",
     ]
     first = next(iter(forms.values()))["families"]
@@ -67,13 +68,15 @@ def _curve(points: list[dict[str, float]]) -> list[str]:
         return []
     most = min(len(points), 10)
     shown = [points[round((k + 1) * len(points) / most) - 1] for k in range(most)]
+    names = [name for name in points[0] if name not in ("lessons", "loss")]
+    heads = [name.replace("trace/asked", "objects asked about").replace("_", " ") for name in names]
     return [
-        "On the way (validation scenes; the mean over families in both forms; loss of the lessons since the last line; "
+        "On the way (validation scenes; the mean over families in each form; loss of the lessons since the last line; "
         "share of objects rightly told to be asked about, or not):\n",
-        "| lessons | loss | compact | patch-like | objects asked about |",
-        "|---|---|---|---|---|",
+        f"| lessons | loss | {' | '.join(heads)} |",
+        "|---" * (2 + len(names)) + "|",
         *(
-            f"| {p['lessons']:,} | {p['loss']:.3f} | {p['compact']:.3f} | {p['patch_like']:.3f} | {p['trace/asked']:.3f} |"
+            f"| {p['lessons']:,} | {p['loss']:.3f} | {' | '.join(f'{p[name]:.3f}' for name in names)} |"
             for p in shown
         ),
         "",

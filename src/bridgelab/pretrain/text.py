@@ -25,10 +25,11 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
+from bridgelab.benchmark.caption import attribute_shares
 from bridgelab.model import autocast_pays
 from bridgelab.optim.muon import Muon
-from bridgelab.pretrain.batches import NONE, PAD, UNTOLD, Lessons, collate
-from bridgelab.pretrain.lessons import lessons
+from bridgelab.pretrain.batches import END, NONE, PAD, UNTOLD, Lessons, collate
+from bridgelab.pretrain.lessons import SLOTS, lessons
 from bridgelab.pretrain.page import write_page
 from bridgelab.pretrain.traces import ROLES
 from bridgelab.text.t5 import ASSETS
@@ -36,6 +37,15 @@ from bridgelab.world.question import FAMILIES
 from bridgelab.world.vocabulary import words
 from bridgelab.world.words import COLUMNS, ROWS
 
+# How the scene is written when the T5 is measured: each in phrases, and with one position an object.
+FORMS = {
+    "compact": ("compact", 1.0),
+    "patch_like": ("patch_like", 1.0),
+    "compact_objects": ("compact", 0.0),
+    "patch_like_objects": ("patch_like", 0.0),
+}
+BY_ATTRIBUTE = "caption, by attribute"
+TOLD = (*ROLES, "tags", "bound")  # what the heads are asked
 ALIKE = 2.0  # columns, the reach of the likeness of their words
 CONF = str(Path(__file__).resolve().parents[3] / "conf" / "pretrain")
 
@@ -88,26 +98,31 @@ class TraceHeads(nn.Module):
     Args:
         dim: the encoder's channels.
         tagged: the block (from 1) whose states at the prompt's words tell the words' roles.
+        bound: the block whose states at the prefix's positions tell all words of the object there, whichever of them
+            stand at the position itself.
         traced: the blocks whose states at the prefix's positions tell the roles of the object there.
     """
 
-    def __init__(self, dim: int, tagged: int, traced: Sequence[int]):
+    def __init__(self, dim: int, tagged: int, bound: int, traced: Sequence[int]):
         super().__init__()
-        self.tagged, self.traced = tagged, list(traced)
+        self.tagged, self.bound, self.traced = tagged, bound, list(traced)
+        self.phrases = nn.Sequential(nn.RMSNorm(dim), nn.Linear(dim, sum(map(len, SLOTS))))
         self.words = nn.Sequential(nn.RMSNorm(dim), nn.Linear(dim, 1 + len(ROLES)))
         self.objects = nn.ModuleList(
             nn.Sequential(nn.RMSNorm(dim), nn.Linear(dim, len(ROLES))) for _ in self.traced
         )
 
     def forward(self, hidden: tuple[torch.Tensor, ...], batch: dict) -> tuple[torch.Tensor, torch.Tensor]:
-        """Cross-entropy of the words' roles plus binary cross-entropy of the objects', each a mean over what is told.
+        """Cross-entropy of the words' roles and of the objects' words, and binary cross-entropy of the objects' roles.
+
+        Each is a mean over what is told; they are added.
 
         Args:
             hidden: the encoder's input and what each block makes of it, [batch, position, dim], the prefix first.
             batch: as `pretrain.batches` makes them.
         Returns:
-            The loss, and how many were right and how many told [2, role + 1]: objects by role, by the last traced
-            block, then words.
+            The loss, and how many were right and how many told [2, role + 2]: objects by role, by the last traced
+            block, then the words of the question, then objects whose words are all told right.
         """
         traces, tags = batch["traces"], batch["tags"]
         prefix = traces.shape[1]
@@ -115,6 +130,14 @@ class TraceHeads(nn.Module):
         total = F.cross_entropy(
             said.flatten(0, 1), (tags + 1).flatten(), ignore_index=UNTOLD + 1, reduction="sum"
         ) / (tags != UNTOLD).sum().clamp(min=1)
+        phrases = batch["phrases"]
+        there = phrases[..., 0] >= 0
+        guessed = (
+            self.phrases(hidden[self.bound][:, :prefix]).float().split([len(slot) for slot in SLOTS], -1)
+        )
+        for slot, guess in enumerate(guessed):
+            total = total + F.cross_entropy(guess[there], phrases[..., slot][there]) / len(SLOTS)
+        whole = torch.stack([g.argmax(-1) == phrases[..., k] for k, g in enumerate(guessed)]).all(0) & there
         told = traces >= 0
         target = traces.clamp(min=0).float()
         for head, block in zip(self.objects, self.traced, strict=True):
@@ -126,7 +149,8 @@ class TraceHeads(nn.Module):
         right_words = (said.argmax(-1) == tags + 1) & told_words
         counts = torch.stack([right.sum((0, 1)), told.sum((0, 1))])
         words = torch.stack([right_words.sum(), told_words.sum()])[:, None]
-        return total, torch.cat([counts, words], 1).detach()
+        bound = torch.stack([whole.sum(), there.sum()])[:, None]
+        return total, torch.cat([counts, words, bound], 1).detach()
 
 
 def blurred(prefix: torch.Tensor, share: float, generator: torch.Generator) -> torch.Tensor:
@@ -147,6 +171,19 @@ def blurred(prefix: torch.Tensor, share: float, generator: torch.Generator) -> t
     return torch.where(chosen, clear * prefix + (1 - clear**2).sqrt() * noise, prefix)
 
 
+def joined(
+    model, batch: dict, blur: Callable[[torch.Tensor], torch.Tensor] = lambda prefix: prefix
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the encoder reads: the scene's vectors, which `blur` may change, then the prompt's embeddings; and the mask.
+
+    It is the path that a bridge takes.
+    """
+    groups, prompt = batch["prefix"], batch["prompt"]
+    prefix = blur((model.shared(groups.clamp(min=0)) * (groups != NONE).unsqueeze(-1)).sum(2))
+    mask = torch.cat([prompt.new_ones(prefix.shape[:2]), (prompt != PAD).long()], 1)
+    return torch.cat([prefix, model.shared(prompt)], 1), mask
+
+
 def loss_and_hits(
     model,
     batch: dict,
@@ -155,26 +192,31 @@ def loss_and_hits(
 ) -> tuple:
     """Cross-entropy per target token; which examples the model would say right, word for word (greedy); the trace.
 
-    The prefix takes the path that a bridge takes: vectors in front of the prompt's embeddings; `blur` may change it.
-
     Returns:
         The loss, hits [batch], and what `heads` returns (None without them).
     """
-    groups = batch["prefix"]
-    prefix = blur((model.shared(groups.clamp(min=0)) * (groups != NONE).unsqueeze(-1)).sum(2))
-    prompt = batch["prompt"]
-    mask = torch.cat([prompt.new_ones(prefix.shape[:2]), (prompt != PAD).long()], 1)
+    embedded, mask = joined(model, batch, blur)
     labels = batch["target"].masked_fill(batch["target"] == PAD, -100)
     out = model(
-        inputs_embeds=torch.cat([prefix, model.shared(prompt)], 1),
-        attention_mask=mask,
-        labels=labels,
-        output_hidden_states=heads is not None,
+        inputs_embeds=embedded, attention_mask=mask, labels=labels, output_hidden_states=heads is not None
     )
     logits = out.logits.float()
     loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=-100)
     hits = ((logits.argmax(-1) == labels) | (labels == -100)).all(1)
     return loss, hits, heads(out.encoder_hidden_states, batch) if heads else None
+
+
+def captions_by_attribute(model, batch: dict, said: dict[int, str]) -> list[float]:
+    """The share of attributes right in what the model says of its own accord, for each caption of a batch."""
+    embedded, mask = joined(model, batch)
+    ids = model.generate(
+        inputs_embeds=embedded, attention_mask=mask, max_new_tokens=batch["target"].shape[1], do_sample=False
+    )
+    texts, targets = (
+        [" ".join(said[k] for k in row if k > END) for row in rows.tolist()]
+        for rows in (ids, batch["target"])
+    )
+    return [attribute_shares(t, w)["attributes"] for t, w in zip(texts, targets, strict=True)]
 
 
 def optimizers(model, heads, muon_lr: float, adamw_lr: float) -> list[torch.optim.Optimizer]:
@@ -212,27 +254,30 @@ def evaluate(
     made = lessons(split, 0, 0, scenes=scenes, shares={"question": 20, "caption": 1, "look_up": 2})
     made.sort(key=lambda lesson: (len(lesson.target.split()), len(lesson.prompt.split())))
     found: dict = {}
+    said = {k: word for word, k in vocabulary.items()}
     device = next(model.parameters()).device
-    for form in ("compact", "patch_like"):
+    for name, (form, cut) in FORMS.items():
         rng = np.random.default_rng(0)
-        by_family: dict[str, list[bool]] = {}
+        by_family: dict[str, list[float]] = {}
         for k in range(0, len(made), batch):
             group = made[k : k + batch]
-            arrays = {name: a.to(device) for name, a in collate(group, form, vocabulary, rng).items()}
+            arrays = {key: a.to(device) for key, a in collate(group, form, vocabulary, rng, cut).items()}
             with torch.autocast(device.type, torch.bfloat16, enabled=autocast_pays(device)):
                 hits = loss_and_hits(model, arrays)[1].tolist()
+                captions = [k for k, lesson in enumerate(group) if lesson.family == "caption"]
+                if captions:
+                    of = {key: a[captions] for key, a in arrays.items()}
+                    by_family.setdefault(BY_ATTRIBUTE, []).extend(captions_by_attribute(model, of, said))
             for lesson, hit in zip(group, hits, strict=True):
                 by_family.setdefault(lesson.family, []).append(hit)
-        found[form] = {family: [sum(hits), len(hits)] for family, hits in sorted(by_family.items())}
+        found[name] = {family: [sum(hits), len(hits)] for family, hits in sorted(by_family.items())}
     model.train()
     return found
 
 
 def mean_over_families(found: dict[str, list[int]]) -> float:
-    """Unweighted mean over the question families (captions and look-ups are not questions)."""
-    return float(
-        np.mean([right / n for family, (right, n) in found.items() if family not in ("caption", "look_up")])
-    )
+    """Unweighted mean over the families of questions."""
+    return float(np.mean([right / n for family, (right, n) in found.items() if family in FAMILIES]))
 
 
 def _save(path: Path, model, heads, made: list, state: dict) -> None:
@@ -290,7 +335,7 @@ def train(cfg: DictConfig) -> dict:
     tokenizer = make_tokenizer()
     vocabulary = tokenizer.get_vocab()
     model = make_model(dict(cfg.model), vocabulary, cfg.seed).to(device)
-    heads = TraceHeads(model.config.d_model, cfg.tagged_block, cfg.traced_blocks).to(device)
+    heads = TraceHeads(model.config.d_model, cfg.tagged_block, cfg.bound_block, cfg.traced_blocks).to(device)
     made = optimizers(model, heads, cfg.muon_lr, cfg.adamw_lr)
     state = {"step": 0, "chunk": 0, "seconds": 0.0, "lessons": 0}
     checkpoint = out / "last.ckpt"
@@ -336,7 +381,7 @@ def _curve(path: Path) -> list[dict[str, float]]:
     """What the validations on the way said, less what a stopped run wrote twice."""
     with path.open(newline="") as file:
         rows = {int(row["lessons"]): row for row in csv.DictReader(file)}
-    names = ("loss", "compact", "patch_like", "trace/asked")
+    names = ("loss", *FORMS, "trace/asked")
     return [{"lessons": k} | {name: float(rows[k][name]) for name in names} for k in sorted(rows)]
 
 
@@ -372,13 +417,14 @@ def _run_phase(cfg, model, heads, made, state, vocabulary, device, out, progress
         scenes=cfg.scenes_per_chunk,
         shares=dict(cfg.shares),
         forms=dict(taught.forms),
+        cut=tuple(taught.cut),
         objects=tuple(taught.objects),
         families=[f for f in FAMILIES if not taught.families or f.startswith(tuple(taught.families))],
     )
     last_eval = last_save = time.monotonic()
     begun, before = time.monotonic(), state["seconds"]
     losses: list[float] = []
-    seen = torch.zeros(2, len(ROLES) + 1)
+    seen = torch.zeros(2, len(TOLD))
     for batch in DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=16):
         chunk = int(batch.pop("chunk"))
         rate = learning_rate(cfg, state["step"], state["lessons"])
@@ -413,17 +459,15 @@ def _run_phase(cfg, model, heads, made, state, vocabulary, device, out, progress
             found = evaluate(model, vocabulary, scenes=30)
             row = {k: round(v, 1) for k, v in state.items()} | {"loss": round(float(np.mean(losses)), 4)}
             row |= {form: round(mean_over_families(f), 4) for form, f in found.items()}
-            row |= {
-                f"trace/{r}": round(float(a / n), 3) for r, a, n in zip((*ROLES, "tags"), *seen, strict=True)
-            }
+            row |= {f"trace/{r}": round(float(a / n), 3) for r, a, n in zip(TOLD, *seen, strict=True)}
             row |= {f"compact/{k}": round(a / n, 3) for k, (a, n) in found["compact"].items()}
             _log(out / "curve.csv", row)
             said = {
-                k: row[k] for k in ("lessons", "loss", "compact", "patch_like", "trace/tags", "trace/asked")
+                k: row[k] for k in ("lessons", "loss", *FORMS, "trace/tags", "trace/bound", "trace/asked")
             }
             progress.console.print(*(f"{k} {v}" for k, v in said.items()), soft_wrap=True)
             losses.clear()
-            seen = torch.zeros(2, len(ROLES) + 1)
+            seen = torch.zeros(2, len(TOLD))
             last_eval = time.monotonic()
         if time.monotonic() - last_save > 60 * cfg.checkpoint_every:
             _save(out / "last.ckpt", model, heads, made, state)
