@@ -62,9 +62,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _world(args: list[str]) -> None:
+    from bridgelab.world.bend import BENDS
+
     parser = argparse.ArgumentParser("bridgelab world", description="Write a split in CLEVR's layout.")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the data set")
-    parser.add_argument("--split", required=True, help="train, val, test or a shift of it")
+    parser.add_argument(
+        "--split", required=True, help=f"train, val, test; or bent, as in test-many: {', '.join(BENDS)}"
+    )
     parser.add_argument("--images", type=int, required=True, help="how many")
     parser.add_argument("--seed", type=int, default=0, help="same seed, same files, whatever --processes (0)")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="one a core by default")

@@ -245,7 +245,7 @@ def test_limits_that_no_scene_can_keep_are_refused():
     with pytest.raises(ValueError, match=r"least_visible=0.2: must lie within 0 and"):
         sample_visible_scene(np.random.default_rng(0), least_visible=0.2)
     obj = Object("cube", "small", "red", "metal", 0.0, 0.0)
-    with pytest.raises(ValueError, match="128 objects: a mask is int8"):
+    with pytest.raises(ValueError, match="128 objects and 0 specks: a mask is int8"):
         object_mask(Scene((obj,) * 128))
 
 

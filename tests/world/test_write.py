@@ -9,7 +9,9 @@ from PIL import Image
 
 from bridgelab.world import write
 from bridgelab.world.question import FAMILIES
-from bridgelab.world.write import split_scene, write_world
+from bridgelab.world.render import sample_visible_scene
+from bridgelab.world.split import split_scene
+from bridgelab.world.write import write_world
 
 
 def digest(folder):
@@ -66,7 +68,7 @@ def test_splits_and_seeds_share_no_scene():
 def test_answers_are_balanced_within_each_family():
     rng, balance = random.Random(0), write.Balance()
     for k in range(250):
-        scene = write.sample_visible_scene(np.random.default_rng([9, k]))
+        scene = sample_visible_scene(np.random.default_rng([9, k]))
         write.questions(write.scene_record(scene, "val"), rng, balance)
     assert set(balance.families) == set(FAMILIES)
     assert max(balance.families.values()) - min(balance.families.values()) <= 3
@@ -100,7 +102,7 @@ def test_counts_of_answers_are_spread():
     rng, balance = random.Random(1), write.Balance()
     for k in range(120):
         write.questions(
-            write.scene_record(write.sample_visible_scene(np.random.default_rng([8, k])), "val"), rng, balance
+            write.scene_record(sample_visible_scene(np.random.default_rng([8, k])), "val"), rng, balance
         )
     for (family, function), counts in balance.answers.items():
         if function == "count":

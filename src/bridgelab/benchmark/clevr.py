@@ -26,11 +26,11 @@ from bridgelab.benchmark.accuracy import Accuracy
 from bridgelab.benchmark.caption import CaptionMetric
 from bridgelab.benchmark.example import Example, check_examples, choose, fill, require
 from bridgelab.benchmark.metric import ExampleMetric
+from bridgelab.world.question import HOPS
 from bridgelab.world.scene import HALF_WIDTH, Object, Scene
 from bridgelab.world.words import scene_words
 
 LAYOUT = "images/<split>/, questions/CLEVR_<split>_questions.json, scenes/CLEVR_<split>_scenes.json"
-HOPS = ("zero_hop", "one_hop", "two_hop", "three_hop")
 Step = dict[str, Any]
 
 
@@ -183,7 +183,7 @@ def program_tags(program: list[Step]) -> dict[str, str | int]:
 
     Returns:
         type: the last function; equal_<attribute> is compare_attribute, the three on numbers compare_integer.
-        family: CLEVR's template file: zero_hop … three_hop by the number of relations, same_attribute,
+        family: CLEVR's template file: zero_hop … five_hop by the number of relations, same_attribute,
             single_and, single_or, comparison, compare_integer.
         program_length: how many steps.
         hops: relations and same-attribute steps one after another, at most, on any way from a scene to the

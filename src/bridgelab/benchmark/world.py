@@ -9,12 +9,14 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from bridgelab.benchmark.clevr import Clevr
 from bridgelab.benchmark.example import Example, choose
+from bridgelab.world.bend import bend_of, changes
 from bridgelab.world.write import write_world
 
 IMAGES = MappingProxyType({"train": 6000, "val": 500, "test": 1000})
@@ -25,7 +27,8 @@ class World(Clevr):
 
     Args:
         root: the folder that the world is kept in, and written to where it is not there yet.
-        images: how many images each split has; its keys are the splits.
+        images: how many images each split has; its keys are the splits, a bend (`world.bend`) after a dash where there
+            is one: `test-clutter` has the scenes and questions of `test`, drawn with clutter.
         seed: of scenes and questions; no two splits share a random stream.
         processes: how many may draw at once; what is drawn does not depend on it.
         questions_per_image: how many are asked of each image, at most.
@@ -35,7 +38,7 @@ class World(Clevr):
         question_prompt: as in `Clevr`.
         caption_prompt: as in `Clevr`.
     Raises:
-        ValueError: if a split has no image, or a prompt lacks its placeholder.
+        ValueError: if a split has no image or a bend that there is not, or a prompt lacks its placeholder.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class World(Clevr):
     ):
         super().__init__(root, name=name, question_prompt=question_prompt, caption_prompt=caption_prompt)
         for split, number in images.items():
+            bend_of(split)
             if number < 1:
                 raise ValueError(
                     f"images.{split}={number}: must be at least 1. Set benchmark.images.{split}."
@@ -76,13 +80,15 @@ class World(Clevr):
         return ("answer", "caption")
 
     def examples(self, split: str, kind: str = "answer") -> list[Example]:
-        """All examples of a split, which is drawn first if it is not there.
+        """All examples of a split, which is drawn first if it is not there; a bent one's have the tag `bend`.
 
         Raises:
             ValueError: if there is no such split or kind, or the one there was made with other arguments.
         """
         self.make(split)
-        return super().examples(split, kind)
+        found = super().examples(split, kind)
+        _, dash, bend = split.partition("-")
+        return [replace(e, tags={**e.tags, "bend": bend}) for e in found] if dash else found
 
     def make(self, split: str) -> None:
         """Draw a split unless it is there; of several processes one draws and the others wait.
@@ -91,12 +97,14 @@ class World(Clevr):
             ValueError: if there is no such split, or the one that is there was made with other arguments.
         """
         number = self.images[choose(split, self.splits, "split")]
+        _, bend = bend_of(split)
         wanted = {
             "images": number,
             "seed": self.seed,
             "questions_per_image": self.questions_per_image,
-            "objects": list(self.objects),
-            "size": self.size,
+            "objects": list(bend.objects or self.objects),
+            "size": round(self.size * bend.pixels),
+            **({"bend": changes(bend)} if changes(bend) else {}),
         }
         done = self.root / f"{split}.done"
         if not done.exists():

@@ -18,9 +18,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from bridgelab.pretrain.held_out import check
 from bridgelab.pretrain.traces import tags, trace
 from bridgelab.world.caption import ORDERS, caption, caption_prompt
+from bridgelab.world.held_out import check
 from bridgelab.world.question import FAMILIES, Balance, noun, questions
 from bridgelab.world.scene import ATTRIBUTES, HALF_WIDTH, Object, Scene, relationships, sample_scene
 from bridgelab.world.words import COLUMNS, ROWS, attribute_words, column, row

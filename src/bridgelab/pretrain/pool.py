@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bridgelab.pretrain.held_out import check
+from bridgelab.world.held_out import check
 from bridgelab.world.render import render, sample_visible_scene
 from bridgelab.world.scene import ATTRIBUTES, Scene
 from bridgelab.world.words import COLUMNS, ROWS, column, row

@@ -7,11 +7,12 @@ the same scene gives the same bytes in every process.
 """
 
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numba import njit
 
-from bridgelab.world.scene import ATTRIBUTES, Object, Scene, sample_scene
+from bridgelab.world.scene import ATTRIBUTES, SIZES, Ground, Object, Scene, Speck, sample_scene
 
 RGB = {
     "gray": (87, 87, 87),
@@ -57,23 +58,25 @@ def render(scene: Scene, size: int = 96) -> np.ndarray:
         ValueError: if `size` is not a positive integer, or an attribute is not one of CLEVR's.
     """
     _check_size(size)
-    solids = _pack(scene.objects)
-    return _render(solids, _boxes(solids, size), _key_lights(scene.light), size)
+    solids = _pack(scene.objects, scene.specks)
+    return _render(solids, _boxes(solids, size), _key_lights(scene.light), _pattern(scene.ground), size)
 
 
 def object_mask(scene: Scene, size: int = 96) -> np.ndarray:
-    """int8[size, size]: index of the object seen at each pixel's centre, -1 where it is the ground.
+    """int8[size, size]: index of the object seen at each pixel's centre, -1 where it is the ground or a speck.
 
     Raises:
         ValueError: as `render`, or if the scene has more objects than int8 can index.
     """
     _check_size(size)
-    if len(scene.objects) > 127:
+    if len(scene.objects) + len(scene.specks) > 127:
         raise ValueError(
-            f"{len(scene.objects)} objects: a mask is int8 and holds at most 127. Split the scene."
+            f"{len(scene.objects)} objects and {len(scene.specks)} specks: a mask is int8 and holds at most 127. "
+            "Split the scene."
         )
-    solids = _pack(scene.objects)
-    return _cover(solids, _boxes(solids, size), size)[0]
+    solids = _pack(scene.objects, scene.specks)
+    mask = _cover(solids, _boxes(solids, size), size)[0]
+    return np.where(mask < len(scene.objects), mask, np.int8(-1))
 
 
 def pixel_coords(obj: Object, size: int = 96) -> tuple[int, int, float]:
@@ -90,14 +93,17 @@ def sample_visible_scene(
     rng: np.random.Generator,
     *,
     objects: tuple[int, int] = (3, 10),
+    sizes: Sequence[str] = SIZES,
+    colors: Mapping[str, Sequence[str]] | None = None,
+    shown: tuple[float, float] = (1 / 3, 1.0),
     image_index: int = 0,
     least_visible: float = 0.0026,
     size: int = 96,
 ) -> Scene:
     """Draw scenes until each object is well in view, judged by `object_mask` at `size`.
 
-    Each covers at least `least_visible` of all pixels (CLEVR: 200 of 320 x 240) and at least a third of the
-    pixels it would cover if it stood alone.
+    Each covers at least `least_visible` of all pixels (CLEVR: 200 of 320 x 240); and of the pixels that it would cover
+    if it stood alone, the most hidden one has a share within `shown`.
 
     Raises:
         ValueError: if `size` is not a positive integer, if `least_visible` is more than a small object
@@ -111,10 +117,11 @@ def sample_visible_scene(
         )
     least = least_visible * size * size
     while True:
-        scene = sample_scene(rng, objects=objects, image_index=image_index)
+        scene = sample_scene(rng, objects=objects, sizes=sizes, colors=colors, image_index=image_index)
         solids = _pack(scene.objects)
         _, seen, alone = _cover(solids, _boxes(solids, size), size)
-        if (seen >= least).all() and (3 * seen >= alone).all():
+        share = seen / np.maximum(alone, 1)
+        if (seen >= least).all() and shown[0] <= share.min() + 1e-12 and share.min() <= shown[1]:
             return scene
 
 
@@ -131,6 +138,8 @@ def _linear(value: np.ndarray) -> np.ndarray:
 
 
 _LINEAR = {name: _linear(np.array(rgb) / 255) for name, rgb in RGB.items()}
+SPECKS = {"white": (245, 245, 245), "black": (16, 16, 16), "orange": (255, 140, 20), "pink": (255, 120, 190)}
+_LINEAR_SPECKS = {name: _linear(np.array(rgb) / 255) for name, rgb in SPECKS.items()}
 _CODES = 4096
 _step = (np.arange(_CODES) + 0.5) / _CODES
 # sRGB code of a linear value: a table, as a power per pixel and channel would cost more than the shading.
@@ -139,21 +148,36 @@ _ENCODE = np.round(
 ).astype(np.uint8)
 
 
-def _pack(objects: tuple[Object, ...]) -> np.ndarray:
-    """float64[objects, _WIDTH], what the compiled code reads."""
-    solids = np.zeros((len(objects), _WIDTH))
-    for row, obj in zip(solids, objects, strict=True):
+def _pack(objects: Sequence[Object], specks: Sequence[Speck] = ()) -> np.ndarray:
+    """float64[objects + specks, _WIDTH], what the compiled code reads."""
+    solids = np.zeros((len(objects) + len(specks), _WIDTH))
+    for row, obj in zip(solids, objects, strict=False):
         for attribute, known in ATTRIBUTES.items():
             if getattr(obj, attribute) not in known:
                 raise ValueError(f"{attribute}={getattr(obj, attribute)!r}: must be one of {known}.")
-        half = obj.height  # of a cube half its edge, of the others their radius
-        angle = math.radians(obj.rotation)
-        bound = {_BOX: 3.0, _BALL: 1.0, _TUBE: 2.0}[_KIND[obj.shape]] * half * half
-        row[:_R] = _KIND[obj.shape], obj.x, obj.y, obj.height
-        row[_R:_RED] = half, half, math.cos(angle), math.sin(angle), bound
-        row[_RED:_METAL] = _LINEAR[obj.color]
+        # Of a cube half its edge, of the others their radius.
+        _place(row, obj.shape, obj.x, obj.y, obj.height, obj.rotation, _LINEAR[obj.color])
         row[_METAL] = float(obj.material == "metal")
+    for row, speck in zip(solids[len(objects) :], specks, strict=True):
+        _place(row, speck.shape, speck.x, speck.y, speck.radius, speck.rotation, _LINEAR_SPECKS[speck.color])
     return solids
+
+
+def _place(
+    row: np.ndarray, shape: str, x: float, y: float, half: float, rotation: float, color: np.ndarray
+) -> None:
+    angle = math.radians(rotation)
+    bound = {_BOX: 3.0, _BALL: 1.0, _TUBE: 2.0}[_KIND[shape]] * half * half
+    row[:_R] = _KIND[shape], x, y, half
+    row[_R:_RED] = half, half, math.cos(angle), math.sin(angle), bound
+    row[_RED:_METAL] = color
+
+
+def _pattern(ground: Ground | None) -> np.ndarray:
+    """float64[7], what the compiled code reads: contrast, then both waves; all zero without a pattern."""
+    if ground is None:
+        return np.zeros(7)
+    return np.array([ground.contrast, *ground.waves[0], *ground.waves[1]])
 
 
 def _project(points: np.ndarray) -> np.ndarray:
@@ -375,6 +399,16 @@ _GROUND = 0.44
 
 
 @_compiled
+def _albedo(pattern, x, y):
+    """How much of the light the ground gives back."""
+    if pattern[0] == 0.0:
+        return _GROUND
+    first = math.sin(pattern[1] * x + pattern[2] * y + pattern[3])
+    second = math.sin(pattern[4] * x + pattern[5] * y + pattern[6])
+    return _GROUND * (1.0 + pattern[0] * first * second)
+
+
+@_compiled
 def _panel(dx, dy, dz):
     """Brightness of the lamp panel high up behind the scene, which the tops of metal objects mirror."""
     inside = max(0.0, 1.0 - (dx / 0.42) ** 2 - ((dz - 0.70) / 0.17) ** 2) if dy > 0.0 else 0.0
@@ -382,10 +416,10 @@ def _panel(dx, dy, dz):
 
 
 @_compiled
-def _shade(solids, which, px, py, pz, dx, dy, dz, lx, ly, lz):
+def _shade(solids, which, px, py, pz, dx, dy, dz, lx, ly, lz, pattern):
     """Linear colour of object `which` (-1: the ground) at a point of its surface, seen along the ray d."""
     if which < 0:
-        g = _GROUND * _light_on(solids, -1, px, py, 0.0, 0.0, 0.0, 1.0, lx, ly, lz)
+        g = _albedo(pattern, px, py) * _light_on(solids, -1, px, py, 0.0, 0.0, 0.0, 1.0, lx, ly, lz)
         return g, g, g
     nx, ny, nz = _normal(solids, which, px, py, pz)
     light = _light_on(solids, which, px, py, pz, nx, ny, nz, lx, ly, lz)
@@ -407,7 +441,7 @@ def _shade(solids, which, px, py, pz, dx, dy, dz, lx, ly, lz):
     else:
         qx, qy, qz = px + t * rx, py + t * ry, pz + t * rz
         if seen == -2:
-            g = 0.9 * _GROUND * _light_on(solids, -1, qx, qy, 0.0, 0.0, 0.0, 1.0, lx, ly, lz)
+            g = 0.9 * _albedo(pattern, qx, qy) * _light_on(solids, -1, qx, qy, 0.0, 0.0, 0.0, 1.0, lx, ly, lz)
             mr, mg, mb = g, g, g
         else:
             mx, my, mz = _normal(solids, seen, qx, qy, qz)
@@ -450,7 +484,7 @@ def _cover(solids, boxes, size):
 
 
 @_compiled
-def _sample(solids, boxes, column, row, size, light):
+def _sample(solids, boxes, column, row, size, light, pattern):
     """Linear colour, clipped to 0..1, at a point of the image."""
     dx, dy, dz = _ray(column, row, size)
     best, which = np.inf, -1
@@ -463,18 +497,18 @@ def _sample(solids, boxes, column, row, size, light):
         best = -_EYE[2] / dz  # the camera looks down: every ray meets the ground
     r, g, b = _shade(
         solids, which, _EYE[0] + best * dx, _EYE[1] + best * dy, _EYE[2] + best * dz, dx, dy, dz,
-        light[0], light[1], light[2],
+        light[0], light[1], light[2], pattern,
     )  # fmt: skip
     return min(r, 1.0), min(g, 1.0), min(b, 1.0)
 
 
 @_compiled
-def _render(solids, boxes, lights, size):
+def _render(solids, boxes, lights, pattern, size):
     middle = (GRID * GRID) // 2
     linear = np.empty((size, size, 3))
     for row in range(size):
         for column in range(size):
-            r, g, b = _sample(solids, boxes, column + 0.5, row + 0.5, size, lights[middle])
+            r, g, b = _sample(solids, boxes, column + 0.5, row + 0.5, size, lights[middle], pattern)
             linear[row, column, 0], linear[row, column, 1], linear[row, column, 2] = r, g, b
     # Pixels near an edge of any cause get GRID² samples; a shadow's soft rim grows with the resolution.
     reach = 1 + size // 96
@@ -501,7 +535,7 @@ def _render(solids, boxes, lights, size):
                 r, g, b = 0.0, 0.0, 0.0
                 for k in range(GRID * GRID):
                     u, v = column + (k % GRID + 0.5) / GRID, row + (k // GRID + 0.5) / GRID
-                    sr, sg, sb = _sample(solids, boxes, u, v, size, lights[k])
+                    sr, sg, sb = _sample(solids, boxes, u, v, size, lights[k], pattern)
                     r, g, b = r + sr, g + sg, b + sb
                 r, g, b = r / (GRID * GRID), g / (GRID * GRID), b / (GRID * GRID)
             image[row, column, 0] = _ENCODE[min(_CODES - 1, int(r * _CODES))]

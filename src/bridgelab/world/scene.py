@@ -6,6 +6,7 @@ at least `MARGIN` apart along *both* axes, so that each spatial relation of each
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,10 +15,13 @@ SHAPES = ("cube", "sphere", "cylinder")
 SIZES = ("small", "large")
 MATERIALS = ("rubber", "metal")
 COLORS = ("gray", "red", "blue", "green", "brown", "purple", "cyan", "yellow")
+SPECK_COLORS = ("white", "black", "orange", "pink")  # none of an object's
 ATTRIBUTES = {"size": SIZES, "color": COLORS, "material": MATERIALS, "shape": SHAPES}
 RADIUS = {"small": 0.35, "large": 0.7}
 HALF_WIDTH = 3.0  # the ground square is [-HALF_WIDTH, HALF_WIDTH]²
 MARGIN = 0.3  # least distance of any pair along x, and along y
+MOST = 16  # objects of a scene
+CROWD = 10  # objects, beyond which places are bettered after they are drawn
 CLEARANCE = 0.15  # least gap between the outlines of any pair on the ground
 DIRECTIONS = {
     "left": (-1.0, 0.0, 0.0),
@@ -51,18 +55,53 @@ class Object:
 
 
 @dataclass(frozen=True)
+class Speck:
+    """A tiny thing on the ground that is no object: questions, captions, masks and words pass it over."""
+
+    shape: str
+    color: str
+    x: float
+    y: float
+    radius: float
+    rotation: float = 0.0
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A pattern of soft blotches on the ground: two waves, each (cycles along x, cycles along y, phase) in radians."""
+
+    contrast: float
+    waves: tuple[tuple[float, float, float], tuple[float, float, float]]
+
+
+@dataclass(frozen=True)
 class Scene:
-    """Objects in the order they were placed; `light` is the key light's azimuth in degrees (it alone varies)."""
+    """Objects in the order they were placed; `light` is the key light's azimuth in degrees.
+
+    `specks` and `ground` are there for the eye alone (see `bend`).
+    """
 
     objects: tuple[Object, ...]
     light: float = 0.0
     image_index: int = 0
+    specks: tuple[Speck, ...] = ()
+    ground: Ground | None = None
 
 
 def sample_scene(
-    rng: np.random.Generator, *, objects: tuple[int, int] = (3, 10), image_index: int = 0, tries: int = 200
+    rng: np.random.Generator,
+    *,
+    objects: tuple[int, int] = (3, 10),
+    sizes: Sequence[str] = SIZES,
+    colors: Mapping[str, Sequence[str]] | None = None,
+    image_index: int = 0,
+    tries: int = 200,
 ) -> Scene:
     """Draw a scene of `objects[0]` to `objects[1]` objects whose pairs keep `MARGIN` on both axes and `CLEARANCE`.
+
+    Args:
+        sizes: that objects have.
+        colors: that objects of a shape have; all, for a shape that it leaves out.
 
     Visibility is not looked at here: it takes the renderer (`bridgelab.world.render.sample_visible_scene`).
 
@@ -70,36 +109,65 @@ def sample_scene(
         ValueError: if the range is empty, or so many objects can't keep the margins.
     """
     low, high = objects
-    most = int(2 * HALF_WIDTH / MARGIN / 1.6)
-    if not 1 <= low <= high <= most:
+    if not 1 <= low <= high <= MOST:
         raise ValueError(
-            f"objects={objects}: must be a range within 1 to {most}, what {MARGIN} of margin leaves room for."
+            f"objects={objects}: must be a range within 1 to {MOST}, what {MARGIN} of margin leaves room for."
         )
     n = int(rng.integers(low, high + 1))
     while True:
-        sizes = [SIZES[k] for k in rng.integers(0, len(SIZES), n)]
-        radii = np.array([RADIUS[s] for s in sizes])
+        drawn = [sizes[k] for k in rng.integers(0, len(sizes), n)]
+        radii = np.array([RADIUS[s] for s in drawn])
         least = radii[:, None] + radii[None, :] + CLEARANCE
         np.fill_diagonal(least, 0.0)
         for _ in range(tries):
             xy = np.stack([_spread(rng, n), _spread(rng, n)], axis=1)
+            if n > CROWD:
+                _part(rng, xy, least)
             if (np.hypot(*(xy[:, None] - xy[None]).transpose(2, 0, 1)) >= least).all():
                 placed = [
-                    Object(
-                        shape=SHAPES[rng.integers(len(SHAPES))],
-                        size=size,
-                        color=COLORS[rng.integers(len(COLORS))],
-                        material=MATERIALS[rng.integers(len(MATERIALS))],
-                        x=round(float(x), 4),
-                        y=round(float(y), 4),
-                        rotation=round(float(rng.uniform(0, 360)), 2),
-                    )
-                    for size, (x, y) in zip(sizes, xy, strict=True)
+                    _dressed(rng, size, float(x), float(y), colors or {})
+                    for size, (x, y) in zip(drawn, xy, strict=True)
                 ]
                 return Scene(
                     tuple(placed), light=round(float(rng.uniform(-40, 40)), 2), image_index=image_index
                 )
         # Many large objects may not fit at all: draw the sizes anew.
+
+
+def _dressed(
+    rng: np.random.Generator, size: str, x: float, y: float, colors: Mapping[str, Sequence[str]]
+) -> Object:
+    shape = SHAPES[rng.integers(len(SHAPES))]
+    among = colors.get(shape, COLORS)
+    return Object(
+        shape=shape,
+        size=size,
+        color=among[int(rng.integers(len(among)))],
+        material=MATERIALS[rng.integers(len(MATERIALS))],
+        x=round(x, 4),
+        y=round(y, 4),
+        rotation=round(float(rng.uniform(0, 360)), 2),
+    )
+
+
+def _part(rng: np.random.Generator, xy: np.ndarray, least: np.ndarray, swaps: int = 200) -> None:
+    """Swap coordinates, in place, as long as that leaves no more pairs too close; chance alone seldom parts a crowd."""
+
+    def close() -> np.ndarray:
+        return np.hypot(*(xy[:, None] - xy[None]).transpose(2, 0, 1)) < least
+
+    now = close()
+    for _ in range(swaps):
+        if not now.any():
+            return
+        i = int(rng.choice(np.flatnonzero(now.any(1))))
+        pair, axis = [i, int(rng.integers(len(xy)))], int(rng.integers(2))
+        xy[pair, axis] = xy[pair[::-1], axis]
+        after = close()
+        if after.sum() > now.sum():
+            xy[pair, axis] = xy[pair[::-1], axis]
+        else:
+            now = after
 
 
 def _spread(rng: np.random.Generator, n: int) -> np.ndarray:

@@ -1,0 +1,57 @@
+"""Scenes that nothing may be trained on: those of the default world's val and test and of every bend of test, by hash.
+
+Drawing them takes minutes, so their hashes lie in `assets/held_out.npy`, written by `python -m bridgelab.world.held_out`.
+"""
+
+import hashlib
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from bridgelab.world.bend import BENDS
+from bridgelab.world.scene import Scene
+from bridgelab.world.split import split_scene
+
+EVALUATED = ("val", "test")
+# val and test as in conf/benchmark/world.yaml; a bend that keeps the plain scenes has no more of them.
+SPLITS = {"val": 500, "test": 1000} | {f"test-{name}": 500 for name, bend in BENDS.items() if bend.redraws}
+WORLD_SEED = 0
+HASHES = Path(__file__).resolve().parents[1] / "assets" / "held_out.npy"
+
+
+def scene_hash(scene: Scene) -> int:
+    """Hash of the objects and where they stand, in whatever order, in 64 bits; the light is left out."""
+    return int.from_bytes(hashlib.sha256(repr(sorted(map(repr, scene.objects))).encode()).digest()[:8], "big")
+
+
+@cache
+def held_out() -> frozenset[int]:
+    """The hashes."""
+    return frozenset(np.load(HASHES, allow_pickle=False).tolist())
+
+
+def check(scene: Scene) -> Scene:
+    """The scene itself.
+
+    Raises:
+        ValueError: if it is held out.
+    """
+    if scene_hash(scene) in held_out():
+        raise ValueError(
+            f"Scene {scene_hash(scene):016x} was drawn for training, and val, test or a bend of test holds it. "
+            "Give training another seed."
+        )
+    return scene
+
+
+def write() -> None:
+    """Draw every scene that is held out, and write their hashes."""
+    hashes = [
+        scene_hash(split_scene(split, WORLD_SEED, index)) for split, n in SPLITS.items() for index in range(n)
+    ]
+    np.save(HASHES, np.array(hashes, np.uint64), allow_pickle=False)
+
+
+if __name__ == "__main__":
+    write()

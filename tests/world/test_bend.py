@@ -1,0 +1,136 @@
+"""Each bend does what it says, and nothing else."""
+
+import json
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from bridgelab.benchmark.clevr import program_tags
+from bridgelab.benchmark.world import World
+from bridgelab.world.bend import BENDS, bend_of, changes
+from bridgelab.world.render import object_mask, render
+from bridgelab.world.scene import CLEARANCE, MARGIN, Scene
+from bridgelab.world.split import split_scene
+from bridgelab.world.write import write_world
+
+N = 12
+
+
+def scenes(split: str, number: int = N) -> list[Scene]:
+    return [split_scene(split, 0, k) for k in range(number)]
+
+
+def read(folder, split):
+    return json.loads((folder / f"questions/CLEVR_{split}_questions.json").read_text())["questions"]
+
+
+@pytest.mark.parametrize("name", [name for name, bend in BENDS.items() if not bend.redraws])
+def test_a_bend_that_leaves_scenes_alone_pairs_with_the_plain_split(name):
+    assert [s.objects for s in scenes(f"test-{name}")] == [s.objects for s in scenes("test")]
+
+
+@pytest.mark.parametrize("name", [name for name, bend in BENDS.items() if bend.redraws])
+def test_a_bend_that_redraws_shares_no_scene(name):
+    plain = {s.objects for s in scenes("test")}
+    assert not plain & {s.objects for s in scenes(f"test-{name}")}
+
+
+def test_many_objects_keep_the_margins():
+    numbers = set()
+    for scene in scenes("test-many", 30):
+        numbers.add(len(scene.objects))
+        for a, b in combinations(scene.objects, 2):
+            assert min(abs(a.x - b.x), abs(a.y - b.y)) >= MARGIN
+            assert np.hypot(a.x - b.x, a.y - b.y) >= a.radius + b.radius + CLEARANCE - 1e-3
+    assert min(numbers) == 11
+    assert max(numbers) == 16
+
+
+def test_sizes_and_colours():
+    assert {o.size for s in scenes("test-small") for o in s.objects} == {"small"}
+    assert {o.size for s in scenes("test-large") for o in s.objects} == {"large"}
+    found = {}
+    for split in ("val-cogent_a", "val-cogent_b"):
+        for shape in ("cube", "cylinder", "sphere"):
+            found[split[-1], shape] = {
+                o.color for s in scenes(split, 60) for o in s.objects if o.shape == shape
+            }
+    cubes = {"gray", "blue", "brown", "yellow"}
+    assert found["a", "cube"] == found["b", "cylinder"] == cubes
+    assert found["a", "cylinder"] == found["b", "cube"] == {"red", "green", "purple", "cyan"}
+    assert len(found["a", "sphere"]) == len(found["b", "sphere"]) == 8
+
+
+def test_hidden_scenes_have_an_object_that_is_half_hidden():
+    """By masks of the scene and of each object drawn alone."""
+    for scene in scenes("test-hidden", 6):
+        mask = object_mask(scene)
+        shares = [
+            (mask == k).sum() / (object_mask(Scene((thing,))) == 0).sum()
+            for k, thing in enumerate(scene.objects)
+        ]
+        assert 0.15 <= min(shares) <= 0.5
+
+
+def test_clutter_is_for_the_eye_alone():
+    for plain, bent in zip(scenes("test", 4), scenes("test-clutter", 4), strict=True):
+        before, after = object_mask(plain), object_mask(bent)
+        assert (after[after != before] == -1).all()  # a speck may stand before an object, never count as one
+        assert len(bent.specks) == 24
+        difference = np.abs(render(plain).astype(int) - render(bent)).max(-1)
+        assert (difference > 8).mean() > 0.3
+        for speck in bent.specks:
+            for thing in bent.objects:
+                assert np.hypot(speck.x - thing.x, speck.y - thing.y) > thing.radius + speck.radius
+    only = {name: render(split_scene(f"test-{name}", 0, 0)) for name in ("specks", "texture", "clutter")}
+    assert len({image.tobytes() for image in only.values()}) == 3
+
+
+def test_a_pattern_changes_the_ground_s_light_by_its_contrast():
+    bent, plain = split_scene("test-texture", 0, 0), split_scene("test", 0, 0)
+    ground = (object_mask(plain) == -1) & (np.indices((96, 96))[0] > 60)
+    ratio = ((render(bent) / 255.0) ** 2.2 / (render(plain) / 255.0) ** 2.2)[ground]
+    assert ratio.min() == pytest.approx(0.5, abs=0.08)
+    assert ratio.max() == pytest.approx(1.5, abs=0.12)
+
+
+def test_questions_are_the_plain_ones_where_scenes_are(tmp_path):
+    for split in ("test", "test-clutter", "test-fine"):
+        write_world(tmp_path, split, 6, questions_per_image=5)
+    asked = [[(q["question"], q["answer"]) for q in read(tmp_path, s)] for s in ("test", "test-clutter")]
+    assert asked[0] == asked[1]
+    world = World(tmp_path, images={"test-fine": 6}, questions_per_image=5, processes=1)
+    assert {
+        e.tags["bend"]
+        for e in World(tmp_path / "w", images={"test-fine": 2}, processes=1).examples("test-fine")
+    } == {"fine"}
+    with pytest.raises(FileNotFoundError, match="done"):
+        (tmp_path / "test-fine.done").read_text()
+    assert world.examples("test-fine")
+    assert json.loads((tmp_path / "test-fine.done").read_text())["size"] == 192
+
+
+@pytest.mark.parametrize(
+    ("bend", "hops"), [("longer", {4, 5}), ("relations", {1, 2, 3}), ("counting", {0, 1, 2, 3})]
+)
+def test_questions_of_a_bend(tmp_path, bend, hops):
+    write_world(tmp_path, f"test-{bend}", 30, questions_per_image=4)
+    tags = [program_tags(q["program"]) for q in read(tmp_path, f"test-{bend}")]
+    assert {t["hops"] for t in tags} == hops
+    assert {t["family"].split("_")[1] for t in tags} == {"hop"}
+    if bend == "counting":
+        assert {t["type"] for t in tags} == {"count"}
+
+
+def test_changes_say_what_is_bent():
+    assert changes(bend_of("test")[1]) == {}
+    assert changes(bend_of("val-clutter")[1]) == {"specks": 24, "texture": 0.5}
+    assert changes(BENDS["many"]) == {"objects": [11, 16]}
+
+
+def test_an_unknown_bend_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"asks for the bend 'fog': must be one of many, .*clutter"):
+        write_world(tmp_path, "test-fog", 1)
+    with pytest.raises(ValueError, match="asks for the bend 'fog'"):
+        World(tmp_path, images={"test-fog": 1})
