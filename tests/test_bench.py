@@ -27,3 +27,9 @@ def test_a_step_is_timed_in_training_and_in_a_bare_loop(tmp_path, monkeypatch):
     assert float(training) > 0
     assert overhead.endswith("%")
     assert bench._step(words, "cpu") is None  # nothing to train, nothing to time
+    whole, products, ratio, *shares = bench._floor(blind, "cpu")
+    assert float(whole) > 0
+    assert float(products) > 0
+    assert float(ratio) > 0
+    assert sum(float(share.removesuffix("%")) for share in shares) == pytest.approx(100, abs=2)
+    assert bench._floor(words, "cpu") is None

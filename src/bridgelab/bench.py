@@ -1,11 +1,13 @@
 """How fast the parts are on this machine: renderer, encoder, and a training step of every bridge.
 
 A step is timed twice over the same batches: in training as `bridgelab train` runs it, and in a bare loop of
-forward, backward and optimizer. What training adds is overhead, to be kept under a twentieth.
+forward, backward and optimizer. What training adds is overhead, to be kept under a twentieth. The bare step in its turn
+stands beside its own matrix products, run again by themselves, and what fills the difference.
 """
 
 import logging
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -24,14 +26,19 @@ from rich.console import Console
 from rich.table import Table
 
 from bridgelab.data.batches import Batch, TrainingBatches
+from bridgelab.model import BridgedModel
 from bridgelab.train.evaluate import on_device
+from bridgelab.train.floor import filling, products_of
 from bridgelab.train.main import Setting, build
 from bridgelab.train.module import parameter_groups
+from bridgelab.world.question import Balance, questions
 from bridgelab.world.render import render, sample_visible_scene
+from bridgelab.world.write import scene_record
 
 STEPS = 20
 WARM_UP = 4  # first steps, in which kernels are chosen and memory is taken
 IMAGES = 64
+FILLING = ("products", "copies", "operations", "between")
 SMALL_WORLD = (
     f"benchmark.images={{train:{IMAGES},val:8,test:8}}",
     "train.stages=[{share:1.0,answer:1.0}]",
@@ -58,6 +65,13 @@ def bench() -> None:
             if row := _step(config, device):
                 table.add_row(path.stem, *row)
         console.print(table)
+        floors = Table(title=f"a bare step beside its matrix products alone, {device}")
+        for column in ("bridge", "bare ms", "products ms", "ratio", *FILLING):
+            floors.add_column(column, justify="left" if column == "bridge" else "right")
+        for path in sorted((conf / "bridge").glob("*.yaml")):
+            if row := _floor(compose("train", [*own, f"bridge={path.stem}"]), device):
+                floors.add_row(path.stem, *row)
+        console.print(floors)
 
 
 def _parts(config: DictConfig, device: str) -> Table:
@@ -77,6 +91,10 @@ def _parts(config: DictConfig, device: str) -> Table:
     table.add_row("scenes with every object in view, one core", f"{IMAGES / sampled:.0f} scenes/s")
     encoded = _seconds(lambda: vision.patches(images).cpu())
     table.add_row(f"frozen encoder, {device}", f"{IMAGES / encoded:.0f} images/s")
+    records = [scene_record(scene, "val") for scene in scenes]
+    draw = random.Random(0)
+    asked = _seconds(lambda: [questions(record, draw, Balance()) for record in records])
+    table.add_row("questions with programs, one core", f"{10 * IMAGES / asked:.0f} questions/s")
     return table
 
 
@@ -107,6 +125,47 @@ class _Timed(TrainingBatches):
         return statistics.median(b - a for a, b in pairwise(self.asked[WARM_UP:]))
 
 
+def _bare(model: BridgedModel, optimizer: torch.optim.Optimizer, batch: Batch) -> None:
+    optimizer.zero_grad()
+    model(batch).backward()
+    torch.nn.utils.clip_grad_norm_([p for p in model.bridge.parameters() if p.requires_grad], 1.0)
+    optimizer.step()
+
+
+def _floor(config: DictConfig, device: str) -> list[str] | None:
+    """One batch's step, its products alone, how many times as long the step takes, and what fills it."""
+    setting = Setting(config, device)
+    model = setting.model(0)
+    if not any(p.requires_grad for p in model.bridge.parameters()):
+        return None
+    batches = setting.batches(1, 0)
+    setting.calibrate(model, batches)
+    optimizer = build(config.optim)(parameter_groups(model), lr=1e-4)
+    batch = on_device(next(iter(batches)), model)
+
+    def step() -> None:
+        _bare(model, optimizer, batch)
+
+    again = products_of(step)
+    bare: list[float] = []
+    products: list[float] = []
+    for _ in range(STEPS):  # in turn, so that what else runs here slows both alike
+        for taken, call in ((bare, step), (products, again)):
+            began = time.perf_counter()
+            call()
+            if device == "cuda":
+                torch.cuda.synchronize()
+            taken.append(time.perf_counter() - began)
+    whole, alone = (statistics.median(taken[WARM_UP:]) for taken in (bare, products))
+    shares = filling(step)
+    return [
+        f"{1e3 * whole:.0f}",
+        f"{1e3 * alone:.0f}",
+        f"{whole / alone:.2f}",
+        *(f"{shares[kind]:.0%}" for kind in FILLING),
+    ]
+
+
 def _step(config: DictConfig, device: str) -> list[str] | None:
     setting = Setting(config, device)
     model = setting.model(0)
@@ -119,10 +178,7 @@ def _step(config: DictConfig, device: str) -> list[str] | None:
     optimizer = build(config.optim)(parameter_groups(model), lr=1e-4)
     for batch in bare:
         batch = on_device(batch, model)
-        optimizer.zero_grad()
-        model(batch).backward()
-        torch.nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizer.step()
+        _bare(model, optimizer, batch)
     tokens = model.prefix(batch).shape[1]
     training.sampler = setting.batches(STEPS, 0).sampler
     setting.fit(model, training, lr=1e-4, alone=True, identity={}, validate=None)
