@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from bridgelab.world import write
-from bridgelab.world.question import FAMILIES
+from bridgelab.world.program import step
+from bridgelab.world.question import FAMILIES, rarity
 from bridgelab.world.render import sample_visible_scene
 from bridgelab.world.split import split_scene
 from bridgelab.world.write import write_world
@@ -72,12 +73,12 @@ def test_answers_are_balanced_within_each_family():
         write.questions(write.scene_record(scene, "val"), rng, balance)
     assert set(balance.families) == set(FAMILIES)
     assert max(balance.families.values()) - min(balance.families.values()) <= 3
-    for (family, function), counts in balance.answers.items():
+    for (family, function, rare), counts in balance.answers.items():
         total = sum(counts.values())
-        if function == "count" or total < 40:
+        if function == "count" or total < 20:
             continue
         possible = len(write_possible(function))
-        assert max(counts.values()) <= 1.1 * total / possible + 2, (family, function, counts)
+        assert max(counts.values()) <= total / possible + 1.5, (family, function, rare, counts)
 
 
 def write_possible(function):
@@ -104,6 +105,22 @@ def test_counts_of_answers_are_spread():
         write.questions(
             write.scene_record(sample_visible_scene(np.random.default_rng([8, k])), "val"), rng, balance
         )
-    for (family, function), counts in balance.answers.items():
+    for (family, function, rare), counts in balance.answers.items():
         if function == "count":
-            assert max(counts.values()) <= 0.5 * sum(counts.values()) + 2, (family, Counter(counts))
+            assert max(counts.values()) <= 0.5 * sum(counts.values()) + 2, (family, rare, Counter(counts))
+
+
+@pytest.mark.parametrize(
+    ("program", "halvings"),
+    [
+        ([("scene",), ("filter_color", 0), ("exist", 1)], 3),
+        ([("scene",), ("filter_size", 0), ("filter_material", 1), ("count", 2)], 2),
+        ([("scene",), ("unique", 0), ("relate", 1), ("filter_shape", 2), ("exist", 3)], 2),  # 1.58
+        ([("scene",), ("unique", 0), ("same_color", 1), ("filter_size", 2), ("count", 3)], 4),
+        ([("scene",), ("filter_color", 0), ("scene",), ("filter_size", 2), ("union", 1, 3), ("count", 4)], 1),
+        ([("scene",), ("filter_color", 0), ("count", 1), ("scene",), ("filter_size", 3), ("count", 4), ("less_than", 2, 5)], 2),
+        ([("scene",), ("filter_color", 0), ("unique", 1), ("query_size", 2)], 0),
+    ],
+)  # fmt: skip
+def test_rarity_counts_the_halvings_that_words_promise(program, halvings):
+    assert rarity([step(name, *inputs) for name, *inputs in program]) == halvings

@@ -5,6 +5,7 @@ and is kept only if its program is well-posed, no relation in it is idle, and it
 in its family so far (balance by rejection, as in Johnson et al. 2017, arXiv:1612.06890, §3).
 """
 
+import math
 import random
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -285,28 +286,60 @@ def _write(draft: _Draft, family: str) -> str | None:
     return _hop(draft, HOPS.index(structure), kind)
 
 
+def rarity(program: Sequence[Step]) -> int:
+    """How few objects a question's own words let one expect, in halvings; for a comparison of counts, of one against the other.
+
+    "Is there a metal thing" is mostly true and "is there a small blue cube" mostly false, whatever the scene. So answers
+    are balanced within each value of this, and the words of a question alone do not give its answer away.
+    """
+    last = program[-1]["function"]
+    if last in ("equal_integer", "less_than", "greater_than"):
+        one, other = (_expected(program, program[k]["inputs"][0]) for k in program[-1]["inputs"])
+        return max(-2, min(2, round(one - other)))
+    if last in ("exist", "count"):
+        return round(_expected(program, program[-1]["inputs"][0]))
+    return 0
+
+
+def _expected(program: Sequence[Step], at: int) -> float:
+    """Halvings of a set by the filters on the way back from a step to where it branches or moves on."""
+    halvings = 0.0
+    while True:
+        function = program[at]["function"]
+        if function.startswith(("filter_", "same_")):
+            halvings += math.log2(len(ATTRIBUTES[function.partition("_")[2]]))
+        if not function.startswith("filter_"):
+            if function == "union":  # of two descriptions the likelier
+                halvings += min(_expected(program, k) for k in program[at]["inputs"])
+            return halvings
+        at = program[at]["inputs"][0]
+
+
 @dataclass
 class Balance:
-    """How often each answer has been given so far, by family and last function; decides what is still welcome."""
+    """How often each answer has been given so far, by family, last function and rarity; decides what is still welcome."""
 
     families: Counter = field(default_factory=Counter)
     answers: dict = field(default_factory=lambda: defaultdict(Counter))
 
-    def welcome(self, key: tuple[str, str], given: str) -> bool:
-        """CLEVR's rule in spirit: the commonest answer may lead the second by a tenth, and any the median fivefold."""
+    def welcome(self, key: tuple[str, str, int], given: str) -> bool:
+        """Whether one more of this answer keeps the balance: none may lead where the possible ones are known.
+
+        Of counts the commonest may lead the second by a tenth, and the median fivefold: CLEVR's rule in spirit.
+        """
         counts = self.answers[key]
         if key[1] not in ("count",):
             possible = len(_possible(key[1]))
-            return counts[given] <= 1.1 * sum(counts.values()) / possible + 1
+            return counts[given] <= sum(counts.values()) / possible + 0.5
         ranked = sorted(counts.values(), reverse=True)
         if len(ranked) < 2:
             return counts[given] < 3
         median = max(ranked[len(ranked) // 2], 3)
         return counts[given] <= 1.1 * ranked[1] + 1 and counts[given] <= 5 * median
 
-    def add(self, family: str, function: str, given: str) -> None:
-        self.families[family] += 1
-        self.answers[family, function][given] += 1
+    def add(self, key: tuple[str, str, int], given: str) -> None:
+        self.families[key[0]] += 1
+        self.answers[key][given] += 1
 
 
 def _possible(function: str) -> tuple[str, ...]:
@@ -326,9 +359,9 @@ def ask(
         if text is None:
             continue
         given = answer(draft.program, scene)
-        function = draft.program[-1]["function"]
-        if balance.welcome((family, function), given):
-            balance.add(family, function, given)
+        key = (family, draft.program[-1]["function"], rarity(draft.program))
+        if balance.welcome(key, given):
+            balance.add(key, given)
             return Question(text, tuple(draft.program), family, given)
     return None
 
