@@ -73,6 +73,13 @@ def test_a_world_without_its_mark_is_completed_or_left_alone(tmp_path):
     assert world.examples("val") == examples
 
 
+def test_a_world_of_another_generator_is_refused(tmp_path, monkeypatch):
+    World(tmp_path, images=TINY, questions_per_image=2, processes=1).examples("val")
+    monkeypatch.setattr(module, "GENERATOR", 99)
+    with pytest.raises(ValueError, match=r"val\.done was made with generator=\d+ where 99 is asked for"):
+        World(tmp_path, images=TINY, questions_per_image=2).examples("val")
+
+
 def test_bad_input(tmp_path):
     with pytest.raises(ValueError, match=r"images\.val=0: must be at least 1"):
         World(tmp_path, images={"val": 0})

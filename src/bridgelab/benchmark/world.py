@@ -17,7 +17,7 @@ from typing import Any
 from bridgelab.benchmark.clevr import Clevr
 from bridgelab.benchmark.example import Example, choose
 from bridgelab.world.bend import bend_of, changes
-from bridgelab.world.write import write_world
+from bridgelab.world.write import GENERATOR, write_world
 
 IMAGES = MappingProxyType({"train": 6000, "val": 500, "test": 1000})
 
@@ -99,6 +99,7 @@ class World(Clevr):
         number = self.images[choose(split, self.splits, "split")]
         _, bend = bend_of(split)
         wanted = {
+            "generator": GENERATOR,
             "images": number,
             "seed": self.seed,
             "questions_per_image": self.questions_per_image,
