@@ -213,7 +213,8 @@ def captions_by_attribute(model, batch: dict, said: dict[int, str]) -> list[floa
         inputs_embeds=embedded, attention_mask=mask, max_new_tokens=batch["target"].shape[1], do_sample=False
     )
     texts, targets = (
-        [" ".join(said[k] for k in row if k > END) for row in rows.tolist()]
+        # The embedding has more rows than there are words: an untrained model may say one that is none.
+        [" ".join(said.get(k, "<unk>") for k in row if k > END) for row in rows.tolist()]
         for rows in (ids, batch["target"])
     )
     return [attribute_shares(t, w)["attributes"] for t, w in zip(texts, targets, strict=True)]
