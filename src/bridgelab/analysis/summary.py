@@ -14,9 +14,7 @@ from bridgelab.benchmark.cider import cider_d
 TYPES = ("exist", "count", "query", "compare_attribute", "compare_integer")
 _INTEGER = ("equal_integer", "less_than", "greater_than", "compare_integer")
 ALL = "all"
-CONSISTENCY = (
-    "consistency"  # the share of groups in which every answer is right, where examples come in groups
-)
+CONSISTENCY = "consistency"  # the share of groups in which every answer is right
 FLOPS = ("flops_bridge_forward", "flops_bridge_backward", "flops_text_forward", "flops_text_backward")
 LABELS = {
     "blind": "floor: blind",

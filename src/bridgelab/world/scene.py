@@ -68,7 +68,7 @@ class Speck:
 
 @dataclass(frozen=True)
 class Ground:
-    """A pattern of soft blotches on the ground: two waves, each (cycles along x, cycles along y, phase) in radians."""
+    """A pattern of soft blotches on the ground: two waves, each (radians a unit along x, along y, phase)."""
 
     contrast: float
     waves: tuple[tuple[float, float, float], tuple[float, float, float]]
@@ -99,12 +99,11 @@ def sample_scene(
 ) -> Scene:
     """Draw a scene of `objects[0]` to `objects[1]` objects whose pairs keep `MARGIN` on both axes and `CLEARANCE`.
 
+    Visibility is not looked at here: it takes the renderer (`bridgelab.world.render.sample_visible_scene`).
+
     Args:
         sizes: that objects have.
         colors: that objects of a shape have; all, for a shape that it leaves out.
-
-    Visibility is not looked at here: it takes the renderer (`bridgelab.world.render.sample_visible_scene`).
-
     Raises:
         ValueError: if the range is empty, or so many objects can't keep the margins.
     """
