@@ -11,7 +11,18 @@ from safetensors.torch import load_file
 from bridgelab.pretrain import pool as pool_module
 from bridgelab.pretrain import probe as probes
 from bridgelab.pretrain.pool import FACTS, facts_of, open_pool, pool_scene
-from bridgelab.pretrain.vision import END, PAD, START, WORDS, batches, build, caption_ids, rate, train
+from bridgelab.pretrain.vision import (
+    END,
+    PAD,
+    START,
+    WORDS,
+    batches,
+    build,
+    caption_ids,
+    rate,
+    train,
+    word_weights,
+)
 from bridgelab.vision.openclip import OpenClipVision
 from bridgelab.world.render import render
 from bridgelab.world.words import scene_words
@@ -23,8 +34,9 @@ def config(tmp_path, monkeypatch):
     return {
         "out": str(tmp_path / "run"), "seed": 3, "device": "cpu", "threads": 1, "scenes": 24,
         "objects": [3, 5], "workers": 1, "images": 24, "batch": {"cpu": 4, "cuda": 4},
-        "lr": {"cpu": 1e-3, "cuda": 1e-3}, "muon": 2.0,
-        "weight_decay": 0.05, "warmup": 2, "decay": 0.5, "clip": 1.0, "contrastive": 0.1, "decoder_mlp": False, "start": None, "dtype": "float32",
+        "lr": {"cpu": 1e-3, "cuda": 1e-3}, "muon": 6.0,
+        "warmup": 2, "decay": 0.5, "clip": 1.0, "contrastive": 0.1,
+        "words": {"place": 0.2, "size": 1.0, "color": 1.0, "material": 1.0, "shape": 2.0}, "decoder_mlp": False, "start": None, "dtype": "float32",
         "log_every": 1, "save_every": 2, "probe_every": 0, "probe": {"fit": 30, "test": 12, "seed": 1},
         "model": {
             "embed_dim": 16,
@@ -140,6 +152,15 @@ def test_the_order_of_a_caption_follows_the_numbers_given():
     )
     objects = forth[0, 1:-1].reshape(4, -1)
     assert torch.equal(back[0, 1:-1].reshape(4, -1), objects.flip(0))
+
+
+def test_a_word_weighs_what_its_kind_of_fact_does():
+    weights = word_weights({"place": 0.2, "size": 1.5, "color": 1.0, "material": 0.7, "shape": 2.0})
+    found = {word: float(w) for word, w in zip(WORDS, weights, strict=True)}
+    assert found["c00"] == found["r15"] == pytest.approx(0.2)
+    assert (found["small"], found["red"], found["</s>"]) == (1.5, 1.0, 1.0)
+    assert found["metal"] == pytest.approx(0.7)
+    assert found["cube"] == found["cylinder"] == 2.0
 
 
 def test_an_epoch_shows_each_scene_once():
