@@ -107,19 +107,21 @@ def test_the_heads_loss_is_cross_entropy_over_what_is_told():
         -heads.words(hidden[1][b, 3 + t]).log_softmax(-1)[tags[b, t] + 1].item()
         for b, t in ((0, 0), (0, 1), (1, 1))
     ]
-    of_phrases = []
+    of_phrases, of_phrases_right = [], 0
     for b, p in np.ndindex(2, 3):
         logits, first = heads.phrases(hidden[2][b, p]), 0
         for slot, index in zip(SLOTS, phrases[b, p].tolist(), strict=True):
             if index >= 0:
                 of_phrases.append(-logits[first : first + len(slot)].log_softmax(-1)[index].item())
+                of_phrases_right += int(logits[first : first + len(slot)].argmax()) == index
             first += len(slot)
     assert len(of_phrases) == 5 * WORDS
     expected = np.mean([np.mean(terms) for terms in of_objects]) + np.mean(of_words) + np.mean(of_phrases)
     assert loss.item() == pytest.approx(expected, rel=1e-5)
     assert counts[0, :-2].sum() == right
     assert counts[1, :-2].sum() == (traces >= 0).sum()
-    assert counts[1, -2:].tolist() == [3, 5]
+    assert counts[1, -2:].tolist() == [3, 5 * WORDS]
+    assert counts[0, -1] == of_phrases_right
 
 
 def test_neighbouring_columns_start_alike():
@@ -128,6 +130,20 @@ def test_neighbouring_columns_start_alike():
     near = torch.cosine_similarity(words[:-1], words[1:]).mean()
     far = torch.cosine_similarity(words[:-8], words[8:]).abs().mean()
     assert near > far + 0.2
+
+
+def test_local_heads_start_out_looking_at_the_words_beside():
+    vocabulary = make_tokenizer().get_vocab()
+    bias, local = (
+        make_model(TINY, vocabulary, 0, heads).encoder.block[0].layer[0].SelfAttention.compute_bias(20, 20)
+        for heads in ((), (2, 3))
+    )
+    offset = torch.arange(20) - torch.arange(20)[:, None]  # of what is looked at from where one stands
+    for head, side in ((2, -1), (3, 1)):
+        beside = (offset * side >= 1) & (offset * side < WORDS)
+        assert (local[0, head][beside] == 5).all()
+        torch.testing.assert_close(local[0, head][~beside], bias[0, head][~beside])
+    torch.testing.assert_close(local[0, :2], bias[0, :2])
 
 
 def test_loss_is_the_mean_cross_entropy_over_real_tokens(made):
@@ -221,7 +237,14 @@ def test_training_leaves_weights_card_and_page_and_goes_on_where_it_was(tmp_path
     cfg = OmegaConf.load(ROOT / "conf" / "pretrain" / "text.yaml")
     cfg.update(
         {"out": str(tmp_path), "install": False, "lessons": 64, "batch": 16, "scenes_per_chunk": 4}
-        | {"test_scenes": 2, "tagged_block": 1, "bound_block": 1, "traced_blocks": [1], "model": TINY}
+        | {
+            "test_scenes": 2,
+            "tagged_block": 1,
+            "bound_block": 1,
+            "traced_blocks": [1],
+            "local_heads": [2, 3],
+            "model": TINY,
+        }
     )
     train(cfg)
     card = json.loads((tmp_path / "text_card.json").read_text())

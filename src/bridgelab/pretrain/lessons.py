@@ -25,7 +25,7 @@ from bridgelab.world.question import FAMILIES, Balance, noun, questions
 from bridgelab.world.scene import ATTRIBUTES, HALF_WIDTH, Object, Scene, relationships, sample_scene
 from bridgelab.world.words import COLUMNS, ROWS, attribute_words, column, row
 
-COMPACT = 16  # positions, at least
+COMPACT = 16  # positions, where an object takes one
 GRID = 8  # the miniature ViT's patches are 8 × 8
 SLOTS = (*ATTRIBUTES.values(), COLUMNS, ROWS)  # what each word of an object's phrase is one of
 WORDS = len(SLOTS)
@@ -136,16 +136,16 @@ def pieces(thing: int, cut: float, rng: np.random.Generator) -> list[Piece]:
     return [(thing, start, stop) for start, stop in pairwise(ends)]
 
 
-def short_layout(scene: Scene, rng: np.random.Generator, cut: float = 0.0, positions: int = 0) -> Layout:
-    """Each object once, in any order, with filler between objects up to `positions`."""
+def short_layout(scene: Scene, rng: np.random.Generator, cut: float = 0.0, fillers: int = 0) -> Layout:
+    """Each object once, in any order, with some fillers between objects."""
     blocks: list[Layout] = [[*pieces(k, cut, rng)] for k in range(len(scene.objects))]
-    blocks += [[None]] * (positions - sum(map(len, blocks)))
+    blocks += [[None]] * fillers
     return [piece for at in rng.permutation(len(blocks)) for piece in blocks[at]]
 
 
 def compact_layout(scene: Scene, rng: np.random.Generator, cut: float = 0.0) -> Layout:
-    """As `short_layout`, on 16 positions or as many more as the words take."""
-    return short_layout(scene, rng, cut, COMPACT)
+    """As `short_layout`, with as many fillers as there are positions left where an object takes one of 16."""
+    return short_layout(scene, rng, cut, max(0, COMPACT - len(scene.objects)))
 
 
 def patch_layout(scene: Scene, rng: np.random.Generator, cut: float = 0.0) -> Layout:
