@@ -1,5 +1,6 @@
 """The table, the picture and the page of studies whose truth is known."""
 
+import re
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -151,6 +152,20 @@ def test_without_blind_or_words_the_gap_is_missing_and_named(simulated):
     table = tables(simulated.write(bridges=TWO, images=6))
     assert [grid.title for grid in table.grids] == ["Accuracy, %", "Captions and costs"]
     assert any("no finished run of words_prompted" in note for note in table.notes)
+
+
+def test_words_in_both_forms_are_set_against_each_other(simulated):
+    planted = {
+        "linear": {"exist": 0.7, "count": 0.7}, "words": {"exist": 0.9, "count": 0.9},
+        "words_patch_like": {"exist": 0.8, "count": 0.8},
+    }  # fmt: skip
+    found = [n for n in tables(simulated.write(bridges=planted, images=400)).notes if "raster order" in n]
+    assert len(found) == 1
+    points, low, high = map(float, re.search(r"words (\S+) points \((\S+) to (\S+)\)", found[0]).groups())
+    assert low < 10 < high
+    assert points == pytest.approx(10, abs=4)
+    del planted["words_patch_like"]
+    assert not any("raster" in n for n in tables(simulated.write("other", bridges=planted, images=6)).notes)
 
 
 def test_the_qformer_note(simulated, change):

@@ -25,3 +25,10 @@ def test_refuses_patches_that_are_no_words():
 def test_refuses_fewer_than_no_tokens():
     with pytest.raises(ValueError, match="num_tokens=-1 is negative"):
         Words(5, 5, num_tokens=-1)
+
+
+def test_refuses_a_form_that_there_is_not():
+    with pytest.raises(
+        ValueError, match=r"form='prose': must be one of as_given, patch_like\. Set bridge\.form"
+    ):
+        Words(5, 5, num_tokens=0, form="prose")

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from transformers import T5ForConditionalGeneration
 
 from bridgelab.pretrain.batches import UNTOLD, Lessons, collate
-from bridgelab.pretrain.lessons import LAYOUTS, SLOTS, WORDS, lessons
+from bridgelab.pretrain.lessons import lessons
 from bridgelab.pretrain.text import (
     TraceHeads,
     blurred,
@@ -20,8 +20,9 @@ from bridgelab.pretrain.text import (
     train,
 )
 from bridgelab.pretrain.traces import ROLES
+from bridgelab.world.layout import LAYOUTS, WORDS
 from bridgelab.world.question import FAMILIES
-from bridgelab.world.words import COLUMNS, scene_words
+from bridgelab.world.words import COLUMNS, SLOTS, scene_words
 
 ROOT = Path(__file__).parents[2]
 SHARES = {"question": 10, "caption": 1, "look_up": 2}

@@ -14,7 +14,7 @@ from bridgelab.analysis.records import read_study
 from bridgelab.train import main
 
 CONF = Path(__file__).parents[2] / "conf"
-BRIDGES = ("linear", "qformer", "blind", "words", "words_prompted")
+BRIDGES = ("linear", "qformer", "blind", "words", "words_patch_like", "words_prompted")
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def config(world, tmp_path, *overrides):
 
 def test_a_study_of_runs_leaves_complete_records(tiny, world, tmp_path):
     for bridge in BRIDGES:
-        for seed in (0, 1) if bridge == "linear" else (0,):
+        for seed in (0, 1) if bridge in ("linear", "words") else (0,):
             given = config(world, tmp_path, f"bridge={bridge}", f"seed={seed}", "study=toy")
             main.run(given, tmp_path / "toy" / f"bridge={bridge},seed={seed}", bridge=bridge)
     study = read_study(tmp_path / "toy")  # the analysis takes all of them as comparable and paired
@@ -88,10 +88,16 @@ def test_a_study_of_runs_leaves_complete_records(tiny, world, tmp_path):
     words = records["bridge=words,seed=0"]
     assert (words["steps"], words["sees"], words["lr"]) == (0, "words", None)
     assert not any(name.startswith("test_shuffled") for name in words["metrics"])
+    # What trains nothing is evaluated once for all seeds, of the same choices.
+    again = records["bridge=words,seed=1"]
+    assert again["seed"] == 1
+    assert again["costs"] == words["costs"]
+    assert again["metrics"] == words["metrics"]
+    assert records["bridge=words_patch_like,seed=0"]["costs"] != words["costs"]
     for run in study.runs:
         files = {path.name for path in run.path.iterdir()}
         assert {"config.yaml", "metrics.json", "predictions.parquet"} <= files
-        assert (run.bridge == "words") != {"last.ckpt", "metrics.csv"}.issubset(files)
+        assert (run.bridge in ("words", "words_patch_like")) != {"last.ckpt", "metrics.csv"}.issubset(files)
     rows = pd.read_parquet(study.runs[0].path / "predictions.parquet")
     assert {
         "id",

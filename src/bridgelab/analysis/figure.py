@@ -20,6 +20,7 @@ LINES: dict[str, tuple[str, Dash]] = {
     "shuffled": ("#777777", ":"),
     "majority": ("#777777", (0, (4, 2))),
     "words": ("#000000", (0, (4, 2))),
+    "words_patch_like": ("#000000", (0, (1, 2))),
     "words_prompted": ("#000000", "-"),
 }
 UNKNOWN: tuple[str, Dash] = ("#777777", (0, (1, 3)))

@@ -22,8 +22,6 @@ SHARED = ("benchmark", "fingerprints", "examples_seen", "mixture", "tuned_over")
 OF_TRAINING = ("examples_seen", "mixture", "tuned_over")
 REQUIRED = (*SHARED, "bridge", "seed", "costs", "metrics")
 COLUMNS = ("id", "image", "kind", "view", "target", "prediction", "score")
-FLOORS = ("blind",)
-CEILINGS = ("words", "words_prompted")
 
 
 @dataclass(frozen=True, eq=False)  # compared by identity: a data frame has no truth value

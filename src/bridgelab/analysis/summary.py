@@ -21,6 +21,7 @@ LABELS = {
     "shuffled": "floor: shuffled",
     "majority": "floor: majority",
     "words": "ceiling: words",
+    "words_patch_like": "ceiling: words, patch-like",
     "words_prompted": "ceiling: words, prompted",
 }
 

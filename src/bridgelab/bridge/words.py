@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+FORMS = ("as_given", "patch_like")
+
 
 class Words(nn.Module):
     r"""What the frozen T5 can do when nothing is lost between scene and language.
@@ -17,14 +19,18 @@ class Words(nn.Module):
         vision_dim: channels of one embedded word of the scene; must equal `text_dim`.
         text_dim: channels of one word embedding.
         num_tokens: learned tokens before the words; 0 for the plain ceiling.
+        form: `as_given`, each object once, or `patch_like`, in raster order with repeats, as a linear bridge hands objects
+            over (`world.layout`). Which of the two a T5 reads better decides whom it favours.
     Raises:
-        ValueError: if `vision_dim` is not `text_dim`, or `num_tokens` is negative.
+        ValueError: if `vision_dim` is not `text_dim`, `num_tokens` is negative, or there is no such form.
     """
 
     sees = "words"
 
-    def __init__(self, vision_dim: int, text_dim: int, *, num_tokens: int):
+    def __init__(self, vision_dim: int, text_dim: int, *, num_tokens: int, form: str = "as_given"):
         super().__init__()
+        if form not in FORMS:
+            raise ValueError(f"form={form!r}: must be one of {', '.join(FORMS)}. Set bridge.form.")
         if vision_dim != text_dim:
             raise ValueError(
                 f"vision_dim={vision_dim} differs from text_dim={text_dim}: the words ceiling reads the "

@@ -7,9 +7,11 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset
 
-from bridgelab.pretrain.lessons import LAYOUTS, SLOTS, WORDS, Lesson, lessons, phrase
+from bridgelab.pretrain.lessons import Lesson, lessons
 from bridgelab.pretrain.traces import ROLES
+from bridgelab.world.layout import LAYOUTS, WORDS
 from bridgelab.world.vocabulary import FILLER
+from bridgelab.world.words import SLOTS, phrase
 
 PAD, END, NONE = 0, 1, -1
 UNTOLD = -2  # a word of whose role nothing is said, not even that it has none
@@ -22,7 +24,7 @@ class Lessons(IterableDataset):
 
     Each batch is one form of the prefix and lessons of like length, so little of it is padding. A batch is a dict of
     `prefix [B, P, 6]` (word ids, −1 where a position has fewer words), `phrases [B, P, 6]` (all words of the object that
-    a position tells of, each its index in `lessons.SLOTS`; −1 at filler), `prompt [B, T]`, `target [B, L]` (0 padded),
+    a position tells of, each its index in `words.SLOTS`; −1 at filler), `prompt [B, T]`, `target [B, L]` (0 padded),
     `traces [B, P, ROLES]` (1 where the object at a position is in the role's set, 0 where not, −1 where that is no
     question), `tags [B, T]` (as `traces.tags`; UNTOLD beyond), and `chunk`, the number of the chunk that it closes, or −1.
     """
@@ -86,7 +88,7 @@ class Lessons(IterableDataset):
 def collate(
     group: list[Lesson], form: str, vocabulary: dict[str, int], rng: np.random.Generator, cut: float = 0.0
 ) -> dict:
-    """Arrays of some lessons with the scene written in one of `lessons.LAYOUTS`, its objects cut into pieces."""
+    """Arrays of some lessons with the scene written in one of `layout.LAYOUTS`, its objects cut into pieces."""
     layouts = [LAYOUTS[form](lesson.scene, rng, cut) for lesson in group]
     width = max(map(len, layouts))
     prefix = np.full((len(group), width, WORDS), NONE)

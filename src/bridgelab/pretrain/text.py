@@ -29,13 +29,14 @@ from bridgelab.benchmark.caption import attribute_shares
 from bridgelab.model import autocast_pays
 from bridgelab.optim.muon import Muon
 from bridgelab.pretrain.batches import END, NONE, PAD, UNTOLD, Lessons, collate
-from bridgelab.pretrain.lessons import SLOTS, WORDS, lessons
+from bridgelab.pretrain.lessons import lessons
 from bridgelab.pretrain.page import write_page
 from bridgelab.pretrain.traces import ROLES
 from bridgelab.text.t5 import ASSETS
+from bridgelab.world.layout import WORDS
 from bridgelab.world.question import FAMILIES
 from bridgelab.world.vocabulary import words
-from bridgelab.world.words import COLUMNS, ROWS
+from bridgelab.world.words import COLUMNS, ROWS, SLOTS
 
 # How the scene is written when the T5 is measured: each in phrases, and with one position an object.
 FORMS = {
@@ -102,8 +103,8 @@ def make_model(
             root = torch.linalg.cholesky(alike).to(model.shared.weight.dtype)
             model.shared.weight[ids] = root @ model.shared.weight[ids]
         attention = model.encoder.block[0].layer[0].SelfAttention  # its bias is every block's
-        for k, head in enumerate(local):
-            beside = torch.arange(1, WORDS) * (1 if k % 2 else -1)
+        for place, head in enumerate(local):
+            beside = torch.arange(1, WORDS) * (1 if place % 2 else -1)
             buckets = attention._relative_position_bucket(
                 beside,
                 num_buckets=config.relative_attention_num_buckets,

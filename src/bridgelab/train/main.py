@@ -101,7 +101,13 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
 
     from bridgelab.train.costs import measure_costs
     from bridgelab.train.evaluate import evaluate
-    from bridgelab.train.record import is_flat, provenance, write_json, write_predictions
+    from bridgelab.train.record import (
+        is_flat,
+        provenance,
+        repeat_untrained,
+        write_json,
+        write_predictions,
+    )
 
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     on_gpu = config.trainer.accelerator in ("gpu", "cuda", "auto") and torch.cuda.is_available()
@@ -114,6 +120,9 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
     curve: list[tuple[int, float]] = []
     seconds = 0.0
     counts: dict[str, int] = {}
+    if not trains and repeat_untrained(directory, config, setting.fingerprints):
+        log.info("nothing is trained: another seed's record says the same")
+        return
     if trains:
         tuned = setting.tune(directory)
         log.info("learning rate %g of %s", tuned["lr"], tuned["tuned_over"])
@@ -239,6 +248,7 @@ class Setting:
         import torch
 
         from bridgelab.data.features import FeatureStore
+        from bridgelab.world.layout import patch_like
 
         if split in self._stores:
             return self._stores[split]
@@ -252,12 +262,14 @@ class Setting:
                 self.mean, self.std = store.mean, store.std
             look_up: Callable = store.get
         elif self.sees == "words":
-            scenes = {e.images[0]: e.words for e in examples}
-            if any(scenes.get(path) is None for path in images):
+            scenes = {e.images[0]: e.words for e in examples if e.words is not None}
+            if len(scenes) < len(images):
                 raise ValueError(
                     f"benchmark {self.benchmark.name} has images without their scene in words, which "
                     "bridge=words reads. Choose a benchmark with annotated scenes, such as benchmark=world."
                 )
+            if self.config.bridge.get("form") == "patch_like":
+                scenes = {path: patch_like(words) for path, words in scenes.items()}
             with torch.no_grad():
                 embedded = self.text.embed_words([scenes[path] for path in images])
 

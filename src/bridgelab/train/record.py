@@ -5,6 +5,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,9 +13,11 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 
 from bridgelab import __version__
+from bridgelab.train.claim import NOT_IDENTITY, config_hash
 
 LOGGED = ("step", "lr", "train/loss", "val/loss", "val/accuracy")
 VERSIONS = (
@@ -91,6 +94,35 @@ def write_predictions(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     aside = path.with_name(f"{path.name}.{os.getpid()}")
     pq.write_table(table, aside)
     os.replace(aside, path)
+
+
+def repeat_untrained(directory: Path, config: DictConfig, fingerprints: Mapping[str, str]) -> bool:
+    """Write the record of a run that trains nothing from that of another seed, which cannot differ; whether there is one.
+
+    Args:
+        directory: the run's own; the other one lies beside it.
+        config: of this run.
+        fingerprints: of what it would run on.
+    """
+    own = _seedless(OmegaConf.load(directory / "config.yaml"))
+    for path in sorted(directory.parent.glob("*/metrics.json")):
+        record = json.loads(path.read_text())
+        if (
+            record["costs"]["trainable_parameters"] == 0
+            and record["fingerprints"] == fingerprints
+            and _seedless(OmegaConf.load(path.with_name("config.yaml"))) == own
+        ):
+            aside = directory / f"predictions.parquet.{os.getpid()}"
+            shutil.copyfile(path.with_name("predictions.parquet"), aside)
+            os.replace(aside, directory / "predictions.parquet")
+            of_this = {"overrides": directory.name, "seed": config.seed, "data_seed": config.data_seed}
+            write_json(directory / "metrics.json", record | of_this | {"config_hash": config_hash(config)})
+            return True
+    return False
+
+
+def _seedless(config: Any) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if key not in ("seed", "data_seed", *NOT_IDENTITY)}
 
 
 def provenance(root: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from bridgelab.world.scene import ATTRIBUTES, HALF_WIDTH, MARGIN, Object, Scene
 CELLS = round(2 * HALF_WIDTH / MARGIN)
 COLUMNS = tuple(f"c{k:02d}" for k in range(CELLS))
 ROWS = tuple(f"r{k:02d}" for k in range(CELLS))
+SLOTS = (*ATTRIBUTES.values(), COLUMNS, ROWS)  # what each word of an object's phrase is one of
 
 
 def _cell(coordinate: float) -> int:
@@ -34,9 +35,14 @@ def attribute_words(thing: Object) -> list[str]:
     return [getattr(thing, name) for name in ATTRIBUTES]
 
 
+def phrase(thing: Object) -> list[str]:
+    """An object's six words, one of each of `SLOTS`."""
+    return [*attribute_words(thing), column(thing.x), row(thing.y)]
+
+
 def scene_words(scene: Scene) -> list[str]:
     """One phrase an object, such as 'large red metal cube c07 r13', in the scene's own order."""
-    return [" ".join([*attribute_words(o), column(o.x), row(o.y)]) for o in scene.objects]
+    return [" ".join(phrase(o)) for o in scene.objects]
 
 
 def parse_words(phrases: list[str]) -> Scene:
@@ -50,10 +56,7 @@ def parse_words(phrases: list[str]) -> Scene:
 
 def _parse(phrase: str) -> Object:
     words = phrase.split()
-    vocabularies = [*ATTRIBUTES.values(), COLUMNS, ROWS]
-    if len(words) != len(vocabularies) or any(
-        w not in known for w, known in zip(words, vocabularies, strict=True)
-    ):
+    if len(words) != len(SLOTS) or any(w not in slot for w, slot in zip(words, SLOTS, strict=True)):
         raise ValueError(
             f"{phrase!r} is no object in words. Give {', '.join(ATTRIBUTES)}, column and row, as in 'large red metal cube c07 r13'."
         )

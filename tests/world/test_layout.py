@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from bridgelab.pretrain.lessons import COMPACT, GRID, LAYOUTS, WORDS, pieces
+from bridgelab.world.layout import COMPACT, GRID, LAYOUTS, WORDS, patch_like, pieces, written
 from bridgelab.world.scene import HALF_WIDTH, sample_scene
+from bridgelab.world.words import scene_words
 
 
 @pytest.fixture(params=range(6))
@@ -48,3 +49,40 @@ def test_patch_like_positions_follow_the_picture(scene, cut):
                 GRID - 1 - int((scene.objects[k].y + HALF_WIDTH) / (2 * HALF_WIDTH) * GRID * 0.999)
             )
             assert min(abs(place - cell) for place in places) < 2 * GRID
+
+
+def phrases(text):
+    words = [word for word in text.split() if word != "."]
+    return [" ".join(words[k : k + WORDS]) for k in range(0, len(words), WORDS)]
+
+
+@pytest.mark.parametrize("form", LAYOUTS)
+def test_what_is_written_says_every_object(scene, form):
+    said = phrases(written(scene, form, np.random.default_rng(1)))
+    assert set(said) == set(scene_words(scene))
+    assert len(said) == len(scene.objects) or form == "patch_like"
+
+
+def test_patch_like_words_are_the_same_each_time_and_take_every_patch(scene):
+    words = " . ".join(scene_words(scene))
+    assert patch_like(words) == patch_like(words)
+    assert len(patch_like(words).split()) == GRID**2
+    assert set(phrases(patch_like(words))) == set(scene_words(scene))
+
+
+def test_too_many_objects_for_the_patches_are_refused():
+    crowd = sample_scene(np.random.default_rng(0), objects=(12, 12))
+    with pytest.raises(
+        ValueError, match=r"12 objects take 72 positions of 64\. Write scenes of so many objects"
+    ):
+        patch_like(" . ".join(scene_words(crowd)))
+
+
+def test_words_of_another_benchmark_have_no_place_on_patches():
+    with pytest.raises(ValueError, match="is no object in words"):
+        patch_like("box 1 : a yellow circle")
+
+
+def test_an_unknown_form_is_refused(scene):
+    with pytest.raises(ValueError, match=r"form='prose': must be one of short, compact, patch_like"):
+        written(scene, "prose", np.random.default_rng(0))
