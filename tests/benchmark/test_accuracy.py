@@ -54,6 +54,16 @@ def test_majority_by_type():
     assert majority(train[::-1], test) == ["1", "yes", "1"]
 
 
+def test_majority_by_several_tags():
+    train = [
+        example(k, answer, type="count", family=family)
+        for k, (answer, family) in enumerate([("1", "a"), ("1", "a"), ("2", "b"), ("2", "b"), ("1", "b")])
+    ]
+    test = [example(0, "0", type="count", family="a"), example(1, "0", type="count", family="b")]
+    assert majority(train, test) == ["1", "1"]
+    assert majority(train, test, tags=("type", "family")) == ["1", "2"]
+
+
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("xyz")), min_size=1))
 def test_no_constant_answer_beats_the_majority_of_its_type(pairs):
     train = [example(k, answer, type=kind) for k, (kind, answer) in enumerate(pairs)]

@@ -107,6 +107,7 @@ def test_the_record_has_each_example_in_each_view(tiny_text):
         "score": 0,
         "likelihood": 0,
         "majority": "blue cube",
+        "majority_of_family": "blue cube",
         "tag_type": "query",
         "tag_hops": 1,
     }

@@ -4,10 +4,12 @@ import base64
 import html
 import io
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
+from bridgelab.analysis.families import by_family
 from bridgelab.analysis.figure import draw, save
 from bridgelab.analysis.records import read_study
 from bridgelab.analysis.summary import Summary, summarise
@@ -40,6 +42,8 @@ li { margin: .4rem 0; overflow-wrap: anywhere; }
 def report(study_dir: Path, *, console: Console | None = None) -> dict[str, Path]:
     """Print the study's table and write `figure.png`, `table.md` and `index.html` into its folder.
 
+    The files hold accuracy by question family too, which is too long to print.
+
     Args:
         study_dir: `runs/<study>`.
         console: where to print; the terminal if not given.
@@ -50,8 +54,11 @@ def report(study_dir: Path, *, console: Console | None = None) -> dict[str, Path
         ValueError: if its records are malformed or cannot be compared.
     """
     study_dir = Path(study_dir)
-    summary = summarise(read_study(study_dir))
+    study = read_study(study_dir)
+    summary = summarise(study)
     table = study_table(summary)
+    families = by_family(study)
+    whole = replace(table, grids=(*table.grids, *([families] if families else [])))
     picture = io.BytesIO()
     save(draw(summary), picture)
     paths = {
@@ -60,8 +67,8 @@ def report(study_dir: Path, *, console: Console | None = None) -> dict[str, Path
         "page": study_dir / "index.html",
     }
     _write(paths["figure"], picture.getvalue())
-    _write(paths["table"], to_markdown(table).encode())
-    _write(paths["page"], page(summary, table, picture.getvalue()).encode())
+    _write(paths["table"], to_markdown(whole).encode())
+    _write(paths["page"], page(summary, whole, picture.getvalue()).encode())
     if console is None:
         console = Console()
         # In a log there is no terminal to ask for its width, and 80 columns would fold the numbers.

@@ -97,7 +97,7 @@ def reasoning_type(tag: object) -> str:
 
 def summarise(study: Study, *, repetitions: int = 2000) -> Summary:
     """Compute all rows with their intervals; the same study gives the same numbers each time."""
-    asked = _rows(study.runs[0], "image", captions=False)
+    asked = rows_of(study.runs[0], "image", captions=False)
     chosen = _chosen(asked)
     names = list(chosen)
     # Examples of a group (NLVR's six orders of the same boxes) are no more independent than questions on one image.
@@ -122,9 +122,9 @@ def summarise(study: Study, *, repetitions: int = 2000) -> Summary:
         accuracy = {}
         if draws is not None:
             seeds = draws.seeds([run.data_seed for run in runs])
-            accuracy = estimates(_scores(runs, asked.index, "image"), seeds)
+            accuracy = estimates(scores_of(runs, asked.index, "image"), seeds)
             if role == "bridge" and all(_has(run, "shuffled", asked.index) for run in runs):
-                shuffled.append(estimates(_scores(runs, asked.index, "shuffled"), seeds))
+                shuffled.append(estimates(scores_of(runs, asked.index, "shuffled"), seeds))
         rows.append(
             Row(
                 bridge,
@@ -162,7 +162,7 @@ def summarise(study: Study, *, repetitions: int = 2000) -> Summary:
     )
 
 
-def _rows(run: Run, view: str, *, captions: bool) -> pd.DataFrame:
+def rows_of(run: Run, view: str, *, captions: bool) -> pd.DataFrame:
     """One view's rows, by id."""
     table = run.predictions
     return (
@@ -196,12 +196,12 @@ def _chosen(asked: pd.DataFrame) -> dict[str, np.ndarray]:
 
 
 def _has(run: Run, view: str, ids: pd.Index) -> bool:
-    return bool(ids.isin(_rows(run, view, captions=False).index).all())
+    return bool(ids.isin(rows_of(run, view, captions=False).index).all())
 
 
-def _scores(runs: Sequence[Run], ids: pd.Index, view: str) -> np.ndarray:
+def scores_of(runs: Sequence[Run], ids: pd.Index, view: str) -> np.ndarray:
     """Scores of one bridge, the examples in the same order for all [run, example]."""
-    return np.stack([_rows(r, view, captions=False).loc[ids, "score"].to_numpy(np.float64) for r in runs])
+    return np.stack([rows_of(r, view, captions=False).loc[ids, "score"].to_numpy(np.float64) for r in runs])
 
 
 def _average(parts: list[dict[str, Estimate]], name: str) -> Estimate:
@@ -216,7 +216,7 @@ def _with_gap(row: Row, blind: dict[str, Estimate], words: dict[str, Estimate], 
 
 def _captions(runs: Sequence[Run], repetitions: int) -> dict[str, Estimate]:
     """CIDEr-D and attributes right, with intervals where the rows give back the recorded value."""
-    tables = [_rows(run, "image", captions=True) for run in runs]
+    tables = [rows_of(run, "image", captions=True) for run in runs]
     if not len(tables[0]):
         return {}
     ids = tables[0].index

@@ -52,12 +52,12 @@ def study_table(summary: Summary) -> StudyTable:
     accuracy = [
         (
             row.role,
-            (Cell(row.label), *(_percent(row.accuracy.get(name)) for name in types), Cell(_curve(row))),
+            (Cell(row.label), *(percent(row.accuracy.get(name)) for name in types), Cell(_curve(row))),
         )
         for row in summary.rows
     ]
     gap = [
-        (row.role, (Cell(row.label), *(_percent(row.gap[name], digits=0) for name in types)))
+        (row.role, (Cell(row.label), *(percent(row.gap[name], digits=0) for name in types)))
         for row in summary.rows
         if row.gap
     ]
@@ -82,7 +82,8 @@ def study_table(summary: Summary) -> StudyTable:
     return StudyTable(summary.heading, tuple(grid for grid in grids if grid.rows), tuple(_notes(summary)))
 
 
-def _percent(estimate: Estimate | None, digits: int = 1) -> Cell:
+def percent(estimate: Estimate | None, digits: int = 1) -> Cell:
+    """A share in percent with its interval; a dash where there is none."""
     return Cell(NONE) if estimate is None else _cell(estimate, scale=100, digits=digits)
 
 
@@ -124,7 +125,7 @@ def _costs(row: Row) -> tuple[Cell, ...]:
     return (
         Cell(row.label),
         _cell(cider, scale=1, digits=2) if cider else Cell(NONE),
-        _percent(row.captions.get("attributes")),
+        percent(row.captions.get("attributes")),
         cost("parameters"),
         cost("visual_tokens"),
         flops,

@@ -68,12 +68,16 @@ class Consistency(Accuracy):
         return super().summarise(rows) | {"consistency": mean([min(scores) for scores in groups.values()])}
 
 
-def majority(train: list[Example], test: list[Example]) -> list[str]:
+def majority(train: list[Example], test: list[Example], tags: tuple[str, ...] = ("type",)) -> list[str]:
     """The majority floor: for each test example the most frequent training answer of its type (tag `type`).
 
     A type unseen in training gets the most frequent answer of all. Of equally frequent answers it is the
     alphabetically first, so that the floor does not depend on order.
 
+    Args:
+        train: where answers are counted.
+        test: what is answered.
+        tags: which of an example's tags make its type.
     Raises:
         ValueError: if there is no training example.
     """
@@ -81,12 +85,16 @@ def majority(train: list[Example], test: list[Example]) -> list[str]:
         raise ValueError(
             "0 training examples: the majority floor needs at least 1. Give the split trained on."
         )
-    by_type: dict[str | int | None, Counter[str]] = defaultdict(Counter)
+    by_type: dict[tuple, Counter[str]] = defaultdict(Counter)
+
+    def type_of(example: Example) -> tuple:
+        return tuple(example.tags.get(tag) for tag in tags)
+
     for example in train:
-        by_type[example.tags.get("type")][example.answers[0]] += 1
+        by_type[type_of(example)][example.answers[0]] += 1
     everything = sum(by_type.values(), Counter())
     likeliest = {kind: _most_frequent(counts) for kind, counts in by_type.items()}
-    return [likeliest.get(example.tags.get("type"), _most_frequent(everything)) for example in test]
+    return [likeliest.get(type_of(example), _most_frequent(everything)) for example in test]
 
 
 def _most_frequent(counts: Counter[str]) -> str:

@@ -144,8 +144,11 @@ def evaluate(
     values: dict[str, float] = {}
     for kind, prepared in tests.items():
         examples, metric = prepared.examples, metrics[kind]
-        floor = majority(train[kind], examples) if kind != "caption" else [None] * len(examples)
+        floor: Sequence[str | None] = [None] * len(examples)
+        of_family = floor
         if kind != "caption":
+            floor = majority(train[kind], examples)
+            of_family = majority(train[kind], examples, tags=("type", "family"))
             right = [metric.score(m, e) for m, e in zip(floor, examples, strict=True)]  # type: ignore[arg-type]
             values["test/majority"] = float(np.mean(right))
         for view, other in (("image", None), *((("shuffled", another_image(images)),) if shuffled else ())):
@@ -175,8 +178,11 @@ def evaluate(
                     "score": float(metric.score(one.text, example)),
                     "likelihood": one.likelihood,
                     "majority": guess,
+                    "majority_of_family": guess_of_family,
                     **{f"tag_{name}": value for name, value in example.tags.items()},
                 }
-                for example, one, guess in zip(examples, found, floor, strict=True)
+                for example, one, guess, guess_of_family in zip(
+                    examples, found, floor, of_family, strict=True
+                )
             ]
     return rows, values

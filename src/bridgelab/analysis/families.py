@@ -1,0 +1,51 @@
+"""Accuracy by question family and reasoning type, beside what knowing the answers alone is worth.
+
+What a model without an image answers well above the most frequent answer, a question's wording gives away.
+"""
+
+import numpy as np
+
+from bridgelab.analysis.records import Study
+from bridgelab.analysis.statistics import Bootstrap, Estimate
+from bridgelab.analysis.summary import LABELS, reasoning_type, rows_of, scores_of
+from bridgelab.analysis.table import Cell, Grid, percent
+
+
+def by_family(study: Study, *, repetitions: int = 2000) -> Grid | None:
+    """One row a family and reasoning type, one column a bridge, floor or ceiling; None where questions have no families.
+
+    The most frequent answer is that of the family's questions of one type (what colour, what shape, …) in training. Its
+    distance from blind, and every other interval, is resampled over seeds and images, the same images for all.
+    """
+    asked = rows_of(study.runs[0], "image", captions=False)
+    if not {"tag_family", "majority_of_family"} <= set(asked) or asked["tag_family"].nunique() < 2:
+        return None
+    draws = Bootstrap(asked["image"], repetitions=repetitions)
+    found: dict[str, dict[str, Estimate]] = {}
+    kinds, target = asked["tag_type"].astype(str), asked["target"].astype(str)
+    family = np.array(
+        [
+            name if name == kind else f"{name}, {kind}".replace("_", " ")
+            for name, kind in zip(asked["tag_family"].astype(str), kinds.map(reasoning_type), strict=True)
+        ]
+    )
+    names = sorted(set(family))
+    frequent = (target == asked["majority_of_family"].astype(str)).to_numpy(np.float64)
+    prior = {name: draws.mean(frequent[None], draws.seeds([0]), family == name) for name in names}
+    for bridge in study.bridges:
+        runs = study.of(bridge)
+        seeds = draws.seeds([run.data_seed for run in runs])
+        scores = scores_of(runs, asked.index, "image")
+        found[bridge] = {name: draws.mean(scores, seeds, family == name) for name in names}
+    heads = ["family", "questions", "most frequent answer"]
+    if "blind" in found:
+        heads.append("blind above it")
+    rows = []
+    for name in names:
+        cells = [Cell(name), Cell(str(int(np.sum(family == name)))), percent(prior[name])]
+        if "blind" in found:
+            cells.append(percent(found["blind"][name] - prior[name]))
+        cells += [percent(of[name]) for of in found.values()]
+        rows.append(("family", tuple(cells)))
+    heads += [LABELS.get(bridge, bridge) for bridge in found]
+    return Grid("Accuracy by question family, %", tuple(heads), tuple(rows))
