@@ -53,9 +53,11 @@ lint: $(STAMP) ## ruff and mypy
 bench: $(STAMP) ## how fast the parts are on this machine
 	@$(BIN)/bridgelab bench
 
-pretrain: $(STAMP) ## make the miniature ViT and T5 anew (SEED=0)
-	@$(BIN)/bridgelab pretrain text seed=$(SEED)
-	@$(BIN)/bridgelab pretrain vision seed=$(SEED)
+pretrain: pretrain-text pretrain-vision ## make the miniature pair anew (-j2: both at once; SEED=1: another pair)
+
+# The package's own weights are seed 0's; another pair stays where it was made, for text.path=… and vision.weights=….
+pretrain-%: $(STAMP)
+	@$(BIN)/bridgelab pretrain $* seed=$(SEED) install=$(if $(filter 0,$(SEED)),true,false)
 
 notebook: $(STAMP) ## run the notebooks in place
 	@$(BIN)/jupyter-execute --inplace notebooks/*.ipynb

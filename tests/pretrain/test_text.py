@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 from torch.nn import functional as F
 from transformers import T5ForConditionalGeneration
 
+from bridgelab.pretrain import text
 from bridgelab.pretrain.batches import UNTOLD, Lessons, collate
 from bridgelab.pretrain.lessons import lessons
 from bridgelab.pretrain.text import (
@@ -267,3 +268,35 @@ def test_training_leaves_weights_card_and_page_and_goes_on_where_it_was(tmp_path
     assert [point["lessons"] for point in longer["curve"]][: len(card["curve"])] == [
         point["lessons"] for point in card["curve"]
     ]
+
+
+def test_a_run_that_was_killed_ends_with_the_weights_of_one_that_was_not(tmp_path, monkeypatch):
+    cfg = OmegaConf.load(ROOT / "conf" / "pretrain" / "text.yaml")
+    cfg.update(
+        {"install": False, "lessons": 150, "batch": 16, "scenes_per_chunk": 4, "checkpoint_every": 0}
+        | {"test_scenes": 2, "tagged_block": 1, "bound_block": 1, "traced_blocks": [1], "local_heads": [2, 3]}
+        | {"model": TINY, "seed": 3}
+    )
+    cfg.out = str(tmp_path / "whole")
+    train(cfg)
+    cfg.out = str(tmp_path / "killed")
+    save, saved = text._save, []
+
+    def save_and_die(path, model, heads, made, state):
+        save(path, model, heads, made, state)
+        saved.append(state["lessons"])
+        if len(saved) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(text, "_save", save_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        train(cfg)
+    monkeypatch.undo()
+    assert 0 < saved[-1] < cfg.lessons
+    train(cfg)
+    first, second = (
+        T5ForConditionalGeneration.from_pretrained(tmp_path / run / "text").state_dict()
+        for run in ("whole", "killed")
+    )
+    for name, weights in first.items():
+        assert torch.equal(weights, second[name]), name

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from safetensors.torch import load_file
 
 from bridgelab.pretrain import pool as pool_module
 from bridgelab.pretrain import probe as probes
+from bridgelab.pretrain.page import write_page
 from bridgelab.pretrain.pool import FACTS, facts_of, open_pool, pool_scene
 from bridgelab.pretrain.vision import (
     END,
@@ -20,6 +22,7 @@ from bridgelab.pretrain.vision import (
     build,
     caption_ids,
     rate,
+    retrieval,
     train,
     word_weights,
 )
@@ -74,6 +77,21 @@ def test_the_end_of_a_run_is_a_vision_side_and_a_card(config, tmp_path):
     card = json.loads((tmp_path / "run" / "vision_card.json").read_text())
     assert card["images_seen"] == 24
     assert card["probe"]["centre"]["color"]["all"]["objects"] > 30
+    assert card["retrieval"]["scenes"] == 12
+    assert "Zero-shot retrieval among 12 scenes" in write_page(tmp_path / "run").read_text()
+
+
+@pytest.mark.parametrize(("turned", "found"), [(0, 1.0), (1, 0.0)])
+def test_retrieval_counts_who_finds_its_own(config, turned, found):
+    """A model whose image features are those of its own caption, or of the caption before it."""
+
+    def model(x, ids):
+        said = torch.nn.functional.one_hot(ids, len(WORDS)).flatten(1).float()
+        said = said / said.norm(dim=1, keepdim=True)
+        return {"image_features": said.roll(turned, 0), "text_features": said}
+
+    run = SimpleNamespace(cfg=config, model=model, batch=12, device="cpu")
+    assert retrieval(run, 12) == {"scenes": 12, "image_to_caption": found, "caption_to_image": found}
 
 
 def test_another_recipe_does_not_go_on_from_the_checkpoint(config):

@@ -117,6 +117,13 @@ def _vision(card: dict) -> str:
             cells = [_interval(found[a][part]) for a in ATTRIBUTES]
             cells += [_interval(found[k]) if part == "all" else "" for k in ("x", "y")]
             lines.append(f"| {pooling} | {part.replace('_', ' ')} | " + " | ".join(cells) + " |")
+    if "retrieval" in card:
+        found = card["retrieval"]
+        lines.append(
+            f"\nZero-shot retrieval among {found['scenes']:,} scenes (a sanity figure; by chance {1 / found['scenes']:.4f}): an "
+            f"image finds its caption first {found['image_to_caption']:.3f} of the time, a caption its image "
+            f"{found['caption_to_image']:.3f}."
+        )
     return "\n".join([*lines, ""])
 
 

@@ -6,6 +6,7 @@ on a held-out fifth of the fitting scenes. Intervals are 95 % percentile bootstr
 of one image are not independent.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -173,14 +174,18 @@ def judge(known: Objects, new: Objects) -> dict[str, Any]:
     return found
 
 
+def probe_scenes(seed: int, indices: Iterable[int], objects: tuple[int, int]) -> list[Scene]:
+    """Scenes that nothing is trained on."""
+    return [
+        sample_visible_scene(np.random.default_rng([KEY, seed, index]), objects=objects) for index in indices
+    ]
+
+
 def probe(
     vision: Vision, *, fit: int = 1500, test: int = 1000, seed: int = 1, objects: tuple[int, int] = (3, 10)
 ) -> dict[str, Any]:
     """Render `fit` and `test` scenes that nothing else has seen, and probe the features of their objects."""
-    scenes = [
-        sample_visible_scene(np.random.default_rng([KEY, seed, i]), objects=objects)
-        for i in range(fit + test)
-    ]
+    scenes = probe_scenes(seed, range(fit + test), objects)
     found = judge(read_objects(vision, scenes[:fit]), read_objects(vision, scenes[fit:]))
     return {"scenes": {"fit": fit, "test": test, "seed": seed, "key": KEY}, **found}
 

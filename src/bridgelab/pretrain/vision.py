@@ -29,8 +29,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from bridgelab.model import autocast_pays
 from bridgelab.optim.muon import Muon
 from bridgelab.pretrain.page import write_page
-from bridgelab.pretrain.pool import FACTS, Pool, open_pool
+from bridgelab.pretrain.pool import FACTS, Pool, facts_of, open_pool
 from bridgelab.text.t5 import ASSETS
+from bridgelab.world.render import render
 from bridgelab.world.scene import ATTRIBUTES
 
 CONF = Path(__file__).resolve().parents[3] / "conf" / "pretrain"
@@ -411,6 +412,33 @@ def measure(run: Training, out: Path) -> dict[str, Any]:
     return found
 
 
+@torch.no_grad()
+def retrieval(run: Training, scenes: int) -> dict[str, float]:
+    """How often an image finds its own caption first among those of all scenes, and a caption its image.
+
+    The scenes are those that the probes are judged on.
+    """
+    from bridgelab.pretrain.probe import probe_scenes
+
+    wanted, most = run.cfg["probe"], int(run.cfg["objects"][1])
+    drawn = probe_scenes(
+        wanted["seed"], range(wanted["fit"], wanted["fit"] + scenes), tuple(run.cfg["objects"])
+    )
+    facts = np.stack([facts_of(scene, most) for scene in drawn])
+    order = np.random.default_rng([wanted["seed"], 2]).random(facts.shape[:2])
+    ids = caption_ids(facts, (facts[:, :, 0] >= 0).sum(1), order).to(run.device)
+    size = run.cfg["model"]["vision_cfg"]["image_size"]
+    x = pixels(np.stack([render(scene, size) for scene in drawn]), run.cfg["preprocess"], run.device)
+    parts = [run.model(x[k : k + run.batch], ids[k : k + run.batch]) for k in range(0, scenes, run.batch)]
+    image, text = (torch.cat([part[f"{side}_features"] for part in parts]) for side in ("image", "text"))
+    alike, own = image @ text.T, torch.arange(scenes, device=image.device)
+    return {
+        "scenes": scenes,
+        "image_to_caption": round((alike.argmax(1) == own).float().mean().item(), 4),
+        "caption_to_image": round((alike.argmax(0) == own).float().mean().item(), 4),
+    }
+
+
 def card(run: Training, out: Path) -> None:
     """Write `vision_card.json`: what was trained on what for how long, and what the probes found."""
     found = measure(run, out)
@@ -428,6 +456,7 @@ def card(run: Training, out: Path) -> None:
         "last_losses": run.last,
         "recipe": json.loads(recipe(run.cfg)),
         "probe": found,
+        "retrieval": retrieval(run, run.cfg["probe"]["test"]),
     }
     before = Path(run.cfg["start"]).with_name("vision_card.json") if run.cfg["start"] else None
     if before and before.exists():
