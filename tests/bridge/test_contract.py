@@ -1,15 +1,17 @@
 """The contract of `bridgelab.bridge`, held by every yaml in conf/bridge/ as found on disk."""
 
+import inspect
+import math
 from pathlib import Path
 
 import pytest
 import torch
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 from omegaconf import OmegaConf
 
 YAMLS = sorted((Path(__file__).parents[2] / "conf" / "bridge").glob("*.yaml"))
 QUERY_YAMLS = [path for path in YAMLS if "num_queries" in OmegaConf.load(path)]
-SIZES = [(192, 128, 64), (48, 80, 25)]  # vision_dim, text_dim, patches: the miniature's, and others
+SIZES = [(192, 128, 64), (48, 80, 36)]  # vision_dim, text_dim, patches: the miniature's, and others
 
 
 @pytest.fixture(params=YAMLS, ids=lambda path: path.stem)
@@ -24,8 +26,18 @@ def built(request, config):
     if "words" in config._target_:
         vision_dim = text_dim  # its patches are word embeddings
     torch.manual_seed(0)
-    bridge = instantiate(config, vision_dim, text_dim, _convert_="all")
-    return bridge, torch.randn(4, patches, vision_dim)
+    return make(config, vision_dim, text_dim, patches), torch.randn(4, patches, vision_dim)
+
+
+def make(config, vision_dim, text_dim, patches):
+    """As training builds it: a bridge to which places matter is given the grid."""
+    wants_grid = "grid" in inspect.signature(get_class(config._target_)).parameters
+    grid = {"grid": (math.isqrt(patches),) * 2} if wants_grid else {}
+    return instantiate(config, vision_dim, text_dim, **grid, _convert_="all")
+
+
+def keeps_places(bridge) -> bool:
+    return hasattr(bridge, "grid")
 
 
 def sees(bridge) -> str:
@@ -44,6 +56,9 @@ def test_there_are_bridges_to_test():
     assert {"linear", "mlp", "qformer", "perceiver", "blind", "words", "words_prompted"} <= {
         path.stem for path in YAMLS
     }
+    assert {"linear_pooled", "mlp_pooled", "pixel_shuffle", "c_abstractor", "perceiver_idefics2"} <= {
+        path.stem for path in YAMLS
+    }
 
 
 def test_shape(built):
@@ -53,13 +68,20 @@ def test_shape(built):
     assert (batch, channels) == (4, bridge.text_dim)
     if is_query_bridge(bridge):
         assert count == bridge.num_queries
+    elif keeps_places(bridge):
+        assert count == bridge.num_tokens
     else:
         assert count == getattr(bridge, "num_tokens", 0) + (sees(bridge) != "nothing") * patches.shape[1]
 
 
 def test_one_patch_and_one_image_are_enough(built):
     bridge, patches = built
-    assert bridge(patches[:1, :1]).isfinite().all()
+    if keeps_places(bridge):
+        with pytest.raises(ValueError, match="1 patches do not fill the grid"):
+            bridge(patches[:1, :1])
+        assert bridge(patches[:1]).isfinite().all()
+    else:
+        assert bridge(patches[:1, :1]).isfinite().all()
 
 
 def test_gradients_reach_every_parameter(built):
@@ -110,6 +132,9 @@ def test_order_of_patches(built):
     bridge, patches = built
     order = torch.randperm(patches.shape[1], generator=torch.Generator().manual_seed(1))
     before, after = bridge(patches), bridge(patches[:, order])
+    if keeps_places(bridge):
+        assert not torch.allclose(after, before, rtol=1e-3, atol=1e-3)
+        return
     if is_query_bridge(bridge) or sees(bridge) == "nothing":
         expected = before
     else:  # one token a patch, behind the learned prompt if there is one
@@ -135,7 +160,7 @@ def test_unconditioned_bridge_does_not_read_text(built):
 def test_seed_is_the_callers(built, config):
     bridge, patches = built
     sizes = patches.shape[-1], bridge.text_dim
-    one, two = (instantiate(config, *sizes, _convert_="all").state_dict() for _ in range(2))
+    one, two = (make(config, *sizes, patches.shape[1]).state_dict() for _ in range(2))
     drawn = [name for name in one if one[name].std() > 0]
     assert drawn or not one
     assert not any(torch.equal(one[name], two[name]) for name in drawn)
@@ -143,7 +168,7 @@ def test_seed_is_the_callers(built, config):
 
 def test_state_survives_a_copy(built, config):
     bridge, patches = built
-    other = instantiate(config, patches.shape[-1], bridge.text_dim, _convert_="all")
+    other = make(config, patches.shape[-1], bridge.text_dim, patches.shape[1])
     other.load_state_dict(bridge.state_dict())
     assert torch.equal(other(patches), bridge(patches))
 

@@ -1,0 +1,68 @@
+"""Honeybee's C-Abstractor: convolutions before and after a pool, so that compression keeps what is near together."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Shaped
+from timm.layers import LayerNorm2d
+from timm.models.regnet import RegStage
+from torch import Tensor, nn
+
+from bridgelab.bridge.grid import as_map, pooled_side
+
+
+def stage(in_dim: int, width: int, depth: int) -> RegStage:
+    """RegNet's bottleneck blocks as Honeybee uses them: depthwise 3 × 3, squeeze and excitation, SiLU, LayerNorm."""
+    return RegStage(depth, in_dim, width, stride=1, dilation=1, act_layer=nn.SiLU, norm_layer=LayerNorm2d)
+
+
+class CAbstractor(nn.Module):
+    r"""$t = \mathrm{MLP}(S_2(\mathrm{pool}(S_1(x + p))))$ with $S$ of `depth` RegNet blocks and a pool to $\sqrt M \times \sqrt M$.
+
+    A block is $y = \mathrm{SiLU}(x' + N(W_3\, \mathrm{SE}(\mathrm{SiLU}(N(D * \mathrm{SiLU}(N(W_1 x)))))))$, $N$ a LayerNorm over
+    channels at each place, $D$ a depthwise 3 × 3 convolution and $x'$ the input, projected where widths differ.
+    Source: Honeybee, Cha et al. 2024, arXiv:2312.06742: depth 3, width 1024, a 2-layer MLP with SiLU, positions drawn from a
+    truncated normal of 0.02. Keys there: `abstractor.{pos_emb,net.0,net.2,readout.0,readout.2}`.
+
+    Args:
+        vision_dim: channels of one patch.
+        text_dim: channels of one word embedding.
+        grid: rows and columns of the patches; they must be as many.
+        num_tokens: tokens, a square number not above that of the patches.
+        depth: blocks before, and blocks after the pool.
+        width: channels of the blocks; None takes `vision_dim`.
+    Raises:
+        ValueError: if the grid or `num_tokens` does not fit, or `depth` or `width` is less than 1.
+    """
+
+    def __init__(
+        self,
+        vision_dim: int,
+        text_dim: int,
+        *,
+        grid: Sequence[int],
+        num_tokens: int,
+        depth: int,
+        width: int | None = None,
+    ):
+        super().__init__()
+        width = vision_dim if width is None else width
+        for name, value in {"depth": depth, "width": width}.items():
+            if value < 1:
+                raise ValueError(f"{name}={value} is less than 1. Set bridge.{name} to a positive number.")
+        self.vision_dim, self.text_dim, self.grid, self.num_tokens = vision_dim, text_dim, grid, num_tokens
+        self.pos_emb = nn.Parameter(torch.zeros(1, grid[0] * grid[1], vision_dim))
+        nn.init.trunc_normal_(self.pos_emb, std=0.02)
+        pool = nn.AdaptiveAvgPool2d(pooled_side(num_tokens, grid))
+        self.net = nn.Sequential(stage(vision_dim, width, depth), pool, stage(width, width, depth))
+        self.readout = nn.Sequential(nn.Linear(width, text_dim), nn.SiLU(), nn.Linear(text_dim, text_dim))
+
+    def forward(
+        self,
+        patches: Float[Tensor, "batch patch {self.vision_dim}"],
+        text: Float[Tensor, "batch word {self.text_dim}"] | None = None,
+        text_mask: Shaped[Tensor, "batch word"] | None = None,
+    ) -> Float[Tensor, "batch {self.num_tokens} {self.text_dim}"]:
+        """Convolve, average, convolve, project; `text` is not read."""
+        x = self.net(as_map(patches, self.grid) + as_map(self.pos_emb, self.grid))
+        return self.readout(x.flatten(2).transpose(1, 2))

@@ -1,0 +1,185 @@
+"""Idefics2's connector: into the language model's width first, then a resampler with shared keys and values there."""
+
+from typing import cast
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class RMSNorm(nn.Module):
+    """Over channels, in float32 at least, as the reference has it; torch's own warns where autocast mixes dtypes."""
+
+    def __init__(self, dim: int, eps: float):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(dim))
+        self.eps = eps
+
+    def forward(self, x: Float[Tensor, "batch token dim"]) -> Float[Tensor, "batch token dim"]:
+        wide = x if x.dtype == torch.float64 else x.float()
+        return self.weight * (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)).to(x.dtype)
+
+
+class GatedMLP(nn.Module):
+    r"""$W_d(\mathrm{SiLU}(W_g x) \odot W_u x)$, no biases (Shazeer 2020, arXiv:2002.05202)."""
+
+    def __init__(self, in_dim: int, hidden_dim: int, out_dim: int):
+        super().__init__()
+        self.gate_proj = nn.Linear(in_dim, hidden_dim, bias=False)
+        self.up_proj = nn.Linear(in_dim, hidden_dim, bias=False)
+        self.down_proj = nn.Linear(hidden_dim, out_dim, bias=False)
+
+    def forward(self, x: Float[Tensor, "batch token in_dim"]) -> Float[Tensor, "batch token out_dim"]:
+        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+
+
+class GroupedAttention(nn.Module):
+    """Latents attend to patches and latents together; each key and value serves a group of query heads. No biases."""
+
+    def __init__(self, dim: int, num_heads: int, num_kv_heads: int, head_dim: int):
+        super().__init__()
+        self.head_dim, self.group = head_dim, num_heads // num_kv_heads
+        self.q_proj = nn.Linear(dim, num_heads * head_dim, bias=False)
+        self.k_proj = nn.Linear(dim, num_kv_heads * head_dim, bias=False)
+        self.v_proj = nn.Linear(dim, num_kv_heads * head_dim, bias=False)
+        self.o_proj = nn.Linear(num_heads * head_dim, dim, bias=False)
+
+    def forward(
+        self, latents: Float[Tensor, "batch query dim"], context: Float[Tensor, "batch patch dim"]
+    ) -> Float[Tensor, "batch query dim"]:
+        both = torch.cat([context, latents], dim=1)
+        q, k, v = (
+            x.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+            for x in (self.q_proj(latents), self.k_proj(both), self.v_proj(both))
+        )
+        k, v = (x.repeat_interleave(self.group, dim=1) for x in (k, v))
+        return self.o_proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+
+class ResamplerLayer(nn.Module):
+    """Grouped attention, then a gated MLP; both pre-norm with residuals."""
+
+    def __init__(
+        self, dim: int, num_heads: int, num_kv_heads: int, head_dim: int, ffn_ratio: int, eps: float
+    ):
+        super().__init__()
+        self.input_latents_norm = RMSNorm(dim, eps=eps)
+        self.input_context_norm = RMSNorm(dim, eps=eps)
+        self.self_attn = GroupedAttention(dim, num_heads, num_kv_heads, head_dim)
+        self.post_attention_layernorm = RMSNorm(dim, eps=eps)
+        self.mlp = GatedMLP(dim, ffn_ratio * dim, dim)
+
+    def forward(
+        self, latents: Float[Tensor, "batch query dim"], context: Float[Tensor, "batch patch dim"]
+    ) -> Float[Tensor, "batch query dim"]:
+        latents = latents + self.self_attn(self.input_latents_norm(latents), self.input_context_norm(context))
+        return latents + self.mlp(self.post_attention_layernorm(latents))
+
+
+class Resampler(nn.Module):
+    """Learned latents that read the patches, at one width throughout. Latents start as N(0, 1): no two are alike."""
+
+    def __init__(
+        self,
+        dim: int,
+        *,
+        num_queries: int,
+        depth: int,
+        num_heads: int,
+        num_kv_heads: int,
+        head_dim: int,
+        ffn_ratio: int,
+        eps: float,
+    ):
+        super().__init__()
+        self.latents = nn.Parameter(torch.randn(num_queries, dim))
+        self.layers = nn.ModuleList(
+            ResamplerLayer(dim, num_heads, num_kv_heads, head_dim, ffn_ratio, eps) for _ in range(depth)
+        )
+        self.norm = RMSNorm(dim, eps=eps)
+
+    def forward(self, context: Float[Tensor, "batch patch dim"]) -> Float[Tensor, "batch query dim"]:
+        latents = self.latents.expand(len(context), -1, -1)
+        for layer in self.layers:
+            latents = cast(ResamplerLayer, layer)(latents, context)
+        return self.norm(latents)
+
+
+class Idefics2Perceiver(nn.Module):
+    r"""Compress any number of patches into `num_queries` tokens, at the width of the language model.
+
+    $c = \mathrm{GLU}(x)$ carries patches to `text_dim`; then per layer $q \leftarrow q + \mathrm{Attn}(\hat q, [\hat c; \hat q])$ and
+    $q \leftarrow q + \mathrm{GLU}(\hat q)$, where a hat is an RMSNorm.
+    Source: Idefics2, Laurençon et al. 2024, arXiv:2405.02246: 64 latents, depth 3, 16 heads of 96, 4 of keys and values.
+    Differs: latents start as N(0, 1), not as ones, from which all would stay one latent.
+    Keys there: `model.connector.{modality_projection,perceiver_resampler}`, the same below.
+
+    Args:
+        vision_dim: channels of one patch.
+        text_dim: channels of one word embedding, and the width at which the resampler works.
+        num_queries: latents, and so tokens.
+        depth: layers.
+        num_heads: heads of the queries.
+        num_kv_heads: heads of keys and values; must divide `num_heads`.
+        head_dim: channels of one head.
+        hidden_dim: hidden width of the projection from `vision_dim`; None takes `ffn_ratio` times `text_dim`.
+        ffn_ratio: hidden width of the gated MLPs over `text_dim`.
+        eps: of the norms.
+    Raises:
+        ValueError: if a count is less than 1, or `num_kv_heads` does not divide `num_heads`.
+    """
+
+    def __init__(
+        self,
+        vision_dim: int,
+        text_dim: int,
+        *,
+        num_queries: int,
+        depth: int,
+        num_heads: int,
+        num_kv_heads: int,
+        head_dim: int,
+        hidden_dim: int | None = None,
+        ffn_ratio: int = 4,
+        eps: float = 1e-6,
+    ):
+        super().__init__()
+        hidden_dim = ffn_ratio * text_dim if hidden_dim is None else hidden_dim
+        counts = {
+            "num_queries": num_queries,
+            "depth": depth,
+            "num_heads": num_heads,
+            "num_kv_heads": num_kv_heads,
+        }
+        counts |= {"head_dim": head_dim, "hidden_dim": hidden_dim, "ffn_ratio": ffn_ratio}
+        for name, value in counts.items():
+            if value < 1:
+                raise ValueError(f"{name}={value} is less than 1. Set bridge.{name} to a positive number.")
+        if num_heads % num_kv_heads:
+            choices = [n for n in range(1, num_heads + 1) if num_heads % n == 0]
+            raise ValueError(
+                f"num_kv_heads={num_kv_heads} does not divide num_heads={num_heads}. "
+                f"Set bridge.num_kv_heads to one of {choices}."
+            )
+        self.vision_dim, self.text_dim, self.num_queries = vision_dim, text_dim, num_queries
+        self.modality_projection = GatedMLP(vision_dim, hidden_dim, text_dim)
+        self.perceiver_resampler = Resampler(
+            text_dim,
+            num_queries=num_queries,
+            depth=depth,
+            num_heads=num_heads,
+            num_kv_heads=num_kv_heads,
+            head_dim=head_dim,
+            ffn_ratio=ffn_ratio,
+            eps=eps,
+        )
+
+    def forward(
+        self,
+        patches: Float[Tensor, "batch patch {self.vision_dim}"],
+        text: Float[Tensor, "batch word {self.text_dim}"] | None = None,
+        text_mask: Shaped[Tensor, "batch word"] | None = None,
+    ) -> Float[Tensor, "batch {self.num_queries} {self.text_dim}"]:
+        """Project, then read the patches into the latents; `text` is not read."""
+        return self.perceiver_resampler(self.modality_projection(patches))

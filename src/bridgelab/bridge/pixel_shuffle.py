@@ -1,0 +1,48 @@
+"""Neighbouring patches side by side in one token, then one linear layer: compression that averages nothing away."""
+
+from collections.abc import Sequence
+
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from bridgelab.bridge.grid import as_map
+
+
+class PixelShuffle(nn.Module):
+    r"""Space to depth: the $r \times r$ patches of a cell become one vector of $r^2$ times the channels, then $W$.
+
+    A linear bridge with a token for each cell instead of each patch, and $r^2$ times the parameters.
+    Source: Idefics3, Laurençon et al. 2024, arXiv:2408.12637; the shuffle is that of InternVL 1.5, arXiv:2404.16821.
+    Key there: `model.connector.modality_projection.proj.weight`.
+
+    Args:
+        vision_dim: channels of one patch.
+        text_dim: channels of one word embedding.
+        grid: rows and columns of the patches.
+        ratio: side of a cell, in patches; must divide both sides of the grid.
+    Raises:
+        ValueError: if `ratio` is less than 1 or does not divide the grid.
+    """
+
+    def __init__(self, vision_dim: int, text_dim: int, *, grid: Sequence[int], ratio: int):
+        super().__init__()
+        rows, columns = grid
+        if ratio < 1 or rows % ratio or columns % ratio:
+            choices = [n for n in range(1, min(grid) + 1) if rows % n == 0 and columns % n == 0]
+            raise ValueError(
+                f"ratio={ratio} does not divide the grid {rows} x {columns}. Set bridge.ratio to one of {choices}."
+            )
+        self.vision_dim, self.text_dim, self.grid, self.ratio = vision_dim, text_dim, grid, ratio
+        self.num_tokens = rows * columns // ratio**2
+        self.proj = nn.Linear(vision_dim * ratio**2, text_dim, bias=False)
+
+    def forward(
+        self,
+        patches: Float[Tensor, "batch patch {self.vision_dim}"],
+        text: Float[Tensor, "batch word {self.text_dim}"] | None = None,
+        text_mask: Shaped[Tensor, "batch word"] | None = None,
+    ) -> Float[Tensor, "batch {self.num_tokens} {self.text_dim}"]:
+        """Gather each cell, then project; `text` is not read."""
+        cells = as_map(patches, self.grid).unflatten(3, (-1, self.ratio)).unflatten(2, (-1, self.ratio))
+        # batch, channel, row, row in the cell, column, column in the cell → batch, row, column, ..., channel
+        return self.proj(cells.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2))

@@ -1,0 +1,70 @@
+"""Patches averaged over a coarser grid, then one of LLaVA's projectors: compression without selection."""
+
+from collections.abc import Sequence
+
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bridgelab.bridge.grid import as_map, pooled_side
+from bridgelab.bridge.linear import Linear
+from bridgelab.bridge.mlp import MLP
+
+PROJECTORS = ("linear", "mlp")
+
+
+class Pooled(nn.Module):
+    r"""The token-matched control of every bridge that compresses.
+
+    $t = P(\mathrm{pool}(x))$, where the pool averages the grid of patches over $\sqrt M \times \sqrt M$ cells and $P$ is
+    `Linear` or `MLP`. What a query bridge does better with as many tokens, it does by choosing what to read.
+    Source: DeCo, Yao et al. 2024, arXiv:2405.20985 (adaptive average pool, then the MLP).
+
+    Args:
+        vision_dim: channels of one patch.
+        text_dim: channels of one word embedding.
+        grid: rows and columns of the patches; they must be as many.
+        num_tokens: tokens, a square number not above that of the patches.
+        projector: `linear` or `mlp`.
+        hidden_dim: of the MLP; None takes `text_dim`.
+    Raises:
+        ValueError: if the grid or `num_tokens` does not fit, or there is no such projector.
+    """
+
+    def __init__(
+        self,
+        vision_dim: int,
+        text_dim: int,
+        *,
+        grid: Sequence[int],
+        num_tokens: int,
+        projector: str,
+        hidden_dim: int | None = None,
+    ):
+        super().__init__()
+        if projector not in PROJECTORS:
+            raise ValueError(
+                f"projector={projector!r}: must be one of {', '.join(PROJECTORS)}. Set bridge.projector."
+            )
+        if projector == "linear" and hidden_dim is not None:
+            raise ValueError(
+                f"hidden_dim={hidden_dim}, but the linear projector has no hidden layer. "
+                "Set bridge.projector=mlp, or bridge.hidden_dim=null."
+            )
+        self.vision_dim, self.text_dim, self.num_tokens = vision_dim, text_dim, num_tokens
+        self.grid, self.side = grid, pooled_side(num_tokens, grid)
+        self.project = (
+            Linear(vision_dim, text_dim)
+            if projector == "linear"
+            else MLP(vision_dim, text_dim, hidden_dim=hidden_dim)
+        )
+
+    def forward(
+        self,
+        patches: Float[Tensor, "batch patch {self.vision_dim}"],
+        text: Float[Tensor, "batch word {self.text_dim}"] | None = None,
+        text_mask: Shaped[Tensor, "batch word"] | None = None,
+    ) -> Float[Tensor, "batch {self.num_tokens} {self.text_dim}"]:
+        """Average, then project; `text` is not read."""
+        pooled = F.adaptive_avg_pool2d(as_map(patches, self.grid), self.side)
+        return self.project(pooled.flatten(2).transpose(1, 2))
