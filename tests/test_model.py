@@ -5,6 +5,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from bridgelab.bridge.blind import Blind
 from bridgelab.bridge.linear import Linear
+from bridgelab.bridge.perceiver import PerceiverResampler
 from bridgelab.bridge.words import Words
 from bridgelab.model import BridgedModel
 
@@ -156,3 +157,23 @@ def test_bad_input(tiny_text, tiny_text_class, batch):
     nn.init.zeros_(dead.mm_projector.bias)
     with pytest.raises(ValueError, match="RMS of 0: it must be finite and above 0"):
         BridgedModel(dead, tiny_text).calibrate(batch)
+
+
+@pytest.mark.parametrize("conditioning", ["question", "mismatched"])
+def test_a_conditioned_bridge_reads_what_the_encoder_makes_of_the_question_alone(
+    tiny_text, batch, conditioning
+):
+    torch.manual_seed(2)
+    bridge = PerceiverResampler(
+        6, tiny_text.dim, num_queries=2, depth=1, num_heads=2, conditioning=conditioning
+    )
+    question, mask = tiny_text.tokenize(["describe", "what is it ?", "is there a red cube"])
+    batch |= {"question": question, "question_mask": mask}
+    model = BridgedModel(bridge, tiny_text)
+    model.calibrate(batch)
+    alone = model.language.encoder(input_ids=question, attention_mask=mask.long()).last_hidden_state
+    expected = model.scale * bridge(batch["patches"], alone, mask)
+    torch.testing.assert_close(model.prefix(batch), expected, atol=1e-5, rtol=1e-5)
+    model.loss(batch).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in bridge.parameters())
+    assert not any(p.requires_grad for p in model.language.parameters())

@@ -84,6 +84,7 @@ class BridgedModel(nn.Module):
             )
         self.bridge, self.precision = bridge, precision
         self.sees = getattr(bridge, "sees", "image")
+        self.conditioning = getattr(bridge, "conditioning", "none")
         self._text = (text,)  # in a tuple, so that its weights are not registered twice
         self.language = text.model.requires_grad_(False).eval()
         # On a GPU transformers' own encoder is as good, and can be compiled.
@@ -116,7 +117,7 @@ class BridgedModel(nn.Module):
         if not self.scale.isnan():
             return
         with torch.no_grad(), self._autocast():
-            raw = self._raw_prefix(batch, self._prompt(batch)).float().square().mean().sqrt()
+            raw = self._raw_prefix(batch).float().square().mean().sqrt()
         if not (raw.isfinite() and raw > 0):
             raise ValueError(
                 f"the bridge's first output has an RMS of {raw.item():g}: it must be finite and above 0. "
@@ -133,26 +134,20 @@ class BridgedModel(nn.Module):
         if self.scale.isnan():
             raise RuntimeError("the bridge's scale is not set: call calibrate(batch) with the first batch.")
         with self._autocast():
-            return self._raw_prefix(batch, self._prompt(batch)) * self.scale
+            return self._raw_prefix(batch) * self.scale
 
     def encode(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """The T5 encoder's output [batch, token + position, dim] and its mask [batch, token + position]."""
         with self._autocast():
-            prompt = self._prompt(batch)
-            return self.encode_prefix(self._raw_prefix(batch, prompt) * self.scale, batch, prompt)
+            return self.encode_prefix(self._raw_prefix(batch) * self.scale, batch)
 
-    def encode_prefix(
-        self, prefix: Tensor, batch: dict[str, Tensor], prompt: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def encode_prefix(self, prefix: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """As `encode`, for a prefix that is there already."""
         with self._autocast():
-            prompt = self._prompt(batch) if prompt is None else prompt
-            mask = batch["prompt_mask"]
+            prompt, mask = self.text.embed(batch["prompt"]), batch["prompt_mask"]
             joined = torch.cat([prefix.to(prompt.dtype), prompt], 1)
             mask = torch.cat([mask.new_ones(len(mask), prefix.shape[1]), mask], 1)
-            if self._through is not None and joined.device.type == "cpu":
-                return self._through(joined, mask.bool()), mask
-            return self.language.encoder(inputs_embeds=joined, attention_mask=mask).last_hidden_state, mask
+            return self._encoder(joined, mask), mask
 
     def log_probs(
         self, encoded: tuple[Tensor, Tensor], labels: Int[Tensor, "batch length"]
@@ -201,14 +196,22 @@ class BridgedModel(nn.Module):
             )
         return ids[:, 1:]
 
-    def _prompt(self, batch: dict[str, Tensor]) -> Tensor:
-        return self.text.embed(batch["prompt"])
+    def _encoder(self, embedded: Tensor, mask: Tensor) -> Tensor:
+        if self._through is not None and embedded.device.type == "cpu":
+            return self._through(embedded, mask.bool())
+        return self.language.encoder(inputs_embeds=embedded, attention_mask=mask).last_hidden_state
 
-    def _raw_prefix(self, batch: dict[str, Tensor], prompt: Tensor) -> Tensor:
+    def _raw_prefix(self, batch: dict[str, Tensor]) -> Tensor:
         patches = batch["patches"]
         if self.sees != "words":
             patches = (patches.float() - self.mean) / self.std
-        return self.bridge(patches, prompt, batch["prompt_mask"])
+        if self.conditioning == "none":
+            return self.bridge(patches)
+        # The frozen T5's own representation of the question: what its encoder makes of it, alone.
+        mask = batch["question_mask"]
+        with torch.no_grad():
+            question = self._encoder(self.text.embed(batch["question"]), mask)
+        return self.bridge(patches, question, mask)
 
     def _shift(self, labels: Tensor) -> Tensor:
         start = torch.full_like(labels[:, :1], self.language.config.decoder_start_token_id)

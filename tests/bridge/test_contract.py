@@ -6,27 +6,62 @@ from pathlib import Path
 
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 from hydra.utils import get_class, instantiate
-from omegaconf import OmegaConf
 
-YAMLS = sorted((Path(__file__).parents[2] / "conf" / "bridge").glob("*.yaml"))
-QUERY_YAMLS = [path for path in YAMLS if "num_queries" in OmegaConf.load(path)]
+CONF = Path(__file__).parents[2] / "conf"
+NAMES = sorted(path.stem for path in (CONF / "bridge").glob("*.yaml"))
+
+
+def composed(name):
+    """A bridge's config as training sees it, with what it takes from another one's."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose(f"bridge/{name}").bridge
+
+
+CONFIGS = {name: composed(name) for name in NAMES}
+QUERY_NAMES = [name for name, config in CONFIGS.items() if "num_queries" in config]
+CONDITIONED = [name for name, config in CONFIGS.items() if config.get("conditioning", "none") != "none"]
 SIZES = [(192, 128, 64), (48, 80, 36)]  # vision_dim, text_dim, patches: the miniature's, and others
 
 
-@pytest.fixture(params=YAMLS, ids=lambda path: path.stem)
+@pytest.fixture(params=NAMES)
 def config(request):
-    return OmegaConf.load(request.param)
+    return CONFIGS[request.param]
 
 
 @pytest.fixture(params=SIZES, ids=lambda sizes: "x".join(map(str, sizes)))
 def built(request, config):
-    """A bridge of fixed seed, and patches for it [4, N, vision_dim]."""
+    """A bridge of fixed seed (a conditioned one asked a fixed question), and patches for it [4, N, vision_dim]."""
     vision_dim, text_dim, patches = request.param
     if "words" in config._target_:
         vision_dim = text_dim  # its patches are word embeddings
     torch.manual_seed(0)
-    return make(config, vision_dim, text_dim, patches), torch.randn(4, patches, vision_dim)
+    bridge = make(config, vision_dim, text_dim, patches)
+    inputs = torch.randn(4, patches, vision_dim)
+    return (Asked(bridge) if is_conditioned(bridge) else bridge), inputs
+
+
+class Asked(torch.nn.Module):
+    """A conditioned bridge that is asked the same question about every image, of 7 words."""
+
+    def __init__(self, bridge):
+        super().__init__()
+        self.bridge = bridge
+        self.text = torch.randn(7, bridge.text_dim)
+
+    def __getattr__(self, name):
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("bridge"), name)
+
+    def forward(self, patches):
+        return self.bridge(patches, self.text.to(patches.dtype).expand(len(patches), -1, -1))
+
+
+def is_conditioned(bridge) -> bool:
+    return getattr(bridge, "conditioning", "none") != "none"
 
 
 def make(config, vision_dim, text_dim, patches):
@@ -53,12 +88,13 @@ def gradient_norm(bridge):
 
 
 def test_there_are_bridges_to_test():
-    assert {"linear", "mlp", "qformer", "perceiver", "blind", "words", "words_prompted"} <= {
-        path.stem for path in YAMLS
-    }
-    assert {"linear_pooled", "mlp_pooled", "pixel_shuffle", "c_abstractor", "perceiver_idefics2"} <= {
-        path.stem for path in YAMLS
-    }
+    assert {"linear", "mlp", "qformer", "perceiver", "blind", "words", "words_prompted"} <= set(NAMES)
+    assert {"linear_pooled", "mlp_pooled", "pixel_shuffle", "c_abstractor", "perceiver_idefics2"} <= set(
+        NAMES
+    )
+    assert {
+        f"{b}_{c}" for b in ("qformer", "perceiver", "perceiver_idefics2") for c in ("question", "mismatched")
+    } == set(CONDITIONED)
 
 
 def test_shape(built):
@@ -149,12 +185,50 @@ def test_sees_what_it_says(built):
     assert changed == (sees(bridge) != "nothing")
 
 
-def test_unconditioned_bridge_does_not_read_text(built):
+def test_an_unconditioned_bridge_does_not_read_text(built):
     bridge, patches = built
+    if is_conditioned(bridge):
+        pytest.skip("is conditioned")
     text, mask = torch.full((4, 7, bridge.text_dim), torch.nan), torch.ones(4, 7, dtype=torch.bool)
-    assert getattr(bridge, "conditioning", "none") == "none"
     assert torch.equal(bridge(patches, text, mask), bridge(patches))
     assert torch.equal(bridge(patches, text=text, text_mask=mask.long()), bridge(patches))
+
+
+@pytest.fixture(params=CONDITIONED)
+def conditioned(request):
+    """A conditioned bridge, and patches and words for it."""
+    torch.manual_seed(0)
+    bridge = make(CONFIGS[request.param], 48, 80, 36)
+    return bridge, torch.randn(3, 36, 48), torch.randn(3, 7, 80)
+
+
+def test_a_conditioned_bridge_reads_the_question_and_no_padding(conditioned):
+    bridge, patches, text = conditioned
+    mask = torch.ones(3, 7, dtype=torch.bool)
+    mask[:, 4:] = False
+    tokens = bridge(patches, text, mask)
+    assert not torch.allclose(tokens, bridge(patches, text.flip(0), mask), atol=1e-3)
+    padded = torch.where(mask[..., None], text, 100.0)
+    torch.testing.assert_close(bridge(patches, padded, mask.long()), tokens, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(bridge(patches, text[:, :4]), tokens, rtol=1e-5, atol=1e-5)
+
+
+def test_a_conditioned_bridge_wants_a_question(conditioned):
+    bridge, patches, _ = conditioned
+    with pytest.raises(ValueError, match=r"needs a question, and there is none.*bridge\.conditioning=none"):
+        bridge(patches)
+
+
+@pytest.mark.parametrize("name", [name for name in CONDITIONED if name.endswith("_question")])
+def test_mismatched_has_the_parameters_of_question(name):
+    def shapes(config):
+        return {key: value.shape for key, value in make(config, 48, 80, 36).state_dict().items()}
+
+    plain, question = CONFIGS[name.removesuffix("_question")], CONFIGS[name]
+    mismatched = CONFIGS[name.replace("_question", "_mismatched")]
+    assert shapes(question) == shapes(mismatched)
+    assert set(shapes(plain)) < set(shapes(question))
+    assert {**question, "conditioning": "none"} == dict(plain)
 
 
 def test_seed_is_the_callers(built, config):
@@ -169,6 +243,9 @@ def test_seed_is_the_callers(built, config):
 def test_state_survives_a_copy(built, config):
     bridge, patches = built
     other = make(config, patches.shape[-1], bridge.text_dim, patches.shape[1])
+    if is_conditioned(bridge):
+        other = Asked(other)
+        other.text = bridge.text
     other.load_state_dict(bridge.state_dict())
     assert torch.equal(other(patches), bridge(patches))
 
@@ -181,7 +258,7 @@ def distances(tokens):
     return (each / tokens.norm(dim=-1).square().mean().sqrt()).mean(0)
 
 
-@pytest.mark.parametrize("config", QUERY_YAMLS, ids=lambda path: path.stem, indirect=True)
+@pytest.mark.parametrize("config", QUERY_NAMES, indirect=True)
 def test_queries_differ_and_stay_different(built):
     """Symmetric queries (zeros, ones) would hand the T5 one token M times, for ever."""
     bridge, patches = built

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from transformers import Blip2QFormerConfig
+from transformers import Blip2QFormerConfig, InstructBlipQFormerConfig
 from transformers.models.blip_2.modeling_blip_2 import Blip2QFormerModel
+from transformers.models.instructblip.modeling_instructblip import InstructBlipQFormerModel
 
 from bridgelab.bridge.qformer import Layer, QFormer
 
@@ -92,6 +93,51 @@ def test_is_transformers_blip2(vision_dim, text_dim, choices, dtype, tolerance):
     (gradient,) = torch.autograd.grad((tokens * weights).sum(), patches)
     (wanted,) = torch.autograd.grad((expected * weights).sum(), patches)
     torch.testing.assert_close(gradient, wanted, rtol=10 * tolerance, atol=10 * tolerance)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
+@pytest.mark.parametrize(("vision_dim", "choices"), [(v, c) for v, _, c in SIZES])
+def test_conditioned_it_is_transformers_instructblip(vision_dim, choices, dtype, tolerance):
+    """From behind the reference's embedding layer on: its text embeddings are our `text`."""
+    torch.manual_seed(0)
+    width = choices["width"]
+    config = InstructBlipQFormerConfig(
+        vocab_size=30,
+        hidden_size=width,
+        num_hidden_layers=choices["depth"],
+        num_attention_heads=choices["num_heads"],
+        intermediate_size=choices.get("ffn_ratio", 4) * width,
+        max_position_embeddings=12,
+        encoder_hidden_size=vision_dim,
+        cross_attention_frequency=choices.get("cross_attention_every", 2),
+        attn_implementation="eager",
+    )
+    model = randomise(InstructBlipQFormerModel(config)).eval().to(dtype)
+    bridge = randomise(QFormer(vision_dim, width, **choices, conditioning="question")).to(dtype)
+    torch.nn.init.eye_(bridge.text_projection.weight)
+    state = {name.replace("embeddings.layernorm", "layernorm"): w for name, w in copied(model).items()}
+    report = bridge.load_state_dict(state, strict=False)
+    last = f"layer.{choices['depth'] - 1}.ffn_text."
+    assert all(k.startswith(("embeddings.", last)) for k in report.unexpected_keys)
+    assert not [
+        k for k in report.missing_keys if k.startswith(("layer", "text")) and k != "text_projection.weight"
+    ]
+
+    ids = torch.randint(1, 30, (3, 7))
+    mask = torch.ones(3, 7, dtype=torch.long)
+    mask[1, -2:] = mask[2, -5:] = 0
+    text = model.embeddings.word_embeddings(ids) + model.embeddings.position_embeddings.weight[:7]
+    patches = torch.randn(3, 6, vision_dim, dtype=dtype)
+    seen = bridge.ln_vision(patches)
+    num_queries = choices["num_queries"]
+    out = model(
+        ids,
+        attention_mask=torch.cat([torch.ones(3, num_queries, dtype=torch.long), mask], 1),
+        query_embeds=bridge.query_tokens.expand(3, -1, -1),
+        encoder_hidden_states=seen,
+    ).last_hidden_state[:, :num_queries]
+    tokens = bridge(patches, text.detach(), mask)
+    torch.testing.assert_close(tokens, bridge.language_projection(out), rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize(("vision_dim", "text_dim", "choices"), SIZES)
@@ -194,8 +240,10 @@ def test_dropout_must_leave_something(dropout):
 
 
 def test_unknown_conditioning_names_the_choices():
-    with pytest.raises(ValueError, match=r"conditioning='question' is unknown.*\('none',\)"):
-        QFormer(8, 6, num_queries=3, depth=1, width=12, num_heads=2, conditioning="question")
+    with pytest.raises(
+        ValueError, match=r"conditioning='text' is unknown.*one of none, question, mismatched"
+    ):
+        QFormer(8, 6, num_queries=3, depth=1, width=12, num_heads=2, conditioning="text")
 
 
 def test_query_gain_sharpens_only_what_asks_the_patches():

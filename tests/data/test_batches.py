@@ -49,6 +49,37 @@ def test_another_image_can_be_shown(tiny_text):
     torch.testing.assert_close(batch["patches"][0], FEATURES[1])
 
 
+def test_a_conditioned_bridge_is_told_the_question_or_always_the_same_other_one(tiny_text):
+    texts = ["what is it ?", "is there a red cube left of a blue sphere ?", "describe", "what is it ?"]
+    examples = [example(k, text) for k, text in enumerate(texts)]
+
+    def told(question, rows):
+        made = Prepared(examples, tiny_text, ROWS, lambda r: FEATURES[torch.as_tensor(r)], question)
+        batch = made.batch(rows)
+        assert tiny_text.decode(batch["prompt"]) == [texts[k] for k in rows]
+        if question == "none":
+            assert "question" not in batch
+            return None
+        assert batch["question_mask"].sum(1).tolist() == [
+            len(text.split()) + 1 for text in tiny_text.decode(batch["question"])
+        ]
+        return tiny_text.decode(batch["question"])
+
+    assert told("none", [0, 1]) is None
+    assert told("question", [2, 0, 1]) == [texts[k] for k in (2, 0, 1)]
+    others = told("mismatched", [0, 1, 2, 3])
+    assert set(others) <= set(texts)
+    assert all(other != own for other, own in zip(others, texts, strict=True))
+    assert [told("mismatched", [k])[0] for k in (3, 1)] == [others[3], others[1]]
+
+
+def test_where_all_questions_are_one_the_mismatched_is_that_one(tiny_text):
+    made = Prepared(
+        [example(0), example(1)], tiny_text, ROWS, lambda r: FEATURES[torch.as_tensor(r)], "mismatched"
+    )
+    assert tiny_text.decode(made.batch([0, 1])["question"]) == ["what is it"] * 2
+
+
 def test_examples_with_different_numbers_of_images_are_refused(tiny_text):
     with pytest.raises(ValueError, match=r"\[1, 2\] images"):
         prepared([example(0), example(1, images=("/a.png", "/b.png"))], tiny_text)

@@ -15,7 +15,8 @@ The contract, which `tests/bridge/test_contract.py` holds every yaml to:
 - Every parameter gets a gradient from the tokens. No seed is set here: the caller seeds before it builds.
 - Query bridges give the same tokens for any order of the patches; a bridge to which the places matter takes
   the keyword `grid`, the (rows, columns) of the patches.
-- A bridge that is not conditioned on the question accepts `text` and does not read it.
+- A bridge that is not conditioned on the question accepts `text` and does not read it. A query bridge may be
+  (`conditioning.py`): it then reads what the T5's encoder makes of the question alone.
 - Tokens are not scaled to the word embeddings: that is one step for all bridges and belongs to the model.
 
 What a bridge may see is its class attribute `sees`: "image" (absent means this) or, for the floor and the

@@ -3,8 +3,10 @@
 from typing import cast
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
+
+from bridgelab.bridge.conditioning import check_conditioning, question
 
 
 class PerceiverAttention(nn.Module):
@@ -12,7 +14,7 @@ class PerceiverAttention(nn.Module):
 
     With $\hat x = \mathrm{LN}(x)$ and $\hat q = \mathrm{LN}(q)$:
     $\mathrm{Attn}(q, x) = \mathrm{softmax}(Q K^\top / \sqrt{d}) V \, W_o$, where $Q = \hat q W_q$ and
-    $[K, V] = [\hat x; \hat q] W_{kv}$. No biases.
+    $[K, V] = [\hat x; \hat q] W_{kv}$. No biases. The words of a question, where there are any, are keys and values too.
     """
 
     def __init__(self, dim: int, num_heads: int, head_dim: int):
@@ -26,16 +28,23 @@ class PerceiverAttention(nn.Module):
         self.to_out = nn.Linear(inner, dim, bias=False)
 
     def forward(
-        self, patches: Float[Tensor, "batch patch dim"], latents: Float[Tensor, "batch query dim"]
+        self,
+        patches: Float[Tensor, "batch patch dim"],
+        latents: Float[Tensor, "batch query dim"],
+        words: Float[Tensor, "batch word dim"] | None = None,
+        mask: Bool[Tensor, "batch key"] | None = None,
     ) -> Float[Tensor, "batch query dim"]:
         latents = self.norm_latents(latents)
-        context = torch.cat([self.norm_media(patches), latents], dim=1)
+        context = torch.cat([self.norm_media(patches), latents, *([] if words is None else [words])], dim=1)
         keys, values = self.to_kv(context).chunk(2, dim=-1)
         queries = self.to_q(latents)
         q, k, v = (x.unflatten(-1, (-1, self.head_dim)).transpose(1, 2) for x in (queries, keys, values))
         # Plain matmul: with scaled_dot_product_attention a step of the miniature's bridges took 1.5 times as
         # long in bf16 on CPU; in float32 1 to 13 % less (one core).
-        weights = (self.head_dim**-0.5 * q @ k.transpose(-1, -2)).softmax(dim=-1)
+        scores = self.head_dim**-0.5 * q @ k.transpose(-1, -2)
+        if mask is not None:
+            scores = scores.masked_fill(~mask[:, None, None, :], torch.finfo(scores.dtype).min)
+        weights = scores.softmax(dim=-1)
         return self.to_out((weights @ v).transpose(1, 2).flatten(2))
 
 
@@ -55,7 +64,8 @@ class PerceiverResampler(nn.Module):
     Per block, $q \leftarrow q + \mathrm{Attn}(q, [x; q])$, then $q \leftarrow q + \mathrm{FFN}(q)$, both
     pre-norm; at the end $t = \mathrm{LN}(q) W + b$. Latents start as $\mathcal{N}(0, 1)$: no two are alike.
     Source: Alayrac et al. 2022, arXiv:2204.14198, as in OpenFlamingo (depth 6, 64 latents, 8 heads of 64).
-    Differs: no time embeddings (single images); the linear layer to `text_dim`, since the T5 reads the tokens
+    Differs: where it is conditioned, the question's words, from the frozen T5 through one linear layer and a LayerNorm, stand
+    beside latents and patches as keys and values, in all blocks alike (Flamingo's sees no text); no time embeddings (single images); the linear layer to `text_dim`, since the T5 reads the tokens
     as a prefix and not through gated cross-attention.
     Keys there: `perceiver.{latents,layers,norm}` without the prefix; `language_projection` is ours.
 
@@ -67,8 +77,11 @@ class PerceiverResampler(nn.Module):
         num_heads: attention heads.
         head_dim: channels of one head; None takes `vision_dim / num_heads`.
         ffn_ratio: hidden width of the FFN over `vision_dim`.
+        conditioning: "none": latents do not see the question; "question": they do; "mismatched": they are given
+            another example's.
     Raises:
-        ValueError: if a count is less than 1, or `num_heads` does not divide `vision_dim` where it must.
+        ValueError: if a count is less than 1, `num_heads` does not divide `vision_dim` where it must, or `conditioning` is
+            not one of the above.
     """
 
     def __init__(
@@ -81,6 +94,7 @@ class PerceiverResampler(nn.Module):
         num_heads: int,
         head_dim: int | None = None,
         ffn_ratio: int = 4,
+        conditioning: str = "none",
     ):
         super().__init__()
         counts = {"num_queries": num_queries, "depth": depth, "num_heads": num_heads, "ffn_ratio": ffn_ratio}
@@ -97,13 +111,20 @@ class PerceiverResampler(nn.Module):
                     f"Set bridge.num_heads to one of {choices}, or give bridge.head_dim."
                 )
             head_dim = vision_dim // num_heads
+        check_conditioning(conditioning)
         self.vision_dim, self.text_dim, self.num_queries = vision_dim, text_dim, num_queries
+        self.conditioning = conditioning
         self.latents = nn.Parameter(torch.randn(num_queries, vision_dim))
         self.layers = nn.ModuleList()
         for _ in range(depth):
             attention = PerceiverAttention(vision_dim, num_heads, head_dim)
             self.layers.append(nn.ModuleList([attention, feed_forward(vision_dim, ffn_ratio * vision_dim)]))
         self.norm = nn.LayerNorm(vision_dim)
+        self.text_projection = None
+        if conditioning != "none":
+            self.text_projection = nn.Sequential(
+                nn.Linear(text_dim, vision_dim, bias=False), nn.LayerNorm(vision_dim)
+            )
         self.language_projection = nn.Linear(vision_dim, text_dim)
 
     def forward(
@@ -112,10 +133,20 @@ class PerceiverResampler(nn.Module):
         text: Float[Tensor, "batch word {self.text_dim}"] | None = None,
         text_mask: Shaped[Tensor, "batch word"] | None = None,
     ) -> Float[Tensor, "batch {self.num_queries} {self.text_dim}"]:
-        """Read the patches into the latents; `text` is not read."""
+        """Read the patches into the latents; `text` is not read while `conditioning` is "none".
+
+        Raises:
+            ValueError: if the bridge is conditioned and there is no `text`.
+        """
         latents = self.latents.expand(len(patches), -1, -1)
+        words = mask = None
+        if self.text_projection is not None:
+            words, real = question(text, text_mask, self.conditioning)
+            words = self.text_projection(words).to(patches.dtype)
+            seen = patches.shape[1] + self.num_queries
+            mask = torch.cat([real.new_ones(len(real), seen), real], dim=1)
         for block in self.layers:
             attention, ffn = cast(nn.ModuleList, block)
-            latents = latents + attention(patches, latents)
+            latents = latents + attention(patches, latents, words, mask)
             latents = latents + ffn(latents)
         return self.language_projection(self.norm(latents))

@@ -3,9 +3,11 @@
 from typing import cast
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from bridgelab.bridge.conditioning import check_conditioning, question
 
 
 class RMSNorm(nn.Module):
@@ -46,7 +48,10 @@ class GroupedAttention(nn.Module):
         self.o_proj = nn.Linear(num_heads * head_dim, dim, bias=False)
 
     def forward(
-        self, latents: Float[Tensor, "batch query dim"], context: Float[Tensor, "batch patch dim"]
+        self,
+        latents: Float[Tensor, "batch query dim"],
+        context: Float[Tensor, "batch key dim"],
+        mask: Bool[Tensor, "batch all"] | None = None,
     ) -> Float[Tensor, "batch query dim"]:
         both = torch.cat([context, latents], dim=1)
         q, k, v = (
@@ -54,7 +59,8 @@ class GroupedAttention(nn.Module):
             for x in (self.q_proj(latents), self.k_proj(both), self.v_proj(both))
         )
         k, v = (x.repeat_interleave(self.group, dim=1) for x in (k, v))
-        return self.o_proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        real = None if mask is None else mask[:, None, None, :]
+        return self.o_proj(F.scaled_dot_product_attention(q, k, v, real).transpose(1, 2).flatten(2))
 
 
 class ResamplerLayer(nn.Module):
@@ -71,9 +77,13 @@ class ResamplerLayer(nn.Module):
         self.mlp = GatedMLP(dim, ffn_ratio * dim, dim)
 
     def forward(
-        self, latents: Float[Tensor, "batch query dim"], context: Float[Tensor, "batch patch dim"]
+        self,
+        latents: Float[Tensor, "batch query dim"],
+        context: Float[Tensor, "batch key dim"],
+        mask: Bool[Tensor, "batch all"] | None = None,
     ) -> Float[Tensor, "batch query dim"]:
-        latents = latents + self.self_attn(self.input_latents_norm(latents), self.input_context_norm(context))
+        context = self.input_context_norm(context)
+        latents = latents + self.self_attn(self.input_latents_norm(latents), context, mask)
         return latents + self.mlp(self.post_attention_layernorm(latents))
 
 
@@ -99,10 +109,12 @@ class Resampler(nn.Module):
         )
         self.norm = RMSNorm(dim, eps=eps)
 
-    def forward(self, context: Float[Tensor, "batch patch dim"]) -> Float[Tensor, "batch query dim"]:
+    def forward(
+        self, context: Float[Tensor, "batch key dim"], mask: Bool[Tensor, "batch all"] | None = None
+    ) -> Float[Tensor, "batch query dim"]:
         latents = self.latents.expand(len(context), -1, -1)
         for layer in self.layers:
-            latents = cast(ResamplerLayer, layer)(latents, context)
+            latents = cast(ResamplerLayer, layer)(latents, context, mask)
         return self.norm(latents)
 
 
@@ -112,7 +124,8 @@ class Idefics2Perceiver(nn.Module):
     $c = \mathrm{GLU}(x)$ carries patches to `text_dim`; then per layer $q \leftarrow q + \mathrm{Attn}(\hat q, [\hat c; \hat q])$ and
     $q \leftarrow q + \mathrm{GLU}(\hat q)$, where a hat is an RMSNorm.
     Source: Idefics2, Laurençon et al. 2024, arXiv:2405.02246: 64 latents, depth 3, 16 heads of 96, 4 of keys and values.
-    Differs: latents start as N(0, 1), not as ones, from which all would stay one latent.
+    Differs: latents start as N(0, 1), not as ones, from which all would stay one latent; where it is conditioned, the
+    question's words, from the frozen T5 through one linear layer, stand behind the patches.
     Keys there: `model.connector.{modality_projection,perceiver_resampler}`, the same below.
 
     Args:
@@ -126,8 +139,11 @@ class Idefics2Perceiver(nn.Module):
         hidden_dim: hidden width of the projection from `vision_dim`; None takes `ffn_ratio` times `text_dim`.
         ffn_ratio: hidden width of the gated MLPs over `text_dim`.
         eps: of the norms.
+        conditioning: "none": latents do not see the question; "question": they do; "mismatched": they are given
+            another example's.
     Raises:
-        ValueError: if a count is less than 1, or `num_kv_heads` does not divide `num_heads`.
+        ValueError: if a count is less than 1, `num_kv_heads` does not divide `num_heads`, or `conditioning` is not one of
+            the above.
     """
 
     def __init__(
@@ -143,8 +159,10 @@ class Idefics2Perceiver(nn.Module):
         hidden_dim: int | None = None,
         ffn_ratio: int = 4,
         eps: float = 1e-6,
+        conditioning: str = "none",
     ):
         super().__init__()
+        check_conditioning(conditioning)
         hidden_dim = ffn_ratio * text_dim if hidden_dim is None else hidden_dim
         counts = {
             "num_queries": num_queries,
@@ -163,6 +181,10 @@ class Idefics2Perceiver(nn.Module):
                 f"Set bridge.num_kv_heads to one of {choices}."
             )
         self.vision_dim, self.text_dim, self.num_queries = vision_dim, text_dim, num_queries
+        self.conditioning = conditioning
+        self.text_projection = None
+        if conditioning != "none":
+            self.text_projection = nn.Linear(text_dim, text_dim, bias=False)
         self.modality_projection = GatedMLP(vision_dim, hidden_dim, text_dim)
         self.perceiver_resampler = Resampler(
             text_dim,
@@ -181,5 +203,16 @@ class Idefics2Perceiver(nn.Module):
         text: Float[Tensor, "batch word {self.text_dim}"] | None = None,
         text_mask: Shaped[Tensor, "batch word"] | None = None,
     ) -> Float[Tensor, "batch {self.num_queries} {self.text_dim}"]:
-        """Project, then read the patches into the latents; `text` is not read."""
-        return self.perceiver_resampler(self.modality_projection(patches))
+        """Project, then read the patches into the latents; `text` is not read while `conditioning` is "none".
+
+        Raises:
+            ValueError: if the bridge is conditioned and there is no `text`.
+        """
+        context, mask = self.modality_projection(patches), None
+        if self.text_projection is not None:
+            words, real = question(text, text_mask, self.conditioning)
+            context = torch.cat([context, self.text_projection(words).to(context.dtype)], dim=1)
+            # Keys in order: patches, words, latents.
+            mask = torch.cat([real.new_ones(len(real), patches.shape[1]), real], dim=1)
+            mask = torch.cat([mask, mask.new_ones(len(mask), self.num_queries)], dim=1)
+        return self.perceiver_resampler(context, mask)

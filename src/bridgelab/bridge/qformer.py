@@ -7,7 +7,8 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-CONDITIONING = ("none",)
+from bridgelab.bridge.conditioning import check_conditioning, question
+
 EPS = 1e-12  # BERT's; it makes zero queries a trap, see QFormer
 
 
@@ -117,8 +118,10 @@ class Layer(nn.Module):
         patches: Float[Tensor, "batch patch vision_dim"],
         num_queries: int,
         mask: Bool[Tensor, "batch token"] | None = None,
-    ) -> Float[Tensor, "batch token width"]:
-        hidden = self.attention(hidden, hidden, mask)
+    ) -> Float[Tensor, "batch carried width"]:
+        # Behind the last text FFN nobody reads the words: there only the queries are carried on.
+        asking = hidden if self.ffn_text is not None else hidden[:, :num_queries]
+        hidden = self.attention(asking, hidden, mask)
         queries, words = hidden[:, :num_queries], hidden[:, num_queries:]
         if self.crossattention is not None:
             queries = self.crossattention(queries, patches)
@@ -129,11 +132,14 @@ class Layer(nn.Module):
 class QFormer(nn.Module):
     r"""Compress any number of patches into `num_queries` tokens with a small BERT over learned queries.
 
-    At entry $q \leftarrow \mathrm{LN}(q)$. Per layer, $q \leftarrow \mathrm{LN}(q + \mathrm{SelfAttn}(q))$;
+    At entry $q \leftarrow \mathrm{LN}(q)$, with a question $[q; w] \leftarrow \mathrm{LN}([q; w])$ where $w$ are its words, which
+    then take part in self-attention and have FFNs of their own. Per layer, $q \leftarrow \mathrm{LN}(q + \mathrm{SelfAttn}(q))$;
     in layers 0, n, 2n, ... $q \leftarrow \mathrm{LN}(q + \mathrm{CrossAttn}(q, \mathrm{LN}_v(x)))$;
     $q \leftarrow \mathrm{LN}(q + \mathrm{FFN}(q))$. At the end $t = q W + b$.
 
-    Source: BLIP-2, Li et al. 2023, arXiv:2301.12597 (12 layers of width 768, 12 heads, FFN 3072, 32 queries).
+    Source: BLIP-2, Li et al. 2023, arXiv:2301.12597 (12 layers of width 768, 12 heads, FFN 3072, 32 queries); with a
+    question InstructBLIP, Dai et al. 2023, arXiv:2305.06500. Differs: the words are the frozen T5's, through one linear layer
+    to `width`, and not BERT's; the last layer has no text FFN, since nothing reads what it would make.
     Differs: trained from scratch and not from BERT, with BERT's init: standard deviation 0.02 at width 768,
     scaled by $\sqrt{768 / \text{width}}$ elsewhere, so that activations are as large in a small Q-Former as
     in the published one. Dropout is off unless asked for. Queries start as $\mathcal{N}(0, 0.02^2)$: equal
@@ -157,7 +163,8 @@ class QFormer(nn.Module):
         dropout: of attention weights and before every residual sum (published: 0.1).
         query_gain: factor on the initial weights that make queries of the patches (published: 1, where attention
             begins near uniform, so that every query reads the mean patch).
-        conditioning: "none": queries do not see the question.
+        conditioning: "none": queries do not see the question; "question": they do; "mismatched": they are given
+            another example's.
     Raises:
         ValueError: if a count is less than 1, `num_heads` does not divide `width`, `dropout` is not in [0, 1),
             `query_gain` is not above 0 or `conditioning` is not one of the above.
@@ -198,10 +205,7 @@ class QFormer(nn.Module):
             raise ValueError(
                 f"query_gain={query_gain} is not above 0. Set bridge.query_gain to 1, as published, or more."
             )
-        if conditioning not in CONDITIONING:
-            raise ValueError(
-                f"conditioning={conditioning!r} is unknown. Set bridge.conditioning to one of {CONDITIONING}."
-            )
+        check_conditioning(conditioning)
         self.vision_dim, self.text_dim, self.num_queries = vision_dim, text_dim, num_queries
         self.conditioning = conditioning
         self.query_tokens = nn.Parameter(0.02 * torch.randn(1, num_queries, width))
@@ -217,7 +221,7 @@ class QFormer(nn.Module):
                 ffn_ratio * width,
                 dropout,
                 cross_attention=i % cross_attention_every == 0,
-                text=False,
+                text=conditioning != "none" and i < depth - 1,
             )
             for i in range(depth)
         )
@@ -229,6 +233,9 @@ class QFormer(nn.Module):
             for name, p in self.layer.named_parameters():
                 if name.endswith("crossattention.attention.query.weight"):
                     p.mul_(query_gain)
+        self.text_projection = None
+        if conditioning != "none":
+            self.text_projection = nn.Linear(text_dim, width, bias=False)
         self.language_projection = nn.Linear(width, text_dim)
 
     def forward(
@@ -237,9 +244,20 @@ class QFormer(nn.Module):
         text: Float[Tensor, "batch word {self.text_dim}"] | None = None,
         text_mask: Shaped[Tensor, "batch word"] | None = None,
     ) -> Float[Tensor, "batch {self.num_queries} {self.text_dim}"]:
-        """Read the patches into the queries; `text` is not read while `conditioning` is "none"."""
-        patches = self.ln_vision(patches)
-        queries = self.dropout(self.layernorm(self.query_tokens)).expand(len(patches), -1, -1)
+        """Read the patches into the queries; `text` is not read while `conditioning` is "none".
+
+        Raises:
+            ValueError: if the bridge is conditioned and there is no `text`.
+        """
+        patches, mask = self.ln_vision(patches), None
+        if self.text_projection is None:
+            hidden = self.dropout(self.layernorm(self.query_tokens)).expand(len(patches), -1, -1)
+        else:
+            words, real = question(text, text_mask, self.conditioning)
+            queries = self.query_tokens.expand(len(patches), -1, -1)
+            hidden = torch.cat([queries, self.text_projection(words).to(queries.dtype)], dim=1)
+            hidden = self.dropout(self.layernorm(hidden))
+            mask = torch.cat([real.new_ones(len(real), self.num_queries), real], dim=1)
         for layer in self.layer:
-            queries = layer(queries, patches, self.num_queries)
-        return self.language_projection(queries)
+            hidden = layer(hidden, patches, self.num_queries, mask)
+        return self.language_projection(hidden)

@@ -31,6 +31,8 @@ class Prepared:
         text: the text side, for its tokenizer.
         row_of: an image's row in the feature store, by path.
         features: rows [image] -> features [image, patch, dim]; None where the bridge looks at nothing.
+        question: which question a conditioned bridge is told: `question`, the example's own; `mismatched`, that of another
+            example, always the same one, with another text where there is any; `none`.
     Raises:
         ValueError: if examples differ in their number of images.
     """
@@ -41,6 +43,7 @@ class Prepared:
         text: Tokenizer,
         row_of: dict[str, int],
         features: Callable[[np.ndarray], Tensor],
+        question: str = "none",
     ):
         self.examples, self.features = list(examples), features
         numbers = {len(e.images) for e in self.examples}
@@ -50,6 +53,9 @@ class Prepared:
             )
         self.images = np.array([[row_of[path] for path in e.images] for e in self.examples], dtype=np.int64)
         self.prompts, self.prompt_lengths = _ids(text, [e.prompt for e in self.examples])
+        self.asked = None if question == "none" else np.arange(len(self.examples))
+        if question == "mismatched":
+            self.asked = _mismatched([e.prompt for e in self.examples])
         self.targets, self.target_lengths = _ids(text, [e.answers[0] for e in self.examples])
 
     def __len__(self) -> int:
@@ -59,15 +65,17 @@ class Prepared:
         """Tensors of some examples; `images` are rows of the feature store to use in place of their own.
 
         Returns:
-            patches [example, patch, dim]; prompt, prompt_mask and labels [example, position].
+            patches [example, patch, dim]; prompt, prompt_mask and labels [example, position]; for a conditioned bridge
+            also question and question_mask [example, position].
         """
         rows = np.asarray(rows)
         images = self.images[rows] if images is None else images
         patches = self.features(images.reshape(-1))
-        width = round_up(int(self.prompt_lengths[rows].max()))
-        prompt = self.prompts[rows, :width]
-        positions = np.arange(prompt.shape[1])
-        mask = positions < self.prompt_lengths[rows, None]
+        prompt, mask = self._prompts(rows)
+        told: Batch = {}
+        if self.asked is not None:
+            ids, real = self._prompts(self.asked[rows])
+            told = {"question": torch.from_numpy(ids).long(), "question_mask": torch.from_numpy(real)}
         # Few distinct lengths: oneDNN keeps a primitive for each shape it has met.
         long = int(self.target_lengths[rows].max())
         labels = self.targets[rows, : min(self.targets.shape[1], long if long <= 4 else round_up(long))]
@@ -77,7 +85,13 @@ class Prepared:
             "prompt": torch.from_numpy(prompt).long(),
             "prompt_mask": torch.from_numpy(mask),
             "labels": torch.from_numpy(labels).long(),
+            **told,
         }
+
+    def _prompts(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """ids and mask [example, position], as wide as the longest."""
+        ids = self.prompts[rows, : round_up(int(self.prompt_lengths[rows].max()))]
+        return ids, np.arange(ids.shape[1]) < self.prompt_lengths[rows, None]
 
     def digest(self) -> str:
         """A hash of what is asked and answered: two runs with the same one were given the same examples."""
@@ -85,6 +99,17 @@ class Prepared:
         for e in self.examples:
             sha.update("\x1f".join([e.id, e.kind, e.prompt, *e.answers]).encode() + b"\x1e")
         return sha.hexdigest()
+
+
+def _mismatched(texts: list[str]) -> np.ndarray:
+    """For each text the row of another one that differs from it, at random but always the same; if all are equal, any."""
+    _, kind = np.unique(np.array(texts, dtype=object).astype(str), return_inverse=True)
+    rng = np.random.default_rng(0)
+    other = rng.integers(len(texts), size=len(texts))
+    if kind.size and kind.max() > 0:
+        while (same := np.flatnonzero(kind[other] == kind)).size:
+            other[same] = rng.integers(len(texts), size=same.size)
+    return other
 
 
 def round_up(length: int, step: int = 8) -> int:

@@ -185,7 +185,7 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
         "overrides": directory.name,
         "bridge": bridge,
         "sees": model.sees,
-        "conditioning": getattr(model.bridge, "conditioning", "none"),
+        "conditioning": model.conditioning,
         "benchmark": setting.benchmark.name,
         "seed": config.seed,
         "data_seed": config.data_seed,
@@ -218,6 +218,7 @@ class Setting:
 
         self.config, self.device = config, torch.device(device)
         self.sees = getattr(target(config.bridge), "sees", "image")
+        self.conditioning = config.bridge.get("conditioning", "none")
         self.text = build(config.text)
         # The blind floor needs no encoder, and spares the seconds of loading one.
         self.vision: Any = None if self.sees == "nothing" else build(config.vision)
@@ -300,7 +301,11 @@ class Setting:
         pools["simple_caption"] = [
             e for e in pools.get("caption", ()) if int(e.tags.get("objects", most + 1)) <= most
         ]
-        return {n: Prepared(pools[n], self.text, row_of, look_up) for n in pools if n in drawn and pools[n]}
+        return {
+            name: Prepared(pool, self.text, row_of, look_up, self.conditioning)
+            for name, pool in pools.items()
+            if name in drawn and pool
+        }
 
     def prepared(self, split: str, limit: DictConfig | dict[str, int | None]) -> dict[str, "Prepared"]:
         """A split's examples by kind; of each at most as many as `limit` says, spread over all."""
@@ -315,7 +320,7 @@ class Setting:
             if most is not None:
                 examples = [examples[k] for k in spread(len(examples), most)]
             if examples:
-                made[kind] = Prepared(examples, self.text, row_of, look_up)
+                made[kind] = Prepared(examples, self.text, row_of, look_up, self.conditioning)
         return made
 
     def data_fingerprint(self) -> str:
