@@ -21,6 +21,7 @@ usage: bridgelab COMMAND ...
             bridgelab train -m bridge=linear,qformer seed=0,1,2
             bridgelab train experiments=first_look
   report    table and picture of a study: bridgelab report runs/first_look
+  convert   carry a bridge's weights from or to BLIP-2, LLaVA, OpenFlamingo, Idefics2
   pretrain  make the miniature pair anew: bridgelab pretrain text, bridgelab pretrain vision
   bench     how fast the parts are on this machine
 
@@ -111,10 +112,37 @@ def _bench(args: list[str]) -> None:
     importlib.import_module("bridgelab.bench").bench()
 
 
+def _convert(args: list[str]) -> None:
+    parser = argparse.ArgumentParser(
+        "bridgelab convert",
+        description="Carry a bridge's weights between this package and published checkpoints.",
+    )
+    parser.add_argument("source", type=Path, metavar="IN", help="a file: .safetensors, or PyTorch's own")
+    parser.add_argument("out", type=Path, metavar="OUT", help="the safetensors file to write")
+    way = parser.add_mutually_exclusive_group(required=True)
+    formats = "llava, llava_hf, blip2, blip2_hf (InstructBLIP too), openflamingo, idefics2"
+    way.add_argument("--from", dest="origin", metavar="FORMAT", help=f"IN is published: {formats}")
+    way.add_argument(
+        "--to", dest="goal", metavar="FORMAT", help="IN is of this package, OUT is to be published's"
+    )
+    given = parser.parse_args(args)
+    convert = importlib.import_module("bridgelab.bridge.convert")
+    tensors = convert.read_weights(given.source)
+    if given.origin:
+        found, dropped = convert.from_published(tensors, given.origin)
+        for name, reason in dropped.items():
+            print(f"not carried: {name} ({reason})")
+    else:
+        found = convert.to_published(tensors, given.goal)
+    convert.write_weights(found, given.out)
+    print(f"{given.out}: {len(found)} tensors, {sum(t.numel() for t in found.values()):,} weights")
+
+
 COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "world": _world,
     "train": _train,
     "report": _report,
+    "convert": _convert,
     "pretrain": _pretrain,
     "bench": _bench,
 }

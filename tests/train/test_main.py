@@ -11,10 +11,20 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from bridgelab.analysis.records import read_study
+from bridgelab.bridge.convert import write_weights
 from bridgelab.train import main
 
 CONF = Path(__file__).parents[2] / "conf"
-BRIDGES = ("linear", "qformer", "blind", "words", "words_patch_like", "words_prompted")
+BRIDGES = (
+    "linear",
+    "qformer",
+    "perceiver_question",
+    "pixel_shuffle",
+    "blind",
+    "words",
+    "words_patch_like",
+    "words_prompted",
+)
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +124,17 @@ def test_a_study_of_runs_leaves_complete_records(tiny, world, tmp_path):
     assert {"tag_type", "tag_family", "tag_program_length", "tag_hops", "tag_objects"} <= set(rows)
     assert set(rows["kind"]) == {"answer", "caption"}
     assert (rows["likelihood"] < 0).all()
+
+
+def test_a_bridge_begins_with_the_weights_that_it_is_given(tiny, world, tmp_path):
+    first = main.Setting(config(world, tmp_path, "bridge=mlp"), "cpu").model(0).bridge.state_dict()
+    write_weights(first, tmp_path / "mlp.safetensors")
+    given = config(world, tmp_path, "bridge=mlp", f"bridge.init_from={tmp_path}/mlp.safetensors")
+    begun = main.Setting(given, "cpu").model(1).bridge.state_dict()
+    assert all(torch.equal(begun[name], weights) for name, weights in first.items())
+    other = config(world, tmp_path, "bridge=linear", f"bridge.init_from={tmp_path}/mlp.safetensors")
+    with pytest.raises(ValueError, match=r"mm_projector\.0\.weight.* are not in this bridge"):
+        main.Setting(other, "cpu")
 
 
 def test_a_finished_run_is_left_alone_and_anothers_directory_refused(tiny, world, tmp_path, monkeypatch):

@@ -334,6 +334,7 @@ class Setting:
 
         import torch
 
+        from bridgelab.bridge.convert import load_bridge, read_weights
         from bridgelab.model import BridgedModel, autocast_pays
 
         config = self.config
@@ -343,7 +344,12 @@ class Setting:
         torch.manual_seed(seed)
         wants_grid = "grid" in inspect.signature(target(config.bridge)).parameters
         choices = {"grid": self.vision.grid} if wants_grid and self.vision is not None else {}
-        bridge = build(config.bridge, self.vision_dim, self.text.dim, **choices)
+        choices_of_its_own = OmegaConf.masked_copy(
+            config.bridge, [k for k in config.bridge if k != "init_from"]
+        )
+        bridge = build(choices_of_its_own, self.vision_dim, self.text.dim, **choices)
+        if config.bridge.get("init_from"):
+            load_bridge(bridge, read_weights(config.bridge.init_from), log.info)
         model = BridgedModel(bridge, self.text, mean=self.mean, std=self.std, precision=precision)
         return model.to(self.device)
 

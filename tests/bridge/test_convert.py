@@ -1,0 +1,325 @@
+"""Weights in and out: tiny random models of transformers' own classes, and their published names."""
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import (
+    Blip2Config,
+    Blip2ForConditionalGeneration,
+    CLIPVisionConfig,
+    Idefics2Config,
+    Idefics2ForConditionalGeneration,
+    InstructBlipConfig,
+    InstructBlipForConditionalGeneration,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    MistralConfig,
+)
+
+from bridgelab.bridge.convert import (
+    FORMATS,
+    from_published,
+    load_bridge,
+    read_weights,
+    to_published,
+    write_weights,
+)
+from bridgelab.bridge.linear import Linear
+from bridgelab.bridge.mlp import MLP
+from bridgelab.bridge.perceiver import PerceiverResampler
+from bridgelab.bridge.perceiver_idefics2 import Idefics2Perceiver
+from bridgelab.bridge.qformer import QFormer
+from bridgelab.cli import main
+
+T5 = {
+    "model_type": "t5", "d_model": 8, "d_kv": 4, "num_heads": 2, "d_ff": 16, "num_layers": 1, "vocab_size": 40,
+}  # fmt: skip
+LLAMA = {
+    "hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
+    "num_key_value_heads": 2, "vocab_size": 40,
+}  # fmt: skip
+VIT = {
+    "hidden_size": 12, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 8,
+    "patch_size": 4,
+}  # fmt: skip
+BERT = {
+    "hidden_size": 8, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32,
+    "encoder_hidden_size": 12, "vocab_size": 30, "max_position_embeddings": 10,
+}  # fmt: skip
+QFORMER = {"num_queries": 3, "depth": 3, "width": 8, "num_heads": 2}
+LATENTS = {"num_queries": 3, "depth": 2, "num_heads": 2}
+GROUPED = {**LATENTS, "num_kv_heads": 1, "head_dim": 4, "hidden_dim": 16}
+
+
+def blip2():
+    text_free = BERT | {"use_qformer_text_input": False}
+    config = Blip2Config(vision_config=VIT, qformer_config=text_free, text_config=T5, num_query_tokens=3)
+    return Blip2ForConditionalGeneration(config)
+
+
+def instructblip():
+    config = InstructBlipConfig(vision_config=VIT, qformer_config=BERT, text_config=T5, num_query_tokens=3)
+    return InstructBlipForConditionalGeneration(config)
+
+
+def llava():
+    vision = CLIPVisionConfig(**VIT)
+    return LlavaForConditionalGeneration(LlavaConfig(vision_config=vision, text_config=LlamaConfig(**LLAMA)))
+
+
+def idefics2():
+    perceiver = {
+        "hidden_size": 8, "resampler_n_latents": 3, "resampler_depth": 2, "resampler_n_heads": 2,
+        "resampler_head_dim": 4, "num_key_value_heads": 1,
+    }  # fmt: skip
+    text = MistralConfig(**LLAMA)
+    return Idefics2ForConditionalGeneration(
+        Idefics2Config(vision_config=VIT, text_config=text, perceiver_config=perceiver)
+    )
+
+
+HUB = {  # format, the model, our bridge of the same sizes
+    "blip2": ("blip2_hf", blip2, lambda: QFormer(12, 8, **QFORMER)),
+    "instructblip": ("blip2_hf", instructblip, lambda: QFormer(12, 8, **QFORMER, conditioning="question")),
+    "llava": ("llava_hf", llava, lambda: MLP(12, 8)),
+    "idefics2": ("idefics2", idefics2, lambda: Idefics2Perceiver(12, 8, **GROUPED)),
+}
+
+
+@pytest.fixture(params=HUB)
+def saved(request, tmp_path):
+    """A model's file as transformers writes it, its format, and a bridge to carry it into."""
+    form, model, bridge = HUB[request.param]
+    torch.manual_seed(0)
+    made = model()
+    for p in made.parameters():
+        torch.nn.init.normal_(p, std=0.3)
+    made.save_pretrained(tmp_path)
+    return form, tmp_path / "model.safetensors", bridge()
+
+
+def test_a_saved_models_bridge_is_carried_and_comes_back_exactly(saved):
+    form, path, bridge = saved
+    published = load_file(path)
+    carried, dropped = from_published(published, form)
+    kept = load_bridge(bridge, carried)
+    assert set(kept) <= {"text_projection.weight"}
+    back = to_published(bridge.state_dict(), form)
+    belongs = {name for name in published if name.startswith(FORMATS[form].belongs)}
+    assert set(back) == belongs - set(dropped)
+    assert all(torch.equal(back[name], published[name]) for name in back)
+    for name, reason in dropped.items():
+        assert ("embeddings" in name and "BERT" in reason) or (
+            ".layer.2." in name and "nothing reads" in reason
+        )
+
+
+def test_blip2s_tokens_are_carried_with_its_weights(tmp_path):
+    torch.manual_seed(0)
+    model = blip2().eval()
+    bridge = QFormer(12, 8, **QFORMER)
+    load_bridge(bridge, from_published(model.state_dict(), "blip2_hf")[0])
+    patches = torch.randn(2, 5, 12)
+    seen = model.vision_model.post_layernorm(patches)
+    queries = model.qformer(
+        model.query_tokens.expand(2, -1, -1), encoder_hidden_states=seen
+    ).last_hidden_state
+    torch.testing.assert_close(bridge(patches), model.language_projection(queries), rtol=1e-5, atol=1e-5)
+
+
+PUBLISHED = [  # names as the original implementations write them
+    ("llava", lambda: Linear(12, 8), {"mm_projector.weight": "model.mm_projector.weight"}),
+    ("llava", lambda: MLP(12, 8), {"mm_projector.2.bias": "model.mm_projector.2.bias"}),
+    (
+        "blip2",
+        lambda: QFormer(12, 8, **QFORMER),
+        {
+            "query_tokens": "query_tokens",
+            "ln_vision.weight": "ln_vision.weight",
+            "layernorm.bias": "Qformer.bert.embeddings.LayerNorm.bias",
+            "layer.0.attention.attention.query.weight": "Qformer.bert.encoder.layer.0.attention.self.query.weight",
+            "layer.0.attention.output.dense.weight": "Qformer.bert.encoder.layer.0.attention.output.dense.weight",
+            "layer.2.crossattention.attention.key.bias": "Qformer.bert.encoder.layer.2.crossattention.self.key.bias",
+            "layer.1.ffn_query.dense.weight": "Qformer.bert.encoder.layer.1.intermediate_query.dense.weight",
+            "layer.1.ffn_query.output.LayerNorm.bias": "Qformer.bert.encoder.layer.1.output_query.LayerNorm.bias",
+            "language_projection.weight": "t5_proj.weight",
+        },
+    ),
+    (
+        "blip2",
+        lambda: QFormer(12, 8, **QFORMER, conditioning="question"),
+        {
+            "layer.0.ffn_text.dense.bias": "Qformer.bert.encoder.layer.0.intermediate.dense.bias",
+            "layer.1.ffn_text.output.dense.weight": "Qformer.bert.encoder.layer.1.output.dense.weight",
+        },
+    ),
+    (
+        "openflamingo",
+        lambda: PerceiverResampler(12, 8, **LATENTS),
+        {
+            "latents": "perceiver.latents",
+            "layers.1.0.to_kv.weight": "perceiver.layers.1.0.to_kv.weight",
+            "layers.0.1.3.weight": "perceiver.layers.0.1.3.weight",
+            "norm.weight": "perceiver.norm.weight",
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("form", "make", "names"), PUBLISHED)
+def test_the_original_names(form, make, names):
+    state = make().state_dict()
+    theirs = to_published(state, form)
+    for ours, name in names.items():
+        assert theirs[name] is state[ours]
+    ours, dropped = from_published(theirs, form)
+    assert not dropped
+    left = {"text_projection.weight"} | (
+        {"language_projection.weight", "language_projection.bias"} if form == "openflamingo" else set()
+    )
+    assert set(state) - set(ours) <= left
+    assert all(torch.equal(ours[name], state[name]) for name in ours)
+
+
+def test_another_vision_width_starts_the_cross_attention_anew_and_says_so():
+    wide, narrow = QFormer(14, 8, **QFORMER), QFormer(12, 8, **QFORMER)
+    said = []
+    kept = load_bridge(narrow, wide.state_dict(), said.append)
+    # In the first and the last of three layers the queries look at the patches.
+    width = {f"layer.{i}.crossattention.attention.{n}.weight" for i in (0, 2) for n in ("key", "value")}
+    assert set(kept) == width | {"ln_vision.weight", "ln_vision.bias"}
+    assert "the vision width differs: ln_vision" in said[0]
+    for name, value in narrow.state_dict().items():
+        assert name in kept or torch.equal(value, wide.state_dict()[name])
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (lambda: MLP(12, 8), r"mm_projector\.0\.weight.* are not in this bridge"),
+        (
+            lambda: QFormer(12, 9, **QFORMER),
+            r"language_projection\.weight.*have another shape.*\(9, 8\), here \(8, 8\)",
+        ),
+        (lambda: QFormer(12, 8, **QFORMER | {"depth": 2}), r"layer\.2\.\S+ and \d+ more are missing"),
+    ],
+)
+def test_weights_of_another_bridge_are_refused(source, message):
+    with pytest.raises(ValueError, match=message):
+        load_bridge(QFormer(12, 8, **QFORMER), source().state_dict())
+
+
+def test_a_linear_bridge_of_another_width_is_refused():
+    with pytest.raises(
+        ValueError, match=r"mm_projector\.weight have another shape; .* is \(8, 14\), here \(8, 12\)"
+    ):
+        load_bridge(Linear(12, 8), Linear(14, 8).state_dict())
+
+
+@pytest.mark.parametrize(
+    ("tensors", "form", "message"),
+    [
+        ({"a": torch.ones(1)}, "blip3", r"format='blip3': must be one of llava"),
+        ({"visual.w": torch.ones(1)}, "blip2", r"no tensor is named as 'blip2'.*the first is 'visual\.w'"),
+        ({}, "idefics2", r"the first is 'none'"),
+        (
+            {"Qformer.bert.pooler.weight": torch.ones(1)},
+            "blip2",
+            r"Qformer\.bert\.pooler\.weight .*unknown to the format 'blip2'",
+        ),
+    ],
+)
+def test_checkpoints_that_do_not_fit_are_refused(tensors, form, message):
+    with pytest.raises(ValueError, match=message):
+        from_published(tensors, form)
+
+
+def test_a_bridge_that_a_format_has_no_name_for_is_refused():
+    with pytest.raises(
+        ValueError, match=r"mm_projector\.weight, mm_projector\.bias have no name in the format 'blip2'"
+    ):
+        to_published(Linear(12, 8).state_dict(), "blip2")
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda s: s,
+        lambda s: {"model": s},
+        lambda s: {"state_dict": s},
+        lambda s: {"module." + k: v for k, v in s.items()},
+    ],
+)
+def test_pytorch_files_are_read_as_weights_alone(tmp_path, wrap):
+    state = Linear(3, 2).state_dict()
+    torch.save(wrap(state), tmp_path / "w.pth")
+    found = read_weights(tmp_path / "w.pth")
+    assert all(torch.equal(found[name], state[name]) for name in state)
+
+
+class Evil:
+    def __reduce__(self):
+        return (print, ("run",))
+
+
+def test_files_that_hold_something_else_are_refused(tmp_path, capsys):
+    torch.save({"w": Evil()}, tmp_path / "evil.pth")
+    with pytest.raises(ValueError, match=r"could not be read as weights alone \(UnpicklingError\)"):
+        read_weights(tmp_path / "evil.pth")
+    assert "run" not in capsys.readouterr().out
+    torch.save([1, 2], tmp_path / "list.pth")
+    with pytest.raises(ValueError, match="holds no tensors by name"):
+        read_weights(tmp_path / "list.pth")
+    (tmp_path / "torn.safetensors").write_bytes(b"abc")
+    with pytest.raises(ValueError, match=r"torn\.safetensors is no whole safetensors file"):
+        read_weights(tmp_path / "torn.safetensors")
+    with pytest.raises(FileNotFoundError, match=r"nothing is no file"):
+        read_weights(tmp_path / "nothing")
+
+
+def test_the_command_carries_there_and_back(tmp_path, capsys):
+    state = to_published(QFormer(12, 8, **QFORMER).state_dict(), "blip2")
+    others = {
+        "visual_encoder.w": torch.ones(2),
+        "Qformer.bert.embeddings.word_embeddings.weight": torch.ones(3),
+    }
+    save_file(state | others, tmp_path / "in.safetensors")
+    assert (
+        main(
+            [
+                "convert",
+                str(tmp_path / "in.safetensors"),
+                str(tmp_path / "ours" / "q.safetensors"),
+                "--from",
+                "blip2",
+            ]
+        )
+        == 0
+    )
+    out = capsys.readouterr().out
+    assert "not carried: Qformer.bert.embeddings.word_embeddings.weight (BERT's embeddings" in out
+    assert f"{len(state)} tensors" in out
+    assert (
+        main(
+            [
+                "convert",
+                str(tmp_path / "ours" / "q.safetensors"),
+                str(tmp_path / "back.safetensors"),
+                "--to",
+                "blip2",
+            ]
+        )
+        == 0
+    )
+    back = load_file(tmp_path / "back.safetensors")
+    assert set(back) == set(state)
+    assert all(torch.equal(back[name], state[name]) for name in state)
+    assert main(["convert", str(tmp_path / "in.safetensors"), str(tmp_path / "x"), "--from", "blip3"]) == 2
+    assert "format='blip3'" in capsys.readouterr().err
+
+
+def test_writing_is_whole_or_not_at_all(tmp_path):
+    write_weights({"w": torch.ones(2, 3).T}, tmp_path / "w.safetensors")
+    assert torch.equal(read_weights(tmp_path / "w.safetensors")["w"], torch.ones(3, 2))
+    assert [path.name for path in tmp_path.iterdir()] == ["w.safetensors"]
