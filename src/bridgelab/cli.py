@@ -16,14 +16,15 @@ ROOT = Path(__file__).resolve().parents[2]
 HELP = """\
 usage: bridgelab COMMAND ...
 
-  world     make images, scenes, questions and captions of the built-in world
-  train     train a bridge, or sweep many: bridgelab train bridge=qformer seed=1
-            bridgelab train -m bridge=linear,qformer seed=0,1,2
-            bridgelab train experiments=first_look
-  report    table and picture of a study: bridgelab report runs/first_look
-  convert   carry a bridge's weights from or to BLIP-2, LLaVA, OpenFlamingo, Idefics2
-  pretrain  make the miniature pair anew: bridgelab pretrain text, bridgelab pretrain vision
-  bench     how fast the parts are on this machine
+  world         make images, scenes, questions and captions of the built-in world
+  train         train a bridge, or sweep many: bridgelab train bridge=qformer seed=1
+                bridgelab train -m bridge=linear,qformer seed=0,1,2
+                bridgelab train experiments=first_look
+  report        table and picture of a study: bridgelab report runs/first_look
+  convert       carry a bridge's weights from or to BLIP-2, LLaVA, OpenFlamingo, Idefics2
+  check-bridge  whether a bridge keeps the contract: bridgelab check-bridge my_module.MyBridge num_queries=8
+  pretrain      make the miniature pair anew: bridgelab pretrain text, bridgelab pretrain vision
+  bench         how fast the parts are on this machine
 
 `bridgelab COMMAND --help` tells more.
 """
@@ -138,11 +139,46 @@ def _convert(args: list[str]) -> None:
     print(f"{given.out}: {len(found)} tensors, {sum(t.numel() for t in found.values()):,} weights")
 
 
+def _check_bridge(args: list[str]) -> None:
+    parser = argparse.ArgumentParser(
+        "bridgelab check-bridge", description="Hold a bridge to the contract that every bridge keeps."
+    )
+    parser.add_argument("bridge", help="my_module.MyBridge, or a name in conf/bridge")
+    parser.add_argument(
+        "choices", nargs="*", metavar="key=value", help="its keyword arguments, such as num_queries=8"
+    )
+    given = parser.parse_args(args)
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
+
+    conf = Path(os.environ["BRIDGELAB_ROOT"]) / "conf"
+    choices = OmegaConf.from_dotlist(given.choices)
+    if "." in given.bridge:
+        config = OmegaConf.create({"_target_": given.bridge})
+    else:
+        _choose("bridge", given.bridge, sorted(path.stem for path in (conf / "bridge").glob("*.yaml")))
+        with initialize_config_dir(str(conf), version_base="1.3"):
+            config = OmegaConf.create(compose(f"bridge/{given.bridge}").bridge)
+    kind = importlib.import_module("bridgelab.train.main").target(config)
+    OmegaConf.set_struct(config, False)
+    config.merge_with(choices)
+    chosen = {str(key): value for key, value in config.items() if key != "_target_"}
+    broken = 0
+    for result in importlib.import_module("bridgelab.bridge.check").check(kind, chosen):
+        broken += result.problem is not None
+        print(f"{'holds ' if result.problem is None else 'BROKEN'}  {result.demand}", flush=True)
+        if result.problem:
+            print(f"        {result.problem}")
+    if broken:
+        raise UsageError(f"{given.bridge} breaks {broken} of the contract's demands.")
+
+
 COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "world": _world,
     "train": _train,
     "report": _report,
     "convert": _convert,
+    "check-bridge": _check_bridge,
     "pretrain": _pretrain,
     "bench": _bench,
 }

@@ -1,90 +1,30 @@
-"""The contract of `bridgelab.bridge`, held by every yaml in conf/bridge/ as found on disk."""
+"""The contract of `bridgelab.bridge`, held by every yaml in conf/bridge/ as found on disk, and told when it is broken."""
 
-import inspect
-import math
+import re
 from pathlib import Path
 
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from hydra.utils import get_class, instantiate
+from hydra.utils import get_class
+from omegaconf import OmegaConf
+from torch import nn
+
+from bridgelab.bridge.check import DEMANDS, Case, check
+from bridgelab.cli import main
 
 CONF = Path(__file__).parents[2] / "conf"
 NAMES = sorted(path.stem for path in (CONF / "bridge").glob("*.yaml"))
 
 
 def composed(name):
-    """A bridge's config as training sees it, with what it takes from another one's."""
+    """A bridge's class and choices as training sees them, with what its yaml takes from another one's."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose(f"bridge/{name}").bridge
+        config = OmegaConf.to_container(compose(f"bridge/{name}").bridge)
+    return get_class(config.pop("_target_")), config
 
 
-CONFIGS = {name: composed(name) for name in NAMES}
-QUERY_NAMES = [name for name, config in CONFIGS.items() if "num_queries" in config]
-CONDITIONED = [name for name, config in CONFIGS.items() if config.get("conditioning", "none") != "none"]
-SIZES = [(192, 128, 64), (48, 80, 36)]  # vision_dim, text_dim, patches: the miniature's, and others
-
-
-@pytest.fixture(params=NAMES)
-def config(request):
-    return CONFIGS[request.param]
-
-
-@pytest.fixture(params=SIZES, ids=lambda sizes: "x".join(map(str, sizes)))
-def built(request, config):
-    """A bridge of fixed seed (a conditioned one asked a fixed question), and patches for it [4, N, vision_dim]."""
-    vision_dim, text_dim, patches = request.param
-    if "words" in config._target_:
-        vision_dim = text_dim  # its patches are word embeddings
-    torch.manual_seed(0)
-    bridge = make(config, vision_dim, text_dim, patches)
-    inputs = torch.randn(4, patches, vision_dim)
-    return (Asked(bridge) if is_conditioned(bridge) else bridge), inputs
-
-
-class Asked(torch.nn.Module):
-    """A conditioned bridge that is asked the same question about every image, of 7 words."""
-
-    def __init__(self, bridge):
-        super().__init__()
-        self.bridge = bridge
-        self.text = torch.randn(7, bridge.text_dim)
-
-    def __getattr__(self, name):
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            return getattr(super().__getattr__("bridge"), name)
-
-    def forward(self, patches):
-        return self.bridge(patches, self.text.to(patches.dtype).expand(len(patches), -1, -1))
-
-
-def is_conditioned(bridge) -> bool:
-    return getattr(bridge, "conditioning", "none") != "none"
-
-
-def make(config, vision_dim, text_dim, patches):
-    """As training builds it: a bridge to which places matter is given the grid."""
-    wants_grid = "grid" in inspect.signature(get_class(config._target_)).parameters
-    grid = {"grid": (math.isqrt(patches),) * 2} if wants_grid else {}
-    return instantiate(config, vision_dim, text_dim, **grid, _convert_="all")
-
-
-def keeps_places(bridge) -> bool:
-    return hasattr(bridge, "grid")
-
-
-def sees(bridge) -> str:
-    return getattr(bridge, "sees", "image")
-
-
-def is_query_bridge(bridge) -> bool:
-    return hasattr(bridge, "num_queries")
-
-
-def gradient_norm(bridge):
-    return torch.stack([p.grad.norm() for p in bridge.parameters()]).norm()
+BRIDGES = {name: composed(name) for name in NAMES}
 
 
 def test_there_are_bridges_to_test():
@@ -92,185 +32,209 @@ def test_there_are_bridges_to_test():
     assert {"linear_pooled", "mlp_pooled", "pixel_shuffle", "c_abstractor", "perceiver_idefics2"} <= set(
         NAMES
     )
-    assert {
-        f"{b}_{c}" for b in ("qformer", "perceiver", "perceiver_idefics2") for c in ("question", "mismatched")
-    } == set(CONDITIONED)
+    query = ("qformer", "perceiver", "perceiver_idefics2")
+    assert {f"{b}_{c}" for b in query for c in ("question", "mismatched")} <= set(NAMES)
 
 
-def test_shape(built):
-    bridge, patches = built
-    tokens = bridge(patches)
-    batch, count, channels = tokens.shape
-    assert (batch, channels) == (4, bridge.text_dim)
-    if is_query_bridge(bridge):
-        assert count == bridge.num_queries
-    elif keeps_places(bridge):
-        assert count == bridge.num_tokens
-    else:
-        assert count == getattr(bridge, "num_tokens", 0) + (sees(bridge) != "nothing") * patches.shape[1]
+@pytest.mark.parametrize("name", NAMES)
+def test_every_bridge_keeps_the_contract(name):
+    results = list(check(*BRIDGES[name]))
+    assert [result.demand for result in results] == list(DEMANDS)
+    assert not [result for result in results if result.problem]
 
 
-def test_one_patch_and_one_image_are_enough(built):
-    bridge, patches = built
-    if keeps_places(bridge):
-        with pytest.raises(ValueError, match="1 patches do not fill the grid"):
-            bridge(patches[:1, :1])
-        assert bridge(patches[:1]).isfinite().all()
-    else:
-        assert bridge(patches[:1, :1]).isfinite().all()
-
-
-def test_gradients_reach_every_parameter(built):
-    bridge, patches = built
-    tokens = bridge(patches)
-    if not list(bridge.parameters()):
-        assert not tokens.requires_grad
-        return
-    (tokens * torch.randn_like(tokens)).sum().backward()
-    unreached = [name for name, p in bridge.named_parameters() if p.grad is None or not p.grad.any()]
-    # A key's bias adds the same to every score of a query, and softmax takes it away again.
-    unreached = [name for name in unreached if not name.endswith("key.bias")]
-    assert not unreached
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in bridge.parameters())
-
-
-def test_first_gradient_is_sane(built):
-    bridge, patches = built
-    if list(bridge.parameters()):
-        bridge(patches).square().mean().backward()
-        assert 1e-5 < gradient_norm(bridge) < 100
-
-
-@pytest.mark.parametrize("autocast", [False, True], ids=["weights", "autocast"])
-def test_finite_in_bfloat16(built, autocast):
-    bridge, patches = built
-    if autocast:
-        with torch.autocast("cpu", torch.bfloat16):
-            tokens = bridge(patches)
-    else:
-        bridge, patches = bridge.bfloat16(), patches.bfloat16()
-        tokens = bridge(patches)
-    assert tokens.isfinite().all()
-    if tokens.requires_grad:
-        tokens.float().square().mean().backward()
-        assert all(p.grad.isfinite().all() for p in bridge.parameters())
-
-
-def test_same_result_for_any_batch_size(built):
-    bridge, patches = built
-    whole = bridge(patches)
-    for size in (1, 3):
-        split = torch.cat([bridge(part) for part in patches.split(size)])
-        torch.testing.assert_close(split, whole, rtol=1e-5, atol=1e-5)
-
-
-def test_order_of_patches(built):
-    bridge, patches = built
-    order = torch.randperm(patches.shape[1], generator=torch.Generator().manual_seed(1))
-    before, after = bridge(patches), bridge(patches[:, order])
-    if keeps_places(bridge):
-        assert not torch.allclose(after, before, rtol=1e-3, atol=1e-3)
-        return
-    if is_query_bridge(bridge) or sees(bridge) == "nothing":
-        expected = before
-    else:  # one token a patch, behind the learned prompt if there is one
-        prompt = before.shape[1] - patches.shape[1]
-        expected = torch.cat([before[:, :prompt], before[:, prompt:][:, order]], dim=1)
-    torch.testing.assert_close(after, expected, rtol=1e-5, atol=1e-5)
-
-
-def test_sees_what_it_says(built):
-    bridge, patches = built
-    changed = not torch.equal(bridge(patches), bridge(patches + torch.randn_like(patches)))
-    assert changed == (sees(bridge) != "nothing")
-
-
-def test_an_unconditioned_bridge_does_not_read_text(built):
-    bridge, patches = built
-    if is_conditioned(bridge):
-        pytest.skip("is conditioned")
-    text, mask = torch.full((4, 7, bridge.text_dim), torch.nan), torch.ones(4, 7, dtype=torch.bool)
-    assert torch.equal(bridge(patches, text, mask), bridge(patches))
-    assert torch.equal(bridge(patches, text=text, text_mask=mask.long()), bridge(patches))
-
-
-@pytest.fixture(params=CONDITIONED)
-def conditioned(request):
-    """A conditioned bridge, and patches and words for it."""
-    torch.manual_seed(0)
-    bridge = make(CONFIGS[request.param], 48, 80, 36)
-    return bridge, torch.randn(3, 36, 48), torch.randn(3, 7, 80)
-
-
-def test_a_conditioned_bridge_reads_the_question_and_no_padding(conditioned):
-    bridge, patches, text = conditioned
-    mask = torch.ones(3, 7, dtype=torch.bool)
-    mask[:, 4:] = False
-    tokens = bridge(patches, text, mask)
-    assert not torch.allclose(tokens, bridge(patches, text.flip(0), mask), atol=1e-3)
-    padded = torch.where(mask[..., None], text, 100.0)
-    torch.testing.assert_close(bridge(patches, padded, mask.long()), tokens, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(bridge(patches, text[:, :4]), tokens, rtol=1e-5, atol=1e-5)
-
-
-def test_a_conditioned_bridge_wants_a_question(conditioned):
-    bridge, patches, _ = conditioned
-    with pytest.raises(ValueError, match=r"needs a question, and there is none.*bridge\.conditioning=none"):
-        bridge(patches)
-
-
-@pytest.mark.parametrize("name", [name for name in CONDITIONED if name.endswith("_question")])
+@pytest.mark.parametrize("name", [name for name in NAMES if name.endswith("_question")])
 def test_mismatched_has_the_parameters_of_question(name):
-    def shapes(config):
-        return {key: value.shape for key, value in make(config, 48, 80, 36).state_dict().items()}
+    def shapes(name):
+        return {k: v.shape for k, v in Case(*BRIDGES[name], (48, 80, 36)).bridge.state_dict().items()}
 
-    plain, question = CONFIGS[name.removesuffix("_question")], CONFIGS[name]
-    mismatched = CONFIGS[name.replace("_question", "_mismatched")]
-    assert shapes(question) == shapes(mismatched)
-    assert set(shapes(plain)) < set(shapes(question))
-    assert {**question, "conditioning": "none"} == dict(plain)
-
-
-def test_seed_is_the_callers(built, config):
-    bridge, patches = built
-    sizes = patches.shape[-1], bridge.text_dim
-    one, two = (make(config, *sizes, patches.shape[1]).state_dict() for _ in range(2))
-    drawn = [name for name in one if one[name].std() > 0]
-    assert drawn or not one
-    assert not any(torch.equal(one[name], two[name]) for name in drawn)
+    plain, mismatched = name.removesuffix("_question"), name.replace("_question", "_mismatched")
+    assert shapes(name) == shapes(mismatched)
+    assert set(shapes(plain)) < set(shapes(name))
+    assert {**BRIDGES[name][1], "conditioning": "none"} == BRIDGES[plain][1]
 
 
-def test_state_survives_a_copy(built, config):
-    bridge, patches = built
-    other = make(config, patches.shape[-1], bridge.text_dim, patches.shape[1])
-    if is_conditioned(bridge):
-        other = Asked(other)
-        other.text = bridge.text
-    other.load_state_dict(bridge.state_dict())
-    assert torch.equal(other(patches), bridge(patches))
+class Mine(nn.Module):
+    """Keeps the contract; the others below break it in one place each."""
+
+    def __init__(self, vision_dim, text_dim):
+        super().__init__()
+        self.project = nn.Linear(vision_dim, text_dim)
+
+    def forward(self, patches, text=None, text_mask=None):
+        return self.project(patches)
 
 
-def distances(tokens):
-    """Distance of each pair of tokens over their RMS norm, averaged over images; [M * (M - 1) / 2]."""
-    tokens = tokens.detach()
-    pairs = torch.triu_indices(tokens.shape[1], tokens.shape[1], offset=1)
-    each = (tokens[:, pairs[0]] - tokens[:, pairs[1]]).norm(dim=-1)
-    return (each / tokens.norm(dim=-1).square().mean().sqrt()).mean(0)
+class Flat(Mine):
+    def forward(self, patches, text=None, text_mask=None):
+        return super().forward(patches).mean(1)
 
 
-@pytest.mark.parametrize("config", QUERY_NAMES, indirect=True)
-def test_queries_differ_and_stay_different(built):
-    """Symmetric queries (zeros, ones) would hand the T5 one token M times, for ever."""
-    bridge, patches = built
-    assert distances(bridge(patches)).min() > 0.1
-    optimizer = torch.optim.AdamW(bridge.parameters(), lr=1e-3)
-    target = torch.randn(4, bridge.num_queries, bridge.text_dim)
-    losses = []
-    for _ in range(8):
-        loss = (bridge(patches) - target).square().mean()
-        losses.append(loss.item())
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    assert losses[-1] < losses[0]
-    assert distances(bridge(patches)).min() > 0.1
+class Idle(Mine):
+    def __init__(self, vision_dim, text_dim):
+        super().__init__(vision_dim, text_dim)
+        self.spare = nn.Linear(2, 2)
+
+
+class Huge(Mine):
+    def forward(self, patches, text=None, text_mask=None):
+        return super().forward(patches) * 1e4
+
+
+class Overflows(Mine):
+    def forward(self, patches, text=None, text_mask=None):
+        return super().forward(patches) + (
+            1e39 * patches.new_ones(()) if patches.dtype == torch.bfloat16 else 0
+        )
+
+
+class Normed(Mine):
+    def forward(self, patches, text=None, text_mask=None):
+        return super().forward(patches - patches.mean(0))
+
+
+class Queries(Mine):
+    """Equal queries."""
+
+    def __init__(self, vision_dim, text_dim, *, start="ones", positions=False):
+        super().__init__(vision_dim, text_dim)
+        self.num_queries, self.positions = 3, positions
+        self.query = nn.Parameter(
+            torch.ones(3, vision_dim) if start == "ones" else torch.randn(3, vision_dim)
+        )
+
+    def forward(self, patches, text=None, text_mask=None):
+        if self.positions:
+            patches = patches * torch.linspace(0, 1, patches.shape[1])[:, None].to(patches.dtype)
+        weights = (self.query @ patches.transpose(1, 2) / 7).softmax(-1)
+        return self.project(weights @ patches + self.query)
+
+
+class Short(Queries):
+    def forward(self, patches, text=None, text_mask=None):
+        return super().forward(patches)[:, :2]
+
+
+class Sighted(Mine):
+    sees = "nothing"
+
+
+class Reader(Mine):
+    def forward(self, patches, text=None, text_mask=None):
+        return self.project(patches) + (0 if text is None else text.mean())
+
+
+class Deaf(Mine):
+    conditioning = "question"
+
+
+class Padded(Mine):
+    conditioning = "question"
+
+    def forward(self, patches, text=None, text_mask=None):
+        if text is None:
+            raise ValueError("no question")
+        return self.project(patches) + text.mean(1, keepdim=True)
+
+
+class Seeded(Mine):
+    def __init__(self, vision_dim, text_dim):
+        torch.manual_seed(0)
+        super().__init__(vision_dim, text_dim)
+
+
+class Noisy(Mine):
+    def __init__(self, vision_dim, text_dim):
+        super().__init__(vision_dim, text_dim)
+        with torch.no_grad():
+            self.project.bias.normal_(generator=torch.Generator().manual_seed(torch.seed() % 2**31))
+
+
+class Forgetful(Mine):
+    def __init__(self, vision_dim, text_dim):
+        super().__init__(vision_dim, text_dim)
+        self.gain = 1 + torch.rand(())
+
+    def forward(self, patches, text=None, text_mask=None):
+        return super().forward(patches) * self.gain
+
+
+class Placeless(Mine):
+    def __init__(self, vision_dim, text_dim, *, grid):
+        super().__init__(vision_dim, text_dim)
+
+    def forward(self, patches, text=None, text_mask=None):
+        return super().forward(patches).mean(1, keepdim=True)
+
+
+FAULTS = [  # class, choices, the demand that it breaks, and what is said of it
+    (Flat, {}, "gives tokens", r"gave \(4, 128\) for 4 images and text_dim=128"),
+    (Short, {"start": "normal"}, "gives tokens", "num_queries=3, but it gave 2 tokens"),
+    (Idle, {}, "a gradient reaches", r"no gradient reaches spare\.weight, spare\.bias"),
+    (Huge, {}, "the first gradient", "not between 1e-5 and 100"),
+    (Overflows, {}, "is finite in bfloat16", "tokens are not finite by weights"),
+    (Normed, {}, "does not depend on the rest", "1 at a time give other tokens"),
+    (
+        Queries,
+        {"start": "normal", "positions": True},
+        "does not depend on the patches' order",
+        "take the keyword `grid`",
+    ),
+    (Queries, {}, "its queries differ", "alike at the start"),
+    (Sighted, {}, "sees what it says", "sees='nothing', but other patches give other tokens"),
+    (Reader, {}, "reads the question", "conditioning is none, but `text` is read"),
+    (Deaf, {}, "reads the question", "another question gives the same tokens"),
+    (Padded, {}, "reads the question", "padding of the question is read"),
+    (Seeded, {}, "leaves the seed", r"project\.weight, project\.bias are the same for two seeds"),
+    (Noisy, {}, "leaves the seed", r"project\.bias differ for one seed"),
+    (Forgetful, {}, "its state_dict", "does not hold all that it is"),
+    (Placeless, {}, "says what grid", "did not say so"),
+    (Placeless, {}, "does not depend on the patches' order", "places do not matter"),
+]
+
+
+def test_a_plain_bridge_keeps_it():
+    assert not [result for result in check(Mine, {}) if result.problem]
+
+
+@pytest.mark.parametrize(
+    ("kind", "choices", "demand", "said"), FAULTS, ids=lambda x: getattr(x, "__name__", None)
+)
+def test_a_fault_is_told(kind, choices, demand, said):
+    (found,) = [result for result in check(kind, choices) if result.demand.startswith(demand)]
+    assert found.problem is not None
+    assert re.search(said, found.problem)
+
+
+OWN = """
+from torch import nn
+
+class MyBridge(nn.Module):
+    def __init__(self, vision_dim, text_dim, *, width=8):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(vision_dim, width), nn.Linear(width, text_dim))
+
+    def forward(self, patches, text=None, text_mask=None):
+        return self.net(patches)
+
+class Broken(MyBridge):
+    def forward(self, patches, text=None, text_mask=None):
+        return self.net(patches).mean(1)
+"""
+
+
+def test_a_users_own_file_is_checked(tmp_path, monkeypatch, capsys):
+    (tmp_path / "my_own_module.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    assert main(["check-bridge", "my_own_module.MyBridge", "width=5"]) == 0
+    assert capsys.readouterr().out.count("holds   ") == len(DEMANDS)
+    assert main(["check-bridge", "my_own_module.Broken"]) == 2
+    out, err = capsys.readouterr()
+    assert "BROKEN  gives tokens [batch, M, text_dim]" in out
+    assert "my_own_module.Broken breaks" in err
+    assert main(["check-bridge", "qformr"]) == 2
+    assert "qformer" in capsys.readouterr().err
+    assert main(["check-bridge", "os.getcwd"]) == 2
+    assert "may not be built" in capsys.readouterr().err
+    assert main(["check-bridge", "no_such.Thing"]) == 2
+    assert "could not be imported" in capsys.readouterr().err

@@ -137,6 +137,19 @@ def test_a_bridge_begins_with_the_weights_that_it_is_given(tiny, world, tmp_path
         main.Setting(other, "cpu")
 
 
+def test_a_users_own_bridge_is_trained(tiny, world, tmp_path, monkeypatch):
+    readme = (CONF.parent / "README.md").read_text()
+    (tmp_path / "readmes_module.py").write_text(readme.split("```python\n")[1].split("```")[0])
+    monkeypatch.chdir(tmp_path)
+    given = config(
+        world, tmp_path, "bridge=linear", "bridge._target_=readmes_module.MyBridge", "+bridge.width=5"
+    )
+    main.run(given, tmp_path / "run", bridge="readmes_module.MyBridge")
+    record = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert record["bridge"] == "readmes_module.MyBridge"
+    assert record["costs"]["visual_tokens"] == 4
+
+
 def test_a_finished_run_is_left_alone_and_anothers_directory_refused(tiny, world, tmp_path, monkeypatch):
     given = config(world, tmp_path, "train.lr=0.001", "evaluate.shuffled=false")
     main.run(given, tmp_path / "run", bridge="linear")
@@ -221,6 +234,7 @@ def test_bad_input_is_refused_before_training(tiny, world, tmp_path, monkeypatch
         (("train.stages=[{share: 1, captoin: 1}]",), r"draws from none of the pools"),
         (("train.simple_objects=0",), r"draws from none of the pools that have examples \(answer, caption\)"),
         (("bridge._target_=os.system",), r"_target_: os\.system may not be built"),
+        (("bridge._target_=my_modul.MyBridge",), r"my_modul\.MyBridge could not be imported.*current folder"),
     ):
         with pytest.raises(ValueError, match=match):
             main.run(config(world, tmp_path, *overrides), tmp_path / overrides[0].split("=")[0], bridge="x")

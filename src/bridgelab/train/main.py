@@ -45,24 +45,40 @@ def main(config: DictConfig) -> None:
     job = HydraConfig.get()
     directory = Path(job.runtime.output_dir)
     try:
-        run(config, directory, bridge=str(job.runtime.choices["bridge"]))
+        own = not config.bridge._target_.startswith(PACKAGES)  # then the yaml's name would be another's
+        name = config.bridge._target_ if own else job.runtime.choices["bridge"]
+        run(config, directory, bridge=str(name))
     except Exception:
         log.exception("%s failed", directory)
         raise
 
 
 def target(config: DictConfig) -> Any:
-    """The class that a config names by `_target_`.
+    """The class that a config names by `_target_`: one of `PACKAGES`, or a bridge of the user's own.
 
     Raises:
-        ValueError: if it lies outside of the packages that configs may name.
+        ValueError: if it is neither.
     """
-    if not config._target_.startswith(PACKAGES):
+    name = config._target_
+    if name.startswith(PACKAGES):
+        return hydra.utils.get_object(name)
+    from torch import nn
+
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # where a user's own file lies
+    try:
+        found = hydra.utils.get_object(name)
+    except Exception as error:
         raise ValueError(
-            f"_target_: {config._target_} may not be built: a config names classes of {', '.join(PACKAGES)} "
-            "alone. Put your class in one of bridgelab's folders."
+            f"_target_: {name} could not be imported ({error}). Name a class of a file in the current folder, as "
+            "my_module.MyBridge, or of an installed package."
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+        raise ValueError(
+            f"_target_: {name} may not be built: a config names classes of {', '.join(PACKAGES)}, or a "
+            "torch.nn.Module of your own for a bridge."
         )
-    return hydra.utils.get_object(config._target_)
+    return found
 
 
 def build(config: DictConfig, *args: Any, **kwargs: Any) -> Any:
