@@ -70,7 +70,7 @@ def target(config: DictConfig) -> Any:
         found = hydra.utils.get_object(name)
     except Exception as error:
         raise ValueError(
-            f"_target_: {name} could not be imported ({error}). Name a class of a file in the current folder, as "
+            f"_target_: {name} could not be imported ({' '.join(str(error.__cause__ or error).split())}). Name a class of a file in the current folder, as "
             "my_module.MyBridge, or of an installed package."
         ) from error
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
