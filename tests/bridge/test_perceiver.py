@@ -51,7 +51,7 @@ def resample(patches, state, depth, num_heads):
     ("vision_dim", "text_dim", "choices"),
     [
         (8, 6, {"num_queries": 3, "depth": 1, "num_heads": 2}),
-        (12, 5, {"num_queries": 4, "depth": 3, "num_heads": 3, "ffn_ratio": 2}),
+        (12, 5, {"num_queries": 4, "depth": 3, "num_heads": 3, "ffn_dim": 24}),
         (
             7,
             10,
@@ -99,7 +99,7 @@ def test_heads_must_divide():
         PerceiverResampler(12, 6, num_queries=3, depth=1, num_heads=5)
 
 
-@pytest.mark.parametrize("name", ["num_queries", "depth", "num_heads", "head_dim", "ffn_ratio"])
+@pytest.mark.parametrize("name", ["num_queries", "depth", "num_heads", "head_dim", "ffn_dim"])
 def test_counts_must_be_positive(name):
     choices = {"num_queries": 3, "depth": 1, "num_heads": 2} | {name: 0}
     with pytest.raises(ValueError, match=f"{name}=0 is less than 1"):

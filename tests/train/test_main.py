@@ -150,6 +150,20 @@ def test_a_users_own_bridge_is_trained(tiny, world, tmp_path, monkeypatch):
     assert record["costs"]["visual_tokens"] == 4
 
 
+def test_budgets_are_kept(tiny, world, tmp_path):
+    def bridge(*overrides):
+        return main.Setting(config(world, tmp_path, *overrides), "cpu").model(0).bridge
+
+    assert bridge("bridge=qformer", "budget.tokens=5").num_queries == 5
+    assert bridge("bridge=blind", "budget.tokens=5", "budget.params=70000").num_tokens == 5
+    assert bridge("bridge=words", "budget.tokens=5").num_tokens == 0
+    for name in ("mlp", "qformer"):
+        made = bridge(f"bridge={name}", "budget.params=400000")
+        assert sum(p.numel() for p in made.parameters()) == pytest.approx(400_000, rel=0.02)
+    with pytest.raises(ValueError, match=r"budget\.tokens=5: Linear hands over one token a patch, 4"):
+        bridge("bridge=linear", "budget.tokens=5")
+
+
 def test_a_finished_run_is_left_alone_and_anothers_directory_refused(tiny, world, tmp_path, monkeypatch):
     given = config(world, tmp_path, "train.lr=0.001", "evaluate.shuffled=false")
     main.run(given, tmp_path / "run", bridge="linear")

@@ -19,6 +19,9 @@ The contract, which `tests/bridge/test_contract.py` holds every yaml to:
   (`conditioning.py`): it then reads what the T5's encoder makes of the question alone.
 - Tokens are not scaled to the word embeddings: that is one step for all bridges and belongs to the model.
 
+The choice by which a bridge can be made larger or smaller, if it has one, is its class attribute `sized_by`: a count of
+channels, which `budget.params` is solved for (`budget.py`).
+
 What a bridge may see is its class attribute `sees`: "image" (absent means this) or, for the floor and the
 ceiling that share the contract, "nothing" (`blind.py`) and "words" (`words.py`).
 """

@@ -35,6 +35,8 @@ class CAbstractor(nn.Module):
         ValueError: if the grid or `num_tokens` does not fit, or `depth` or `width` is less than 1.
     """
 
+    sized_by = "width"
+
     def __init__(
         self,
         vision_dim: int,

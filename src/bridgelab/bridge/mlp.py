@@ -19,6 +19,8 @@ class MLP(nn.Module):
         ValueError: if `hidden_dim` is less than 1.
     """
 
+    sized_by = "hidden_dim"
+
     def __init__(self, vision_dim: int, text_dim: int, *, hidden_dim: int | None = None):
         super().__init__()
         if hidden_dim is not None and hidden_dim < 1:

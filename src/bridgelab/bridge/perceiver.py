@@ -76,13 +76,15 @@ class PerceiverResampler(nn.Module):
         depth: blocks.
         num_heads: attention heads.
         head_dim: channels of one head; None takes `vision_dim / num_heads`.
-        ffn_ratio: hidden width of the FFN over `vision_dim`.
+        ffn_dim: hidden width of the FFN; None takes four times `vision_dim`, as published.
         conditioning: "none": latents do not see the question; "question": they do; "mismatched": they are given
             another example's.
     Raises:
         ValueError: if a count is less than 1, `num_heads` does not divide `vision_dim` where it must, or `conditioning` is
             not one of the above.
     """
+
+    sized_by = "ffn_dim"
 
     def __init__(
         self,
@@ -93,11 +95,12 @@ class PerceiverResampler(nn.Module):
         depth: int,
         num_heads: int,
         head_dim: int | None = None,
-        ffn_ratio: int = 4,
+        ffn_dim: int | None = None,
         conditioning: str = "none",
     ):
         super().__init__()
-        counts = {"num_queries": num_queries, "depth": depth, "num_heads": num_heads, "ffn_ratio": ffn_ratio}
+        ffn_dim = 4 * vision_dim if ffn_dim is None else ffn_dim
+        counts = {"num_queries": num_queries, "depth": depth, "num_heads": num_heads, "ffn_dim": ffn_dim}
         if head_dim is not None:
             counts["head_dim"] = head_dim
         for name, value in counts.items():
@@ -118,7 +121,7 @@ class PerceiverResampler(nn.Module):
         self.layers = nn.ModuleList()
         for _ in range(depth):
             attention = PerceiverAttention(vision_dim, num_heads, head_dim)
-            self.layers.append(nn.ModuleList([attention, feed_forward(vision_dim, ffn_ratio * vision_dim)]))
+            self.layers.append(nn.ModuleList([attention, feed_forward(vision_dim, ffn_dim)]))
         self.norm = nn.LayerNorm(vision_dim)
         self.text_projection = None
         if conditioning != "none":

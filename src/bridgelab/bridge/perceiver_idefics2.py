@@ -66,15 +66,13 @@ class GroupedAttention(nn.Module):
 class ResamplerLayer(nn.Module):
     """Grouped attention, then a gated MLP; both pre-norm with residuals."""
 
-    def __init__(
-        self, dim: int, num_heads: int, num_kv_heads: int, head_dim: int, ffn_ratio: int, eps: float
-    ):
+    def __init__(self, dim: int, num_heads: int, num_kv_heads: int, head_dim: int, ffn_dim: int, eps: float):
         super().__init__()
         self.input_latents_norm = RMSNorm(dim, eps=eps)
         self.input_context_norm = RMSNorm(dim, eps=eps)
         self.self_attn = GroupedAttention(dim, num_heads, num_kv_heads, head_dim)
         self.post_attention_layernorm = RMSNorm(dim, eps=eps)
-        self.mlp = GatedMLP(dim, ffn_ratio * dim, dim)
+        self.mlp = GatedMLP(dim, ffn_dim, dim)
 
     def forward(
         self,
@@ -99,13 +97,13 @@ class Resampler(nn.Module):
         num_heads: int,
         num_kv_heads: int,
         head_dim: int,
-        ffn_ratio: int,
+        ffn_dim: int,
         eps: float,
     ):
         super().__init__()
         self.latents = nn.Parameter(torch.randn(num_queries, dim))
         self.layers = nn.ModuleList(
-            ResamplerLayer(dim, num_heads, num_kv_heads, head_dim, ffn_ratio, eps) for _ in range(depth)
+            ResamplerLayer(dim, num_heads, num_kv_heads, head_dim, ffn_dim, eps) for _ in range(depth)
         )
         self.norm = RMSNorm(dim, eps=eps)
 
@@ -136,8 +134,8 @@ class Idefics2Perceiver(nn.Module):
         num_heads: heads of the queries.
         num_kv_heads: heads of keys and values; must divide `num_heads`.
         head_dim: channels of one head.
-        hidden_dim: hidden width of the projection from `vision_dim`; None takes `ffn_ratio` times `text_dim`.
-        ffn_ratio: hidden width of the gated MLPs over `text_dim`.
+        hidden_dim: hidden width of the projection from `vision_dim`; None takes four times `text_dim`.
+        ffn_dim: hidden width of the gated MLPs; None takes four times `text_dim`, as published.
         eps: of the norms.
         conditioning: "none": latents do not see the question; "question": they do; "mismatched": they are given
             another example's.
@@ -145,6 +143,8 @@ class Idefics2Perceiver(nn.Module):
         ValueError: if a count is less than 1, `num_kv_heads` does not divide `num_heads`, or `conditioning` is not one of
             the above.
     """
+
+    sized_by = "ffn_dim"
 
     def __init__(
         self,
@@ -157,20 +157,21 @@ class Idefics2Perceiver(nn.Module):
         num_kv_heads: int,
         head_dim: int,
         hidden_dim: int | None = None,
-        ffn_ratio: int = 4,
+        ffn_dim: int | None = None,
         eps: float = 1e-6,
         conditioning: str = "none",
     ):
         super().__init__()
         check_conditioning(conditioning)
-        hidden_dim = ffn_ratio * text_dim if hidden_dim is None else hidden_dim
+        ffn_dim = 4 * text_dim if ffn_dim is None else ffn_dim
+        hidden_dim = 4 * text_dim if hidden_dim is None else hidden_dim
         counts = {
             "num_queries": num_queries,
             "depth": depth,
             "num_heads": num_heads,
             "num_kv_heads": num_kv_heads,
         }
-        counts |= {"head_dim": head_dim, "hidden_dim": hidden_dim, "ffn_ratio": ffn_ratio}
+        counts |= {"head_dim": head_dim, "hidden_dim": hidden_dim, "ffn_dim": ffn_dim}
         for name, value in counts.items():
             if value < 1:
                 raise ValueError(f"{name}={value} is less than 1. Set bridge.{name} to a positive number.")
@@ -193,7 +194,7 @@ class Idefics2Perceiver(nn.Module):
             num_heads=num_heads,
             num_kv_heads=num_kv_heads,
             head_dim=head_dim,
-            ffn_ratio=ffn_ratio,
+            ffn_dim=ffn_dim,
             eps=eps,
         )
 

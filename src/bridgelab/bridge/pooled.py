@@ -31,6 +31,8 @@ class Pooled(nn.Module):
         ValueError: if the grid or `num_tokens` does not fit, or there is no such projector.
     """
 
+    sized_by = "hidden_dim"
+
     def __init__(
         self,
         vision_dim: int,

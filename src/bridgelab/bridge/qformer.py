@@ -170,6 +170,8 @@ class QFormer(nn.Module):
             `query_gain` is not above 0 or `conditioning` is not one of the above.
     """
 
+    sized_by = "width"
+
     def __init__(
         self,
         vision_dim: int,

@@ -350,6 +350,7 @@ class Setting:
 
         import torch
 
+        from bridgelab.bridge.budget import with_parameters, with_tokens
         from bridgelab.bridge.convert import load_bridge, read_weights
         from bridgelab.model import BridgedModel, autocast_pays
 
@@ -358,12 +359,19 @@ class Setting:
         if precision == "auto":
             precision = "bf16" if autocast_pays(self.device) else "fp32"
         torch.manual_seed(seed)
-        wants_grid = "grid" in inspect.signature(target(config.bridge)).parameters
-        choices = {"grid": self.vision.grid} if wants_grid and self.vision is not None else {}
-        choices_of_its_own = OmegaConf.masked_copy(
-            config.bridge, [k for k in config.bridge if k != "init_from"]
-        )
-        bridge = build(choices_of_its_own, self.vision_dim, self.text.dim, **choices)
+        kind = target(config.bridge)
+        choices: Any = OmegaConf.to_container(config.bridge, resolve=True)
+        choices = {key: value for key, value in choices.items() if key not in ("_target_", "init_from")}
+        if "grid" in inspect.signature(kind).parameters and self.vision is not None:
+            choices["grid"] = self.vision.grid
+        tokens, parameters = config.budget.tokens, config.budget.params
+        if tokens is not None and choices.get("num_tokens") != 0:  # plain words have no prompt to match
+            choices = with_tokens(choices, tokens, getattr(self.vision, "grid", (1, 1)), kind.__name__)
+        if parameters is not None and self.sees == "image":
+            choices = with_parameters(
+                kind, choices, parameters, (self.vision_dim, self.text.dim), kind.__name__
+            )
+        bridge = kind(self.vision_dim, self.text.dim, **choices)
         if config.bridge.get("init_from"):
             load_bridge(bridge, read_weights(config.bridge.init_from), log.info)
         model = BridgedModel(bridge, self.text, mean=self.mean, std=self.std, precision=precision)

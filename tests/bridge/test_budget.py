@@ -1,0 +1,93 @@
+"""Budgets of parameters and tokens, for every bridge in conf/bridge/ that can keep them."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import get_class
+from omegaconf import OmegaConf
+
+from bridgelab.bridge.budget import count, with_parameters, with_tokens
+from bridgelab.bridge.mlp import MLP
+from bridgelab.bridge.qformer import QFormer
+
+CONF = Path(__file__).parents[2] / "conf"
+WIDTHS = (160, 128)
+GRID = (8, 8)
+
+
+def composed(name):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = OmegaConf.to_container(compose(f"bridge/{name}").bridge)
+    return get_class(config.pop("_target_")), config
+
+
+BRIDGES = {path.stem: composed(path.stem) for path in (CONF / "bridge").glob("*.yaml")}
+SIZED = sorted(name for name, (kind, _) in BRIDGES.items() if hasattr(kind, "sized_by"))
+
+
+def choices_of(name):
+    kind, choices = BRIDGES[name]
+    keeps_places = name in ("linear_pooled", "mlp_pooled", "pixel_shuffle", "c_abstractor")
+    return kind, choices | ({"grid": GRID} if keeps_places else {})
+
+
+@pytest.mark.parametrize("name", [name for name in SIZED if name != "linear_pooled"])
+@pytest.mark.parametrize("parameters", [600_000, 2_000_000])
+def test_a_bridge_has_the_parameters_asked_for_within_two_percent(name, parameters):
+    kind, choices = choices_of(name)
+    found = with_parameters(kind, choices, parameters, WIDTHS, name)
+    bridge = kind(*WIDTHS, **found)
+    assert sum(p.numel() for p in bridge.parameters()) == pytest.approx(parameters, rel=0.02)
+    assert {key for key in found if found[key] != choices.get(key)} <= {kind.sized_by}
+
+
+def test_the_mlps_width_is_that_of_the_closed_form():
+    for hidden in (1, 7, 300):
+        parameters = hidden * (160 + 128 + 1) + 128
+        assert with_parameters(MLP, {"hidden_dim": None}, parameters, WIDTHS, "mlp") == {"hidden_dim": hidden}
+
+
+def test_counting_makes_no_weights():
+    assert (
+        count(QFormer, {"num_queries": 4, "depth": 12, "width": 4096, "num_heads": 8}, (1024, 2048)) > 10**9
+    )
+
+
+def test_a_bridge_without_a_width_is_told():
+    kind, choices = choices_of("linear")
+    with pytest.raises(ValueError, match=r"budget\.params=9: linear has no width to choose"):
+        with_parameters(kind, choices, 9, WIDTHS, "linear")
+
+
+def test_a_budget_that_no_width_comes_near_is_told():
+    kind, choices = choices_of("qformer")
+    with pytest.raises(
+        ValueError, match=r"budget\.params=1000: qformer comes no nearer than [\d,]+ \(width=4\)"
+    ):
+        with_parameters(kind, choices, 1000, WIDTHS, "qformer")
+
+
+@pytest.mark.parametrize("name", sorted(BRIDGES))
+@pytest.mark.parametrize("tokens", [4, 64])
+def test_a_bridge_hands_over_the_tokens_asked_for_or_says_that_it_cannot(name, tokens):
+    kind, choices = choices_of(name)
+    if getattr(kind, "sees", "image") == "words":
+        return  # as many as the scene has words
+    if name in ("linear", "mlp") and tokens == 4:
+        with pytest.raises(
+            ValueError, match=rf"budget\.tokens=4: {name} hands over one token a patch, 64.*mlp_pooled"
+        ):
+            with_tokens(choices, tokens, GRID, name)
+        return
+    bridge = kind(*WIDTHS, **with_tokens(choices, tokens, GRID, name))
+    made = bridge(torch.randn(1, 64, 160), torch.randn(1, 3, 128))
+    assert made.shape[1] == tokens
+
+
+def test_a_shuffle_tells_what_it_can():
+    with pytest.raises(
+        ValueError, match=r"budget\.tokens=10: pixel_shuffle gathers.*one of \[64, 16, 4, 1\]"
+    ):
+        with_tokens({"ratio": 2}, 10, GRID, "pixel_shuffle")
