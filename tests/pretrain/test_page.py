@@ -8,7 +8,7 @@ def test_the_page_says_what_the_cards_measured(tmp_path):
     families = {"zero_hop_query": [90, 100], "caption": [1, 4]}
     earlier = {"seed": 0, "minutes": 12.5, "steps": 5, "lessons": 640, "went_on_from": None}
     text = {
-        "parameters": 1_500_000, "seed": 0, "minutes": 40.0, "threads": 1, "steps": 10, "lessons": 1280, "went_on_from": earlier,
+        "fingerprint": "0123abcd", "parameters": 1_500_000, "seed": 0, "minutes": 40.0, "threads": 1, "steps": 10, "lessons": 1280, "went_on_from": earlier,
         "words": {form: {"mean": 0.9, "families": families} for form in ("compact", "patch_like")},
     }  # fmt: skip
     one = {"value": 0.951, "interval": [0.94, 0.96], "objects": 10}
@@ -17,13 +17,15 @@ def test_the_page_says_what_the_cards_measured(tmp_path):
         pooling: {**dict.fromkeys(ATTRIBUTES, parts), "x": one, "y": one} for pooling in ("centre", "mask")
     }
     vision = {
-        "parameters": 1_300_000, "seed": 0, "training_minutes": 30.0, "threads": 1, "device": "cpu",
+        "fingerprint": "4567cdef", "parameters": 1_300_000, "seed": 0, "training_minutes": 30.0, "threads": 1, "device": "cpu",
         "images_seen": 1000, "scenes": 400, "steps": 20, "probe": probe,
     }  # fmt: skip
     (tmp_path / "text_card.json").write_text(json.dumps(text))
     (tmp_path / "vision_card.json").write_text(json.dumps(vision))
     page = write_page(tmp_path).read_text()
     assert "| zero_hop_query | 100 | 0.900 ± 0.059 | 0.900 ± 0.059 |" in page
+    assert "Fingerprint `0123abcd`" in page
+    assert "Fingerprint `4567cdef`" in page
     assert "1,280 lessons" in page
     assert "on top of 12.5 minutes and 640 lessons, from nothing" in page
     assert "0.951 [0.940, 0.960]" in page

@@ -249,6 +249,22 @@ def test_probes_read_what_is_there():
     assert found["color"]["small"]["objects"] < found["color"]["all"]["objects"] == 900
 
 
+def test_around_is_the_centre_with_its_neighbours_and_nothing_beyond_the_edge():
+    class Numbered:
+        grid, image_size = (4, 4), (24, 24)
+
+        def patches(self, images):
+            return torch.arange(1.0, 17).reshape(1, 16, 1).expand(len(images), -1, -1)
+
+    found = probes.read_objects(Numbered(), probes.probe_scenes(3, range(20), (3, 5)))
+    assert found.features["around"].shape == (len(found.image), 9)
+    grid = np.zeros((6, 6))
+    grid[1:5, 1:5] = np.arange(1, 17).reshape(4, 4)
+    for centre, around in zip(found.features["centre"][:, 0], found.features["around"], strict=True):
+        row, column = divmod(int(centre) - 1, 4)
+        assert around.reshape(3, 3).tolist() == grid[row : row + 3, column : column + 3].tolist()
+
+
 def test_probes_find_nothing_in_noise():
     found = probes.judge(_known(0, 1e4), _known(1, 1e4))["centre"]
     assert found["color"]["all"]["value"] == pytest.approx(1 / 8, abs=0.05)  # 4.5 standard errors

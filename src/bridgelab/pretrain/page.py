@@ -30,6 +30,7 @@ def _text(card: dict) -> str:
     forms = card["words"]
     lines = [
         "## T5\n",
+        f"Fingerprint `{card['fingerprint']}`. "
         f"{card['parameters'] / 1e6:.2f} M parameters, seed {card['seed']}, {card['minutes']} minutes on "
         f"{_threads(card)} (wall clock), "
         f"{card['lessons']:,} lessons (questions, captions, look-ups) in {card['steps']:,} steps{_before(card)}.\n",
@@ -103,15 +104,17 @@ def _share(right: int, n: int) -> str:
 def _vision(card: dict) -> str:
     lines = [
         "## ViT\n",
+        f"Fingerprint `{card['fingerprint']}`. "
         f"{card['parameters'] / 1e6:.2f} M parameters, seed {card['seed']}, {card['training_minutes']} minutes on "
         f"{_threads(card)} (wall clock), "
         f"{card['images_seen']:,} images seen of {card['scenes']:,} rendered scenes, {card['steps']:,} steps{_images_before(card)}.\n",
         "Ridge probes from patch features (95 % intervals over images): *centre* reads the one patch at the object's "
-        "centre, *mask* the mean over the patches under its pixels, weighted by how many.\n",
+        "centre, *mask* the mean over the patches under its pixels, weighted by how many, *around* the centre's patch and its "
+        "eight neighbours side by side, since an object lies on several and each tells a part.\n",
         "| patch | objects | " + " | ".join(ATTRIBUTES) + " | R² x | R² y |",
         "|---" * (4 + len(ATTRIBUTES)) + "|",
     ]
-    for pooling in ("centre", "mask"):
+    for pooling in (name for name in card["probe"] if name != "scenes"):
         found = card["probe"][pooling]
         for part in ("all", "small", "half_hidden"):
             cells = [_interval(found[a][part]) for a in ATTRIBUTES]

@@ -47,9 +47,10 @@ class Objects:
 
 
 def read_objects(vision: Vision, scenes: list[Scene], batch: int = 128) -> Objects:
-    """Features of each object: its centre's patch ('centre'), and the mean over its pixels ('mask')."""
+    """Features of each object: its centre's patch ('centre'), the mean over its pixels ('mask'), and the centre's patch with
+    its eight neighbours ('around': an object lies on several patches, and each tells a part)."""
     size, (rows, columns) = vision.image_size[0], vision.grid
-    centre, mask, seen = [], [], []
+    centre, mask, around, seen = [], [], [], []
     for start in range(0, len(scenes), batch):
         part = scenes[start : start + batch]
         patches = (
@@ -57,17 +58,19 @@ def read_objects(vision: Vision, scenes: list[Scene], batch: int = 128) -> Objec
         )
         for scene, grid in zip(part, patches[:, -rows * columns :], strict=True):
             cover = object_mask(scene, size)
+            edged = np.pad(grid.reshape(rows, columns, -1), ((1, 1), (1, 1), (0, 0)))
             for k, thing in enumerate(scene.objects):
                 x, y, _ = pixel_coords(thing, size)
                 row, column = (min(max(v, 0), size - 1) * n // size for v, n in ((y, rows), (x, columns)))
                 centre.append(grid[row * columns + column])
+                around.append(edged[row : row + 3, column : column + 3].ravel())
                 own = cover == k
                 area = own.reshape(rows, size // rows, columns, size // columns).sum((1, 3)).ravel()
                 mask.append((area / max(1, area.sum())) @ grid)
                 seen.append(own.sum() / max(1, (object_mask(Scene((thing,)), size) == 0).sum()))
     things = [thing for scene in scenes for thing in scene.objects]
     return Objects(
-        features={"centre": np.stack(centre), "mask": np.stack(mask)},
+        features={"centre": np.stack(centre), "mask": np.stack(mask), "around": np.stack(around)},
         labels={
             name: np.array([words.index(getattr(t, name)) for t in things])
             for name, words in ATTRIBUTES.items()
@@ -193,7 +196,7 @@ def probe(
 def summary(found: dict[str, Any]) -> str:
     """One line: every figure for all objects, and for the small ones, by pooling."""
     lines = []
-    for pooling in ("centre", "mask"):
+    for pooling in (name for name in found if name != "scenes"):
         part = found[pooling]
         names = [f"{n} {part[n]['all']['value']:.3f} ({part[n]['small']['value']:.3f})" for n in ATTRIBUTES]
         lines.append(

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import hydra
 import numpy as np
@@ -32,7 +33,7 @@ from bridgelab.pretrain.batches import END, NONE, PAD, UNTOLD, Lessons, collate
 from bridgelab.pretrain.lessons import lessons
 from bridgelab.pretrain.page import write_page
 from bridgelab.pretrain.traces import ROLES
-from bridgelab.text.t5 import ASSETS
+from bridgelab.text.t5 import ASSETS, T5
 from bridgelab.world.layout import WORDS
 from bridgelab.world.question import FAMILIES
 from bridgelab.world.vocabulary import words
@@ -383,7 +384,9 @@ def train(cfg: DictConfig) -> dict:
     found = evaluate(model, vocabulary, scenes=cfg.test_scenes, split="test")
     assets = ASSETS if cfg.install else out
     export(model.cpu(), tokenizer, assets / "text")
+    recipe: Any = OmegaConf.to_container(cfg)  # less what is a matter of this machine
     card = {
+        "fingerprint": T5(str(assets / "text")).fingerprint,
         "parameters": sum(p.numel() for p in model.parameters()),
         "seed": cfg.seed,
         "minutes": round(state["seconds"] / 60, 1),
@@ -391,7 +394,9 @@ def train(cfg: DictConfig) -> dict:
         "steps": state["step"],
         "lessons": state["lessons"],
         "went_on_from": _earlier(cfg.start),
-        "recipe": OmegaConf.to_container(cfg),
+        "recipe": {
+            str(key): value for key, value in recipe.items() if key not in ("out", "start", "install")
+        },
         "curve": _curve(out / "curve.csv"),
         "words": {form: {"mean": mean_over_families(f), "families": f} for form, f in found.items()},
     }

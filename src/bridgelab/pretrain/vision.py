@@ -409,7 +409,7 @@ def measure(run: Training, out: Path) -> dict[str, Any]:
         vision, fit=wanted["fit"], test=wanted["test"], seed=wanted["seed"], objects=tuple(run.cfg["objects"])
     )
     print(f"probe at step {run.step}: {summary(found)}", flush=True)
-    return found
+    return found | {"fingerprint": vision.fingerprint}
 
 
 @torch.no_grad()
@@ -443,6 +443,7 @@ def card(run: Training, out: Path) -> None:
     """Write `vision_card.json`: what was trained on what for how long, and what the probes found."""
     found = measure(run, out)
     note: dict[str, Any] = {
+        "fingerprint": found.pop("fingerprint"),
         "images_seen": run.step * run.batch,
         "steps": run.step,
         "batch": run.batch,
@@ -454,7 +455,7 @@ def card(run: Training, out: Path) -> None:
         "training_minutes": round(run.seconds / 60, 1),
         "parameters": sum(p.numel() for p in run.model.visual.parameters()),
         "last_losses": run.last,
-        "recipe": json.loads(recipe(run.cfg)),
+        "recipe": {key: value for key, value in json.loads(recipe(run.cfg)).items() if key != "start"},
         "probe": found,
         "retrieval": retrieval(run, run.cfg["probe"]["test"]),
     }
