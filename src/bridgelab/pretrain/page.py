@@ -108,6 +108,7 @@ def _vision(card: dict) -> str:
         f"{card['parameters'] / 1e6:.2f} M parameters, seed {card['seed']}, {card['training_minutes']} minutes on "
         f"{_threads(card)} (wall clock), "
         f"{card['images_seen']:,} images seen of {card['scenes']:,} rendered scenes, {card['steps']:,} steps{_images_before(card)}.\n",
+        *([f"{card['history'][0].upper()}{card['history'][1:]}\n"] if "history" in card else []),
         "Ridge probes from patch features (95 % intervals over images): *centre* reads the one patch at the object's "
         "centre, *mask* the mean over the patches under its pixels, weighted by how many, *around* the centre's patch and its "
         "eight neighbours side by side, since an object lies on several and each tells a part.\n",
