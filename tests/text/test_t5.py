@@ -53,34 +53,23 @@ def test_gradients_pass_through_to_the_prefix(folder):
     assert prefix.grad.abs().sum() > 0
 
 
-def test_scene_in_words_one_position_a_phrase(folder):
-    text = T5(str(folder), phrase_positions=True, words_positions=4)
-    made = text.embed_words(["large red metal cube c07 r13 . small blue rubber sphere c01 r02", "no"])
-    weight, ids = text.model.shared.weight, text.tokenizer.convert_tokens_to_ids
-    torch.testing.assert_close(made[0, 0], weight[ids("large red metal cube c07 r13".split())].sum(0))
-    torch.testing.assert_close(made[1, 0], weight[ids("no")])
-    torch.testing.assert_close(made[:, 2:], weight[ids(".")].expand(2, 2, -1))
-
-
-def test_a_scene_too_long_for_the_prefix_is_refused(folder):
-    text = T5(str(folder), phrase_positions=True, words_positions=1)
-    with pytest.raises(ValueError, match=r"takes 2 positions, but text.words_positions=1"):
-        text.embed_words(["large red metal cube c07 r13 . small blue rubber sphere c01 r02"])
-
-
-def test_scene_in_words_one_position_a_token(folder):
+def test_a_scene_in_words_is_its_words_and_filler(folder):
     text = T5(str(folder))
-    scene = "large red metal cube c07 r13"
-    made = text.embed_words([scene])
-    assert made.shape[1] == 8
-    torch.testing.assert_close(made[0, :6], text.embed(text.tokenize([scene], end=False)[0][:, :6])[0])
+    scenes = [
+        "large red metal cube c07 r13 . small blue rubber sphere c01 r02",
+        "small red metal cube c00 r01",
+    ]
+    made = text.embed_words(scenes)
+    weight, ids = text.model.shared.weight, text.tokenizer.convert_tokens_to_ids
+    for row, scene in zip(made, scenes, strict=True):
+        words = scene.split() + ["."] * (16 - len(scene.split()))
+        torch.testing.assert_close(row, weight[ids(words)])
 
 
 def test_fingerprint_follows_weights_and_settings(folder):
     text = T5(str(folder))
     before = text.fingerprint
     assert T5(str(folder)).fingerprint == before
-    assert T5(str(folder), phrase_positions=True).fingerprint != before
     assert T5(str(folder), dtype="bfloat16").fingerprint != before
     with torch.no_grad():
         text.model.lm_head.weight[0, 0] += 1

@@ -22,9 +22,6 @@ class T5(nn.Module):
         path: a folder with `config.json`, `model.safetensors` and a tokenizer, a hub name, or `miniature`
             for the one that comes with bridgelab.
         dtype: `float32` or `bfloat16`. T5's activations overflow float16.
-        phrase_positions: the scene in words takes one position an object, the sum of its words' embeddings
-            (how the miniature has learned to read); else one position a token, as in ordinary text.
-        words_positions: how long a prefix the scene in words is written into; None for as long as it takes.
         attention: transformers' implementation; `eager` is the fastest for a tiny T5 on a CPU.
     Raises:
         ValueError: if `dtype` is float16 or unknown.
@@ -36,8 +33,6 @@ class T5(nn.Module):
         path: str = "miniature",
         *,
         dtype: str = "float32",
-        phrase_positions: bool = False,
-        words_positions: int | None = None,
         attention: str = "eager",
     ):
         super().__init__()
@@ -55,8 +50,6 @@ class T5(nn.Module):
             folder, dtype=getattr(torch, dtype), attn_implementation=attention
         )
         self.model.requires_grad_(False).eval()
-        self.phrase_positions = phrase_positions
-        self.words_positions = words_positions
 
     def train(self, mode: bool = True) -> "T5":
         """Stay in eval mode: a stray `.train()` would bring dropout back."""
@@ -73,8 +66,6 @@ class T5(nn.Module):
         digest = hashlib.sha256()
         settings = {
             "dtype": str(self.model.dtype),
-            "phrase_positions": self.phrase_positions,
-            "words_positions": self.words_positions,
             "config": {
                 k: v for k, v in sorted(self.model.config.to_diff_dict().items()) if not k.startswith("_")
             },
@@ -117,29 +108,11 @@ class T5(nn.Module):
         """Scenes in words as a prefix, filled up with the filler word: what a perfect bridge would hand over.
 
         Args:
-            scenes: phrases joined by ' . ', one an object.
-        Raises:
-            ValueError: if a scene needs more than `words_positions`.
+            scenes: texts.
         """
-        rows = [[self._ids(phrase) for phrase in scene.split(f" {FILLER} ")] for scene in scenes]
-        if not self.phrase_positions:
-            rows = [[[token] for token in self._ids(scene)] for scene in scenes]
-        longest = max(range(len(rows)), key=lambda k: len(rows[k]))
-        positions = self.words_positions or -(-len(rows[longest]) // MULTIPLE) * MULTIPLE
-        if len(rows[longest]) > positions:
-            raise ValueError(
-                f"A scene takes {len(rows[longest])} positions, but text.words_positions={positions}: "
-                f"{scenes[longest]!r}. Set text.words_positions to {len(rows[longest])} or more."
-            )
-        filler = self.embed(torch.tensor(self._ids(FILLER)[-1:], device=self.model.device))
-        embedded = filler.repeat(len(scenes), positions, 1)
-        for k, row in enumerate(rows):
-            for at, group in enumerate(row):
-                embedded[k, at] = self.embed(torch.tensor(group, device=embedded.device)).sum(0)
-        return embedded
-
-    def _ids(self, text: str) -> list[int]:
-        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        ids, real = self.tokenize(scenes, end=False)
+        filler = self.tokenizer(FILLER, add_special_tokens=False)["input_ids"][-1]
+        return self.embed(ids.masked_fill(~real, filler).to(self.model.device))
 
     def decode(self, ids: Int[Tensor, "batch length"]) -> list[str]:
         """Texts without special tokens."""

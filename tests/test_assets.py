@@ -1,0 +1,60 @@
+"""The weights that come with the package are the ones that their page tells of."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from bridgelab.bridge.words import Words
+from bridgelab.pretrain.lessons import lessons
+from bridgelab.pretrain.page import write_page
+from bridgelab.text.t5 import ASSETS, T5
+from bridgelab.vision.openclip import OpenClipVision
+from bridgelab.world.layout import written
+from bridgelab.world.question import FAMILIES
+
+
+@pytest.fixture(scope="module")
+def cards():
+    return {side: json.loads((ASSETS / f"{side}_card.json").read_text()) for side in ("text", "vision")}
+
+
+def test_the_page_is_what_the_cards_say(tmp_path):
+    for card in ASSETS.glob("*_card.json"):
+        (tmp_path / card.name).write_bytes(card.read_bytes())
+    said = write_page(tmp_path).read_text().split("## Size")[0]
+    assert (ASSETS / "README.md").read_text().split("## Size")[0] == said
+
+
+def test_fingerprints_are_those_on_the_page(cards):
+    page = (ASSETS / "README.md").read_text()
+    for side, built in (("text", T5("miniature")), ("vision", OpenClipVision())):
+        assert cards[side]["fingerprint"] == built.fingerprint
+        assert f"`{built.fingerprint}`" in page
+
+
+@pytest.mark.parametrize("form", ["compact", "patch_like"])
+def test_a_sample_of_questions_gives_the_accuracy_on_the_page(cards, form):
+    """By the path that a bridge takes: the scene's words as a prefix of vectors, then the question."""
+    text = T5("miniature")
+    bridge = Words(text.dim, text.dim, num_tokens=0)
+    made = lessons("test", 7, 0, scenes=20, shares={"question": 10, "caption": 0, "look_up": 0})[:200]
+    rng = np.random.default_rng(0)
+    right = []
+    for start in range(0, len(made), 50):
+        part = made[start : start + 50]
+        with torch.no_grad():
+            prefix = bridge(text.embed_words([written(lesson.scene, form, rng) for lesson in part]))
+            ids, mask = text.tokenize([lesson.prompt for lesson in part])
+            said = text.model.generate(
+                inputs_embeds=torch.cat([prefix, text.embed(ids)], 1),
+                attention_mask=torch.cat([torch.ones(prefix.shape[:2]), mask.float()], 1),
+                max_new_tokens=3,
+                do_sample=False,
+            )
+        answers = text.decode(said)
+        right += [answer == lesson.target for answer, lesson in zip(answers, part, strict=True)]
+    of_families = cards["text"]["words"][form]["families"]
+    expected = np.mean([hits / asked for name, (hits, asked) in of_families.items() if name in FAMILIES])
+    assert np.mean(right) == pytest.approx(expected, abs=3.3 * np.sqrt(expected * (1 - expected) / 200))
