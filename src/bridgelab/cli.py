@@ -121,7 +121,7 @@ def _convert(args: list[str]) -> None:
     parser.add_argument("source", type=Path, metavar="IN", help="a file: .safetensors, or PyTorch's own")
     parser.add_argument("out", type=Path, metavar="OUT", help="the safetensors file to write")
     way = parser.add_mutually_exclusive_group(required=True)
-    formats = "llava, llava_hf, blip2, blip2_hf (InstructBLIP too), openflamingo, idefics2"
+    formats = "llava, llava_hf, blip2, blip2_hf, instructblip_hf, openflamingo, idefics2"
     way.add_argument("--from", dest="origin", metavar="FORMAT", help=f"IN is published: {formats}")
     way.add_argument(
         "--to", dest="goal", metavar="FORMAT", help="IN is of this package, OUT is to be published's"

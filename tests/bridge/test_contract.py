@@ -43,6 +43,14 @@ def test_every_bridge_keeps_the_contract(name):
     assert not [result for result in results if result.problem]
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_bridge_without_queries_or_grid_hands_over_its_prompt_and_a_token_a_patch(name):
+    case = Case(*BRIDGES[name], (48, 80, 36))
+    if not case.queries and not case.keeps_places:
+        expected = getattr(case.bridge, "num_tokens", 0) + (case.sees != "nothing") * 36
+        assert case.tokens().shape[1] == expected
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if name.endswith("_question")])
 def test_mismatched_has_the_parameters_of_question(name):
     def shapes(name):
@@ -91,6 +99,11 @@ class Overflows(Mine):
 class Normed(Mine):
     def forward(self, patches, text=None, text_mask=None):
         return super().forward(patches - patches.mean(0))
+
+
+class Placed(Mine):
+    def forward(self, patches, text=None, text_mask=None):
+        return super().forward(patches).cumsum(1)
 
 
 class Queries(Mine):
@@ -180,6 +193,7 @@ FAULTS = [  # class, choices, the demand that it breaks, and what is said of it
         "does not depend on the patches' order",
         "take the keyword `grid`",
     ),
+    (Placed, {}, "does not depend on the patches' order", "take the keyword `grid`"),
     (Queries, {}, "its queries differ", "alike at the start"),
     (Sighted, {}, "sees what it says", "sees='nothing', but other patches give other tokens"),
     (Reader, {}, "reads the question", "conditioning is none, but `text` is read"),

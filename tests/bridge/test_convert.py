@@ -81,7 +81,11 @@ def idefics2():
 
 HUB = {  # format, the model, our bridge of the same sizes
     "blip2": ("blip2_hf", blip2, lambda: QFormer(12, 8, **QFORMER)),
-    "instructblip": ("blip2_hf", instructblip, lambda: QFormer(12, 8, **QFORMER, conditioning="question")),
+    "instructblip": (
+        "instructblip_hf",
+        instructblip,
+        lambda: QFormer(12, 8, **QFORMER, conditioning="question"),
+    ),
     "llava": ("llava_hf", llava, lambda: MLP(12, 8)),
     "idefics2": ("idefics2", idefics2, lambda: Idefics2Perceiver(12, 8, **GROUPED)),
 }

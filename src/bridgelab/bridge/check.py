@@ -139,7 +139,12 @@ def _order(case: Case) -> None:
             not torch.allclose(after, before, rtol=1e-3, atol=1e-3),
             "it takes a grid, but places do not matter",
         )
-    elif case.queries or case.sees == "nothing":
+    else:
+        prompt = before.shape[1] - len(order)  # learned tokens before those of the patches
+        if (
+            not case.queries and case.sees != "nothing" and prompt >= 0
+        ):  # one token a patch, where the patch stands
+            before = torch.cat([before[:, :prompt], before[:, prompt:][:, order]], dim=1)
         _hold(
             torch.allclose(after, before, ALIKE, ALIKE),
             "another order of the patches gives other tokens: take the keyword `grid` if places matter",

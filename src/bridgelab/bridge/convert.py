@@ -49,6 +49,7 @@ def _bert(layer: str, attention: str) -> tuple[tuple[str, str], ...]:
 
 
 _EMBEDDINGS = "BERT's embeddings: the frozen T5's are read in their place"
+_HF_QFORMER = ("query_tokens", "vision_model.post_layernorm.", "language_projection.", "qformer.")
 _HEAD = "a head of the first stage of training"
 
 FORMATS = {
@@ -86,10 +87,19 @@ FORMATS = {
             ("vision_model.post_layernorm.{p}", "ln_vision.{p}"),
             ("language_projection.{p}", "language_projection.{p}"),
             ("qformer.layernorm.{p}", "layernorm.{p}"),
+            *_bert("qformer.encoder.layer", "attention"),
+        ),
+        _HF_QFORMER,
+    ),
+    "instructblip_hf": Format(
+        (
+            ("query_tokens", "query_tokens"),
+            ("vision_model.post_layernorm.{p}", "ln_vision.{p}"),
+            ("language_projection.{p}", "language_projection.{p}"),
             ("qformer.embeddings.layernorm.{p}", "layernorm.{p}"),
             *_bert("qformer.encoder.layer", "attention"),
         ),
-        ("query_tokens", "vision_model.post_layernorm.", "language_projection.", "qformer."),
+        _HF_QFORMER,
         ((r"qformer\.embeddings\.(word|position)_.*", _EMBEDDINGS),),
     ),
     "openflamingo": Format(
@@ -109,8 +119,6 @@ FORMATS = {
         ("model.connector.",),
     ),
 }
-# InstructBLIP names its tensors as BLIP-2 does, but where transformers puts the norm, and has text FFNs.
-_INSTRUCT = {"qformer.layernorm.": "qformer.embeddings.layernorm."}
 # What may be fresh beside carried weights: it meets this T5, or this ViT.
 FRESH = ("text_projection.", "language_projection.")
 _OF_WIDTH = re.compile(r"ln_vision\.|.*crossattention\.attention\.(key|value)\.weight")
@@ -217,11 +225,7 @@ def to_published(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
             f"{_named(unnamed)} have no name in the format {name!r}: the bridge is another one. "
             f"Choose its format: {', '.join(FORMATS)}."
         )
-    conditioned = any(ours.startswith("text_projection.") or ".ffn_text." in ours for ours in tensors)
-    found = {theirs: tensors[ours] for ours, theirs in renamed.items() if theirs is not None}
-    if name == "blip2_hf" and conditioned:
-        found = {_replaced(theirs, _INSTRUCT): value for theirs, value in found.items()}
-    return found
+    return {theirs: tensors[ours] for ours, theirs in renamed.items() if theirs is not None}
 
 
 def load_bridge(
@@ -285,13 +289,6 @@ def _renamed(name: str, templates: tuple[tuple[str, str], ...]) -> str | None:
         if match:
             return target.format(**match.groupdict())
     return None
-
-
-def _replaced(name: str, prefixes: Mapping[str, str]) -> str:
-    for old, new in prefixes.items():
-        if name.startswith(old):
-            return new + name.removeprefix(old)
-    return name
 
 
 def _named(names: list[str]) -> str:

@@ -77,8 +77,7 @@ def make_model(
         vocabulary: id of each word.
         seed: of all that is drawn.
         local: heads of the encoder that start out looking at the words beside, as far as an object's phrase reaches:
-            every second one to the left, the others to the right. What is one object's is then soon bound together
-            (15 k lessons; without them colour, material and shape were not in a hundred thousand).
+            every second one to the left, the others to the right, so that what is one object's can be bound together.
     """
     torch.manual_seed(seed)
     config = T5Config(

@@ -234,7 +234,6 @@ class Setting:
 
         self.config, self.device = config, torch.device(device)
         self.sees = getattr(target(config.bridge), "sees", "image")
-        self.conditioning = config.bridge.get("conditioning", "none")
         self.text = build(config.text)
         # The blind floor needs no encoder, and spares the seconds of loading one.
         self.vision: Any = None if self.sees == "nothing" else build(config.vision)
@@ -249,7 +248,8 @@ class Setting:
         self._stores: dict[str, tuple[dict[str, int], Callable]] = {}
         self._examples: dict[tuple[str, str], list] = {}
         self.train_examples = {kind: self.examples("train", kind) for kind in self.benchmark.kinds}
-        self.model(0)  # a bridge that can't be built says so before features are made
+        # A bridge that can't be built says so before features are made.
+        self.conditioning = self.model(0).conditioning
         self.pools = self._pools()
         self.val = self.prepared("val", config.train.val_limit)
         self.fingerprints["data"] = self.data_fingerprint()
