@@ -48,7 +48,7 @@ class TinyText:
         rows = [[WORDS.index(w) if w in WORDS else 2 for w in s.split()] for s in scenes]
         longest = max(map(len, rows))
         ids = [row + [3] * (longest - len(row)) for row in rows]
-        return self.embed(torch.tensor(ids))
+        return self.embed(torch.tensor(ids, dtype=torch.long).reshape(len(scenes), longest))
 
     def decode(self, ids):
         return [" ".join(WORDS[k] for k in row if k > 1) for row in ids.tolist()]

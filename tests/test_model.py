@@ -177,3 +177,82 @@ def test_a_conditioned_bridge_reads_what_the_encoder_makes_of_the_question_alone
     model.loss(batch).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in bridge.parameters())
     assert not any(p.requires_grad for p in model.language.parameters())
+
+
+def inserted(tiny_text, batch, **choices):
+    torch.manual_seed(1)
+    model = BridgedModel(Linear(6, tiny_text.dim), tiny_text, insert="encoder_output", **choices)
+    model.calibrate(batch)
+    return model
+
+
+def test_behind_the_encoder_the_decoder_attends_to_tokens_and_read_prompt(tiny_text, batch):
+    model = inserted(tiny_text, batch)
+    encoder, embedded = model.language.encoder, model.language.shared(batch["prompt"])
+    read = encoder(inputs_embeds=embedded, attention_mask=batch["prompt_mask"]).last_hidden_state
+    prefix = model.scale * model.bridge(batch["patches"])
+    mask = torch.cat([torch.ones(3, 5, dtype=torch.bool), batch["prompt_mask"]], 1)
+    expected = model.language(
+        encoder_outputs=BaseModelOutput(torch.cat([prefix, read], 1)),
+        attention_mask=mask,
+        labels=batch["labels"],
+    ).loss
+    torch.testing.assert_close(model.loss(batch), expected, atol=1e-5, rtol=1e-5)
+    wanted = torch.autograd.grad(expected, list(model.bridge.parameters()))
+    found = torch.autograd.grad(model.loss(batch), list(model.bridge.parameters()))
+    for a, b in zip(found, wanted, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+def test_behind_the_encoder_tokens_are_as_large_as_what_it_makes_of_words(tiny_text, batch):
+    model = inserted(tiny_text, batch)
+    embedded = model.language.shared(batch["prompt"])
+    read = model.language.encoder(inputs_embeds=embedded, attention_mask=batch["prompt_mask"])
+    real = read.last_hidden_state[batch["prompt_mask"]]
+    assert model.prefix(batch).square().mean().sqrt().item() == pytest.approx(
+        real.square().mean().sqrt().item(), rel=1e-4
+    )
+
+
+def test_words_are_always_read_by_the_encoder(tiny_text, batch):
+    scenes = ["red cube .", "blue sphere a", "a cube"]
+    batch = batch | {"patches": tiny_text.embed_words(scenes)}
+    before, behind = (
+        BridgedModel(Words(tiny_text.dim, tiny_text.dim, num_tokens=0), tiny_text, insert=insert)
+        for insert in ("encoder_input", "encoder_output")
+    )
+    torch.testing.assert_close(before.loss(batch), behind.loss(batch))
+    # And a text in a bridge's place is read as words are, wherever that bridge's own tokens enter.
+    model = inserted(tiny_text, batch | {"patches": torch.randn(3, 5, 6)})
+    encoded = model.encode_words(scenes, batch)
+    torch.testing.assert_close(model.likelihood(batch, encoded), before.likelihood(batch))
+
+
+def test_an_unknown_place_to_insert_is_refused(tiny_text):
+    with pytest.raises(ValueError, match="insert='decoder': must be one of encoder_input, encoder_output"):
+        BridgedModel(Linear(6, tiny_text.dim), tiny_text, insert="decoder")
+
+
+def test_positions_are_added_to_patches_and_learned(tiny_text, batch):
+    torch.manual_seed(1)
+    model = BridgedModel(
+        Linear(6, tiny_text.dim),
+        tiny_text,
+        mean=torch.ones(6),
+        std=torch.full((6,), 2.0),
+        positions=(5, 6),
+    )
+    model.calibrate(batch)
+    with torch.no_grad():
+        model.positions.copy_(torch.randn(5, 6))
+    expected = model.scale * model.bridge((batch["patches"] - 1) / 2 + model.positions)
+    torch.testing.assert_close(model.prefix(batch), expected)
+    model.loss(batch).backward()
+    assert model.positions.grad.abs().sum() > 0
+    assert "positions" in model.state_dict()
+    with pytest.raises(ValueError, match="4 patches, but positions for 5"):
+        model.prefix(batch | {"patches": batch["patches"][:, :4]})
+
+
+def test_what_sees_no_image_has_no_positions(tiny_text):
+    assert BridgedModel(Blind(1, tiny_text.dim, num_tokens=4), tiny_text, positions=(5, 1)).positions is None

@@ -13,6 +13,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from bridgelab.text.through import ThroughEncoder
 
 IGNORED = -100
+INSERTS = ("encoder_input", "encoder_output")
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -48,14 +49,20 @@ class BridgedModel(nn.Module):
     init, to the size of the T5's word embeddings $E$: one rule for all bridges, so that a learning rate means
     as much to each. Words are embeddings already: they are neither standardised nor scaled. $p$ is the prompt.
 
+    With `insert="encoder_output"` the encoder reads the prompt alone and the decoder attends to
+    $[s f_\theta(x); \mathrm{Enc}(E(p))]$ (Grounded Q-Former, arXiv:2311.07449): cheaper, and nothing between patches and
+    decoder but the bridge. $s$ then brings it to the size of the encoder's output. Words are always read by the encoder.
+
     Args:
         bridge: patches [batch, patch, vision_dim] -> [batch, token, text_dim]; `sees` says what of.
         text: the frozen text side.
         mean: the patches' mean [vision_dim], None for 0.
         std: their deviation [vision_dim], None for 1.
         precision: `bf16` runs matrix products under autocast, `fp32` does not.
+        insert: where the tokens enter the T5, one of `INSERTS`.
+        positions: (patches, vision_dim) of learned positions, added to the standardised features; None for none.
     Raises:
-        ValueError: if precision is unknown, or the T5 is in float16, or T5 and precision don't fit.
+        ValueError: if precision or insert is unknown, or the T5 is in float16, or T5 and precision don't fit.
     """
 
     scale: Tensor
@@ -70,8 +77,12 @@ class BridgedModel(nn.Module):
         mean: Tensor | None = None,
         std: Tensor | None = None,
         precision: str = "fp32",
+        insert: str = "encoder_input",
+        positions: tuple[int, int] | None = None,
     ):
         super().__init__()
+        if insert not in INSERTS:
+            raise ValueError(f"insert={insert!r}: must be one of {', '.join(INSERTS)}. Set model.insert.")
         if precision not in PRECISIONS:
             raise ValueError(
                 f"train.precision={precision!r} must be one of auto, {', '.join(PRECISIONS)}: a T5's activations "
@@ -85,6 +96,7 @@ class BridgedModel(nn.Module):
         self.bridge, self.precision = bridge, precision
         self.sees = getattr(bridge, "sees", "image")
         self.conditioning = getattr(bridge, "conditioning", "none")
+        self.insert = "encoder_input" if self.sees == "words" else insert
         self._text = (text,)  # in a tuple, so that its weights are not registered twice
         self.language = text.model.requires_grad_(False).eval()
         # On a GPU transformers' own encoder is as good, and can be compiled.
@@ -96,6 +108,10 @@ class BridgedModel(nn.Module):
             "std", std.float().clamp_min(1e-6) if standard and std is not None else torch.ones(1)
         )
         self.register_buffer("scale", torch.tensor(1.0 if self.sees == "words" else math.nan))
+        self.positions = None
+        if positions is not None and self.sees == "image":
+            self.positions = nn.Parameter(torch.zeros(positions))
+            nn.init.trunc_normal_(self.positions, std=0.02)
 
     @property
     def text(self) -> Language:
@@ -109,7 +125,9 @@ class BridgedModel(nn.Module):
         return self
 
     def calibrate(self, batch: dict[str, Tensor]) -> None:
-        """Set the scale from a first batch, once: the bridge's output gets the RMS of T5's word embeddings.
+        """Set the scale from a first batch, once: the bridge's output gets the RMS of what it stands beside.
+
+        That is the T5's word embeddings or, inserted at the encoder's output, what the encoder makes of the prompts.
 
         Raises:
             ValueError: if the bridge's output is all zero or not finite.
@@ -118,15 +136,20 @@ class BridgedModel(nn.Module):
             return
         with torch.no_grad(), self._autocast():
             raw = self._raw_prefix(batch).float().square().mean().sqrt()
+            wanted: float = self.text.embedding_rms
+            if self.insert == "encoder_output":
+                mask = batch["prompt_mask"].bool()
+                read = self._encoder(self.text.embed(batch["prompt"]), mask)[mask]
+                wanted = read.float().square().mean().sqrt().item()
         if not (raw.isfinite() and raw > 0):
             raise ValueError(
                 f"the bridge's first output has an RMS of {raw.item():g}: it must be finite and above 0. "
                 "Check the bridge's initialisation."
             )
-        self.scale.copy_(self.text.embedding_rms / raw)
+        self.scale.copy_(wanted / raw)
 
     def prefix(self, batch: dict[str, Tensor]) -> Float[Tensor, "batch token dim"]:
-        """What the T5 reads before the prompt.
+        """The bridge's tokens at the scale that the T5 expects, standing before the prompt.
 
         Raises:
             RuntimeError: before `calibrate`.
@@ -137,17 +160,23 @@ class BridgedModel(nn.Module):
             return self._raw_prefix(batch) * self.scale
 
     def encode(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """The T5 encoder's output [batch, token + position, dim] and its mask [batch, token + position]."""
+        """What the T5's decoder attends to [batch, token + position, dim] and its mask [batch, token + position]."""
         with self._autocast():
             return self.encode_prefix(self._raw_prefix(batch) * self.scale, batch)
 
     def encode_prefix(self, prefix: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """As `encode`, for a prefix that is there already."""
         with self._autocast():
-            prompt, mask = self.text.embed(batch["prompt"]), batch["prompt_mask"]
-            joined = torch.cat([prefix.to(prompt.dtype), prompt], 1)
-            mask = torch.cat([mask.new_ones(len(mask), prefix.shape[1]), mask], 1)
-            return self._encoder(joined, mask), mask
+            if self.insert == "encoder_input":
+                return self._encode_before(prefix, batch)
+            mask = batch["prompt_mask"]
+            read = self._encoder(self.text.embed(batch["prompt"]), mask)
+            return torch.cat([prefix.to(read.dtype), read], 1), self._with_prefix(mask, prefix)
+
+    def encode_words(self, scenes: list[str], batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """As `encode`, where texts stand in the bridge's place: the T5's encoder reads them before the prompt."""
+        with self._autocast():
+            return self._encode_before(self.text.embed_words(scenes), batch)
 
     def log_probs(
         self, encoded: tuple[Tensor, Tensor], labels: Int[Tensor, "batch length"]
@@ -196,6 +225,14 @@ class BridgedModel(nn.Module):
             )
         return ids[:, 1:]
 
+    def _encode_before(self, prefix: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        prompt, mask = self.text.embed(batch["prompt"]), self._with_prefix(batch["prompt_mask"], prefix)
+        return self._encoder(torch.cat([prefix.to(prompt.dtype), prompt], 1), mask), mask
+
+    @staticmethod
+    def _with_prefix(mask: Tensor, prefix: Tensor) -> Tensor:
+        return torch.cat([mask.new_ones(len(mask), prefix.shape[1]), mask], 1)
+
     def _encoder(self, embedded: Tensor, mask: Tensor) -> Tensor:
         if self._through is not None and embedded.device.type == "cpu":
             return self._through(embedded, mask.bool())
@@ -205,6 +242,13 @@ class BridgedModel(nn.Module):
         patches = batch["patches"]
         if self.sees != "words":
             patches = (patches.float() - self.mean) / self.std
+        if self.positions is not None:
+            if len(self.positions) != patches.shape[1]:
+                raise ValueError(
+                    f"{patches.shape[1]} patches, but positions for {len(self.positions)}: each patch needs its own. "
+                    "Set model.positions=false."
+                )
+            patches = patches + self.positions
         if self.conditioning == "none":
             return self.bridge(patches)
         # The frozen T5's own representation of the question: what its encoder makes of it, alone.

@@ -97,6 +97,7 @@ class Simulated:
         record = {
             "study": path.parent.name, "overrides": path.name, "bridge": bridge,
             "sees": SEES.get(bridge, "image"), "conditioning": "none", "benchmark": "world",
+            "insert": "encoder_input", "positions": False,
             "seed": seed, "data_seed": 0, "lr": 0.001,
             "tuned_over": [0.0003, 0.001, 0.003] if trained else [], "steps": 1000 if trained else 0,
             "examples_seen": 64000 if trained else 0,

@@ -64,6 +64,7 @@ def test_a_scene_in_words_is_its_words_and_filler(folder):
     for row, scene in zip(made, scenes, strict=True):
         words = scene.split() + ["."] * (16 - len(scene.split()))
         torch.testing.assert_close(row, weight[ids(words)])
+    assert text.embed_words(["", ""]).shape == (2, 0, text.dim)  # a bridge may caption with nothing
 
 
 def test_fingerprint_follows_weights_and_settings(folder):

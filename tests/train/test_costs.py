@@ -3,6 +3,7 @@ import torch
 
 from bridgelab.bridge.blind import Blind
 from bridgelab.bridge.linear import Linear
+from bridgelab.bridge.qformer import QFormer
 from bridgelab.bridge.words import Words
 from bridgelab.model import BridgedModel
 from bridgelab.train.costs import measure_costs
@@ -48,6 +49,27 @@ def test_linear_is_counted_by_hand(tiny_text, size):
     )  # the softmax's sum is a column more
     assert costs["flops_text_forward"] < costs["flops_text_backward"] < 1.7 * costs["flops_text_forward"]
     assert all(p.grad is None for p in model.bridge.parameters())
+
+
+def test_the_qformer_is_counted_by_hand(tiny_text):
+    queries, width, patches, vision_dim, size = 3, 8, 5, 6, 4
+    model = BridgedModel(
+        QFormer(vision_dim, tiny_text.dim, num_queries=queries, depth=2, width=width, num_heads=2), tiny_text
+    )
+    given = batch(tiny_text, torch.randn(size, patches, vision_dim))
+    model.calibrate(given)
+    costs = measure_costs(model, given)
+    # Multiplications an example. Self-attention: four projections; scores and mixing. In layer 0 also cross-attention:
+    # queries and output, keys and values of the patches, scores and mixing. An FFN of four times the width; the way out.
+    own = 2 * (4 * queries * width**2)
+    looked = 2 * queries * width**2
+    seen = 2 * patches * vision_dim * width
+    mixing = 2 * (2 * queries**2 * width) + 2 * queries * patches * width
+    dense = 2 * (2 * queries * width * 4 * width) + queries * width * tiny_text.dim
+    forward = own + looked + seen + mixing + dense
+    assert costs["flops_bridge_forward"] == 2 * forward
+    # Backward each product has two, by its weight and by its input: queries are learned, and so is the patches' norm.
+    assert costs["flops_bridge_backward"] == 2 * costs["flops_bridge_forward"]
 
 
 def test_floor_and_ceiling(tiny_text):

@@ -3,8 +3,10 @@ import pytest
 import torch
 
 from bridgelab.benchmark.accuracy import Accuracy
+from bridgelab.benchmark.caption import CaptionMetric
 from bridgelab.benchmark.example import Example
 from bridgelab.bridge.linear import Linear
+from bridgelab.bridge.words import Words
 from bridgelab.data.batches import Prepared
 from bridgelab.model import BridgedModel
 from bridgelab.train.evaluate import another_image, evaluate, mean_loss, predict
@@ -120,3 +122,51 @@ def test_evaluation_leaves_the_mode_as_it_was(tiny_text):
     loss = mean_loss(model, prepared, range(11), batch_size=11)
     assert model.bridge.training
     assert loss == pytest.approx(model.loss(prepared.batch(range(11))).item(), abs=1e-5)
+
+
+def test_captioned_answers_are_read_from_the_bridges_own_caption(tiny_text):
+    model, prepared = setting(tiny_text)
+    features = torch.randn(4, 3, 5)
+    rows_of = {f"/a/{k}.png": k for k in range(4)}
+    asked = [
+        Example(f"c{k}", (f"/a/{k}.png",), "describe", ("a red cube left of a",), "caption") for k in range(4)
+    ]
+    to_caption = Prepared(asked, tiny_text, rows_of, lambda r: features[torch.as_tensor(r)])
+    captions = [p.text for p in predict(model, to_caption, range(4), batch_size=4)]
+    assert any(captions)
+    rows, metrics = evaluate(
+        model,
+        {"answer": prepared},
+        {"answer": Accuracy()},
+        {"answer": prepared.examples},
+        batch_size=4,
+        shuffled=False,
+        images=4,
+        to_caption=to_caption,
+    )
+    assert [(row["id"], row["view"]) for row in rows] == [
+        (f"{k}", v) for v in ("image", "captioned") for k in range(11)
+    ]
+    assert "test_captioned/accuracy" in metrics
+    longest = max(captions, key=lambda caption: len(caption.split()))
+    words = BridgedModel(Words(tiny_text.dim, tiny_text.dim, num_tokens=0), tiny_text)
+    for k in [k for k in range(11) if captions[k % 4] == longest]:  # shorter ones are filled up
+        seen = prepared.batch([k]) | {"patches": tiny_text.embed_words([longest])}
+        assert rows[11 + k]["likelihood"] == pytest.approx(words.likelihood(seen).item(), abs=1e-4)
+
+
+def test_captions_themselves_are_not_read_from_captions(tiny_text):
+    model, prepared = setting(tiny_text, "caption")
+    rows, _ = evaluate(
+        model,
+        {"caption": prepared},
+        {"caption": CaptionMetric(attributes=False)},
+        {"caption": prepared.examples},
+        batch_size=4,
+        shuffled=False,
+        images=4,
+        to_caption=Prepared(
+            prepared.examples[:4], tiny_text, {f"/a/{k}.png": k for k in range(4)}, prepared.features
+        ),
+    )
+    assert {row["view"] for row in rows} == {"image"}

@@ -17,7 +17,7 @@ import yaml
 
 # What runs of one table share. A claim about bridges is void if one of them saw other features, other data,
 # more examples or a wider search of its learning rate.
-SHARED = ("benchmark", "fingerprints", "examples_seen", "mixture", "tuned_over")
+SHARED = ("benchmark", "fingerprints", "insert", "positions", "examples_seen", "mixture", "tuned_over")
 # These are choices of training, so a row that trains nothing (plain words) has none to differ in.
 OF_TRAINING = ("examples_seen", "mixture", "tuned_over")
 REQUIRED = (*SHARED, "bridge", "seed", "costs", "metrics")

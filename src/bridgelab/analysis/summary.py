@@ -34,6 +34,7 @@ class Row:
         role: "bridge", "floor" or "ceiling".
         accuracy: by reasoning type, under `ALL` over all questions, and under `CONSISTENCY` over groups.
         gap: the gap closed, likewise; None where there is no gap to close. Empty for floors and ceilings.
+        captioned: accuracy from the bridge's own caption in place of its tokens, likewise; empty where not recorded.
         captions: "cider" and "attributes", as far as recorded.
         costs: "parameters", "visual_tokens" and "flops" (an example, forward and backward, bridge and text).
         gain: accuracy gained over the last fifth of training, mean over seeds; None if nothing is trained.
@@ -45,6 +46,7 @@ class Row:
     seeds: int = 0
     accuracy: dict[str, Estimate] = field(default_factory=dict)
     gap: dict[str, Estimate | None] = field(default_factory=dict)
+    captioned: dict[str, Estimate] = field(default_factory=dict)
     captions: dict[str, Estimate] = field(default_factory=dict)
     costs: dict[str, float] = field(default_factory=dict)
     gain: float | None = None
@@ -119,18 +121,22 @@ def summarise(study: Study, *, repetitions: int = 2000) -> Summary:
     for bridge in study.bridges:
         runs = study.of(bridge)
         role = {"nothing": "floor", "words": "ceiling"}.get(runs[0].sees, "bridge")
-        accuracy = {}
+        accuracy: dict[str, Estimate] = {}
+        captioned: dict[str, Estimate] = {}
         if draws is not None:
             seeds = draws.seeds([run.data_seed for run in runs])
             accuracy = estimates(scores_of(runs, asked.index, "image"), seeds)
             if role == "bridge" and all(_has(run, "shuffled", asked.index) for run in runs):
                 shuffled.append(estimates(scores_of(runs, asked.index, "shuffled"), seeds))
+            if role == "bridge" and all(_has(run, "captioned", asked.index) for run in runs):
+                captioned = estimates(scores_of(runs, asked.index, "captioned"), seeds)
         rows.append(
             Row(
                 bridge,
                 role,
                 seeds=len(runs) if runs[0].trains else 0,
                 accuracy=accuracy,
+                captioned=captioned,
                 captions=_captions(runs, repetitions),
                 costs=_costs(runs),
                 gain=_gain(runs),

@@ -46,7 +46,7 @@ class StudyTable:
 
 
 def study_table(summary: Summary) -> StudyTable:
-    """The study's tables: accuracy by reasoning type, the gap closed, captions and costs."""
+    """The study's tables: accuracy by reasoning type, the gap closed, through words, captions and costs."""
     types = list(summary.questions)
     heads = tuple("all" if name == ALL else name.replace("_", " ") for name in types)
     accuracy = [
@@ -61,10 +61,27 @@ def study_table(summary: Summary) -> StudyTable:
         for row in summary.rows
         if row.gap
     ]
+    captioned = [
+        (
+            row.role,
+            (
+                Cell(row.label),
+                *(percent(row.captioned[name]) for name in types),
+                percent(row.accuracy[ALL] - row.captioned[ALL]),
+            ),
+        )
+        for row in summary.rows
+        if row.captioned
+    ]
     costs = [(row.role, _costs(row)) for row in summary.rows if row.costs or row.captions]
     grids = [
         Grid("Accuracy, %", ("bridge", *heads, "learning curve"), tuple(accuracy)),
         Grid("Gap closed, %", ("bridge", *heads), tuple(gap)),
+        Grid(
+            "Accuracy through words, %: the bridge's own caption in place of its tokens",
+            ("bridge", *heads, "tokens above it"),
+            tuple(captioned),
+        ),
         Grid(
             "Captions and costs",
             (

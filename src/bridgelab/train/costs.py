@@ -17,7 +17,7 @@ def measure_costs(model: BridgedModel, batch: Batch) -> dict[str, Any]:
     (plain words) costs none.
     """
     batch = on_device(batch, model)
-    trained = [p for p in model.bridge.parameters() if p.requires_grad]
+    trained = [p for p in model.parameters() if p.requires_grad]
     flops: dict[str, int] = {}
     size = len(batch["labels"])
 

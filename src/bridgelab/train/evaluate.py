@@ -33,6 +33,7 @@ def predict(
     *,
     batch_size: int,
     other_image: np.ndarray | None = None,
+    words: Sequence[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Predicted]:
     """Predict some examples, in the order of `rows`.
@@ -42,6 +43,7 @@ def predict(
 
     Args:
         other_image: for each row of the feature store, which one to show in its place.
+        words: for each of `rows` a text that the T5 reads in place of the bridge's tokens.
         progress: called with how many are done, and of how many.
     """
     rows = np.asarray(rows)
@@ -59,7 +61,11 @@ def predict(
             batch = on_device(
                 prepared.batch(chosen, images if other_image is None else other_image[images]), model
             )
-            encoded = model.encode(batch)
+            encoded = (
+                model.encode(batch)
+                if words is None
+                else model.encode_words([words[place] for place in places], batch)
+            )
             likelihoods = model.likelihood(batch, encoded).tolist()
             if prepared.examples[chosen[0]].kind == "true_false":
                 texts = _likelier(model, batch, encoded)
@@ -127,6 +133,7 @@ def evaluate(
     batch_size: int,
     shuffled: bool,
     images: int,
+    to_caption: Prepared | None = None,
     progress: Progress | None = None,
 ) -> tuple[list[dict[str, Any]], dict[str, float]]:
     """All test examples in all views.
@@ -137,11 +144,21 @@ def evaluate(
         train: training examples by kind, for the majority floor.
         shuffled: also show each example another image.
         images: how many images the feature store of the tests holds.
+        to_caption: an example for each image, to be captioned: questions are then also answered from the bridge's own
+            caption in place of its tokens (the view `captioned`; arXiv:2403.11317).
     Returns:
         rows for `predictions.parquet`, and metrics by `test/<metric>` and `test_shuffled/<metric>`.
     """
     rows: list[dict[str, Any]] = []
     values: dict[str, float] = {}
+    said: dict[tuple[str, ...], str] = {}
+    if to_caption is not None:
+        report = (lambda done, of: progress("captioning", done, of)) if progress else None
+        captions = predict(
+            model, to_caption, np.arange(len(to_caption)), batch_size=batch_size, progress=report
+        )
+        said = {e.images: found.text for e, found in zip(to_caption.examples, captions, strict=True)}
+    views = ("image", *(("shuffled",) if shuffled else ()), *(("captioned",) if said else ()))
     for kind, prepared in tests.items():
         examples, metric = prepared.examples, metrics[kind]
         floor: Sequence[str | None] = [None] * len(examples)
@@ -151,14 +168,15 @@ def evaluate(
             of_family = majority(train[kind], examples, tags=("type", "family"))
             right = [metric.score(m, e) for m, e in zip(floor, examples, strict=True)]  # type: ignore[arg-type]
             values["test/majority"] = float(np.mean(right))
-        for view, other in (("image", None), *((("shuffled", another_image(images)),) if shuffled else ())):
+        for view in views if kind != "caption" else [v for v in views if v != "captioned"]:
             say = (lambda done, of, w=f"{kind}, {view}": progress(w, done, of)) if progress else None
             found = predict(
                 model,
                 prepared,
                 np.arange(len(prepared)),
                 batch_size=batch_size,
-                other_image=other,
+                other_image=another_image(images) if view == "shuffled" else None,
+                words=[said[e.images] for e in examples] if view == "captioned" else None,
                 progress=say,
             )
             prefix = "test" if view == "image" else f"test_{view}"

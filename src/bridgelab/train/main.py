@@ -132,7 +132,7 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
 
     tuned: dict[str, Any] = {"lr": None, "tuned_over": []}
     model = setting.model(config.seed)
-    trains = any(p.requires_grad for p in model.bridge.parameters())
+    trains = any(p.requires_grad for p in model.parameters())
     curve: list[tuple[int, float]] = []
     seconds = 0.0
     counts: dict[str, int] = {}
@@ -185,6 +185,7 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
         batch_size=config.evaluate.batch_size,
         shuffled=config.evaluate.shuffled and model.sees == "image",
         images=setting.images_of("test"),
+        to_caption=setting.to_caption(tests) if model.sees == "image" else None,
         progress=every_tenth("evaluating"),
     )
     after = {name: side.fingerprint for name, side in setting.sides.items()}
@@ -202,6 +203,8 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
         "bridge": bridge,
         "sees": model.sees,
         "conditioning": model.conditioning,
+        "insert": config.model.insert,
+        "positions": config.model.positions,
         "benchmark": setting.benchmark.name,
         "seed": config.seed,
         "data_seed": config.data_seed,
@@ -248,6 +251,7 @@ class Setting:
         self._stores: dict[str, tuple[dict[str, int], Callable]] = {}
         self._examples: dict[tuple[str, str], list] = {}
         self.train_examples = {kind: self.examples("train", kind) for kind in self.benchmark.kinds}
+        self._check_captioned()
         # A bridge that can't be built says so before features are made.
         self.conditioning = self.model(0).conditioning
         self.pools = self._pools()
@@ -339,6 +343,39 @@ class Setting:
                 made[kind] = Prepared(examples, self.text, row_of, look_up, self.conditioning)
         return made
 
+    def _check_captioned(self) -> None:
+        prompt = self.config.evaluate.captioned
+        known = {e.prompt for e in self.train_examples.get("caption", ())}
+        if prompt is not None and prompt not in known:
+            raise ValueError(
+                f"evaluate.captioned={prompt!r}: must be one of the prompts that captions of {self.benchmark.name} are "
+                f"trained with ({', '.join(sorted(known)) or 'none'}), or null."
+            )
+
+    def to_caption(self, tests: dict[str, "Prepared"]) -> "Prepared | None":
+        """An example for each image that is asked about, with the prompt `evaluate.captioned`; None where that is null."""
+        from bridgelab.benchmark.example import Example
+        from bridgelab.data.batches import Prepared
+
+        prompt = self.config.evaluate.captioned
+        if prompt is None:
+            return None
+        longest = max((e.answers[0] for e in self.train_examples["caption"]), key=len)  # room to say as much
+        asked = {e.images for kind, made in tests.items() if kind != "caption" for e in made.examples}
+        row_of, look_up = self.features("test")
+        examples = [
+            Example(f"caption {k}", images, prompt, (longest,), "caption")
+            for k, images in enumerate(sorted(asked))
+        ]
+        return Prepared(examples, self.text, row_of, look_up, self.conditioning)
+
+    @property
+    def patches(self) -> int:
+        """How many patches an example has."""
+        rows, columns = self.vision.grid
+        images = next(len(e.images) for examples in self.train_examples.values() for e in examples)
+        return images * (rows * columns + self.vision.cls)
+
     def data_fingerprint(self) -> str:
         """A hash of all that is asked in training and on val."""
         parts = [made.digest() for group in (self.pools, self.val) for _, made in sorted(group.items())]
@@ -374,7 +411,17 @@ class Setting:
         bridge = kind(self.vision_dim, self.text.dim, **choices)
         if config.bridge.get("init_from"):
             load_bridge(bridge, read_weights(config.bridge.init_from), log.info)
-        model = BridgedModel(bridge, self.text, mean=self.mean, std=self.std, precision=precision)
+        model = BridgedModel(
+            bridge,
+            self.text,
+            mean=self.mean,
+            std=self.std,
+            precision=precision,
+            insert=config.model.insert,
+            positions=(self.patches, self.vision_dim)
+            if config.model.positions and self.sees == "image"
+            else None,
+        )
         return model.to(self.device)
 
     def batches(self, steps: int, data_seed: int) -> "TrainingBatches":
