@@ -1,16 +1,21 @@
 import json
+import math
 import threading
 import time
 
 import pytest
 
-from bridgelab.train.tune import search
+from bridgelab.train import tune
+
+
+def search(folder, rates, trial, *, warmup=0.05, **choices):
+    return tune.search(folder, rates, trial, warmup=warmup, **choices)
 
 
 def test_the_lowest_loss_wins_and_each_trial_is_made_once(tmp_path):
     made = []
 
-    def trial(rate):
+    def trial(rate, warmup):
         made.append(rate)
         return {"val/loss": (rate - 0.01) ** 2}
 
@@ -20,14 +25,16 @@ def test_the_lowest_loss_wins_and_each_trial_is_made_once(tmp_path):
         assert found["tuned_over"] == [0.001, 0.01, 0.1]
         assert not found["at_edge"]
     assert made == [0.001, 0.01, 0.1]
-    assert search(tmp_path / "b", [1, 2, 3], lambda rate: {"val/loss": rate}, config_hash="h")["at_edge"]
+    assert search(tmp_path / "b", [1, 2, 3], lambda rate, warmup: {"val/loss": rate}, config_hash="h")[
+        "at_edge"
+    ]
 
 
 def test_jobs_share_the_trials_out(tmp_path):
     made, found = [], []
 
     def job(name):
-        def trial(rate):
+        def trial(rate, warmup):
             made.append((name, rate))
             time.sleep(0.2)
             return {"val/loss": -rate}
@@ -45,27 +52,58 @@ def test_jobs_share_the_trials_out(tmp_path):
 
 
 def test_a_failed_trial_is_made_again(tmp_path):
-    def fails(rate):
+    def fails(rate, warmup):
         raise RuntimeError("out of memory")
 
     with pytest.raises(RuntimeError, match="out of memory"):
         search(tmp_path, [1, 2, 3], fails, config_hash="h")
-    assert search(tmp_path, [1, 2, 3], lambda rate: {"val/loss": rate}, config_hash="h")["lr"] == 1
+    assert search(tmp_path, [1, 2, 3], lambda rate, warmup: {"val/loss": rate}, config_hash="h")["lr"] == 1
 
 
 def test_a_diverged_rate_is_not_taken(tmp_path):
     found = search(
-        tmp_path, [1, 2, 3], lambda r: {"val/loss": float("inf") if r < 3 else 9.0}, config_hash="h"
+        tmp_path, [1, 2, 3], lambda r, warmup: {"val/loss": float("inf") if r < 3 else 9.0}, config_hash="h"
     )
     assert found["lr"] == 3
-    assert json.loads((tmp_path / "lr=1.json").read_text())["config_hash"] == "h"
+    assert json.loads((tmp_path / "lr=1,warmup=0.05.json").read_text())["config_hash"] == "h"
 
 
 def test_bad_input(tmp_path):
     with pytest.raises(ValueError, match=r"tune\.lrs=\[1\.0, 2\.0\] has 2 values: a search needs at least 3"):
-        search(tmp_path, [1, 2, 2], lambda rate: {"val/loss": rate}, config_hash="h")
+        search(tmp_path, [1, 2, 2], lambda rate, warmup: {"val/loss": rate}, config_hash="h")
     with pytest.raises(ValueError, match=r"no rate .* finite validation loss"):
-        search(tmp_path / "a", [1, 2, 3], lambda rate: {"val/loss": float("inf")}, config_hash="h")
-    search(tmp_path / "b", [1, 2, 3], lambda rate: {"val/loss": rate}, config_hash="h")
+        search(tmp_path / "a", [1, 2, 3], lambda rate, warmup: {"val/loss": float("inf")}, config_hash="h")
+    search(tmp_path / "b", [1, 2, 3], lambda rate, warmup: {"val/loss": rate}, config_hash="h")
     with pytest.raises(ValueError, match=r"trials of another config \(hash h, this one g\).*study=NAME"):
-        search(tmp_path / "b", [1, 2, 3], lambda rate: {"val/loss": rate}, config_hash="g")
+        search(tmp_path / "b", [1, 2, 3], lambda rate, warmup: {"val/loss": rate}, config_hash="g")
+
+
+def valley(lowest):
+    return lambda rate, warmup: {"val/loss": abs(math.log(rate / lowest)) + abs(warmup - 0.2)}
+
+
+@pytest.mark.parametrize(
+    ("lowest", "found", "tried", "at_edge"),
+    [
+        (2, 2, [1, 2, 4], False),  # inside of the grid: nothing is added
+        (9, 8, [1, 2, 4, 8, 16], False),
+        (0.5, 0.5, [0.25, 0.5, 1, 2, 4], False),
+        (90, 16, [1, 2, 4, 8, 16], True),  # not for ever
+    ],
+)
+def test_a_best_rate_at_an_end_is_looked_beyond(tmp_path, lowest, found, tried, at_edge):
+    result = search(tmp_path, [1, 2, 4], valley(lowest), extend=2, config_hash="h")
+    assert result["lr"] == found
+    assert result["at_edge"] is at_edge
+    rates = [float(name.split(",")[0].removeprefix("lr=")) for name in result["trials"]]
+    assert rates == tried
+    assert result["tuned_over"] == [1, 2, 4]  # the same for every bridge, however far its search went
+
+
+def test_warm_ups_are_tried_at_the_best_rate(tmp_path):
+    result = search(tmp_path, [1, 2, 4], valley(2), warmups=[0.02, 0.05, 0.2], config_hash="h")
+    assert (result["lr"], result["warmup"]) == (2, 0.2)
+    assert set(result["trials"]) == {
+        "lr=1,warmup=0.05", "lr=2,warmup=0.05", "lr=4,warmup=0.05", "lr=2,warmup=0.02", "lr=2,warmup=0.2"
+    }  # fmt: skip
+    assert result["tuned_over"] == [1, 2, 4, "warm-up 0.05", "warm-up 0.02", "warm-up 0.2"]

@@ -130,7 +130,7 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
     setting = Setting(config, torch.device("cuda" if on_gpu else "cpu"))
     identity = {**setting.fingerprints, "config": config_hash(config)}
 
-    tuned: dict[str, Any] = {"lr": None, "tuned_over": []}
+    tuned: dict[str, Any] = {"lr": None, "warmup": None, "tuned_over": []}
     model = setting.model(config.seed)
     trains = any(p.requires_grad for p in model.parameters())
     curve: list[tuple[int, float]] = []
@@ -141,7 +141,7 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
         return
     if trains:
         tuned = setting.tune(directory)
-        log.info("learning rate %g of %s", tuned["lr"], tuned["tuned_over"])
+        log.info("learning rate %g, warm-up %g", tuned["lr"], tuned["warmup"])
         batches = setting.batches(config.train.steps, config.data_seed)
         counts = batches.sampler.counts()
         setting.calibrate(model, batches)
@@ -153,6 +153,7 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
                 model,
                 batches,
                 lr=tuned["lr"],
+                warmup=tuned["warmup"],
                 identity=identity,
                 validate=setting.validate,
                 points=config.train.val_points,
@@ -209,6 +210,7 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
         "seed": config.seed,
         "data_seed": config.data_seed,
         "lr": tuned["lr"],
+        "warmup": tuned["warmup"],
         "tuned_over": tuned["tuned_over"],
         "tuning": {key: tuned[key] for key in ("at_edge", "trials") if key in tuned},
         "steps": config.train.steps if trains else 0,
@@ -454,10 +456,11 @@ class Setting:
         batches: "TrainingBatches",
         *,
         lr: float,
+        warmup: float | None = None,
         alone: bool = False,
         **kwargs: Any,
     ):
-        """Train; `alone` in this process, whatever the trainer's devices."""
+        """Train; `alone` in this process, whatever the trainer's devices; without `warmup` the schedule's own."""
         import functools
 
         from pytorch_lightning.plugins.environments import LightningEnvironment
@@ -470,12 +473,13 @@ class Setting:
                 trainer, devices=1, num_nodes=1, strategy="auto", plugins=[LightningEnvironment()]
             )
         optimizer = functools.partial(build(self.config.optim), lr=lr)
+        schedule: dict[str, Any] = dict(self.config.train.schedule)
         return fit(
             model,
             batches,
             trainer=trainer,
             optimizer=optimizer,
-            schedule=dict(self.config.train.schedule),
+            schedule=schedule | ({} if warmup is None else {"warmup": warmup}),
             **kwargs,
         )
 
@@ -495,18 +499,19 @@ class Setting:
         return {"val/accuracy": sum(right) / len(right), "val/loss": sum(lost) / len(lost)}
 
     def tune(self, directory: Path) -> dict[str, Any]:
-        """The learning rate: as given, or the best of a search that all seeds of this bridge share."""
+        """Learning rate and warm-up: as given, or the best of a search that all seeds of this bridge share."""
         from bridgelab.train.tune import search
 
         config = self.config
         if config.train.lr is not None:
-            return {"lr": float(config.train.lr), "tuned_over": [float(config.train.lr)]}
+            given = float(config.train.lr)
+            return {"lr": given, "warmup": config.train.schedule.warmup, "tuned_over": [given]}
         own = OmegaConf.masked_copy(
             config, [str(k) for k in config if k not in ("seed", "data_seed", "evaluate")]
         )
         parts = [p for p in directory.name.split(",") if not p.startswith(("seed=", "data_seed="))]
 
-        def trial(rate: float) -> dict[str, float]:
+        def trial(rate: float, warmup: float) -> dict[str, float]:
             from bridgelab.train.evaluate import mean_loss
 
             model = self.model(config.tune.seed)
@@ -516,10 +521,11 @@ class Setting:
                 model,
                 batches,
                 lr=rate,
+                warmup=warmup,
                 alone=True,
                 identity={},
                 validate=None,
-                label=f"{directory.name}, lr={rate:g}",
+                label=f"{directory.name}, lr={rate:g}, warmup={warmup:g}",
             )
             model.to(self.device)
             last = config.train.stages[-1]
@@ -540,6 +546,9 @@ class Setting:
             directory.parent / "tune" / (",".join(parts) or "defaults"),
             list(config.tune.lrs),
             trial,
+            warmup=float(config.train.schedule.warmup),
+            warmups=list(config.tune.warmups),
+            extend=config.tune.extend,
             config_hash=config_hash(own),
         )
 
