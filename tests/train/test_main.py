@@ -72,9 +72,10 @@ def config(world, tmp_path, *overrides):
 
 
 def test_a_study_of_runs_leaves_complete_records(tiny, world, tmp_path):
+    captioned = "evaluate.captioned=describe left to right"
     for bridge in BRIDGES:
         for seed in (0, 1) if bridge in ("linear", "words") else (0,):
-            given = config(world, tmp_path, f"bridge={bridge}", f"seed={seed}", "study=toy")
+            given = config(world, tmp_path, f"bridge={bridge}", f"seed={seed}", "study=toy", captioned)
             main.run(given, tmp_path / "toy" / f"bridge={bridge},seed={seed}", bridge=bridge)
     study = read_study(tmp_path / "toy")  # the analysis takes all of them as comparable and paired
     assert set(study.bridges) == set(BRIDGES)
@@ -84,7 +85,8 @@ def test_a_study_of_runs_leaves_complete_records(tiny, world, tmp_path):
     assert [step for step, _ in linear["curve"]] == [2, 4, 6]
     assert linear["tuned_over"] == sorted(map(float, given.tune.lrs))
     assert linear["lr"] == records["bridge=linear,seed=1"]["lr"]
-    assert len(list((tmp_path / "toy" / "tune" / "bridge=linear").glob("*.json"))) == 3
+    trials = list((tmp_path / "toy" / "tune" / "bridge=linear").glob("*.json"))
+    assert len(trials) == len(linear["tuning"]["trials"]) >= 3
     assert {"vision", "text", "data"} == set(linear["fingerprints"])
     assert {
         "test/accuracy",
@@ -92,6 +94,7 @@ def test_a_study_of_runs_leaves_complete_records(tiny, world, tmp_path):
         "test/caption_attributes",
         "test/majority",
         "test_shuffled/accuracy",
+        "test_captioned/accuracy",
     } <= set(linear["metrics"])
     assert linear["costs"]["visual_tokens"] == 4
     assert linear["costs"]["train_seconds"] > 0
@@ -206,16 +209,22 @@ def test_every_bridge_sees_the_same_examples_in_the_same_order(tiny, world, tmp_
     assert all(order == orders[0] for order in orders)
 
 
-def test_the_first_stage_shows_few_objects(tiny, world, tmp_path):
-    given = config(world, tmp_path, "train.simple_objects=6", "benchmark.images.train=6")
+def test_a_stage_can_show_few_objects(tiny, world, tmp_path):
+    stages = "train.stages=[{share:0.5,simple_caption:1},{share:0.5,caption:0.3,answer:0.7}]"
+    given = config(world, tmp_path, "train.simple_objects=6", "benchmark.images.train=6", stages)
     setting = main.Setting(given, torch.device("cpu"))
     simple, captions = setting.pools["simple_caption"].examples, setting.pools["caption"].examples
     assert simple == [e for e in captions if len(e.words.split(" . ")) <= 6]
     assert 0 < len(simple) < len(captions)
     drawn = [step.pool for step in setting.batches(10, 0).sampler]
-    first = round(10 * given.train.stages[0].share)
-    assert drawn[:first] == ["simple_caption"] * first
-    assert "simple_caption" not in drawn[first:]
+    assert drawn[:5] == ["simple_caption"] * 5
+    assert "simple_caption" not in drawn[5:]
+
+
+def test_weights_of_what_a_benchmark_lacks_go_to_the_rest(tiny, world, tmp_path, caplog):
+    setting = main.Setting(config(world, tmp_path, "train.simple_objects=0"), torch.device("cpu"))
+    assert "world has no training examples for simple_caption" in caplog.text
+    assert {step.pool for step in setting.batches(10, 0).sampler} == {"answer", "caption"}
 
 
 def test_thawed_weights_are_found_out(tiny, world, tmp_path, tiny_text, monkeypatch):
@@ -245,8 +254,16 @@ def test_bad_input_is_refused_before_training(tiny, world, tmp_path, monkeypatch
             r"num_heads=5 does not divide vision_dim=6",
         ),
         (("tune.lrs=[0.1]",), r"tune\.lrs=\[0\.1\] has 1 values"),
-        (("train.stages=[{share: 1, captoin: 1}]",), r"draws from none of the pools"),
-        (("train.simple_objects=0",), r"draws from none of the pools that have examples \(answer, caption\)"),
+        (
+            ("train.stages=[{share: 1, captoin: 1, answer: 1}]",),
+            r"draws from captoin: must be of answer, cap",
+        ),
+        (
+            ("train.simple_objects=0", "train.stages=[{simple_caption: 1}, {answer: 1}]"),
+            r"draws from none of the pools that have examples \(answer\)",
+        ),
+        (("evaluate.captioned=describe",), r"captioned='describe': must be one of .*describe left to right"),
+        (("model.insert=decoder",), r"insert='decoder': must be one of encoder_input"),
         (("bridge._target_=os.system",), r"_target_: os\.system may not be built"),
         (("bridge._target_=my_modul.MyBridge",), r"my_modul\.MyBridge could not be imported.*current folder"),
     ):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 ROOT = Path(os.environ.setdefault("BRIDGELAB_ROOT", str(Path(__file__).resolve().parents[3])))
 LONGEST_NAME = 200
 COSTED = 16  # examples on which FLOPs are counted: the same for every bridge, so padded alike
+POOLS = ("answer", "caption", "simple_caption")  # what stages may draw from
 PACKAGES = ("bridgelab.", "torch.optim.", "pytorch_lightning.")
 log = logging.getLogger(__name__)
 
@@ -313,7 +314,12 @@ class Setting:
     def _pools(self) -> dict[str, "Prepared"]:
         from bridgelab.data.batches import Prepared
 
-        drawn = {name for stage in self.config.train.stages for name, weight in stage.items() if weight}
+        stages = self.config.train.stages
+        drawn = {name for stage in stages for name, weight in stage.items() if weight and name != "share"}
+        if unknown := drawn - set(POOLS):
+            raise ValueError(
+                f"train.stages draws from {', '.join(sorted(unknown))}: must be of {', '.join(POOLS)}. Correct the name."
+            )
         row_of, look_up = self.features("train")
         pools: dict[str, list] = {}
         for kind, examples in self.train_examples.items():
@@ -323,6 +329,12 @@ class Setting:
         pools["simple_caption"] = [
             e for e in pools.get("caption", ()) if int(e.tags.get("objects", most + 1)) <= most
         ]
+        if lacking := sorted(name for name in drawn if not pools.get(name)):
+            log.warning(
+                "%s has no training examples for %s: their weights in train.stages go to the rest",
+                self.benchmark.name,
+                ", ".join(lacking),
+            )
         return {
             name: Prepared(pool, self.text, row_of, look_up, self.conditioning)
             for name, pool in pools.items()
