@@ -110,7 +110,7 @@ def _bench(args: list[str]) -> None:
     argparse.ArgumentParser(
         "bridgelab bench", description="How fast the parts are on this machine."
     ).parse_args(args)
-    importlib.import_module("bridgelab.bench").bench()
+    importlib.import_module("bridgelab.bench.main").bench()
 
 
 def _convert(args: list[str]) -> None:

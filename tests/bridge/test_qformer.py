@@ -95,6 +95,25 @@ def test_is_transformers_blip2(vision_dim, text_dim, choices, dtype, tolerance):
     torch.testing.assert_close(gradient, wanted, rtol=10 * tolerance, atol=10 * tolerance)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
+def test_is_transformers_blip2_at_the_published_size(dtype, tolerance):
+    torch.manual_seed(0)
+    published = {"num_queries": 32, "depth": 12, "width": 768, "num_heads": 12}
+    model = reference(1408, published).to(dtype)
+    for p in model.parameters():
+        torch.nn.init.normal_(p, std=0.02)  # as BERT's, so that twelve layers stay in range
+    bridge = QFormer(1408, 2048, **published).to(dtype)
+    bridge.load_state_dict(copied(model), strict=False)
+    patches = torch.randn(1, 257, 1408, dtype=dtype)
+    with torch.no_grad():
+        seen = bridge.ln_vision(patches)
+        expected = model(bridge.query_tokens, encoder_hidden_states=seen).last_hidden_state
+        expected = bridge.language_projection(expected)
+        torch.testing.assert_close(bridge(patches), expected, rtol=tolerance, atol=tolerance)
+    assert sum(p.numel() for p in model.parameters()) == pytest.approx(101.6e6, rel=0.04)  # as published
+
+
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
 @pytest.mark.parametrize(("vision_dim", "choices"), [(v, c) for v, _, c in SIZES])
 def test_conditioned_it_is_transformers_instructblip(vision_dim, choices, dtype, tolerance):

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bridgelab.bridge.attention import attend
 from bridgelab.bridge.conditioning import check_conditioning, question
 
 
@@ -41,7 +42,7 @@ class GroupedAttention(nn.Module):
 
     def __init__(self, dim: int, num_heads: int, num_kv_heads: int, head_dim: int):
         super().__init__()
-        self.head_dim, self.group = head_dim, num_heads // num_kv_heads
+        self.head_dim = head_dim
         self.q_proj = nn.Linear(dim, num_heads * head_dim, bias=False)
         self.k_proj = nn.Linear(dim, num_kv_heads * head_dim, bias=False)
         self.v_proj = nn.Linear(dim, num_kv_heads * head_dim, bias=False)
@@ -58,9 +59,7 @@ class GroupedAttention(nn.Module):
             x.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
             for x in (self.q_proj(latents), self.k_proj(both), self.v_proj(both))
         )
-        k, v = (x.repeat_interleave(self.group, dim=1) for x in (k, v))
-        real = None if mask is None else mask[:, None, None, :]
-        return self.o_proj(F.scaled_dot_product_attention(q, k, v, real).transpose(1, 2).flatten(2))
+        return self.o_proj(attend(q, k, v, mask).transpose(1, 2).flatten(2))
 
 
 class ResamplerLayer(nn.Module):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from bridgelab.train.floor import filling, products_of
+from bridgelab.bench.floor import filling, products_of
 
 
 @pytest.fixture

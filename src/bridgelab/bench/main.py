@@ -1,0 +1,78 @@
+"""`bridgelab bench`: all tables, one after another."""
+
+import logging
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+
+from bridgelab.bench.parts import IMAGES, parts
+from bridgelab.bench.reference import HEADS, contests, reference_row
+from bridgelab.bench.step import FLOOR_HEADS, STEP_HEADS, floor_row, step_row
+
+SMALL_WORLD = (
+    f"benchmark.images={{train:{IMAGES},val:8,test:8}}",
+    "train.stages=[{share:1.0,answer:1.0}]",
+    "train.val_limit={answer:1,caption:1}",
+)
+
+
+def bench() -> None:
+    """Measure, and print a table as soon as it is measured."""
+    logging.disable(logging.WARNING)  # Lightning tells of its devices at every bridge
+    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    conf = Path(os.environ["BRIDGELAB_ROOT"]) / "conf"
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    console = Console()
+    console = console if console.is_terminal else Console(width=120)
+    told = f"{device}, {torch.get_num_threads()} threads"
+    with tempfile.TemporaryDirectory() as folder, initialize_config_dir(str(conf), version_base="1.3"):
+        own = [*SMALL_WORLD, f"benchmark.root={folder}/world", f"paths.features={folder}/features"]
+        own.append(f"trainer={'gpu' if device == 'cuda' else 'cpu'}")
+        console.print(parts(compose("train", own), device))
+        references = _table(f"forward and backward beside the transformers classes, {told}", HEADS)
+        for contest in contests(device):
+            references.add_row(*reference_row(contest, device))
+        console.print(references)
+        bridges = {
+            path.stem: compose("train", [*own, f"bridge={path.stem}"])
+            for path in sorted((conf / "bridge").glob("*.yaml"))
+        }
+        console.print(_of_bridges(f"a training step, {told}", STEP_HEADS, bridges, step_row, device))
+        console.print(
+            _of_bridges(
+                f"a bare step beside its matrix products alone, {told}",
+                FLOOR_HEADS,
+                bridges,
+                floor_row,
+                device,
+            )
+        )
+
+
+def _table(title: str, heads: Sequence[str]) -> Table:
+    table = Table(title=title)
+    for index, head in enumerate(heads):
+        table.add_column(head, justify="right" if index else "left")
+    return table
+
+
+def _of_bridges(
+    title: str,
+    heads: Sequence[str],
+    bridges: dict[str, DictConfig],
+    measure: Callable[[DictConfig, str], list[str] | None],
+    device: str,
+) -> Table:
+    table = _table(title, heads)
+    for name, config in bridges.items():
+        if row := measure(config, device):
+            table.add_row(name, *row)
+    return table

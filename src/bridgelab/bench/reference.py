@@ -1,0 +1,209 @@
+"""Our Q-Former and Idefics2-style resampler beside the transformers classes, with the same weights.
+
+Both run forward and backward (every weight's gradient) on the same patches, in turn, so that what else runs on the machine
+slows both alike; the reference in whichever `attn_implementation` is the fastest here, without dropout, as ours. The matrix
+products of our step, run again by themselves, are what neither can be faster than.
+"""
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import Blip2QFormerConfig
+from transformers.models.blip_2.modeling_blip_2 import Blip2QFormerModel
+from transformers.models.idefics2.configuration_idefics2 import Idefics2PerceiverConfig
+from transformers.models.idefics2.modeling_idefics2 import Idefics2MLP, Idefics2PerceiverResampler
+
+from bridgelab.bench.floor import products_of
+from bridgelab.bridge.convert import to_published
+from bridgelab.bridge.perceiver_idefics2 import Idefics2Perceiver
+from bridgelab.bridge.qformer import QFormer
+from bridgelab.model import autocast_pays
+
+HEADS = (
+    "bridge",
+    "size",
+    "precision",
+    "ours ms",
+    "theirs ms",
+    "their attention",
+    "theirs/ours",
+    "ours/products",
+)
+TIMES = 7
+WARM_UP = 2
+ATTENTION = ("eager", "sdpa")
+FIRST = 3  # rounds after which the slower of the reference's implementations drops out
+LEAST_MEMORY = 16 * 2**30  # for two of Idefics2's connector and their gradients in float32
+
+
+class Blip2(nn.Module):
+    """transformers' Q-Former, with the norm before and the projection behind it that ours contains."""
+
+    def __init__(self, vision_dim: int, text_dim: int, choices: dict[str, Any], attention: str):
+        super().__init__()
+        width = choices["width"]
+        config = Blip2QFormerConfig(
+            hidden_size=width,
+            num_hidden_layers=choices["depth"],
+            num_attention_heads=choices["num_heads"],
+            intermediate_size=4 * width,
+            encoder_hidden_size=vision_dim,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+            attn_implementation=attention,
+        )
+        self.query_tokens = nn.Parameter(torch.zeros(1, choices["num_queries"], width))
+        self.vision_model = nn.ModuleDict({"post_layernorm": nn.LayerNorm(vision_dim, eps=1e-6)})
+        self.qformer = Blip2QFormerModel(config)
+        self.language_projection = nn.Linear(width, text_dim)
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """patches [batch, patch, vision_dim] -> tokens [batch, query, text_dim]."""
+        seen = self.vision_model["post_layernorm"](patches)
+        queries = self.query_tokens.expand(len(patches), -1, -1)
+        return self.language_projection(self.qformer(queries, encoder_hidden_states=seen).last_hidden_state)
+
+
+class Idefics2(nn.Module):
+    """transformers' projection and resampler."""
+
+    def __init__(self, vision_dim: int, text_dim: int, choices: dict[str, Any], attention: str):
+        super().__init__()
+        config = Idefics2PerceiverConfig(
+            hidden_size=text_dim,
+            resampler_n_latents=choices["num_queries"],
+            resampler_depth=choices["depth"],
+            resampler_n_heads=choices["num_heads"],
+            resampler_head_dim=choices["head_dim"],
+            num_key_value_heads=choices["num_kv_heads"],
+            attn_implementation=attention,
+        )
+        hidden = choices.get("hidden_dim", 4 * text_dim)
+        connector = {
+            "modality_projection": Idefics2MLP(vision_dim, hidden, text_dim, "silu"),
+            "perceiver_resampler": Idefics2PerceiverResampler(config),
+        }
+        self.model = nn.ModuleDict({"connector": nn.ModuleDict(connector)})
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """patches [batch, patch, vision_dim] -> tokens [batch, query, text_dim]."""
+        connector: Any = self.model["connector"]
+        real = torch.ones(patches.shape[:2], dtype=torch.long, device=patches.device)
+        return connector["perceiver_resampler"](connector["modality_projection"](patches), real)
+
+
+@dataclass(frozen=True)
+class Contest:
+    """A bridge of ours and the class that it is held against, at one size and precision.
+
+    Args:
+        form: of `bridge.convert`, by which our weights are carried to theirs.
+        patches: (batch, patches) of the images.
+    """
+
+    name: str
+    size: str
+    ours: type[nn.Module]
+    theirs: Callable[..., nn.Module]
+    form: str
+    widths: tuple[int, int]
+    choices: dict[str, Any]
+    patches: tuple[int, int]
+    precision: str
+    compiled: bool
+
+
+SIZES: tuple[tuple[str, str, type[nn.Module], Callable[..., nn.Module], str, tuple[int, int], dict, tuple[int, int]], ...] = (
+    (
+        "qformer", "ours", QFormer, Blip2, "blip2_hf", (192, 128),
+        {"num_queries": 16, "depth": 2, "width": 128, "num_heads": 4}, (16, 64),
+    ),
+    (
+        "perceiver_idefics2", "ours", Idefics2Perceiver, Idefics2, "idefics2", (192, 128),
+        {"num_queries": 16, "depth": 2, "num_heads": 4, "num_kv_heads": 1, "head_dim": 32}, (16, 64),
+    ),
+    (
+        "qformer", "published", QFormer, Blip2, "blip2_hf", (1408, 2048),
+        {"num_queries": 32, "depth": 12, "width": 768, "num_heads": 12}, (4, 257),
+    ),
+    (
+        "perceiver_idefics2", "published", Idefics2Perceiver, Idefics2, "idefics2", (1152, 4096),
+        {"num_queries": 64, "depth": 3, "num_heads": 16, "num_kv_heads": 4, "head_dim": 96, "hidden_dim": 14336}, (1, 576),
+    ),
+)  # fmt: skip
+
+
+def contests(device: str) -> Iterator[Contest]:
+    """All that this machine can hold: float32, bfloat16 where it has it, and on a GPU compiled too."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for size in SIZES:
+        if size[:2] == ("perceiver_idefics2", "published") and device == "cpu" and memory < LEAST_MEMORY:
+            continue
+        for precision in ("fp32", "bf16") if autocast_pays(torch.device(device)) else ("fp32",):
+            for compiled in (False, True) if device == "cuda" else (False,):
+                yield Contest(*size, precision, compiled)
+
+
+def reference_row(contest: Contest, device: str) -> list[str]:
+    """A row under `HEADS`."""
+    ours, theirs, patches = contenders(contest, device)
+    steps = {name: _step(contest, model, patches) for name, model in (("ours", ours), *theirs.items())}
+    steps["products"] = products_of(steps["ours"])
+    taken: dict[str, list[float]] = {name: [] for name in steps}
+    for turn in range(WARM_UP + TIMES):
+        if turn == WARM_UP + FIRST:
+            slower = max(theirs, key=lambda name: statistics.median(taken[name][WARM_UP:]))
+            del steps[slower], taken[slower]
+        for name, step in steps.items():
+            began = time.perf_counter()
+            step()
+            if device == "cuda":
+                torch.cuda.synchronize()
+            taken[name].append(time.perf_counter() - began)
+    median = {name: statistics.median(times[WARM_UP:]) for name, times in taken.items()}
+    fastest = next(name for name in median if name in theirs)
+    return [
+        contest.name,
+        contest.size,
+        contest.precision + (", compiled" if contest.compiled else ""),
+        f"{1e3 * median['ours']:.1f}",
+        f"{1e3 * median[fastest]:.1f}",
+        fastest,
+        f"{median[fastest] / median['ours']:.2f}",
+        f"{median['ours'] / median['products']:.2f}",
+    ]
+
+
+def contenders(contest: Contest, device: str) -> tuple[nn.Module, dict[str, nn.Module], Tensor]:
+    """Our bridge, the reference by `attn_implementation`, all with the same weights, and patches for them."""
+    torch.manual_seed(0)
+    ours = contest.ours(*contest.widths, **contest.choices).to(device)
+    weights = to_published(ours.state_dict(), contest.form)
+    theirs = {}
+    for attention in ATTENTION:
+        with torch.device("meta"):
+            model = contest.theirs(*contest.widths, contest.choices, attention)
+        # Parameters of their own where they are trained, but one memory for all: gradients are not kept.
+        model.load_state_dict(weights, assign=True)
+        theirs[attention] = model.requires_grad_().train()
+    return ours, theirs, torch.randn(*contest.patches, contest.widths[0], device=device)
+
+
+def _step(contest: Contest, model: nn.Module, patches: Tensor) -> Callable[[], object]:
+    called: Callable[[Tensor], Tensor] = torch.compile(model) if contest.compiled else model
+    parameters = list(model.parameters())
+    autocast = contest.precision == "bf16"
+
+    def step() -> object:
+        with torch.autocast(patches.device.type, torch.bfloat16) if autocast else nullcontext():
+            tokens = called(patches)
+        return torch.autograd.grad(tokens, parameters, torch.ones_like(tokens))
+
+    return step

@@ -1,0 +1,37 @@
+"""Attention, as every bridge that has any computes it: by the fastest way there is on the device."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+def attend(
+    q: Float[Tensor, "batch head query dim"],
+    k: Float[Tensor, "batch group key dim"],
+    v: Float[Tensor, "batch group key dim"],
+    mask: Bool[Tensor, "batch key"] | None = None,
+    dropout: float = 0.0,
+) -> Float[Tensor, "batch head query dim"]:
+    r"""$\mathrm{softmax}(Q K^\top / \sqrt{d}) V$, where each group's keys and values serve as many heads (GQA, arXiv:2305.13245).
+
+    A group's heads are laid behind one another as so many more queries, so keys and values are never repeated. On a GPU it is
+    `scaled_dot_product_attention`; on a CPU plain products, since there with few queries that takes 4 to 13 times as long in
+    bfloat16, and in float32 from 0.8 to 2 times (measured at 16 to 64 queries).
+
+    Args:
+        mask: true where a key may be read.
+        dropout: of attention weights.
+    """
+    groups, shape = k.shape[1], q.shape
+    q = q.reshape(shape[0], groups, -1, shape[3])
+    real = None if mask is None else mask[:, None, None, :]
+    if q.is_cuda:
+        mixed = F.scaled_dot_product_attention(q, k, v, real, dropout)
+    else:
+        scores = (shape[3] ** -0.5 * q) @ k.transpose(-1, -2)
+        if real is not None:
+            scores = scores.masked_fill(~real, torch.finfo(scores.dtype).min)
+        weights = scores.softmax(dim=-1)
+        mixed = (F.dropout(weights, dropout) if dropout else weights) @ v
+    return mixed.reshape(shape)
