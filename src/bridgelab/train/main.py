@@ -527,11 +527,14 @@ class Setting:
             from bridgelab.train.evaluate import mean_loss
 
             model = self.model(config.tune.seed)
-            batches = self.batches(config.tune.steps, config.tune.seed)
+            # The run's own first steps, where the rate has hardly decayed. A short run of its own favours rates so high that an
+            # MLP never left its plateau in the long one.
+            batches = self.batches(config.train.steps, config.tune.seed)
             self.calibrate(model, batches)
             self.fit(
                 model,
                 batches,
+                stop=config.tune.steps,
                 lr=rate,
                 warmup=warmup,
                 alone=True,
