@@ -22,6 +22,7 @@ usage: bridgelab COMMAND ...
                 bridgelab train experiments=first_look
   report        table and picture of a study: bridgelab report runs/first_look
   convert       carry a bridge's weights from or to BLIP-2, LLaVA, OpenFlamingo, Idefics2
+  bridges       what bridges there are, how large and from where
   check-bridge  whether a bridge keeps the contract: bridgelab check-bridge my_module.MyBridge num_queries=8
   pretrain      make the miniature pair anew: bridgelab pretrain text, bridgelab pretrain vision
   bench         how fast the parts are on this machine
@@ -139,6 +140,13 @@ def _convert(args: list[str]) -> None:
     print(f"{given.out}: {len(found)} tensors, {sum(t.numel() for t in found.values()):,} weights")
 
 
+def _bridges(args: list[str]) -> None:
+    argparse.ArgumentParser(
+        "bridgelab bridges", description="The bridges at their sizes for the miniature, as a markdown table."
+    ).parse_args(args)
+    print(importlib.import_module("bridgelab.train.bridges").table())
+
+
 def _check_bridge(args: list[str]) -> None:
     parser = argparse.ArgumentParser(
         "bridgelab check-bridge", description="Hold a bridge to the contract that every bridge keeps."
@@ -178,6 +186,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "train": _train,
     "report": _report,
     "convert": _convert,
+    "bridges": _bridges,
     "check-bridge": _check_bridge,
     "pretrain": _pretrain,
     "bench": _bench,

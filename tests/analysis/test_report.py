@@ -168,12 +168,15 @@ def test_words_in_both_forms_are_set_against_each_other(simulated):
     assert not any("raster" in n for n in tables(simulated.write("other", bridges=planted, images=6)).notes)
 
 
-def test_the_qformer_note(simulated, change):
+def test_what_bridges_are_told_of_the_question_is_noted(simulated, change):
     path = simulated.write(images=4)
-    assert any("Q-Former is not yet conditioned" in note for note in tables(path).notes)
+    assert any("No bridge is told the question" in note for note in tables(path).notes)
     for seed in range(3):
         change(path / f"bridge=qformer,seed={seed}", conditioning="question")
-    assert not any("Q-Former" in note for note in tables(path).notes)
+    assert any("(_mismatched), is not in this study" in note for note in tables(path).notes)
+    for seed in range(3):
+        change(path / f"bridge=mlp,seed={seed}", conditioning="mismatched")
+    assert not any("question:" in note or "_mismatched" in note for note in tables(path).notes)
 
 
 def test_missing_cells_stand_under_the_table(simulated):

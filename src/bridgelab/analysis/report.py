@@ -12,6 +12,7 @@ from rich.console import Console
 from bridgelab.analysis.families import by_family
 from bridgelab.analysis.figure import draw, save
 from bridgelab.analysis.records import read_study
+from bridgelab.analysis.search import by_trial
 from bridgelab.analysis.summary import Summary, summarise
 from bridgelab.analysis.table import StudyTable, study_table, to_html, to_markdown, to_rich
 
@@ -42,7 +43,7 @@ li { margin: .4rem 0; overflow-wrap: anywhere; }
 def report(study_dir: Path, *, console: Console | None = None) -> dict[str, Path]:
     """Print the study's table and write `figure.png`, `table.md` and `index.html` into its folder.
 
-    The files hold accuracy by question family too, which is too long to print.
+    The files hold accuracy by question family and the trials of the search too, which are too long to print.
 
     Args:
         study_dir: `runs/<study>`.
@@ -57,8 +58,8 @@ def report(study_dir: Path, *, console: Console | None = None) -> dict[str, Path
     study = read_study(study_dir)
     summary = summarise(study)
     table = study_table(summary)
-    families = by_family(study)
-    whole = replace(table, grids=(*table.grids, *([families] if families else [])))
+    longer = [grid for grid in (by_family(study), by_trial(study)) if grid]
+    whole = replace(table, grids=(*table.grids, *longer))
     picture = io.BytesIO()
     save(draw(summary), picture)
     paths = {

@@ -292,10 +292,13 @@ def _remarks(study: Study) -> list[str]:
     """What a reader must know of these runs in particular."""
     remarks = []
     first = {bridge: study.of(bridge)[0] for bridge in study.bridges}
-    if any(n == "qformer" and run.record.get("conditioning", "none") == "none" for n, run in first.items()):
+    told = {n: run.record.get("conditioning", "none") for n, run in first.items() if run.sees == "image"}
+    if "question" not in told.values():
+        remarks.append("No bridge is told the question: each sees the image alone.")
+    elif "mismatched" not in told.values():
         remarks.append(
-            "The Q-Former is not yet conditioned on the question: its queries see the image alone, as do the "
-            "other bridges."
+            "What a bridge gains that is told the question is not yet told from what it gains by the parameters that read it: "
+            "the control, told another example's question (_mismatched), is not in this study."
         )
     sizes = {
         (run.record["costs"].get("visual_tokens"), run.record["costs"].get("trainable_parameters"))

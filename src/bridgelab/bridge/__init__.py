@@ -22,6 +22,9 @@ The contract, which `tests/bridge/test_contract.py` holds every yaml to:
 The choice by which a bridge can be made larger or smaller, if it has one, is its class attribute `sized_by`: a count of
 channels, which `budget.params` is solved for (`budget.py`).
 
+Where its idea is from, `paper`, and under which licence its authors' code is, `code_licence`, stand in the README's table of
+bridges (`bridgelab bridges` prints it); nothing of that code is here.
+
 What a bridge may see is its class attribute `sees`: "image" (absent means this) or, for the floor and the
 ceiling that share the contract, "nothing" (`blind.py`) and "words" (`words.py`).
 """

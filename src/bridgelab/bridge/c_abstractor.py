@@ -36,6 +36,8 @@ class CAbstractor(nn.Module):
     """
 
     sized_by = "width"
+    paper = "Honeybee, arXiv:2312.06742"
+    code_licence = "Apache-2.0"
 
     def __init__(
         self,

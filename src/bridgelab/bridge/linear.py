@@ -15,6 +15,9 @@ class Linear(nn.Module):
         text_dim: channels of one word embedding.
     """
 
+    paper = "LLaVA, arXiv:2304.08485"
+    code_licence = "Apache-2.0"
+
     def __init__(self, vision_dim: int, text_dim: int):
         super().__init__()
         self.vision_dim, self.text_dim = vision_dim, text_dim

@@ -20,6 +20,8 @@ class MLP(nn.Module):
     """
 
     sized_by = "hidden_dim"
+    paper = "LLaVA-1.5, arXiv:2310.03744"
+    code_licence = "Apache-2.0"
 
     def __init__(self, vision_dim: int, text_dim: int, *, hidden_dim: int | None = None):
         super().__init__()

@@ -80,6 +80,8 @@ class PerceiverResampler(nn.Module):
     """
 
     sized_by = "ffn_dim"
+    paper = "Flamingo, arXiv:2204.14198"
+    code_licence = "MIT, OpenFlamingo"
 
     def __init__(
         self,

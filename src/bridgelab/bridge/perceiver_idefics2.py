@@ -144,6 +144,8 @@ class Idefics2Perceiver(nn.Module):
     """
 
     sized_by = "ffn_dim"
+    paper = "Idefics2, arXiv:2405.02246"
+    code_licence = "Apache-2.0, transformers"
 
     def __init__(
         self,

@@ -24,6 +24,9 @@ class PixelShuffle(nn.Module):
         ValueError: if `ratio` is less than 1 or does not divide the grid.
     """
 
+    paper = "Idefics3, arXiv:2408.12637"
+    code_licence = "Apache-2.0, transformers"
+
     def __init__(self, vision_dim: int, text_dim: int, *, grid: Sequence[int], ratio: int):
         super().__init__()
         rows, columns = grid

@@ -32,6 +32,7 @@ class Pooled(nn.Module):
     """
 
     sized_by = "hidden_dim"
+    paper = "DeCo, arXiv:2405.20985"
 
     def __init__(
         self,

@@ -168,6 +168,8 @@ class QFormer(nn.Module):
     """
 
     sized_by = "width"
+    paper = "BLIP-2, arXiv:2301.12597"
+    code_licence = "BSD-3-Clause"
 
     def __init__(
         self,

@@ -133,6 +133,7 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
 
     tuned: dict[str, Any] = {"lr": None, "warmup": None, "tuned_over": []}
     model = setting.model(config.seed)
+    steps = min(config.train.steps, config.train.stop or config.train.steps)
     trains = any(p.requires_grad for p in model.parameters())
     curve: list[tuple[int, float]] = []
     seconds = 0.0
@@ -144,7 +145,7 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
         tuned = setting.tune(directory)
         log.info("learning rate %g, warm-up %g", tuned["lr"], tuned["warmup"])
         batches = setting.batches(config.train.steps, config.data_seed)
-        counts = batches.sampler.counts()
+        counts = batches.sampler.counts(steps)
         setting.calibrate(model, batches)
         loggers: list[Logger] = [build(config.logger.csv, directory=directory)]
         if "wandb" in config.logger:
@@ -158,6 +159,7 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
                 identity=identity,
                 validate=setting.validate,
                 points=config.train.val_points,
+                stop=config.train.stop,
                 directory=directory,
                 loggers=loggers,
                 save_every=config.train.save_every,
@@ -214,8 +216,8 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
         "warmup": tuned["warmup"],
         "tuned_over": tuned["tuned_over"],
         "tuning": {key: tuned[key] for key in ("at_edge", "trials") if key in tuned},
-        "steps": config.train.steps if trains else 0,
-        "examples_seen": config.train.steps * config.train.batch_size if trains else 0,
+        "steps": steps if trains else 0,
+        "examples_seen": steps * config.train.batch_size if trains else 0,
         "mixture": {name: number * config.train.batch_size for name, number in counts.items()},
         "precision": model.precision,
         "fingerprints": setting.fingerprints,

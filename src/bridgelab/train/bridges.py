@@ -1,0 +1,55 @@
+"""`bridgelab bridges`: the README's table of bridges, from the code and `conf/bridge/`."""
+
+import inspect
+import os
+from pathlib import Path
+
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+from torch.utils.flop_counter import FlopCounterMode
+
+from bridgelab.train.main import build, target
+
+WORDS = 32  # of a question: as many as prompts of the built-in world are padded to, mostly
+HEADS = ("bridge", "tokens", "parameters", "FLOPs an image", "idea", "its authors' code")
+CONTROL = "_mismatched"  # the same numbers as `_question`, whose control it is
+
+
+def table() -> str:
+    """Bridges that see the image, at their sizes for the miniature, as a markdown table."""
+    conf = Path(os.environ["BRIDGELAB_ROOT"]) / "conf"
+    rows: list[tuple[str, ...]] = [HEADS, ("---", "---:", "---:", "---:", "---", "---")]
+    with initialize_config_dir(str(conf), version_base="1.3"):
+        config = compose("train")
+        vision, text = build(config.vision), build(config.text)
+        for path in sorted((conf / "bridge").glob("*.yaml")):
+            bridge = compose("train", [f"bridge={path.stem}"]).bridge
+            sees = getattr(target(bridge), "sees", "image")
+            if sees == "image" and not path.stem.endswith(CONTROL):
+                rows.append(_row(path.stem, bridge, vision.dim, text.dim, vision.grid))
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _row(
+    name: str, config: DictConfig, vision_dim: int, text_dim: int, grid: tuple[int, int]
+) -> tuple[str, ...]:
+    kind = target(config)
+    choices = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(choices, dict)
+    given = {str(key): value for key, value in choices.items() if key not in ("_target_", "init_from")}
+    if "grid" in inspect.signature(kind).parameters:
+        given["grid"] = grid
+    bridge = kind(vision_dim, text_dim, **given)
+    patches = torch.zeros(1, grid[0] * grid[1], vision_dim)
+    question = torch.zeros(1, WORDS, text_dim) if given.get("conditioning", "none") != "none" else None
+    with FlopCounterMode(display=False) as counter:
+        tokens = bridge(patches, question)
+    return (
+        f"`{name}`",
+        str(tokens.shape[1]),
+        f"{sum(p.numel() for p in bridge.parameters()):,}",
+        f"{counter.get_total_flops() / 1e6:.1f} M",
+        getattr(kind, "paper", "–"),
+        getattr(kind, "code_licence", "–"),
+    )
