@@ -218,7 +218,7 @@ def _copy(case: Case) -> None:
     )
 
 
-def _distances(tokens: Tensor) -> Tensor:
+def distances(tokens: Tensor) -> Tensor:
     """Distance of each pair of tokens over their RMS norm, averaged over images; [M * (M - 1) / 2]."""
     tokens = tokens.detach()
     pairs = torch.triu_indices(tokens.shape[1], tokens.shape[1], offset=1)
@@ -230,7 +230,7 @@ def _queries(case: Case) -> None:
     if not case.queries:
         return
     told = "symmetric queries hand the T5 one token many times, for ever"
-    _hold(_distances(case.tokens()).min() > APART, f"two queries' tokens are alike at the start: {told}")
+    _hold(distances(case.tokens()).min() > APART, f"two queries' tokens are alike at the start: {told}")
     optimizer = torch.optim.AdamW(case.parameters(), lr=1e-3)
     target = torch.randn(BATCH, case.bridge.num_queries, case.text_dim)
     losses = []
@@ -241,7 +241,7 @@ def _queries(case: Case) -> None:
         loss.backward()
         optimizer.step()
     _hold(losses[-1] < losses[0], "eight steps of AdamW did not lower the loss")
-    _hold(_distances(case.tokens()).min() > APART, f"two queries' tokens have become alike: {told}")
+    _hold(distances(case.tokens()).min() > APART, f"two queries' tokens have become alike: {told}")
 
 
 DEMANDS: dict[str, Callable[[Case], None]] = {

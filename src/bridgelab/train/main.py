@@ -458,11 +458,14 @@ class Setting:
         return TrainingBatches(sampler, self.pools)
 
     def calibrate(self, model: "BridgedModel", batches: "TrainingBatches") -> None:
-        """Give the bridge its scale, from the first batch of the order."""
+        """Give the bridge its scale, from the first batch of the order, and look at how it starts."""
         from bridgelab.train.evaluate import on_device
+        from bridgelab.train.start import check_start
 
         first = batches.sampler.batch(0)
-        model.calibrate(on_device(self.pools[first.pool].batch(first.rows), model))
+        batch = on_device(self.pools[first.pool].batch(first.rows), model)
+        model.calibrate(batch)
+        check_start(model, batch)
 
     def fit(
         self,
