@@ -1,4 +1,4 @@
-"""Attention, as every bridge that has any computes it: by the fastest way there is on the device."""
+"""Attention, as every bridge that has any computes it: by the fastest way that the device has."""
 
 import torch
 import torch.nn.functional as F
@@ -35,3 +35,9 @@ def attend(
         weights = scores.softmax(dim=-1)
         mixed = (F.dropout(weights, dropout) if dropout else weights) @ v
     return mixed.reshape(shape)
+
+
+def for_products(x: Tensor) -> Tensor:
+    """What several linear layers read: converted once, where autocast would convert it for each of them."""
+    kind = x.device.type
+    return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x

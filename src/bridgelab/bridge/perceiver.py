@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
-from bridgelab.bridge.attention import attend
+from bridgelab.bridge.attention import attend, for_products
 from bridgelab.bridge.conditioning import check_conditioning, question
 
 
@@ -35,8 +35,9 @@ class PerceiverAttention(nn.Module):
         words: Float[Tensor, "batch word dim"] | None = None,
         mask: Bool[Tensor, "batch key"] | None = None,
     ) -> Float[Tensor, "batch query dim"]:
-        latents = self.norm_latents(latents)
-        context = torch.cat([self.norm_media(patches), latents, *([] if words is None else [words])], dim=1)
+        latents = for_products(self.norm_latents(latents))
+        parts = [self.norm_media(patches), latents, *([] if words is None else [words])]
+        context = torch.cat([for_products(part) for part in parts], dim=1)
         keys, values = self.to_kv(context).chunk(2, dim=-1)
         queries = self.to_q(latents)
         q, k, v = (x.unflatten(-1, (-1, self.head_dim)).transpose(1, 2) for x in (queries, keys, values))

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bridgelab.bridge.attention import attend
+from bridgelab.bridge.attention import attend, for_products
 from bridgelab.bridge.conditioning import check_conditioning, question
 
 
@@ -34,6 +34,7 @@ class GatedMLP(nn.Module):
         self.down_proj = nn.Linear(hidden_dim, out_dim, bias=False)
 
     def forward(self, x: Float[Tensor, "batch token in_dim"]) -> Float[Tensor, "batch token out_dim"]:
+        x = for_products(x)
         return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
 
 
@@ -54,7 +55,8 @@ class GroupedAttention(nn.Module):
         context: Float[Tensor, "batch key dim"],
         mask: Bool[Tensor, "batch all"] | None = None,
     ) -> Float[Tensor, "batch query dim"]:
-        both = torch.cat([context, latents], dim=1)
+        latents = for_products(latents)
+        both = torch.cat([for_products(context), latents], dim=1)
         q, k, v = (
             x.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
             for x in (self.q_proj(latents), self.k_proj(both), self.v_proj(both))

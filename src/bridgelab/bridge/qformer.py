@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bridgelab.bridge.attention import attend
+from bridgelab.bridge.attention import attend, for_products
 from bridgelab.bridge.conditioning import check_conditioning, question
 
 EPS = 1e-12  # BERT's; it makes zero queries a trap, see QFormer
@@ -30,9 +30,11 @@ class Attention(nn.Module):
         context: Float[Tensor, "batch key context_dim"],
         mask: Bool[Tensor, "batch key"] | None = None,
     ) -> Float[Tensor, "batch query width"]:
+        own = for_products(hidden)
+        context = own if context is hidden else for_products(context)
         q, k, v = (
             part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
-            for part in (self.query(hidden), self.key(context), self.value(context))
+            for part in (self.query(own), self.key(context), self.value(context))
         )
         dropout = self.dropout if self.training else 0.0
         return attend(q, k, v, mask, dropout).transpose(1, 2).flatten(2)
@@ -250,7 +252,7 @@ class QFormer(nn.Module):
         Raises:
             ValueError: if the bridge is conditioned and there is no `text`.
         """
-        patches, mask = self.ln_vision(patches), None
+        patches, mask = for_products(self.ln_vision(patches)), None
         if self.text_projection is None:
             hidden = self.dropout(self.layernorm(self.query_tokens)).expand(len(patches), -1, -1)
         else:
