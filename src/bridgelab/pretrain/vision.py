@@ -22,7 +22,7 @@ import hydra
 import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -156,7 +156,10 @@ class Training:
             torch.manual_seed(cfg["seed"])
             self.model = build(cfg["model"], int(cfg["objects"][1]), cfg["decoder_mlp"]).to(self.device)
         if cfg["start"] is not None:
-            held = torch.load(cfg["start"], map_location=self.device, weights_only=True)["model"]
+            if cfg["start"].endswith(".safetensors"):  # an exported ViT: the decoder begins anew
+                held = load_file(cfg["start"], device=self.device)
+            else:
+                held = torch.load(cfg["start"], map_location=self.device, weights_only=True)["model"]
             self.model.load_state_dict({k: v for k, v in held.items() if k in self.model.state_dict()})
         self.weights = word_weights(cfg["words"]).to(self.device)
         # Muon turns every matrix inside the blocks; embeddings, norms, biases and the ends are AdamW's.
