@@ -113,9 +113,9 @@ class MixtureSampler:
             )
         self.position = state["position"]
 
-    def counts(self, steps: int | None = None) -> dict[str, int]:
-        """How many batches each pool gives in the first so many steps; in all of them by default."""
-        return {name: int((self._pool_of[:steps] == k).sum()) for k, name in enumerate(self.names)}
+    def counts(self) -> dict[str, int]:
+        """How many batches each pool gives in all."""
+        return {name: int((self._pool_of == k).sum()) for k, name in enumerate(self.names)}
 
     def _plan(self, stages: Sequence[Mapping[str, float]]) -> tuple[np.ndarray, np.ndarray]:
         if not stages:

@@ -128,7 +128,6 @@ def fit(
     identity: dict[str, str],
     validate: Validate | None,
     points: int = 10,
-    stop: int | None = None,
     directory: Path | None = None,
     loggers: list[Logger] | None = None,
     save_every: int = 200,
@@ -141,7 +140,6 @@ def fit(
     Args:
         trainer: keyword arguments -> Trainer.
         validate: None trains without validation.
-        stop: end after so many steps, on the schedule of all of them.
         directory: where `last.ckpt` goes; None keeps nothing.
         terminal: show a progress bar; else log lines.
     Returns:
@@ -170,7 +168,7 @@ def fit(
             if isinstance(logger, MetricsCsv):
                 logger.rewind(step)
     lightning = trainer(
-        max_steps=steps if stop is None else min(stop, steps),
+        max_steps=steps,
         max_epochs=1,
         callbacks=callbacks,
         logger=loggers or False,

@@ -133,7 +133,6 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
 
     tuned: dict[str, Any] = {"lr": None, "warmup": None, "tuned_over": []}
     model = setting.model(config.seed)
-    steps = min(config.train.steps, config.train.stop or config.train.steps)
     trains = any(p.requires_grad for p in model.parameters())
     curve: list[tuple[int, float]] = []
     seconds = 0.0
@@ -145,7 +144,7 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
         tuned = setting.tune(directory)
         log.info("learning rate %g, warm-up %g", tuned["lr"], tuned["warmup"])
         batches = setting.batches(config.train.steps, config.data_seed)
-        counts = batches.sampler.counts(steps)
+        counts = batches.sampler.counts()
         setting.calibrate(model, batches)
         loggers: list[Logger] = [build(config.logger.csv, directory=directory)]
         if "wandb" in config.logger:
@@ -159,7 +158,6 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
                 identity=identity,
                 validate=setting.validate,
                 points=config.train.val_points,
-                stop=config.train.stop,
                 directory=directory,
                 loggers=loggers,
                 save_every=config.train.save_every,
@@ -216,8 +214,8 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
         "warmup": tuned["warmup"],
         "tuned_over": tuned["tuned_over"],
         "tuning": {key: tuned[key] for key in ("at_edge", "trials") if key in tuned},
-        "steps": steps if trains else 0,
-        "examples_seen": steps * config.train.batch_size if trains else 0,
+        "steps": config.train.steps if trains else 0,
+        "examples_seen": config.train.steps * config.train.batch_size if trains else 0,
         "mixture": {name: number * config.train.batch_size for name, number in counts.items()},
         "precision": model.precision,
         "fingerprints": setting.fingerprints,
@@ -532,14 +530,11 @@ class Setting:
             from bridgelab.train.evaluate import mean_loss
 
             model = self.model(config.tune.seed)
-            # The run's own first steps, where the rate has hardly decayed. A short run of its own favours rates so high that an
-            # MLP never left its plateau in the long one.
-            batches = self.batches(config.train.steps, config.tune.seed)
+            batches = self.batches(config.tune.steps, config.tune.seed)
             self.calibrate(model, batches)
             self.fit(
                 model,
                 batches,
-                stop=config.tune.steps,
                 lr=rate,
                 warmup=warmup,
                 alone=True,
