@@ -113,9 +113,10 @@ def test_another_pool_is_refused(config):
         train({**config, "objects": [3, 4]})
 
 
-def test_a_run_may_begin_from_another_ones_weights(config, tmp_path):
+@pytest.mark.parametrize("file", ["last.ckpt", "vision.safetensors"])
+def test_a_run_may_begin_from_another_ones_weights(config, tmp_path, file):
     train({**config, "decoder_mlp": True})
-    first = Path(config["out"]) / "last.ckpt"
+    first = Path(config["out"]) / file
     begun = {**config, "out": str(tmp_path / "second"), "start": str(first), "lr": {"cpu": 0.0, "cuda": 0.0}}
     second = load_file(train(begun))
     held = load_file(Path(config["out"]) / "vision.safetensors")

@@ -156,11 +156,12 @@ class Training:
             torch.manual_seed(cfg["seed"])
             self.model = build(cfg["model"], int(cfg["objects"][1]), cfg["decoder_mlp"]).to(self.device)
         if cfg["start"] is not None:
-            if cfg["start"].endswith(".safetensors"):  # an exported ViT: the decoder begins anew
-                held = load_file(cfg["start"], device=self.device)
+            own = self.model.state_dict()
+            if cfg["start"].endswith(".safetensors"):  # an exported ViT: the text side begins anew
+                held = own | load_file(cfg["start"], device=self.device)
             else:
                 held = torch.load(cfg["start"], map_location=self.device, weights_only=True)["model"]
-            self.model.load_state_dict({k: v for k, v in held.items() if k in self.model.state_dict()})
+            self.model.load_state_dict({k: v for k, v in held.items() if k in own})
         self.weights = word_weights(cfg["words"]).to(self.device)
         # Muon turns every matrix inside the blocks; embeddings, norms, biases and the ends are AdamW's.
         named = list(self.model.named_parameters())
