@@ -197,6 +197,6 @@ def test_a_broken_weights_file(weights):
 def test_an_unknown_interpolation(weights):
     rewrite(weights, lambda c: c["preprocess_cfg"].update(interpolation="nearest"))
     with pytest.raises(
-        ValueError, match=r"interpolation='nearest' in tiny\.json: must be one of bicubic, bilinear"
+        ValueError, match=r"interpolation='nearest' of tiny\.safetensors: must be one of bicubic, bilinear"
     ):
         OpenClipVision(weights=str(weights))
