@@ -271,6 +271,13 @@ def test_bad_input_is_refused_before_training(tiny, world, tmp_path, monkeypatch
             main.run(config(world, tmp_path, *overrides), tmp_path / str(hash(overrides)), bridge="x")
 
 
+@pytest.mark.parametrize("inside", ["{a: {_target_: os.system}}", "[[{_target_: os.system}]]"])
+def test_what_stands_inside_of_a_target_is_limited_too(inside):
+    given = OmegaConf.create({"_target_": "torch.optim.AdamW", "lr": OmegaConf.create(f"x: {inside}").x})
+    with pytest.raises(ValueError, match=r"_target_: os\.system may not be built: what stands inside"):
+        main.build(given)
+
+
 def test_a_broken_image_is_named_before_training(tiny, tmp_path):
     given = config(tmp_path / "own", tmp_path)
     main.Setting(given, torch.device("cpu"))

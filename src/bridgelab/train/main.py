@@ -6,14 +6,14 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from bridgelab.train.claim import claim, config_hash
 
@@ -82,6 +82,15 @@ def target(config: DictConfig) -> Any:
     return found
 
 
+def _named_inside(node: Any) -> Iterator[str]:
+    """What Hydra would build on the way to the node's own object, at any depth."""
+    children = node.values() if isinstance(node, DictConfig) else node if isinstance(node, ListConfig) else ()
+    for child in children:
+        if isinstance(child, DictConfig) and "_target_" in child:
+            yield str(child._target_)
+        yield from _named_inside(child)
+
+
 def build(config: DictConfig, *args: Any, **kwargs: Any) -> Any:
     """Make the object that a config names.
 
@@ -89,6 +98,11 @@ def build(config: DictConfig, *args: Any, **kwargs: Any) -> Any:
         ValueError: if configs may not name it, or as it says itself.
     """
     target(config)
+    for name in _named_inside(config):
+        if not name.startswith(PACKAGES):
+            raise ValueError(
+                f"_target_: {name} may not be built: what stands inside of another is of {', '.join(PACKAGES)}. Leave it out."
+            )
     try:
         return hydra.utils.instantiate(config, *args, _convert_="all", **kwargs)
     except InstantiationException as error:
