@@ -24,6 +24,7 @@ LINES: dict[str, tuple[str, Dash]] = {
     "words_prompted": ("#000000", "-"),
 }
 UNKNOWN: tuple[str, Dash] = ("#777777", (0, (1, 3)))
+IN_A_ROW = 4  # bridges in the legend
 WIDTH = 0.36  # half of what one reasoning type takes on the axis
 
 
@@ -97,9 +98,13 @@ def _accuracy(axes: Axes, summary: Summary) -> None:
     axes.set_xticks(range(len(names)), [_plain(text) for text in counts])
     axes.tick_params(axis="x", length=0)
     axes.set_ylabel("accuracy, %")
-    axes.set_title("Accuracy by reasoning type, 95 % intervals", loc="left", fontsize=11, pad=26)
+    rows = -(-len(bridges) // IN_A_ROW)
+    axes.set_title("Accuracy by reasoning type, 95 % intervals", loc="left", fontsize=11, pad=8 + 18 * rows)
     if bridges:
-        axes.legend(loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=6, frameon=False, handletextpad=0.2)
+        columns = -(-len(bridges) // rows)
+        axes.legend(
+            loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=columns, frameon=False, handletextpad=0.2
+        )
     _tidy(axes)
 
 
