@@ -167,7 +167,7 @@ def _check_bridge(args: list[str]) -> None:
         _choose("bridge", given.bridge, sorted(path.stem for path in (conf / "bridge").glob("*.yaml")))
         with initialize_config_dir(str(conf), version_base="1.3"):
             config = OmegaConf.create(compose(f"bridge/{given.bridge}").bridge)
-    kind = importlib.import_module("bridgelab.train.main").target(config)
+    kind = importlib.import_module("bridgelab.train.build").target(config)
     OmegaConf.set_struct(config, False)
     config.merge_with(choices)
     chosen = {str(key): value for key, value in config.items() if key != "_target_"}

@@ -12,7 +12,9 @@ from omegaconf import OmegaConf
 
 from bridgelab.analysis.records import read_study
 from bridgelab.bridge.convert import write_weights
+from bridgelab.train import build as building
 from bridgelab.train import main
+from bridgelab.train import setting as settings
 
 CONF = Path(__file__).parents[2] / "conf"
 BRIDGES = (
@@ -35,7 +37,7 @@ def world(tmp_path_factory):
 @pytest.fixture
 def tiny(monkeypatch, tiny_text, tiny_vision):
     """Both frozen sides replaced by tiny ones, all else as configured."""
-    build = main.build
+    build = building.build
 
     def tiny_build(config, *args, **kwargs):
         if config._target_.startswith("bridgelab.text."):
@@ -44,7 +46,7 @@ def tiny(monkeypatch, tiny_text, tiny_vision):
             return tiny_vision
         return build(config, *args, **kwargs)
 
-    monkeypatch.setattr(main, "build", tiny_build)
+    monkeypatch.setattr(settings, "build", tiny_build)
 
 
 def config(world, tmp_path, *overrides):
@@ -130,14 +132,14 @@ def test_a_study_of_runs_leaves_complete_records(tiny, world, tmp_path):
 
 
 def test_a_bridge_begins_with_the_weights_that_it_is_given(tiny, world, tmp_path):
-    first = main.Setting(config(world, tmp_path, "bridge=mlp"), "cpu").model(0).bridge.state_dict()
+    first = settings.Setting(config(world, tmp_path, "bridge=mlp"), "cpu").model(0).bridge.state_dict()
     write_weights(first, tmp_path / "mlp.safetensors")
     given = config(world, tmp_path, "bridge=mlp", f"bridge.init_from={tmp_path}/mlp.safetensors")
-    begun = main.Setting(given, "cpu").model(1).bridge.state_dict()
+    begun = settings.Setting(given, "cpu").model(1).bridge.state_dict()
     assert all(torch.equal(begun[name], weights) for name, weights in first.items())
     other = config(world, tmp_path, "bridge=linear", f"bridge.init_from={tmp_path}/mlp.safetensors")
     with pytest.raises(ValueError, match=r"mm_projector\.0\.weight.* are not in this bridge"):
-        main.Setting(other, "cpu")
+        settings.Setting(other, "cpu")
 
 
 def test_a_users_own_bridge_is_trained(tiny, world, tmp_path, monkeypatch):
@@ -155,7 +157,7 @@ def test_a_users_own_bridge_is_trained(tiny, world, tmp_path, monkeypatch):
 
 def test_budgets_are_kept(tiny, world, tmp_path):
     def bridge(*overrides):
-        return main.Setting(config(world, tmp_path, *overrides), "cpu").model(0).bridge
+        return settings.Setting(config(world, tmp_path, *overrides), "cpu").model(0).bridge
 
     assert bridge("bridge=qformer", "budget.tokens=5").num_queries == 5
     assert bridge("bridge=blind", "budget.tokens=5", "budget.params=70000").num_tokens == 5
@@ -177,14 +179,14 @@ def test_a_finished_run_is_left_alone_and_anothers_directory_refused(tiny, world
         ValueError, match=r"another config .* differ in evaluate\.shuffled, train\.lr.*study=NAME"
     ):
         main.run(other, tmp_path / "run", bridge="linear")
-    monkeypatch.setattr(main, "Setting", None)
+    monkeypatch.setattr(settings, "Setting", None)
     main.run(given, tmp_path / "run", bridge="linear")
     assert (tmp_path / "run" / "metrics.json").read_bytes() == before
 
 
 def test_init_seed_and_data_seed_are_separate(tiny, world, tmp_path):
     first, other_init, other_data = (
-        main.Setting(config(world, tmp_path, f"seed={s}", f"data_seed={d}"), torch.device("cpu"))
+        settings.Setting(config(world, tmp_path, f"seed={s}", f"data_seed={d}"), torch.device("cpu"))
         for s, d in ((0, 0), (1, 0), (0, 1))
     )
 
@@ -202,7 +204,7 @@ def test_init_seed_and_data_seed_are_separate(tiny, world, tmp_path):
 def test_every_bridge_sees_the_same_examples_in_the_same_order(tiny, world, tmp_path):
     orders = []
     for bridge in BRIDGES:
-        setting = main.Setting(config(world, tmp_path, f"bridge={bridge}"), torch.device("cpu"))
+        setting = settings.Setting(config(world, tmp_path, f"bridge={bridge}"), torch.device("cpu"))
         setting.model(0)
         batches = setting.batches(6, 0)
         orders.append([setting.pools[s.pool].examples[r].id for s in batches.sampler for r in s.rows])
@@ -212,7 +214,7 @@ def test_every_bridge_sees_the_same_examples_in_the_same_order(tiny, world, tmp_
 def test_a_stage_can_show_few_objects(tiny, world, tmp_path):
     stages = "train.stages=[{share:0.5,simple_caption:1},{share:0.5,caption:0.3,answer:0.7}]"
     given = config(world, tmp_path, "train.simple_objects=6", "benchmark.images.train=6", stages)
-    setting = main.Setting(given, torch.device("cpu"))
+    setting = settings.Setting(given, torch.device("cpu"))
     simple, captions = setting.pools["simple_caption"].examples, setting.pools["caption"].examples
     assert simple == [e for e in captions if len(e.words.split(" . ")) <= 6]
     assert 0 < len(simple) < len(captions)
@@ -222,21 +224,21 @@ def test_a_stage_can_show_few_objects(tiny, world, tmp_path):
 
 
 def test_weights_of_what_a_benchmark_lacks_go_to_the_rest(tiny, world, tmp_path, caplog):
-    setting = main.Setting(config(world, tmp_path, "train.simple_objects=0"), torch.device("cpu"))
+    setting = settings.Setting(config(world, tmp_path, "train.simple_objects=0"), torch.device("cpu"))
     assert "world has no training examples for simple_caption" in caplog.text
     assert {step.pool for step in setting.batches(10, 0).sampler} == {"answer", "caption"}
 
 
 def test_thawed_weights_are_found_out(tiny, world, tmp_path, tiny_text, monkeypatch):
     given = config(world, tmp_path, "train.lr=0.001", "evaluate.shuffled=false")
-    fit = main.Setting.fit
+    fit = settings.Setting.fit
 
     def thaw(self, model, *args, **kwargs):
         found = fit(self, model, *args, **kwargs)
         self.text.model.shared.weight.data += 1
         return found
 
-    monkeypatch.setattr(main.Setting, "fit", thaw)
+    monkeypatch.setattr(settings.Setting, "fit", thaw)
     with pytest.raises(RuntimeError, match=r"fingerprints were .*what is frozen has changed"):
         main.run(given, tmp_path / "run", bridge="linear")
     assert not (tmp_path / "run" / "metrics.json").exists()
@@ -246,7 +248,7 @@ def test_bad_input_is_refused_before_training(tiny, world, tmp_path, monkeypatch
     def untouched(*_, **__):
         raise AssertionError("trained")
 
-    monkeypatch.setattr(main.Setting, "fit", untouched)
+    monkeypatch.setattr(settings.Setting, "fit", untouched)
     for overrides, match in (
         (("train.precision=fp16",), r"train\.precision='fp16' must be one of"),
         (
@@ -275,12 +277,12 @@ def test_bad_input_is_refused_before_training(tiny, world, tmp_path, monkeypatch
 def test_what_stands_inside_of_a_target_is_limited_too(inside):
     given = OmegaConf.create({"_target_": "torch.optim.AdamW", "lr": OmegaConf.create(f"x: {inside}").x})
     with pytest.raises(ValueError, match=r"_target_: os\.system may not be built: what stands inside"):
-        main.build(given)
+        building.build(given)
 
 
 def test_a_broken_image_is_named_before_training(tiny, tmp_path):
     given = config(tmp_path / "own", tmp_path)
-    main.Setting(given, torch.device("cpu"))
+    settings.Setting(given, torch.device("cpu"))
     image = next((tmp_path / "own" / "images" / "train").glob("*3.png"))
     image.write_bytes(b"broken")
     with pytest.raises(ValueError, match=rf"{image.name} can't be read"):

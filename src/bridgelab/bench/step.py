@@ -16,9 +16,10 @@ from omegaconf import DictConfig
 from bridgelab.bench.floor import filling, products_of
 from bridgelab.data.batches import Batch, TrainingBatches
 from bridgelab.model import BridgedModel
+from bridgelab.train.build import build
 from bridgelab.train.evaluate import on_device
-from bridgelab.train.main import Setting, build
 from bridgelab.train.module import parameter_groups
+from bridgelab.train.setting import Setting
 
 STEPS = 20
 WARM_UP = 4  # first steps, in which kernels are chosen and memory is taken

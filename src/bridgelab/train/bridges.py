@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from torch.utils.flop_counter import FlopCounterMode
 
-from bridgelab.train.main import build, target
+from bridgelab.train.build import build, target
 
 WORDS = 32  # of a question: as many as prompts of the built-in world are padded to, mostly
 HEADS = ("bridge", "tokens", "parameters", "FLOPs an image", "idea", "its authors' code")
