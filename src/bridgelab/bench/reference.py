@@ -122,11 +122,11 @@ class Contest:
 
 SIZES: tuple[tuple[str, str, type[nn.Module], Callable[..., nn.Module], str, tuple[int, int], dict, tuple[int, int]], ...] = (
     (
-        "qformer", "ours", QFormer, Blip2, "blip2_hf", (192, 128),
+        "qformer", "ours", QFormer, Blip2, "blip2_hf", (160, 128),
         {"num_queries": 16, "depth": 2, "width": 128, "num_heads": 4}, (16, 64),
     ),
     (
-        "perceiver_idefics2", "ours", Idefics2Perceiver, Idefics2, "idefics2", (192, 128),
+        "perceiver_idefics2", "ours", Idefics2Perceiver, Idefics2, "idefics2", (160, 128),
         {"num_queries": 16, "depth": 2, "num_heads": 4, "num_kv_heads": 1, "head_dim": 32}, (16, 64),
     ),
     (

@@ -1,15 +1,14 @@
 """`bridgelab bridges`: the README's table of bridges, from the code and `conf/bridge/`."""
 
-import inspect
 import os
 from pathlib import Path
 
 import torch
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch.utils.flop_counter import FlopCounterMode
 
-from bridgelab.train.build import build, target
+from bridgelab.train.build import bridge_choices, build, target
 
 WORDS = 32  # of a question: as many as prompts of the built-in world are padded to, mostly
 HEADS = ("bridge", "tokens", "parameters", "FLOPs an image", "idea", "its authors' code")
@@ -34,12 +33,7 @@ def table() -> str:
 def _row(
     name: str, config: DictConfig, vision_dim: int, text_dim: int, grid: tuple[int, int]
 ) -> tuple[str, ...]:
-    kind = target(config)
-    choices = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(choices, dict)
-    given = {str(key): value for key, value in choices.items() if key not in ("_target_", "init_from")}
-    if "grid" in inspect.signature(kind).parameters:
-        given["grid"] = grid
+    kind, given = target(config), bridge_choices(config, grid)
     bridge = kind(vision_dim, text_dim, **given)
     patches = torch.zeros(1, grid[0] * grid[1], vision_dim)
     question = torch.zeros(1, WORDS, text_dim) if given.get("conditioning", "none") != "none" else None

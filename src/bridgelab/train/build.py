@@ -1,5 +1,6 @@
 """From a config's `_target_` to an object: of named packages alone, and a bridge of the user's own. Free of torch."""
 
+import inspect
 import os
 import sys
 from collections.abc import Iterator
@@ -7,7 +8,7 @@ from typing import Any
 
 import hydra.utils
 from hydra.errors import InstantiationException
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 PACKAGES = ("bridgelab.", "torch.optim.", "pytorch_lightning.")
 
@@ -38,6 +39,14 @@ def target(config: DictConfig) -> Any:
             "torch.nn.Module of your own for a bridge."
         )
     return found
+
+
+def bridge_choices(config: DictConfig, grid: tuple[int, int] | None) -> dict[str, Any]:
+    """The keyword arguments of a bridge's class: what its yaml chooses, and the patches' grid if it takes one and there is one."""
+    chosen: Any = OmegaConf.to_container(config, resolve=True)
+    choices = {str(key): value for key, value in chosen.items() if key not in ("_target_", "init_from")}
+    takes_grid = grid is not None and "grid" in inspect.signature(target(config)).parameters
+    return choices | ({"grid": grid} if takes_grid else {})
 
 
 def _named_inside(node: Any) -> Iterator[str]:

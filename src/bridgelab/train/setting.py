@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import inspect
 import logging
 import math
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from bridgelab.data.batches import Prepared, TrainingBatches
 from bridgelab.data.features import FeatureStore
 from bridgelab.data.sampler import MixtureSampler, spread
 from bridgelab.model import BridgedModel, autocast_pays
-from bridgelab.train.build import build, target
+from bridgelab.train.build import bridge_choices, build, target
 from bridgelab.train.claim import config_hash
 from bridgelab.train.evaluate import mean_loss, on_device, predict
 from bridgelab.train.loop import fit
@@ -115,7 +114,7 @@ class Setting:
         pools: dict[str, list] = {}
         for kind, examples in self.train_examples.items():
             pools.setdefault("caption" if kind == "caption" else "answer", []).extend(examples)
-        # Which word belongs to what is found out on few objects first: with ten, every guess is as good.
+        # Which word belongs to what is found out on few objects: with ten, every guess is as good.
         most = self.config.train.simple_objects
         pools["simple_caption"] = [
             e for e in pools.get("caption", ()) if int(e.tags.get("objects", most + 1)) <= most
@@ -188,10 +187,7 @@ class Setting:
             precision = "bf16" if autocast_pays(self.device) else "fp32"
         torch.manual_seed(seed)
         kind = target(config.bridge)
-        choices: Any = OmegaConf.to_container(config.bridge, resolve=True)
-        choices = {key: value for key, value in choices.items() if key not in ("_target_", "init_from")}
-        if "grid" in inspect.signature(kind).parameters and self.vision is not None:
-            choices["grid"] = self.vision.grid
+        choices = bridge_choices(config.bridge, getattr(self.vision, "grid", None))
         tokens, parameters = config.budget.tokens, config.budget.params
         if tokens is not None and choices.get("num_tokens") != 0:  # plain words have no prompt to match
             choices = with_tokens(choices, tokens, getattr(self.vision, "grid", (1, 1)), kind.__name__)

@@ -140,9 +140,9 @@ def shape_of(visual: nn.Module) -> Shape:
 def _check_name(name: str, pretrained: str | None) -> None:
     known = open_clip.list_models()
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+        near = ", ".join(difflib.get_close_matches(name, known, n=3, cutoff=0.4))
         raise ValueError(
-            f"vision.weights={name!r} is no model of open_clip{f' (near: {chr(44).join(near)})' if near else ''}. Set it to one of "
+            f"vision.weights={name!r} is no model of open_clip{f' (near: {near})' if near else ''}. Set it to one of "
             "open_clip.list_models(), to hf-hub:org/model, local-dir:folder, or to a .safetensors file."
         )
     tags = open_clip.list_pretrained_tags_by_model(name)
