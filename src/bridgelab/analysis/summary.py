@@ -320,7 +320,9 @@ def _remarks(study: Study) -> list[str]:
     if searched and any(rates.values()):
         found = ", ".join(f"{b} {'/'.join(rate)}" for b, rate in rates.items() if rate and first[b].trains)
         over = ", ".join(f"{rate:g}" if isinstance(rate, float) else str(rate) for rate in searched)
-        remarks.append(f"Learning rate, searched for each over {over}: {found}.")
+        remarks.append(
+            f"Learning rate, searched for each over {over}, and beyond while the best was at an end: {found}."
+        )
     commits = {str(run.record["git_sha"]) for run in study.runs if run.record.get("git_sha")}
     if len(commits) > 1:
         remarks.append(

@@ -182,8 +182,9 @@ def _notes(summary: Summary) -> list[str]:
     if groups is not None:
         notes.append(f"Consistency is the share of the {groups} groups in which every answer is right.")
     if any(row.gap for row in summary.rows):
+        instead = "" if summary.ceiling == "words" else f", with {summary.ceiling} for words"
         notes.append(
-            f"Gap closed = (bridge − blind) / (words − blind), with {summary.ceiling} for words; not "
+            f"Gap closed = (bridge − blind) / (words − blind){instead}; not "
             f"clipped, and not given (–) where words − blind is under {100 * LEAST_GAP:.0f} points."
         )
     else:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from bridgelab.world.question import FAMILIES
 from bridgelab.world.scene import ATTRIBUTES
 
 
@@ -56,11 +57,22 @@ def _text(card: dict) -> str:
         lines.append(f"| {family} | {n} | " + " | ".join(cells) + " |")
     means = [f"**{forms[form]['mean']:.3f}**" for form in forms]
     lines.append(
-        f"| mean over the question families | {sum(n for _, n in first.values())} | "
+        f"| mean over the question families | {_questions(first)} | "
         + " | ".join(means)
-        + " |\n"
+        + " |"
     )
+    if crowded := card.get("words_with_most_objects"):
+        asked = _questions(crowded[next(iter(forms))]["families"])
+        means = [f"**{crowded[form]['mean']:.3f}**" for form in forms]
+        lines.append(
+            f"| the same, {crowded['objects']} objects in every scene | {asked} | {' | '.join(means)} |"
+        )
+    lines.append("")
     return "\n".join(lines + _curve(card.get("curve", [])))
+
+
+def _questions(families: dict[str, list[float]]) -> int:
+    return sum(int(n) for family, (_, n) in families.items() if family in FAMILIES)
 
 
 def _curve(points: list[dict[str, float]]) -> list[str]:

@@ -47,6 +47,7 @@ FORMS = {
     "patch_like_objects": ("patch_like", 0.0),
 }
 BY_ATTRIBUTE = "caption, by attribute"
+MOST = 10  # objects of a scene, in training as in CLEVR
 TOLD = (*ROLES, "tags", "bound")  # what the heads are asked
 BESIDE = 5.0  # the bias by which a local head starts
 ALIKE = 2.0  # columns, the reach of the likeness of their words
@@ -271,10 +272,12 @@ def evaluate(
     scenes: int = 100,
     batch: int = 128,
     split: str = "val",
+    objects: tuple[int, int] = (3, 10),
 ) -> dict:
     """Share of answers said right, by form of the prefix and by family, on scenes that training never draws."""
     model.eval()
-    made = lessons(split, 0, 0, scenes=scenes, shares={"question": 20, "caption": 1, "look_up": 2})
+    shares = {"question": 20, "caption": 1, "look_up": 2}
+    made = lessons(split, 0, 0, scenes=scenes, shares=shares, objects=objects)
     made.sort(key=lambda lesson: (len(lesson.target.split()), len(lesson.prompt.split())))
     found: dict = {}
     said = {k: word for word, k in vocabulary.items()}
@@ -381,6 +384,7 @@ def train(cfg: DictConfig) -> dict:
             _run_phase(cfg, model, heads, made, state, vocabulary, device, out, progress, bar)
             _save(checkpoint, model, heads, made, state)
     found = evaluate(model, vocabulary, scenes=cfg.test_scenes, split="test")
+    crowded = evaluate(model, vocabulary, scenes=cfg.test_scenes, split="test", objects=(MOST, MOST))
     assets = ASSETS if cfg.install else out
     export(model.cpu(), tokenizer, assets / "text")
     recipe: Any = OmegaConf.to_container(cfg)  # less what is a matter of this machine
@@ -397,11 +401,16 @@ def train(cfg: DictConfig) -> dict:
             str(key): value for key, value in recipe.items() if key not in ("out", "start", "install")
         },
         "curve": _curve(out / "curve.csv"),
-        "words": {form: {"mean": mean_over_families(f), "families": f} for form, f in found.items()},
+        "words": _by_form(found),
+        "words_with_most_objects": {"objects": MOST, **_by_form(crowded)},
     }
     (assets / "text_card.json").write_text(json.dumps(card, indent=1) + "\n")
     write_page(assets)
     return found
+
+
+def _by_form(found: dict) -> dict:
+    return {form: {"mean": mean_over_families(f), "families": f} for form, f in found.items()}
 
 
 def _curve(path: Path) -> list[dict[str, float]]:
