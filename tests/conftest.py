@@ -12,6 +12,8 @@ WORDS = "<pad> </s> <unk> . yes no true false what is it red blue cube sphere a 
 class TinyText:
     """The text side's contract over a random T5 of two layers; a token is a word."""
 
+    placed = checkpointing = False
+
     def __init__(
         self, seed: int = 0, dim: int = 16, dtype: torch.dtype = torch.float32, act: str = "gated-gelu"
     ):
@@ -41,6 +43,9 @@ class TinyText:
         mask = torch.tensor([[1] * len(row) + [0] * (length - len(row)) for row in rows], dtype=torch.bool)
         return ids, mask
 
+    def unknown(self, words):
+        return [word for word in words if word not in WORDS]
+
     def embed(self, ids):
         return self.model.shared(ids)
 
@@ -57,7 +62,7 @@ class TinyText:
 class TinyVision:
     """The vision side's contract: a random projection of the mean colours of a 2 × 2 grid."""
 
-    grid = (2, 2)
+    grid, cls = (2, 2), False
 
     def __init__(self, seed: int = 0, dim: int = 6):
         self.dim = dim

@@ -32,6 +32,8 @@ class Language(Protocol):
     fingerprint: str
     embedding_rms: float
     model: Any
+    placed: bool  # on devices of its own choosing, and not to be moved
+    checkpointing: bool
 
     def tokenize(self, texts: list[str]) -> tuple[Tensor, Tensor]: ...
     def embed(self, ids: Tensor) -> Tensor: ...
@@ -98,9 +100,17 @@ class BridgedModel(nn.Module):
         self.conditioning = getattr(bridge, "conditioning", "none")
         self.insert = "encoder_input" if self.sees == "words" else insert
         self._text = (text,)  # in a tuple, so that its weights are not registered twice
-        self.language = text.model.requires_grad_(False).eval()
+        frozen = text.model.requires_grad_(False).eval()
+        if text.placed:  # no submodule, so that `.to(device)` leaves it where its layers lie
+            object.__setattr__(self, "language", frozen)
+        else:
+            self.language = frozen
         # On a GPU transformers' own encoder is as good, and can be compiled.
-        known = text.model.dtype == torch.float32 and ThroughEncoder.supports(text.model)
+        known = (
+            text.model.dtype == torch.float32
+            and ThroughEncoder.supports(text.model)
+            and not text.checkpointing
+        )
         self._through = ThroughEncoder(text.model, PRECISIONS[precision]) if known else None
         standard = self.sees == "image" and mean is not None and std is not None
         self.register_buffer("mean", mean.float() if standard and mean is not None else torch.zeros(1))
@@ -171,7 +181,7 @@ class BridgedModel(nn.Module):
                 return self._encode_before(prefix, batch)
             mask = batch["prompt_mask"]
             read = self._encoder(self.text.embed(batch["prompt"]), mask)
-            return torch.cat([prefix.to(read.dtype), read], 1), self._with_prefix(mask, prefix)
+            return torch.cat([prefix.to(read), read], 1), self._with_prefix(mask, prefix)
 
     def encode_words(self, scenes: list[str], batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """As `encode`, where texts stand in the bridge's place: the T5's encoder reads them before the prompt."""
@@ -190,7 +200,9 @@ class BridgedModel(nn.Module):
                 decoder_input_ids=self._shift(labels),
                 use_cache=False,
             ).logits
-        loss = F.cross_entropy(logits.float().transpose(1, 2), labels, ignore_index=IGNORED, reduction="none")
+        loss = F.cross_entropy(
+            logits.to(labels.device).float().transpose(1, 2), labels, ignore_index=IGNORED, reduction="none"
+        )
         return -loss
 
     def loss(self, batch: dict[str, Tensor]) -> Float[Tensor, ""]:
@@ -210,10 +222,23 @@ class BridgedModel(nn.Module):
         return self.log_probs(encoded or self.encode(batch), batch["labels"]).sum(1)
 
     @torch.no_grad()
+    def choice_likelihoods(
+        self, encoded: tuple[Tensor, Tensor], choices: Int[Tensor, "batch choice length"]
+    ) -> Float[Tensor, "batch choice"]:
+        """The log-probability of each of several targets, from one pass of the encoder; -inf for one that is all ignored."""
+        found = [self.log_probs(encoded, labels).sum(1) for labels in choices.unbind(1)]
+        return torch.stack(found, 1).masked_fill((choices == IGNORED).all(2), -torch.inf)
+
+    @torch.no_grad()
     def generate(
-        self, batch: dict[str, Tensor], *, max_new_tokens: int, encoded: tuple[Tensor, Tensor] | None = None
+        self,
+        batch: dict[str, Tensor],
+        *,
+        max_new_tokens: int,
+        beams: int = 1,
+        encoded: tuple[Tensor, Tensor] | None = None,
     ) -> Int[Tensor, "batch length"]:
-        """Greedy continuations, without the start token; transformers' own loop."""
+        """Continuations without the start token, greedy or the best of some beams; transformers' own loop."""
         hidden, mask = encoded or self.encode(batch)
         with self._autocast():
             ids = self.language.generate(
@@ -221,13 +246,13 @@ class BridgedModel(nn.Module):
                 attention_mask=mask,
                 max_new_tokens=max_new_tokens,
                 do_sample=False,
-                num_beams=1,
+                num_beams=beams,
             )
         return ids[:, 1:]
 
     def _encode_before(self, prefix: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         prompt, mask = self.text.embed(batch["prompt"]), self._with_prefix(batch["prompt_mask"], prefix)
-        return self._encoder(torch.cat([prefix.to(prompt.dtype), prompt], 1), mask), mask
+        return self._encoder(torch.cat([prefix.to(prompt), prompt], 1), mask), mask
 
     @staticmethod
     def _with_prefix(mask: Tensor, prefix: Tensor) -> Tensor:

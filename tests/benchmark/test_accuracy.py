@@ -54,6 +54,15 @@ def test_majority_by_type():
     assert majority(train[::-1], test) == ["1", "yes", "1"]
 
 
+def test_majority_of_choices_is_a_place():
+    def chooses(choices, answer):
+        return Example("a", ("/x.png",), "which ?", (answer,), "choice", {"type": "t"}, choices=choices)
+
+    train = [chooses(("a", "b"), "b"), chooses(("c", "d"), "d"), chooses(("a", "b", "c"), "a")]
+    test = [chooses(("x", "y"), "x"), chooses(("x", "y", "z"), "z"), chooses(("p", "q", "r", "s"), "q")]
+    assert majority(train, test) == ["y", "x", "p"]
+
+
 def test_majority_by_several_tags():
     train = [
         example(k, answer, type="count", family=family)
@@ -162,13 +171,15 @@ def test_caption_metric():
     photographs.update(
         ["a dog runs", "two cats"], [example(0, "a dog  runs", "caption"), example(1, "a cat", "caption")]
     )
-    assert set(photographs.compute()) == {"cider"}
+    assert set(photographs.compute()) == {
+        "cider", "rouge_l", "bleu_1", "bleu_2", "bleu_3", "bleu_4", "stanford_tokens",
+    }  # fmt: skip
     assert photographs.score("two cats", example(1, "a cat", "caption")) == 0
 
 
 def test_bad_input():
     metric = Accuracy()
-    with pytest.raises(ValueError, match="1 predictions for 2 examples"):
+    with pytest.raises(ValueError, match="1 predictions and 2 likelihoods for 2 examples"):
         metric.update(["yes"], [example(0), example(1)])
     metric.update([], [])
     with pytest.raises(ValueError, match="0 examples were seen"):

@@ -28,6 +28,10 @@ GOOD = {
         ({"answers": (3,)}, "strings with text"),
         ({"kind": "guess"}, "answer, caption, true_false"),
         ({"kind": "true_false"}, "must be of true, false"),
+        ({"kind": "choice"}, "at least two that differ"),
+        ({"kind": "choice", "choices": ("yes", "yes", "no")}, "at least two that differ"),
+        ({"kind": "choice", "choices": ("a", "b")}, "answers=.* must be among its choices"),
+        ({"choices": ("yes", "no")}, "must be empty unless kind is 'choice'"),
         ({"tags": {"hops": True}}, "must be str or int"),
         ({"tags": {"hops": 0.5}}, "must be str or int"),
     ],
@@ -36,6 +40,12 @@ def test_a_field_that_breaks_its_rule(change, message):
     assert Example(**GOOD).words is None
     with pytest.raises(ValueError, match=message):
         Example(**(GOOD | change))
+
+
+def test_choices():
+    assert Example(**(GOOD | {"kind": "choice", "choices": ("no", "yes")})).choices == ("no", "yes")
+    assert Example(**(GOOD | {"kind": "true_false", "answers": ("true",)})).choices == ("true", "false")
+    assert Example(**GOOD).choices == ()
 
 
 def test_check_examples(tmp_path):

@@ -1,6 +1,8 @@
+import importlib.util
+
 import pytest
 import torch
-from transformers import T5Config, T5ForConditionalGeneration
+from transformers import BertConfig, T5Config, T5ForConditionalGeneration
 
 from bridgelab.pretrain.text import make_tokenizer
 from bridgelab.text.t5 import T5
@@ -37,6 +39,12 @@ def test_tokens_go_out_as_they_came_in(folder):
     assert ids.shape[1] % 8 == 0
     assert mask.sum(1).tolist() == [13, 2]
     assert text.decode(ids) == ["a large red metal cube , a small blue rubber sphere .", "12"]
+
+
+def test_unknown_words(folder):
+    text = T5(str(folder))
+    assert text.unknown("what color is the zebra ? What".split()) == ["zebra", "What"]
+    assert text.unknown([]) == []
 
 
 def test_frozen_for_good(folder):
@@ -83,3 +91,60 @@ def test_float16_is_refused(folder):
         match=r"text.dtype=float16: T5 overflows in float16\. Set text.dtype to float32 or bfloat16",
     ):
         T5(str(folder), dtype="float16")
+
+
+def test_recomputed_activations_change_neither_output_nor_gradient(folder):
+    found = []
+    for checkpointing in (False, True):
+        text = T5(str(folder), checkpointing=checkpointing)
+        torch.manual_seed(0)
+        prefix = torch.randn(2, 3, text.dim, requires_grad=True)
+        saved = 0
+
+        def count(tensor):
+            nonlocal saved
+            saved += tensor.numel()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+            labels = torch.tensor([[5, 1], [6, 1]])
+            loss = text.model(inputs_embeds=prefix, labels=labels, use_cache=False).loss
+        loss.backward()
+        found.append((loss.item(), prefix.grad, saved))
+    (plain, gradient, kept), (again, recomputed, fewer) = found
+    assert again == plain
+    assert torch.equal(recomputed, gradient)
+    assert fewer < kept / 2
+
+
+def test_another_kind_of_model_is_named(tmp_path):
+    BertConfig(vocab_size=10, hidden_size=8, num_attention_heads=1).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"text.path=.* holds a model of the kind 'bert': it must be a T5"):
+        T5(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("package", "options"), [("accelerate", {"device_map": "auto"}), ("bitsandbytes", {"eight_bit": True})]
+)
+def test_a_missing_package_is_named(folder, monkeypatch, package, options):
+    there = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == package else there("json"))
+    with pytest.raises(
+        ValueError, match=rf"text\.{next(iter(options))} needs the package {package}.*pip install {package}"
+    ):
+        T5(str(folder), **options)
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("accelerate"), reason="accelerate is not installed")
+def test_layers_on_devices_of_their_own(folder):
+    spread = T5(
+        str(folder), device_map={"shared": "cpu", "encoder": "cpu", "decoder": "cpu", "lm_head": "cpu"}
+    )
+    together = T5(str(folder))
+    ids, mask = spread.tokenize(["what color is the red cube ?"])
+    labels, _ = spread.tokenize(["red"])
+    torch.testing.assert_close(
+        spread.model(inputs_embeds=spread.embed(ids), attention_mask=mask, labels=labels).logits,
+        together.model(inputs_embeds=together.embed(ids), attention_mask=mask, labels=labels).logits,
+    )
+    assert spread.fingerprint == together.fingerprint

@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from transformers.modeling_outputs import BaseModelOutput
 
 from bridgelab.benchmark.accuracy import Accuracy
 from bridgelab.benchmark.caption import CaptionMetric
@@ -75,6 +78,41 @@ def test_true_or_false_is_the_likelier(tiny_text):
             batch = prepared.batch([row]) | {"labels": labels[:, :2]}
             scores[word] = model.likelihood(batch).item()
         assert one.text == max(scores, key=scores.get)
+
+
+def test_the_likeliest_of_choices_of_different_number_and_length(tiny_text):
+    model, prepared = setting(tiny_text)
+    words = ("red", "blue cube", "yes", "sphere left of a cube")
+    chooses = [
+        replace(e, kind="choice", choices=words[: 2 + k % 3], answers=(words[k % 2],))
+        for k, e in enumerate(prepared.examples)
+    ]
+    prepared = Prepared(chooses, tiny_text, {f"/a/{k}.png": k for k in range(4)}, prepared.features)
+    found = predict(model, prepared, range(11), batch_size=4)
+    for row, (one, example) in enumerate(zip(found, chooses, strict=True)):
+        alone = []
+        for word in example.choices:  # each in a pass of its own, encoder included
+            labels, mask = tiny_text.tokenize([word])
+            batch = prepared.batch([row]) | {"labels": labels.masked_fill(~mask, -100)}
+            alone.append(model.likelihood(batch).item())
+        assert one.likelihoods == pytest.approx(alone, abs=1e-4)
+        assert one.text == example.choices[int(np.argmax(alone))]
+        assert one.likelihood == one.likelihoods[example.choices.index(example.answers[0])]
+    rows, _ = evaluate(
+        model, {"choice": prepared}, {"choice": Accuracy()}, {"choice": chooses}, batch_size=4, shuffled=False, images=4
+    )  # fmt: skip
+    assert rows[3]["likelihoods"] == list(found[3].likelihoods)
+
+
+def test_beams_find_what_transformers_finds(tiny_text):
+    model, prepared = setting(tiny_text)
+    batch = prepared.batch(range(4))
+    hidden, mask = model.encode(batch)
+    own = model.generate(batch, max_new_tokens=6, beams=3)
+    theirs = tiny_text.model.generate(
+        encoder_outputs=BaseModelOutput(last_hidden_state=hidden), attention_mask=mask, max_new_tokens=6, num_beams=3
+    )  # fmt: skip
+    assert own.tolist() == theirs[:, 1:].tolist()
 
 
 def test_the_record_has_each_example_in_each_view(tiny_text):

@@ -72,7 +72,8 @@ def majority(train: list[Example], test: list[Example], tags: tuple[str, ...] = 
     """The majority floor: for each test example the most frequent training answer of its type (tag `type`).
 
     A type unseen in training gets the most frequent answer of all. Of equally frequent answers it is the
-    alphabetically first, so that the floor does not depend on order.
+    alphabetically first, so that the floor does not depend on order. Where an example chooses among options of its own, it is
+    the option in the most frequent place among as many options.
 
     Args:
         train: where answers are counted.
@@ -85,17 +86,29 @@ def majority(train: list[Example], test: list[Example], tags: tuple[str, ...] = 
         raise ValueError(
             "0 training examples: the majority floor needs at least 1. Give the split trained on."
         )
-    by_type: dict[tuple, Counter[str]] = defaultdict(Counter)
+    by_type: dict[tuple, Counter] = defaultdict(Counter)
+    of_all: dict[int, Counter] = defaultdict(Counter)
 
     def type_of(example: Example) -> tuple:
-        return tuple(example.tags.get(tag) for tag in tags)
+        return (_options(example), *(example.tags.get(tag) for tag in tags))
 
     for example in train:
-        by_type[type_of(example)][example.answers[0]] += 1
-    everything = sum(by_type.values(), Counter())
+        answer = example.choices.index(example.answers[0]) if _options(example) else example.answers[0]
+        by_type[type_of(example)][answer] += 1
+        of_all[_options(example)][answer] += 1
     likeliest = {kind: _most_frequent(counts) for kind, counts in by_type.items()}
-    return [likeliest.get(type_of(example), _most_frequent(everything)) for example in test]
+    found = []
+    for example in test:
+        options = _options(example)
+        answer = likeliest.get(type_of(example), _most_frequent(of_all[options]) if of_all[options] else 0)
+        found.append(example.choices[answer] if options else answer)
+    return found
 
 
-def _most_frequent(counts: Counter[str]) -> str:
+def _options(example: Example) -> int:
+    """How many options of its own an example has."""
+    return len(example.choices) if example.kind == "choice" else 0
+
+
+def _most_frequent(counts: Counter) -> Any:
     return min(counts, key=lambda answer: (-counts[answer], answer))

@@ -1,14 +1,20 @@
-"""How much of a scene a caption gets right: CIDEr-D, and the attributes of the objects it names, in order."""
+"""How much of a picture a caption gets right: CIDEr-D, with BLEU and ROUGE-L, or the attributes of a scene's objects."""
 
+import importlib.util
+import logging
+from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 from bridgelab.benchmark.cider import cider_d
 from bridgelab.benchmark.example import Example
 from bridgelab.benchmark.metric import ExampleMetric, mean
+from bridgelab.benchmark.ptb import stanford_jar, tokenize, tokenize_with_stanford
 from bridgelab.world.scene import ATTRIBUTES
 
 _ATTRIBUTE_OF = {value: name for name, values in ATTRIBUTES.items() for value in values}
 Named = dict[str, str]
+log = logging.getLogger(__name__)
 
 
 def named_objects(caption: str) -> list[Named]:
@@ -73,19 +79,76 @@ def _align(wanted: list[Named], given: list[Named]) -> list[tuple[Named, Named]]
     return pairs[::-1]
 
 
+def coco_scores(
+    predictions: Sequence[str], references: Sequence[Sequence[str]], *, stanford: bool
+) -> dict[str, float]:
+    """The scores of COCO captions: BLEU-1 to 4 over the corpus, and ROUGE-L and CIDEr-D meant over items.
+
+    BLEU (closest reference length, no smoothing) and ROUGE-L (beta = 1.2) are pycocoevalcap's own code, CIDEr-D is ours.
+
+    Args:
+        predictions: one caption an item.
+        references: for each item its references, one at least.
+        stanford: whether Java splits captions into words, or `ptb.tokenize`.
+    Raises:
+        ValueError: if Java or pycocoevalcap is asked for, but not there; and as `cider_d`.
+    """
+    require_scorer()
+    from pycocoevalcap.bleu.bleu import Bleu
+    from pycocoevalcap.rouge.rouge import Rouge
+
+    distinct = list(dict.fromkeys(chain(predictions, *references)))
+    if stanford:
+        if (jar := stanford_jar()) is None:
+            raise ValueError(
+                "stanford=True needs a java on PATH, and there is none. Install one, or set it to False."
+            )
+        split = tokenize_with_stanford(distinct, jar)
+    else:
+        split = [tokenize(caption) for caption in distinct]
+    words = {caption: " ".join(tokens) for caption, tokens in zip(distinct, split, strict=True)}
+    said = {k: [words[caption]] for k, caption in enumerate(predictions)}
+    wanted = {k: [words[caption] for caption in group] for k, group in enumerate(references)}
+    cider, _ = cider_d([text for (text,) in said.values()], list(wanted.values()), split=str.split)
+    bleu, _ = Bleu(4).compute_score(wanted, said, verbose=0)
+    rouge, _ = Rouge().compute_score(wanted, said)
+    return {"cider": float(cider), "rouge_l": float(rouge)} | {
+        f"bleu_{n}": float(b) for n, b in enumerate(bleu, start=1)
+    }
+
+
+def require_scorer() -> None:
+    """Do nothing if pycocoevalcap is there.
+
+    Raises:
+        ValueError: if not.
+    """
+    if importlib.util.find_spec("pycocoevalcap") is None:
+        raise ValueError(
+            "BLEU and ROUGE-L of captions need the package pycocoevalcap, which is not installed. "
+            "Run: pip install pycocoevalcap"
+        )
+
+
 class CaptionMetric(ExampleMetric):
-    """CIDEr-D over the corpus, and exact attributes against the reference they fit best, meant over captions.
+    """CIDEr-D over the corpus, and with it what suits the references.
 
     Values: `cider` (×10, as the official code has it), and with `attributes` also `caption_attributes`,
-    `caption_objects`, `caption_size`, `caption_color`, `caption_material`, `caption_shape`.
+    `caption_objects`, `caption_size`, `caption_color`, `caption_material`, `caption_shape`: exact attributes against the
+    reference they fit best, meant over captions. Without: `bleu_1` to `bleu_4`, `rouge_l`, and `stanford_tokens`, 1
+    where Java was there and the published tokeniser split the words, 0 where ours did, which agrees on ordinary captions.
 
     Args:
         attributes: whether references name objects in CLEVR's words; False for captions of photographs.
+    Raises:
+        ValueError: if `attributes` is False and pycocoevalcap is not installed.
     """
 
     def __init__(self, *, attributes: bool = True, **kwargs: Any):
         super().__init__(**kwargs)
         self.attributes = attributes
+        if not attributes:
+            require_scorer()
 
     def score(self, prediction: str, example: Example) -> float:
         """The share of attributes right; without attributes, 1 where a reference is met word for word."""
@@ -94,13 +157,22 @@ class CaptionMetric(ExampleMetric):
         return float(prediction.split() in [reference.split() for reference in example.answers])
 
     def summarise(self, rows: list[dict[str, Any]]) -> dict[str, float]:
-        """CIDEr-D and the mean shares."""
-        overall, _ = cider_d([row["prediction"] for row in rows], [list(row["answers"]) for row in rows])
-        values = {"cider": float(overall)}
-        if self.attributes:
-            fits = [_fit(row["prediction"], row["answers"]) for row in rows]
-            values |= {f"caption_{name}": mean([fit[name] for fit in fits]) for name in fits[0]}
-        return values
+        """All values over the corpus."""
+        predictions, references = [row["prediction"] for row in rows], [list(row["answers"]) for row in rows]
+        if not self.attributes:
+            stanford = stanford_jar() is not None
+            try:
+                values = coco_scores(predictions, references, stanford=stanford)
+            except RuntimeError as error:  # a run is not lost by a broken Java
+                log.warning("captions are split by bridgelab's own tokeniser: %s", error)
+                stanford = False
+                values = coco_scores(predictions, references, stanford=stanford)
+            return values | {"stanford_tokens": float(stanford)}
+        overall, _ = cider_d(predictions, references)
+        fits = [_fit(row["prediction"], row["answers"]) for row in rows]
+        return {"cider": float(overall)} | {
+            f"caption_{name}": mean([fit[name] for fit in fits]) for name in fits[0]
+        }
 
 
 def _fit(prediction: str, references: tuple[str, ...] | list[str]) -> dict[str, float]:

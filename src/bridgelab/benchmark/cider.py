@@ -14,52 +14,22 @@ measures the lengths $l$ in *bigrams* (one less than the words, and 0 for the em
 this one, since its numbers are the ones in every table.
 """
 
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
+
+from bridgelab.benchmark.ptb import tokenize
 
 MAX_N = 4
 SIGMA = 6.0
 
-# What the published scorer drops after tokenising. Its list also holds -LRB- and the like, but it lowers the
-# case first, so brackets stay in as words: kept, since they count in published numbers.
-_PUNCTUATION = frozenset(["''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";", '"'])
-_BRACKETS = {"(": "-lrb-", ")": "-rrb-", "[": "-lsb-", "]": "-rsb-", "{": "-lcb-", "}": "-rcb-"}
-_TYPOGRAPHIC = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "–": " -- ", "—": " -- ", "…": " ... "})
-_SPLIT_WORDS = re.compile(r"\b(can)(not)\b|\b(gon|wan)(na)\b|\b(got)(ta)\b|\b(gim|lem)(me)\b", re.IGNORECASE)
-_NEGATION = re.compile(r"(?<=\w)(n't)\b", re.IGNORECASE)
-_CLITIC = re.compile(r"(?<=\w)('(?:s|m|d|re|ve|ll))\b", re.IGNORECASE)
-_TOKEN = re.compile(
-    r"""
-    https?://\S+ | [\w.+-]+@[\w-]+\.[\w.]+ | @\w+       # addresses
-    | '(?:s|m|d|re|ve|ll)\b | n't\b | 't(?=is\b)        # clitics, split off before; 't is
-    | \b(?:mr|mrs|ms|dr|st|vs|etc|jr|sr|no(?=\.\s*\d))\. # abbreviations keep their full stop
-    | \b[a-z](?:\.[a-z])+\b\.?                          # u.s., p.m., e.g.
-    | \d+(?:[.,:]\d+)+                                  # 5.50, 1,000, 5:30
-    | \w+(?:[-/.]\w+|'[^\W\d]+)*                        # black-and-white, and/or, o'brien
-    | \.\.\. | --+ | [!?]{2,}
-    | [^\w\s]
-    """,
-    re.IGNORECASE | re.VERBOSE,
-)
 
-
-def tokenize(caption: str) -> list[str]:
-    """Split a caption as the Penn Treebank does, in lower case and without punctuation.
-
-    Agrees with the Stanford tokeniser (3.4.1, `-lowerCase`) behind published CIDEr numbers on ordinary
-    captions: contractions are split ("is n't", "dog 's", "can not"), hyphenated words are not. Left out are
-    its rules for currencies, fractions, markup and company names.
-    """
-    text = caption.translate(_TYPOGRAPHIC)
-    text = _SPLIT_WORDS.sub(lambda found: " ".join(part for part in found.groups() if part), text)
-    text = _CLITIC.sub(r" \1", _NEGATION.sub(r" \1", text))
-    tokens = (token.lower() for token in _TOKEN.findall(text))
-    return [_BRACKETS.get(token, token) for token in tokens if token not in _PUNCTUATION]
-
-
-def cider_d(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> tuple[float, np.ndarray]:
+def cider_d(
+    predictions: Sequence[str],
+    references: Sequence[Sequence[str]],
+    *,
+    split: Callable[[str], list[str]] = tokenize,
+) -> tuple[float, np.ndarray]:
     """Score captions against their references; IDF comes from these references.
 
     An item is one image with all its references. With a single item every IDF is ln 1 = 0 and so is the
@@ -68,6 +38,7 @@ def cider_d(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> 
     Args:
         predictions: one caption an item; may be empty strings.
         references: for each item its references, one at least.
+        split: a caption's words; `str.split` where captions are tokenised already.
     Returns:
         The mean over items, and the score of each item (float64 [items]), from 0 to 10.
     Raises:
@@ -78,7 +49,7 @@ def cider_d(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> 
     # Texts in one row: predictions first, then all references; `item` names the item of each text.
     per_item = np.array([len(group) for group in references])
     item = np.concatenate([np.arange(items), np.repeat(np.arange(items), per_item)])
-    words, length = _encode([*predictions, *(text for group in references for text in group)])
+    words, length = _encode([*predictions, *(text for group in references for text in group)], split)
     text_of_word = np.repeat(np.arange(len(item)), length)
     bigrams = np.maximum(length - 1, 0)
     reference_item = item[items:]
@@ -119,14 +90,14 @@ def _check(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> N
             )
 
 
-def _encode(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+def _encode(texts: Sequence[str], split: Callable[[str], list[str]]) -> tuple[np.ndarray, np.ndarray]:
     """All words as numbers in one row [words], and how many each text has [texts]."""
     vocabulary: dict[str, int] = {}
     known: dict[str, list[int]] = {}  # captions repeat; tokenising is most of the time
     rows = []
     for text in texts:
         if text not in known:
-            known[text] = [vocabulary.setdefault(word, len(vocabulary)) for word in tokenize(text)]
+            known[text] = [vocabulary.setdefault(word, len(vocabulary)) for word in split(text)]
         rows.append(known[text])
     flat = [word for row in rows for word in row]
     return np.array(flat, dtype=np.int64), np.array([len(row) for row in rows], dtype=np.int64)

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-KINDS = ("answer", "caption", "true_false")
-TRUE_FALSE = ("true", "false")  # a "true_false" example is decided by which of the two is likelier
+KINDS = ("answer", "caption", "true_false", "choice")
+TRUE_FALSE = ("true", "false")
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class Example:
         kind: one of `KINDS`.
         tags: what the analysis breaks down by, such as type, family, program_length, hops, objects.
         words: the scene in words, phrases joined by " . "; None where the scene is not annotated.
+        choices: what a "choice" example is decided among, by which is likeliest; of a "true_false" one `TRUE_FALSE`,
+            whatever is given.
     Raises:
         ValueError: if a field breaks its rule.
     """
@@ -37,8 +39,11 @@ class Example:
     kind: str
     tags: dict[str, str | int] = field(default_factory=dict)
     words: str | None = None
+    choices: tuple[str, ...] = ()
 
     def __post_init__(self):
+        if self.kind == "true_false":
+            object.__setattr__(self, "choices", TRUE_FALSE)
         if not self.id:
             raise ValueError(
                 f"id={self.id!r}: an example needs a name of its own. Number the examples of a split."
@@ -59,6 +64,14 @@ class Example:
             self._refuse(
                 "answers", self.answers, f"must be of {', '.join(TRUE_FALSE)} where kind is 'true_false'"
             )
+        if self.kind == "choice" and (
+            len(set(self.choices)) < 2 or len(set(self.choices)) < len(self.choices)
+        ):
+            self._refuse("choices", self.choices, "must be at least two that differ where kind is 'choice'")
+        if self.kind == "choice" and not set(self.answers) <= set(self.choices):
+            self._refuse("answers", self.answers, f"must be among its choices {self.choices}")
+        if self.choices and self.kind not in ("choice", "true_false"):
+            self._refuse("choices", self.choices, "must be empty unless kind is 'choice'. Set kind")
         for key, value in self.tags.items():
             if isinstance(value, bool) or not isinstance(value, str | int):
                 self._refuse(

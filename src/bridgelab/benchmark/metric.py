@@ -2,6 +2,7 @@
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -33,23 +34,40 @@ class ExampleMetric(Metric, ABC):
 
     @abstractmethod
     def summarise(self, rows: list[dict[str, Any]]) -> dict[str, float]:
-        """The metrics' values from rows {id, prediction, answers, tags, score}, at least one."""
+        """The metrics' values from rows {id, prediction, answers, tags, score, choices, likelihoods}, at least one."""
 
-    def update(self, predictions: list[str], examples: list[Example]) -> None:
+    def update(
+        self,
+        predictions: Sequence[str],
+        examples: Sequence[Example],
+        likelihoods: Sequence[Sequence[float] | None] | None = None,
+    ) -> None:
         """Take one prediction for each example.
 
+        Args:
+            likelihoods: for each example the log-probability of each of its choices, None where it has none.
         Raises:
             ValueError: if there are more of one than of the other.
         """
-        if len(predictions) != len(examples):
+        likelihoods = [None] * len(examples) if likelihoods is None else likelihoods
+        if not len(predictions) == len(examples) == len(likelihoods):
             raise ValueError(
-                f"{len(predictions)} predictions for {len(examples)} examples: give one for each."
+                f"{len(predictions)} predictions and {len(likelihoods)} likelihoods for {len(examples)} examples: give one "
+                "for each."
             )
         lines = [
             json.dumps(
-                {"id": e.id, "prediction": p, "answers": e.answers, "tags": e.tags, "score": self.score(p, e)}
+                {
+                    "id": e.id,
+                    "prediction": p,
+                    "answers": e.answers,
+                    "tags": e.tags,
+                    "score": self.score(p, e),
+                    "choices": e.choices,
+                    "likelihoods": of_choices,
+                }
             )
-            for p, e in zip(predictions, examples, strict=True)
+            for p, e, of_choices in zip(predictions, examples, likelihoods, strict=True)
         ]
         if lines:
             written = bytearray("".join(line + "\n" for line in lines).encode())

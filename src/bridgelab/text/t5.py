@@ -1,14 +1,19 @@
 """A frozen T5 that reads a prefix of vectors and a prompt, and answers."""
 
 import hashlib
+import importlib.util
 import json
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from transformers import AutoTokenizer, T5ForConditionalGeneration
+from torch.utils.checkpoint import checkpoint
+from transformers import AutoConfig, AutoTokenizer, BitsAndBytesConfig, T5ForConditionalGeneration
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 FILLER = "."
@@ -18,13 +23,20 @@ MULTIPLE = 8  # lengths are rounded up to this, so that few shapes meet the CPU'
 class T5(nn.Module):
     """A pretrained T5 without gradients, in eval mode for good; gradients still pass *through* it to a prefix.
 
+    T5, T5 v1.1 and Flan-T5 of any size. The reading is transformers' own; nothing of a repository is run.
+
     Args:
         path: a folder with `config.json`, `model.safetensors` and a tokenizer, a hub name, or `miniature`
             for the one that comes with bridgelab.
         dtype: `float32` or `bfloat16`. T5's activations overflow float16.
         attention: transformers' implementation; `eager` is the fastest for a tiny T5 on a CPU.
+        device_map: spread the layers over devices, as `auto` or {module: device} (needs accelerate); None keeps them together.
+        eight_bit: matrices in 8 bits (LLM.int8, arXiv:2208.07339; needs bitsandbytes and a GPU).
+        checkpointing: keep no activations inside of a block for the backward pass, and compute them again there: less memory
+            for a third more time. Outputs and gradients are the same.
     Raises:
-        ValueError: if `dtype` is float16 or unknown.
+        ValueError: if `dtype` is float16 or unknown, the folder holds another kind of model, or a package that is asked for
+            is missing.
         FileNotFoundError: if the miniature's weights are not there.
     """
 
@@ -34,6 +46,9 @@ class T5(nn.Module):
         *,
         dtype: str = "float32",
         attention: str = "eager",
+        device_map: str | Mapping[str, Any] | None = None,
+        eight_bit: bool = False,
+        checkpointing: bool = False,
     ):
         super().__init__()
         if dtype not in ("float32", "bfloat16"):
@@ -45,11 +60,35 @@ class T5(nn.Module):
             raise FileNotFoundError(
                 f"{folder} holds no weights. Make them by `make pretrain`, or restore them from git."
             )
+        placed = device_map is not None or eight_bit
+        if placed:
+            _require("accelerate", "text.device_map" if device_map is not None else "text.eight_bit")
+        if eight_bit:
+            _require("bitsandbytes", "text.eight_bit")
+            if not torch.cuda.is_available():
+                raise ValueError(
+                    "text.eight_bit=true needs a GPU, and there is none. Set text.eight_bit=false."
+                )
+        kind = AutoConfig.from_pretrained(folder).model_type
+        if kind != "t5":
+            raise ValueError(
+                f"text.path={path} holds a model of the kind {kind!r}: it must be a T5 (T5, T5 v1.1, Flan-T5). "
+                "Set text.path to one."
+            )
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.model = T5ForConditionalGeneration.from_pretrained(
-            folder, dtype=getattr(torch, dtype), attn_implementation=attention
+            folder,
+            dtype=getattr(torch, dtype),
+            attn_implementation=attention,
+            **({"device_map": device_map or "auto"} if placed else {}),
+            **({"quantization_config": BitsAndBytesConfig(load_in_8bit=True)} if eight_bit else {}),
         )
         self.model.requires_grad_(False).eval()
+        self.placed, self.checkpointing = placed, checkpointing
+        if checkpointing:
+            for block in (*self.model.encoder.block, *self.model.decoder.block):
+                # transformers checkpoints in training mode alone, which would bring dropout back.
+                block.forward = partial(_recomputed, block.forward)
 
     def train(self, mode: bool = True) -> "T5":
         """Stay in eval mode: a stray `.train()` would bring dropout back."""
@@ -100,6 +139,11 @@ class T5(nn.Module):
         ids[mask] = np.fromiter((k for row in made for k in (*row, *closing)), np.int64, int(lengths.sum()))
         return torch.from_numpy(ids), torch.from_numpy(mask)
 
+    def unknown(self, words: list[str]) -> list[str]:
+        """Those words of which a part is not in the vocabulary."""
+        ids = self.tokenizer(words, add_special_tokens=False)["input_ids"] if words else []
+        return [word for word, row in zip(words, ids, strict=True) if self.tokenizer.unk_token_id in row]
+
     def embed(self, ids: Int[Tensor, "*batch length"]) -> Float[Tensor, "*batch length dim"]:
         """The T5's own word embeddings."""
         return self.model.shared(ids)
@@ -117,3 +161,17 @@ class T5(nn.Module):
     def decode(self, ids: Int[Tensor, "batch length"]) -> list[str]:
         """Texts without special tokens."""
         return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
+
+
+def _recomputed(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    # A second forward would write to a cache of keys and values a second time.
+    if torch.is_grad_enabled() and kwargs.get("past_key_values") is None:
+        return checkpoint(forward, *args, use_reentrant=False, **kwargs)
+    return forward(*args, **kwargs)
+
+
+def _require(package: str, option: str) -> None:
+    if importlib.util.find_spec(package) is None:
+        raise ValueError(
+            f"{option} needs the package {package}, which is not installed. Run: pip install {package}"
+        )

@@ -9,21 +9,22 @@ import torch
 from torch import Tensor
 
 from bridgelab.benchmark.accuracy import majority
-from bridgelab.benchmark.example import TRUE_FALSE, Example
+from bridgelab.benchmark.example import Example
 from bridgelab.benchmark.metric import ExampleMetric
-from bridgelab.data.batches import Batch, Prepared
+from bridgelab.data.batches import LABEL_IGNORED, Batch, Prepared
 from bridgelab.model import BridgedModel
 
-MAIN_METRIC = {"answer": "accuracy", "true_false": "accuracy", "caption": "cider"}
+MAIN_METRIC = {"answer": "accuracy", "true_false": "accuracy", "choice": "accuracy", "caption": "cider"}
 Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """One example's prediction and the log-probability of its target."""
+    """One example's prediction, the log-probability of its target, and where it has choices, of each of them."""
 
     text: str
     likelihood: float
+    likelihoods: tuple[float, ...] | None = None
 
 
 def predict(
@@ -32,14 +33,15 @@ def predict(
     rows: Sequence[int] | np.ndarray,
     *,
     batch_size: int,
+    beams: int = 1,
     other_image: np.ndarray | None = None,
     words: Sequence[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Predicted]:
     """Predict some examples, in the order of `rows`.
 
-    Answers and captions are generated greedily, a little longer than the longest target at most; true or
-    false is whichever of the two is likelier.
+    Answers and captions are generated, greedily or by beams, a little longer than the longest target at most; where an example has
+    choices it is the likeliest of them.
 
     Args:
         other_image: for each row of the feature store, which one to show in its place.
@@ -66,25 +68,42 @@ def predict(
                 if words is None
                 else model.encode_words([words[place] for place in places], batch)
             )
-            likelihoods = model.likelihood(batch, encoded).tolist()
-            if prepared.examples[chosen[0]].kind == "true_false":
-                texts = _likelier(model, batch, encoded)
+            examples = [prepared.examples[row] for row in chosen]
+            if examples[0].choices:
+                made = _likeliest(model, examples, encoded)
             else:
                 length = int(prepared.target_lengths.max()) + 2  # room to be wrong by saying more
-                texts = model.text.decode(model.generate(batch, max_new_tokens=length, encoded=encoded).cpu())
-            for place, text, likelihood in zip(places, texts, likelihoods, strict=True):
-                found[place] = Predicted(text, likelihood)
+                ids = model.generate(batch, max_new_tokens=length, beams=beams, encoded=encoded)
+                texts = model.text.decode(ids.cpu())
+                likelihoods = model.likelihood(batch, encoded).tolist()
+                made = [Predicted(text, one) for text, one in zip(texts, likelihoods, strict=True)]
+            for place, one in zip(places, made, strict=True):
+                found[place] = one
             if progress:
                 progress(min(first + batch_size, len(rows)), len(rows))
     model.train(was_training)
     return [one for one in found if one is not None]
 
 
-def _likelier(model: BridgedModel, batch: Batch, encoded: tuple[Tensor, Tensor]) -> list[str]:
-    ids, mask = model.text.tokenize(list(TRUE_FALSE))
-    labels = torch.where(mask.bool(), ids, -100).to(batch["labels"].device)
-    scores = [model.log_probs(encoded, one.expand(len(batch["labels"]), -1)).sum(1) for one in labels]
-    return [TRUE_FALSE[k] for k in torch.stack(scores, 1).argmax(1).tolist()]
+def _likeliest(
+    model: BridgedModel, examples: Sequence[Example], encoded: tuple[Tensor, Tensor]
+) -> list[Predicted]:
+    """The likeliest of each example's choices; of equally likely ones the first."""
+    distinct = list(dict.fromkeys(choice for e in examples for choice in e.choices))
+    ids, mask = model.text.tokenize(distinct)
+    labels = torch.where(mask.bool(), ids, LABEL_IGNORED)
+    row_of = {choice: row for row, choice in enumerate(distinct)}
+    most = max(len(e.choices) for e in examples)
+    choices = torch.full((len(examples), most, labels.shape[1]), LABEL_IGNORED)
+    for k, example in enumerate(examples):
+        choices[k, : len(example.choices)] = labels[[row_of[choice] for choice in example.choices]]
+    scores = model.choice_likelihoods(encoded, choices.to(encoded[0].device)).tolist()
+    found = []
+    for example, row in zip(examples, scores, strict=True):
+        own = tuple(row[: len(example.choices)])
+        target = own[example.choices.index(example.answers[0])]
+        found.append(Predicted(example.choices[own.index(max(own))], target, own))
+    return found
 
 
 def on_device(batch: Batch, model: torch.nn.Module) -> Batch:
@@ -131,6 +150,7 @@ def evaluate(
     train: dict[str, list[Example]],
     *,
     batch_size: int,
+    beams: int = 1,
     shuffled: bool,
     images: int,
     to_caption: Prepared | None = None,
@@ -155,7 +175,7 @@ def evaluate(
     if to_caption is not None:
         report = (lambda done, of: progress("captioning", done, of)) if progress else None
         captions = predict(
-            model, to_caption, np.arange(len(to_caption)), batch_size=batch_size, progress=report
+            model, to_caption, np.arange(len(to_caption)), batch_size=batch_size, beams=beams, progress=report
         )
         said = {e.images: found.text for e, found in zip(to_caption.examples, captions, strict=True)}
     views = ("image", *(("shuffled",) if shuffled else ()), *(("captioned",) if said else ()))
@@ -175,13 +195,14 @@ def evaluate(
                 prepared,
                 np.arange(len(prepared)),
                 batch_size=batch_size,
+                beams=beams,
                 other_image=another_image(images) if view == "shuffled" else None,
                 words=[said[e.images] for e in examples] if view == "captioned" else None,
                 progress=say,
             )
             prefix = "test" if view == "image" else f"test_{view}"
             metric.reset()
-            metric.update([p.text for p in found], examples)
+            metric.update([p.text for p in found], examples, [p.likelihoods for p in found])
             values |= {f"{prefix}/{name}": float(value) for name, value in metric.compute().items()}
             values[f"{prefix}/likelihood_{kind}"] = float(np.mean([p.likelihood for p in found]))
             rows += [
@@ -195,6 +216,7 @@ def evaluate(
                     "prediction": one.text,
                     "score": float(metric.score(one.text, example)),
                     "likelihood": one.likelihood,
+                    **({} if one.likelihoods is None else {"likelihoods": list(one.likelihoods)}),
                     "majority": guess,
                     "majority_of_family": guess_of_family,
                     **{f"tag_{name}": value for name, value in example.tags.items()},

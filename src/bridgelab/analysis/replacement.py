@@ -1,0 +1,55 @@
+"""What an answer rests on: patches are replaced by the mean patch before the bridge, and the answer's likelihood watched."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from bridgelab.model import BridgedModel
+
+AT_ONCE = 64  # altered copies that the model sees together
+
+
+@torch.no_grad()
+def effect(
+    model: BridgedModel, batch: dict[str, Tensor], groups: Bool[Tensor, "group patch"]
+) -> Float[Tensor, "group"]:
+    r"""By how much the log-probability of the target falls when a group of patches is taken away.
+
+    $e_g = \log p(y \mid x) - \log p(y \mid x_{g \to \mu})$, where $\mu$ is the mean patch of the training images, which tells
+    nothing of this one. The same for every bridge, with attention or without, and causal: it is measured on what comes out.
+
+    Args:
+        model: a calibrated one.
+        batch: one example: patches [1, patch, dim], prompt, prompt_mask and labels [1, position].
+        groups: which patches are replaced together, a row a group.
+    Returns:
+        Above 0 where the patches spoke for the target.
+    Raises:
+        ValueError: if there is more than one example, or the groups are of another number of patches.
+    """
+    patches = batch["patches"]
+    if len(patches) != 1:
+        raise ValueError(
+            f"{len(patches)} examples: patches are replaced in one at a time. Give a batch of one."
+        )
+    if groups.shape[1] != patches.shape[1]:
+        raise ValueError(
+            f"groups of {groups.shape[1]} patches for an example of {patches.shape[1]}: give a column for each patch."
+        )
+    whole = model.likelihood(batch)
+    found = []
+    for part in groups.to(patches.device).split(AT_ONCE):
+        altered = {name: value.expand(len(part), *value.shape[1:]) for name, value in batch.items()}
+        altered["patches"] = torch.where(part[..., None], model.mean.to(patches.dtype), altered["patches"])
+        found.append(whole - model.likelihood(altered))
+    return torch.cat(found)
+
+
+def windows(grid: tuple[int, int], reach: int = 1) -> Bool[Tensor, "window patch"]:
+    """For each patch of a grid the square around it, `2 * reach + 1` wide and cut off at the edge.
+
+    A ViT mixes what lies side by side, so one patch alone is hardly missed.
+    """
+    row, column = torch.meshgrid(torch.arange(grid[0]), torch.arange(grid[1]), indexing="ij")
+    row, column = row.flatten(), column.flatten()
+    return ((row[:, None] - row).abs() <= reach) & ((column[:, None] - column).abs() <= reach)

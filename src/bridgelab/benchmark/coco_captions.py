@@ -1,0 +1,118 @@
+"""Captions of photographs in Karpathy's splits: COCO, and Flickr30k by its yaml.
+
+Source: Chen et al. 2015, "Microsoft COCO Captions" (arXiv:1504.00325); Young et al. 2014 (Flickr30k); the splits
+of Karpathy and Fei-Fei 2015 (arXiv:1412.2306).
+Metric: `CaptionMetric`: BLEU-1 to 4, ROUGE-L and CIDEr-D as coco-caption computes them, over all references of an
+image. Prompt: as given. Tags: type. Licence: COCO's captions CC-BY-4.0; Flickr's photographs under their own terms,
+Flickr30k for research only. Size in images: COCO 113,287 (train and restval) / 5,000 / 5,000, Flickr30k 29,000 /
+1,014 / 1,000, five captions each, a few more on some of COCO's.
+
+Layout (unverified: the files were not at hand, their keys are those that others' code reads):
+
+    dataset_<name>.json     {images: [{filename, split, imgid, sentences: [{raw}], filepath (COCO alone)}]}
+    <images>/<filepath>/<filename>
+"""
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from bridgelab.benchmark.caption import CaptionMetric
+from bridgelab.benchmark.example import Example, check_examples, choose, require
+from bridgelab.benchmark.metric import ExampleMetric
+
+LAYOUT = "<file>, <images>/<filepath>/<filename>"
+PARTS = {"train": ("train", "restval"), "val": ("val",), "test": ("test",)}
+
+
+class CocoCaptions:
+    """Photographs with their captions.
+
+    Args:
+        root: the folder that the next two lie in.
+        name: what the run record calls this benchmark.
+        prompt: what the language model reads.
+        file: Karpathy's file.
+        images: the folder of the images, or of the folders that the file names.
+    Raises:
+        ValueError: if pycocoevalcap is not installed.
+    """
+
+    splits = tuple(PARTS)
+    kinds = ("caption",)
+
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        name: str = "coco_captions",
+        prompt: str = "describe the picture .",
+        file: str = "dataset_coco.json",
+        images: str = ".",
+    ):
+        self.root = Path(root).resolve()
+        self.name = name
+        self.prompt = prompt
+        self.file = self.root / file
+        self.images = (self.root / images).resolve()
+        self.metrics()  # what they need is said now, not when captions have been made
+
+    def examples(self, split: str, kind: str = "caption") -> list[Example]:
+        """In train one example a caption, since an example trains on one; else one an image, with all its captions.
+
+        Raises:
+            FileNotFoundError: if the file or an image is missing.
+            ValueError: if there is no such split or kind, or an image's entry is malformed.
+        """
+        choose(split, self.splits, "split")
+        choose(kind, self.kinds, "kind")
+        path = require(
+            self.file,
+            LAYOUT,
+            "Get Karpathy's caption_datasets.zip, or set benchmark.root and benchmark.file.",
+        )
+        examples = []
+        for number, entry in enumerate(self._entries(path)):
+            try:
+                if entry["split"] in PARTS[split]:
+                    examples += self._of_image(split, entry)
+            except (KeyError, TypeError, AttributeError) as error:
+                raise ValueError(
+                    f"{path}: image {number} is malformed ({type(error).__name__}: {error}). Each needs filename, "
+                    "split, imgid, and sentences with raw. Get the file again."
+                ) from error
+        return check_examples(examples, f"{path} ({split})")
+
+    def metrics(self) -> dict[str, ExampleMetric]:
+        """BLEU, ROUGE-L and CIDEr-D."""
+        return {"caption": CaptionMetric(attributes=False)}
+
+    def _entries(self, path: Path) -> list[dict[str, Any]]:
+        try:
+            entries = orjson.loads(path.read_bytes())["images"]
+            if not isinstance(entries, list):
+                raise ValueError(f"images is a {type(entries).__name__}")
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{path} can't be read ({error}): it must be JSON with a list under 'images'. Get the file again."
+            ) from error
+        return entries
+
+    def _of_image(self, split: str, entry: dict[str, Any]) -> list[Example]:
+        captions = tuple(" ".join(sentence["raw"].split()) for sentence in entry["sentences"])
+        image = "/".join(
+            part for part in (str(self.images), entry.get("filepath"), entry["filename"]) if part
+        )
+        groups = [(caption,) for caption in captions] if split == "train" else [captions]
+        return [
+            Example(
+                id=f"train-{entry['imgid']}-{k}" if split == "train" else f"{split}-{entry['imgid']}",
+                images=(image,),
+                prompt=self.prompt,
+                answers=group,
+                kind="caption",
+                tags={"type": "caption"},
+            )
+            for k, group in enumerate(groups)
+        ]

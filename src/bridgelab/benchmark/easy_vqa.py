@@ -1,0 +1,117 @@
+"""easy-VQA: short questions on one coloured shape.
+
+Source: github.com/vzhou842/easy-VQA.
+Metric: accuracy, by what is asked. Prompt: around `{question}`. Tags: type (yes_no, color, shape), negated (0 or 1).
+Licence: MIT. Size: 4,000 + 1,000 images of 64×64, 38,575 + 9,673 questions, 13 answers. The question alone reaches
+.670 of test (yes_no .825, the rest .233): read every score against that.
+
+Layout, as published in the folder `easy_vqa/data`:
+
+    answers.txt                         all answers, one a line
+    {train,test}/questions.json         [[question, answer, image], …]
+    {train,test}/images/<image>.png
+
+There is no val: a share of train's images is held out.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from bridgelab.benchmark.accuracy import Accuracy
+from bridgelab.benchmark.example import Example, check_examples, choose, fill, require
+from bridgelab.benchmark.metric import ExampleMetric
+from bridgelab.benchmark.share import check_share, draw_share
+
+LAYOUT = "answers.txt, {train,test}/questions.json, {train,test}/images/<image>.png"
+SHAPES = ("circle", "rectangle", "triangle")
+
+
+class EasyVqa:
+    """easy-VQA's questions.
+
+    Args:
+        root: the folder that holds `answers.txt`, `train` and `test`.
+        name: what the run record calls this benchmark.
+        prompt: what the language model reads; `{question}` stands for the question.
+        val_share: which share of train's images is held out, each with all its questions.
+        seed: of the choice of these images.
+    Raises:
+        ValueError: if the prompt lacks its placeholder, or `val_share` is not between 0 and 1.
+    """
+
+    splits = ("train", "val", "test")
+    kinds = ("answer",)
+
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        name: str = "easy_vqa",
+        prompt: str = "{question}",
+        val_share: float = 0.1,
+        seed: int = 0,
+    ):
+        fill(prompt, "question", "")
+        self.val_share = check_share(val_share, "val_share")
+        self.root = Path(root).resolve()
+        self.name = name
+        self.prompt = prompt
+        self.seed = seed
+
+    def examples(self, split: str, kind: str = "answer") -> list[Example]:
+        """All examples of a split, in the file's order.
+
+        Raises:
+            FileNotFoundError: if a file or an image is missing.
+            ValueError: if there is no such split or kind, or a question is malformed.
+        """
+        choose(split, self.splits, "split")
+        choose(kind, self.kinds, "kind")
+        folder = "test" if split == "test" else "train"
+        fix = "Get the data from github.com/vzhou842/easy-VQA, or set benchmark.root."
+        known = set(require(self.root / "answers.txt", LAYOUT, fix).read_text().split())
+        path = require(self.root / folder / "questions.json", LAYOUT, fix)
+        entries = _load(path, known)
+        if split != "test":
+            held_out = draw_share((str(image) for _, _, image in entries), self.val_share, self.seed)
+        examples = [
+            self._example(folder, number, *entry)
+            for number, entry in enumerate(entries)
+            if split == "test" or (str(entry[2]) in held_out) == (split == "val")
+        ]
+        return check_examples(examples, str(path))
+
+    def metrics(self) -> dict[str, ExampleMetric]:
+        """Accuracy by what is asked and whether with a negation."""
+        return {"answer": Accuracy(by=("type", "negated"))}
+
+    def _example(self, folder: str, number: int, question: str, answer: str, image: int) -> Example:
+        kind = "yes_no" if answer in ("yes", "no") else "shape" if answer in SHAPES else "color"
+        return Example(
+            id=f"{folder}-{number}",
+            images=(f"{self.root}/{folder}/images/{image}.png",),
+            prompt=fill(self.prompt, "question", question),
+            answers=(answer,),
+            kind="answer",
+            tags={"type": kind, "negated": int(bool({"no", "not"} & set(question.split())))},
+        )
+
+
+def _load(path: Path, known: set[str]) -> list[list[Any]]:
+    try:
+        entries = orjson.loads(path.read_bytes())
+        if not isinstance(entries, list):
+            raise ValueError(f"it is a {type(entries).__name__}")
+        for number, entry in enumerate(entries):
+            if not (isinstance(entry, list) and [type(part) for part in entry] == [str, str, int]):
+                raise ValueError(f"entry {number} is {entry!r}")
+            if entry[1] not in known:
+                raise ValueError(f"entry {number} has the answer {entry[1]!r}, which answers.txt lacks")
+    except ValueError as error:
+        raise ValueError(
+            f"{path} can't be read ({error}): it must be a JSON list of [question, answer, image], with answers of "
+            "answers.txt. Get the file again."
+        ) from error
+    return entries

@@ -1,0 +1,112 @@
+"""NLVR2: is a human-written sentence true of a pair of photographs?
+
+Source: Suhr et al. 2019, "A Corpus for Reasoning about Natural Language Grounded in Photographs" (ACL,
+arXiv:1811.00491).
+Metric: accuracy over pairs, and consistency: the share of sentences right at each of their pairs (the
+identifier without its pair). Prompt: around `{sentence}`. Tags: type, group (the sentence). Licence: annotations
+CC-BY-4.0; photographs from the web, for research only, on the authors' form. Size: train 86,373, dev 6,982,
+test1 6,967 pairs, test2 6,970; majority dev .5086, test1 .5107.
+
+Layout, as lil-lab/nlvr publishes it in its folder `nlvr2`:
+
+    data/{train,dev,test1,test2}.json, data/{balanced,unbalanced}/…     JSON lines {sentence, label 'True' or
+                                                  'False', identifier '<part>-<set>-<pair>-<sentence>'}
+    images/<part>/<part>-<set>-<pair>-img{0,1}.png
+
+where train's lines also have `directory`, and its images lie in images/train/<directory>. (Of the images the
+authors document the names alone; the folders are those that others' code reads.) The suffix may lie: many are
+JPEG. Of those not sent by the authors about one in twenty can't be had from the web any more.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from bridgelab.benchmark.accuracy import Consistency
+from bridgelab.benchmark.example import Example, check_examples, choose, fill, require
+from bridgelab.benchmark.lines import read_lines
+from bridgelab.benchmark.metric import ExampleMetric
+
+LAYOUT = "data/{train,dev,test1}.json, images/<part>/<part>-<set>-<pair>-img{0,1}.png"
+FILES = MappingProxyType({"train": "train", "val": "dev", "test": "test1"})
+_IDENTIFIER = re.compile(r"(train|dev|test1|test2)-(\d+)-(\d+)-(\d+)")
+
+
+class Nlvr2:
+    """NLVR2's sentences, each with up to four pairs of photographs, left then right.
+
+    Args:
+        root: the folder that holds `data` and `images`.
+        name: what the run record calls this benchmark.
+        prompt: what the language model reads; `{sentence}` stands for the sentence.
+        files: the file of each split, under `data` and without its suffix, such as test2 or balanced/balanced_test1.
+    Raises:
+        ValueError: if the prompt lacks its placeholder, or there is a split other than train, val and test.
+    """
+
+    kinds = ("true_false",)
+
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        name: str = "nlvr2",
+        prompt: str = "{sentence}",
+        files: Mapping[str, str] = FILES,
+    ):
+        fill(prompt, "sentence", "")
+        for split in files:
+            choose(split, FILES, "files has the split")
+        self.root = Path(root).resolve()
+        self.name = name
+        self.prompt = prompt
+        self.files = dict(files)
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that `files` names."""
+        return tuple(self.files)
+
+    def examples(self, split: str, kind: str = "true_false") -> list[Example]:
+        """All examples of a split, in the file's order, each with its left and its right image.
+
+        Raises:
+            FileNotFoundError: if the file or an image is missing.
+            ValueError: if there is no such split or kind, or a line is malformed.
+        """
+        choose(split, self.splits, "split")
+        choose(kind, self.kinds, "kind")
+        path = require(
+            self.root / "data" / f"{self.files[split]}.json",
+            LAYOUT,
+            "Get the data from github.com/lil-lab/nlvr, or set benchmark.root to its folder nlvr2.",
+        )
+        lines = read_lines(path, {"sentence": str, "label": str, "identifier": str})
+        return check_examples([self._example(path, line) for line in lines], str(path))
+
+    def metrics(self) -> dict[str, ExampleMetric]:
+        """Accuracy and consistency, as the authors' eval/metrics.py has them."""
+        return {"true_false": Consistency(group="group")}
+
+    def _example(self, path: Path, line: dict[str, Any]) -> Example:
+        named, label = _IDENTIFIER.fullmatch(line["identifier"]), line["label"].lower()
+        if not named or label not in ("true", "false"):
+            raise ValueError(
+                f"{path}: identifier={line['identifier']!r} and label={line['label']!r} must be as 'dev-12-0-1' and "
+                "'True' or 'False'. Get the file again."
+            )
+        part, drawn, pair, sentence = named.groups()
+        # As strings, since a Path each costs a second over train.
+        folder = "/".join(
+            [str(self.root), "images", part, *([str(line["directory"])] if "directory" in line else [])]
+        )
+        return Example(
+            id=line["identifier"],
+            images=tuple(f"{folder}/{part}-{drawn}-{pair}-img{side}.png" for side in (0, 1)),
+            prompt=fill(self.prompt, "sentence", line["sentence"]),
+            answers=(label,),
+            kind="true_false",
+            tags={"type": "true_false", "group": f"{part}-{drawn}-{sentence}"},
+        )

@@ -1,0 +1,97 @@
+"""POPE: does a model see objects that are not there? Evaluation only.
+
+Source: Li et al. 2023, "Evaluating Object Hallucination in Large Vision-Language Models" (EMNLP,
+arXiv:2305.10355).
+Metric: `YesNo`, the official parse of free text: accuracy, precision, recall, F1, yes ratio, by setting.
+Prompt: around `{question}`. Tags: type and setting (how absent objects were drawn: random, popular, adversarial).
+Licence: MIT, photographs of COCO val2014. Size: 3 settings of 3,000 questions on the same 500 images, half of
+them yes; the questions whose answer is yes are the same in all three.
+
+Layout, as AoiDragon/POPE has it in its folder `output/coco`:
+
+    coco_pope_{random,popular,adversarial}.json     JSON lines {question_id, image, text, label 'yes' or 'no'}
+"""
+
+from pathlib import Path
+from typing import Any
+
+from bridgelab.benchmark.evaluation_only import choose_test
+from bridgelab.benchmark.example import Example, check_examples, choose, fill, require
+from bridgelab.benchmark.lines import read_lines
+from bridgelab.benchmark.metric import ExampleMetric
+from bridgelab.benchmark.yes_no import YesNo
+
+LAYOUT = "<questions>/coco_pope_{random,popular,adversarial}.json, <images>/COCO_val2014_<number>.jpg"
+SETTINGS = ("random", "popular", "adversarial")
+
+
+class Pope:
+    """POPE's questions of all three settings.
+
+    Args:
+        root: the folder that the next two lie in.
+        name: what the run record calls this benchmark.
+        prompt: what the language model reads; `{question}` stands for the question.
+        questions: the folder of the three files.
+        images: the folder of COCO's val2014.
+    Raises:
+        ValueError: if the prompt lacks its placeholder.
+    """
+
+    splits = ("test",)
+    kinds = ("answer",)
+
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        name: str = "pope",
+        prompt: str = "{question}",
+        questions: str = "pope",
+        images: str = "val2014",
+    ):
+        fill(prompt, "question", "")
+        self.root = Path(root).resolve()
+        self.name = name
+        self.prompt = prompt
+        self.questions = self.root / questions
+        self.images = self.root / images
+
+    def examples(self, split: str, kind: str = "answer") -> list[Example]:
+        """All questions, setting by setting.
+
+        Raises:
+            FileNotFoundError: if a file or an image is missing.
+            ValueError: if there is no such split or kind, or a line is malformed.
+        """
+        choose_test(split, self.name)
+        choose(kind, self.kinds, "kind")
+        examples = []
+        for setting in SETTINGS:
+            path = require(
+                self.questions / f"coco_pope_{setting}.json",
+                LAYOUT,
+                "Get the files from github.com/AoiDragon/POPE, or set benchmark.root and benchmark.questions.",
+            )
+            lines = read_lines(path, {"question_id": int, "image": str, "text": str, "label": str})
+            examples += [self._example(path, setting, line) for line in lines]
+        return check_examples(examples, str(self.questions))
+
+    def metrics(self) -> dict[str, ExampleMetric]:
+        """POPE's five, by setting."""
+        return {"answer": YesNo(by=("setting",))}
+
+    def _example(self, path: Path, setting: str, line: dict[str, Any]) -> Example:
+        if line["label"] not in ("yes", "no"):
+            raise ValueError(
+                f"{path}, question {line['question_id']}: label={line['label']!r} must be 'yes' or 'no'. "
+                "Get the file again."
+            )
+        return Example(
+            id=f"{setting}-{line['question_id']}",
+            images=(f"{self.images}/{line['image']}",),
+            prompt=fill(self.prompt, "question", line["text"]),
+            answers=(line["label"],),
+            kind="answer",
+            tags={"type": "exist", "setting": setting},
+        )

@@ -1,0 +1,96 @@
+"""Words of captions as published scores count them: Penn Treebank tokens, in lower case and without punctuation."""
+
+import importlib.util
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+# What the published scorer drops after tokenising. Its list also holds -LRB- and the like, but it lowers the
+# case first, so brackets stay in as words: kept, since they count in published numbers.
+_PUNCTUATION = frozenset(["''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";", '"'])
+_BRACKETS = {"(": "-lrb-", ")": "-rrb-", "[": "-lsb-", "]": "-rsb-", "{": "-lcb-", "}": "-rcb-"}
+_TYPOGRAPHIC = str.maketrans(
+    {"‘": "`", "’": "'", "“": '"', "”": '"', "«": '"', "»": '"', "–": " -- ", "—": " -- ", "…": " ... "}
+    | {"€": "$", "£": "#", "¢": " cents", "½": " 1/2", "¼": " 1/4", "¾": " 3/4", "\u200b": " "}
+)
+_SPLIT_WORDS = re.compile(
+    r"\b(can)(not)\b|\b(gon|wan)(na)\b|\b(got)(ta)\b|\b(gim|lem)(me)\b|('t)(was)\b", re.IGNORECASE
+)
+_NEGATION = re.compile(r"(?<=\w)(n't)\b", re.IGNORECASE)
+_CLITIC = re.compile(r"(?<=\w)('(?:s|m|d|re|ve|ll))\b", re.IGNORECASE)
+# Whose full stop is no end of a sentence, even at one.
+_ABBREVIATIONS = (
+    "mr mrs ms dr prof st jr sr rev hon gov sen rep gen col capt lt sgt ave blvd rd mt ft sq dept univ est tel ext co corp "
+    "inc ltd bros assn vs etc cf al jan feb mar apr jun jul aug sept? oct nov dec mon tue wed thu fri calif fla ariz va md ga"
+).split()
+_TOKEN = re.compile(
+    rf"""
+    https?://\S+ | [\w.+-]+@[\w-]+\.[\w.]+ | @\w+       # addresses
+    | '(?:s|m|d|re|ve|ll)\b | n't\b | 't(?=\ ?(?:is|was)\b) # clitics, split off before; 't is
+    | 'n'?(?!\w) | 'em\b | '\d\ds?(?![\w"])             # rock 'n' roll, the '90s
+    | (?=[^\W\d_]+['.])\b(?:                            # looked at only where a stop or an apostrophe follows
+        (?:{"|".join(_ABBREVIATIONS)}|ph\.d|(?:no|fig|pp)(?=\.\s*\d))\.
+        | [a-z](?:\.[a-z])+\b\.? | [a-z]\.(?!\w)        # u.s., p.m., e.g., j. k.
+        | ol'(?!\w)
+      )
+    | (?<!\S)[-+]?\.\d+(?!\w) | (?<!\S)[-+]\d+(?:[.,:]\d+)*(?!\w)  # .50, -1
+    | \d+(?:[.,:]\d+)+                                  # 5.50, 1,000, 5:30
+    | \w+(?:[-/.]\w+|'[^\W\d]+)*                        # black-and-white, and/or, o'brien
+    | \.\.\. | --+ | \*+ | [!?]{{2,}}
+    | [^\w\s]
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_STANFORD = "tokenizer/stanford-corenlp-3.4.1.jar"  # in pycocoevalcap
+
+
+def tokenize(caption: str) -> list[str]:
+    """Split a caption as the Penn Treebank does, in lower case and without punctuation.
+
+    Agrees with the Stanford tokeniser (3.4.1, `-lowerCase`) behind published numbers on ordinary captions:
+    contractions are split ("is n't", "dog 's", "can not"), hyphenated words are not. Left out are its rules for
+    markup, telephone numbers, pictograms and words with a sign inside (C++, dog!cat).
+    """
+    text = caption.translate(_TYPOGRAPHIC)
+    text = _SPLIT_WORDS.sub(lambda found: " ".join(part for part in found.groups() if part), text)
+    text = _CLITIC.sub(r" \1", _NEGATION.sub(r" \1", text))
+    tokens = (token.lower() for token in _TOKEN.findall(text))
+    return [_BRACKETS.get(t, t) for t in tokens if t not in _PUNCTUATION and not t.startswith("--")]
+
+
+def stanford_jar() -> Path | None:
+    """The Stanford tokeniser itself, where pycocoevalcap has brought it and there is a Java to run it."""
+    package = importlib.util.find_spec("pycocoevalcap")
+    if package is None or shutil.which("java") is None:
+        return None
+    jars = [Path(folder) / _STANFORD for folder in package.submodule_search_locations or ()]
+    return next((jar for jar in jars if jar.is_file()), None)
+
+
+def tokenize_with_stanford(captions: Sequence[str], jar: Path) -> list[list[str]]:
+    """As `tokenize`, of many captions, by the Stanford tokeniser in one process.
+
+    Raises:
+        RuntimeError: if Java fails, or gives another number of lines than it was given.
+    """
+    lines = "\n".join(" ".join(caption.split()) for caption in captions)  # a caption is a line
+    command = [
+        "java",
+        "-cp",
+        str(jar),
+        "edu.stanford.nlp.process.PTBTokenizer",
+        "-preserveLines",
+        "-lowerCase",
+    ]
+    done = subprocess.run(
+        [*command, "-encoding", "utf-8"], input=(lines + "\n").encode(), capture_output=True
+    )
+    found = done.stdout.decode().split("\n")[:-1]
+    if done.returncode or len(found) != len(captions):
+        raise RuntimeError(
+            f"{jar.name} ended with {done.returncode} and {len(found)} lines for {len(captions)} captions: "
+            f"{done.stderr.decode(errors='replace')[-300:]!r}. Repair Java, or take it off PATH: bridgelab has a tokeniser."
+        )
+    return [[token for token in line.split() if token not in _PUNCTUATION] for line in found]

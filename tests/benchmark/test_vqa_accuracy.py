@@ -1,0 +1,121 @@
+"""VQA accuracy against what both versions of the official code printed, by hand, and against loops over people."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridgelab.benchmark.example import Example
+from bridgelab.benchmark.vqa_accuracy import CONTRACTIONS, VqaAccuracy, normalise, strip_punctuation
+
+SHARED = Path(os.environ.get("BRIDGELAB_SHARED_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
+GOLDEN = SHARED / "golden_scorers"
+needs_golden = pytest.mark.skipif(
+    not GOLDEN.is_dir(),
+    reason=f"{GOLDEN} (outputs of official scorers) is not here: set BRIDGELAB_SHARED_DATA",
+)
+
+
+def example(*answers, id="1", **tags):
+    return Example(id, ("/x.png",), "?", answers, "answer", tags)
+
+
+@needs_golden
+def test_normalisation_is_the_official_one():
+    rows = json.loads((GOLDEN / "vqa_normalisation.json").read_text())
+    assert len(rows) > 40
+    for row in rows:
+        text = row["in"].replace("\n", " ").replace("\t", " ").strip()
+        assert (strip_punctuation(text), normalise(text)) == (row["punct"], row["out"])
+
+
+@needs_golden
+@pytest.mark.parametrize("variant", ["current", "older"])
+def test_scores_are_the_official_ones(variant):
+    golden = json.loads((GOLDEN / "vqa_textvqa_val1000.json").read_text())
+    expected = golden[f"expected_{variant}"]
+    said = {row["question_id"]: row["answer"] for row in golden["results"]}
+    examples = [
+        example(*(a["answer"] for a in row["answers"]), id=str(row["question_id"]), type=row["answer_type"])
+        for row in golden["annotations"]
+    ]
+    metric = VqaAccuracy(variant=variant, by=("type",))
+    predictions = [said[int(e.id)] for e in examples]
+    metric.update(predictions, examples)
+    values = {name: round(100 * value, 2) for name, value in metric.compute().items()}
+    overall, of_type = expected["accuracy"]["overall"], expected["accuracy"]["perAnswerType"]
+    assert values == {"accuracy": overall} | {f"accuracy/type={k}": v for k, v in of_type.items()}
+    found = {e.id: round(100 * metric.score(p, e), 2) for p, e in zip(predictions, examples, strict=True)}
+    assert found == expected["perQuestion"]
+
+
+@pytest.mark.parametrize(
+    ("matches", "score"), [(0, 0), (1, 0.3), (2, 0.6), (3, 0.9), (4, 1), (9, 1), (10, 1)]
+)
+@pytest.mark.parametrize("variant", ["current", "older"])
+def test_matches_of_ten(variant, matches, score):
+    answers = ["red"] * matches + [f"colour {k}" for k in range(10 - matches)]
+    assert VqaAccuracy(variant=variant).score("red", example(*answers)) == pytest.approx(score)
+
+
+def test_fewer_than_ten_answers():
+    """As many leave-one-out sets as answers: of a single one, nothing is left to match."""
+    score = VqaAccuracy().score
+    assert score("red", example("red")) == 0
+    assert score("red", example("red", "red")) == pytest.approx(1 / 3)
+    assert score("red", example("red", "red", "red", "red", "blue")) == 1
+
+
+def test_what_the_variants_differ_in():
+    same, mixed = example(*["Yes"] * 10), example(*["The Cat."] * 9, "dog")
+    current, older = VqaAccuracy(), VqaAccuracy(variant="older")
+    assert (current.score("Yes", same), current.score("yes", same)) == (1, 0)
+    assert (older.score("Yes", same), older.score("yes", same)) == (0, 0)
+    assert (current.score("a cat", mixed), older.score("a cat", mixed)) == (1, 0)
+    assert older.score("Cat", example(*["cat."] * 9, "dog")) == 1
+
+
+def test_an_answer_of_nothing():
+    """Such an answer stands as '.', which the punctuation step empties: as the official code sees it."""
+    assert VqaAccuracy().score("the", example(*["."] * 9, "dog")) == 1
+    assert VqaAccuracy(variant="older").score("the", example(*["."] * 9, "dog")) == 1
+
+
+def test_punctuation_by_hand():
+    assert strip_punctuation("left; right/left") == "left right left"
+    assert strip_punctuation("a, b,c") == "a bc"  # it touches a blank once, so it goes everywhere
+    assert strip_punctuation("1,000 and a/b") == "1000 and ab"  # a comma between digits: all marks go
+    assert strip_punctuation("3.5 is 3.5.") == "3.5 is 3.5"
+    assert strip_punctuation("." * 40) == "." * 8  # the official code takes away 32
+
+
+def test_contractions():
+    assert CONTRACTIONS["couldnt've"] == CONTRACTIONS["couldn'tve"] == "couldn't've"
+    assert CONTRACTIONS["ow's'at"] == CONTRACTIONS["'ows'at"] == CONTRACTIONS["'ow'sat"] == "'ow's'at"
+    assert (normalise("Whats the oclock"), normalise("somebody'd")) == ("what's o'clock", "somebodyd")
+    assert normalise("Ive") == "ive"  # the official table has 'Ive', and looks up what is in lower case
+    assert len(CONTRACTIONS) == 114
+
+
+@given(
+    st.lists(st.sampled_from(["red", "blue", "green"]), min_size=1, max_size=12),
+    st.sampled_from(["red", "blue", "grey"]),
+    st.sampled_from(["current", "older"]),
+    st.randoms(),
+)
+def test_loops_over_people(answers, said, variant, chance):
+    """Each person is left out in turn, and found again by place, as `answer_id` tells two alike apart."""
+    sets = [answers[:k] + answers[k + 1 :] for k in range(len(answers))]
+    expected = sum(min(1, sum(a == said for a in others) / 3) for others in sets) / len(sets)
+    metric = VqaAccuracy(variant=variant)
+    assert metric.score(said, example(*answers)) == pytest.approx(expected)
+    chance.shuffle(answers)
+    assert metric.score(said, example(*answers)) == pytest.approx(expected)
+
+
+def test_bad_input():
+    with pytest.raises(ValueError, match="variant='newest': must be one of current, older"):
+        VqaAccuracy(variant="newest")

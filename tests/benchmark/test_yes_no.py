@@ -1,0 +1,67 @@
+"""POPE's metric against the official script's steps, and what it makes of free text."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridgelab.benchmark.example import Example
+from bridgelab.benchmark.yes_no import YesNo, read_yes_no
+
+
+def example(k, answer, setting="random"):
+    return Example(str(k), ("/x.png",), "is there a dog ?", (answer,), "answer", {"setting": setting})
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("yes", "yes"),
+        ("no", "no"),
+        ("No, there is none.", "no"),
+        ("There is not, as far as I see, a dog. Yes", "no"),
+        ("Yes. There is no doubt.", "yes"),
+        ("Well, no.", "no"),
+        ("nothing", "yes"),
+        ("NO", "yes"),
+        ("no!", "yes"),
+        ("", "yes"),
+        (".no", "yes"),
+        ("is\nno", "yes"),
+    ],
+)
+def test_free_text_is_read_as_the_official_script_does(text, read):
+    assert read_yes_no(text) == read
+
+
+texts = st.sampled_from(["yes", "no", "No, it is not.", "not", "Yes. no", "a dog", ""])
+
+
+@given(st.lists(st.tuples(texts, st.sampled_from(["yes", "no"])), min_size=1, max_size=30))
+def test_the_five_values_are_counts(pairs):
+    """evaluate.py's counts, where it does not divide by 0."""
+    metric = YesNo(by=("setting",))
+    metric.update([text for text, _ in pairs], [example(k, label) for k, (_, label) in enumerate(pairs)])
+    found = metric.compute()
+    table = [(read_yes_no(text), label) for text, label in pairs]
+    tp, fp = table.count(("yes", "yes")), table.count(("yes", "no"))
+    tn, fn = table.count(("no", "no")), table.count(("no", "yes"))
+    assert found["accuracy"] == pytest.approx((tp + tn) / len(pairs))
+    assert found["yes_ratio"] == pytest.approx((tp + fp) / len(pairs))
+    assert found["precision"] == pytest.approx(tp / (tp + fp) if tp + fp else 0)
+    assert found["recall"] == pytest.approx(tp / (tp + fn) if tp + fn else 0)
+    assert found["f1"] == pytest.approx(2 * tp / (2 * tp + fp + fn) if tp else 0)
+    assert found["f1/setting=random"] == found["f1"]
+
+
+def test_by_setting():
+    examples = [example(k, "yes" if k % 2 else "no", "popular" if k < 2 else "random") for k in range(4)]
+    metric = YesNo(by=("setting",))
+    metric.update(["yes", "yes", "no", "yes it is"], examples)
+    values = metric.compute()
+    assert (values["accuracy"], values["accuracy/setting=popular"], values["accuracy/setting=random"]) == (
+        0.75,
+        0.5,
+        1,
+    )
+    assert (values["yes_ratio/setting=popular"], values["precision/setting=popular"]) == (1, 0.5)
+    assert metric.score("No, thanks", examples[0]) == 1
