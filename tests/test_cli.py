@@ -6,8 +6,11 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from PIL import Image
 
 from bridgelab import cli
+from bridgelab.data.features import FeatureStore
+from bridgelab.train import features
 
 
 def test_help_is_quick_and_imports_nothing_heavy():
@@ -39,7 +42,7 @@ def test_every_command_is_in_the_help(command, capsys):
     assert f"\n  {command} " in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", ["world", "report", "bench"])
+@pytest.mark.parametrize("command", ["world", "features", "report", "bench"])
 def test_help_of_a_command_imports_nothing_heavy(command, capsys):
     before = set(sys.modules)
     with pytest.raises(SystemExit) as end:
@@ -47,6 +50,60 @@ def test_help_of_a_command_imports_nothing_heavy(command, capsys):
     assert end.value.code == 0
     assert f"usage: bridgelab {command}" in capsys.readouterr().out
     assert not {"torch", "hydra"} & (set(sys.modules) - before)
+
+
+def test_upkeep_of_features_imports_nothing_heavy(tmp_path):
+    code = (
+        "import sys; from bridgelab.cli import main; "
+        "ended = [main(['features', action, '--root', sys.argv[1]]) for action in ('info', 'verify', 'prune')]; "
+        "heavy = {'torch', 'hydra'} & set(sys.modules); sys.exit(str(heavy) if heavy or any(ended) else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [f"no features in {tmp_path}", "0 rows read", "nothing to prune"]
+
+
+def test_features_are_listed_checked_and_pruned(tmp_path, capsys, tiny_vision):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    FeatureStore(tmp_path / "features", tiny_vision).features([str(tmp_path / "a.png")])
+    root = ["--root", str(tmp_path / "features")]
+    assert cli.main(["features", "info", *root]) == 0
+    told = capsys.readouterr().out
+    name = f"{tiny_vision.fingerprint[:32]}-bfloat16-v1"
+    assert re.fullmatch(rf"{name}: 1 images, 4 patches of 6, 1 files, 0\.0 MB\n", told)
+    assert cli.main(["features", "verify", *root]) == 0
+    assert capsys.readouterr().out == "1 rows read\n"
+    (shard,) = (tmp_path / "features").rglob("*.safetensors")
+    shard.write_bytes(shard.read_bytes()[:-1] + b"x")
+    assert cli.main(["features", "verify", *root]) == 2
+    captured = capsys.readouterr()
+    assert re.search(r"row 0, of the image [0-9a-f]{64}, is damaged\n1 rows read", captured.out)
+    assert re.search("1 of them are damaged. Run `bridgelab features prune`", captured.err)
+    assert cli.main(["features", "prune", *root]) == 0
+    assert "1 rows, 1 of them damaged" in capsys.readouterr().out
+    assert cli.main(["features", "prune", *root, "--store", "nothing"]) == 2
+    assert f"store 'nothing' is none of {name}" in capsys.readouterr().err
+    assert cli.main(["features", "prune", *root, "--store", name]) == 0
+    assert cli.main(["features", "info", *root]) == 0
+    assert "no features in" in capsys.readouterr().out
+
+
+def test_features_are_built_by_a_line_as_trainings(monkeypatch, capsys):
+    calls = []
+    monkeypatch.setattr(features, "build_features", lambda *args: calls.append(args) or "done")
+    line = ["benchmark=nlvr", "data.dtype=float16", "--shard", "1/2", "--splits", "val,test"]
+    assert cli.main(["features", "build", *line]) == 0
+    ((config, splits, part),) = calls
+    assert (config.benchmark.train_folder, config.data.dtype) == ("dev", "float16")
+    assert (splits, part) == (["val", "test"], (1, 2))
+    assert capsys.readouterr().out == "done\n"
+    for line, match in (
+        (["benchmark=nlv"], "benchmark 'nlv' is not one of .* Did you mean 'nlvr'"),
+        (["--shard", "2/2"], "--shard 2/2: must be i/n"),
+        (["data.dtpe=float16"], "Could not override 'data.dtpe'"),
+    ):
+        assert cli.main(["features", "build", *line]) == 2
+        assert re.search(match, capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ LAYERS = [
     {"vision", "text", "bridge", "optim"},
     {"model"},
     {"train"},
-    {"analysis", "pretrain"},
+    {"analysis", "doctor", "pretrain"},
     {"bench"},
     {"cli"},
 ]

@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from bridgelab import __version__
 
@@ -20,11 +21,16 @@ usage: bridgelab COMMAND ...
   train         train a bridge, or sweep many: bridgelab train bridge=qformer seed=1
                 bridgelab train -m bridge=linear,qformer seed=0,1,2
                 bridgelab train experiments=first_look
+  features      the frozen encoder's features: make them before any run, check them, list them, clear up
+                bridgelab features build benchmark=nlvr vision=miniature
   report        table and picture of a study: bridgelab report runs/first_look
+  evaluate      trained runs on another benchmark: bridgelab evaluate runs/first_look/* benchmark=pope
+  answer        ask a trained bridge: bridgelab answer runs/first_look/bridge=linear,seed=0 IMAGE "what color is the cube ?"
   convert       carry a bridge's weights from or to BLIP-2, LLaVA, OpenFlamingo, Idefics2
   bridges       what bridges there are, how large and from where
   check-bridge  whether a bridge keeps the contract: bridgelab check-bridge my_module.MyBridge num_queries=8
   pretrain      make the miniature pair anew: bridgelab pretrain text, bridgelab pretrain vision
+  doctor        what is installed and reachable, and how big a run is going to be
   bench         how fast the parts are on this machine
 
 `bridgelab COMMAND --help` tells more.
@@ -93,8 +99,146 @@ def _report(args: list[str]) -> None:
     importlib.import_module("bridgelab.analysis.report").report(study)
 
 
+def _evaluate(args: list[str]) -> None:
+    parser = argparse.ArgumentParser(
+        "bridgelab evaluate",
+        description="Trained runs on another benchmark or split, as a study of its own: runs/<study>_on_<benchmark>.",
+    )
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="finished runs' folders")
+    parser.add_argument(
+        "choices", nargs="*", metavar="key=value", help="as for training: benchmark=pope evaluate.beams=5"
+    )
+    parser.add_argument(
+        "--split", default="test", help="of the benchmark (test); the world's bends: test-clutter"
+    )
+    given = parser.parse_args(args)
+    named = [*given.runs, *given.choices]
+    choices = [one for one in named if "=" in one and not Path(one).is_dir()]
+    runs = [Path(one) for one in named if one not in choices]
+    if not runs:
+        raise UsageError(f"none of {', '.join(named)} is a folder. Give runs, such as runs/first_look/*.")
+    asked = _composed(choices)
+    from bridgelab.train.main import every_tenth
+
+    elsewhere = importlib.import_module("bridgelab.train.elsewhere")
+    for run in runs:
+        if run.is_dir() and (run / "last.ckpt").exists():
+            out = elsewhere.evaluate_elsewhere(
+                run, asked, ROOT, split=given.split, progress=every_tenth(run.name)
+            )
+            print(out, flush=True)
+        elif run.is_dir():  # words, which nothing was trained of, or a folder of trials
+            print(f"{run} has no last.ckpt: left out", file=sys.stderr)
+        else:
+            raise UsageError(f"there is no folder {run}. Give a run of runs/<study>/.")
+
+
+def _answer(args: list[str]) -> None:
+    parser = argparse.ArgumentParser("bridgelab answer", description="Ask a trained bridge about an image.")
+    parser.add_argument("run", type=Path, metavar="RUN", help="a finished run's folder, in runs/<study>/")
+    parser.add_argument(
+        "images", type=Path, nargs="+", metavar="IMAGE", help="one, or two where its benchmark shows two"
+    )
+    parser.add_argument("question", metavar="QUESTION")
+    parser.add_argument(
+        "--explain", type=Path, metavar="PNG", help="save a picture of the patches that the answer rests on"
+    )
+    given = parser.parse_args(args)
+    importlib.import_module("bridgelab.analysis.answer").answer(
+        given.run, given.images, given.question, given.explain
+    )
+
+
+def _doctor(args: list[str]) -> None:
+    importlib.import_module("bridgelab.doctor.main").doctor(args)
+
+
 def _train(args: list[str]) -> None:
     _hydra_app("bridgelab train", "bridgelab.train.main", args)
+
+
+def _features(args: list[str]) -> None:
+    parser = argparse.ArgumentParser(
+        "bridgelab features", description="The features that a frozen encoder gave, each image once."
+    )
+    actions = parser.add_subparsers(dest="action", required=True, metavar="{build,verify,info,prune}")
+    root = Path(os.environ.get("BRIDGELAB_DATA", "data")) / "features"
+    for action, what in {
+        "build": "encode the images of a benchmark that are not there yet",
+        "verify": "read every byte, and name what is damaged",
+        "info": "what there is",
+        "prune": "remove what killed writers left, what is damaged, and rows that stand twice",
+    }.items():
+        made = actions.add_parser(action, help=what, description=f"{what[0].upper()}{what[1:]}.")
+        if action == "build":
+            made.add_argument(
+                "choices", nargs="*", metavar="key=value",
+                help="as for training: benchmark=nlvr vision=miniature data.dtype=float16 data.on_error=skip paths.features=DIR",
+            )  # fmt: skip
+            made.add_argument(
+                "--shard", metavar="I/N", help="the part to begin with, of N processes; on Slurm its task's"
+            )
+            made.add_argument(
+                "--splits", metavar="A,B", help="of the benchmark; those that training reads by default"
+            )
+        else:
+            made.add_argument(
+                "--root", type=Path, default=root, metavar="DIR", help=f"of all stores ({root})"
+            )
+        if action == "prune":
+            made.add_argument(
+                "--store", action="append", default=[], metavar="NAME", help="one that goes whole"
+            )
+    given = parser.parse_args(args)
+    if given.action == "build":
+        _build_features(given.choices, given.shard, given.splits)
+        return
+    upkeep = importlib.import_module("bridgelab.data.upkeep")
+    if given.action == "info":
+        there = upkeep.info(given.root)
+        if not there:
+            print(f"no features in {given.root}")
+        for one in there:
+            row = "no rows" if one.row is None else f"{one.row[0]} patches of {one.row[1]}"
+            left = f", {one.left} files to prune" if one.left else ""
+            print(
+                f"{one.name}: {one.images:,} images, {row}, {one.shards} files, {one.size / 1e6:,.1f} MB{left}"
+            )
+    elif given.action == "verify":
+        rows, lines = upkeep.verify(given.root)
+        print("\n".join([*lines, f"{rows:,} rows read"]))
+        if lines:
+            raise UsageError(
+                f"{len(lines)} of them are damaged. Run `bridgelab features prune`; whatever asks for these images next, a run "
+                "or `bridgelab features build`, encodes them again."
+            )
+    else:
+        print("\n".join(upkeep.prune(given.root, given.store) or ["nothing to prune"]))
+
+
+def _build_features(choices: list[str], shard: str | None, splits: str | None) -> None:
+    features = importlib.import_module("bridgelab.train.features")
+    part = features.part_of(shard, os.environ)
+    config = _composed(choices)
+    print(features.build_features(config, splits.split(",") if splits else None, part))
+
+
+def _composed(choices: list[str]) -> Any:
+    """The config of a training with these choices; the program's log goes to the terminal from here on."""
+    import logging
+
+    from hydra import compose, initialize_config_dir
+    from hydra.errors import HydraException
+
+    conf = _conf()
+    check_choices(choices, conf)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    importlib.import_module("bridgelab.train.main")  # registers what configs call
+    try:
+        with initialize_config_dir(str(conf), version_base="1.3"):
+            return compose("train", choices)
+    except HydraException as error:
+        raise UsageError(str(error)) from error
 
 
 def _pretrain(args: list[str]) -> None:
@@ -184,24 +328,22 @@ def _check_bridge(args: list[str]) -> None:
 COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "world": _world,
     "train": _train,
+    "features": _features,
     "report": _report,
+    "evaluate": _evaluate,
+    "answer": _answer,
     "convert": _convert,
     "bridges": _bridges,
     "check-bridge": _check_bridge,
     "pretrain": _pretrain,
+    "doctor": _doctor,
     "bench": _bench,
 }
 
 
 def _hydra_app(program: str, module: str, args: list[str]) -> None:
     """Hand `args` to the Hydra app `module:main`, which reads them from `sys.argv`."""
-    conf = Path(os.environ["BRIDGELAB_ROOT"]) / "conf"
-    if not conf.is_dir():
-        raise UsageError(
-            f"there is no folder {conf}. Configs are read from the checkout: "
-            "install it with `pip install -e .`, or set BRIDGELAB_ROOT to it."
-        )
-    check_choices(args, conf)
+    check_choices(args, _conf())
     sys.argv = [program, *args]
     # Lightning's ddp starts its other ranks as `python -m <name of __main__'s spec> <sys.argv[1:]>`.
     script = sys.modules["__main__"]
@@ -210,6 +352,16 @@ def _hydra_app(program: str, module: str, args: list[str]) -> None:
         importlib.import_module(module).main()
     finally:
         script.__spec__ = before
+
+
+def _conf() -> Path:
+    conf = Path(os.environ["BRIDGELAB_ROOT"]) / "conf"
+    if not conf.is_dir():
+        raise UsageError(
+            f"there is no folder {conf}. Configs are read from the checkout: "
+            "install it with `pip install -e .`, or set BRIDGELAB_ROOT to it."
+        )
+    return conf
 
 
 def check_choices(args: Sequence[str], conf: Path) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from bridgelab.analysis.records import read_study
@@ -29,55 +28,11 @@ BRIDGES = (
 )
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    return tmp_path_factory.mktemp("world")
-
-
-@pytest.fixture
-def tiny(monkeypatch, tiny_text, tiny_vision):
-    """Both frozen sides replaced by tiny ones, all else as configured."""
-    build = building.build
-
-    def tiny_build(config, *args, **kwargs):
-        if config._target_.startswith("bridgelab.text."):
-            return tiny_text
-        if config._target_.startswith("bridgelab.vision."):
-            return tiny_vision
-        return build(config, *args, **kwargs)
-
-    monkeypatch.setattr(settings, "build", tiny_build)
-
-
-def config(world, tmp_path, *overrides):
-    size = ["benchmark.images.train=6", "benchmark.images.val=3", "benchmark.images.test=4"]
-    short = [
-        "train.steps=6",
-        "train.batch_size=4",
-        "tune.steps=2",
-        "train.save_every=2",
-        "train.val_points=3",
-    ]
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose(
-            "train",
-            [
-                *size,
-                *short,
-                "benchmark.processes=1",
-                "benchmark.questions_per_image=3",
-                f"benchmark.root={world}",
-                f"paths.features={tmp_path}/features",
-                *overrides,
-            ],
-        )
-
-
-def test_a_study_of_runs_leaves_complete_records(tiny, world, tmp_path):
+def test_a_study_of_runs_leaves_complete_records(tiny, config, tmp_path):
     captioned = "evaluate.captioned=describe left to right"
     for bridge in BRIDGES:
         for seed in (0, 1) if bridge in ("linear", "words") else (0,):
-            given = config(world, tmp_path, f"bridge={bridge}", f"seed={seed}", "study=toy", captioned)
+            given = config(f"bridge={bridge}", f"seed={seed}", "study=toy", captioned)
             main.run(given, tmp_path / "toy" / f"bridge={bridge},seed={seed}", bridge=bridge)
     study = read_study(tmp_path / "toy")  # the analysis takes all of them as comparable and paired
     assert set(study.bridges) == set(BRIDGES)
@@ -131,33 +86,31 @@ def test_a_study_of_runs_leaves_complete_records(tiny, world, tmp_path):
     assert (rows["likelihood"] < 0).all()
 
 
-def test_a_bridge_begins_with_the_weights_that_it_is_given(tiny, world, tmp_path):
-    first = settings.Setting(config(world, tmp_path, "bridge=mlp"), "cpu").model(0).bridge.state_dict()
+def test_a_bridge_begins_with_the_weights_that_it_is_given(tiny, config, tmp_path):
+    first = settings.Setting(config("bridge=mlp"), "cpu").model(0).bridge.state_dict()
     write_weights(first, tmp_path / "mlp.safetensors")
-    given = config(world, tmp_path, "bridge=mlp", f"bridge.init_from={tmp_path}/mlp.safetensors")
+    given = config("bridge=mlp", f"bridge.init_from={tmp_path}/mlp.safetensors")
     begun = settings.Setting(given, "cpu").model(1).bridge.state_dict()
     assert all(torch.equal(begun[name], weights) for name, weights in first.items())
-    other = config(world, tmp_path, "bridge=linear", f"bridge.init_from={tmp_path}/mlp.safetensors")
+    other = config("bridge=linear", f"bridge.init_from={tmp_path}/mlp.safetensors")
     with pytest.raises(ValueError, match=r"mm_projector\.0\.weight.* are not in this bridge"):
         settings.Setting(other, "cpu")
 
 
-def test_a_users_own_bridge_is_trained(tiny, world, tmp_path, monkeypatch):
+def test_a_users_own_bridge_is_trained(tiny, config, tmp_path, monkeypatch):
     readme = (CONF.parent / "README.md").read_text()
     (tmp_path / "readmes_module.py").write_text(readme.split("```python\n")[1].split("```")[0])
     monkeypatch.chdir(tmp_path)
-    given = config(
-        world, tmp_path, "bridge=linear", "bridge._target_=readmes_module.MyBridge", "+bridge.width=5"
-    )
+    given = config("bridge=linear", "bridge._target_=readmes_module.MyBridge", "+bridge.width=5")
     main.run(given, tmp_path / "run", bridge="readmes_module.MyBridge")
     record = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert record["bridge"] == "readmes_module.MyBridge"
     assert record["costs"]["visual_tokens"] == 4
 
 
-def test_budgets_are_kept(tiny, world, tmp_path):
+def test_budgets_are_kept(tiny, config, tmp_path):
     def bridge(*overrides):
-        return settings.Setting(config(world, tmp_path, *overrides), "cpu").model(0).bridge
+        return settings.Setting(config(*overrides), "cpu").model(0).bridge
 
     assert bridge("bridge=qformer", "budget.tokens=5").num_queries == 5
     assert bridge("bridge=blind", "budget.tokens=5", "budget.params=70000").num_tokens == 5
@@ -169,12 +122,12 @@ def test_budgets_are_kept(tiny, world, tmp_path):
         bridge("bridge=linear", "budget.tokens=5")
 
 
-def test_a_finished_run_is_left_alone_and_anothers_directory_refused(tiny, world, tmp_path, monkeypatch):
-    given = config(world, tmp_path, "train.lr=0.001", "evaluate.shuffled=false")
+def test_a_finished_run_is_left_alone_and_anothers_directory_refused(tiny, config, tmp_path, monkeypatch):
+    given = config("train.lr=0.001", "evaluate.shuffled=false")
     main.run(given, tmp_path / "run", bridge="linear")
     before = (tmp_path / "run" / "metrics.json").read_bytes()
     assert json.loads(before)["tuned_over"] == [0.001]
-    other = config(world, tmp_path, "train.lr=0.002")
+    other = config("train.lr=0.002")
     with pytest.raises(
         ValueError, match=r"another config .* differ in evaluate\.shuffled, train\.lr.*study=NAME"
     ):
@@ -184,9 +137,9 @@ def test_a_finished_run_is_left_alone_and_anothers_directory_refused(tiny, world
     assert (tmp_path / "run" / "metrics.json").read_bytes() == before
 
 
-def test_init_seed_and_data_seed_are_separate(tiny, world, tmp_path):
+def test_init_seed_and_data_seed_are_separate(tiny, config, tmp_path):
     first, other_init, other_data = (
-        settings.Setting(config(world, tmp_path, f"seed={s}", f"data_seed={d}"), torch.device("cpu"))
+        settings.Setting(config(f"seed={s}", f"data_seed={d}"), torch.device("cpu"))
         for s, d in ((0, 0), (1, 0), (0, 1))
     )
 
@@ -201,19 +154,19 @@ def test_init_seed_and_data_seed_are_separate(tiny, world, tmp_path):
     assert not torch.equal(init(first), init(other_init))
 
 
-def test_every_bridge_sees_the_same_examples_in_the_same_order(tiny, world, tmp_path):
+def test_every_bridge_sees_the_same_examples_in_the_same_order(tiny, config, tmp_path):
     orders = []
     for bridge in BRIDGES:
-        setting = settings.Setting(config(world, tmp_path, f"bridge={bridge}"), torch.device("cpu"))
+        setting = settings.Setting(config(f"bridge={bridge}"), torch.device("cpu"))
         setting.model(0)
         batches = setting.batches(6, 0)
         orders.append([setting.pools[s.pool].examples[r].id for s in batches.sampler for r in s.rows])
     assert all(order == orders[0] for order in orders)
 
 
-def test_a_stage_can_show_few_objects(tiny, world, tmp_path):
+def test_a_stage_can_show_few_objects(tiny, config, tmp_path):
     stages = "train.stages=[{share:0.5,simple_caption:1},{share:0.5,caption:0.3,answer:0.7}]"
-    given = config(world, tmp_path, "train.simple_objects=6", "benchmark.images.train=6", stages)
+    given = config("train.simple_objects=6", "benchmark.images.train=6", stages)
     setting = settings.Setting(given, torch.device("cpu"))
     simple, captions = setting.pools["simple_caption"].examples, setting.pools["caption"].examples
     assert simple == [e for e in captions if len(e.words.split(" . ")) <= 6]
@@ -223,14 +176,14 @@ def test_a_stage_can_show_few_objects(tiny, world, tmp_path):
     assert "simple_caption" not in drawn[5:]
 
 
-def test_weights_of_what_a_benchmark_lacks_go_to_the_rest(tiny, world, tmp_path, caplog):
-    setting = settings.Setting(config(world, tmp_path, "train.simple_objects=0"), torch.device("cpu"))
+def test_weights_of_what_a_benchmark_lacks_go_to_the_rest(tiny, config, tmp_path, caplog):
+    setting = settings.Setting(config("train.simple_objects=0"), torch.device("cpu"))
     assert "world has no training examples for simple_caption" in caplog.text
     assert {step.pool for step in setting.batches(10, 0).sampler} == {"answer", "caption"}
 
 
-def test_thawed_weights_are_found_out(tiny, world, tmp_path, tiny_text, monkeypatch):
-    given = config(world, tmp_path, "train.lr=0.001", "evaluate.shuffled=false")
+def test_thawed_weights_are_found_out(tiny, config, tmp_path, tiny_text, monkeypatch):
+    given = config("train.lr=0.001", "evaluate.shuffled=false")
     fit = settings.Setting.fit
 
     def thaw(self, model, *args, **kwargs):
@@ -244,7 +197,7 @@ def test_thawed_weights_are_found_out(tiny, world, tmp_path, tiny_text, monkeypa
     assert not (tmp_path / "run" / "metrics.json").exists()
 
 
-def test_bad_input_is_refused_before_training(tiny, world, tmp_path, monkeypatch):
+def test_bad_input_is_refused_before_training(tiny, config, tmp_path, monkeypatch):
     def untouched(*_, **__):
         raise AssertionError("trained")
 
@@ -270,7 +223,7 @@ def test_bad_input_is_refused_before_training(tiny, world, tmp_path, monkeypatch
         (("bridge._target_=my_modul.MyBridge",), r"my_modul\.MyBridge could not be imported.*current folder"),
     ):
         with pytest.raises(ValueError, match=match):
-            main.run(config(world, tmp_path, *overrides), tmp_path / str(hash(overrides)), bridge="x")
+            main.run(config(*overrides), tmp_path / str(hash(overrides)), bridge="x")
 
 
 @pytest.mark.parametrize("inside", ["{a: {_target_: os.system}}", "[[{_target_: os.system}]]"])
@@ -280,8 +233,8 @@ def test_what_stands_inside_of_a_target_is_limited_too(inside):
         building.build(given)
 
 
-def test_a_broken_image_is_named_before_training(tiny, tmp_path):
-    given = config(tmp_path / "own", tmp_path)
+def test_a_broken_image_is_named_before_training(tiny, config, tmp_path):
+    given = config(f"benchmark.root={tmp_path}/own")
     settings.Setting(given, torch.device("cpu"))
     image = next((tmp_path / "own" / "images" / "train").glob("*3.png"))
     image.write_bytes(b"broken")

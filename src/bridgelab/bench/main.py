@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
@@ -16,6 +17,16 @@ from rich.table import Table
 from bridgelab.bench.parts import IMAGES, parts
 from bridgelab.bench.reference import HEADS, contests, reference_row
 from bridgelab.bench.step import FLOOR_HEADS, STEP_HEADS, floor_row, step_row
+from bridgelab.bench.store import (
+    EPOCH_HEADS,
+    MEMORY_HEADS,
+    READ_HEADS,
+    SIZES,
+    epoch_row,
+    memory_row,
+    read_rows,
+    write_store,
+)
 
 SMALL_WORLD = (
     f"benchmark.images={{train:{IMAGES},val:8,test:8}}",
@@ -37,6 +48,23 @@ def bench() -> None:
         own = [*SMALL_WORLD, f"benchmark.root={folder}/world", f"paths.features={folder}/features"]
         own.append(f"trainer={'gpu' if device == 'cuda' else 'cpu'}")
         console.print(parts(compose("train", own), device))
+        reads, memory = (
+            _table("the feature store's reads", READ_HEADS),
+            _table("its reader's memory", MEMORY_HEADS),
+        )
+        for times, files in SIZES.items():
+            noise = Path(folder) / f"noise{times}"
+            store = write_store(noise, files)
+            if row := memory_row(times, store, noise):
+                memory.add_row(*row)
+        for row in read_rows(store, noise):  # of the larger one
+            reads.add_row(*row)
+        console.print(reads)
+        console.print(memory)
+        shutil.rmtree(noise)
+        epochs = _table(f"a training epoch on {IMAGES} images, {told}", EPOCH_HEADS)
+        epochs.add_row("linear", *epoch_row(compose("train", [*own, "bridge=linear"]), device))
+        console.print(epochs)
         references = _table(f"forward and backward beside the transformers classes, {told}", HEADS)
         for contest in contests(device):
             references.add_row(*reference_row(contest, device))

@@ -28,7 +28,7 @@ STEP_HEADS = ("bridge", "parameters", "tokens", "bare ms", "training ms", "overh
 FLOOR_HEADS = ("bridge", "bare ms", "products ms", "ratio", *FILLING)
 
 
-class _Timed(TrainingBatches):
+class Timed(TrainingBatches):
     """Training batches that note when each was asked for."""
 
     def __iter__(self) -> Iterator[Batch]:
@@ -44,7 +44,8 @@ class _Timed(TrainingBatches):
         return statistics.median(b - a for a, b in pairwise(self.asked[WARM_UP:]))
 
 
-def _bare(model: BridgedModel, optimizer: torch.optim.Optimizer, batch: Batch) -> None:
+def bare_step(model: BridgedModel, optimizer: torch.optim.Optimizer, batch: Batch) -> None:
+    """Forward, backward and optimizer, and nothing around them."""
     optimizer.zero_grad()
     model(batch).backward()
     torch.nn.utils.clip_grad_norm_([p for p in model.bridge.parameters() if p.requires_grad], 1.0)
@@ -63,7 +64,7 @@ def floor_row(config: DictConfig, device: str) -> list[str] | None:
     batch = on_device(next(iter(batches)), model)
 
     def step() -> None:
-        _bare(model, optimizer, batch)
+        bare_step(model, optimizer, batch)
 
     again = products_of(step)
     bare: list[float] = []
@@ -93,12 +94,12 @@ def step_row(config: DictConfig, device: str) -> list[str] | None:
     if not trained:
         return None  # plain words have nothing to train
     made = setting.batches(STEPS, 0)
-    bare, training = (_Timed(made.sampler, made.pools) for _ in range(2))
+    bare, training = (Timed(made.sampler, made.pools) for _ in range(2))
     setting.calibrate(model, made)
     optimizer = build(config.optim)(parameter_groups(model), lr=1e-4)
     for batch in bare:
         batch = on_device(batch, model)
-        _bare(model, optimizer, batch)
+        bare_step(model, optimizer, batch)
     tokens = model.prefix(batch).shape[1]
     training.sampler = setting.batches(STEPS, 0).sampler
     setting.fit(model, training, lr=1e-4, alone=True, identity={}, validate=None)

@@ -1,135 +1,224 @@
-"""The feature store: a frozen encoder sees each image once, and its patch features stay on disk."""
+"""The feature store: a frozen encoder sees each image once, and its patch features stay on disk.
 
-import fcntl
-import hashlib
-import json
-import os
+A row is found by what it is: the encoder's fingerprint and the dtype name the folder, the hash of the image's file the row.
+So benchmarks and runs share rows, and another encoder or another image is never taken for this one.
+"""
+
+import itertools
+import logging
 import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from bridgelab.data.images import file_hashes, read_image
+from bridgelab.data.claims import claimed, groups, locked
+from bridgelab.data.encoding import DTYPES, Encoder, encode, moments, rounded
+from bridgelab.data.images import THREADS, file_hash, image_shape, listed, read_image, refuse_broken, tried
+from bridgelab.data.mapped import MappedFeatures
+from bridgelab.data.progress import Progress
+from bridgelab.data.shard import Shard, write_shard
+from bridgelab.data.shelf import Shelf, shelf_name
 
-
-class Encoder(Protocol):
-    """The part of a frozen encoder that the store needs."""
-
-    dim: int
-    fingerprint: str
-
-    def patches(self, images: Tensor) -> Tensor:
-        """uint8 [batch, height, width, 3] -> [batch, patch, dim]."""
-        ...
+__all__ = ["FeatureStore", "locked"]  # the lock has been had from here
+ROWS, BYTES = 1024, 64 * 2**20  # a shard is written when it has so many, at the end of a batch
+log = logging.getLogger(__name__)
 
 
 class FeatureStore:
-    """Patch features of a list of images, [image, patch, dim] in float16, memory-mapped.
+    """The features of one encoder in one dtype, for whatever images are asked for.
 
-    The folder's name is the encoder's fingerprint and the hash of the images' contents, so another encoder or
-    another image means another folder. It is written aside and renamed, under a lock: of two jobs one writes
-    and the other waits, and a killed one leaves nothing that looks finished.
+    Several processes may fill it at once: each image is encoded by one of them. They write shards of their own, each whole
+    or not there, so that one may be killed at any moment. Every row that is asked for is checked against its checksum
+    first, and one that is damaged is named, taken out, and encoded again.
 
     Args:
         root: folder of all stores.
         encoder: the frozen encoder.
-        images: paths of images; their order is the order of rows.
-        batch_size: images an encoder sees at once.
+        dtype: that features are kept in, one of `DTYPES`; see `encoding.rounded` for what it costs.
+        batch_size: images that the encoder sees at once.
     Raises:
-        ValueError: if an image is broken, or a feature is not finite in float16.
-        FileNotFoundError: if an image is missing.
+        ValueError: if there is no such dtype.
     """
 
-    def __init__(self, root: Path, encoder: Encoder, images: Sequence[str], *, batch_size: int = 64):
-        if not images:
+    def __init__(self, root: Path, encoder: Encoder, *, dtype: str = "bfloat16", batch_size: int = 64):
+        if dtype not in DTYPES:
+            raise ValueError(f"dtype={dtype!r}: must be one of {', '.join(DTYPES)}. Set data.dtype.")
+        self.encoder, self.dtype, self.batch_size = encoder, dtype, batch_size
+        self.fingerprint = encoder.fingerprint
+        self.shelf = Shelf(Path(root) / shelf_name(self.fingerprint, dtype))
+        self.encoded = 0  # images, by this object
+        self._places: dict[str, tuple[Shard, int]] = {}  # of the images asked for, by hash
+        self._paths: dict[str, str] = {}
+        self._shapes: dict[str, tuple[int, int]] = {}
+
+    def features(
+        self, images: Sequence[str], *, skip: bool = False, part: tuple[int, int] = (0, 1)
+    ) -> MappedFeatures:
+        """Features of these images, encoded where they are not there yet.
+
+        Args:
+            images: paths; their order is the order of rows.
+            skip: leave broken images out, and say so in `left_out`.
+            part: (i, n), where n processes do this: which of n parts of the work to begin with. What the others have not
+                done in the end is done too.
+        Raises:
+            ValueError: if images are missing or broken, with a list; or a feature is not finite in the dtype.
+        """
+        images = list(dict.fromkeys(images))
+        hashes, problems = tried(file_hash, images, "reading images")
+        self._paths = {one: path for path, one in hashes.items()}
+        self._find(anew=True)
+        self._take_out_damaged()
+        missing = self._missing(self._paths)
+        self._shapes, broken = tried(lambda one: image_shape(self._paths[one]), missing, "looking at images")
+        problems |= {path: broken[one] for path, one in hashes.items() if one in broken}
+        if not skip:
+            refuse_broken(problems, len(images))
+        self._paths = {one: path for one, path in self._paths.items() if one not in broken}
+        if not self._paths:
             raise ValueError(
-                "0 images were given: a feature store holds at least 1. Check the benchmark's split."
+                f"{len(images)} images were given, and {len(problems)} of them are broken: a feature store needs at least 1 "
+                f"whole one. Check the benchmark's split.\n{listed(problems)}"
             )
-        self.images = list(images)
-        hashes = file_hashes(self.images)
-        self.key = hashlib.sha256("\n".join([encoder.fingerprint, *hashes]).encode()).hexdigest()
-        self.folder = Path(root) / encoder.fingerprint[:16] / self.key[:16]
-        with locked(self.folder.with_suffix(".lock")):
-            if not (self.folder / "index.json").exists():
-                self._write(encoder, hashes, batch_size)
-        index = json.loads((self.folder / "index.json").read_text())
-        if index["key"] != self.key:
-            raise ValueError(f"{self.folder} has the key {index['key']}, not {self.key}. Delete that folder.")
-        self.array = np.load(self.folder / "features.npy", mmap_mode="r")
-        self.mean, self.std = torch.tensor(index["mean"]), torch.tensor(index["std"])
+        self._fill(part)
+        log.info("%s: %d images, %d encoded now", self.shelf.folder, len(self._paths), self.encoded)
+        places = {path: self._places[one] for path, one in hashes.items() if one not in broken}
+        left_out = {path: problems[path] for path in images if path in problems}
+        return MappedFeatures(places, self.dtype, left_out)
 
-    def __len__(self) -> int:
-        return len(self.images)
+    def _missing(self, hashes: Iterable[str]) -> list[str]:
+        return [one for one in hashes if one not in self._places]
 
-    def get(self, rows: Sequence[int] | np.ndarray) -> Tensor:
-        """Features of the images in these rows, float16 [row, patch, dim]."""
-        return torch.from_numpy(self.array[np.asarray(rows)])
+    def _find(self, *, anew: bool = False) -> None:
+        """Look for rows in the shards that have come since."""
+        if anew:
+            self.shelf.forget()
+            self._places.clear()
+        for shard in self.shelf.fresh():
+            for row, one in enumerate(shard.images):
+                if one in self._paths:
+                    self._places.setdefault(one, (shard, row))
+        for path, why in self.shelf.unreadable.items():
+            log.warning("%s: %s, so none of its rows can be trusted: they are encoded again", path, why)
+        if self.shelf.unreadable:
+            self.shelf.discard_unreadable()
 
-    def _write(self, encoder: Encoder, hashes: list[str], batch_size: int) -> None:
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(dir=self.folder.parent, prefix=self.folder.name + "."))
+    def _take_out_damaged(self) -> None:
+        while damaged := self._damaged():
+            for shard, rows in damaged.items():
+                images = shard.images
+                names = ", ".join(self._paths[images[row]] for row in rows)
+                log.warning("%s: %d rows are damaged and encoded again: %s", shard.path, len(rows), names)
+                self.shelf.take_out(shard)
+            self._find(anew=True)
+
+    def _damaged(self) -> dict[Shard, list[int]]:
+        """The rows asked for that are not what was written."""
+        rows_of: dict[Shard, list[int]] = {}
+        for shard, row in self._places.values():
+            rows_of.setdefault(shard, []).append(row)
         try:
-            array = None
-            total = squares = torch.zeros((), dtype=torch.float64)
-            for first, batch in self._batches(batch_size):
-                with torch.inference_mode():
-                    patches = encoder.patches(batch).float().cpu()
-                if array is None:
-                    shape = (len(self.images), *patches.shape[1:])
-                    array = np.lib.format.open_memmap(aside / "features.npy", "w+", np.float16, shape)
-                half = patches.half()
-                if not bool(half.isfinite().all()):
-                    worst = float(patches.abs().max())
-                    raise ValueError(
-                        f"a feature of {self.images[first]} or the {len(batch) - 1} images after it is "
-                        f"{worst:g}: it must be finite and below 65504 in float16. Set another "
-                        "vision.layer, or vision.final_norm=true."
-                    )
-                array[first : first + len(batch)] = half.numpy()
-                total = total + patches.double().sum((0, 1))
-                squares = squares + patches.double().square().sum((0, 1))
-            assert array is not None
-            array.flush()
-            count = array.shape[0] * array.shape[1]
-            mean = total / count
-            std = (squares / count - mean**2).clamp_min(0).sqrt()
-            index = {
-                "key": self.key,
-                "fingerprint": encoder.fingerprint,
-                "mean": mean.tolist(),
-                "std": std.tolist(),
-                "images": hashes,
-            }
-            (aside / "index.json").write_text(json.dumps(index))
-            shutil.rmtree(self.folder, ignore_errors=True)  # what a crash between rename and now can't leave
-            os.rename(aside, self.folder)
-        except BaseException:
-            shutil.rmtree(aside, ignore_errors=True)
-            raise
+            with (
+                ThreadPoolExecutor(THREADS) as pool,
+                Progress("checking features", len(self._places), "rows") as progress,
+            ):
+                found, done = {}, 0
+                for shard, damaged in zip(
+                    rows_of, pool.map(lambda each: each.damaged(sorted(rows_of[each])), rows_of), strict=True
+                ):
+                    done += len(rows_of[shard])
+                    progress.to(done)
+                    if damaged:
+                        found[shard] = damaged
+                return found
+        except FileNotFoundError:  # another process has just taken rows out of a shard
+            self._find(anew=True)
+            return self._damaged()
 
-    def _batches(self, batch_size: int) -> Iterator[tuple[int, Tensor]]:
-        """Runs of images of one size, with the row of the first."""
-        first = 0
-        waiting: list[np.ndarray] = []
-        for row, path in enumerate(self.images):
-            image = read_image(path)
-            if waiting and (len(waiting) == batch_size or image.shape != waiting[0].shape):
-                yield first, torch.from_numpy(np.stack(waiting))
-                first, waiting = row, []
-            waiting.append(image)
-        yield first, torch.from_numpy(np.stack(waiting))
+    def _fill(self, part: tuple[int, int]) -> None:
+        """Encode what is missing, one group of images after the other; others' groups are waited for in the end."""
+        turns = groups(self._paths)
+        first = part[0] * len(turns) // part[1]
+        missing = len(self._paths) - len(self._places)
+        if not missing:
+            return
+        with Progress("encoding", missing) as progress, ThreadPoolExecutor(THREADS) as pool:
+            for wait in (False, True):
+                for buckets, hashes in turns[first:] + turns[:first]:
+                    if self._missing(hashes):
+                        with claimed(self.shelf.folder / "claims", buckets, wait) as own:
+                            if own:
+                                self._find()
+                                self._encode(self._missing(hashes), pool, progress)
+
+    def _encode(self, hashes: Sequence[str], pool: ThreadPoolExecutor, progress: Progress) -> None:
+        todo = sorted(hashes, key=lambda one: (self._shapes[one], one))
+        made: list[tuple[list[str], np.ndarray, np.ndarray, np.ndarray]] = []
+        for batch, images in _ahead(pool, self._read, self._batches(todo)):
+            patches = encode(self.encoder, images)
+            kept = rounded(patches, self.dtype, [self._paths[one] for one in batch])
+            mean, variance = (one.cpu().numpy() for one in moments(patches))
+            bits = kept.view(torch.int16) if self.dtype == "bfloat16" else kept  # numpy has no bfloat16
+            made.append((batch, mean, variance, bits.cpu().numpy()))
+            self.encoded += len(batch)
+            rows = sum(len(one[0]) for one in made)
+            progress.to(progress.total - len(self._paths) + len(self._places) + rows)
+            if rows >= ROWS or sum(one[3].nbytes for one in made) >= BYTES:
+                self._write(made)
+                made = []
+        if made:
+            self._write(made)
+
+    def _batches(self, hashes: Sequence[str]) -> Iterator[list[str]]:
+        """Images of one size, as many as the encoder sees at once."""
+        for _, same in itertools.groupby(hashes, key=lambda one: self._shapes[one]):
+            alike = list(same)
+            for first in range(0, len(alike), self.batch_size):
+                yield alike[first : first + self.batch_size]
+
+    def _read(self, one: str) -> np.ndarray:
+        path = self._paths[one]
+        image = read_image(path)
+        if file_hash(path) != one:
+            raise ValueError(
+                f"image {path} was changed after the features were asked for: an image must stay as it is while it is read. "
+                "Start again."
+            )
+        return image
+
+    def _write(self, made: Sequence[tuple[list[str], np.ndarray, np.ndarray, np.ndarray]]) -> None:
+        images, mean, variance, features = zip(*made, strict=True)
+        row = features[0][0].nbytes
+        missing, free = len(self._paths) - len(self._places), shutil.disk_usage(self.shelf.folder).free
+        if missing * row > free:
+            raise ValueError(
+                f"{missing} images of {row / 1e6:.2f} MB need {missing * row / 1e9:.1f} GB, and {self.shelf.folder} has "
+                f"{free / 1e9:.1f} GB: the disk must hold all. Set paths.features to another one, or data.features=online."
+            )
+        write_shard(
+            self.shelf.folder,
+            encoder=self.fingerprint,
+            dtype=self.dtype,
+            images=list(itertools.chain(*images)),
+            mean=np.concatenate(mean),
+            variance=np.concatenate(variance),
+            features=np.concatenate(features),
+        )
+        self._find()
 
 
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the file's lock; the kernel lets go of it however the process ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def _ahead(
+    pool: ThreadPoolExecutor, read: Callable[[str], np.ndarray], batches: Iterable[list[str]]
+) -> Iterator[tuple[list[str], list[np.ndarray]]]:
+    """Each batch and what is read for it; the next one is read while this one is used."""
+    waiting: tuple[list[str], list[Future]] | None = None
+    for batch in batches:
+        following = (batch, [pool.submit(read, one) for one in batch])
+        if waiting:
+            yield waiting[0], [one.result() for one in waiting[1]]
+        waiting = following
+    if waiting:
+        yield waiting[0], [one.result() for one in waiting[1]]

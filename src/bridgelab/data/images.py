@@ -1,50 +1,167 @@
 """Reading image files: one meaning of a pixel for every encoder, and a clear word about a broken file."""
 
 import hashlib
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
+
+from bridgelab.data.progress import Progress
+
+T = TypeVar("T")
+ORIENTATION = 0x0112  # EXIF's tag
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+LISTED = 20  # broken images that a message names
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """One image as uint8 [height, width, 3]; what is transparent is laid on white.
+    """One image as uint8 [height, width, 3], upright as its EXIF says; what is transparent is laid on white.
+
+    The content says what kind of file it is, not the name. Of 16 bits the upper 8 are kept.
 
     Raises:
         FileNotFoundError: if the file is missing.
         ValueError: if it is broken or no image.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(path) as opened:
+            size = opened.size
+            opened.load()  # a TIFF turns itself now, and some kinds have their EXIF at the end
+            if opened.format == "TIFF" and opened.size != size:
+                raise ValueError("Pillow garbles an uncompressed TIFF that lies on its side")
+            image = _upright(opened)
+            if image.mode.startswith("I") or image.mode == "F":
+                image = _eight_bits(image)
             if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
                 white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-                return np.array(Image.alpha_composite(white, image.convert("RGBA")).convert("RGB"))
+                image = Image.alpha_composite(white, image.convert("RGBA"))
             return np.array(image.convert("RGB"))
     except FileNotFoundError:
-        raise FileNotFoundError(
-            f"image {path} is missing: each example needs its image. "
-            "Unpack or write the images again, or point benchmark.root at the whole data."
-        ) from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise _missing(path) from None
+    except Exception as error:  # Pillow's decoders raise whatever their parsers do
         raise ValueError(
             f"image {path} can't be read ({type(error).__name__}: {error}): each file must be a whole image. "
             "Unpack or write that file again."
         ) from error
 
 
-def file_hashes(paths: Sequence[str | Path]) -> list[str]:
-    """The SHA-256 of each file.
+def image_shape(path: str | Path) -> tuple[int, int]:
+    """Height and width of an image that can be read to its end.
 
     Raises:
-        FileNotFoundError: if one is missing.
+        FileNotFoundError: if the file is missing.
+        ValueError: if it is broken or no image.
     """
-    hashes = []
-    for path in paths:
+    height, width, _ = read_image(path).shape
+    return height, width
+
+
+def file_hash(path: str | Path) -> str:
+    """The SHA-256 of a file.
+
+    Raises:
+        FileNotFoundError: if it is missing.
+    """
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise _missing(path) from None
+
+
+def tried(call: Callable[[str], T], paths: Iterable[str], label: str) -> tuple[dict[str, T], dict[str, str]]:
+    """What a function of this module gives for each path, and what is wrong with those that it refuses.
+
+    Args:
+        label: of the progress, where this takes long.
+    """
+    paths = list(paths)
+    good: dict[str, T] = {}
+    problems: dict[str, str] = {}
+
+    def one(path: str) -> T | Exception:
         try:
-            with open(path, "rb") as file:
-                hashes.append(hashlib.file_digest(file, "sha256").hexdigest())
-        except FileNotFoundError:
-            read_image(path)  # says which and what to do
-            raise
-    return hashes
+            return call(path)
+        except (OSError, ValueError) as error:
+            return error
+
+    with ThreadPoolExecutor(THREADS) as pool, Progress(label, len(paths)) as progress:
+        for done, (path, found) in enumerate(zip(paths, pool.map(one, paths), strict=True), start=1):
+            if isinstance(found, Exception):
+                problems[path] = _reason(found)
+            else:
+                good[path] = found
+            progress.to(done)
+    return good, problems
+
+
+def refuse_broken(problems: Mapping[str, str], images: int) -> None:
+    """Refuse images with something wrong.
+
+    Args:
+        problems: what is wrong, by path, as `tried` tells it.
+        images: how many were looked at.
+    Raises:
+        ValueError: with a list, if there are any.
+    """
+    if problems:
+        raise ValueError(
+            f"{len(problems)} of {images} images can't be used:\n{listed(problems)}\n"
+            "Each example needs its images, whole. Unpack or write these again, or set data.on_error=skip to leave out "
+            "the examples that need them."
+        )
+
+
+def listed(problems: Mapping[str, str]) -> str:
+    """One line an image, the first of many."""
+    lines = [f"  {path} {problem}" for path, problem in list(problems.items())[:LISTED]]
+    more = len(problems) - len(lines)
+    return "\n".join(lines + [f"  and {more} more"] * bool(more))
+
+
+def _missing(path: str | Path) -> FileNotFoundError:
+    return FileNotFoundError(
+        f"image {path} is missing: each example needs its image. "
+        "Unpack or write the images again, or point benchmark.root at the whole data."
+    )
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "is missing"
+    cause = error.__cause__ or error
+    return f"can't be read ({type(cause).__name__}: {cause})"
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
+    except Exception:  # a broken EXIF block turns nothing, as in every viewer
+        turn = None
+    return image if turn is None else image.transpose(turn)
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Grey of 16 bits as grey of 8: Pillow's own conversion would cut off all above 255."""
+    values = np.asarray(image)
+    if image.mode == "F" or values.min() < 0 or values.max() > 65535:
+        raise ValueError(
+            f"mode {image.mode} with values from {values.min()} to {values.max()}: which is white?"
+        )
+    grey = (values >> 8).astype(np.uint8)
+    if "transparency" in image.info:
+        grey[values == image.info["transparency"]] = 255
+    return Image.fromarray(grey)

@@ -9,6 +9,8 @@ from bridgelab.data.batches import Batch
 from bridgelab.model import BridgedModel
 from bridgelab.train.evaluate import on_device
 
+COSTED = 16  # examples on which FLOPs are counted: the same for every bridge, so padded alike
+
 
 def measure_costs(model: BridgedModel, batch: Batch) -> dict[str, Any]:
     """Costs an example, where a multiplication and an addition count as two operations.

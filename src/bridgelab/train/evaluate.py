@@ -161,7 +161,7 @@ def evaluate(
     Args:
         tests: prepared examples by kind.
         metrics: each kind's official metric.
-        train: training examples by kind, for the majority floor.
+        train: training examples by kind, for the majority floor, which is left out where there are none.
         shuffled: also show each example another image.
         images: how many images the feature store of the tests holds.
         to_caption: an example for each image, to be captioned: questions are then also answered from the bridge's own
@@ -183,7 +183,7 @@ def evaluate(
         examples, metric = prepared.examples, metrics[kind]
         floor: Sequence[str | None] = [None] * len(examples)
         of_family = floor
-        if kind != "caption":
+        if kind != "caption" and train.get(kind):
             floor = majority(train[kind], examples)
             of_family = majority(train[kind], examples, tags=("type", "family"))
             right = [metric.score(m, e) for m, e in zip(floor, examples, strict=True)]  # type: ignore[arg-type]

@@ -18,7 +18,6 @@ from bridgelab.train.claim import claim, config_hash
 
 ROOT = Path(os.environ.setdefault("BRIDGELAB_ROOT", str(Path(__file__).resolve().parents[3])))
 LONGEST_NAME = 200
-COSTED = 16  # examples on which FLOPs are counted: the same for every bridge, so padded alike
 log = logging.getLogger(__name__)
 
 
@@ -66,7 +65,7 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
     import torch
     from pytorch_lightning.loggers import Logger
 
-    from bridgelab.train.costs import measure_costs
+    from bridgelab.train.costs import COSTED, measure_costs
     from bridgelab.train.evaluate import evaluate
     from bridgelab.train.record import (
         is_flat,
@@ -136,12 +135,13 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
         setting.benchmark.metrics(),
         setting.train_examples,
         batch_size=config.evaluate.batch_size,
+        beams=config.evaluate.beams,
         shuffled=config.evaluate.shuffled and model.sees == "image",
-        images=setting.images_of("test"),
+        images=setting.material.images_of("test"),
         to_caption=setting.to_caption(tests) if model.sees == "image" else None,
         progress=every_tenth("evaluating"),
     )
-    after = {name: side.fingerprint for name, side in setting.sides.items()}
+    after = {name: side.fingerprint for name, side in setting.sides.all.items()}
     before = {name: setting.fingerprints[name] for name in after}
     if after != before:
         raise RuntimeError(
@@ -169,6 +169,7 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
         "examples_seen": config.train.steps * config.train.batch_size if trains else 0,
         "mixture": {name: number * config.train.batch_size for name, number in counts.items()},
         "precision": model.precision,
+        **setting.material.told(),
         "fingerprints": setting.fingerprints,
         "config_hash": config_hash(config),
         **provenance(ROOT),

@@ -4,7 +4,7 @@ import functools
 import hashlib
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +13,18 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.plugins.environments import LightningEnvironment
 
 from bridgelab.benchmark.example import Example
-from bridgelab.bridge.budget import with_parameters, with_tokens
-from bridgelab.bridge.convert import load_bridge, read_weights
 from bridgelab.data.batches import Prepared, TrainingBatches
-from bridgelab.data.features import FeatureStore
-from bridgelab.data.sampler import MixtureSampler, spread
-from bridgelab.model import BridgedModel, autocast_pays
-from bridgelab.train.build import bridge_choices, build, target
+from bridgelab.data.sampler import MixtureSampler
+from bridgelab.model import BridgedModel
+from bridgelab.train.build import build
 from bridgelab.train.claim import config_hash
 from bridgelab.train.evaluate import mean_loss, on_device, predict
+from bridgelab.train.features import SPLITS
 from bridgelab.train.loop import fit
+from bridgelab.train.material import Material
+from bridgelab.train.sides import Sides
 from bridgelab.train.start import check_start
 from bridgelab.train.tune import search
-from bridgelab.world.layout import patch_like
 
 POOLS = ("answer", "caption", "simple_caption")  # what stages may draw from
 log = logging.getLogger(__name__)
@@ -36,72 +35,25 @@ class Setting:
 
     def __init__(self, config: DictConfig, device: Any):
         self.config, self.device = config, torch.device(device)
-        self.sees = getattr(target(config.bridge), "sees", "image")
-        self.text = build(config.text)
-        # The blind floor needs no encoder, and spares the seconds of loading one.
-        self.vision: Any = None if self.sees == "nothing" else build(config.vision)
-        self.benchmark = build(config.benchmark)
-        self.sides = {"text": self.text} | ({"vision": self.vision} if self.vision is not None else {})
-        self.fingerprints = {name: side.fingerprint for name, side in self.sides.items()}
-        self.vision_dim = {"image": getattr(self.vision, "dim", 1), "words": self.text.dim, "nothing": 1}[
-            self.sees
-        ]
-        self.mean: torch.Tensor | None = None
-        self.std: torch.Tensor | None = None
-        self._stores: dict[str, tuple[dict[str, int], Callable]] = {}
-        self._examples: dict[tuple[str, str], list] = {}
-        self.train_examples = {kind: self.examples("train", kind) for kind in self.benchmark.kinds}
+        self.sides = Sides(config, device)
+        self.text, self.sees = self.sides.text, self.sides.sees
+        self.fingerprints = dict(self.sides.fingerprints)
+        self.material = Material(self.sides, SPLITS)
+        self.benchmark = self.material.benchmark
+        self.standard: dict[str, torch.Tensor] = {}
         self._check_captioned()
         # A bridge that can't be built says so before features are made.
         self.conditioning = self.model(0).conditioning
+        self.material.make_features()
+        self.standard = self.material.standard("train")
         self.pools = self._pools()
         self.val = self.prepared("val", config.train.val_limit)
         self.fingerprints["data"] = self.data_fingerprint()
 
-    def examples(self, split: str, kind: str) -> list:
-        """A split's examples of one kind, read once."""
-        if (split, kind) not in self._examples:
-            self._examples[split, kind] = self.benchmark.examples(split, kind)
-        return self._examples[split, kind]
-
-    def features(self, split: str) -> tuple[dict[str, int], Callable]:
-        """The row of each image of a split, and what looks rows up; made once."""
-        if split in self._stores:
-            return self._stores[split]
-        examples = [e for kind in self.benchmark.kinds for e in self.examples(split, kind)]
-        images = list(dict.fromkeys(path for e in examples for path in e.images))
-        row_of = {path: row for row, path in enumerate(images)}
-        if self.sees == "image":
-            self.vision.to(self.device)
-            store = FeatureStore(Path(self.config.paths.features), self.vision, images)
-            if split == "train":
-                self.mean, self.std = store.mean, store.std
-            look_up: Callable = store.get
-        elif self.sees == "words":
-            scenes = {e.images[0]: e.words for e in examples if e.words is not None}
-            if len(scenes) < len(images):
-                raise ValueError(
-                    f"benchmark {self.benchmark.name} has images without their scene in words, which "
-                    "bridge=words reads. Choose a benchmark with annotated scenes, such as benchmark=world."
-                )
-            if self.config.bridge.get("form") == "patch_like":
-                scenes = {path: patch_like(words) for path, words in scenes.items()}
-            with torch.no_grad():
-                embedded = self.text.embed_words([scenes[path] for path in images])
-
-            def look_up(rows: Any) -> Any:
-                return embedded[torch.as_tensor(rows)]
-        else:
-
-            def look_up(rows: Any) -> Any:
-                return torch.zeros(len(rows), 1, 1)
-
-        self._stores[split] = (row_of, look_up)
-        return self._stores[split]
-
-    def images_of(self, split: str) -> int:
-        """How many images a split has."""
-        return len(self.features(split)[0])
+    @property
+    def train_examples(self) -> dict[str, list[Example]]:
+        """The training examples by kind."""
+        return self.material.examples("train")
 
     def _pools(self) -> dict[str, Prepared]:
         stages = self.config.train.stages
@@ -110,7 +62,6 @@ class Setting:
             raise ValueError(
                 f"train.stages draws from {', '.join(sorted(unknown))}: must be of {', '.join(POOLS)}. Correct the name."
             )
-        row_of, look_up = self.features("train")
         pools: dict[str, list] = {}
         for kind, examples in self.train_examples.items():
             pools.setdefault("caption" if kind == "caption" else "answer", []).extend(examples)
@@ -126,23 +77,14 @@ class Setting:
                 ", ".join(lacking),
             )
         return {
-            name: Prepared(pool, self.text, row_of, look_up, self.conditioning)
+            name: self.material.prepared("train", pool, self.conditioning)
             for name, pool in pools.items()
             if name in drawn and pool
         }
 
-    def prepared(self, split: str, limit: DictConfig | dict[str, int | None]) -> dict[str, Prepared]:
+    def prepared(self, split: str, limit: Mapping[str, int | None]) -> dict[str, Prepared]:
         """A split's examples by kind; of each at most as many as `limit` says, spread over all."""
-        row_of, look_up = self.features(split)
-        made = {}
-        for kind in self.benchmark.kinds:
-            examples = self.examples(split, kind)
-            most = limit.get("caption" if kind == "caption" else "answer")
-            if most is not None:
-                examples = [examples[k] for k in spread(len(examples), most)]
-            if examples:
-                made[kind] = Prepared(examples, self.text, row_of, look_up, self.conditioning)
-        return made
+        return self.material.limited(split, limit, self.conditioning)
 
     def _check_captioned(self) -> None:
         prompt = self.config.evaluate.captioned
@@ -160,19 +102,11 @@ class Setting:
             return None
         longest = max((e.answers[0] for e in self.train_examples["caption"]), key=len)  # room to say as much
         asked = {e.images for kind, made in tests.items() if kind != "caption" for e in made.examples}
-        row_of, look_up = self.features("test")
         examples = [
             Example(f"caption {k}", images, prompt, (longest,), "caption")
             for k, images in enumerate(sorted(asked))
         ]
-        return Prepared(examples, self.text, row_of, look_up, self.conditioning)
-
-    @property
-    def patches(self) -> int:
-        """How many patches an example has."""
-        rows, columns = self.vision.grid
-        images = next(len(e.images) for examples in self.train_examples.values() for e in examples)
-        return images * (rows * columns + self.vision.cls)
+        return self.material.prepared("test", examples, self.conditioning)
 
     def data_fingerprint(self) -> str:
         """A hash of all that is asked in training and on val."""
@@ -181,35 +115,8 @@ class Setting:
 
     def model(self, seed: int) -> BridgedModel:
         """A bridge with this init, between both sides."""
-        config = self.config
-        precision = config.train.precision
-        if precision == "auto":
-            precision = "bf16" if autocast_pays(self.device) else "fp32"
-        torch.manual_seed(seed)
-        kind = target(config.bridge)
-        choices = bridge_choices(config.bridge, getattr(self.vision, "grid", None))
-        tokens, parameters = config.budget.tokens, config.budget.params
-        if tokens is not None and choices.get("num_tokens") != 0:  # plain words have no prompt to match
-            choices = with_tokens(choices, tokens, getattr(self.vision, "grid", (1, 1)), kind.__name__)
-        if parameters is not None and self.sees == "image":
-            choices = with_parameters(
-                kind, choices, parameters, (self.vision_dim, self.text.dim), kind.__name__
-            )
-        bridge = kind(self.vision_dim, self.text.dim, **choices)
-        if config.bridge.get("init_from"):
-            load_bridge(bridge, read_weights(config.bridge.init_from), log.info)
-        model = BridgedModel(
-            bridge,
-            self.text,
-            mean=self.mean,
-            std=self.std,
-            precision=precision,
-            insert=config.model.insert,
-            positions=(self.patches, self.vision_dim)
-            if config.model.positions and self.sees == "image"
-            else None,
-        )
-        return model.to(self.device)
+        images = next(len(e.images) for examples in self.train_examples.values() for e in examples)
+        return self.sides.model(seed, images=images, **self.standard)
 
     def batches(self, steps: int, data_seed: int) -> TrainingBatches:
         """Training batches in the order of a data seed."""

@@ -1,0 +1,126 @@
+"""`bridgelab answer`: one question about one image, to a trained bridge, and a picture of what the answer rests on."""
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from bridgelab.analysis.figure import save
+from bridgelab.analysis.replacement import effect, windows
+from bridgelab.benchmark.example import Example
+from bridgelab.data.batches import Prepared
+from bridgelab.data.images import read_image
+from bridgelab.model import BridgedModel
+from bridgelab.train.build import build
+from bridgelab.train.evaluate import on_device, predict
+from bridgelab.train.trained import load_trained
+
+LONGEST = 64  # tokens of an answer
+
+
+def answer(run: Path, images: Sequence[Path], question: str, explain: Path | None = None) -> str:
+    """Ask, print the answer with its probability, and return it.
+
+    Args:
+        run: a finished run's folder.
+        images: as many as an example of its benchmark has.
+        question: as a person writes it.
+        explain: where a picture of the patches that the answer rests on is saved (PNG); None for none.
+    Raises:
+        FileNotFoundError: if a file is missing.
+        ValueError: if an image is broken, or the bridge looks at none.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    config, sides, model = load_trained(run, device)
+    if sides.sees != "image":
+        raise ValueError(
+            f"{run} is of a bridge that sees {sides.sees}, and no image. Give a run of another bridge."
+        )
+    pixels = [read_image(path) for path in images]
+    sides.vision.to(device)
+    with torch.inference_mode():
+        patches = torch.cat(
+            [sides.vision.patches(torch.from_numpy(image)[None]).cpu() for image in pixels], 1
+        )
+    asked = in_its_words(question, sides.text)
+    kinds = build(config.benchmark).kinds
+    decides = "true_false" in kinds and "answer" not in kinds
+    room = "true" if decides else " ".join(["."] * LONGEST)
+    one = Example(
+        "asked",
+        ("/asked",),
+        in_template(config.benchmark, asked),
+        (room,),
+        "true_false" if decides else "answer",
+    )
+    prepared = Prepared([one], sides.text, {"/asked": 0}, lambda rows: patches, model.conditioning)
+    said = predict(model, prepared, [0], batch_size=1)[0].text
+    answered = Prepared(
+        [Example("asked", ("/asked",), one.prompt, (said or ".",), "answer")], sides.text, {"/asked": 0}, lambda rows: patches, model.conditioning
+    )  # fmt: skip
+    batch = on_device(answered.batch([0]), model)
+    print(f"{said or '(nothing)'}   (probability {model.likelihood(batch).exp().item():.2f})")
+    if explain is not None:
+        save(picture(model, batch, pixels, sides.vision.grid, sides.vision.cls, asked, said), explain)
+        print(f"{explain}: where the answer's probability falls when patches are replaced by the mean patch")
+    return said
+
+
+def in_template(benchmark: Any, question: str) -> str:
+    """The question in the prompt that the benchmark's questions were trained with."""
+    template = benchmark.get("question_prompt") or benchmark.get("prompt") or "{question}"
+    return re.sub(r"\{\w+\}", lambda _: question, template, count=1)
+
+
+def in_its_words(question: str, text: Any) -> str:
+    """The question, in lower case and with its punctuation apart if the T5 knows more words so; what it does not know is said."""
+
+    apart = " ".join(re.sub(r"([?,.;:!])", r" \1 ", question.lower()).split())
+    if len(text.unknown(apart.split())) < len(text.unknown(question.split())):
+        question = apart
+    if strange := text.unknown(question.split()):
+        print(f"the T5 does not know {', '.join(map(repr, strange))}", file=sys.stderr)
+    return question
+
+
+def picture(
+    model: BridgedModel,
+    batch: dict[str, torch.Tensor],
+    pixels: Sequence[np.ndarray],
+    grid: tuple[int, int],
+    cls: bool,
+    question: str,
+    said: str,
+) -> Figure:
+    """Each image, and over it how much the answer's log-probability falls where patches are replaced."""
+    around, each = windows(grid), grid[0] * grid[1] + cls
+    groups = torch.zeros(len(pixels), len(around), len(pixels), each, dtype=torch.bool)
+    for k in range(len(pixels)):
+        groups[k, :, k, int(cls) :] = around
+    falls = effect(model, batch, groups.flatten(0, 1).flatten(1)).cpu().view(len(pixels), *grid).numpy()
+    most = float(np.abs(falls).max()) or 1.0
+    figure = Figure(figsize=(8.4, 4.1 * len(pixels)), layout="constrained")
+    panels = figure.subplots(len(pixels), 2, squeeze=False)
+    for (plain, over), image, fall in zip(panels, pixels, falls, strict=True):
+        height, width = image.shape[:2]
+        for axes in (plain, over):
+            axes.imshow(image)
+            axes.set_axis_off()
+        # Blue and red are told apart by colour-blind readers; white is no effect.
+        shown = over.imshow(
+            fall,
+            extent=(0, width, height, 0),
+            cmap="RdBu_r",
+            vmin=-most,
+            vmax=most,
+            alpha=0.6,
+            interpolation="nearest",
+        )
+        figure.colorbar(shown, ax=over, label="fall of log-probability without the patches", shrink=0.85)
+    figure.suptitle(f"{question}  →  {said}".replace("$", r"\$"), fontsize=12)
+    return figure

@@ -1,0 +1,84 @@
+"""A trained run on another benchmark, or another split: `bridgelab evaluate`. Nothing is trained, and no choice is made."""
+
+import json
+import logging
+import time
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig
+
+from bridgelab.train.claim import claim, config_hash
+from bridgelab.train.costs import COSTED, measure_costs
+from bridgelab.train.evaluate import Progress, evaluate
+from bridgelab.train.material import Material
+from bridgelab.train.record import provenance, write_json, write_predictions
+from bridgelab.train.trained import load_trained
+
+OF_EVALUATION = ("benchmark", "evaluate", "data", "paths")  # what is asked for anew; all else is the run's
+log = logging.getLogger(__name__)
+
+
+def evaluate_elsewhere(
+    run: Path, asked: DictConfig, root: Path, *, split: str = "test", progress: Progress | None = None
+) -> Path:
+    """Evaluate a trained run; the record stands in `<study>_on_<benchmark>` beside the run's study, as if it were a study.
+
+    Args:
+        run: a finished run's folder.
+        asked: as `conf/train.yaml` composes it, for its groups `OF_EVALUATION`.
+        root: of the code, whose commit the record names.
+        split: of the benchmark.
+        progress: called with what is done, how many examples of it, and of how many.
+    Returns:
+        The record's folder.
+    Raises:
+        FileNotFoundError: if the run lacks a file, or data are missing.
+        ValueError: if the benchmark has not as many images an example as the bridge has positions for, or no such split.
+    """
+    began = time.monotonic()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    config, sides, model = load_trained(run, device)
+    for group in OF_EVALUATION:
+        config[group] = asked[group]
+    material = Material(sides, (split,))
+    name = material.benchmark.name if split == "test" else f"{material.benchmark.name}_{split}"
+    study = f"{run.resolve().parent.name}_on_{name}"
+    out = run.resolve().parent.with_name(study) / run.resolve().name
+    config.study = study
+    if claim(out, config):
+        log.info("%s is finished: metrics.json stands, nothing to do", out)
+        return out
+    material.make_features()
+    tests = material.limited(split, config.evaluate.limit, model.conditioning)
+    train = {}
+    if "train" in material.benchmark.splits:  # for the majority floor alone
+        train = {kind: material.benchmark.examples("train", kind) for kind in tests}
+    rows, metrics = evaluate(
+        model,
+        tests,
+        material.benchmark.metrics(),
+        train,
+        batch_size=config.evaluate.batch_size,
+        beams=config.evaluate.beams,
+        shuffled=config.evaluate.shuffled and model.sees == "image",
+        images=material.images_of(split),
+        progress=progress,
+    )
+    write_predictions(out / "predictions.parquet", rows)
+    some = next(iter(tests.values()))
+    record = json.loads((run / "metrics.json").read_text())
+    costs = record["costs"] | measure_costs(model, some.batch(list(range(min(len(some), COSTED)))))
+    told = {
+        "study": study,
+        "benchmark": name,
+        "trained_on": record["benchmark"],
+        **material.told(),
+        "precision": model.precision,
+        "config_hash": config_hash(config),
+        **provenance(root),
+        "costs": costs | {"wall_seconds": time.monotonic() - began},
+        "metrics": metrics,
+    }
+    write_json(out / "metrics.json", record | told)
+    return out

@@ -1,0 +1,84 @@
+"""Both frozen sides as a config names them, and a bridge between them: what training and a trained run's user share."""
+
+import logging
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+
+from bridgelab.bridge.budget import with_parameters, with_tokens
+from bridgelab.bridge.convert import load_bridge, read_weights
+from bridgelab.model import BridgedModel, autocast_pays
+from bridgelab.train.build import bridge_choices, build, target
+
+log = logging.getLogger(__name__)
+
+
+class Sides:
+    """The frozen text side, the frozen vision side (None where the bridge sees no image's patches), and their widths.
+
+    Args:
+        config: of a run.
+        device: where the models go.
+    """
+
+    def __init__(self, config: DictConfig, device: Any):
+        self.config, self.device = config, torch.device(device)
+        self.sees = getattr(target(config.bridge), "sees", "image")
+        self.text = build(config.text)
+        # The blind floor needs no encoder, and spares the seconds of loading one.
+        self.vision: Any = None if self.sees == "nothing" else build(config.vision)
+        self.all = {"text": self.text} | ({"vision": self.vision} if self.vision is not None else {})
+        self.fingerprints = {name: side.fingerprint for name, side in self.all.items()}
+        self.vision_dim = {"image": getattr(self.vision, "dim", 1), "words": self.text.dim, "nothing": 1}[
+            self.sees
+        ]
+
+    def patches(self, images: int) -> int:
+        """How many patches an example of so many images has."""
+        rows, columns = self.vision.grid
+        return images * (rows * columns + self.vision.cls)
+
+    def model(
+        self,
+        seed: int,
+        *,
+        mean: torch.Tensor | None = None,
+        std: torch.Tensor | None = None,
+        images: int = 1,
+    ) -> BridgedModel:
+        """A bridge with this init, between both sides.
+
+        Args:
+            mean: of the training images' patches [vision_dim].
+            std: their deviation [vision_dim].
+            images: of an example.
+        """
+        config = self.config
+        precision = config.train.precision
+        if precision == "auto":
+            precision = "bf16" if autocast_pays(self.device) else "fp32"
+        torch.manual_seed(seed)
+        kind = target(config.bridge)
+        choices = bridge_choices(config.bridge, getattr(self.vision, "grid", None))
+        tokens, parameters = config.budget.tokens, config.budget.params
+        if tokens is not None and choices.get("num_tokens") != 0:  # plain words have no prompt to match
+            choices = with_tokens(choices, tokens, getattr(self.vision, "grid", (1, 1)), kind.__name__)
+        if parameters is not None and self.sees == "image":
+            choices = with_parameters(
+                kind, choices, parameters, (self.vision_dim, self.text.dim), kind.__name__
+            )
+        bridge = kind(self.vision_dim, self.text.dim, **choices)
+        if config.bridge.get("init_from"):
+            load_bridge(bridge, read_weights(config.bridge.init_from), log.info)
+        with_positions = config.model.positions and self.sees == "image"
+        model = BridgedModel(
+            bridge,
+            self.text,
+            mean=mean,
+            std=std,
+            precision=precision,
+            insert=config.model.insert,
+            positions=(self.patches(images), self.vision_dim) if with_positions else None,
+        )
+        return model.to(self.device)

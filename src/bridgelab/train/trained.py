@@ -1,0 +1,60 @@
+"""A run's trained bridge, put back between the frozen sides that it was trained between."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from bridgelab.model import BridgedModel
+from bridgelab.train.module import FROZEN
+from bridgelab.train.sides import Sides
+
+MODEL = "model."
+
+
+def load_trained(run: Path, device: Any = "cpu") -> tuple[DictConfig, Sides, BridgedModel]:
+    """The config, the frozen sides and the model of a run, ready to answer.
+
+    Args:
+        run: a run's folder, with its `config.yaml` and `last.ckpt`.
+        device: where the model goes.
+    Raises:
+        FileNotFoundError: if a file is missing.
+        ValueError: if the checkpoint was trained between other sides than those that the config names here.
+    """
+    for name in ("config.yaml", "last.ckpt"):
+        if not (run / name).exists():
+            raise FileNotFoundError(
+                f"{run} has no {name}: a trained run has config.yaml and last.ckpt. Give a folder of runs/<study>/ whose "
+                "bridge trains something."
+            )
+    config = OmegaConf.load(run / "config.yaml")
+    assert isinstance(config, DictConfig)
+    config.bridge.init_from = None  # what it began with may be gone, and counts no more
+    checkpoint = torch.load(run / "last.ckpt", map_location="cpu", weights_only=True)
+    sides = Sides(config, device)
+    for name, found in sides.fingerprints.items():
+        trained = checkpoint["identity"].get(name)
+        if trained != found:
+            raise ValueError(
+                f"{run} was trained with the {name} side {trained}, and {name}={config[name]} is {found} here: a bridge fits "
+                "the models it was trained between alone. Restore those weights, or train again."
+            )
+    weights = {
+        name.removeprefix(MODEL): value
+        for name, value in checkpoint["state_dict"].items()
+        if not name.startswith(FROZEN)
+    }
+    standard = {name: weights[name] for name in ("mean", "std") if weights[name].numel() > 1}
+    positions = weights.get("positions")
+    images = 1 if positions is None else len(positions) // sides.patches(1)
+    model = sides.model(config.seed, images=images, **standard)
+    lacking, unknown = model.load_state_dict(weights, strict=False)
+    lacking = [name for name in lacking if not name.startswith(FROZEN.removeprefix(MODEL))]
+    if lacking or unknown:
+        raise ValueError(
+            f"{run / 'last.ckpt'} does not fit the bridge of its config: lacks {lacking}, has {unknown} besides. The bridge's "
+            "code has changed since: train again."
+        )
+    return config, sides, model.eval()

@@ -1,0 +1,101 @@
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+
+from bridgelab.data.shard import KINDS, PAGE, Shard, write_shard
+
+
+def written(folder, dtype="float32", rows=5, patches=4, dim=3):
+    rng = np.random.default_rng(0)
+    features = torch.from_numpy(rng.normal(size=(rows, patches, dim))).to(getattr(torch, dtype))
+    bits = features.view(torch.int16) if dtype == "bfloat16" else features
+    moments = rng.normal(size=(2, rows, dim)).astype(np.float32)
+    images = [f"{k:064x}" for k in range(rows)]
+    path = write_shard(
+        folder, encoder="an encoder", dtype=dtype, images=images,
+        mean=moments[0], variance=moments[1], features=bits.numpy(),
+    )  # fmt: skip
+    return path, images, moments, features
+
+
+@pytest.mark.parametrize("dtype", KINDS)
+def test_safetensors_own_reader_reads_it(tmp_path, dtype):
+    path, images, moments, features = written(tmp_path, dtype)
+    with safe_open(path, "pt") as file:
+        assert file.get_tensor("features").dtype == getattr(torch, dtype)
+        assert torch.equal(file.get_tensor("features"), features)
+        assert torch.equal(file.get_tensor("mean"), torch.from_numpy(moments[0]))
+        assert torch.equal(file.get_tensor("variance"), torch.from_numpy(moments[1]))
+        assert file.metadata()["images"].split() == images
+        assert file.metadata()["encoder"] == "an encoder"
+
+
+@pytest.mark.parametrize("dtype", KINDS)
+def test_what_was_written_is_read(tmp_path, dtype):
+    path, images, moments, features = written(tmp_path, dtype)
+    shard = Shard(path)
+    assert shard.images == images
+    assert shard.features.dtype == KINDS[dtype][1]
+    assert (shard.mean == moments[0]).all()
+    assert (shard.variance == moments[1]).all()
+    read = torch.from_numpy(shard.features.copy()).view(features.dtype)
+    assert torch.equal(read, features)
+    assert shard.damaged(range(5)) == []
+
+
+def test_rows_begin_with_a_page(tmp_path):
+    for rows in (1, 7):
+        path, *_, features = written(tmp_path, rows=rows)
+        assert (path.stat().st_size - features.numel() * 4) % PAGE == 0
+
+
+def test_the_same_rows_make_the_same_file(tmp_path):
+    assert written(tmp_path / "a")[0].read_bytes() == written(tmp_path / "b")[0].read_bytes()
+    assert written(tmp_path / "a")[0] == written(tmp_path / "a")[0]
+    assert len(list((tmp_path / "a").iterdir())) == 1
+
+
+def test_every_byte_is_vouched_for(tmp_path):
+    """Whatever byte is changed: the header is refused, or the row is known."""
+    path, *_, features = written(tmp_path)
+    content = path.read_bytes()
+    row = features[0].numel() * 4
+    start = len(content) - 5 * row
+    moments = start - 2 * 5 * 3 * 4
+    rng = np.random.default_rng(0)
+    edges = [0, 7, 8, moments - 1, moments, start, len(content) - 1]
+    for position in {*edges, *rng.integers(0, len(content), 60)}:
+        path.write_bytes(content[:position] + bytes([content[position] ^ 4]) + content[position + 1 :])
+        if position < moments:
+            with pytest.raises(ValueError, match="header is damaged"):
+                Shard(path)
+        else:
+            inside = (position - moments) // 12 % 5 if position < start else (position - start) // row
+            assert Shard(path).damaged(range(5)) == [inside]
+
+
+@pytest.mark.parametrize("cut", [1, 48, 49, 5 * 48, 5 * 48 + 1, 5 * 48 + 120])
+def test_of_a_file_cut_short_the_whole_rows_are_known(tmp_path, cut):
+    path = written(tmp_path)[0]
+    content = path.read_bytes()
+    path.write_bytes(content[:-cut])
+    shard = Shard(path)
+    lost = -(-min(cut, 5 * 48) // 48)
+    assert shard.rows == 5
+    assert len(shard.features) == 5 - lost
+    found = shard.damaged(range(5))
+    assert found == list(range(5 - lost, 5))
+    path.write_bytes(content[:100])
+    with pytest.raises(ValueError, match="header is damaged"):
+        Shard(path)
+
+
+def test_a_removed_file_stays_readable(tmp_path):
+    path, *_, features = written(tmp_path)
+    shard = Shard(path)
+    path.unlink()
+    shard.release()
+    assert (shard.features == features.numpy()).all()
+    with pytest.raises(FileNotFoundError):
+        shard.damaged([0])

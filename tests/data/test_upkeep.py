@@ -1,0 +1,122 @@
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bridgelab.data.claims import locked
+from bridgelab.data.features import FeatureStore
+from bridgelab.data.shard import PART, Shard
+from bridgelab.data.upkeep import info, prune, verify
+
+
+@pytest.fixture
+def images(tmp_path):
+    rng = np.random.default_rng(0)
+    paths = [str(tmp_path / f"{k}.png") for k in range(6)]
+    for path in paths:
+        Image.fromarray(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)).save(path)
+    return paths
+
+
+@pytest.fixture
+def root(tmp_path, images, tiny_vision):
+    """A store of two shards."""
+    for some in (images[:4], images):
+        FeatureStore(tmp_path / "store", tiny_vision).features(some)
+    return tmp_path / "store"
+
+
+def files(root):
+    return sorted(root.rglob("*.safetensors"), key=lambda path: Shard(path).rows)
+
+
+def damage(path, position):
+    content = bytearray(path.read_bytes())
+    content[position] ^= 1
+    path.write_bytes(content)
+
+
+def test_info_tells_what_there_is(root, images, tiny_vision, tmp_path):
+    FeatureStore(root, tiny_vision, dtype="float32").features(images[:1])
+    (root / "something else").mkdir()
+    half, full = info(root)
+    assert half.name == f"{tiny_vision.fingerprint[:32]}-bfloat16-v1"
+    assert (half.images, half.row, half.shards, half.left) == (6, (4, 6), 2, 0)
+    assert half.size == sum(path.stat().st_size for path in (root / half.name).glob("*.safetensors"))
+    assert (full.images, full.shards) == (1, 1)
+    assert info(tmp_path / "nowhere") == []
+
+
+def test_verify_names_each_damaged_row(root):
+    assert verify(root) == (6, [])
+    small, large = files(root)
+    damage(small, -1)
+    damage(large, 20)
+    rows, lines = verify(root)
+    assert rows == 2
+    header, row = sorted(lines, key=lambda line: "row" in line)
+    assert header == f"{large}: its header is damaged"
+    assert row == f"{small}: row 1, of the image {Shard(small).images[1]}, is damaged"
+
+
+def test_prune_removes_what_killed_writers_left_and_nothing_else(root, images, tiny_vision):
+    folder = files(root)[0].parent
+    dead, alive, young = (folder / f"{name}{PART}" for name in ("dead", "alive", "young"))
+    for path in (dead, alive, young):
+        path.touch()
+    for path in (dead, alive):
+        os.utime(path, (time.time() - 1000,) * 2)
+    with locked(alive):
+        os.utime(alive, (time.time() - 1000,) * 2)
+        assert [one.left for one in info(root)] == [1]
+        assert prune(root) == [f"{dead}: its writer was killed"]
+    assert alive.exists()
+    assert young.exists()
+    assert prune(root) == [f"{alive}: its writer was killed"]
+    assert verify(root) == (6, [])
+
+
+def test_prune_takes_damage_out(root, images, tiny_vision):
+    small, large = files(root)
+    damage(small, -1)
+    damage(large, 20)
+    assert len(prune(root)) == 2
+    assert verify(root) == (1, [])
+    again = FeatureStore(root, tiny_vision)
+    again.features(images)
+    assert again.encoded == 5
+    assert prune(root) == []
+
+
+def test_prune_takes_out_rows_that_stand_twice(root, images, tiny_vision):
+    before = FeatureStore(root, tiny_vision).features(images).get(range(6))
+    FeatureStore(root.parent / "second", tiny_vision).features(images[2:])
+    for path in files(
+        root.parent / "second"
+    ):  # where locks don't reach from machine to machine, two may encode an image
+        path.rename(files(root)[0].parent / path.name)
+    assert verify(root)[0] == 10
+    assert sum("4 rows, 0 of them damaged" in line or "2 rows" in line for line in prune(root)) > 0
+    assert verify(root) == (6, [])
+    again = FeatureStore(root, tiny_vision)
+    assert torch.equal(again.features(images).get(range(6)), before)
+    assert again.encoded == 0
+
+
+def test_a_store_goes_whole_by_name(root, images, tiny_vision):
+    name = info(root)[0].name
+    with pytest.raises(ValueError, match=rf"store 'xx{name}' is none of .* Did you mean '{name}'"):
+        prune(root, ["xx" + name])
+    with locked(root / name / "claims" / "07.lock"), pytest.raises(ValueError, match="is being filled"):
+        prune(root, [name])
+    found = FeatureStore(root, tiny_vision).features(images)
+    assert prune(root, [name]) == [f"{root / name}: whole"]
+    assert not (root / name).exists()
+    assert found.get([0]).isfinite().all()  # who reads, reads on
+    with pytest.raises(ValueError, match=r"store 'a' is none of those in .*, which has none"):
+        prune(root, ["a"])
+    assert Path(images[0]).exists()

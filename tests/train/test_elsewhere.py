@@ -1,0 +1,72 @@
+"""Trained runs on other data than they were trained for."""
+
+import json
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from bridgelab import cli
+from bridgelab.analysis.records import read_study
+from bridgelab.train import main
+from bridgelab.train.elsewhere import evaluate_elsewhere
+
+
+@pytest.fixture
+def run(tiny, config, tmp_path):
+    directory = tmp_path / "runs" / "toy" / "bridge=linear,seed=0"
+    main.run(config("bridge=linear", "study=toy"), directory, bridge="linear")
+    return directory
+
+
+def test_on_its_own_test_split_it_says_what_its_record_says(run, config, tmp_path):
+    out = evaluate_elsewhere(run, config(), tmp_path)
+    assert out == tmp_path / "runs" / "toy_on_world" / "bridge=linear,seed=0"
+    own, found = (json.loads((folder / "metrics.json").read_text()) for folder in (run, out))
+    assert found["metrics"] == pytest.approx(own["metrics"])
+    assert found["fingerprints"] == own["fingerprints"]
+    assert (found["study"], found["trained_on"]) == ("toy_on_world", "world")
+    pd.testing.assert_frame_equal(*(pd.read_parquet(folder / "predictions.parquet") for folder in (run, out)))
+    assert read_study(out.parent).bridges == ("linear",)
+
+
+def test_on_a_bent_split(run, config, tmp_path):
+    bent = config("+benchmark.images={test-many: 3}")
+    out = evaluate_elsewhere(run, bent, tmp_path, split="test-many")
+    assert out.parent.name == "toy_on_world_test-many"
+    rows = pd.read_parquet(out / "predictions.parquet")
+    assert set(rows["tag_bend"]) == {"many"}
+    assert rows.query("kind == 'answer'")["majority"].notna().all()  # counted in the world's train split
+
+
+def test_on_a_benchmark_for_evaluation_only_from_the_command_line(run, tiny, tmp_path, monkeypatch, capsys):
+    (tmp_path / "coco" / "pope").mkdir(parents=True)
+    (tmp_path / "coco" / "val2014").mkdir()
+    for k in range(2):
+        Image.new("RGB", (8, 8), (90 * k, 0, 0)).save(tmp_path / "coco" / "val2014" / f"{k}.jpg")
+    for setting in ("random", "popular", "adversarial"):
+        lines = [
+            json.dumps({"question_id": k, "image": f"{k}.jpg", "text": "is it red ?", "label": label})
+            for k, label in enumerate(("yes", "no"))
+        ]
+        (tmp_path / "coco" / "pope" / f"coco_pope_{setting}.json").write_text("\n".join(lines))
+    given = [
+        str(run), str(run.parent / "tune"), "benchmark=pope", f"benchmark.root={tmp_path}/coco", f"paths.features={tmp_path}/f",
+    ]  # fmt: skip
+    assert cli.main(["evaluate", *given]) == 0
+    said = capsys.readouterr()
+    assert said.out.strip().endswith("toy_on_pope/bridge=linear,seed=0")
+    assert "tune has no last.ckpt: left out" in said.err
+    record = json.loads((tmp_path / "runs" / "toy_on_pope" / run.name / "metrics.json").read_text())
+    assert {"test/accuracy", "test/yes_ratio", "test_shuffled/accuracy"} <= set(record["metrics"])
+    assert "test/majority" not in record["metrics"]
+    before = (tmp_path / "runs" / "toy_on_pope" / run.name / "metrics.json").stat().st_mtime_ns
+    assert cli.main(["evaluate", *given]) == 0  # it is there
+    assert (tmp_path / "runs" / "toy_on_pope" / run.name / "metrics.json").stat().st_mtime_ns == before
+
+
+def test_bad_input(run, tmp_path, capsys):
+    assert cli.main(["evaluate", str(tmp_path / "nowhere"), "benchmark=pope"]) == 2
+    assert "there is no folder" in capsys.readouterr().err
+    assert cli.main(["evaluate", str(run), "benchmark=pop"]) == 2
+    assert "Did you mean 'pope'?" in capsys.readouterr().err

@@ -1,0 +1,98 @@
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hydra import compose, initialize_config_dir
+
+from bridgelab.train import build as building
+from bridgelab.train import main, sides
+from bridgelab.train.setting import Setting
+
+CONF = Path(__file__).parents[2] / "conf"
+
+
+@pytest.fixture
+def run(monkeypatch, tiny_text, tiny_vision, tmp_path):
+    """Trains a bridge between tiny sides on a tiny world, and gives its record and predictions."""
+    build = building.build
+
+    def tiny_build(config, *args, **kwargs):
+        kind = config._target_.split(".")[1]
+        return {"text": tiny_text, "vision": tiny_vision}.get(kind) or build(config, *args, **kwargs)
+
+    monkeypatch.setattr(sides, "build", tiny_build)
+
+    def configured(*overrides):
+        small = [
+            "benchmark.images={train:6,val:3,test:4}", "benchmark.processes=1", "benchmark.questions_per_image=3",
+            "train.steps=4", "train.batch_size=4", "train.lr=0.001", "train.val_points=1", "evaluate.shuffled=false",
+        ]  # fmt: skip
+        places = [f"benchmark.root={tmp_path}/world", f"paths.features={tmp_path}/features"]
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            return compose("train", [*small, *places, *overrides])
+
+    def trained(*overrides):
+        folder = tmp_path / "runs" / ",".join(overrides)
+        main.run(configured(*overrides), folder, bridge="x")
+        return json.loads((folder / "metrics.json").read_text()), pd.read_parquet(
+            folder / "predictions.parquet"
+        )
+
+    trained.config = configured
+    return trained
+
+
+def broken(tmp_path, split, number):
+    path = tmp_path / "world" / "images" / split / f"CLEVR_{split}_{number:06d}.png"
+    path.write_bytes(path.read_bytes()[:200])
+    return str(path)
+
+
+def test_a_broken_image_of_any_split_is_named_before_training(run, tmp_path, monkeypatch):
+    Setting(run.config(), "cpu")
+    paths = [broken(tmp_path, "train", 2), broken(tmp_path, "test", 1)]
+    monkeypatch.setattr(Setting, "fit", None)
+    with pytest.raises(ValueError, match=r"2 of 13 images can't be used") as refused:
+        run("bridge=linear")
+    assert all(f"{path} can't be read" in str(refused.value) for path in paths)
+
+
+def test_examples_of_broken_images_can_be_left_out_and_are_told(run, tmp_path, caplog):
+    whole, asked = run("bridge=linear")
+    assert whole["skipped"] == {"images": {}, "examples": {"train": 0, "val": 0, "test": 0}}
+    paths = [broken(tmp_path, "train", 2), broken(tmp_path, "test", 1)]
+    ids = set()
+    for bridge in ("linear", "blind", "words"):
+        record, answered = run(f"bridge={bridge}", "data.on_error=skip")
+        assert list(record["skipped"]["images"]) == paths
+        assert all("can't be read" in problem for problem in record["skipped"]["images"].values())
+        assert record["skipped"]["examples"]["val"] == 0
+        assert record["skipped"]["examples"]["train"] >= 2  # a caption and a question at least
+        lost = record["skipped"]["examples"]["test"]
+        assert len(asked) - len(answered) == lost > 0
+        assert not answered["image"].str.endswith("test/CLEVR_test_000001.png").any()
+        assert all(path in caplog.text for path in paths)
+        ids.add((tuple(answered["id"]), record["fingerprints"]["data"]))
+    assert len(ids) == 1  # every bridge has the same examples
+
+
+def test_a_run_says_where_its_features_come_from_and_learns_the_same(run):
+    stored, _ = run("bridge=linear")
+    online, _ = run("bridge=linear", "data.features=online")
+    assert (stored["features"], stored["features_dtype"]) == ("store", "bfloat16")
+    assert (online["features"], online["features_dtype"]) == ("online", "bfloat16")
+    assert online["metrics"] == pytest.approx(stored["metrics"], abs=1e-3)
+    blind, _ = run("bridge=blind")
+    assert (blind["features"], blind["features_dtype"]) == ("none", None)
+
+
+def test_standardised_by_the_training_images_alone(run, tmp_path):
+    setting = Setting(run.config(), "cpu")
+    frozen = setting.material.frozen
+    images = frozen.images
+    assert len(images) == 13
+    train = frozen.part([path for path in images if "/train/" in path])
+    assert len(train) == 6
+    assert (setting.standard["mean"] == train.mean).all()
+    assert (setting.standard["mean"] != frozen.mean).any()
