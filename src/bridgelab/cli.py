@@ -104,19 +104,18 @@ def _evaluate(args: list[str]) -> None:
         "bridgelab evaluate",
         description="Trained runs on another benchmark or split, as a study of its own: runs/<study>_on_<benchmark>.",
     )
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="finished runs' folders")
     parser.add_argument(
-        "choices", nargs="*", metavar="key=value", help="as for training: benchmark=pope evaluate.beams=5"
-    )
+        "named", nargs="+", metavar="RUN | key=value",
+        help="finished runs' folders, and choices as for training: benchmark=pope evaluate.beams=5",
+    )  # fmt: skip
     parser.add_argument(
         "--split", default="test", help="of the benchmark (test); the world's bends: test-clutter"
     )
-    given = parser.parse_args(args)
-    named = [*given.runs, *given.choices]
-    choices = [one for one in named if "=" in one and not Path(one).is_dir()]
-    runs = [Path(one) for one in named if one not in choices]
+    given = parser.parse_intermixed_args(args)
+    choices = [one for one in given.named if "=" in one and not Path(one).is_dir()]
+    runs = [Path(one) for one in given.named if one not in choices]
     if not runs:
-        raise UsageError(f"none of {', '.join(named)} is a folder. Give runs, such as runs/first_look/*.")
+        raise UsageError(f"none of {', '.join(choices)} is a folder. Give runs, such as runs/first_look/*.")
     asked = _composed(choices)
     from bridgelab.train.main import every_tenth
 

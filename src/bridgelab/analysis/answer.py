@@ -81,7 +81,8 @@ def in_its_words(question: str, text: Any) -> str:
     """The question, in lower case and with its punctuation apart if the T5 knows more words so; what it does not know is said."""
 
     apart = " ".join(re.sub(r"([?,.;:!])", r" \1 ", question.lower()).split())
-    if len(text.unknown(apart.split())) < len(text.unknown(question.split())):
+    strange = text.unknown(question.split())
+    if strange and len(text.unknown(apart.split())) <= len(strange):
         question = apart
     if strange := text.unknown(question.split()):
         print(f"the T5 does not know {', '.join(map(repr, strange))}", file=sys.stderr)
