@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
+from bridgelab.bench.likelihood import LIKELIHOOD_HEADS, QUESTIONS, likelihood_row
 from bridgelab.bench.parts import IMAGES, parts
 from bridgelab.bench.reference import HEADS, contests, reference_row
 from bridgelab.bench.step import FLOOR_HEADS, STEP_HEADS, floor_row, step_row
@@ -65,6 +66,9 @@ def bench() -> None:
         epochs = _table(f"a training epoch on {IMAGES} images, {told}", EPOCH_HEADS)
         epochs.add_row("linear", *epoch_row(compose("train", [*own, "bridge=linear"]), device))
         console.print(epochs)
+        closed = _table(f"{QUESTIONS} questions answered by likelihood, {told}", LIKELIHOOD_HEADS)
+        closed.add_row("linear", *likelihood_row(compose("train", [*own, "bridge=linear"]), device))
+        console.print(closed)
         references = _table(f"forward and backward beside the transformers classes, {told}", HEADS)
         for contest in contests(device):
             references.add_row(*reference_row(contest, device))

@@ -28,12 +28,14 @@ ROW = (64, 160)  # patches and channels of the miniature, in bfloat16
 ROWS = 1024  # of a file
 BATCH = 256  # rows read at once; of the miniature's small ones 64 take no longer to copy than Python to ask for them
 SIZES = MappingProxyType({1: 3, 10: 30})  # how large a store, and its files
+TRAINED = 64  # likewise, where memory is looked at: a training batch
 TIMES = 3
 TRIES = 10  # at dropping files from the cache
 BLOCK = 2**20  # of a plain read
 WARM_UP = 2  # steps
 READ_HEADS = ("read", "cache", "GB/s", "of a plain read")
-MEMORY_HEADS = ("store", "MB", "reader's memory, MB")
+MEMORY_HEADS = ("store", "MB", "the reader's own memory, MB", "with pages of files mapped, MB")
+MEMORY = ("RssAnon", "VmRSS", "VmHWM")
 EPOCH_HEADS = ("bridge", "steps", "images a step", "from the store ms", "ViT each step ms", "ratio")
 
 
@@ -135,16 +137,20 @@ def _cached(path: Path) -> bool:
 
 
 def memory_row(times: int, store: MappedFeatures, folder: Path) -> list[str] | None:
-    """A row under `MEMORY_HEADS`: by how much the process grew at most while it read everything twice, in random order."""
-    before = _memory("VmRSS")
+    """A row under `MEMORY_HEADS`: by how much the process grew at most while it read everything, in random order."""
+    before = _memory()
     if before is None:
         return None
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-    for seed in range(2):
-        by_store(store, np.random.default_rng(seed).permutation(len(store)))
-    grown = (_memory("VmHWM") or 0) - before
+    own = 0
+    order = np.random.default_rng(0).permutation(len(store))
+    for first in range(0, len(order), TRAINED):
+        batch = store.get(order[first : first + TRAINED])
+        own = max(own, (_memory() or before)["RssAnon"] - before["RssAnon"])
+        del batch
+    mapped = (_memory() or before)["VmHWM"] - before["VmRSS"]
     size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-    return [f"{times}×", f"{size / 1e6:.0f}", f"{max(0, grown) / 1e6:.0f}"]
+    return [f"{times}×", f"{size / 1e6:.0f}", f"{own / 1e6:.0f}", f"{max(own, mapped) / 1e6:.0f}"]
 
 
 def epoch_row(config: DictConfig, device: str) -> list[str]:
@@ -180,10 +186,12 @@ def epoch_row(config: DictConfig, device: str) -> list[str]:
     ]
 
 
-def _memory(name: str) -> int | None:
-    """Bytes of this process that /proc tells under a name; None where there is no /proc."""
+def _memory() -> dict[str, int] | None:
+    """Bytes of this process by the names of /proc; None where there is none."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
         return None
-    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+    return {
+        name: 1024 * int(line.split()[1]) for line in lines for name in MEMORY if line.startswith(f"{name}:")
+    }
