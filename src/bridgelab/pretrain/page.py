@@ -56,11 +56,7 @@ def _text(card: dict) -> str:
         cells = [_share(*forms[form]["families"][family]) for form in forms]
         lines.append(f"| {family} | {n} | " + " | ".join(cells) + " |")
     means = [f"**{forms[form]['mean']:.3f}**" for form in forms]
-    lines.append(
-        f"| mean over the question families | {_questions(first)} | "
-        + " | ".join(means)
-        + " |"
-    )
+    lines.append(f"| mean over the question families | {_questions(first)} | " + " | ".join(means) + " |")
     if crowded := card.get("words_with_most_objects"):
         asked = _questions(crowded[next(iter(forms))]["families"])
         means = [f"**{crowded[form]['mean']:.3f}**" for form in forms]
