@@ -1,0 +1,150 @@
+import json
+import shutil
+import time
+
+import pytest
+import torch
+from huggingface_hub import constants
+from omegaconf import OmegaConf
+from safetensors.torch import save_file
+
+from bridgelab.doctor import reach
+from bridgelab.doctor.finding import MISSING, NOTE, OK
+from bridgelab.text.t5 import ASSETS
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """The hub's cache, empty; gives what puts a file there."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+
+    def put(repo, name, content="{}"):
+        folder = tmp_path / f"models--{repo.replace('/', '--')}"
+        (folder / "refs").mkdir(parents=True, exist_ok=True)
+        (folder / "refs" / "main").write_text("commit")
+        (folder / "snapshots" / "commit").mkdir(parents=True, exist_ok=True)
+        (folder / "snapshots" / "commit" / name).write_text(content)
+
+    return put
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+
+
+def text(path):
+    return reach.text_side(OmegaConf.create({"path": str(path)}))
+
+
+def vision(weights, pretrained=None):
+    return reach.vision_side(OmegaConf.create({"weights": str(weights), "pretrained": pretrained}))
+
+
+def test_the_miniature_is_whole():
+    assert reach.miniature().mark == OK
+    assert text("miniature").mark == vision("miniature").mark == OK
+
+
+def test_a_weights_file_that_was_cut_short_is_seen(tmp_path, monkeypatch):
+    shutil.copytree(ASSETS, tmp_path / "assets")
+    monkeypatch.setattr(reach, "ASSETS", tmp_path / "assets")
+    assert reach.miniature().mark == OK
+    path = tmp_path / "assets" / "vision.safetensors"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-10])
+    found = reach.miniature()
+    assert found.mark == MISSING
+    assert f"has {len(whole) - 10} bytes and must have {len(whole)}" in found.found
+    path.unlink()
+    (tmp_path / "assets" / "text" / "tokenizer.json").unlink()
+    assert "tokenizer.json is missing; assets/vision.safetensors: is missing" in reach.miniature().found
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"version https://git-lfs", b"\x02" + b"\0" * 7 + b"[]", b"\x02" + b"\0" * 7 + b"{"]
+)
+def test_what_is_no_safetensors_file_is_told(tmp_path, content):
+    (tmp_path / "x.safetensors").write_bytes(content)
+    assert "is no safetensors file" in reach.broken(tmp_path / "x.safetensors")
+
+
+def test_a_t5_in_a_folder(tmp_path):
+    assert (
+        "config.json is missing; model.safetensors is missing; the tokenizer is missing"
+        in text(tmp_path).found
+    )
+    save_file({"x": torch.ones(3)}, tmp_path / "model-1.safetensors")
+    for name in ("config.json", "tokenizer.json"):
+        (tmp_path / name).write_text("{}")
+    assert text(tmp_path).mark == OK
+    index = {"weight_map": {"x": "model-1.safetensors", "y": "model-2.safetensors"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    found = text(tmp_path)
+    assert found.mark == MISSING
+    assert "model-2.safetensors is missing" in found.found
+
+
+def test_a_t5_in_the_cache(cache, offline):
+    found = text("some/t5")
+    assert (found.mark, found.fix[:20]) == (MISSING, "hf download some/t5,")
+    assert "HF_HUB_OFFLINE" in found.found
+    cache(
+        "some/t5",
+        "model.safetensors.index.json",
+        json.dumps({"weight_map": {"x": "a.safetensors", "y": "b.safetensors"}}),
+    )
+    cache("some/t5", "a.safetensors")
+    assert "1 of 2 files are not in the cache" in text("some/t5").found
+    cache("some/t5", "b.safetensors")
+    assert text("some/t5").mark == OK
+
+
+def test_a_vit_by_name_in_the_cache(cache, offline):
+    assert vision("ViT-L-14", "openai").mark == MISSING
+    cache("timm/vit_large_patch14_clip_224.openai", "open_clip_model.safetensors")
+    assert vision("ViT-L-14", "openai").mark == OK
+
+
+def test_a_vit_of_ones_own(tmp_path, cache, offline):
+    assert "nothing" in vision("ViT-L-14", "nothing").found
+    assert "no model of open_clip" in vision("ViT-L-15", "openai").fix
+    assert vision(f"local-dir:{tmp_path}").mark == MISSING
+    save_file({"x": torch.ones(3)}, tmp_path / "open_clip_model.safetensors")
+    (tmp_path / "open_clip_config.json").write_text("{}")
+    assert vision(f"local-dir:{tmp_path}").mark == OK
+    assert "no configuration beside it" in vision(tmp_path / "open_clip_model.safetensors").found
+    assert vision("ViT-L-14", str(tmp_path / "open_clip_model.safetensors")).mark == OK
+    assert vision("hf-hub:some/vit").mark == MISSING
+    cache("some/vit", "open_clip_model.safetensors")
+    assert vision("hf-hub:some/vit").mark == OK
+
+
+def test_a_network_that_does_not_answer_is_waited_for_a_moment(cache, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(reach, "DEADLINE", 0.05)
+    monkeypatch.setattr(reach, "get_hf_file_metadata", lambda *args, **kwargs: time.sleep(60))
+    began = time.perf_counter()
+    found = text("some/t5")
+    assert time.perf_counter() - began < 30
+    assert (found.mark, found.found) == (
+        MISSING,
+        "some/t5: not here, and no answer from the network in 0.05 s",
+    )
+
+
+def test_what_the_hub_says_is_told(cache, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+
+    class Answer:
+        size = 11_400_000_000
+
+    monkeypatch.setattr(reach, "get_hf_file_metadata", lambda *args, **kwargs: Answer())
+    found = text("some/t5")
+    assert (found.mark, found.found) == (NOTE, "some/t5: not here; the hub has it, 11 GB")
+
+    def refuse(*args, **kwargs):
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr(reach, "get_hf_file_metadata", refuse)
+    assert text("some/t5").found == "some/t5: not here, and not reachable (ConnectionError)"
