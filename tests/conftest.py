@@ -2,8 +2,10 @@
 
 import hashlib
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from transformers import T5Config, T5ForConditionalGeneration
 
 WORDS = "<pad> </s> <unk> . yes no true false what is it red blue cube sphere a there ? describe left of 1 2 3".split()
@@ -95,3 +97,13 @@ def tiny_text():
 @pytest.fixture
 def tiny_vision():
     return TinyVision()
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Paths of six small images, no two alike."""
+    rng = np.random.default_rng(0)
+    paths = [str(tmp_path / f"{k}.png") for k in range(6)]
+    for path in paths:
+        Image.fromarray(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)).save(path)
+    return paths

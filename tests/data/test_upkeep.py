@@ -2,24 +2,13 @@ import os
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from bridgelab.data.claims import locked
 from bridgelab.data.features import FeatureStore
 from bridgelab.data.shard import PART, Shard
 from bridgelab.data.upkeep import info, prune, verify
-
-
-@pytest.fixture
-def images(tmp_path):
-    rng = np.random.default_rng(0)
-    paths = [str(tmp_path / f"{k}.png") for k in range(6)]
-    for path in paths:
-        Image.fromarray(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)).save(path)
-    return paths
 
 
 @pytest.fixture

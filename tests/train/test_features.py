@@ -1,9 +1,6 @@
 from pathlib import Path
 
-import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir
-from PIL import Image
 
 from bridgelab.benchmark.example import Example
 from bridgelab.data.features import FeatureStore
@@ -11,26 +8,6 @@ from bridgelab.data.mapped import MappedFeatures
 from bridgelab.data.online import OnlineFeatures
 from bridgelab.train import features
 from bridgelab.train.features import build_features, device_of, image_features, left_out, part_of
-
-CONF = Path(__file__).parents[2] / "conf"
-
-
-@pytest.fixture
-def images(tmp_path):
-    rng = np.random.default_rng(0)
-    paths = [str(tmp_path / f"{k}.png") for k in range(6)]
-    for path in paths:
-        Image.fromarray(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)).save(path)
-    return paths
-
-
-@pytest.fixture
-def config(tmp_path):
-    def composed(*overrides):
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            return compose("train", [f"paths.features={tmp_path}/features", *overrides])
-
-    return composed
 
 
 @pytest.fixture

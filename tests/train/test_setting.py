@@ -1,36 +1,19 @@
 import json
-from pathlib import Path
 
 import pandas as pd
 import pytest
-from hydra import compose, initialize_config_dir
 
-from bridgelab.train import build as building
-from bridgelab.train import main, sides
+from bridgelab.train import main
 from bridgelab.train.setting import Setting
-
-CONF = Path(__file__).parents[2] / "conf"
 
 
 @pytest.fixture
-def run(monkeypatch, tiny_text, tiny_vision, tmp_path):
-    """Trains a bridge between tiny sides on a tiny world, and gives its record and predictions."""
-    build = building.build
-
-    def tiny_build(config, *args, **kwargs):
-        kind = config._target_.split(".")[1]
-        return {"text": tiny_text, "vision": tiny_vision}.get(kind) or build(config, *args, **kwargs)
-
-    monkeypatch.setattr(sides, "build", tiny_build)
+def run(tiny, config, tmp_path):
+    """Trains a bridge on a world of its own, and gives its record and predictions."""
 
     def configured(*overrides):
-        small = [
-            "benchmark.images={train:6,val:3,test:4}", "benchmark.processes=1", "benchmark.questions_per_image=3",
-            "train.steps=4", "train.batch_size=4", "train.lr=0.001", "train.val_points=1", "evaluate.shuffled=false",
-        ]  # fmt: skip
-        places = [f"benchmark.root={tmp_path}/world", f"paths.features={tmp_path}/features"]
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            return compose("train", [*small, *places, *overrides])
+        short = ("train.steps=4", "train.lr=0.001", "train.val_points=1", "evaluate.shuffled=false")
+        return config(f"benchmark.root={tmp_path}/world", *short, *overrides)
 
     def trained(*overrides):
         folder = tmp_path / "runs" / ",".join(overrides)

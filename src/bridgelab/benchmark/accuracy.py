@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from typing import Any
 
+from bridgelab.benchmark.breakdown import by_tag
 from bridgelab.benchmark.example import Example
 from bridgelab.benchmark.metric import ExampleMetric, mean
 
@@ -28,12 +29,8 @@ class Accuracy(ExampleMetric):
     def summarise(self, rows: list[dict[str, Any]]) -> dict[str, float]:
         """The shares of scores, overall and by tag."""
         values = {"accuracy": mean([row["score"] for row in rows])}
-        for tag in self.by:
-            groups: dict[str | int, list[float]] = defaultdict(list)
-            for row in rows:
-                if tag in row["tags"]:
-                    groups[row["tags"][tag]].append(row["score"])
-            values |= {f"accuracy/{tag}={value}": mean(groups[value]) for value in sorted(groups)}
+        for group, own in by_tag(rows, self.by):
+            values[f"accuracy/{group}"] = mean([row["score"] for row in own])
         return values
 
 

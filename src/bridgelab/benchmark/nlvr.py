@@ -12,13 +12,13 @@ Images are 400×100 RGBA: flatten them before use. Sentences come in groups 'n' 
 
 import itertools
 import json
-import random
 from pathlib import Path
 from typing import Any
 
 from bridgelab.benchmark.accuracy import Consistency
 from bridgelab.benchmark.example import Example, check_examples, choose, fill, require
 from bridgelab.benchmark.metric import ExampleMetric
+from bridgelab.benchmark.share import check_share, draw_share
 from bridgelab.world.words import COLUMNS, ROWS
 
 LAYOUT = (
@@ -59,15 +59,11 @@ class Nlvr:
         seed: int = 0,
     ):
         fill(prompt, "sentence", "")
-        if not 0 < val_share < 1:
-            raise ValueError(
-                f"val_share={val_share}: must lie between 0 and 1. Set benchmark.val_share to, say, 0.15."
-            )
         self.root = Path(root).resolve()
         self.name = name
         self.prompt = prompt
         self.train_folder = train_folder
-        self.val_share = val_share
+        self.val_share = check_share(val_share, "val_share")
         self.seed = seed
 
     def examples(self, split: str, kind: str = "true_false") -> list[Example]:
@@ -118,9 +114,7 @@ class Nlvr:
     def _held_out(self, lines: list[dict[str, Any]]) -> set[str]:
         """Groups of the held-out sentences: groups may share a sentence, so sentences are drawn."""
         sentence = {_group(line): _plain(line["sentence"]) for line in lines}
-        ordered = sorted(set(sentence.values()))
-        random.Random(self.seed).shuffle(ordered)
-        chosen = set(ordered[: max(1, round(self.val_share * len(ordered)))])
+        chosen = draw_share(sentence.values(), self.val_share, self.seed)
         return {group for group, text in sentence.items() if text in chosen}
 
     def _six(self, folder: str, line: dict[str, Any]) -> list[Example]:

@@ -1,4 +1,4 @@
-"""A seeded share of a benchmark's images, held out where none was published."""
+"""A seeded share of a benchmark's images or sentences, held out where none was published."""
 
 import random
 from collections.abc import Iterable

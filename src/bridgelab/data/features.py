@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bridgelab.data.claims import claimed, groups, locked
+from bridgelab.data.claims import claimed, groups
 from bridgelab.data.encoding import DTYPES, Encoder, encode, moments, rounded
 from bridgelab.data.images import THREADS, file_hash, image_shape, listed, read_image, refuse_broken, tried
 from bridgelab.data.mapped import MappedFeatures
@@ -22,7 +22,6 @@ from bridgelab.data.progress import Progress
 from bridgelab.data.shard import Shard, write_shard
 from bridgelab.data.shelf import Shelf, shelf_name
 
-__all__ = ["FeatureStore", "locked"]  # the lock has been had from here
 ROWS, BYTES = 1024, 64 * 2**20  # a shard is written when it has so many, at the end of a batch
 log = logging.getLogger(__name__)
 

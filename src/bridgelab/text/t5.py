@@ -33,7 +33,7 @@ class T5(nn.Module):
         device_map: spread the layers over devices, as `auto` or {module: device} (needs accelerate); None keeps them together.
         eight_bit: matrices in 8 bits (LLM.int8, arXiv:2208.07339; needs bitsandbytes and a GPU).
         checkpointing: keep no activations inside of a block for the backward pass, and compute them again there: less memory
-            for a third more time. Outputs and gradients are the same.
+            for one more forward pass. Outputs and gradients are the same.
     Raises:
         ValueError: if `dtype` is float16 or unknown, the folder holds another kind of model, or a package that is asked for
             is missing.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bridgelab.data.features import locked
+from bridgelab.data.claims import locked
 from bridgelab.train.record import write_json
 
 log = logging.getLogger(__name__)
