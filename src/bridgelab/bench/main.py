@@ -28,6 +28,7 @@ from bridgelab.bench.store import (
     read_rows,
     write_store,
 )
+from bridgelab.bench.world import WORLD_HEADS, world_row
 
 SMALL_WORLD = (
     f"benchmark.images={{train:{IMAGES},val:8,test:8}}",
@@ -49,6 +50,9 @@ def bench() -> None:
         own = [*SMALL_WORLD, f"benchmark.root={folder}/world", f"paths.features={folder}/features"]
         own.append(f"trainer={'gpu' if device == 'cuda' else 'cpu'}")
         console.print(parts(compose("train", own), device))
+        made = _table("the default world made from nothing, once", WORLD_HEADS)
+        made.add_row(*world_row(compose("train"), Path(folder) / "default"))
+        console.print(made)
         reads, memory = (
             _table("the feature store's reads", READ_HEADS),
             _table("its reader's memory", MEMORY_HEADS),

@@ -1,0 +1,40 @@
+"""The default world made from nothing: images, questions, captions, and the frozen encoder's features of all splits."""
+
+import shutil
+import time
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from bridgelab.train.build import build
+from bridgelab.train.features import build_features
+
+WORLD_HEADS = ("images", "drawn and asked about, s", "encoded, s", "together, s")
+
+
+def world_row(config: DictConfig, folder: Path) -> list[str]:
+    """A row under `WORLD_HEADS`, timed once, since it takes minutes; what was made is removed again.
+
+    Args:
+        config: as `conf/train.yaml` composes it; its world's size and processes are kept.
+        folder: for the world and the features; must not be there yet.
+    """
+    config = OmegaConf.merge(
+        config,
+        {"benchmark": {"root": str(folder / "world")}, "paths": {"features": str(folder / "features")}},
+    )
+    world = build(config.benchmark)
+    began = time.perf_counter()
+    for split in world.splits:
+        world.make(split)
+    drawn = time.perf_counter() - began
+    build_features(config, world.splits, (0, 1))
+    whole = time.perf_counter() - began
+    shutil.rmtree(folder)
+    images = sum(world.images.values())
+    return [
+        f"{images:,} by {world.processes} process(es)",
+        f"{drawn:.0f}",
+        f"{whole - drawn:.0f}",
+        f"{whole:.0f}",
+    ]
