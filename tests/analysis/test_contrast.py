@@ -1,0 +1,129 @@
+"""Components of variance against closed forms, scipy's t tests and loops."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from bridgelab.analysis.contrast import contrast, part
+
+ALL = np.ones(400, dtype=bool)
+EACH = np.arange(400)
+
+
+def whole(scores, seeds, image=EACH):
+    return part(scores, image, [(1.0, np.ones(scores.shape[1], dtype=bool))], seeds)
+
+
+def constant(means):
+    """Runs that answer all images alike, so that only seeds vary; least variance of 400 images aside."""
+    return np.tile(np.asarray(means)[:, None], (1, 400))
+
+
+def test_seeds_alone_give_welchs_t_test():
+    a, b = [0.2, 0.5, 0.9, 0.6], [0.1, 0.15, 0.3]
+    found = contrast(whole(constant(a), [0] * 4), whole(constant(b), [0] * 3))
+    expected = stats.ttest_ind(a, b, equal_var=False)
+    assert found.freedom == pytest.approx(expected.df, rel=2e-3)
+    assert 2 * min(found.p_below(0), found.p_above(0)) == pytest.approx(expected.pvalue, rel=2e-3)
+    assert found.interval() == pytest.approx(tuple(expected.confidence_interval()), rel=2e-3)
+
+
+def test_seeds_paired_by_data_give_the_paired_t_test():
+    a, b = [0.2, 0.5, 0.9, 0.6], [0.1, 0.45, 0.8, 0.4]
+    found = contrast(whole(constant(a), [0, 1, 2, 3]), whole(constant(b), [0, 1, 2, 3]))
+    expected = stats.ttest_rel(a, b)
+    assert found.freedom == pytest.approx(expected.df, rel=0.02)
+    assert found.interval() == pytest.approx(tuple(expected.confidence_interval()), abs=2e-3)
+
+
+def test_runs_are_paired_by_data_seed_whatever_their_order():
+    rng = np.random.default_rng(0)
+    a, b = rng.random((2, 3, 400))
+    one = contrast(whole(a, [0, 1, 2]), whole(b, [0, 1, 2]))
+    other = contrast(whole(a[[2, 0, 1]], [2, 0, 1]), whole(b, [0, 1, 2]))
+    assert one.variance == pytest.approx(other.variance)
+
+
+def test_images_alone_give_the_t_test_over_images():
+    # Every run answers alike, so seeds add nothing; the images' difference is a plain sample.
+    rng = np.random.default_rng(1)
+    a, b = (np.tile(rng.integers(0, 2, 400).astype(float), (3, 1)) for _ in range(2))
+    found = contrast(whole(a, [0] * 3), whole(b, [0] * 3))
+    expected = stats.ttest_rel(a[0], b[0])
+    assert found.freedom == pytest.approx(399)
+    assert found.interval() == pytest.approx(tuple(expected.confidence_interval()))
+
+
+def test_components_equal_a_loop_over_images_and_runs():
+    rng = np.random.default_rng(2)
+    image = np.array([0, 0, 1, 2, 2, 2, 3])
+    cell = np.array([True, True, True, False, True, True, True])
+    runs = {"a": rng.random((3, 7)), "b": rng.random((4, 7))}
+    found = contrast(*(part(x, image, [(1.0, cell)], [0] * len(x)) for x in runs.values()))
+
+    def share(run, number):
+        """What an image adds to a run's mean over the cell."""
+        at = [i for i in range(7) if image[i] == number and cell[i]]
+        return sum(run[i] - run[cell].mean() for i in at) / cell.sum()
+
+    of_images = sum(
+        (np.mean([share(r, c) for r in runs["a"]]) - np.mean([share(r, c) for r in runs["b"]])) ** 2
+        for c in range(4)
+    )
+    assert found.images == pytest.approx(max(4 / 3 * of_images, 1 / 16))
+    for place, x in enumerate(runs.values()):
+        assert found.seeds[place] == pytest.approx(x[:, cell].mean(1).var(ddof=1) / len(x))
+        both = sum(np.var([share(r, c) for r in x], ddof=1) for c in range(4)) / len(x)
+        assert found.both[place] == pytest.approx(4 / 3 * both)
+    assert found.variance == pytest.approx(np.maximum(found.seeds - found.both, 0).sum() + found.images)
+
+
+def test_a_cell_beside_another_is_the_difference_of_their_means():
+    rng = np.random.default_rng(3)
+    scores, cell = rng.random((3, 400)), EACH < 100
+    found = part(scores, EACH // 2, [(1.0, cell), (-1.0, ~cell)], [0] * 3)
+    np.testing.assert_allclose(found.values, scores[:, cell].mean(1) - scores[:, ~cell].mean(1))
+    np.testing.assert_allclose(found.influence.sum(axis=1), 0, atol=1e-12)
+
+
+def test_runs_of_a_data_seed_are_averaged():
+    rng = np.random.default_rng(4)
+    scores = rng.random((4, 400))
+    found = whole(scores, [7, 7, 3, 3])
+    assert found.data_seeds == (3, 7)
+    np.testing.assert_allclose(found.values, [scores[2:].mean(), scores[:2].mean()])
+
+
+def test_answers_that_never_differ_are_not_certain():
+    found = contrast(whole(np.ones((3, 400)), [0] * 3), whole(np.ones((3, 400)), [0] * 3))
+    low, high = found.interval()
+    assert -0.006 < low < -0.004
+    assert high == -low
+
+
+def test_one_run_says_nothing_of_seeds():
+    found = contrast(whole(np.ones((1, 400)), [0]), whole(np.ones((3, 400)), [0] * 3))
+    assert np.isnan(found.variance)
+    assert np.isnan(found.interval()).all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(2, 5), st.integers(2, 5), st.integers(2, 20), st.integers(0, 1000))
+def test_the_other_way_round_only_the_sign_changes(first, second, images, seed):
+    rng = np.random.default_rng(seed)
+    image = np.repeat(np.arange(images), 2)
+    a, b = (whole(rng.random((n, 2 * images)), [0] * n, image) for n in (first, second))
+    one, other = contrast(a, b), contrast(b, a)
+    assert one.value == pytest.approx(-other.value)
+    assert one.variance == pytest.approx(other.variance)
+    assert one.freedom == pytest.approx(other.freedom)
+    assert one.p_below(-0.02) == pytest.approx(other.p_above(0.02))
+
+
+def test_cells_and_images_that_are_not_there_are_refused():
+    with pytest.raises(ValueError, match="a cell of 0 examples"):
+        part(np.ones((3, 400)), EACH, [(1.0, ~ALL)], [0] * 3)
+    with pytest.raises(ValueError, match=r"1 image: .* needs at least 2"):
+        part(np.ones((3, 4)), np.zeros(4, dtype=int), [(1.0, np.ones(4, dtype=bool))], [0] * 3)

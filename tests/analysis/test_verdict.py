@@ -1,0 +1,118 @@
+"""Outcomes of cells whose truth is planted."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridgelab.analysis.contrast import Contrast
+from bridgelab.analysis.verdict import (
+    BREAKS,
+    CANNOT_TELL,
+    HOLDS,
+    LEADS,
+    holm,
+    judge,
+    outcome,
+    planned,
+    would_settle,
+)
+
+
+def known(value, error, runs=(3, 3), number=300):
+    """A difference whose error is of images and, a tenth of it, of seeds."""
+    seeds = np.full(len(runs), 0.1 * error**2 / len(runs))
+    return Contrast(np.array(value), seeds, 0 * seeds, np.array(0.9 * error**2), runs, number)
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "said"),
+    [(-0.10, 0.01, BREAKS), (0.10, 0.01, LEADS), (0.0, 0.005, HOLDS), (0.0, 0.02, CANNOT_TELL),
+     (-0.03, 0.01, CANNOT_TELL), (-0.10, 0.06, CANNOT_TELL)],
+)  # fmt: skip
+def test_a_cell_is_called_what_its_interval_says(value, error, said):
+    assert judge({"cell": known(value, error)}, delta=0.02)["cell"].outcome == said
+
+
+def test_what_a_cell_says_depends_on_how_many_were_looked_at():
+    cell = known(-0.045, 0.01)
+    assert judge({"cell": cell})["cell"].outcome == BREAKS
+    beside = {name: known(0.0, 0.02) for name in range(9)}
+    assert judge({"cell": cell} | beside)["cell"].outcome == CANNOT_TELL
+
+
+@pytest.mark.parametrize("runs", [(1, 3), (2, 3), (2,)])
+def test_with_fewer_than_three_seeds_nothing_can_be_told(runs):
+    found = judge({"cell": known(-0.5, 0.001, runs)})["cell"]
+    assert found.outcome == CANNOT_TELL
+    assert found.why == f"{min(runs)} of at least 3 seeds"
+    assert np.isnan(found.p)
+
+
+def test_a_cell_that_is_not_to_be_judged_is_not_and_costs_the_others_nothing():
+    cells = {"cell": known(-0.045, 0.01)} | {name: known(-0.5, 0.01) for name in range(9)}
+    found = judge(cells, unsettled=dict.fromkeys(range(9), "not converged"))
+    assert found["cell"].outcome == BREAKS
+    assert {found[name].why for name in range(9)} == {"not converged"}
+    assert list(found) == list(cells)
+
+
+def test_no_cell_gives_no_finding():
+    assert judge({}) == {}
+
+
+@pytest.mark.parametrize("delta", [0, -0.1, 1, float("nan")])
+def test_a_difference_that_matters_lies_between_0_and_1(delta):
+    with pytest.raises(ValueError, match=r"verdict.delta=.*: must lie between 0 and 1"):
+        judge({}, delta=delta)
+
+
+def test_holm_as_in_a_worked_example():
+    # Three tests, by hand: 3 × .01, then 2 × .02, then 1 × .03 raised to what came before.
+    np.testing.assert_allclose(holm(np.array([0.02, 0.01, 0.03])), [0.04, 0.03, 0.04])
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_rejects_what_its_steps_reject(values):
+    p = np.array(values)
+    rejected, order = np.zeros(len(p), dtype=bool), np.argsort(p)
+    for step, place in enumerate(order):
+        if not p[place] * (len(p) - step) < 0.05:
+            break
+        rejected[place] = True
+    np.testing.assert_array_equal(holm(p) < 0.05, rejected)
+
+
+def test_each_row_is_a_family_of_its_own():
+    p = np.array([[0.02, 0.5], [0.03, 0.5]])
+    said, corrected = outcome(p, np.ones((2, 2)), np.ones((2, 2)))
+    np.testing.assert_allclose(corrected, [[0.08, 1], [0.12, 1]])
+    assert (said == CANNOT_TELL).all()
+
+
+def test_as_many_seeds_and_images_as_there_were_change_nothing():
+    found = Contrast(
+        np.array(-0.03), np.array([3e-4, 2e-4]), np.array([1e-4, 1e-4]), np.array(4e-4), (3, 3), 300
+    )
+    again = planned(found, 3, 1)
+    assert again.variance == pytest.approx(found.variance)
+    assert again.freedom == pytest.approx(found.freedom)
+    assert planned(found, 6, 2).variance == pytest.approx(
+        (2e-4 + 1e-4) / 2 + 2e-4 / 2 + 2e-4 / 4  # seeds, images, and what both hold
+    )
+
+
+@pytest.mark.parametrize("value", [-0.06, 0.0])
+def test_the_seeds_asked_for_are_the_fewest_that_settle_a_cell(value):
+    error = 0.03 if value else 0.011
+    found = Contrast(np.array(value), np.full(2, error**2 / 2), np.zeros(2), np.array(1e-5), (3, 3), 1000)
+    assert judge({"cell": found})["cell"].outcome == CANNOT_TELL
+    told = would_settle(found, 0.02, 1)
+    number = int(told.removesuffix(" seeds would settle it"))
+    assert judge({"cell": planned(found, number, 1)})["cell"].outcome != CANNOT_TELL
+    assert judge({"cell": planned(found, number - 1, 1)})["cell"].outcome == CANNOT_TELL
+
+
+def test_images_are_asked_for_where_seeds_would_not_do():
+    assert "times the images would settle it" in would_settle(known(0.0, 0.03), 0.02, 1)
+    assert "too near to a bound" in would_settle(known(-0.02, 0.01), 0.02, 1)
