@@ -164,6 +164,7 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
         "lr": tuned["lr"],
         "warmup": tuned["warmup"],
         "tuned_over": tuned["tuned_over"],
+        "verdict": dict(config.verdict),
         "tuning": {key: tuned[key] for key in ("at_edge", "trials") if key in tuned},
         "steps": config.train.steps if trains else 0,
         "examples_seen": config.train.steps * config.train.batch_size if trains else 0,
