@@ -4,7 +4,7 @@ import shutil
 import time
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from bridgelab.train.build import build
 from bridgelab.train.features import build_features
@@ -19,10 +19,8 @@ def world_row(config: DictConfig, folder: Path) -> list[str]:
         config: as `conf/train.yaml` composes it; its world's size and processes are kept.
         folder: for the world and the features; must not be there yet.
     """
-    config = OmegaConf.merge(
-        config,
-        {"benchmark": {"root": str(folder / "world")}, "paths": {"features": str(folder / "features")}},
-    )
+    config = config.copy()
+    config.benchmark.root, config.paths.features = str(folder / "world"), str(folder / "features")
     world = build(config.benchmark)
     began = time.perf_counter()
     for split in world.splits:
