@@ -22,7 +22,7 @@ STUDY_preview := first_look
 STUDY_full    := first_look_full
 STUDY = $(or $(STUDY_$(SIZE)),$(error SIZE=$(SIZE) is not a size of the study. Use SIZE=preview or SIZE=full))
 
-.PHONY: help install study test lint bench pretrain notebook
+.PHONY: help install study test lint bench calibrate pretrain notebook
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ lint: $(STAMP) ## ruff and mypy
 
 bench: $(STAMP) ## how fast the parts are on this machine
 	@$(BIN)/bridgelab bench
+
+calibrate: $(STAMP) ## how often the verdict is wrong, on simulated studies whose truth is known
+	@$(BIN)/bridgelab calibrate
 
 pretrain: pretrain-text pretrain-vision ## make the miniature pair anew (-j2: both at once; SEED=1: another pair)
 

@@ -24,6 +24,7 @@ usage: bridgelab COMMAND ...
   features      the frozen encoder's features: make them before any run, check them, list them, clear up
                 bridgelab features build benchmark=nlvr vision=miniature
   report        table and picture of a study: bridgelab report runs/first_look
+  plan          the smallest difference that a study would find, and with more seeds: bridgelab plan runs/first_look
   evaluate      trained runs on another benchmark: bridgelab evaluate runs/first_look/* benchmark=pope
   answer        ask a trained bridge: bridgelab answer runs/first_look/bridge=linear,seed=0 IMAGE "what color is the cube ?"
   convert       carry a bridge's weights from or to BLIP-2, LLaVA, OpenFlamingo, Idefics2
@@ -32,6 +33,7 @@ usage: bridgelab COMMAND ...
   pretrain      make the miniature pair anew: bridgelab pretrain text, bridgelab pretrain vision
   doctor        what is installed and reachable, and how big a run is going to be
   bench         how fast the parts are on this machine
+  calibrate     how often the verdict is wrong, on simulated studies whose truth is known
 
 `bridgelab COMMAND --help` tells more.
 """
@@ -92,11 +94,24 @@ def _world(args: list[str]) -> None:
 def _report(args: list[str]) -> None:
     parser = argparse.ArgumentParser("bridgelab report", description="Table and picture of a finished study.")
     parser.add_argument("study", type=Path, metavar="STUDY_DIR", help="for example runs/first_look")
-    study = parser.parse_args(args).study
-    if not study.is_dir():
-        others = sorted(str(path) for path in study.parent.glob("*") if path.is_dir())
-        raise UsageError(f"there is no folder {study}. {_nearest(str(study), others)}")
+    study = _folder(parser.parse_args(args).study)
     importlib.import_module("bridgelab.analysis.report").report(study)
+
+
+def _plan(args: list[str]) -> None:
+    parser = argparse.ArgumentParser(
+        "bridgelab plan",
+        description="The smallest difference between the baseline and each bridge that a study like this one would find, with "
+        "80 %% power.",
+    )
+    parser.add_argument(
+        "study",
+        type=Path,
+        metavar="STUDY_DIR",
+        help="a finished study, whose spread over seeds and images is taken",
+    )
+    study = _folder(parser.parse_args(args).study)
+    importlib.import_module("bridgelab.analysis.plan").plan(study)
 
 
 def _evaluate(args: list[str]) -> None:
@@ -257,6 +272,14 @@ def _bench(args: list[str]) -> None:
     importlib.import_module("bridgelab.bench.main").bench()
 
 
+def _calibrate(args: list[str]) -> None:
+    argparse.ArgumentParser(
+        "bridgelab calibrate",
+        description="How often the verdict is wrong, on simulated studies whose truth is known.",
+    ).parse_args(args)
+    importlib.import_module("bridgelab.analysis.calibrate").calibrate()
+
+
 def _convert(args: list[str]) -> None:
     parser = argparse.ArgumentParser(
         "bridgelab convert",
@@ -329,6 +352,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "train": _train,
     "features": _features,
     "report": _report,
+    "plan": _plan,
     "evaluate": _evaluate,
     "answer": _answer,
     "convert": _convert,
@@ -337,6 +361,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "pretrain": _pretrain,
     "doctor": _doctor,
     "bench": _bench,
+    "calibrate": _calibrate,
 }
 
 
@@ -394,6 +419,14 @@ def _choose(kind: str, name: str, options: Iterable[str]) -> None:
         raise UsageError(
             f"{kind} {name!r} is not one of {', '.join(options)}. {_nearest(name, options)}".strip()
         )
+
+
+def _folder(study: Path) -> Path:
+    """A study's folder that is there, or the nearest name."""
+    if not study.is_dir():
+        others = sorted(str(path) for path in study.parent.glob("*") if path.is_dir())
+        raise UsageError(f"there is no folder {study}. {_nearest(str(study), others)}")
+    return study
 
 
 def _nearest(name: str, options: Sequence[str]) -> str:

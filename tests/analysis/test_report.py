@@ -299,7 +299,7 @@ def test_the_page_is_whole_and_needs_nothing_else(simulated):
     page = report(path, console=Console(file=StringIO()))["page"].read_text()
     assert page.startswith("<!DOCTYPE html>")
     found = parsed(page)
-    assert found.tags.count("table") == 3
+    assert found.tags.count("table") == 4
     assert "script" not in found.tags
     assert "link" not in found.tags
     assert ("name", "viewport") in found.attributes

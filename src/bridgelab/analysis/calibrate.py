@@ -20,7 +20,7 @@ from rich.table import Table
 from scipy import special
 
 from bridgelab.analysis.contrast import Contrast, Part, contrast
-from bridgelab.analysis.verdict import BREAKS, DELTA, HOLDS, LEADS, outcome, tests
+from bridgelab.analysis.verdict import BREAKS, DELTA, HOLDS, LEADS, outcome, p_values
 
 STUDIES = 2000
 CELLS = 5
@@ -155,7 +155,7 @@ def rates(
         found = contrasts(simulate(world, rng, studies=number, seeds=seeds, difference=difference))
         for name, method in METHODS.items():
             by = method(**vars(found))
-            said, _ = outcome(*tests(by, DELTA))
+            said, _ = outcome(*p_values(by, DELTA))
             low, high = by.interval()
             differs = np.asarray(np.isin(said, (BREAKS, LEADS)).any(axis=-1))
             seen[name].append(

@@ -9,12 +9,14 @@ from pathlib import Path
 
 from rich.console import Console
 
+from bridgelab.analysis.comparison import verdict
 from bridgelab.analysis.families import by_family
 from bridgelab.analysis.figure import draw, save
 from bridgelab.analysis.records import read_study
 from bridgelab.analysis.search import by_trial
 from bridgelab.analysis.summary import Summary, summarise
 from bridgelab.analysis.table import StudyTable, study_table, to_html, to_markdown, to_rich
+from bridgelab.analysis.verdict_table import sentences, verdict_grid
 
 _STYLE = """
 :root { color-scheme: light dark; --text: #1a1a1a; --back: #ffffff; --line: #d4d4d4; --soft: #5a5a5a; }
@@ -58,6 +60,12 @@ def report(study_dir: Path, *, console: Console | None = None) -> dict[str, Path
     study = read_study(study_dir)
     summary = summarise(study)
     table = study_table(summary)
+    if found := verdict(study):
+        table = replace(
+            table,
+            grids=(table.grids[0], verdict_grid(found), *table.grids[1:]),
+            notes=(*sentences(found), *table.notes),
+        )
     longer = [grid for grid in (by_family(study), by_trial(study)) if grid]
     whole = replace(table, grids=(*table.grids, *longer))
     picture = io.BytesIO()

@@ -184,7 +184,8 @@ def _types(asked: pd.DataFrame) -> np.ndarray:
     return np.array(["" if pd.isna(tag) else reasoning_type(tag) for tag in asked["tag_type"]], dtype=object)
 
 
-def _in_order(types: np.ndarray) -> list[str]:
+def in_order(types: np.ndarray) -> list[str]:
+    """The reasoning types among some, each once."""
     found = set(types) - {""}
     return [name for name in TYPES if name in found] + sorted(found - set(TYPES))
 
@@ -192,7 +193,7 @@ def _in_order(types: np.ndarray) -> list[str]:
 def _chosen(asked: pd.DataFrame) -> dict[str, np.ndarray]:
     """Which questions each column is over, as booleans; of a group its first stands for all."""
     types = _types(asked)
-    kinds = _in_order(types)
+    kinds = in_order(types)
     chosen = {ALL: np.ones(len(asked), dtype=bool)}
     if len(kinds) > 1:  # a single type would say `ALL` a second time
         chosen |= {name: types == name for name in kinds}

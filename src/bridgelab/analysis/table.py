@@ -109,15 +109,16 @@ def _cell(estimate: Estimate, *, scale: float, digits: int) -> Cell:
         return Cell(NONE)
     low, high = estimate.interval
     if low != low:
-        return Cell(_number(scale * estimate.value, digits))
+        return Cell(number(scale * estimate.value, digits))
     join = " to " if low < 0 else "–"
     return Cell(
-        _number(scale * estimate.value, digits),
-        f"{_number(scale * low, digits)}{join}{_number(scale * high, digits)}",
+        number(scale * estimate.value, digits),
+        f"{number(scale * low, digits)}{join}{number(scale * high, digits)}",
     )
 
 
-def _number(value: float, digits: int) -> str:
+def number(value: float, digits: int) -> str:
+    """Rounded, with a true minus, which zero never has."""
     text = f"{value:.{digits}f}"
     return (text[1:] if float(text) == 0 and text[0] == "-" else text).replace("-", "−")
 
@@ -129,7 +130,7 @@ def _curve(row: Row) -> str:
         return "not trained"
     if row.gain != row.gain:
         return "not flat (unknown)"
-    gain = _number(100 * row.gain, 1)
+    gain = number(100 * row.gain, 1)
     return f"{'flat' if row.flat else 'not flat'} ({gain if gain.startswith('−') else '+' + gain})"
 
 

@@ -68,7 +68,9 @@ def judge(
     open_ = {key: unsettled.get(key) or few[key] for key in cells}
     tested = [key for key in cells if not open_[key]]
     outcomes, p = (
-        outcome(*(np.array(row) for row in zip(*(tests(cells[key], delta) for key in tested), strict=True)))
+        outcome(
+            *(np.array(row) for row in zip(*(p_values(cells[key], delta) for key in tested), strict=True))
+        )
         if tested
         else ((), ())
     )
@@ -79,7 +81,7 @@ def judge(
     return {key: findings[key] for key in cells}
 
 
-def tests(found: Contrast, delta: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def p_values(found: Contrast, delta: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """P values of *below −δ*, of *above δ*, and of *within ±δ* (the larger of its two tests) [...]."""
     inside = np.maximum(found.p_above(-delta), found.p_below(delta))
     return found.p_below(-delta), found.p_above(delta), inside
@@ -89,7 +91,7 @@ def outcome(below: np.ndarray, above: np.ndarray, inside: np.ndarray) -> tuple[n
     """The outcome of each cell, and its p value of breaking or leading, corrected.
 
     Args:
-        below: p values as `tests` gives them [..., cell]; each row is a family.
+        below: p values as `p_values` gives them [..., cell]; each row is a family.
         above: likewise.
         inside: likewise.
     """
@@ -140,7 +142,7 @@ def would_settle(found: Contrast, delta: float, cells: int) -> str:
     """
 
     def settled(seeds: int, images: float) -> bool:
-        below, above, inside = (float(p) for p in tests(planned(found, seeds, images), delta))
+        below, above, inside = (float(p) for p in p_values(planned(found, seeds, images), delta))
         return 2 * min(below, above) * cells < ALPHA or inside < ALPHA
 
     now = max(found.runs)

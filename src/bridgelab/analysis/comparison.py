@@ -1,0 +1,168 @@
+"""The cells of a study's verdict: the baseline beside every other bridge, over each kind of question, and the headline.
+
+The headline tells reasoning from seeing: the difference over questions that take reasoning less that over the control, which takes
+seeing alone: captions (attributes right) and, where questions have programs, an attribute of one object asked for without any hop. A
+bridge that sees less well answers both less well.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bridgelab.analysis.contrast import Contrast, contrast, part
+from bridgelab.analysis.records import Run, Study
+from bridgelab.analysis.statistics import is_flat, late_gain
+from bridgelab.analysis.summary import in_order, reasoning_type
+from bridgelab.analysis.verdict import DELTA, Finding, judge
+
+BASELINE = "linear"
+HEADLINE = "reasoning beyond seeing"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a study says of its baseline.
+
+    Args:
+        baseline: the bridge that is compared.
+        delta: the least difference that matters.
+        cells: by comparator and kind of question: the difference baseline − comparator.
+        headline: by comparator; empty where there is no control.
+        questions: how many each kind has.
+        declared: whether baseline and δ stand in the records, or are the defaults of this version.
+    """
+
+    baseline: str
+    delta: float
+    cells: dict[tuple[str, str], Finding]
+    headline: dict[str, Finding]
+    questions: dict[str, int]
+    declared: bool
+
+    @property
+    def comparators(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(comparator for comparator, _ in self.cells))
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(kind for _, kind in self.cells))
+
+
+def verdict(study: Study) -> Verdict | None:
+    """Judge a study's baseline against every other bridge that sees images; None where there is no such pair, or no question.
+
+    Raises:
+        ValueError: if runs declare different baselines or δ.
+    """
+    baseline, delta, declared = declaration(study)
+    bridges = [name for name in study.bridges if study.of(name)[0].sees == "image"]
+    table = _examples(study.runs[0])
+    kinds = kinds_of(table)
+    if baseline not in bridges or len(bridges) < 2 or not kinds or table["image"].nunique() < 2:
+        return None
+    cells, headline = differences(study, baseline)
+    late = {name: _not_flat(study.of(name)) for name in bridges}
+
+    def judged(found: dict[Any, Contrast], name_of: Callable[[Any], str]) -> dict[Any, Finding]:
+        unsettled = {}
+        for key in found:
+            steep = [name for name in (baseline, name_of(key)) if late[name]]
+            unsettled[key] = f"not converged: {' and '.join(steep)}" if steep else ""
+        return judge(found, delta=delta, unsettled=unsettled)
+
+    return Verdict(
+        baseline,
+        delta,
+        judged(cells, lambda key: key[0]),
+        judged(headline, str),
+        {kind: int(chosen.sum()) for kind, chosen in kinds.items()},
+        declared,
+    )
+
+
+def declaration(study: Study) -> tuple[str, float, bool]:
+    """Baseline and δ as the records declare them, else the defaults, and whether they do.
+
+    Raises:
+        ValueError: if runs declare different ones.
+    """
+    declared = {
+        (str(run.record["verdict"]["baseline"]), float(run.record["verdict"]["delta"]))
+        for run in study.runs
+        if run.record.get("verdict")
+    }
+    if len(declared) > 1:
+        told = "; ".join(f"baseline={baseline}, delta={delta:g}" for baseline, delta in sorted(declared))
+        raise ValueError(
+            f"the runs of {study.name} declare {told}. A study has one verdict: move the runs that differ to a study of their own."
+        )
+    return (*declared.pop(), True) if declared else (BASELINE, DELTA, False)
+
+
+def differences(study: Study, baseline: str) -> tuple[dict[tuple[str, str], Contrast], dict[str, Contrast]]:
+    """Baseline − comparator by (comparator, kind of question), and beyond the control by comparator."""
+    table = _examples(study.runs[0])
+    image = np.unique(table["image"].astype(str), return_inverse=True)[1]
+    kinds = kinds_of(table)
+    chosen = {kind: [(1.0, mask)] for kind, mask in kinds.items()}
+    if beyond := _beyond(table):
+        chosen[HEADLINE] = beyond
+    bridges = [name for name in study.bridges if study.of(name)[0].sees == "image"]
+    parts = {}
+    for name in bridges:
+        runs = study.of(name)
+        scores = np.stack([_examples(run).loc[table.index, "score"].to_numpy(np.float64) for run in runs])
+        seeds = [run.data_seed for run in runs]
+        parts[name] = {kind: part(scores, image, cells, seeds) for kind, cells in chosen.items()}
+    others = [name for name in bridges if name != baseline]
+    found = {
+        (name, kind): contrast(parts[baseline][kind], parts[name][kind]) for name in others for kind in chosen
+    }
+    return (
+        {key: value for key, value in found.items() if key[1] != HEADLINE},
+        {name: value for (name, kind), value in found.items() if kind == HEADLINE},
+    )
+
+
+def kinds_of(table: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Which examples are of each reasoning type, as booleans; one kind, `all`, where there are no types."""
+    asked = (table["kind"] != "caption").to_numpy()
+    if not asked.any():
+        return {}
+    if "tag_type" not in table:
+        return {"all": asked}
+    types = np.array(["" if pd.isna(tag) else reasoning_type(tag) for tag in table["tag_type"]], dtype=object)
+    names = in_order(types[asked])
+    return {name: asked & (types == name) for name in names} if len(names) > 1 else {"all": asked}
+
+
+def _beyond(table: pd.DataFrame) -> list[tuple[float, np.ndarray]] | None:
+    """Questions that take reasoning, less the control; None where there is no control."""
+    captions = (table["kind"] == "caption").to_numpy()
+    plain = np.zeros(len(table), dtype=bool)
+    if {"tag_type", "tag_hops"} <= set(table):
+        plain = (
+            table["tag_type"].astype(str).str.startswith("query").to_numpy()
+            & (table["tag_hops"] == 0).to_numpy()
+        )
+    controls = [mask for mask in (captions, plain) if mask.any()]
+    reasoning = ~captions & ~plain
+    if not controls or not reasoning.any():
+        return None
+    return [(1.0, reasoning), *((-1 / len(controls), mask) for mask in controls)]
+
+
+def _examples(run: Run) -> pd.DataFrame:
+    """What was answered with the image seen, questions and captions, by id and kind."""
+    seen = run.predictions[run.predictions["view"] == "image"]
+    return (
+        seen.assign(key=seen["kind"].astype(str) + " " + seen["id"].astype(str)).set_index("key").sort_index()
+    )
+
+
+def _not_flat(runs: tuple[Run, ...]) -> bool:
+    gain = float(np.mean([late_gain(run.record.get("curve") or []) for run in runs]))
+    return runs[0].trains and not is_flat(gain)

@@ -1,0 +1,72 @@
+"""`bridgelab plan`: what a study can find, by its seeds, from the spread that its runs so far show."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from bridgelab.analysis.comparison import HEADLINE, declaration, differences
+from bridgelab.analysis.power import smallest
+from bridgelab.analysis.records import read_study
+from bridgelab.analysis.verdict import LEAST_SEEDS, planned
+
+SEEDS = (3, 5, 10)
+IMAGES = (1, 4)  # times as many
+
+
+def plan(study_dir: Path, *, console: Console | None = None) -> None:
+    """Print, for each bridge and kind of question, the smallest difference to the baseline found with 80 % power, in points.
+
+    Args:
+        study_dir: `runs/<study>`, finished in part or whole, with two seeds or more.
+        console: where to print; the terminal if not given.
+    Raises:
+        FileNotFoundError: as `read_study`.
+        ValueError: if the baseline or a second bridge is not there, or has one seed.
+    """
+    study = read_study(study_dir)
+    baseline, delta, _ = declaration(study)
+    seeing = {name: len(study.of(name)) for name in study.bridges if study.of(name)[0].sees == "image"}
+    if baseline not in seeing or len(seeing) < 2:
+        raise ValueError(
+            f"{study.name} has runs of {', '.join(seeing) or 'no bridge'}: a plan needs {baseline} and another bridge. Run both."
+        )
+    single = [name for name, runs in seeing.items() if runs < 2]
+    if single:
+        raise ValueError(
+            f"{', '.join(single)} in {study.name} has 1 seed, which says nothing of the spread over seeds. Run at least 2."
+        )
+    cells, headline = differences(study, baseline)
+    found = cells | {(name, HEADLINE): beyond for name, beyond in headline.items()}
+    kinds = list(dict.fromkeys(kind for _, kind in found))
+    table = Table(
+        title=f"{study.name}: the smallest difference to {baseline} found with 80 % power, points (δ = {100 * delta:g})"
+    )
+    for head in ("bridge", "seeds", "images"):
+        table.add_column(head, justify="left" if head == "bridge" else "right")
+    for kind in kinds:
+        table.add_column(kind.replace("_", " "), justify="right")
+    number = next(iter(found.values())).number
+    for name in dict.fromkeys(name for name, _ in found):
+        for seeds, times in [(seeds, times) for times in IMAGES for seeds in SEEDS]:
+            points = []
+            for kind in kinds:
+                family = len(headline) if kind == HEADLINE else len(cells)
+                # What fewer images find, more do: where seeds alone are left, with their few degrees of freedom, Satterthwaite's
+                # number falls faster than the variance.
+                least = min(
+                    smallest(planned(found[name, kind], seeds, fewer), delta, family)
+                    for fewer in IMAGES
+                    if fewer <= times
+                )
+                points.append(f"{100 * least:.1f}")
+            first = (seeds, times) == (SEEDS[0], IMAGES[0])
+            table.add_row(name if first else "", str(seeds), f"{number * times:,}", *points)
+        table.add_section()
+    console = console or Console()
+    console = console if console.is_terminal else Console(width=140, file=console.file)
+    console.print(table)
+    console.print(
+        f"Corrected over all {len(cells)} cells (Holm), {len(headline)} of the headline by themselves; with fewer than {LEAST_SEEDS} seeds "
+        "nothing is told. Spread over seeds and images as these runs show it, itself uncertain with few seeds."
+    )

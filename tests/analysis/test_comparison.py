@@ -1,0 +1,125 @@
+"""The verdict of studies whose truth is planted."""
+
+import numpy as np
+import pytest
+
+from bridgelab.analysis.comparison import differences, verdict
+from bridgelab.analysis.records import read_study
+from bridgelab.analysis.verdict import BREAKS, CANNOT_TELL, HOLDS, LEADS
+from bridgelab.analysis.verdict_table import sentences, verdict_grid
+
+TRUTH = {
+    "linear": {"exist": 0.7, "count": 0.5, "query_color": 0.9},
+    "qformer": {"exist": 0.7, "count": 0.9, "query_color": 0.5},
+    "blind": {"exist": 0.5, "count": 0.3, "query_color": 0.2},
+}
+
+
+@pytest.fixture
+def study(simulated):
+    return simulated.write(bridges=TRUTH, images=300, seeds=(0, 1, 2), seed_effect=0.002)
+
+
+def test_planted_differences_are_found(study):
+    found = verdict(read_study(study))
+    assert {kind: f.outcome for (_, kind), f in found.cells.items()} == {
+        "exist": CANNOT_TELL, "count": BREAKS, "query": LEADS,
+    }  # fmt: skip
+    assert found.cells["qformer", "count"].contrast.value == pytest.approx(-0.4, abs=0.06)
+    assert found.comparators == ("qformer",)  # blind sees nothing
+    assert found.questions == {"exist": 300, "count": 300, "query": 300}
+    text = " ".join(sentences(found))
+    assert "linear against qformer: breaks on count (−38.8 points, −45.2 to −32.3)" in text
+    assert "leads on query (+" in text
+    assert "the data cannot tell on exist (" in text
+    assert "declare no baseline" in text
+
+
+def test_differences_equal_means_of_the_rows(study):
+    read = read_study(study)
+    cells, _ = differences(read, "linear")
+
+    def mean(bridge, kind):
+        rows = [run.predictions for run in read.of(bridge)]
+        return np.mean([r[(r["view"] == "image") & (r["tag_type"] == kind)]["score"].mean() for r in rows])
+
+    assert cells["qformer", "count"].value == pytest.approx(
+        mean("linear", "count") - mean("qformer", "count")
+    )
+
+
+def test_the_headline_is_the_difference_beyond_captions(study):
+    read = read_study(study)
+    _, headline = differences(read, "linear")
+    asked = {
+        bridge: np.mean([
+            r.predictions[(r.predictions["kind"] == "answer") & (r.predictions["view"] == "image")]["score"].mean()
+            for r in read.of(bridge)
+        ])
+        for bridge in ("linear", "qformer")
+    }  # fmt: skip
+    # Captions score alike in these studies, so nothing is taken off.
+    assert headline["qformer"].value == pytest.approx(asked["linear"] - asked["qformer"])
+
+
+def test_attributes_asked_for_without_a_hop_are_a_control_too(study):
+    import pandas as pd
+
+    for path in study.glob("*/predictions.parquet"):
+        table = pd.read_parquet(path)
+        table.loc[table["tag_type"] == "query_color", "tag_hops"] = 0
+        table.to_parquet(path)
+    read = read_study(study)
+    cells, headline = differences(read, "linear")
+    reasoning = (cells["qformer", "exist"].value + cells["qformer", "count"].value) / 2
+    assert headline["qformer"].value == pytest.approx(reasoning - cells["qformer", "query"].value / 2)
+
+
+def test_bridges_that_answer_alike_hold(simulated):
+    alike = {name: {"exist": 0.9} for name in ("linear", "mlp")}
+    found = verdict(read_study(simulated.write(bridges=alike, images=2000, seed_effect=0.0)))
+    assert found.cells["mlp", "all"].outcome == HOLDS
+    assert "holds on all (" in " ".join(sentences(found))
+
+
+def test_two_seeds_cannot_tell(simulated):
+    found = verdict(read_study(simulated.write(bridges=TRUTH, seeds=(0, 1), images=100)))
+    assert {finding.outcome for finding in found.cells.values()} == {CANNOT_TELL}
+    assert "cannot tell on any kind of question; 2 of at least 3 seeds." in sentences(found)[0]
+
+
+def test_one_seed_gives_numbers_without_intervals(simulated):
+    found = verdict(read_study(simulated.write(bridges=TRUTH, seeds=(0,), images=50)))
+    grid = verdict_grid(found)
+    assert all(cell.interval == CANNOT_TELL for cell in grid.rows[0][1][1:])
+    assert "nan" not in " ".join(cell.text for cell in grid.rows[0][1])
+
+
+def test_a_curve_that_is_not_flat_cannot_tell(simulated):
+    found = verdict(read_study(simulated.write(bridges=TRUTH, images=300, flat=False)))
+    assert {finding.why for finding in found.cells.values()} == {"not converged: linear and qformer"}
+    assert {finding.outcome for finding in found.headline.values()} == {CANNOT_TELL}
+
+
+def test_the_records_declare_baseline_and_delta(study, change):
+    for path in study.iterdir():
+        change(path, verdict={"baseline": "qformer", "delta": 0.3})
+    found = verdict(read_study(study))
+    assert (found.baseline, found.delta, found.declared) == ("qformer", 0.3, True)
+    assert found.cells["linear", "exist"].outcome == HOLDS
+    change(next(iter(study.iterdir())), verdict={"baseline": "linear", "delta": 0.02})
+    with pytest.raises(ValueError, match=r"declare baseline=linear, delta=0.02; baseline=qformer, delta=0.3"):
+        verdict(read_study(study))
+
+
+def test_there_is_no_verdict_on_one_bridge(simulated):
+    one = {name: TRUTH[name] for name in ("linear", "blind")}
+    assert verdict(read_study(simulated.write(bridges=one))) is None
+    assert (
+        verdict(
+            read_study(
+                simulated.write("other", bridges={"qformer": TRUTH["qformer"], "mlp": TRUTH["linear"]})
+            )
+        )
+        is None
+    )

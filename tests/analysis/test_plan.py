@@ -1,0 +1,35 @@
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from bridgelab.analysis.plan import plan
+
+TWO = {
+    "linear": {"exist": 0.7, "count": 0.5},
+    "mlp": {"exist": 0.7, "count": 0.5},
+    "blind": {"exist": 0.5, "count": 0.3},
+}
+
+
+def numbers(study, column):
+    out = StringIO()
+    plan(study, console=Console(file=out, width=140))
+    rows = [line.split("│") for line in out.getvalue().splitlines() if line.startswith("│")]
+    return [float(row[column]) for row in rows]
+
+
+def test_more_seeds_and_more_images_find_smaller_differences(simulated):
+    found = numbers(simulated.write(bridges=TWO), 4)
+    assert len(found) == 6
+    assert found[:3] == sorted(found[:3], reverse=True)
+    assert all(few >= many for few, many in zip(found[:3], found[3:], strict=True))
+    assert min(found) > 2  # δ
+
+
+def test_a_plan_needs_two_bridges_and_two_seeds(simulated):
+    one = {name: TWO[name] for name in ("linear", "blind")}
+    with pytest.raises(ValueError, match="has runs of linear: a plan needs linear and another bridge"):
+        plan(simulated.write("one", bridges=one))
+    with pytest.raises(ValueError, match="linear, mlp in single has 1 seed"):
+        plan(simulated.write("single", bridges=TWO, seeds=(0,)))
