@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from bridgelab.world.program import Step, answer, step
 from bridgelab.world.scene import ATTRIBUTES, DIRECTIONS
 
+OPPOSITE = {"left": "right", "right": "left", "front": "behind", "behind": "front"}
 RELATION_WORDS = {"left": "left of", "right": "right of", "front": "in front of", "behind": "behind"}
 HOPS = ("zero_hop", "one_hop", "two_hop", "three_hop", "four_hop", "five_hop")
 KINDS = ("exist", "count", "query")
@@ -286,19 +287,69 @@ def _write(draft: _Draft, family: str) -> str | None:
     return _hop(draft, HOPS.index(structure), kind)
 
 
-def rarity(program: Sequence[Step]) -> int:
-    """How few objects a question's own words let one expect, in halvings; for a comparison of counts, of one against the other.
+def hints(program: Sequence[Step]) -> tuple[int, ...] | None:
+    """What a question's own words let one expect of its answer; None where they give it away.
 
-    "Is there a metal thing" is mostly true and "is there a small blue cube" mostly false, whatever the scene. So answers
-    are balanced within each value of this, and the words of a question alone do not give its answer away.
+    Answers are balanced within each value of this, so that the words of a question alone do not tell its answer:
+
+    - How few objects its description names, in halvings; for a comparison of counts, of one against the other. "Is there a metal
+      thing" is mostly true and "is there a small blue cube" mostly false, whatever the scene.
+    - Whether its relations lead on or back. Left of A, which is left of B, is less room than left of A, which is right of B; and in
+      the latter B itself is, with all that is said of it: "is there a cube left of the sphere right of the red cube" is answered.
+    - Whether two relations that are joined look the same way, are opposite or across.
     """
     last = program[-1]["function"]
     if last in ("equal_integer", "less_than", "greater_than"):
         one, other = (_expected(program, program[k]["inputs"][0]) for k in program[-1]["inputs"])
-        return max(-2, min(2, round(one - other)))
-    if last in ("exist", "count"):
-        return round(_expected(program, program[-1]["inputs"][0]))
-    return 0
+        return (max(-2, min(2, round(one - other))),)
+    if last not in ("exist", "count"):
+        return (0,)
+    halvings = round(_expected(program, program[-1]["inputs"][0]))
+    description, base = _filters(program, program[-1]["inputs"][0])
+    function = program[base]["function"]
+    if function in ("intersect", "union") and all(
+        program[k]["function"] == "relate" for k in program[base]["inputs"]
+    ):
+        one, other = (program[k]["value_inputs"][0] for k in program[base]["inputs"])
+        return halvings, 0 if one == other else 1 if one == OPPOSITE[other] else 2
+    if function != "relate":
+        return (halvings,)
+    lean, inside = _lean(program, base)
+    if any(description.items() <= said.items() for said in inside):
+        return None
+    fitting = sum(all(said.get(a, v) == v for a, v in description.items()) for said in inside)
+    return halvings, lean, fitting
+
+
+def _filters(program: Sequence[Step], at: int) -> tuple[Description, int]:
+    """The description that filters spell on the way back from a step, and the step that they begin at."""
+    description: Description = {}
+    while program[at]["function"].startswith("filter_"):
+        description[program[at]["function"].removeprefix("filter_")] = program[at]["value_inputs"][0]
+        at = program[at]["inputs"][0]
+    return description, at
+
+
+def _lean(program: Sequence[Step], at: int) -> tuple[int, list[Description]]:
+    """Of what is, say, left of A: how far A's own relations lead on (negative) or back, and what is said of those they lead back to.
+
+    Args:
+        program: with `relate` at `at`.
+    Returns:
+        Relations in a row that lead back, or minus those that lead on; what is said of objects that must be among those asked about.
+    """
+    side = program[at]["value_inputs"][0]
+    lean, inside = 0, []
+    _, at = _filters(program, program[program[at]["inputs"][0]]["inputs"][0])
+    while program[at]["function"] == "relate":
+        back = program[at]["value_inputs"][0] == OPPOSITE[side]
+        if (not back and program[at]["value_inputs"][0] != side) or lean * (1 if back else -1) < 0:
+            break
+        said, at = _filters(program, program[program[at]["inputs"][0]]["inputs"][0])
+        lean += 1 if back else -1
+        if back:
+            inside.append(said)
+    return lean, inside
 
 
 def _expected(program: Sequence[Step], at: int) -> float:
@@ -315,37 +366,40 @@ def _expected(program: Sequence[Step], at: int) -> float:
         at = program[at]["inputs"][0]
 
 
+Key = tuple[str, str, tuple[int, ...]]  # family, last function, hints
+
+
 @dataclass
 class Balance:
-    """How often each answer has been given so far, by family, last function and rarity; decides what is still welcome."""
+    """Which answers have been given so far, by family, last function and hints; decides what is still welcome."""
 
     families: Counter = field(default_factory=Counter)
     answers: dict = field(default_factory=lambda: defaultdict(Counter))
+    wanted: dict = field(default_factory=dict)
 
-    def welcome(self, key: tuple[str, str, int], given: str) -> bool:
+    def welcome(self, key: Key, given: str, rng: random.Random) -> bool:
         """Whether one more of this answer keeps the balance: none may lead where the possible ones are known.
 
+        Of yes and no, the next is drawn beforehand and waited for, so that even what is asked once is not mostly the likelier.
         Of counts the commonest may lead the second by a tenth, and the median fivefold: CLEVR's rule in spirit.
         """
         counts = self.answers[key]
-        if key[1] not in ("count",):
-            possible = len(_possible(key[1]))
-            return counts[given] <= sum(counts.values()) / possible + 0.5
+        if key[1].startswith("query_"):
+            return (
+                counts[given] <= sum(counts.values()) / len(ATTRIBUTES[key[1].removeprefix("query_")]) + 0.5
+            )
+        if key[1] != "count":
+            return given == self.wanted.setdefault(key, rng.choice(("yes", "no")))
         ranked = sorted(counts.values(), reverse=True)
         if len(ranked) < 2:
-            return counts[given] < 3
-        median = max(ranked[len(ranked) // 2], 3)
-        return counts[given] <= 1.1 * ranked[1] + 1 and counts[given] <= 5 * median
+            return counts[given] < 2
+        median = max(ranked[len(ranked) // 2], 2)
+        return counts[given] <= 1.1 * ranked[1] and counts[given] <= 5 * median
 
-    def add(self, key: tuple[str, str, int], given: str) -> None:
+    def add(self, key: Key, given: str) -> None:
         self.families[key[0]] += 1
         self.answers[key][given] += 1
-
-
-def _possible(function: str) -> tuple[str, ...]:
-    if function.startswith("query_"):
-        return ATTRIBUTES[function.removeprefix("query_")]
-    return ("yes", "no")
+        self.wanted.pop(key, None)
 
 
 def ask(
@@ -358,9 +412,12 @@ def ask(
         text = _write(draft, family)
         if text is None:
             continue
+        told = hints(draft.program)
+        if told is None:
+            continue
         given = answer(draft.program, scene)
-        key = (family, draft.program[-1]["function"], rarity(draft.program))
-        if balance.welcome(key, given):
+        key = (family, draft.program[-1]["function"], told)
+        if balance.welcome(key, given, rng):
             balance.add(key, given)
             return Question(text, tuple(draft.program), family, given)
     return None
