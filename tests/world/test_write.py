@@ -186,6 +186,6 @@ def test_words_that_give_their_answer_away_are_not_asked():
         answers[sides[-1] == OPPOSITE[sides[-2]]][question.answer] += 1
     for back, counts in answers.items():
         total = sum(counts.values())
-        assert total > 90
-        # Half are yes: the standard deviation of a share of 90 is 5 points, and waiting for an answer makes it less.
-        assert abs(counts["yes"] / total - 0.5) < 0.15, (back, counts)
+        assert total > 60
+        # Half are yes: the standard deviation of a share of 60 is 6 points, and waiting for an answer makes it less.
+        assert abs(counts["yes"] / total - 0.5) < 0.19, (back, counts)

@@ -380,7 +380,8 @@ class Balance:
     def welcome(self, key: Key, given: str, rng: random.Random) -> bool:
         """Whether one more of this answer keeps the balance: none may lead where the possible ones are known.
 
-        Of yes and no, the next is drawn beforehand and waited for, so that even what is asked once is not mostly the likelier.
+        Of yes and no the one that is behind is waited for, and after a tie one that is drawn: what is asked once is not mostly the
+        likelier.
         Of counts the commonest may lead the second by a tenth, and the median fivefold: CLEVR's rule in spirit.
         """
         counts = self.answers[key]
@@ -389,7 +390,8 @@ class Balance:
                 counts[given] <= sum(counts.values()) / len(ATTRIBUTES[key[1].removeprefix("query_")]) + 0.5
             )
         if key[1] != "count":
-            return given == self.wanted.setdefault(key, rng.choice(("yes", "no")))
+            behind = min(("yes", "no"), key=lambda each: (counts[each], rng.random()))
+            return given == self.wanted.setdefault(key, behind)
         ranked = sorted(counts.values(), reverse=True)
         if len(ranked) < 2:
             return counts[given] < 2
