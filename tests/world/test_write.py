@@ -172,13 +172,10 @@ def test_what_relations_lead_back_to_may_fit_the_description():
 
 def test_words_that_give_their_answer_away_are_not_asked():
     """Over three hops, the relations alone don't tell yes from no, and nothing asked for has been named already."""
-    rng, asked = random.Random(2), []
-    for block in range(4):
-        balance = write.Balance()
-        for k in range(100):
-            scene = write.scene_record(sample_visible_scene(np.random.default_rng([9, block, k])), "val")
-            families = ("two_hop_exist", "three_hop_exist")
-            asked += write.questions(scene, rng, balance, number=4, families=families)
+    rng, asked, balance = random.Random(2), [], write.Balance()
+    for k in range(write.BLOCK):
+        scene = write.scene_record(sample_visible_scene(np.random.default_rng([9, k])), "val")
+        asked += write.questions(scene, rng, balance, number=4, families=("two_hop_exist", "three_hop_exist"))
     answers = {True: Counter(), False: Counter()}
     for question in asked:
         assert hints(question.program) is not None
@@ -186,6 +183,6 @@ def test_words_that_give_their_answer_away_are_not_asked():
         answers[sides[-1] == OPPOSITE[sides[-2]]][question.answer] += 1
     for back, counts in answers.items():
         total = sum(counts.values())
-        assert total > 60
-        # Half are yes: the standard deviation of a share of 60 is 6 points, and waiting for an answer makes it less.
-        assert abs(counts["yes"] / total - 0.5) < 0.19, (back, counts)
+        assert total > 30
+        # Half are yes: by chance a share of 30 is off by 9 points, and waiting for an answer makes it less.
+        assert abs(counts["yes"] / total - 0.5) < 0.2, (back, counts)
