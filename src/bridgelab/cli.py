@@ -94,8 +94,15 @@ def _world(args: list[str]) -> None:
 def _report(args: list[str]) -> None:
     parser = argparse.ArgumentParser("bridgelab report", description="Table and picture of a finished study.")
     parser.add_argument("study", type=Path, metavar="STUDY_DIR", help="for example runs/first_look")
-    study = _folder(parser.parse_args(args).study)
-    importlib.import_module("bridgelab.analysis.report").report(study)
+    parser.add_argument(
+        "--format", choices=("md", "csv", "latex"), help="print the tables as this, and write no file"
+    )
+    given = parser.parse_args(args)
+    study, module = _folder(given.study), importlib.import_module("bridgelab.analysis.report")
+    if given.format:
+        module.print_as(study, given.format)
+    else:
+        module.report(study)
 
 
 def _plan(args: list[str]) -> None:

@@ -131,6 +131,15 @@ def test_the_same_seed_gives_the_same_table():
     assert np.array_equal(a.replicates, b.replicates)
 
 
+def test_no_interval_passes_what_a_mean_can_be():
+    scores = np.ones((3, 40))
+    scores[0, :4] = 0  # one seed of three with errors: the others' deviations lie above 1
+    draws = Bootstrap(np.arange(40), repetitions=500)
+    low, high = draws.mean(scores, draws.seeds([0, 0, 0])).interval
+    assert low < scores.mean()
+    assert high <= 1
+
+
 def test_no_example_gives_no_number():
     draws = Bootstrap(np.arange(4), repetitions=10)
     estimate = draws.mean(np.ones((1, 4)), draws.seeds([0]), np.zeros(4, dtype=bool))

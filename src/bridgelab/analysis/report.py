@@ -6,18 +6,21 @@ import io
 import os
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from rich.console import Console
 
 from bridgelab.analysis.comparison import verdict
 from bridgelab.analysis.families import by_family
 from bridgelab.analysis.figure import draw, save
-from bridgelab.analysis.records import read_study
+from bridgelab.analysis.formats import to_csv, to_latex
+from bridgelab.analysis.records import Study, read_study
 from bridgelab.analysis.search import by_trial
 from bridgelab.analysis.summary import Summary, summarise
 from bridgelab.analysis.table import StudyTable, study_table, to_html, to_markdown, to_rich
 from bridgelab.analysis.verdict_table import sentences, verdict_grid
 
+FORMATS = MappingProxyType({"md": to_markdown, "csv": to_csv, "latex": to_latex})
 _STYLE = """
 :root { color-scheme: light dark; --text: #1a1a1a; --back: #ffffff; --line: #d4d4d4; --soft: #5a5a5a; }
 @media (prefers-color-scheme: dark) {
@@ -59,15 +62,7 @@ def report(study_dir: Path, *, console: Console | None = None) -> dict[str, Path
     study_dir = Path(study_dir)
     study = read_study(study_dir)
     summary = summarise(study)
-    table = study_table(summary)
-    if found := verdict(study):
-        table = replace(
-            table,
-            grids=(table.grids[0], verdict_grid(found), *table.grids[1:]),
-            notes=(*sentences(found), *table.notes),
-        )
-    longer = [grid for grid in (by_family(study), by_trial(study)) if grid]
-    whole = replace(table, grids=(*table.grids, *longer))
+    table, whole = tables(study, summary)
     picture = io.BytesIO()
     save(draw(summary), picture)
     paths = {
@@ -86,6 +81,32 @@ def report(study_dir: Path, *, console: Console | None = None) -> dict[str, Path
     for path in paths.values():
         console.print(str(path), style="dim", markup=False, highlight=False, soft_wrap=True)
     return paths
+
+
+def tables(study: Study, summary: Summary) -> tuple[StudyTable, StudyTable]:
+    """What is printed of a study, its verdict first among what follows its accuracies; and the same with the longer tables."""
+    table = study_table(summary)
+    if found := verdict(study):
+        table = replace(
+            table,
+            grids=(table.grids[0], verdict_grid(found), *table.grids[1:]),
+            notes=(*sentences(found), *table.notes),
+        )
+    longer = [grid for grid in (by_family(study), by_trial(study)) if grid]
+    return table, replace(table, grids=(*table.grids, *longer))
+
+
+def print_as(study_dir: Path, form: str) -> None:
+    """Print a study's tables as text for elsewhere, and write nothing.
+
+    Args:
+        study_dir: `runs/<study>`.
+        form: of `FORMATS`.
+    Raises:
+        FileNotFoundError, ValueError: as `report`.
+    """
+    study = read_study(study_dir)
+    print(FORMATS[form](tables(study, summarise(study))[1]), end="")
 
 
 def page(summary: Summary, table: StudyTable, picture: bytes) -> str:

@@ -133,10 +133,9 @@ class Bootstrap:
         )
         by_images = by_seed.mean(axis=1)
         mean = scores.mean(axis=1)
-        return Estimate(
-            float(mean.mean()),
-            by_images + seeds.shares @ _own(mean - mean.mean(), by_seed - by_images[:, None]),
-        )
+        drawn = by_images + seeds.shares @ _own(mean - mean.mean(), by_seed - by_images[:, None])
+        # Seeds and images are added, so that both at their best could pass what any mean can be.
+        return Estimate(float(mean.mean()), np.clip(drawn, scores.min(), scores.max()))
 
 
 def _own(spread: np.ndarray, replicates: np.ndarray) -> np.ndarray:
