@@ -102,7 +102,8 @@ class Simulated:
             "tuned_over": [0.0003, 0.001, 0.003] if trained else [], "steps": 1000 if trained else 0,
             "examples_seen": 64000 if trained else 0,
             "mixture": {"answer": 0.8, "caption": 0.2} if trained else {},
-            "fingerprints": {"vision": "aa", "text": "bb"}, "git_sha": "0123456789ab", "config_hash": "cc",
+            "fingerprints": {"vision": "aa", "text": "bb"},
+            "features_dtype": "bfloat16" if SEES.get(bridge, "image") == "image" else None, "git_sha": "0123456789ab", "config_hash": "cc",
             "versions": {"torch": "2"},
             "costs": {
                 "trainable_parameters": 16512 if trained else 0, "visual_tokens": TOKENS.get(bridge, 16),

@@ -65,6 +65,7 @@ def test_a_seed_that_only_one_bridge_has_is_missing_for_the_others(simulated):
         ),
         ({"examples_seen": 5}, "examples_seen=5 in bridge=mlp,seed=1, but 64000"),
         ({"mixture": {"answer": 1.0}}, r"mixture.answer=1.0 in bridge=mlp,seed=1, but 0.8"),
+        ({"features_dtype": "float32"}, "features_dtype=.float32. in bridge=mlp,seed=1, but .bfloat16."),
         ({"tuned_over": [0.1]}, r"tuned_over=\[0.1\] in bridge=mlp,seed=1, but \[0.0003, 0.001, 0.003\]"),
     ],
 )

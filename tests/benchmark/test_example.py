@@ -1,10 +1,8 @@
 """What an example may be, and what is said when it may not."""
 
-import re
-
 import pytest
 
-from bridgelab.benchmark.example import Example, check_examples, choose, fill, missing_files, require
+from bridgelab.benchmark.example import Example, check_examples, choose, fill, require
 
 GOOD = {
     "id": "a",
@@ -56,12 +54,6 @@ def test_check_examples(tmp_path):
         check_examples([], "file")
     with pytest.raises(ValueError, match="'a' stands 2 times"):
         check_examples([there, there], "file")
-    gone = Example(**(GOOD | {"images": (str(tmp_path / "gone.png"), str(tmp_path / "no" / "folder.png"))}))
-    assert missing_files(gone.images) == list(gone.images)
-    with pytest.raises(
-        FileNotFoundError, match=re.escape(f"2 images of file are missing, the first {gone.images[0]}")
-    ):
-        check_examples([gone], "file")
 
 
 def test_small_checks(tmp_path):

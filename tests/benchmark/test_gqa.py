@@ -206,9 +206,6 @@ def test_bad_input(root, tmp_path_factory):
         match=r"1 images stand in test \(testdev_balanced\) and in train \(train_balanced\), the first b",
     ):
         leaked.examples("test")
-    (root / "images" / "b.jpg").unlink()
-    with pytest.raises(FileNotFoundError, match=r"b\.jpg: each example needs its image"):
-        Gqa(root).examples("test")
     path = root / "questions" / "testdev_balanced_questions.json"
     for content in ([1], {"info": {}, "questions": []}):  # the second is VQAv2's
         path.write_text(json.dumps(content))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bridgelab.data.images import file_hash, image_shape, read_image, refuse_broken, tried
+from bridgelab.data.images import file_hash, image_shape, missing, read_image, refuse_broken, tried
 
 PICTURE = np.random.default_rng(0).integers(0, 255, (64, 48, 3), dtype=np.uint8)
 
@@ -143,3 +143,11 @@ def test_all_that_is_wrong_is_listed(tmp_path):
     refuse_broken({}, 3)
     with pytest.raises(ValueError, match=r"(?s)/19 is missing\n  and 10 more\n"):
         refuse_broken({f"/{k}": "is missing" for k in range(30)}, 30)
+
+
+def test_missing_images_are_named_in_order(tmp_path):
+    (tmp_path / "there.png").touch()
+    gone = [str(tmp_path / "no" / "folder.png"), str(tmp_path / "gone.png")]
+    assert missing([gone[0], str(tmp_path / "there.png"), gone[1], gone[0]]) == dict.fromkeys(
+        gone, "is missing"
+    )

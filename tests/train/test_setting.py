@@ -1,8 +1,10 @@
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from bridgelab.data.features import FeatureStore
 from bridgelab.train import main
 from bridgelab.train.setting import Setting
 
@@ -41,15 +43,30 @@ def test_a_broken_image_of_any_split_is_named_before_training(run, tmp_path, mon
     assert all(f"{path} can't be read" in str(refused.value) for path in paths)
 
 
+@pytest.mark.parametrize("bridge", ["linear", "blind"])
+def test_missing_images_are_named_before_any_is_read(run, tmp_path, monkeypatch, bridge):
+    Setting(run.config(), "cpu")
+    path = Path(broken(tmp_path, "test", 1))
+    path.unlink()
+    monkeypatch.setattr(FeatureStore, "features", None)
+    with pytest.raises(
+        ValueError, match=rf"(?s)1 of 13 images can't be used:\n  {path} is missing\n.*on_error=skip"
+    ):
+        run(f"bridge={bridge}")
+
+
 def test_examples_of_broken_images_can_be_left_out_and_are_told(run, tmp_path, caplog):
     whole, asked = run("bridge=linear")
     assert whole["skipped"] == {"images": {}, "examples": {"train": 0, "val": 0, "test": 0}}
     paths = [broken(tmp_path, "train", 2), broken(tmp_path, "test", 1)]
+    Path(paths[1]).unlink()
     ids = set()
     for bridge in ("linear", "blind", "words"):
         record, answered = run(f"bridge={bridge}", "data.on_error=skip")
         assert list(record["skipped"]["images"]) == paths
-        assert all("can't be read" in problem for problem in record["skipped"]["images"].values())
+        of_train, of_test = record["skipped"]["images"].values()
+        assert "can't be read" in of_train
+        assert of_test == "is missing"
         assert record["skipped"]["examples"]["val"] == 0
         assert record["skipped"]["examples"]["train"] >= 2  # a caption and a question at least
         lost = record["skipped"]["examples"]["test"]

@@ -17,7 +17,17 @@ import yaml
 
 # What runs of one table share. A claim about bridges is void if one of them saw other features, other data,
 # more examples or a wider search of its learning rate.
-SHARED = ("benchmark", "fingerprints", "insert", "positions", "examples_seen", "mixture", "tuned_over")
+SHARED = (
+    "benchmark",
+    "fingerprints",
+    "features_dtype",
+    "insert",
+    "positions",
+    "examples_seen",
+    "mixture",
+    "tuned_over",
+)
+OF_IMAGES = ("fingerprints.vision", "features_dtype")  # which a row that sees no image need not have
 # These are choices of training, so a row that trains nothing (plain words) has none to differ in.
 OF_TRAINING = ("examples_seen", "mixture", "tuned_over")
 REQUIRED = (*SHARED, "bridge", "seed", "costs", "metrics")
@@ -192,8 +202,7 @@ def _check_comparable(runs: list[Run]) -> None:
             run: dict(_leaves(key, run.record[key])) for run in runs if key not in OF_TRAINING or run.trains
         }
         for name in dict.fromkeys(name for found in values.values() for name in found):
-            # A row that sees no image need not name the encoder.
-            bearing = [run for run in values if name != "fingerprints.vision" or run.sees == "image"]
+            bearing = [run for run in values if name not in OF_IMAGES or run.sees == "image"]
             for run in bearing[1:]:
                 if values[run].get(name) != values[bearing[0]].get(name):
                     _refuse(name, values[run].get(name), run, values[bearing[0]].get(name), bearing[0])

@@ -77,7 +77,7 @@ class Clevr:
         """All examples of a split, in the file's order.
 
         Raises:
-            FileNotFoundError: if a folder, a file or an image is missing.
+            FileNotFoundError: if a folder or a file is missing.
             ValueError: if there is no such split or kind, or an annotation is malformed.
         """
         require(

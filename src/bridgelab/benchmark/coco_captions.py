@@ -62,7 +62,7 @@ class CocoCaptions:
         """In train one example a caption, since an example trains on one; else one an image, with all its captions.
 
         Raises:
-            FileNotFoundError: if the file or an image is missing.
+            FileNotFoundError: if the file is missing.
             ValueError: if there is no such split or kind, or an image's entry is malformed.
         """
         choose(split, self.splits, "split")

@@ -64,7 +64,7 @@ class EasyVqa:
         """All examples of a split, in the file's order.
 
         Raises:
-            FileNotFoundError: if a file or an image is missing.
+            FileNotFoundError: if a file is missing.
             ValueError: if there is no such split or kind, or a question is malformed.
         """
         choose(split, self.splits, "split")

@@ -83,14 +83,13 @@ class Example:
 
 
 def check_examples(examples: list[Example], source: str) -> list[Example]:
-    """Return the examples if there are any, their ids are unique and each image file is there.
+    """Return the examples if there are any and their ids are unique; whether their images are there is looked at with the images.
 
     Args:
         examples: all examples of one split and kind.
         source: the annotation file they come from, for the message.
     Raises:
         ValueError: if there are none, or an id stands twice.
-        FileNotFoundError: if an image is missing.
     """
     if not examples:
         raise ValueError(f"{source} holds 0 examples: at least 1 is needed. Check that the file is whole.")
@@ -99,26 +98,7 @@ def check_examples(examples: list[Example], source: str) -> list[Example]:
         raise ValueError(
             f"{source}: id {name!r} stands {times} times, and must be unique. Check that the file is whole."
         )
-    missing = missing_files(path for e in examples for path in e.images)
-    if missing:
-        raise FileNotFoundError(
-            f"{len(missing)} images of {source} are missing, the first {missing[0]}: each example needs its "
-            "image. Unpack the images again, or point benchmark.root at the whole data."
-        )
     return examples
-
-
-def missing_files(paths: Iterable[str]) -> list[str]:
-    """Those paths that are not there, in order; listing each folder once spares a million calls of stat."""
-    there: dict[str, set[str]] = {}
-    missing = []
-    for path in dict.fromkeys(paths):
-        folder, name = os.path.split(path)
-        if folder not in there:
-            there[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
-        if name not in there[folder]:
-            missing.append(path)
-    return missing
 
 
 def require(path: Path, layout: str, fix: str) -> Path:

@@ -92,7 +92,7 @@ class Gqa:
         """All examples of a split, in the file's order.
 
         Raises:
-            FileNotFoundError: if a file or an image is missing.
+            FileNotFoundError: if a file is missing.
             ValueError: if there is no such split or kind, an annotation is malformed, or an image stands in two splits.
         """
         part = self.parts.of(split)

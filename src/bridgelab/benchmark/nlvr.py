@@ -70,7 +70,7 @@ class Nlvr:
         """All examples of a split: each sentence six times, once for each order of its boxes.
 
         Raises:
-            FileNotFoundError: if the folder, its file or an image is missing.
+            FileNotFoundError: if the folder or its file is missing.
             ValueError: if there is no such split or kind, or a line is malformed.
         """
         choose(split, self.splits, "split")

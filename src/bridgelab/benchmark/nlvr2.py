@@ -73,7 +73,7 @@ class Nlvr2:
         """All examples of a split, in the file's order, each with its left and its right image.
 
         Raises:
-            FileNotFoundError: if the file or an image is missing.
+            FileNotFoundError: if the file is missing.
             ValueError: if there is no such split or kind, or a line is malformed.
         """
         choose(split, self.splits, "split")

@@ -61,7 +61,7 @@ class Pope:
         """All questions, setting by setting.
 
         Raises:
-            FileNotFoundError: if a file or an image is missing.
+            FileNotFoundError: if a file is missing.
             ValueError: if there is no such split or kind, or a line is malformed.
         """
         choose_test(split, self.name)

@@ -63,7 +63,7 @@ class ScienceQa:
         """All examples of a split, in the order of `pid_splits.json`.
 
         Raises:
-            FileNotFoundError: if a file or an image is missing.
+            FileNotFoundError: if a file is missing.
             ValueError: if there is no such split or kind, or a question is malformed.
         """
         choose(split, self.splits, "split")

@@ -65,7 +65,7 @@ class ShapeWorld:
         """All examples of a split, generator by generator.
 
         Raises:
-            FileNotFoundError: if a file or an image is missing, or there is no generator.
+            FileNotFoundError: if a file is missing, or there is no generator.
             ValueError: if there is no such split or kind, or captions and agreements don't match.
         """
         choose(split, self.splits, "split")

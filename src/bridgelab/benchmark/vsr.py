@@ -74,7 +74,7 @@ class Vsr:
         """All examples of a split, in the file's order.
 
         Raises:
-            FileNotFoundError: if the file or an image is missing.
+            FileNotFoundError: if the file is missing.
             ValueError: if there is no such split or kind, or a line is malformed.
         """
         choose(split, self.splits, "split")

@@ -50,7 +50,7 @@ class Winoground:
         """Both images of each item, one after the other.
 
         Raises:
-            FileNotFoundError: if the file or an image is missing.
+            FileNotFoundError: if the file is missing.
             ValueError: if there is no such split or kind, or a line is malformed.
         """
         choose_test(split, self.name)

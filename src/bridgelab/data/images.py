@@ -24,6 +24,7 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+MISSING = "is missing"
 LISTED = 20  # broken images that a message names
 
 
@@ -80,6 +81,19 @@ def file_hash(path: str | Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
         raise _missing(path) from None
+
+
+def missing(paths: Iterable[str]) -> dict[str, str]:
+    """Those paths that are not there, in order, with the word for it; listing each folder once spares a million calls of stat."""
+    there: dict[str, set[str]] = {}
+    gone = {}
+    for path in paths:
+        folder, name = os.path.split(path)
+        if folder not in there:
+            there[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
+        if name not in there[folder]:
+            gone[path] = MISSING
+    return gone
 
 
 def tried(call: Callable[[str], T], paths: Iterable[str], label: str) -> tuple[dict[str, T], dict[str, str]]:
@@ -141,7 +155,7 @@ def _missing(path: str | Path) -> FileNotFoundError:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
-        return "is missing"
+        return MISSING
     cause = error.__cause__ or error
     return f"can't be read ({type(cause).__name__}: {cause})"
 

@@ -9,9 +9,10 @@ import torch
 
 from bridgelab.benchmark.example import Example
 from bridgelab.data.batches import Prepared
+from bridgelab.data.images import missing, refuse_broken
 from bridgelab.data.sampler import spread
 from bridgelab.train.build import build
-from bridgelab.train.features import image_features, left_out
+from bridgelab.train.features import image_features, left_out, skips
 from bridgelab.train.sides import Sides
 from bridgelab.world.layout import patch_like
 
@@ -45,9 +46,11 @@ class Material:
         """Read all images that are asked about and make their features, before hours are spent; what is broken is left out.
 
         Raises:
-            ValueError: if an image is broken and `data.on_error` refuses it.
+            ValueError: if an image is missing or broken and `data.on_error` refuses it.
         """
         images = [path for split in self._examples for path in self._images(split)]
+        if not skips(self.config):  # at once, for all, and for a bridge that sees none of them too
+            refuse_broken(missing(images), len(images))
         if self.sides.sees == "image":
             self.frozen = image_features(self.config, self.sides.vision.to(self.sides.device), images)
         broken = left_out(self.config, images) if self.frozen is None else self.frozen.left_out
