@@ -1,5 +1,7 @@
 import functools
+import json
 import math
+import re
 
 import pytest
 import pytorch_lightning as pl
@@ -189,6 +191,84 @@ def test_a_rename_cut_short_leaves_the_former_checkpoint(tmp_path, tiny_text, mo
     with pytest.raises(OSError, match="disk full"):
         LastCheckpoint(tmp_path / "last.ckpt", 1).on_train_batch_end(trainer)
     assert (tmp_path / "last.ckpt").read_bytes() == good
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda whole: whole[: len(whole) // 2],
+        lambda whole: b"",
+        lambda whole: whole[: len(whole) // 3] + bytes(512) + whole[len(whole) // 3 + 512 :],
+    ],
+)
+def test_a_spoiled_checkpoint_falls_back_to_the_one_before(tmp_path, tiny_text, spoil, caplog):
+    whole, _ = train(tiny_text)
+    with pytest.raises(Killed):
+        train(tiny_text, tmp_path, stop=8, save_every=3)
+    last = tmp_path / "last.ckpt"
+    last.write_bytes(spoil(last.read_bytes()))
+    resumed, _ = train(tiny_text, tmp_path, save_every=3)
+    assert re.search(r"last\.ckpt can't be read .*: going on from .*previous\.ckpt, step 3", caplog.text)
+    for a, b in zip(resumed.bridge.parameters(), whole.bridge.parameters(), strict=True):
+        torch.testing.assert_close(a, b, atol=0, rtol=0)
+    assert not (tmp_path / "previous.ckpt").exists()  # the run has ended
+
+
+def test_a_kill_between_two_renames_loses_one_save_at_most(tmp_path, tiny_text):
+    whole, _ = train(tiny_text)
+    with pytest.raises(Killed):
+        train(tiny_text, tmp_path, stop=8, save_every=3)
+    (tmp_path / "last.ckpt").unlink()
+    resumed, _ = train(tiny_text, tmp_path, save_every=3)
+    for a, b in zip(resumed.bridge.parameters(), whole.bridge.parameters(), strict=True):
+        torch.testing.assert_close(a, b, atol=0, rtol=0)
+
+
+def test_a_run_without_a_whole_checkpoint_is_not_begun_anew_unasked(tmp_path, tiny_text):
+    (tmp_path / "last.ckpt").write_bytes(b"torn")
+    with pytest.raises(ValueError, match=r"last\.ckpt can't be read .*Remove it to start this run anew"):
+        train(tiny_text, tmp_path)
+
+
+@pytest.mark.parametrize("what", ["loss", "gradient"])
+def test_a_step_that_is_not_finite_stops_the_run_and_names_its_examples(
+    tmp_path, tiny_text, what, monkeypatch
+):
+    step, forward = [0], BridgedModel.forward
+
+    def poisoned(self, batch):
+        step[0] += 1
+        loss = forward(self, batch)
+        if step[0] < 6:
+            return loss
+        if what == "loss":
+            return loss * float("nan")
+        tail = next(self.bridge.parameters()).sum()
+        return loss + torch.sqrt((tail - tail.detach()).abs())  # 0, with a gradient that is not finite
+
+    monkeypatch.setattr(BridgedModel, "forward", poisoned)
+    with pytest.raises(
+        FloatingPointError, match=r"step 5: .*must be finite.*not_finite\.json names the 4 examples"
+    ):
+        train(tiny_text, tmp_path)
+    told = json.loads((tmp_path / "not_finite.json").read_text())
+    _, batches = setting(tiny_text)
+    assert told["ids"] == [str(row) for row in batches.sampler.batch(5).rows]
+    assert (told["step"], told["pool"]) == ("5", "answer")
+    saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert saved["global_step"] == 5
+    assert all(torch.isfinite(value).all() for value in saved["state_dict"].values())
+
+
+def test_full_memory_is_told_with_what_needs_less(tiny_text, monkeypatch):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("tried to allocate 2 GiB")
+
+    monkeypatch.setattr(BridgedModel, "forward", full)
+    with pytest.raises(
+        MemoryError, match=r"full at batches of 4\. Set train\.batch_size lower.*checkpointing.*2 GiB"
+    ):
+        train(tiny_text)
 
 
 def test_schedules():

@@ -144,6 +144,11 @@ class TrainingBatches:
         for step in self.sampler:
             yield self.pools[step.pool].batch(step.rows)
 
+    def told(self, step: int) -> tuple[str, list[str]]:
+        """The pool of a step's batch and the ids of its examples, of this process's part."""
+        found = self.sampler.batch(step)
+        return found.pool, [self.pools[found.pool].examples[row].id for row in found.rows]
+
     def state_dict(self) -> dict[str, Any]:
         """The sampler's."""
         return self.sampler.state_dict()

@@ -4,6 +4,7 @@ import logging
 import os
 import time
 import warnings
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ from pytorch_lightning.loggers import Logger
 
 from bridgelab.data.batches import TrainingBatches
 from bridgelab.model import BridgedModel
+from bridgelab.train.guard import Finite, memory_told
 from bridgelab.train.module import BridgeTraining, warmup_then
 from bridgelab.train.record import MetricsCsv
 
 log = logging.getLogger(__name__)
+LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 Validate = Callable[[BridgedModel], dict[str, float]]
 
 
@@ -65,7 +68,10 @@ class Curve(pl.Callback):
 
 
 class LastCheckpoint(pl.Callback):
-    """`last.ckpt`, whole at any moment: written aside, then renamed. After `Curve`, whose points it holds."""
+    """`last.ckpt`, whole at any moment: written aside, then renamed. After `Curve`, whose points it holds.
+
+    While training goes on the one before it is kept as `previous.ckpt`, should a disk spoil the last.
+    """
 
     def __init__(self, path: Path, every: int):
         self.path, self.every = path, every
@@ -84,7 +90,12 @@ class LastCheckpoint(pl.Callback):
         aside = self.path.with_suffix(".part")
         trainer.save_checkpoint(aside, weights_only=False)  # with the optimizer and the loops
         if trainer.is_global_zero:
+            previous = self.path.with_name(PREVIOUS)
+            if self.path.exists():
+                os.replace(self.path, previous)
             os.replace(aside, self.path)
+            if trainer.global_step >= trainer.max_steps:
+                previous.unlink(missing_ok=True)
 
     def state_dict(self) -> dict[str, Any]:
         """Seconds trained, over all attempts."""
@@ -93,6 +104,34 @@ class LastCheckpoint(pl.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Seconds trained, over all attempts."""
         self.seconds = float(state_dict["seconds"])
+
+
+def whole_checkpoint(directory: Path) -> tuple[Path, int] | None:
+    """The newest checkpoint of a run that can be read, and its step; None where there is none at all.
+
+    Raises:
+        ValueError: if there are some and none can be read.
+    """
+    spoiled = []
+    for path in (directory / LAST, directory / PREVIOUS):
+        if not path.exists():
+            continue
+        try:
+            with zipfile.ZipFile(path) as parts:  # torch itself does not compare the checksums that it writes
+                if part := parts.testzip():
+                    raise zipfile.BadZipFile(f"the checksum of {part} does not fit")
+            step = int(torch.load(path, map_location="cpu", weights_only=True)["global_step"])
+        except Exception as error:  # a torn zip file raises whatever its reader does
+            spoiled.append(f"{path} can't be read ({type(error).__name__}: {error})")
+            continue
+        if spoiled:
+            log.warning("%s: going on from %s, step %d", spoiled[0], path, step)
+        return path, step
+    if spoiled:
+        raise ValueError(
+            f"{'; '.join(spoiled)}: a run goes on from a whole checkpoint. Remove it to start this run anew."
+        )
+    return None
 
 
 class PlainProgress(pl.Callback):
@@ -147,7 +186,7 @@ def fit(
     """
     steps = len(batches)
     curve = Curve(validate, points) if validate else None
-    last = LastCheckpoint(directory / "last.ckpt" if directory else Path(os.devnull), save_every)
+    last = LastCheckpoint(directory / LAST if directory else Path(os.devnull), save_every)
     callbacks: list[pl.Callback] = [ShareOut(batches)] + ([curve] if curve else [])
     if terminal:
         from pytorch_lightning.callbacks import RichProgressBar
@@ -156,13 +195,14 @@ def fit(
     else:
         callbacks.append(PlainProgress(label))
     if directory:
-        callbacks.append(last)
+        callbacks += [Finite(batches, directory), last]
     module = BridgeTraining(
         model, optimizer=optimizer, schedule=warmup_then(steps=steps, **schedule), identity=identity
     )
-    resumed = directory / "last.ckpt" if directory and (directory / "last.ckpt").exists() else None
-    if resumed:
-        step = torch.load(resumed, map_location="cpu", weights_only=True)["global_step"]
+    found = whole_checkpoint(directory) if directory else None
+    resumed = found[0] if found else None
+    if found:
+        step = found[1]
         log.info("resuming from %s at step %d of %d", resumed, step, steps)
         for logger in loggers or []:
             if isinstance(logger, MetricsCsv):
@@ -181,5 +221,6 @@ def fit(
     )
     began = time.monotonic()
     warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")  # what is frozen
-    lightning.fit(module, train_dataloaders=batches, ckpt_path=resumed, weights_only=True)
+    with memory_told(batches.sampler.batch_size):
+        lightning.fit(module, train_dataloaders=batches, ckpt_path=resumed, weights_only=True)
     return curve.curve if curve else [], last.seconds if directory else time.monotonic() - began
