@@ -46,7 +46,7 @@ def _text(card: dict) -> str:
         "an object (size, colour, material, shape, column, row), each at a position of its own; and, in the columns "
         "*objects*, with one position an object, the sum of its words' embeddings, as a bridge with few tokens may hand it "
         "over.\n",
-        "Share of test questions answered right from the scene in words (greedy), with 95 % interval "
+        f"Share of test questions{_generator(card)} answered right from the scene in words (greedy), with 95 % interval "
         "(normal approximation over questions):\n",
         "| family | questions | " + " | ".join(form.replace("_", " ") for form in forms) + " |",
         "|---" * (2 + len(forms)) + "|",
@@ -65,6 +65,12 @@ def _text(card: dict) -> str:
         )
     lines.append("")
     return "\n".join(lines + _curve(card.get("curve", [])))
+
+
+def _generator(card: dict) -> str:
+    """Which version of the world's questions the figures are of, where the card says so."""
+    found = card.get("measured_on_generator")
+    return f" (generator {found} of `world/write.py`)" if found else ""
 
 
 def _questions(families: dict[str, list[float]]) -> int:

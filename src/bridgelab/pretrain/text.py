@@ -38,6 +38,7 @@ from bridgelab.world.layout import WORDS
 from bridgelab.world.question import FAMILIES
 from bridgelab.world.vocabulary import words
 from bridgelab.world.words import COLUMNS, ROWS, SLOTS
+from bridgelab.world.write import GENERATOR
 
 # How the scene is written when the T5 is measured: each in phrases, and with one position an object.
 FORMS = {
@@ -401,15 +402,17 @@ def train(cfg: DictConfig) -> dict:
             str(key): value for key, value in recipe.items() if key not in ("out", "start", "install")
         },
         "curve": _curve(out / "curve.csv"),
-        "words": _by_form(found),
-        "words_with_most_objects": {"objects": MOST, **_by_form(crowded)},
+        "measured_on_generator": GENERATOR,
+        "words": by_form(found),
+        "words_with_most_objects": {"objects": MOST, **by_form(crowded)},
     }
     (assets / "text_card.json").write_text(json.dumps(card, indent=1) + "\n")
     write_page(assets)
     return found
 
 
-def _by_form(found: dict) -> dict:
+def by_form(found: dict) -> dict:
+    """As a card holds it: of each form of the prefix the mean over families of questions, and the families."""
     return {form: {"mean": mean_over_families(f), "families": f} for form, f in found.items()}
 
 

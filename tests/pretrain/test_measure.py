@@ -1,0 +1,22 @@
+import json
+import shutil
+
+from bridgelab.pretrain import measure
+from bridgelab.pretrain.text import ASSETS
+from bridgelab.world.write import GENERATOR
+
+
+def test_the_shipped_t5_is_measured_again_and_nothing_else_changes(tmp_path):
+    shutil.copytree(ASSETS / "text", tmp_path / "text")
+    shutil.copy(ASSETS / "text_card.json", tmp_path)
+    before = json.loads((tmp_path / "text_card.json").read_text())
+    card = measure.measure(tmp_path, scenes=4)
+    assert card == json.loads((tmp_path / "text_card.json").read_text())
+    measured = ("words", "words_with_most_objects", "measured_on_generator")
+    assert {k: v for k, v in card.items() if k not in measured} == {
+        k: v for k, v in before.items() if k not in measured
+    }
+    assert card["measured_on_generator"] == GENERATOR
+    assert set(card["words"]) == set(before["words"])
+    assert 0.8 < card["words"]["compact"]["mean"] <= 1
+    assert f"(generator {GENERATOR} of" in (tmp_path / "README.md").read_text()
