@@ -297,25 +297,40 @@ def hints(program: Sequence[Step]) -> tuple[int, ...] | None:
     - Whether its relations lead on or back. Left of A, which is left of B, is less room than left of A, which is right of B; and in
       the latter B itself is, with all that is said of it: "is there a cube left of the sphere right of the red cube" is answered.
     - Whether two relations that are joined look the same way, are opposite or across.
+
+    And what only the object that a description starts from can be, nothing else is: "how many other things are the same size as the
+    large thing", which is the only large one.
     """
     last = program[-1]["function"]
     if last in ("equal_integer", "less_than", "greater_than"):
-        one, other = (_expected(program, program[k]["inputs"][0]) for k in program[-1]["inputs"])
-        return (max(-2, min(2, round(one - other))),)
+        counted = [program[k]["inputs"][0] for k in program[-1]["inputs"]]
+        one, other = (_filters(program, at)[0].items() for at in counted)
+        if one <= other or other <= one:
+            return None  # of red things there are never fewer than of red cubes
+        return (max(-2, min(2, round(_expected(program, counted[0]) - _expected(program, counted[1])))),)
     if last not in ("exist", "count"):
         return (0,)
     halvings = round(_expected(program, program[-1]["inputs"][0]))
     description, base = _filters(program, program[-1]["inputs"][0])
     function = program[base]["function"]
+    if function.startswith("same_"):
+        shared = function.removeprefix("same_")
+        said = {a: v for a, v in _anchor(program, base)[0].items() if a != shared}
+        return None if said.items() <= description.items() else (halvings,)
     if function in ("intersect", "union") and all(
         program[k]["function"] == "relate" for k in program[base]["inputs"]
     ):
+        anchors = [_anchor(program, k)[0] for k in program[base]["inputs"]]
+        if function == "intersect" and any(said.items() <= description.items() for said in anchors):
+            return None
         one, other = (program[k]["value_inputs"][0] for k in program[base]["inputs"])
         return halvings, 0 if one == other else 1 if one == OPPOSITE[other] else 2
     if function != "relate":
         return (halvings,)
-    lean, inside = _lean(program, base)
+    lean, inside, outside = _lean(program, base)
     if any(description.items() <= said.items() for said in inside):
+        return None
+    if outside is not None and outside.items() <= description.items():
         return None
     fitting = sum(all(said.get(a, v) == v for a, v in description.items()) for said in inside)
     return halvings, lean, fitting
@@ -330,26 +345,33 @@ def _filters(program: Sequence[Step], at: int) -> tuple[Description, int]:
     return description, at
 
 
-def _lean(program: Sequence[Step], at: int) -> tuple[int, list[Description]]:
-    """Of what is, say, left of A: how far A's own relations lead on (negative) or back, and what is said of those they lead back to.
+def _anchor(program: Sequence[Step], at: int) -> tuple[Description, int]:
+    """What is said of the one object that a `relate` or `same` step starts from, and the step that this begins at."""
+    return _filters(program, program[program[at]["inputs"][0]]["inputs"][0])
+
+
+def _lean(program: Sequence[Step], at: int) -> tuple[int, list[Description], Description | None]:
+    """Of what is, say, left of A: how far A's own relations lead on (negative) or back, and who is known to be there or not.
 
     Args:
         program: with `relate` at `at`.
     Returns:
-        Relations in a row that lead back, or minus those that lead on; what is said of objects that must be among those asked about.
+        Relations in a row that lead back, or minus those that lead on; what is said of objects that must be among those asked about;
+        and what is said of the object that the chain begins with, the only one like that in the scene, where it can't be.
     """
     side = program[at]["value_inputs"][0]
     lean, inside = 0, []
-    _, at = _filters(program, program[program[at]["inputs"][0]]["inputs"][0])
+    said, at = _anchor(program, at)
     while program[at]["function"] == "relate":
         back = program[at]["value_inputs"][0] == OPPOSITE[side]
         if (not back and program[at]["value_inputs"][0] != side) or lean * (1 if back else -1) < 0:
             break
-        said, at = _filters(program, program[program[at]["inputs"][0]]["inputs"][0])
+        said, at = _anchor(program, at)
         lean += 1 if back else -1
         if back:
             inside.append(said)
-    return lean, inside
+    begun = program[at]["function"] == "scene"
+    return lean, inside, said if begun and lean <= 0 else None
 
 
 def _expected(program: Sequence[Step], at: int) -> float:
