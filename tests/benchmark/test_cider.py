@@ -1,6 +1,7 @@
 """CIDEr-D against the published scorer's numbers, a slow reference from the equations, and closed forms."""
 
 import json
+import os
 import math
 import time
 from collections import Counter
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 
 from bridgelab.benchmark.cider import cider_d
 
-GOLDEN = Path(__file__).parents[3] / "shared" / "data" / "golden_scorers" / "caption_clipscore_example.json"
+SHARED = Path(os.environ.get("BRIDGELAB_SHARED_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
+GOLDEN = SHARED / "golden_scorers" / "caption_clipscore_example.json"
 
 
 def slow_cider_d(predictions, references):
