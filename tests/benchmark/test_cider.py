@@ -1,8 +1,8 @@
 """CIDEr-D against the published scorer's numbers, a slow reference from the equations, and closed forms."""
 
 import json
-import os
 import math
+import os
 import time
 from collections import Counter
 from pathlib import Path
