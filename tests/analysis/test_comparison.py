@@ -1,6 +1,7 @@
 """The verdict of studies whose truth is planted."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from bridgelab.analysis.comparison import differences, verdict
@@ -63,8 +64,6 @@ def test_the_headline_is_the_difference_beyond_captions(study):
 
 
 def test_attributes_asked_for_without_a_hop_are_a_control_too(study):
-    import pandas as pd
-
     for path in study.glob("*/predictions.parquet"):
         table = pd.read_parquet(path)
         table.loc[table["tag_type"] == "query_color", "tag_hops"] = 0

@@ -14,8 +14,8 @@ import pandas as pd
 
 from bridgelab.analysis.contrast import Contrast, contrast, part
 from bridgelab.analysis.records import Run, Study
-from bridgelab.analysis.statistics import is_flat, late_gain
-from bridgelab.analysis.summary import in_order, reasoning_type
+from bridgelab.analysis.statistics import is_flat
+from bridgelab.analysis.summary import gain_of, in_order, reasoning_type
 from bridgelab.analysis.verdict import DELTA, Finding, judge
 
 BASELINE = "linear"
@@ -58,13 +58,14 @@ def verdict(study: Study) -> Verdict | None:
         ValueError: if runs declare different baselines or δ.
     """
     baseline, delta, declared = declaration(study)
-    bridges = [name for name in study.bridges if study.of(name)[0].sees == "image"]
+    bridges = seeing(study)
     table = _examples(study.runs[0])
     kinds = kinds_of(table)
     if baseline not in bridges or len(bridges) < 2 or not kinds or table["image"].nunique() < 2:
         return None
     cells, headline = differences(study, baseline)
-    late = {name: _not_flat(study.of(name)) for name in bridges}
+    gains = {name: gain_of(study.of(name)) for name in bridges}
+    late = {name: gain is not None and not is_flat(gain) for name, gain in gains.items()}
 
     def judged(found: dict[Any, Contrast], name_of: Callable[[Any], str]) -> dict[Any, Finding]:
         unsettled = {}
@@ -110,7 +111,7 @@ def differences(study: Study, baseline: str) -> tuple[dict[tuple[str, str], Cont
     chosen = {kind: [(1.0, mask)] for kind, mask in kinds.items()}
     if beyond := _beyond(table):
         chosen[HEADLINE] = beyond
-    bridges = [name for name in study.bridges if study.of(name)[0].sees == "image"]
+    bridges = seeing(study)
     parts = {}
     for name in bridges:
         runs = study.of(name)
@@ -125,6 +126,11 @@ def differences(study: Study, baseline: str) -> tuple[dict[tuple[str, str], Cont
         {key: value for key, value in found.items() if key[1] != HEADLINE},
         {name: value for (name, kind), value in found.items() if kind == HEADLINE},
     )
+
+
+def seeing(study: Study) -> list[str]:
+    """The bridges that are compared: those that see images."""
+    return [name for name in study.bridges if study.of(name)[0].sees == "image"]
 
 
 def kinds_of(table: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -161,8 +167,3 @@ def _examples(run: Run) -> pd.DataFrame:
     return (
         seen.assign(key=seen["kind"].astype(str) + " " + seen["id"].astype(str)).set_index("key").sort_index()
     )
-
-
-def _not_flat(runs: tuple[Run, ...]) -> bool:
-    gain = float(np.mean([late_gain(run.record.get("curve") or []) for run in runs]))
-    return runs[0].trains and not is_flat(gain)

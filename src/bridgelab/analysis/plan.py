@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bridgelab.analysis.comparison import HEADLINE, declaration, differences
+from bridgelab.analysis.comparison import HEADLINE, declaration, differences, seeing
 from bridgelab.analysis.power import smallest
 from bridgelab.analysis.records import read_study
 from bridgelab.analysis.verdict import LEAST_SEEDS, planned
@@ -26,12 +26,12 @@ def plan(study_dir: Path, *, console: Console | None = None) -> None:
     """
     study = read_study(study_dir)
     baseline, delta, _ = declaration(study)
-    seeing = {name: len(study.of(name)) for name in study.bridges if study.of(name)[0].sees == "image"}
-    if baseline not in seeing or len(seeing) < 2:
+    runs_of = {name: len(study.of(name)) for name in seeing(study)}
+    if baseline not in runs_of or len(runs_of) < 2:
         raise ValueError(
-            f"{study.name} has runs of {', '.join(seeing) or 'no bridge'}: a plan needs {baseline} and another bridge. Run both."
+            f"{study.name} has runs of {', '.join(runs_of) or 'no bridge'}: a plan needs {baseline} and another bridge. Run both."
         )
-    single = [name for name, runs in seeing.items() if runs < 2]
+    single = [name for name, runs in runs_of.items() if runs < 2]
     if single:
         raise ValueError(
             f"{', '.join(single)} in {study.name} has 1 seed, which says nothing of the spread over seeds. Run at least 2."

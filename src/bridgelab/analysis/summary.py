@@ -139,7 +139,7 @@ def summarise(study: Study, *, repetitions: int = 2000) -> Summary:
                 captioned=captioned,
                 captions=_captions(runs, repetitions),
                 costs=_costs(runs),
-                gain=_gain(runs),
+                gain=gain_of(runs),
                 curves=tuple(np.array(run.record["curve"]) for run in runs if run.record.get("curve")),
             )
         )
@@ -263,7 +263,8 @@ def _costs(runs: Sequence[Run]) -> dict[str, float]:
     return found
 
 
-def _gain(runs: Sequence[Run]) -> float | None:
+def gain_of(runs: Sequence[Run]) -> float | None:
+    """Accuracy gained over the last fifth of training, mean over seeds; None if nothing is trained."""
     if not runs[0].trains:
         return None
     return float(np.mean([late_gain(run.record.get("curve") or []) for run in runs]))
