@@ -78,10 +78,15 @@ class TinyVision:
     def to(self, device):
         return self
 
+    def pixels(self, images):
+        return torch.nn.functional.adaptive_avg_pool2d(images.permute(0, 3, 1, 2).float() / 255, self.grid)
+
+    def __call__(self, pixels):
+        self.seen += len(pixels)
+        return pixels.flatten(2).transpose(1, 2) @ self.weight
+
     def patches(self, images):
-        self.seen += len(images)
-        pooled = torch.nn.functional.adaptive_avg_pool2d(images.permute(0, 3, 1, 2).float() / 255, self.grid)
-        return pooled.flatten(2).transpose(1, 2) @ self.weight
+        return self(self.pixels(images))
 
 
 @pytest.fixture(scope="session")

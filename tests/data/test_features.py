@@ -141,13 +141,13 @@ def test_what_was_read_is_not_held(tmp_path, images, tiny_vision):
 
 def test_several_jobs_make_it_once(tmp_path, images, tiny_vision, monkeypatch):
     monkeypatch.setattr("bridgelab.data.claims.GROUP", 1)
-    slow = tiny_vision.patches
+    own = type(tiny_vision).__call__
 
-    def patches(batch):
+    def slow(self, pixels):
         time.sleep(0.05)
-        return slow(batch)
+        return own(self, pixels)
 
-    tiny_vision.patches = patches
+    monkeypatch.setattr(type(tiny_vision), "__call__", slow)
     made = [FeatureStore(tmp_path / "store", tiny_vision) for _ in range(3)]
     jobs = [
         threading.Thread(target=store.features, args=(images,), kwargs={"part": (k, 3)})
@@ -169,9 +169,11 @@ WRITERS = textwrap.dedent("""
     claims.GROUP, features.ROWS = 4, 4
     class Slow:
         dim, fingerprint = 3, "slow"
-        def patches(self, batch):
-            time.sleep(0.02 * len(batch))
-            return torch.nn.functional.adaptive_avg_pool2d(batch.permute(0, 3, 1, 2).float(), 2).flatten(2).mT
+        def pixels(self, images):
+            return torch.nn.functional.adaptive_avg_pool2d(images.permute(0, 3, 1, 2).float(), 2)
+        def __call__(self, pixels):
+            time.sleep(0.02 * len(pixels))
+            return pixels.flatten(2).mT
     images = sorted(map(str, Path(sys.argv[2]).glob("*.png")))
     print("ready", flush=True)
     for line in sys.stdin:  # a fork for each line: torch is imported once
@@ -252,12 +254,12 @@ def test_one_that_goes_on_sees_the_batches_that_the_first_would_have_seen(
     tmp_path, images, tiny_vision, monkeypatch
 ):
     def run(root, fail_after):
-        seen, own = [], tiny_vision.patches
+        seen, own = [], tiny_vision
 
         class Watched:
-            fingerprint, dim = "watched", tiny_vision.dim
+            fingerprint, dim, pixels = "watched", own.dim, staticmethod(own.pixels)
 
-            def patches(self, batch):
+            def __call__(self, batch):
                 if len(seen) == fail_after:
                     raise KeyboardInterrupt
                 seen.append(batch.clone())
@@ -384,16 +386,16 @@ def test_broken_images_can_be_left_out_by_name(tmp_path, images, tiny_vision):
         FeatureStore(tmp_path / "store", tiny_vision).features(images[4:5], skip=True)
 
 
-def test_an_image_that_changes_meanwhile_is_refused(tmp_path, images, tiny_vision):
-    slow = tiny_vision.patches
+def test_an_image_that_changes_meanwhile_is_refused(tmp_path, images, tiny_vision, monkeypatch):
+    own = type(tiny_vision).__call__
 
-    def patches(batch):
+    def changing(self, pixels):
         for path in images:
             Image.new("RGB", (8, 8), (9, 9, 9)).save(tmp_path / "other.png")
             os.replace(tmp_path / "other.png", path)
-        return slow(batch)
+        return own(self, pixels)
 
-    tiny_vision.patches = patches
+    monkeypatch.setattr(type(tiny_vision), "__call__", changing)
     with pytest.raises(ValueError, match=r"\.png was changed after .* must stay as it is"):
         FeatureStore(tmp_path / "store", tiny_vision, batch_size=1).features(images)
 

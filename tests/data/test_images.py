@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bridgelab.data.images import file_hash, image_shape, missing, read_image, refuse_broken, tried
+from bridgelab.data.images import check_image, file_hash, missing, read_image, refuse_broken, tried
 
 PICTURE = np.random.default_rng(0).integers(0, 255, (64, 48, 3), dtype=np.uint8)
 
@@ -96,7 +96,6 @@ def test_a_broken_exif_block_turns_nothing(tmp_path):
 def test_the_content_says_what_a_file_is(tmp_path):
     Image.fromarray(PICTURE).save(tmp_path / "a.jpg", format="PNG")
     assert (read_image(tmp_path / "a.jpg") == PICTURE).all()
-    assert image_shape(tmp_path / "a.jpg") == (64, 48)
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n cut short"])
@@ -132,8 +131,11 @@ def test_all_that_is_wrong_is_listed(tmp_path):
     Image.fromarray(PICTURE).save(tmp_path / "good.png")
     (tmp_path / "empty.png").touch()
     paths = [str(tmp_path / f"{name}.png") for name in ("good", "empty", "gone")]
-    shapes, problems = tried(image_shape, paths, "looking")
-    assert shapes == {paths[0]: (64, 48)}
+    hashes, problems = tried(file_hash, paths, "hashing")
+    assert list(hashes) == paths[:2]
+    assert list(problems) == paths[2:]
+    whole, problems = tried(check_image, paths, "looking")
+    assert list(whole) == paths[:1]
     assert list(problems) == paths[1:]
     with pytest.raises(
         ValueError,

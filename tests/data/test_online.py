@@ -87,3 +87,18 @@ def test_what_bfloat16_costs_is_small_beside_what_a_bridge_sees(tmp_path):
     )
     error = (rounded(patches, "bfloat16", ["a"] * 4).float() - patches).square().mean((0, 1)).sqrt()
     assert (error / patches.flatten(0, 1).std(0)).max() < 0.01
+
+
+def test_images_of_any_sizes_fill_a_batch_and_do_not_change_each_others_features(tmp_path):
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 255, (40 + 13 * k, 120 - 9 * k, 3), dtype=np.uint8) for k in range(4)]
+    paths = [str(tmp_path / f"{k}.png") for k in range(4)]
+    for path, image in zip(paths, images, strict=True):
+        Image.fromarray(image).save(path)
+    vision, seen = OpenClipVision(), []
+    vision.register_forward_pre_hook(lambda _, pixels: seen.append(len(pixels[0])))
+    found = FeatureStore(tmp_path / "store", vision, dtype="float32").features(paths)
+    assert seen == [4]
+    for k, image in enumerate(images):  # in a batch of its own size alone
+        alone = vision.patches(torch.from_numpy(np.stack([image] * 4)))[0]
+        torch.testing.assert_close(found.get([k])[0], alone, atol=1e-5, rtol=1e-5)

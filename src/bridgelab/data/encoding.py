@@ -16,15 +16,20 @@ class Encoder(Protocol):
     dim: int
     fingerprint: str
 
-    def patches(self, images: Tensor) -> Tensor:
-        """uint8 [batch, height, width, 3] -> [batch, patch, dim]."""
+    def pixels(self, images: Tensor) -> Tensor:
+        """uint8 [batch, height, width, 3], of any size -> [batch, channel, row, column], of the encoder's size."""
+        ...
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """[batch, channel, row, column] -> [batch, patch, dim]."""
         ...
 
 
 def encode(encoder: Encoder, images: Sequence[np.ndarray]) -> Tensor:
-    """Images of one size, uint8 [height, width, 3] each -> float32 [image, patch, dim], where the encoder is."""
+    """Images of any sizes, uint8 [height, width, 3] each -> float32 [image, patch, dim], where the encoder is."""
     with torch.no_grad():
-        return encoder.patches(torch.from_numpy(np.stack(images))).float()
+        pixels = [encoder.pixels(torch.from_numpy(image)[None]) for image in images]
+        return encoder(torch.cat(pixels)).float()
 
 
 def rounded(patches: Tensor, dtype: str, names: Sequence[str]) -> Tensor:

@@ -16,7 +16,7 @@ import torch
 
 from bridgelab.data.claims import claimed, groups
 from bridgelab.data.encoding import DTYPES, Encoder, encode, moments, rounded
-from bridgelab.data.images import THREADS, file_hash, image_shape, listed, read_image, refuse_broken, tried
+from bridgelab.data.images import THREADS, check_image, file_hash, listed, read_image, refuse_broken, tried
 from bridgelab.data.mapped import MappedFeatures
 from bridgelab.data.progress import Progress
 from bridgelab.data.shard import Shard, write_shard
@@ -51,7 +51,6 @@ class FeatureStore:
         self.encoded = 0  # images, by this object
         self._places: dict[str, tuple[Shard, int]] = {}  # of the images asked for, by hash
         self._paths: dict[str, str] = {}
-        self._shapes: dict[str, tuple[int, int]] = {}
 
     def features(
         self, images: Sequence[str], *, skip: bool = False, part: tuple[int, int] = (0, 1)
@@ -72,7 +71,7 @@ class FeatureStore:
         self._find(anew=True)
         self._take_out_damaged()
         missing = self._missing(self._paths)
-        self._shapes, broken = tried(lambda one: image_shape(self._paths[one]), missing, "looking at images")
+        _, broken = tried(lambda one: check_image(self._paths[one]), missing, "looking at images")
         problems |= {path: broken[one] for path, one in hashes.items() if one in broken}
         if not skip:
             refuse_broken(problems, len(images))
@@ -154,9 +153,8 @@ class FeatureStore:
                                 self._encode(self._missing(hashes), pool, progress)
 
     def _encode(self, hashes: Sequence[str], pool: ThreadPoolExecutor, progress: Progress) -> None:
-        todo = sorted(hashes, key=lambda one: (self._shapes[one], one))
         made: list[tuple[list[str], np.ndarray, np.ndarray, np.ndarray]] = []
-        for batch, images in _ahead(pool, self._read, self._batches(todo)):
+        for batch, images in _ahead(pool, self._read, self._batches(sorted(hashes))):
             patches = encode(self.encoder, images)
             kept = rounded(patches, self.dtype, [self._paths[one] for one in batch])
             mean, variance = (one.cpu().numpy() for one in moments(patches))
@@ -172,11 +170,9 @@ class FeatureStore:
             self._write(made)
 
     def _batches(self, hashes: Sequence[str]) -> Iterator[list[str]]:
-        """Images of one size, as many as the encoder sees at once."""
-        for _, same in itertools.groupby(hashes, key=lambda one: self._shapes[one]):
-            alike = list(same)
-            for first in range(0, len(alike), self.batch_size):
-                yield alike[first : first + self.batch_size]
+        """As many images as the encoder sees at once."""
+        for first in range(0, len(hashes), self.batch_size):
+            yield list(hashes[first : first + self.batch_size])
 
     def _read(self, one: str) -> np.ndarray:
         path = self._paths[one]

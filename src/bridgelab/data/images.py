@@ -59,15 +59,14 @@ def read_image(path: str | Path) -> np.ndarray:
         ) from error
 
 
-def image_shape(path: str | Path) -> tuple[int, int]:
-    """Height and width of an image that can be read to its end.
+def check_image(path: str | Path) -> None:
+    """Read an image to its end.
 
     Raises:
         FileNotFoundError: if the file is missing.
         ValueError: if it is broken or no image.
     """
-    height, width, _ = read_image(path).shape
-    return height, width
+    read_image(path)
 
 
 def file_hash(path: str | Path) -> str:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from bridgelab.data.encoding import Encoder, encode, moments, pooled, rounded
-from bridgelab.data.images import THREADS, image_shape, read_image, refuse_broken, tried
+from bridgelab.data.images import THREADS, check_image, read_image, refuse_broken, tried
 from bridgelab.data.progress import Progress
 
 
@@ -35,11 +35,11 @@ class OnlineFeatures:
     def __init__(
         self, encoder: Encoder, images: Sequence[str], *, dtype: str, batch_size: int = 64, skip: bool = False
     ):
-        shapes, self.left_out = tried(image_shape, dict.fromkeys(images), "looking at images")
+        whole, self.left_out = tried(check_image, dict.fromkeys(images), "looking at images")
         if not skip:
             refuse_broken(self.left_out, len(images))
         self.encoder, self.dtype, self.batch_size = encoder, dtype, batch_size
-        self.images = [path for path in images if path in shapes]
+        self.images = [path for path in images if path in whole]
 
     def __len__(self) -> int:
         return len(self.images)
@@ -79,14 +79,8 @@ class OnlineFeatures:
         return pooled(means, squares, len(self.images))
 
     def _encode(self, names: Sequence[str]) -> Tensor:
-        """float32 [name, patch, dim]; images of one size go through the encoder together."""
+        """float32 [name, patch, dim]."""
         with ThreadPoolExecutor(THREADS) as pool:
             images = list(pool.map(read_image, names))
-        made: list[Tensor] = [torch.empty(0)] * len(names)
-        for shape in dict.fromkeys(image.shape for image in images):
-            same = [k for k, image in enumerate(images) if image.shape == shape]
-            for first in range(0, len(same), self.batch_size):
-                chosen = same[first : first + self.batch_size]
-                for k, patches in zip(chosen, encode(self.encoder, [images[k] for k in chosen]), strict=True):
-                    made[k] = patches
-        return torch.stack(made)
+        batches = range(0, len(images), self.batch_size)
+        return torch.cat([encode(self.encoder, images[k : k + self.batch_size]) for k in batches])

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from bridgelab.benchmark.example import choose
 from bridgelab.data.features import FeatureStore
-from bridgelab.data.images import image_shape, listed, tried
+from bridgelab.data.images import check_image, listed, tried
 from bridgelab.data.mapped import MappedFeatures
 from bridgelab.data.online import OnlineFeatures
 from bridgelab.train.build import build
@@ -42,7 +42,7 @@ def left_out(config: DictConfig, images: Sequence[str]) -> dict[str, str]:
 
     Where a broken image is refused, the runs that see it refuse it.
     """
-    return tried(image_shape, images, "looking at images")[1] if skips(config) else {}
+    return tried(check_image, images, "looking at images")[1] if skips(config) else {}
 
 
 def skips(config: DictConfig) -> bool:

@@ -117,20 +117,7 @@ class OpenClipVision(nn.Module):
         return super().train(False)
 
     def pixels(self, images: UInt8[Tensor, "batch height width 3"]) -> Float[Tensor, "batch 3 rows columns"]:
-        """Raw images as the model reads them: on its device, stretched to its size, normalised."""
-        x = images.to(self.mean.device).permute(0, 3, 1, 2).float()
-        if tuple(x.shape[2:]) != self.image_size:
-            x = F.interpolate(
-                x, self.image_size, mode=self.interpolation, antialias=True, align_corners=False
-            )
-            x = x.clamp(0, 255)  # bicubic overshoots at edges
-        return (x / 255 - self.mean) / self.std
-
-    @torch.no_grad()
-    def patches(
-        self, images: UInt8[Tensor, "batch height width 3"]
-    ) -> Float[Tensor, "batch patch {self.dim}"]:
-        """Features of raw RGB images of any size, row by row from the top left; with `cls`, its token first.
+        """Raw RGB images of any size as the model reads them: on its device, stretched to its size, normalised.
 
         Raises:
             ValueError: if the images are not uint8 [batch, height, width, 3] with at least one pixel.
@@ -140,12 +127,31 @@ class OpenClipVision(nn.Module):
                 f"images are {images.dtype} {list(images.shape)}: must be uint8 [batch, height, width, 3], "
                 "not empty. Give raw RGB as read from the file, without scaling."
             )
+        x = images.to(self.mean.device).permute(0, 3, 1, 2).float()
+        if tuple(x.shape[2:]) != self.image_size:
+            x = F.interpolate(
+                x, self.image_size, mode=self.interpolation, antialias=True, align_corners=False
+            )
+            x = x.clamp(0, 255)  # bicubic overshoots at edges
+        return (x / 255 - self.mean) / self.std
+
+    def patches(
+        self, images: UInt8[Tensor, "batch height width 3"]
+    ) -> Float[Tensor, "batch patch {self.dim}"]:
+        """Features of raw RGB images, as `forward` gives them of their `pixels`."""
+        return self(self.pixels(images))
+
+    @torch.no_grad()
+    def forward(
+        self, pixels: Float[Tensor, "batch 3 rows columns"]
+    ) -> Float[Tensor, "batch patch {self.dim}"]:
+        """Features of images as `pixels` gives them, row by row from the top left; with `cls`, its token first."""
         with torch.autocast(
             self.mean.device.type, enabled=False
         ):  # the features must not depend on the caller's
             visual: Any = self.visual
             found = visual.forward_intermediates(
-                self.pixels(images).to(self.dtype),
+                pixels.to(self.dtype),
                 indices=[self.layer],
                 stop_early=True,
                 normalize_intermediates=self.final_norm,
