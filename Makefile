@@ -22,10 +22,10 @@ STUDY_preview := first_look
 STUDY_full    := first_look_full
 STUDY = $(or $(STUDY_$(SIZE)),$(error SIZE=$(SIZE) is not a size of the study. Use SIZE=preview or SIZE=full))
 
-.PHONY: help install study test lint bench calibrate pretrain notebook
+.PHONY: help install study test test-slurm lint bench calibrate pretrain notebook
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## .venv with the exact versions of constraints.txt (every target does this when needed)
 
@@ -44,6 +44,9 @@ study: $(STAMP) ## the question answered on this machine: table and picture (SIZ
 
 test: $(STAMP) ## every test (WORKERS=2 processes)
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
+
+test-slurm: $(STAMP) ## sweeps, two nodes, preemption on a real Slurm, which it installs and starts (root, Debian)
+	@$(BIN)/python -m pytest -q -m slurm tests/slurm
 
 lint: $(STAMP) ## ruff and mypy
 	@$(BIN)/ruff check --quiet .

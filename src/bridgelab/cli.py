@@ -175,6 +175,8 @@ def _doctor(args: list[str]) -> None:
 
 
 def _train(args: list[str]) -> None:
+    if "SLURM_JOB_ID" in os.environ:
+        importlib.import_module("bridgelab.train.queue").requeue_when_warned()
     _hydra_app("bridgelab train", "bridgelab.train.main", args)
 
 

@@ -206,9 +206,10 @@ class BridgedModel(nn.Module):
         return -loss
 
     def loss(self, batch: dict[str, Tensor]) -> Float[Tensor, ""]:
-        """The mean negative log-probability of a target's token."""
+        """The mean negative log-probability of a target's token; the sum over `tokens` where the batch says so."""
         labels = batch["labels"]
-        return -self.log_probs(self.encode(batch), labels).sum() / (labels != IGNORED).sum()
+        tokens = batch.get("tokens", (labels != IGNORED).sum())
+        return -self.log_probs(self.encode(batch), labels).sum() / tokens
 
     def forward(self, batch: dict[str, Tensor]) -> Float[Tensor, ""]:
         """`loss`, under the name that distributed training wraps."""

@@ -8,7 +8,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import CompactHydraException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
 # Overrides of these say how the sweep runs, not what a job is.
 _SWEEP_ONLY = ("hydra.mode", "hydra.sweep", "hydra/sweeper", "hydra.launcher", "hydra/launcher", "hydra.run")
@@ -53,26 +53,14 @@ class PoolLauncher(Launcher):
         Raises:
             CompactHydraException: at the end, naming the jobs that failed; or at once, if none can be run.
         """
-        from bridgelab.train.claim import refuse_another
         from bridgelab.train.launcher import Job, Stopped, run_pool, slot_environments
+        from bridgelab.train.sweep import sweep_jobs
 
-        jobs: list[Job] = []
-        refused: list[str] = []
-        for index, overrides in enumerate(job_overrides, initial_job_idx):
-            config = self.context.config_loader.load_sweep_config(self.config, list(overrides))
-            with open_dict(config):
-                config.hydra.job.id = config.hydra.job.num = index
-            folder = Path(config.hydra.sweep.dir) / config.hydra.sweep.subdir
-            try:
-                refuse_another(folder, config)  # before an unlike run counts as finished, or hours are spent
-            except ValueError as error:
-                refused.append(str(error))
-            jobs.append(Job(folder, [*self.command, *self._arguments(overrides, folder)]))
-        if refused:
-            raise CompactHydraException(
-                "\n".join([f"{len(refused)} of {len(jobs)} jobs can't be run:", *refused])
-            )
         try:
+            jobs = [
+                Job(one.folder, [*self.command, *self._arguments(one.overrides, one.folder)])
+                for one in sweep_jobs(self.context, self.config, job_overrides, initial_job_idx)
+            ]
             environments = slot_environments(self.slots, self.gpus_per_job, self.threads)
             failed = run_pool(jobs, environments, self.finished, self.preload)
         except ValueError as error:

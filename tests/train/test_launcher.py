@@ -49,7 +49,7 @@ seconds: 0.3
 study: tiny
 hydra:
   searchpath: ["file://{ROOT}/conf"]
-  launcher: {{command: [tiny_app], slots: 2, preload: [json]}}
+  launcher: {{command: [tiny_app], slots: 2, gpus_per_job: 1, preload: [json]}}
   run: {{dir: "runs/${{study}}/${{hydra.job.override_dirname}}"}}
   sweep: {{dir: "runs/${{study}}", subdir: "${{hydra.job.override_dirname}}"}}
   job: {{chdir: false, config: {{override_dirname: {{exclude_keys: [seconds, broken]}}}}}}
@@ -179,11 +179,11 @@ def test_a_job_that_runs_elsewhere_is_not_run_twice(script, tmp_path):
     assert "job is being run by another process" in line
 
 
-def test_two_jobs_in_one_folder_are_refused(script):
-    with pytest.raises(
-        ValueError, match=r"two of 2 jobs write to the same folder, .*/a\. Let hydra\.sweep\.subdir"
-    ):
-        run_pool([script("a", "pass"), script("a", "1")], [{}], "metrics.json")
+def test_two_jobs_in_one_folder_are_refused(app):
+    out, _ = (sweep := app("-m", "number=0,1", "hydra.sweep.subdir=a")).communicate(timeout=120)
+    assert sweep.returncode == 1
+    assert "two of 2 jobs write to the same folder, runs/tiny/a. Let hydra.sweep.subdir" in out
+    assert "Traceback" not in out
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def setting(text, steps=12):
     """A model at its first step and the batches it is trained on, the same each time."""
     torch.manual_seed(0)
     features = torch.randn(6, 4, 5)
-    words = ["red", "blue", "cube", "sphere", "yes", "no"]
+    words = ["red", "blue cube", "cube", "sphere yes no", "yes", "no"]
     examples = [
         Example(id=f"{k}", images=(f"/{k % 6}",), prompt="what is it", answers=(words[k % 6],), kind="answer")
         for k in range(30)
@@ -101,6 +101,38 @@ def test_killed_and_resumed_ends_with_the_same_weights(tmp_path, tiny_text, stop
     for a, b in zip(resumed.bridge.parameters(), whole.bridge.parameters(), strict=True):
         torch.testing.assert_close(a, b, atol=0, rtol=0)
     assert resumed.scale == whole.scale
+
+
+@pytest.mark.parametrize("world", [2, 4])
+def test_several_processes_take_the_steps_of_one(tiny_text, world, monkeypatch):
+    """The average of the processes' gradients and twenty steps of AdamW with it, against one process; in float64 but for the
+    T5's norms, which are in float32."""
+
+    def steps(world, number=20):
+        model, _ = setting(tiny_text)
+        model = model.double()
+        parts = []
+        for rank in range(world):
+            _, batches = setting(tiny_text, steps=number)
+            batches.sampler.share_out(rank, world)
+            parts.append(iter(batches))
+        optimizer = AdamW(parameter_groups(model), lr=0.01)
+        first = None
+        for _ in range(number):
+            optimizer.zero_grad()
+            for batch in map(next, parts):
+                floating = {k: v.double() if v.is_floating_point() else v for k, v in batch.items()}
+                with monkeypatch.context() as patched:
+                    patched.setattr(torch.Tensor, "float", torch.Tensor.double)
+                    (model(floating) / world).backward()  # DDP averages
+            trained = [p for p in model.parameters() if p.requires_grad]
+            first = first or [p.grad.clone() for p in trained]
+            optimizer.step()
+        return first, [p.detach() for p in trained]
+
+    for one, several in zip(steps(1), steps(world), strict=True):
+        for a, b in zip(one, several, strict=True):
+            assert (b - a).norm() < 1e-6 * a.norm()
 
 
 def test_parameters_are_grouped_by_kind():

@@ -142,7 +142,14 @@ class TrainingBatches:
 
     def __iter__(self) -> Iterator[Batch]:
         for step in self.sampler:
-            yield self.pools[step.pool].batch(step.rows)
+            pool = self.pools[step.pool]
+            yield pool.batch(step.rows) | self._weight(pool, step.whole)
+
+    def _weight(self, pool: Prepared, whole: np.ndarray) -> Batch:
+        """Of several processes' loss: averaged over them it is the mean over all of the batch's tokens, as one process has it."""
+        if self.sampler.world == 1:
+            return {}
+        return {"tokens": torch.tensor(pool.target_lengths[whole].sum() / self.sampler.world)}
 
     def told(self, step: int) -> tuple[str, list[str]]:
         """The pool of a step's batch and the ids of its examples, of this process's part."""

@@ -11,10 +11,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Step:
-    """One step's batch: a pool's name and rows in it."""
+    """One step's batch: a pool's name and rows in it, this process's part of `whole`."""
 
     pool: str
     rows: np.ndarray
+    whole: np.ndarray
 
 
 def spread(examples: int, most: int) -> list[int]:
@@ -81,7 +82,7 @@ class MixtureSampler:
         """The batch of a step, this process's part of it."""
         pool = self.names[self._pool_of[step]]
         rows = self._rows(pool, int(self._nth[step]))
-        return Step(pool, rows[self.rank :: self.world])
+        return Step(pool, rows[self.rank :: self.world], rows)
 
     def share_out(self, rank: int, world: int) -> None:
         """Give process `rank` of `world` its part of every batch.

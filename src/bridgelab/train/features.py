@@ -76,10 +76,15 @@ def build_features(config: DictConfig, splits: Sequence[str] | None, part: tuple
 
 
 def device_of(process: int) -> torch.device:
-    """The GPU of one of several processes on this machine; the CPU where there is none."""
+    """The GPU of one of several processes on this machine; the CPU where there is none.
+
+    Args:
+        process: which one, where neither Lightning nor Slurm has said so.
+    """
     if not torch.cuda.is_available():
         return torch.device("cpu")
-    return torch.device("cuda", int(os.environ.get("SLURM_LOCALID", process)) % torch.cuda.device_count())
+    local = os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", process))
+    return torch.device("cuda", int(local) % torch.cuda.device_count())
 
 
 def part_of(shard: str | None, environment: Mapping[str, str]) -> tuple[int, int]:

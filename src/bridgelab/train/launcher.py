@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,16 +23,8 @@ from rich.text import Text
 
 from bridgelab.train.forks import Forked, Forker
 
-# A launcher that is itself a rank of something must not tell its jobs that they are ranks too.
-_RANK_VARIABLES = (
-    "LOCAL_RANK",
-    "RANK",
-    "NODE_RANK",
-    "GROUP_RANK",
-    "WORLD_SIZE",
-    "MASTER_ADDR",
-    "MASTER_PORT",
-)
+# A launcher that is itself a rank of something, or a task of Slurm's, must not tell its jobs that they are so too.
+_RANK_VARIABLES = ("LOCAL_RANK", "RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "MASTER_", "SLURM_", "PMI_")
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 TAIL_LINES = 15  # of a failed job's log
@@ -124,15 +115,8 @@ def run_pool(
     Returns:
         One line for each job that failed, naming it, the reason and its log.
     Raises:
-        ValueError: if two jobs have the same folder.
         Stopped: on SIGINT, SIGTERM or SIGHUP, after the running jobs have been ended.
     """
-    shared = [folder for folder, times in Counter(job.folder for job in jobs).items() if times > 1]
-    if shared:
-        raise ValueError(
-            f"two of {len(jobs)} jobs write to the same folder, {shared[0]}. "
-            "Let hydra.sweep.subdir differ between jobs, for example ${hydra.job.override_dirname}."
-        )
     return _Pool(jobs, environments, finished, preload).run()
 
 
@@ -144,7 +128,7 @@ class _Pool:
         finished: str,
         preload: Sequence[str],
     ) -> None:
-        own = {key: value for key, value in os.environ.items() if key not in _RANK_VARIABLES}
+        own = {key: value for key, value in os.environ.items() if not key.startswith(_RANK_VARIABLES)}
         self.environments = [own | added for added in environments]
         self.forkers = [
             Forker(whole, preload) if preload and not added.get("CUDA_VISIBLE_DEVICES") else None

@@ -17,6 +17,7 @@ from bridgelab.data.batches import TrainingBatches
 from bridgelab.model import BridgedModel
 from bridgelab.train.guard import Finite, memory_told
 from bridgelab.train.module import BridgeTraining, warmup_then
+from bridgelab.train.preemption import Preemption
 from bridgelab.train.record import MetricsCsv
 
 log = logging.getLogger(__name__)
@@ -84,8 +85,11 @@ class LastCheckpoint(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """Save if it is time."""
-        if trainer.global_step % self.every and trainer.global_step < trainer.max_steps:
-            return
+        if trainer.global_step % self.every == 0 or trainer.global_step >= trainer.max_steps:
+            self.save(trainer)
+
+    def save(self, trainer: pl.Trainer) -> None:
+        """Save, in all processes at once."""
         self.seconds, self._began = self.seconds + time.monotonic() - self._began, time.monotonic()
         aside = self.path.with_suffix(".part")
         trainer.save_checkpoint(aside, weights_only=False)  # with the optimizer and the loops
@@ -195,7 +199,7 @@ def fit(
     else:
         callbacks.append(PlainProgress(label))
     if directory:
-        callbacks += [Finite(batches, directory), last]
+        callbacks += [Finite(batches, directory), last, Preemption(last.save)]
     module = BridgeTraining(
         model, optimizer=optimizer, schedule=warmup_then(steps=steps, **schedule), identity=identity
     )
@@ -207,6 +211,9 @@ def fit(
         for logger in loggers or []:
             if isinstance(logger, MetricsCsv):
                 logger.rewind(step)
+    warnings.filterwarnings(
+        "ignore", ".*`srun` command is available.*"
+    )  # Slurm's tools alone make no job of a run
     lightning = trainer(
         max_steps=steps,
         max_epochs=1,

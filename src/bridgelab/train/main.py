@@ -67,6 +67,7 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
 
     from bridgelab.train.costs import COSTED, measure_costs
     from bridgelab.train.evaluate import evaluate
+    from bridgelab.train.features import device_of
     from bridgelab.train.record import (
         is_flat,
         provenance,
@@ -78,7 +79,7 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
 
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     on_gpu = config.trainer.accelerator in ("gpu", "cuda", "auto") and torch.cuda.is_available()
-    setting = Setting(config, torch.device("cuda" if on_gpu else "cpu"))
+    setting = Setting(config, device_of(0) if on_gpu else torch.device("cpu"))
     identity = {**setting.fingerprints, "config": config_hash(config)}
 
     tuned: dict[str, Any] = {"lr": None, "warmup": None, "tuned_over": []}

@@ -58,7 +58,7 @@ class BridgeTraining(pl.LightningModule):
     def training_step(self, batch: dict[str, Tensor]) -> Tensor:
         """One batch's loss."""
         loss = self.model(batch)
-        self.log("train/loss", loss, prog_bar=True)
+        self.log("train/loss", loss, prog_bar=True, sync_dist=self.trainer.world_size > 1)
         self.log("step", float(self.global_step + 1))  # Lightning counts its log from 0
         return loss
 

@@ -4,13 +4,14 @@ import functools
 import hashlib
 import logging
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.plugins.environments import LightningEnvironment
+from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEnvironment
 
 from bridgelab.benchmark.example import Example
 from bridgelab.data.batches import Prepared, TrainingBatches
@@ -155,6 +156,10 @@ class Setting:
             trainer = functools.partial(
                 trainer, devices=1, num_nodes=1, strategy="auto", plugins=[LightningEnvironment()]
             )
+        elif (
+            "SLURM_JOB_ID" in os.environ and SLURMEnvironment.detect()
+        ):  # its own requeuing would begin another kind of checkpoint
+            trainer = functools.partial(trainer, plugins=[SLURMEnvironment(auto_requeue=False)])
         optimizer = functools.partial(build(self.config.optim), lr=lr)
         schedule: dict[str, Any] = dict(self.config.train.schedule)
         return fit(

@@ -1,0 +1,69 @@
+"""What a run does when its machine is about to be taken away: it finishes its step, saves, and only then obeys."""
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+# Slurm's warning before a time limit is what `--signal` says (submitit asks for USR2); SIGTERM comes before a kill.
+SIGNALS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM)
+AGREED_EVERY = 10  # steps between two looks at whether another process was warned
+log = logging.getLogger(__name__)
+
+
+class Preemption(pl.Callback):
+    """Put off signals that end a run until its step is done and `last.ckpt` is written, then obey.
+
+    SIGUSR1 and SIGUSR2 go to whoever had asked for them: submitit and `queue.requeue_when_warned` queue the job again. SIGTERM
+    ends the run; but in a Slurm job it goes on until it is killed, since one that Slurm preempts is queued again only if it
+    has not ended by itself. Of several processes all save after the same step, whichever of them was warned.
+
+    Args:
+        save: writes `last.ckpt`.
+    """
+
+    def __init__(self, save: Callable[[pl.Trainer], None]):
+        self.save = save
+        self.warned = 0
+        self.before: dict[int, Any] = {}
+
+    def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Take the signals that somebody listens to."""
+        if threading.current_thread() is threading.main_thread():
+            heard = {number: signal.getsignal(number) for number in SIGNALS}
+            # Lightning listens to SIGTERM by now; its word to the other processes is not meant for a run that saves.
+            self.before = {number: handler for number, handler in heard.items() if callable(handler)}
+            for number in self.before:
+                signal.signal(number, self._note)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Save and obey, if it is time."""
+        warned = self.warned
+        if trainer.world_size > 1:
+            if trainer.global_step % AGREED_EVERY:
+                return
+            told = torch.tensor(warned, device=trainer.strategy.root_device)
+            warned = int(trainer.strategy.reduce(told, reduce_op="max"))
+        if not warned:
+            return
+        log.warning("%s: saving at step %d", signal.Signals(warned).name, trainer.global_step)
+        self.save(trainer)
+        self.warned = 0
+        if warned != signal.SIGTERM:
+            self.before[warned](warned, None)
+        elif "SLURM_JOB_ID" not in os.environ:
+            raise SystemExit(128 + warned)
+
+    def teardown(self, *_: Any, **__: Any) -> None:
+        """Give the signals back."""
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+        self.before = {}
+
+    def _note(self, number: int, _: Any) -> None:
+        self.warned = number

@@ -1,0 +1,130 @@
+"""Slurm's queue, as a sweep looks at it: which of its jobs wait, run or have left, and what they left behind. Free of torch."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+POLL_SECONDS = 5.0
+PATIENCE = 30.0  # seconds in which a shared disk has shown every node what another one wrote
+GOING = ("RUNNING", "COMPLETING")
+TAIL_LINES = 15  # of a failed job's log
+
+
+def states() -> dict[str, str]:
+    """The state of each of this user's jobs in the queue, by id; of arrays `<job>_<task>`.
+
+    Raises:
+        RuntimeError: if squeue can't say.
+    """
+    command = ["squeue", "--me", "--noheader", "--array", "--format=%i %T"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
+    return dict(line.split() for line in done.stdout.splitlines())
+
+
+def wait(
+    folders: Mapping[str, Path],
+    logs: Mapping[str, Sequence[Path]],
+    finished: str,
+    look: Callable[[], Mapping[str, str]] = states,
+) -> list[str]:
+    """Wait until all jobs have left the queue; say a word on each when it has.
+
+    A job that is queued again (preempted, or at its time's end) is in the queue all the while. One that leaves it without its
+    record has failed, whatever Slurm calls it: jobs that were killed may be counted as completed, and there is not always
+    accounting to ask.
+
+    Args:
+        folders: of each job, by its id.
+        logs: what each prints.
+        finished: the file that a job writes last.
+        look: the queue, as `states` gives it.
+    Returns:
+        One line for each job that failed, naming it, its id and its logs.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    left, failed, done, began = dict(folders), [], 0, time.monotonic()
+    gone: dict[str, float] = {}  # since when
+    unanswered = 0
+    with Live(console=console, refresh_per_second=1, transient=True) as view:
+        while left:
+            try:
+                queue, unanswered = look(), 0
+            except RuntimeError as error:  # a controller that is busy or being restarted is asked again
+                unanswered += 1
+                if unanswered == 1:
+                    console.print(f"{error}; asking again", style="yellow")
+                time.sleep(POLL_SECONDS)
+                continue
+            now = time.monotonic()
+            for job in [job for job in left if job not in queue]:
+                folder = left[job]
+                if (folder / finished).exists():
+                    done += 1
+                elif now - gone.setdefault(job, now) < PATIENCE:
+                    continue
+                else:
+                    lines = [line for log in logs[job] for line in _tail(log)][-TAIL_LINES:]
+                    where = ", ".join(str(log) for log in logs[job])
+                    failed.append(
+                        f"  {folder.name} (job {job}) ended without writing {finished}; see {where}"
+                    )
+                    console.print(f"{folder.name}  ended without writing {finished}:", style="bold red")
+                    for line in lines:
+                        console.print(f"    {line}", markup=False)
+                del left[job]
+                if (folder / finished).exists():
+                    console.print(f"{done + len(failed)}/{len(folders)}  {folder.name}", markup=False)
+            running = sum(queue.get(job) in GOING for job in left)
+            minutes = (now - began) / 60
+            told = f"{done} done, {len(failed)} failed, {running} running, {len(left) - running} waiting, {minutes:.0f} min"
+            view.update(Text(told))
+            if left:
+                time.sleep(POLL_SECONDS)
+    return failed
+
+
+def requeue() -> None:
+    """Ask Slurm to queue this job again, with its place in an array.
+
+    Raises:
+        RuntimeError: if it does not.
+    """
+    array = os.environ.get("SLURM_ARRAY_JOB_ID")
+    job = f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ["SLURM_JOB_ID"]
+    done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"scontrol requeue {job}: {done.stderr.strip()}")
+
+
+def requeue_when_warned() -> None:
+    """In a Slurm job that submitit does not look after: SIGUSR1 (`sbatch --signal=USR1@120`) queues it again.
+
+    From the first moment on: one that is warned while it imports must not die of it.
+    """
+    if "SUBMITIT_EXECUTOR" not in os.environ:
+        signal.signal(signal.SIGUSR1, _requeue)
+
+
+def _requeue(number: int, _: Any) -> None:
+    if os.environ.get("SLURM_PROCID", "0") == "0":
+        requeue()
+        sys.exit(1)  # Slurm would end it anyway, and the run is not done
+    time.sleep(600)  # Slurm ends all tasks of the job; one that left before could take the first with it
+
+
+def _tail(log: Path) -> list[str]:
+    if not log.exists():
+        return []
+    lines = log.read_text(errors="replace").splitlines()
+    return [line for line in lines if line.strip()][-TAIL_LINES:]

@@ -1,0 +1,126 @@
+import os
+import signal
+
+import pytest
+import torch
+
+from bridgelab.train import main, queue
+from bridgelab.train.loop import LAST
+from bridgelab.train.preemption import Preemption
+
+
+class Trainer:
+    world_size, global_step = 1, 0
+
+
+@pytest.fixture
+def heard():
+    """What reaches the handlers that were there before a training began."""
+    found = []
+    before = {
+        number: signal.signal(number, lambda n, _: found.append(n))
+        for number in (signal.SIGUSR1, signal.SIGTERM)
+    }
+    yield found
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_a_signal_waits_for_the_step_and_the_checkpoint(heard, monkeypatch):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    saved = []
+    callback = Preemption(lambda _: saved.append(list(heard)))
+    callback.on_train_start(Trainer())
+    callback.on_train_batch_end(Trainer())
+    os.kill(os.getpid(), signal.SIGUSR1)
+    assert (saved, heard) == ([], [])
+    callback.on_train_batch_end(Trainer())
+    assert saved == [[]]  # first saved, then obeyed
+    assert heard == [signal.SIGUSR1]
+    callback.on_train_batch_end(Trainer())
+    assert len(saved) == 1
+    os.kill(os.getpid(), signal.SIGTERM)
+    with pytest.raises(SystemExit, match="143"):
+        callback.on_train_batch_end(Trainer())
+    assert len(saved) == 2
+    callback.teardown()
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert heard == [signal.SIGUSR1, signal.SIGTERM]
+
+
+def test_slurms_sigterm_does_not_end_a_run(heard, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "1")
+    saved = []
+    callback = Preemption(saved.append)
+    callback.on_train_start(Trainer())
+    os.kill(os.getpid(), signal.SIGTERM)
+    callback.on_train_batch_end(Trainer())
+    assert len(saved) == 1
+    callback.teardown()
+
+
+def test_nobody_listens_to_a_signal_that_nobody_listened_to_before(monkeypatch):
+    before = signal.getsignal(signal.SIGUSR2)
+    callback = Preemption(lambda _: None)
+    callback.on_train_start(Trainer())
+    assert signal.getsignal(signal.SIGUSR2) == before == signal.SIG_DFL
+    callback.teardown()
+
+
+def test_a_run_that_is_ended_goes_on_where_it_was_to_the_same_weights(tiny, config, tmp_path, monkeypatch):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    given = config("bridge=mlp", "train.lr=0.01", "train.save_every=100")
+    main.run(given, tmp_path / "whole", bridge="mlp")
+    validate, steps = main_validate(), []
+
+    def stopping(self, model):
+        steps.append(1)
+        if len(steps) == 1:  # at the second of six steps
+            os.kill(os.getpid(), signal.SIGTERM)
+        return validate(self, model)
+
+    monkeypatch.setattr("bridgelab.train.setting.Setting.validate", stopping)
+    with pytest.raises(SystemExit):
+        main.run(given, tmp_path / "cut", bridge="mlp")
+    assert torch.load(tmp_path / "cut" / LAST, weights_only=True)["global_step"] == 2
+    main.run(given, tmp_path / "cut", bridge="mlp")
+    states = [
+        torch.load(tmp_path / name / LAST, weights_only=True)["state_dict"] for name in ("whole", "cut")
+    ]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def main_validate():
+    from bridgelab.train.setting import Setting
+
+    return Setting.validate
+
+
+def test_a_job_that_slurm_warns_is_queued_again(tmp_path, monkeypatch):
+    (tmp_path / "scontrol").write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\n')
+    (tmp_path / "scontrol").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    for name, value in {"JOB_ID": "7", "ARRAY_JOB_ID": "5", "ARRAY_TASK_ID": "3", "PROCID": "0"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    before = signal.getsignal(signal.SIGUSR1)
+    queue.requeue_when_warned()
+    with pytest.raises(SystemExit):
+        os.kill(os.getpid(), signal.SIGUSR1)
+    assert (tmp_path / "asked").read_text().split() == ["requeue", "5_3"]
+    signal.signal(signal.SIGUSR1, before)
+    monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")  # it does so itself
+    queue.requeue_when_warned()
+    assert signal.getsignal(signal.SIGUSR1) == before
+
+
+def test_what_slurm_refuses_is_said(tmp_path, monkeypatch):
+    for name in ("scontrol", "squeue"):
+        (tmp_path / name).write_text("#!/bin/sh\necho no such job >&2\nexit 1\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("SLURM_ARRAY_JOB_ID", raising=False)
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    with pytest.raises(RuntimeError, match="scontrol requeue 7: no such job"):
+        queue.requeue()
+    with pytest.raises(RuntimeError, match=r"squeue --me .*: no such job"):
+        queue.states()
