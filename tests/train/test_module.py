@@ -65,13 +65,19 @@ def train(
     validate=None,
     save_every=1,
     optimizer=AdamW,
+    **trainer_choices,
 ):
     model, batches = setting(text, steps)
     extra = [KillAt(stop)] if stop else []
 
     def trainer(callbacks, **kwargs):
         return pl.Trainer(
-            accelerator="cpu", devices=1, gradient_clip_val=1.0, callbacks=callbacks + extra, **kwargs
+            accelerator="cpu",
+            devices=1,
+            gradient_clip_val=1.0,
+            callbacks=callbacks + extra,
+            **kwargs,
+            **trainer_choices,
         )
 
     found = fit(
@@ -133,6 +139,22 @@ def test_several_processes_take_the_steps_of_one(tiny_text, world, monkeypatch):
     for one, several in zip(steps(1), steps(world), strict=True):
         for a, b in zip(one, several, strict=True):
             assert (b - a).norm() < 1e-6 * a.norm()
+
+
+def test_a_batch_in_parts_is_the_same_step(tmp_path, tiny_text):
+    """Accumulated over two parts, killed between them, resumed: the weights of one that took each batch at once."""
+    whole, _ = train(tiny_text, tmp_path / "whole")
+    with pytest.raises(Killed):
+        train(tiny_text, tmp_path / "parts", stop=7, save_every=3, accumulate_grad_batches=2)
+    state = torch.load(tmp_path / "parts" / "last.ckpt", weights_only=True)
+    assert state["global_step"] == 6
+    parts, _ = train(tiny_text, tmp_path / "parts", save_every=3, accumulate_grad_batches=2)
+    for a, b in zip(whole.parameters(), parts.parameters(), strict=True):
+        torch.testing.assert_close(b, a, rtol=1e-5, atol=1e-6)
+    with pytest.raises(
+        ValueError, match=r"batch_size=4 is not divisible by 1 processes times .*accumulate_grad_batches=3"
+    ):
+        train(tiny_text, tmp_path / "odd", accumulate_grad_batches=3)
 
 
 def test_parameters_are_grouped_by_kind():
@@ -221,7 +243,7 @@ def test_a_rename_cut_short_leaves_the_former_checkpoint(tmp_path, tiny_text, mo
     monkeypatch.setattr(pl.Trainer, "save_checkpoint", torn)
     trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     with pytest.raises(OSError, match="disk full"):
-        LastCheckpoint(tmp_path / "last.ckpt", 1).on_train_batch_end(trainer)
+        LastCheckpoint(tmp_path / "last.ckpt", 1).save(trainer)
     assert (tmp_path / "last.ckpt").read_bytes() == good
 
 

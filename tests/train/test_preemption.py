@@ -10,7 +10,7 @@ from bridgelab.train.preemption import Preemption
 
 
 class Trainer:
-    world_size, global_step = 1, 0
+    world_size, global_step, accumulate_grad_batches = 1, 0, 1
 
 
 @pytest.fixture
@@ -31,17 +31,17 @@ def test_a_signal_waits_for_the_step_and_the_checkpoint(heard, monkeypatch):
     saved = []
     callback = Preemption(lambda _: saved.append(list(heard)))
     callback.on_train_start(Trainer())
-    callback.on_train_batch_end(Trainer())
+    callback.on_train_batch_end(Trainer(), None, None, None, 0)
     os.kill(os.getpid(), signal.SIGUSR1)
     assert (saved, heard) == ([], [])
-    callback.on_train_batch_end(Trainer())
+    callback.on_train_batch_end(Trainer(), None, None, None, 0)
     assert saved == [[]]  # first saved, then obeyed
     assert heard == [signal.SIGUSR1]
-    callback.on_train_batch_end(Trainer())
+    callback.on_train_batch_end(Trainer(), None, None, None, 0)
     assert len(saved) == 1
     os.kill(os.getpid(), signal.SIGTERM)
     with pytest.raises(SystemExit, match="143"):
-        callback.on_train_batch_end(Trainer())
+        callback.on_train_batch_end(Trainer(), None, None, None, 0)
     assert len(saved) == 2
     callback.teardown()
     os.kill(os.getpid(), signal.SIGTERM)
@@ -54,7 +54,7 @@ def test_slurms_sigterm_does_not_end_a_run(heard, monkeypatch):
     callback = Preemption(saved.append)
     callback.on_train_start(Trainer())
     os.kill(os.getpid(), signal.SIGTERM)
-    callback.on_train_batch_end(Trainer())
+    callback.on_train_batch_end(Trainer(), None, None, None, 0)
     assert len(saved) == 1
     callback.teardown()
 

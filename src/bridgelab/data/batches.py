@@ -132,24 +132,25 @@ def _ids(text: Tokenizer, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
 
 
 class TrainingBatches:
-    """What Lightning iterates over: the sampler's steps as tensors; the position is saved and restored."""
+    """What Lightning iterates over: the sampler's steps as tensors, each in as many parts as are accumulated; the position, in
+    whole steps, is saved and restored."""
 
     def __init__(self, sampler: MixtureSampler, pools: dict[str, Prepared]):
         self.sampler, self.pools = sampler, pools
 
     def __len__(self) -> int:
-        return len(self.sampler)
+        return len(self.sampler) * self.sampler.parts
 
     def __iter__(self) -> Iterator[Batch]:
         for step in self.sampler:
             pool = self.pools[step.pool]
-            yield pool.batch(step.rows) | self._weight(pool, step.whole)
+            for part in range(self.sampler.parts):
+                yield pool.batch(step.rows[part :: self.sampler.parts]) | self._weight(pool, step.whole)
 
     def _weight(self, pool: Prepared, whole: np.ndarray) -> Batch:
-        """Of several processes' loss: averaged over them it is the mean over all of the batch's tokens, as one process has it."""
-        if self.sampler.world == 1:
-            return {}
-        return {"tokens": torch.tensor(pool.target_lengths[whole].sum() / self.sampler.world)}
+        """What a part's loss is divided by: averaged over all parts it is then the mean over the whole batch's tokens."""
+        parts = self.sampler.world * self.sampler.parts
+        return {} if parts == 1 else {"tokens": torch.tensor(pool.target_lengths[whole].sum() / parts)}
 
     def told(self, step: int) -> tuple[str, list[str]]:
         """The pool of a step's batch and the ids of its examples, of this process's part."""

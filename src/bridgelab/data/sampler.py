@@ -62,7 +62,7 @@ class MixtureSampler:
         self.lengths = {name: np.asarray(lengths) for name, lengths in pools.items() if len(lengths)}
         self.names = sorted(self.lengths)
         self.steps, self.batch_size, self.seed, self.window = steps, batch_size, seed, max(1, window)
-        self.rank, self.world = 0, 1
+        self.rank, self.world, self.parts = 0, 1, 1
         self.position = 0
         self._pool_of, self._nth = self._plan(stages)
         self._shuffled: dict[str, tuple[int, np.ndarray]] = {}
@@ -84,18 +84,19 @@ class MixtureSampler:
         rows = self._rows(pool, int(self._nth[step]))
         return Step(pool, rows[self.rank :: self.world], rows)
 
-    def share_out(self, rank: int, world: int) -> None:
-        """Give process `rank` of `world` its part of every batch.
+    def share_out(self, rank: int, world: int, parts: int = 1) -> None:
+        """Give process `rank` of `world` its part of every batch, which it works through in `parts`.
 
         Raises:
             ValueError: if the batch can't be divided evenly.
         """
-        if self.batch_size % world:
+        if self.batch_size % (world * parts):
             raise ValueError(
-                f"train.batch_size={self.batch_size} is not divisible by {world} processes. "
-                "Make it a multiple."
+                f"train.batch_size={self.batch_size} is not divisible by {world} processes"
+                + (f" times trainer.accumulate_grad_batches={parts}" if parts > 1 else "")
+                + ". Make it a multiple."
             )
-        self.rank, self.world = rank, world
+        self.rank, self.world, self.parts = rank, world, parts
 
     def state_dict(self) -> dict[str, Any]:
         """Position, and what it is a position in."""

@@ -41,7 +41,7 @@ class Finite(pl.Callback):
         norm = torch.nn.utils.get_total_norm(gradients)
         if torch.isfinite(self.loss) and torch.isfinite(norm):
             return
-        batch = trainer.fit_loop.total_batch_idx
+        batch = trainer.fit_loop.total_batch_idx // trainer.accumulate_grad_batches
         pool, ids = self.batches.told(batch)
         path = self.directory / NOT_FINITE
         found = {"step": trainer.global_step, "loss": float(self.loss), "gradient_norm": float(norm)}
@@ -66,7 +66,7 @@ def memory_told(batch_size: int) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise MemoryError(
-            f"the GPU's memory is full at batches of {batch_size}. Set train.batch_size lower with "
-            "trainer.accumulate_grad_batches higher, text.checkpointing=true, train.precision=bf16, text.device_map=auto to "
+            f"the GPU's memory is full at batches of {batch_size}. Set trainer.accumulate_grad_batches higher (a batch is taken in "
+            "so many parts, for the same steps), text.checkpointing=true, train.precision=bf16, text.device_map=auto to "
             f"spread the T5 over GPUs, or text.eight_bit=true; `bridgelab doctor` predicts what each takes. ({error})"
         ) from error

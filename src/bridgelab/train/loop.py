@@ -25,15 +25,21 @@ LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 Validate = Callable[[BridgedModel], dict[str, float]]
 
 
+def step_is_done(trainer: pl.Trainer, batch: int) -> bool:
+    """Whether a batch was the last part of its step, where gradients are accumulated over some."""
+    return (batch + 1) % trainer.accumulate_grad_batches == 0
+
+
 class ShareOut(pl.Callback):
-    """Tell the sampler which of several processes this is, once that is known."""
+    """Tell the sampler which of several processes this is, and in how many parts it takes a batch, once that is known."""
 
     def __init__(self, batches: TrainingBatches):
         self.batches = batches
 
     def setup(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
         """Set the sampler's rank."""
-        self.batches.sampler.share_out(trainer.global_rank, trainer.world_size)
+        parts = trainer.accumulate_grad_batches
+        self.batches.sampler.share_out(trainer.global_rank, trainer.world_size, parts)
 
 
 class Curve(pl.Callback):
@@ -48,10 +54,14 @@ class Curve(pl.Callback):
         self.validate, self.points = validate, points
         self.curve: list[tuple[int, float]] = []
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         """Validate if it is time."""
         step, steps = trainer.global_step, trainer.max_steps
         if self.points * step // steps == self.points * (step - 1) // steps or not trainer.is_global_zero:
+            return
+        if not step_is_done(trainer, batch_idx):
             return
         values = self.validate(pl_module.model)  # type: ignore[arg-type]
         self.curve.append((step, values["val/accuracy"]))
@@ -83,9 +93,12 @@ class LastCheckpoint(pl.Callback):
         """Start the clock."""
         self._began = time.monotonic()
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         """Save if it is time."""
-        if trainer.global_step % self.every == 0 or trainer.global_step >= trainer.max_steps:
+        due = trainer.global_step % self.every == 0 or trainer.global_step >= trainer.max_steps
+        if due and step_is_done(trainer, batch_idx):
             self.save(trainer)
 
     def save(self, trainer: pl.Trainer) -> None:
@@ -148,9 +161,13 @@ class PlainProgress(pl.Callback):
         """Start the clock."""
         self.began, self.first = time.monotonic(), trainer.global_step
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         """Say how far it is."""
         step, steps = trainer.global_step, trainer.max_steps
+        if not step_is_done(trainer, batch_idx):
+            return
         if 10 * step // steps == 10 * (step - 1) // steps or not trainer.is_global_zero:
             return
         each = (time.monotonic() - self.began) / max(1, step - self.first)
@@ -188,7 +205,7 @@ def fit(
     Returns:
         The curve [(step, validation accuracy)] and the seconds trained.
     """
-    steps = len(batches)
+    steps = len(batches.sampler)
     curve = Curve(validate, points) if validate else None
     last = LastCheckpoint(directory / LAST if directory else Path(os.devnull), save_every)
     callbacks: list[pl.Callback] = [ShareOut(batches)] + ([curve] if curve else [])

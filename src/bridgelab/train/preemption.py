@@ -41,9 +41,13 @@ class Preemption(pl.Callback):
             for number in self.before:
                 signal.signal(number, self._note)
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         """Save and obey, if it is time."""
         warned = self.warned
+        if (batch_idx + 1) % trainer.accumulate_grad_batches:
+            return
         if trainer.world_size > 1:
             if trainer.global_step % AGREED_EVERY:
                 return
