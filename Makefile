@@ -22,7 +22,7 @@ STUDY_preview := first_look
 STUDY_full    := first_look_full
 STUDY = $(or $(STUDY_$(SIZE)),$(error SIZE=$(SIZE) is not a size of the study. Use SIZE=preview or SIZE=full))
 
-.PHONY: help install study test test-slurm lint bench calibrate pretrain notebook
+.PHONY: help install study test test-slurm lint bench dashboard calibrate pretrain notebook
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ lint: $(STAMP) ## ruff and mypy
 
 bench: $(STAMP) ## how fast the parts are on this machine
 	@$(BIN)/bridgelab bench
+
+dashboard: $(STAMP) ## the W&B workspace of the study as code (its JSON; `bridgelab dashboard --save` sends it)
+	@$(BIN)/bridgelab dashboard $(wildcard runs/$(STUDY))
 
 calibrate: $(STAMP) ## how often the verdict is wrong, on simulated studies whose truth is known
 	@$(BIN)/bridgelab calibrate

@@ -25,6 +25,7 @@ usage: bridgelab COMMAND ...
                 bridgelab features build benchmark=nlvr vision=miniature
   report        table and picture of a study: bridgelab report runs/first_look
   plan          the smallest difference that a study would find, and with more seeds: bridgelab plan runs/first_look
+  dashboard     a study's charts at W&B, as code: bridgelab dashboard runs/first_look --save
   evaluate      trained runs on another benchmark: bridgelab evaluate runs/first_look/* benchmark=pope
   answer        ask a trained bridge: bridgelab answer runs/first_look/bridge=linear,seed=0 IMAGE "what color is the cube ?"
   convert       carry a bridge's weights from or to BLIP-2, LLaVA, OpenFlamingo, Idefics2
@@ -105,6 +106,32 @@ def _report(args: list[str]) -> None:
         module.report(study)
 
 
+def _dashboard(args: list[str]) -> None:
+    parser = argparse.ArgumentParser(
+        "bridgelab dashboard",
+        description="The W&B workspace of a study's runs (made with logger=wandb), as code.",
+    )
+    parser.add_argument(
+        "study",
+        nargs="?",
+        type=Path,
+        metavar="STUDY_DIR",
+        help="whose runs it shows; the built-in world's charts without",
+    )
+    parser.add_argument("--entity", default=os.environ.get("WANDB_ENTITY", ""), help="user or team at W&B")
+    parser.add_argument("--project", default="bridgelab", help="as in logger.wandb.project (bridgelab)")
+    parser.add_argument(
+        "--save", action="store_true", help="send it to W&B; without, its JSON is printed, offline"
+    )
+    given = parser.parse_args(args)
+    importlib.import_module("bridgelab.analysis.dashboard").dashboard(
+        _folder(given.study) if given.study else None,
+        entity=given.entity,
+        project=given.project,
+        save=given.save,
+    )
+
+
 def _plan(args: list[str]) -> None:
     parser = argparse.ArgumentParser(
         "bridgelab plan",
@@ -139,7 +166,7 @@ def _evaluate(args: list[str]) -> None:
     if not runs:
         raise UsageError(f"none of {', '.join(choices)} is a folder. Give runs, such as runs/first_look/*.")
     asked = _composed(choices)
-    from bridgelab.train.main import every_tenth
+    from bridgelab.train.run import every_tenth
 
     elsewhere = importlib.import_module("bridgelab.train.elsewhere")
     for run in runs:
@@ -359,6 +386,7 @@ def _check_bridge(args: list[str]) -> None:
 COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "world": _world,
     "train": _train,
+    "dashboard": _dashboard,
     "features": _features,
     "report": _report,
     "plan": _plan,

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from bridgelab.analysis.records import read_study
 from bridgelab.bridge.convert import write_weights
+from bridgelab.data.claims import locked
 from bridgelab.train import build as building
 from bridgelab.train import main
 from bridgelab.train import setting as settings
@@ -262,7 +263,15 @@ def test_a_run_is_named_by_its_overrides():
     assert all(len(name) < 255 and name.startswith("bridge=linear") for name in long)
 
 
-def test_wandb_runs_keep_their_id(tmp_path):
-    first = main.wandb_identity(tmp_path / "study" / "bridge=linear,seed=0")
-    assert first == main.wandb_identity(tmp_path / "study" / "bridge=linear,seed=0")
-    assert first["id"] != main.wandb_identity(tmp_path / "study" / "bridge=linear,seed=1")["id"]
+def test_a_run_that_another_process_is_at_is_not_begun(tiny, config, tmp_path):
+    (tmp_path / "run").mkdir()
+    with (
+        locked(tmp_path / "run" / "lock"),
+        pytest.raises(
+            ValueError, match=r"run is being run by another process.* goes on from its last checkpoint"
+        ),
+    ):
+        main.run(config(), tmp_path / "run", bridge="linear")
+    assert main.is_first({})
+    assert main.is_first({"LOCAL_RANK": "0", "SLURM_PROCID": "0"})
+    assert not main.is_first({"SLURM_PROCID": "1"})

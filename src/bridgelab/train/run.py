@@ -1,0 +1,162 @@
+"""One run, from its config to its record."""
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from pytorch_lightning.loggers import Logger, WandbLogger
+
+from bridgelab.train.build import build
+from bridgelab.train.claim import config_hash
+from bridgelab.train.costs import COSTED, measure_costs
+from bridgelab.train.evaluate import evaluate
+from bridgelab.train.features import device_of
+from bridgelab.train.loop import LAST
+from bridgelab.train.record import is_flat, provenance, repeat_untrained, write_json, write_predictions
+from bridgelab.train.setting import Setting
+from bridgelab.train.wandb_run import tell_record
+
+log = logging.getLogger(__name__)
+
+
+def train_and_evaluate(
+    config: DictConfig, directory: Path, *, bridge: str, watched: WandbLogger | None
+) -> None:
+    """Train and evaluate one bridge; the record stands in `directory` when this returns.
+
+    Args:
+        config: as `conf/train.yaml` composes it.
+        directory: the run's own, claimed.
+        bridge: its name in `conf/bridge/`.
+        watched: W&B's logger of this run, or None.
+    Raises:
+        ValueError: if something does not fit, before anything is trained.
+    """
+    began = time.monotonic()
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    on_gpu = config.trainer.accelerator in ("gpu", "cuda", "auto") and torch.cuda.is_available()
+    setting = Setting(config, device_of(0) if on_gpu else torch.device("cpu"))
+    identity = {**setting.fingerprints, "config": config_hash(config)}
+
+    tuned: dict[str, Any] = {"lr": None, "warmup": None, "tuned_over": []}
+    model = setting.model(config.seed)
+    trains = any(p.requires_grad for p in model.parameters())
+    curve: list[tuple[int, float]] = []
+    seconds = 0.0
+    counts: dict[str, int] = {}
+    if not trains and repeat_untrained(directory, config, setting.fingerprints):
+        log.info("nothing is trained: another seed's record says the same")
+        return
+    if trains:
+        tuned = setting.tune(directory)
+        log.info("learning rate %g, warm-up %g", tuned["lr"], tuned["warmup"])
+        batches = setting.batches(config.train.steps, config.data_seed)
+        counts = batches.sampler.counts()
+        setting.calibrate(model, batches)
+        loggers: list[Logger] = [build(config.logger.csv, directory=directory)]
+        if watched:
+            loggers.append(watched)
+        curve, seconds = setting.fit(
+            model,
+            batches,
+            lr=tuned["lr"],
+            warmup=tuned["warmup"],
+            identity=identity,
+            validate=setting.validate,
+            points=config.train.val_points,
+            directory=directory,
+            loggers=loggers,
+            save_every=config.train.save_every,
+            log_every=config.train.log_every,
+            label=directory.name,
+            terminal=sys.stderr.isatty(),
+        )
+        if torch.distributed.is_initialized():
+            rank = torch.distributed.get_rank()
+            torch.distributed.destroy_process_group()  # a metric would wait for the others to join in
+            if rank:
+                return  # the first process evaluates and writes
+    model.to(setting.device).eval()
+
+    limit = config.evaluate.limit
+    tests = setting.prepared("test", limit)
+    rows, metrics = evaluate(
+        model,
+        tests,
+        setting.benchmark.metrics(),
+        setting.train_examples,
+        batch_size=config.evaluate.batch_size,
+        beams=config.evaluate.beams,
+        shuffled=config.evaluate.shuffled and model.sees == "image",
+        images=setting.material.images_of("test"),
+        to_caption=setting.to_caption(tests) if model.sees == "image" else None,
+        progress=every_tenth("evaluating"),
+    )
+    after = {name: side.fingerprint for name, side in setting.sides.all.items()}
+    before = {name: setting.fingerprints[name] for name in after}
+    if after != before:
+        raise RuntimeError(
+            f"fingerprints were {before}, and are {after} after training: what is frozen has changed."
+        )
+    some = next(iter(tests.values()))
+    costs = measure_costs(model, some.batch(list(range(min(len(some), COSTED)))))
+    write_predictions(directory / "predictions.parquet", rows)
+    content = {
+        "study": config.study,
+        "overrides": directory.name,
+        "bridge": bridge,
+        "sees": model.sees,
+        "conditioning": model.conditioning,
+        "insert": config.model.insert,
+        "positions": config.model.positions,
+        "benchmark": setting.benchmark.name,
+        "seed": config.seed,
+        "data_seed": config.data_seed,
+        "lr": tuned["lr"],
+        "warmup": tuned["warmup"],
+        "tuned_over": tuned["tuned_over"],
+        "verdict": dict(config.verdict),
+        "tuning": {key: tuned[key] for key in ("at_edge", "trials") if key in tuned},
+        "steps": config.train.steps if trains else 0,
+        "examples_seen": config.train.steps * config.train.batch_size if trains else 0,
+        "mixture": {name: number * config.train.batch_size for name, number in counts.items()},
+        "precision": model.precision,
+        **setting.material.told(),
+        "fingerprints": setting.fingerprints,
+        "config_hash": config_hash(config),
+        **provenance(Path(os.environ["BRIDGELAB_ROOT"])),
+        "costs": {**costs, "train_seconds": seconds, "wall_seconds": time.monotonic() - began},
+        "curve": curve,
+        "flat": is_flat(curve) if trains else True,
+        "metrics": metrics,
+    }
+    if watched:
+        told = {example.id: example for prepared in tests.values() for example in prepared.examples}
+        kept = directory / LAST if trains and config.logger.get("artifact") else None
+        tell_record(watched, content, rows, told, kept)
+    write_json(directory / "metrics.json", content)
+    for name, value in metrics.items():
+        if "=" not in name:
+            log.info("%s %.4f", name, value)
+
+
+def every_tenth(label: str) -> Callable[[str, int, int], None]:
+    """Progress as log lines, with the time left."""
+    began: dict[str, float] = {}
+
+    def say(what: str, done: int, of: int) -> None:
+        start = began.setdefault(what, time.monotonic())
+        tenth = max(1, of // 4)
+        if done == of or done // tenth != (done - 1) // tenth:
+            spent = time.monotonic() - start
+            log.info(
+                "%s: %s, %d of %d, %.0f s left", label, what, done, of, spent / max(done, 1) * (of - done)
+            )
+
+    return say
