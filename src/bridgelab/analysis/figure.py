@@ -39,7 +39,7 @@ def draw(summary: Summary) -> Figure:
     _accuracy(panels[0], summary)
     if with_curves:
         _curves(panels[1], summary)
-    figure.suptitle(_plain(summary.heading), x=0.01, ha="left", fontsize=13, fontweight="bold")
+    figure.suptitle(plain(summary.heading), x=0.01, ha="left", fontsize=13, fontweight="bold")
     return figure
 
 
@@ -48,7 +48,8 @@ def save(figure: Figure, to: Path | BinaryIO) -> None:
     figure.savefig(to, dpi=150, format="png", facecolor="white")
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """Text that matplotlib takes as it is."""
     return text.replace("$", r"\$")  # a name is no formula
 
 
@@ -72,7 +73,7 @@ def _accuracy(axes: Axes, summary: Summary) -> None:
             color=COLOURS[index % len(COLOURS)],
             markersize=6,
             elinewidth=1.6,
-            label=_plain(row.label),
+            label=plain(row.label),
             zorder=3,
         )
     ends: list[tuple[float, str, str]] = []
@@ -89,13 +90,13 @@ def _accuracy(axes: Axes, summary: Summary) -> None:
                 linestyle=dash,
                 linewidth=1.6,
             )
-        ends.append((100 * row.accuracy[names[-1]].value, _plain(row.label), colour))
+        ends.append((100 * row.accuracy[names[-1]].value, plain(row.label), colour))
     axes.set_xlim(-0.55, len(names) - 0.5)
     axes.set_ylim(0, 103)
     _label_ends(axes, len(names) - 0.44, ends, least=4.2)
     heads = ["all" if name == ALL else name.replace("_", "\n") for name in names]
     counts = [f"{head}\nn = {summary.questions[name]}" for head, name in zip(heads, names, strict=True)]
-    axes.set_xticks(range(len(names)), [_plain(text) for text in counts])
+    axes.set_xticks(range(len(names)), [plain(text) for text in counts])
     axes.tick_params(axis="x", length=0)
     axes.set_ylabel("accuracy, %")
     rows = -(-len(bridges) // IN_A_ROW)
@@ -105,7 +106,7 @@ def _accuracy(axes: Axes, summary: Summary) -> None:
         axes.legend(
             loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=columns, frameon=False, handletextpad=0.2
         )
-    _tidy(axes)
+    tidy(axes)
 
 
 def _lengths(error: np.ndarray) -> np.ndarray | None:
@@ -131,13 +132,13 @@ def _curves(axes: Axes, summary: Summary) -> None:
         mean = np.mean([np.interp(steps, curve[:, 0], curve[:, 1]) for curve in row.curves], axis=0)
         axes.plot(steps, 100 * mean, color=colour, linestyle=dash, linewidth=2)
         flat = "" if row.flat else " (not flat)"
-        ends.append((100 * float(mean[-1]), _plain(row.label) + flat, colour))
+        ends.append((100 * float(mean[-1]), plain(row.label) + flat, colour))
     axes.set_xlim(0, last)
     axes.set_ylim(0, 103)
     _label_ends(axes, 1.02 * last, ends, least=4.2)
     axes.set_xlabel("step")
     axes.set_title("Validation accuracy, %, while training", loc="left", fontsize=11, pad=26)
-    _tidy(axes)
+    tidy(axes)
 
 
 def _line(row: Row, bridges: list[str]) -> tuple[str, Dash]:
@@ -160,7 +161,8 @@ def _label_ends(axes: Axes, x: float, ends: list[tuple[float, str, str]], *, lea
         axes.text(x, y, text, color=colour, va="center", fontsize=9, clip_on=False)
 
 
-def _tidy(axes: Axes) -> None:
+def tidy(axes: Axes) -> None:
+    """No frame above and to the right, and light lines across."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="#e8e8e8", linewidth=0.8)
     axes.set_axisbelow(True)

@@ -29,7 +29,9 @@ def to_csv(table: StudyTable) -> str:
 def to_latex(table: StudyTable) -> str:
     """A `table` for each grid, with booktabs' rules; intervals below their numbers, notes as a comment at the end."""
     parts = [_grid(grid) for grid in table.grids]
-    return "\n".join(["% needs \\usepackage{booktabs}", *parts, *(f"% {note}" for note in table.notes), ""])
+    return "\n".join(
+        ["% needs \\usepackage{booktabs}", *parts, *(f"% {note}" for note in (*table.said, *table.notes)), ""]
+    )
 
 
 def _grid(grid: Grid) -> str:

@@ -87,6 +87,12 @@ class Summary:
         return f"{title}: preview, not converged" if self.not_flat else title
 
 
+def by_role(study: Study) -> list[str]:
+    """Names in the order of the sweep: bridges, then floors, then ceilings."""
+    rank = {"image": 0, "nothing": 1, "words": 2}
+    return sorted(study.bridges, key=lambda name: rank.get(study.of(name)[0].sees, 0))
+
+
 def reasoning_type(tag: object) -> str:
     """The group of a question type: 'query_color' -> 'query', 'equal_shape' -> 'compare_attribute'."""
     name = str(tag)

@@ -43,6 +43,7 @@ class StudyTable:
     heading: str
     grids: tuple[Grid, ...]
     notes: tuple[str, ...]
+    said: tuple[str, ...] = ()  # the verdict in sentences
 
 
 def study_table(summary: Summary) -> StudyTable:
@@ -99,6 +100,27 @@ def study_table(summary: Summary) -> StudyTable:
     return StudyTable(summary.heading, tuple(grid for grid in grids if grid.rows), tuple(_notes(summary)))
 
 
+def curve_grid(summary: Summary) -> Grid | None:
+    """Validation accuracy while training, mean over seeds; None where nothing was trained."""
+    found: dict[str, dict[int, list[float]]] = {}
+    for row in summary.rows:
+        for curve in row.curves:
+            for step, accuracy in curve:
+                found.setdefault(row.label, {}).setdefault(int(step), []).append(float(accuracy))
+    steps = sorted({step for each in found.values() for step in each})
+    if not steps:
+        return None
+    rows = []
+    for label, each in found.items():
+        cells = [
+            Cell(number(100 * sum(each[step]) / len(each[step]), 1)) if each.get(step) else Cell(NONE)
+            for step in steps
+        ]
+        rows.append(("curve", (Cell(label), *cells)))
+    heads = ("bridge", *(f"step {step:,}" for step in steps))
+    return Grid("Validation accuracy while training, %, mean over seeds", heads, tuple(rows))
+
+
 def percent(estimate: Estimate | None, digits: int = 1) -> Cell:
     """A share in percent with its interval; a dash where there is none."""
     return Cell(NONE) if estimate is None else _cell(estimate, scale=100, digits=digits)
@@ -138,7 +160,7 @@ def _costs(row: Row) -> tuple[Cell, ...]:
     def cost(name: str) -> Cell:
         return Cell(f"{row.costs[name]:,.0f}" if name in row.costs else NONE)
 
-    flops = Cell(_scaled(row.costs["flops"]) if "flops" in row.costs else NONE)
+    flops = Cell(scaled(row.costs["flops"]) if "flops" in row.costs else NONE)
     cider = row.captions.get("cider")
     return (
         Cell(row.label),
@@ -151,7 +173,8 @@ def _costs(row: Row) -> tuple[Cell, ...]:
     )
 
 
-def _scaled(value: float) -> str:
+def scaled(value: float) -> str:
+    """Three digits and a unit: 667 M."""
     for unit, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if value >= size:
             return f"{value / size:.3g} {unit}"
@@ -227,7 +250,7 @@ def to_rich(table: StudyTable) -> Group:
                 printed.add_section()
             printed.add_row(*(_rich_cell(cell) for cell in cells))
         parts.append(printed)
-    parts.extend(Text(f"· {note}") for note in table.notes)
+    parts.extend(Text(f"· {note}") for note in (*table.said, *table.notes))
     return Group(*parts)
 
 
@@ -246,7 +269,7 @@ def to_markdown(table: StudyTable) -> str:
             _pipe([f"{c.text} ({c.interval})" if c.interval else c.text for c in row]) for _, row in grid.rows
         ]
         lines.append("")
-    return "\n".join([*lines, *(f"- {_escape(note)}" for note in table.notes), ""])
+    return "\n".join([*lines, *(f"- {_escape(note)}" for note in (*table.said, *table.notes)), ""])
 
 
 def _pipe(cells: tuple[str, ...] | list[str], *, escape: bool = True) -> str:
@@ -261,23 +284,26 @@ def _escape(text: str) -> str:
 
 
 def to_html(table: StudyTable) -> str:
-    """The body of a page: a heading, each table in a box that scrolls by itself, and the notes."""
-    parts = [f"<h1>{html.escape(table.heading)}</h1>"]
-    for grid in table.grids:
-        heads = "".join(f'<th scope="col">{html.escape(head)}</th>' for head in grid.heads)
-        parts.append(
-            f'<div class="scroll" role="region" tabindex="0" aria-label="{html.escape(grid.title)}">'
-            f"<table><caption>{html.escape(grid.title)}</caption><thead><tr>{heads}</tr></thead>"
-        )
-        for index, (role, cells) in enumerate(grid.rows):
-            if index == 0 or role != grid.rows[index - 1][0]:
-                parts.append("</tbody>" * (index > 0) + f'<tbody class="{html.escape(role)}">')
-            first, *others = cells
-            values = "".join(f"<td>{_html_cell(cell)}</td>" for cell in others)
-            parts.append(f'<tr><th scope="row">{html.escape(first.text)}</th>{values}</tr>')
-        parts.append("</tbody></table></div>")
-    notes = "\n".join(f"<li>{html.escape(note)}</li>" for note in table.notes)
-    return "\n".join([*parts, f"<ul>{notes}</ul>"])
+    """For a notebook: a heading, the tables and the notes."""
+    notes = "\n".join(f"<li>{html.escape(note)}</li>" for note in (*table.said, *table.notes))
+    heading = f"<h1>{html.escape(table.heading)}</h1>"
+    return "\n".join([heading, *map(grid_to_html, table.grids), f"<ul>{notes}</ul>"])
+
+
+def grid_to_html(grid: Grid) -> str:
+    """One table in a box that scrolls by itself."""
+    heads = "".join(f'<th scope="col">{html.escape(head)}</th>' for head in grid.heads)
+    parts = [
+        f'<div class="scroll" role="region" tabindex="0" aria-label="{html.escape(grid.title)}">'
+        f"<table><caption>{html.escape(grid.title)}</caption><thead><tr>{heads}</tr></thead>"
+    ]
+    for index, (role, cells) in enumerate(grid.rows):
+        if index == 0 or role != grid.rows[index - 1][0]:
+            parts.append("</tbody>" * (index > 0) + f'<tbody class="{html.escape(role)}">')
+        first, *others = cells
+        values = "".join(f"<td>{_html_cell(cell)}</td>" for cell in others)
+        parts.append(f'<tr><th scope="row">{html.escape(first.text)}</th>{values}</tr>')
+    return "\n".join([*parts, "</tbody></table></div>"])
 
 
 def _html_cell(cell: Cell) -> str:

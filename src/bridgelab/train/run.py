@@ -109,6 +109,8 @@ def train_and_evaluate(
     write_predictions(directory / "predictions.parquet", rows)
     content = {
         "study": config.study,
+        "question": config.question,
+        "hypothesis": config.hypothesis,
         "overrides": directory.name,
         "bridge": bridge,
         "sees": model.sees,

@@ -40,7 +40,7 @@ def wandb_run(config: DictConfig, directory: Path, bridge: str) -> Iterator[Wand
     logger = build(config.logger.wandb, **wandb_identity(directory))
     try:
         run = logger.experiment  # where W&B is begun
-        if rank_zero_only.rank == 0:
+        if getattr(rank_zero_only, "rank", 0) == 0:  # Lightning keeps it there
             chosen: Any = OmegaConf.to_container(config, resolve=True)
             kept = {key: value for key, value in chosen.items() if key != "hydra"}
             run.config.update(kept | {"bridge_name": bridge}, allow_val_change=True)

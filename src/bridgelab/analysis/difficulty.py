@@ -1,0 +1,94 @@
+"""Accuracy against what makes a question hard: each tag that counts something, such as hops, objects, program length."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from bridgelab.analysis.records import Study
+from bridgelab.analysis.statistics import Bootstrap, Estimate
+from bridgelab.analysis.summary import LABELS, by_role, rows_of, scores_of
+from bridgelab.analysis.table import Cell, Grid, percent
+
+MOST = 8  # levels of a tag that stand by themselves; more are put together
+TOGETHER = 6  # groups of about as many questions each
+LEAST = 20  # questions of a level, else it is no level
+
+
+@dataclass(frozen=True)
+class Difficulty:
+    """Accuracy by the levels of one tag.
+
+    Args:
+        tag: its name.
+        levels: as printed, from the easiest on: a number, or a range.
+        places: the mean of each level.
+        questions: of each level.
+        accuracy: of each level, by bridge, floor or ceiling.
+    """
+
+    tag: str
+    levels: tuple[str, ...]
+    places: tuple[float, ...]
+    questions: tuple[int, ...]
+    accuracy: dict[str, tuple[Estimate, ...]]
+
+
+def by_difficulty(study: Study, *, repetitions: int = 2000) -> list[Difficulty]:
+    """All tags that count something and have two levels or more, resampled over seeds and images, the same images for all."""
+    asked = rows_of(study.runs[0], "image", captions=False)
+    tags = [name for name in asked if str(name).startswith("tag_") and name != "tag_group"]
+    counted = {name: pd.to_numeric(asked[name], errors="coerce") for name in tags}
+    chosen = {name: levels(values) for name, values in counted.items() if values.notna().any()}
+    chosen = {name: found for name, found in chosen.items() if len(found) > 1}
+    if not chosen:
+        return []
+    draws = Bootstrap(asked["image"], repetitions=repetitions)
+    bridges = {
+        name: (
+            scores_of(study.of(name), asked.index, "image"),
+            draws.seeds([r.data_seed for r in study.of(name)]),
+        )
+        for name in by_role(study)
+    }
+    made = []
+    for name, found in chosen.items():
+        values = counted[name].to_numpy()
+        masks = [(values >= low) & (values <= high) for low, high in found]
+        made.append(
+            Difficulty(
+                tag=str(name).removeprefix("tag_"),
+                levels=tuple(f"{low:g}" if low == high else f"{low:g}–{high:g}" for low, high in found),
+                places=tuple(float(values[mask].mean()) for mask in masks),
+                questions=tuple(int(mask.sum()) for mask in masks),
+                accuracy={
+                    bridge: tuple(draws.mean(scores, seeds, mask) for mask in masks)
+                    for bridge, (scores, seeds) in bridges.items()
+                },
+            )
+        )
+    return made
+
+
+def levels(values: pd.Series) -> list[tuple[float, float]]:
+    """The levels of a tag, lowest and highest number of each; of many numbers, groups of about as many questions each."""
+    known = values.dropna()
+    counts = known.value_counts().sort_index()
+    if len(counts) <= MOST:
+        return [(float(level), float(level)) for level, count in counts.items() if count >= LEAST]
+    groups = pd.qcut(known, TOGETHER, duplicates="drop")
+    spans = known.groupby(groups, observed=True).agg(["min", "max", "size"])
+    return [(float(low), float(high)) for low, high, size in spans.to_numpy() if size >= LEAST]
+
+
+def difficulty_grid(difficulty: Difficulty) -> Grid:
+    """One row a bridge, floor or ceiling, one column a level."""
+    heads = [
+        f"{level} ({questions})"
+        for level, questions in zip(difficulty.levels, difficulty.questions, strict=True)
+    ]
+    name = difficulty.tag.replace("_", " ")
+    rows = tuple(
+        ("bridge", (Cell(LABELS.get(bridge, bridge)), *(percent(one) for one in estimates)))
+        for bridge, estimates in difficulty.accuracy.items()
+    )
+    return Grid(f"Accuracy by {name}, % (questions)", ("bridge", *heads), rows)

@@ -1,0 +1,65 @@
+"""The picture of accuracy against what a bridge costs: tokens, parameters, operations."""
+
+from matplotlib.figure import Figure
+
+from bridgelab.analysis.figure import COLOURS, MARKERS, plain, tidy
+from bridgelab.analysis.pareto import front
+from bridgelab.analysis.summary import ALL, Row, Summary
+from bridgelab.analysis.table import scaled
+
+COSTS = {
+    "visual_tokens": "visual tokens",
+    "parameters": "trainable parameters",
+    "flops": "FLOPs an example, T5 included",
+}
+
+
+def draw_pareto(summary: Summary) -> Figure | None:
+    """One panel a cost, with the front as a line; None where fewer than two bridges have both."""
+    rows = [row for row in summary.rows if row.role == "bridge" and row.accuracy and row.costs]
+    shown = [cost for cost in COSTS if sum(cost in row.costs for row in rows) > 1]
+    if not shown:
+        return None
+    figure = Figure(figsize=(4.3 * len(shown), 3.7), layout="constrained")
+    panels = figure.subplots(1, len(shown), squeeze=False, sharey=True)[0]
+    for axes, cost in zip(panels, shown, strict=True):
+        points = {row.name: _point(row, cost) for row in rows if cost in row.costs}
+        for index, row in enumerate(rows):
+            if row.name not in points:
+                continue
+            (x, y), (low, high) = points[row.name], row.accuracy[ALL].interval
+            colour = COLOURS[index % len(COLOURS)]
+            known = low == low
+            axes.errorbar(
+                x, y, [[max(y - 100 * low, 0)], [max(100 * high - y, 0)]] if known else None, color=colour,
+                fmt=MARKERS[index % len(MARKERS)], markersize=7, elinewidth=1.4, label=plain(row.label), zorder=3,
+            )  # fmt: skip
+        best = front(points)
+        axes.plot(
+            [points[name][0] for name in best], [points[name][1] for name in best],
+            color="#777777", drawstyle="steps-post", linewidth=1, zorder=1,
+        )  # fmt: skip
+        values = sorted({x for x, _ in points.values()})
+        if values[0] > 0:
+            axes.set_xscale("log")
+            axes.set_xticks(_apart(values), [scaled(value) for value in _apart(values)])
+            axes.minorticks_off()
+        axes.set_xlabel(COSTS[cost])
+        tidy(axes)
+    panels[0].set_ylabel("accuracy, %")
+    handles, names = panels[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper left", ncols=4, frameon=False, fontsize=9)
+    return figure
+
+
+def _apart(values: list[float]) -> list[float]:
+    """Of values in order those that are a third apart or more, so that their names do not lie on one another."""
+    kept = values[:1]
+    for value in values[1:]:
+        if value >= 4 / 3 * kept[-1]:
+            kept.append(value)
+    return kept
+
+
+def _point(row: Row, cost: str) -> tuple[float, float]:
+    return row.costs[cost], 100 * row.accuracy[ALL].value

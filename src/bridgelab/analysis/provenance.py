@@ -1,0 +1,51 @@
+"""Where a study's numbers come from, and how to have them again."""
+
+from typing import Any
+
+import yaml
+
+from bridgelab.analysis.records import Study
+
+
+def provenance(study: Study) -> list[tuple[str, str]]:
+    """Names and values: commits, versions, fingerprints, data, what was seen, and the time that it took."""
+    records = [run.record for run in study.runs]
+
+    def each(key: str) -> str:
+        values = [record.get(key) for record in records]
+        return ", ".join(dict.fromkeys(_told(value) for value in values if value is not None))
+
+    seconds = sum(float(record["costs"].get("wall_seconds") or 0) for record in records)
+    found = [
+        ("commit", each("git_sha")),
+        ("versions", each("versions")),
+        ("fingerprints", each("fingerprints")),
+        ("features", each("features_dtype")),
+        ("steps", each("steps")),
+        ("examples seen", each("examples_seen")),
+        ("of them", each("mixture")),
+        ("precision", each("precision")),
+        ("data seeds", each("data_seed")),
+        ("runs", f"{len(records)}, {seconds / 3600:.1f} hours in all, one beside the other counted twice"),
+    ]
+    return [(name, value) for name, value in found if value]
+
+
+def reproduction(study: Study) -> str:
+    """The command that made the study."""
+    path = study.path / "multirun.yaml"
+    if path.exists():
+        hydra = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("hydra") or {}
+        task = [str(one) for one in (hydra.get("overrides") or {}).get("task") or []]
+        if any(one.startswith("experiments=") for one in task):
+            return "bridgelab train " + " ".join(task)
+        if task:
+            return "bridgelab train -m " + " ".join(task)
+    return "\n".join("bridgelab train " + run.name.replace(",", " ") for run in study.runs)
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_told(one)}" for key, one in value.items())
+    text = f"{value:,}" if isinstance(value, int) else str(value)
+    return text[:16] if len(text) > 40 else text

@@ -1,0 +1,56 @@
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bridgelab.analysis.difficulty import by_difficulty, difficulty_grid, levels
+from bridgelab.analysis.figure_difficulty import draw_difficulty
+from bridgelab.analysis.records import read_study
+from bridgelab.analysis.summary import summarise
+
+
+def planted(path):
+    """Accuracy that falls with the number of objects for one bridge alone."""
+    rng = np.random.default_rng(0)
+    for file in sorted(path.glob("*/predictions.parquet")):
+        table = pd.read_parquet(file)
+        objects = np.array([int(name.split(".")[0]) % 4 + 3 for name in table["image"]])
+        falls = 0.15 * (objects - 3) if "bridge=linear" in str(file) else 0.0
+        table["tag_objects"] = objects.astype(str)  # as parquet may have it
+        table["score"] = (rng.random(len(table)) < 0.9 - falls).astype(float)
+        table.to_parquet(file)
+
+
+def test_a_planted_fall_is_found(simulated):
+    path = simulated.write(bridges={"linear": {"exist": 0.5}, "mlp": {"exist": 0.5}}, images=2000)
+    planted(path)
+    (found,) = [one for one in by_difficulty(read_study(path), repetitions=200) if one.tag == "objects"]
+    assert found.levels == ("3", "4", "5", "6")
+    assert found.questions == (500,) * 4
+    assert [one.value for one in found.accuracy["linear"]] == pytest.approx([0.9, 0.75, 0.6, 0.45], abs=0.03)
+    assert [one.value for one in found.accuracy["mlp"]] == pytest.approx([0.9] * 4, abs=0.03)
+    low, high = found.accuracy["linear"][2].interval
+    assert low < 0.6 < high
+    grid = difficulty_grid(found)
+    assert grid.heads == ("bridge", "3 (500)", "4 (500)", "5 (500)", "6 (500)")
+    assert [cells[0].text for _, cells in grid.rows] == ["linear", "mlp"]
+    figure = draw_difficulty([found], summarise(read_study(path), repetitions=50))
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == list(found.levels)
+
+
+def test_many_numbers_are_put_together_and_rare_ones_left_out():
+    few = pd.Series([1] * 50 + [2] * 30 + [3] * 5)
+    assert levels(few) == [(1, 1), (2, 2)]
+    many = pd.Series(np.repeat(np.arange(3, 23), 30))
+    found = levels(many)
+    assert len(found) == 6
+    assert found[0][0] == 3
+    assert found[-1][1] == 22
+    assert all(high < low for (_, high), (low, _) in itertools.pairwise(found))
+
+
+def test_tags_that_are_no_numbers_or_say_nothing_are_left_out(simulated):
+    path = simulated.write(images=10)  # one hop in all questions, types in words
+    assert by_difficulty(read_study(path), repetitions=50) == []

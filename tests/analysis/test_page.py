@@ -1,0 +1,178 @@
+"""The page in a real browser, where there is one."""
+
+import json
+import re
+import shutil
+from io import StringIO
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from bridgelab.analysis.examples import chosen_examples
+from bridgelab.analysis.provenance import provenance, reproduction
+from bridgelab.analysis.records import read_study
+from bridgelab.analysis.report import report
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        pytest.skip("needs a browser: Chromium")
+    api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    with api.sync_playwright() as playwright:
+        made = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def study(simulated, change, tmp_path):
+    """A study with images, hops and a question of its own."""
+    path = simulated.write(images=30)
+    (tmp_path / "world" / "images").mkdir(parents=True)
+    for k in range(30):
+        pixels = np.random.default_rng(k).integers(0, 255, (300, 200, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "world" / "images" / f"{k}.png")
+    for run in path.iterdir():
+        change(
+            run,
+            question="Where does linear break?",
+            hypothesis="Where it <must> select.",
+            versions={"torch": "2.9"},
+        )
+        table = pd.read_parquet(run / "predictions.parquet")
+        table["image"] = "images/" + table["image"]
+        table["prompt"] = "is it " + table["id"]
+        table["tag_hops"] = [k % 4 for k in range(len(table))]
+        table["tag_objects"] = [k % 17 for k in range(len(table))]
+        table.to_parquet(run / "predictions.parquet")
+        (run / "config.yaml").write_text(f"benchmark: {{root: {tmp_path}/world}}")
+    (path / "multirun.yaml").write_text(
+        "hydra: {overrides: {task: ['experiments=first_look', 'seed=0,1,2']}}"
+    )
+    return path
+
+
+def made(study):
+    return report(study, console=Console(file=StringIO()))["page"]
+
+
+def opened(browser, page, width, scheme="light"):
+    """The page in a window, and what the browser had to complain of."""
+    shown = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    complaints = []
+    shown.on("console", lambda message: complaints.append(message.text))
+    shown.on("pageerror", lambda error: complaints.append(str(error)))
+    shown.on(
+        "request",
+        lambda request: (
+            complaints.append(request.url) if not request.url.startswith(("file:", "data:")) else None
+        ),
+    )
+    shown.goto(page.as_uri())
+    return shown, complaints
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (390, "dark")])
+def test_it_fits_a_desk_and_a_phone_without_complaint(browser, study, width, scheme, tmp_path):
+    shown, complaints = opened(browser, made(study), width, scheme)
+    assert shown.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    for part in ("Verdict", "Numbers", "Questions and answers", "Where it comes from"):
+        assert shown.get_by_role("heading", name=part).is_visible()
+    light = shown.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert light == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(22, 24, 27)")
+    shown.screenshot(path=tmp_path / "page.png", full_page=True)
+    assert np.asarray(Image.open(tmp_path / "page.png").convert("L")).std() > 5
+    assert complaints == []
+
+
+def test_a_table_is_sorted_by_keyboard_and_put_back(browser, study):
+    shown, complaints = opened(browser, made(study), 1200)
+    head = shown.locator("table").first.get_by_role("button", name="all")
+    body = shown.locator("table").first.locator("tbody").first
+
+    def column():
+        texts = body.locator("tr td:nth-child(2)").all_inner_texts()
+        return [float(text.split()[0]) for text in texts]
+
+    before = column()
+    head.focus()
+    for expected in (sorted(before, reverse=True), sorted(before), before):
+        shown.keyboard.press("Enter")
+        assert column() == expected
+    assert shown.locator("th[aria-sort]").count() == 0
+    assert complaints == []
+
+
+def test_questions_are_filtered_by_who_was_right(browser, study):
+    shown, complaints = opened(browser, made(study), 1200)
+    cards = shown.locator("article")
+    assert cards.count() == 36
+    shown.locator("select[name=linear]").select_option(label="wrong")
+    shown.locator("select[name=qformer]").select_option(label="right")
+    kept = [json.loads(card.get_attribute("data-right")) for card in cards.all() if card.is_visible()]
+    assert 0 < len(kept) < 36
+    assert all(not right["linear"] and right["qformer"] for right in kept)
+    assert shown.locator("output").inner_text() == f"{len(kept)} of 36 questions"
+    assert shown.locator("article img").first.evaluate("one => one.naturalHeight") == 160
+    assert complaints == []
+
+
+def test_names_run_no_script(browser, study, change):
+    evil = '"><img src=x onerror="document.title=1"><script>document.title=1</script>'
+    for run in study.iterdir():
+        if run.is_dir():
+            change(run, bridge='"><i onclick=x>' + run.name[7:].split(",")[0], question=evil)
+            table = pd.read_parquet(run / "predictions.parquet")
+            table.assign(prompt=evil, prediction=evil).to_parquet(run / "predictions.parquet")
+    shown, complaints = opened(browser, made(study), 1200)
+    assert shown.title().startswith("first_look")
+    assert complaints == []
+
+
+def test_examples_show_every_pattern_and_the_majority_of_seeds(study):
+    found = read_study(study)
+    shown = chosen_examples(found, most=40)
+    assert len({one.id for one in shown}) == 40
+    seeing = ("linear", "mlp", "qformer", "perceiver")
+    patterns = {tuple(one.answers[name].is_right for name in seeing) for one in shown}
+    tables = {
+        name: pd.concat([run.predictions.query("view == 'image' and kind == 'answer'") for run in found.of(name)])
+        .groupby("id")["score"].sum() for name in seeing
+    }  # fmt: skip
+    every = {tuple(tables[name][id] > 1.5 for name in seeing) for id in tables["linear"].index}
+    assert patterns == every
+    one = shown[0]
+    assert one.answers["linear"].right == tables["linear"][one.id]
+    assert (one.answers["linear"].said == "yes") == one.answers["linear"].is_right
+    assert list(one.answers)[-2:] == ["words", "words_prompted"]
+    assert all(picture.startswith("data:image/png;base64,") for each in shown for picture in each.pictures)
+    assert chosen_examples(found, most=40) == shown
+
+
+def test_without_its_images_a_question_stands_by_itself(study):
+    for run in study.iterdir():
+        (run / "config.yaml").unlink(missing_ok=True) if run.is_dir() else None
+    assert all(one.pictures == () for one in chosen_examples(read_study(study)))
+    assert 'alt="The image of the question"' not in made(study).read_text()
+
+
+def test_what_was_asked_and_where_it_comes_from_are_told(study):
+    page = made(study).read_text()
+    assert "<dt>question</dt><dd>Where does linear break?</dd>" in page
+    assert "Where it &lt;must&gt; select." in page
+    assert "bridgelab train experiments=first_look seed=0,1,2" in page
+    told = dict(provenance(read_study(study)))
+    assert told["commit"] == "0123456789ab"
+    assert told["versions"] == "torch 2.9"
+    assert re.fullmatch(r"19, 0\.4 hours .*", told["runs"])
+    (study / "multirun.yaml").write_text("hydra: {overrides: {task: ['bridge=linear,mlp']}}")
+    assert reproduction(read_study(study)) == "bridgelab train -m bridge=linear,mlp"
+    (study / "multirun.yaml").unlink()
+    assert reproduction(read_study(study)).splitlines()[0] == "bridgelab train bridge=blind seed=0"
