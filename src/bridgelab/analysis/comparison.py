@@ -5,7 +5,7 @@ seeing alone: captions (attributes right) and, where questions have programs, an
 bridge that sees less well answers both less well.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,20 +59,15 @@ def verdict(study: Study) -> Verdict | None:
     """
     baseline, delta, declared = declaration(study)
     bridges = seeing(study)
-    table = _examples(study.runs[0])
+    table = examples_of(study.runs[0])
     kinds = kinds_of(table)
     if baseline not in bridges or len(bridges) < 2 or not kinds or table["image"].nunique() < 2:
         return None
     cells, headline = differences(study, baseline)
-    gains = {name: gain_of(study.of(name)) for name in bridges}
-    late = {name: gain is not None and not is_flat(gain) for name, gain in gains.items()}
+    steep = {name: not_converged(study, (baseline, name)) for name in bridges}
 
     def judged(found: dict[Any, Contrast], name_of: Callable[[Any], str]) -> dict[Any, Finding]:
-        unsettled = {}
-        for key in found:
-            steep = [name for name in (baseline, name_of(key)) if late[name]]
-            unsettled[key] = f"not converged: {' and '.join(steep)}" if steep else ""
-        return judge(found, delta=delta, unsettled=unsettled)
+        return judge(found, delta=delta, unsettled={key: steep[name_of(key)] for key in found})
 
     return Verdict(
         baseline,
@@ -105,27 +100,49 @@ def declaration(study: Study) -> tuple[str, float, bool]:
 
 def differences(study: Study, baseline: str) -> tuple[dict[tuple[str, str], Contrast], dict[str, Contrast]]:
     """Baseline − comparator by (comparator, kind of question), and beyond the control by comparator."""
-    table = _examples(study.runs[0])
-    image = np.unique(table["image"].astype(str), return_inverse=True)[1]
-    kinds = kinds_of(table)
-    chosen = {kind: [(1.0, mask)] for kind, mask in kinds.items()}
+    table = examples_of(study.runs[0])
+    chosen = {kind: [(1.0, mask)] for kind, mask in kinds_of(table).items()}
     if beyond := _beyond(table):
         chosen[HEADLINE] = beyond
-    bridges = seeing(study)
-    parts = {}
-    for name in bridges:
-        runs = study.of(name)
-        scores = np.stack([_examples(run).loc[table.index, "score"].to_numpy(np.float64) for run in runs])
-        seeds = [run.data_seed for run in runs]
-        parts[name] = {kind: part(scores, image, cells, seeds) for kind, cells in chosen.items()}
-    others = [name for name in bridges if name != baseline]
-    found = {
-        (name, kind): contrast(parts[baseline][kind], parts[name][kind]) for name in others for kind in chosen
-    }
+    found = contrasts(study, baseline, table, chosen)
     return (
         {key: value for key, value in found.items() if key[1] != HEADLINE},
         {name: value for (name, kind), value in found.items() if kind == HEADLINE},
     )
+
+
+def contrasts(
+    study: Study,
+    baseline: str,
+    table: pd.DataFrame,
+    chosen: Mapping[str, Sequence[tuple[float, np.ndarray]]],
+) -> dict[tuple[str, str], Contrast]:
+    """Baseline − each other bridge that sees images, by (comparator, key of `chosen`).
+
+    Args:
+        table: of one run, with `image` and the examples as its index, as `examples_of` gives it.
+        chosen: weighted cells of its rows, as `contrast.part` takes them.
+    """
+    image = np.unique(table["image"].astype(str), return_inverse=True)[1]
+    parts = {}
+    for name in seeing(study):
+        runs = study.of(name)
+        scores = np.stack([examples_of(run).loc[table.index, "score"].to_numpy(np.float64) for run in runs])
+        seeds = [run.data_seed for run in runs]
+        parts[name] = {key: part(scores, image, cells, seeds) for key, cells in chosen.items()}
+    return {
+        (name, key): contrast(parts[baseline][key], parts[name][key])
+        for name in parts
+        if name != baseline
+        for key in chosen
+    }
+
+
+def not_converged(study: Study, names: Sequence[str]) -> str:
+    """Which of some bridges' curves are not flat, in words; empty where all are."""
+    gains = {name: gain_of(study.of(name)) for name in dict.fromkeys(names)}
+    steep = [name for name, gain in gains.items() if gain is not None and not is_flat(gain)]
+    return f"not converged: {' and '.join(steep)}" if steep else ""
 
 
 def seeing(study: Study) -> list[str]:
@@ -161,8 +178,8 @@ def _beyond(table: pd.DataFrame) -> list[tuple[float, np.ndarray]] | None:
     return [(1.0, reasoning), *((-1 / len(controls), mask) for mask in controls)]
 
 
-def _examples(run: Run) -> pd.DataFrame:
-    """What was answered with the image seen, questions and captions, by id and kind."""
+def examples_of(run: Run) -> pd.DataFrame:
+    """What a run answered with the image seen, questions and captions, by id and kind."""
     seen = run.predictions[run.predictions["view"] == "image"]
     return (
         seen.assign(key=seen["kind"].astype(str) + " " + seen["id"].astype(str)).set_index("key").sort_index()

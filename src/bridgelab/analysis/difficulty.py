@@ -36,9 +36,8 @@ class Difficulty:
 def by_difficulty(study: Study, *, repetitions: int = 2000) -> list[Difficulty]:
     """All tags that count something and have two levels or more, resampled over seeds and images, the same images for all."""
     asked = rows_of(study.runs[0], "image", captions=False)
-    tags = [name for name in asked if str(name).startswith("tag_") and name != "tag_group"]
-    counted = {name: pd.to_numeric(asked[name], errors="coerce") for name in tags}
-    chosen = {name: levels(values) for name, values in counted.items() if values.notna().any()}
+    counted = counted_tags(asked)
+    chosen = {name: levels(values) for name, values in counted.items()}
     chosen = {name: found for name, found in chosen.items() if len(found) > 1}
     if not chosen:
         return []
@@ -56,7 +55,7 @@ def by_difficulty(study: Study, *, repetitions: int = 2000) -> list[Difficulty]:
         masks = [(values >= low) & (values <= high) for low, high in found]
         made.append(
             Difficulty(
-                tag=str(name).removeprefix("tag_"),
+                tag=name,
                 levels=tuple(f"{low:g}" if low == high else f"{low:g}–{high:g}" for low, high in found),
                 places=tuple(float(values[mask].mean()) for mask in masks),
                 questions=tuple(int(mask.sum()) for mask in masks),
@@ -67,6 +66,13 @@ def by_difficulty(study: Study, *, repetitions: int = 2000) -> list[Difficulty]:
             )
         )
     return made
+
+
+def counted_tags(asked: pd.DataFrame) -> dict[str, pd.Series]:
+    """The tags of some examples that are numbers, by name."""
+    tags = [str(name) for name in asked if str(name).startswith("tag_") and name != "tag_group"]
+    numbers = {name.removeprefix("tag_"): pd.to_numeric(asked[name], errors="coerce") for name in tags}
+    return {name: values for name, values in numbers.items() if values.notna().any()}
 
 
 def levels(values: pd.Series) -> list[tuple[float, float]]:

@@ -9,6 +9,8 @@ from types import MappingProxyType
 from matplotlib.figure import Figure
 from rich.console import Console
 
+from bridgelab.analysis.breakpoint import breakpoints
+from bridgelab.analysis.breakpoint_table import breakpoint_grid, breakpoint_sentences
 from bridgelab.analysis.comparison import verdict
 from bridgelab.analysis.difficulty import by_difficulty, difficulty_grid
 from bridgelab.analysis.examples import chosen_examples
@@ -22,7 +24,7 @@ from bridgelab.analysis.provenance import provenance, reproduction
 from bridgelab.analysis.records import Study, read_study
 from bridgelab.analysis.search import by_trial
 from bridgelab.analysis.summary import Summary, summarise
-from bridgelab.analysis.table import StudyTable, curve_grid, study_table, to_markdown, to_rich
+from bridgelab.analysis.table import Grid, StudyTable, curve_grid, study_table, to_markdown, to_rich
 from bridgelab.analysis.verdict_table import sentences, verdict_grid
 
 FORMATS = MappingProxyType({"md": to_markdown, "csv": to_csv, "latex": to_latex})
@@ -89,13 +91,17 @@ def report(study_dir: Path, *, console: Console | None = None) -> dict[str, Path
 def tables(study: Study, summary: Summary) -> tuple[StudyTable, StudyTable]:
     """What is printed of a study, its verdict first among what follows its accuracies; and the same with the longer tables."""
     table = study_table(summary)
+    harder: list[Grid] = []
     if found := verdict(study):
+        changing = breakpoints(study)
+        harder = [breakpoint_grid(changing, found.baseline)] if changing else []
         table = replace(
             table,
             grids=(table.grids[0], verdict_grid(found), *table.grids[1:]),
-            said=tuple(sentences(found)),
+            said=(*sentences(found), *breakpoint_sentences(changing, found.baseline, found.delta)),
         )
     longer = [
+        *harder,
         *map(difficulty_grid, by_difficulty(study)),
         by_family(study),
         curve_grid(summary),

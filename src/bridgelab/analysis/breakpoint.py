@@ -1,0 +1,116 @@
+r"""Where the baseline breaks as questions get harder: how its difference to another bridge changes, and where it passes δ.
+
+With $d(x)$ the difference baseline − comparator over questions at level x of a tag (objects, hops, …), a line is fitted over the
+levels, weighted by their questions: $d(x) \approx \bar d + b (x - \bar x)$. Its slope b is the interaction of bridge and
+difficulty. Both b and the line at any x are weighted sums of cells, so their variances over seeds and images are those of
+`contrast`. The line passes the bound s δ (s the sign of its slope) at x*, whose 95 % interval is the set of levels at which the
+line's own interval holds the bound (Fieller 1954, doi:10.1111/j.2517-6161.1954.tb00159.x).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from bridgelab.analysis.comparison import contrasts, declaration, examples_of, not_converged, seeing
+from bridgelab.analysis.contrast import Contrast
+from bridgelab.analysis.difficulty import counted_tags, levels
+from bridgelab.analysis.records import Study
+from bridgelab.analysis.verdict import ALPHA, LEAST_SEEDS, holm
+
+FINE = 101  # places along a tag at which the line is looked at
+Cells = list[tuple[float, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Breakpoint:
+    """One comparator and one tag.
+
+    Args:
+        tag: its name.
+        comparator: the bridge that the baseline is set against.
+        slope: of the difference, a step of the tag.
+        p: that the slope is 0, corrected over all comparators and tags of the study (Holm).
+        span: the lowest and the highest level.
+        passes: the level at which the line passes δ, with the ends of its interval; nan where that lies outside of the span.
+            None where the slope is not told from 0.
+        below: whether it is the baseline that gets worse.
+        why: why nothing is claimed, where that is so.
+    """
+
+    tag: str
+    comparator: str
+    slope: Contrast
+    p: float
+    span: tuple[float, float]
+    passes: tuple[float, float, float] | None
+    below: bool
+    why: str
+
+
+def breakpoints(study: Study) -> list[Breakpoint]:
+    """All comparators and tags of a study; empty where it has no baseline or no tag that counts something."""
+    baseline, delta, _ = declaration(study)
+    table = examples_of(study.runs[0])
+    if baseline not in seeing(study) or len(seeing(study)) < 2 or table["image"].nunique() < 2:
+        return []
+    asked = table["kind"] != "caption"
+    chosen: dict[str, Cells] = {}
+    places: dict[str, np.ndarray] = {}
+    for tag, values in counted_tags(table[asked]).items():
+        spans = levels(values)
+        if len(spans) < 2:
+            continue
+        full = pd.to_numeric(table[f"tag_{tag}"], errors="coerce").where(asked).to_numpy(dtype=float)
+        masks = [(full >= low) & (full <= high) for low, high in spans]
+        centres = [float(full[mask].mean()) for mask in masks]
+        places[tag] = np.linspace(centres[0], centres[-1], FINE)
+        chosen[tag] = _slope(masks, centres)
+        chosen |= {f"{tag} {k}": _line(masks, centres, x) for k, x in enumerate(places[tag])}
+    found = contrasts(study, baseline, table, chosen)
+    keys = [key for key in found if key[1] in places]
+    p = np.array([2 * min(float(found[key].p_below(0)), float(found[key].p_above(0))) for key in keys])
+    corrected = holm(np.where(np.isfinite(p), p, 1.0)) if len(p) else p
+    made = []
+    for key, value in zip(keys, corrected, strict=True):
+        name, tag = key
+        few = min(found[key].runs)
+        why = not_converged(study, (baseline, name)) or (
+            f"{few} of at least {LEAST_SEEDS} seeds" if few < LEAST_SEEDS else ""
+        )
+        below = bool(found[key].value < 0)
+        line = [found[name, f"{tag} {k}"] for k in range(FINE)]
+        passes = _passes(places[tag], line, -delta if below else delta) if value < ALPHA and not why else None
+        span = (float(places[tag][0]), float(places[tag][-1]))
+        made.append(Breakpoint(tag, name, found[key], float(value), span, passes, below, why))
+    return made
+
+
+def _weights(masks: Sequence[np.ndarray], centres: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    """Each level's share of the questions, and of the slope."""
+    counts, x = np.array([mask.sum() for mask in masks], dtype=float), np.array(centres)
+    away = x - np.average(x, weights=counts)
+    return counts / counts.sum(), counts * away / (counts * away**2).sum()
+
+
+def _slope(masks: Sequence[np.ndarray], centres: Sequence[float]) -> Cells:
+    return list(zip(_weights(masks, centres)[1].tolist(), masks, strict=True))
+
+
+def _line(masks: Sequence[np.ndarray], centres: Sequence[float], place: float) -> Cells:
+    share, slope = _weights(masks, centres)
+    at = place - float(share @ np.array(centres))
+    return list(zip((share + at * slope).tolist(), masks, strict=True))
+
+
+def _passes(places: np.ndarray, line: Sequence[Contrast], bound: float) -> tuple[float, float, float]:
+    """The first place at which the line lies beyond the bound, at which its interval begins to, and from which all of it does."""
+    sign = np.sign(bound)
+    value = sign * np.array([float(one.value) for one in line])
+    ends = np.sort(sign * np.array([[float(end) for end in one.interval()] for one in line]), axis=1)
+
+    def first(beyond: np.ndarray) -> float:
+        return float(places[beyond.argmax()]) if beyond.any() else float("nan")
+
+    return first(value > abs(bound)), first(ends[:, 1] > abs(bound)), first(ends[:, 0] > abs(bound))
