@@ -38,8 +38,8 @@ def test_a_planted_break_is_found_where_it_lies(simulated):
     assert found["mlp"].p > 0.05
     told = breakpoint_sentences(list(found.values()), "linear", 0.02)
     assert told[0] == "With difficulty, linear against mlp: no change with objects is told from 0."
-    assert "linear gets worse by" in told[1]
-    assert "a step of objects" in told[1]
+    assert "linear loses" in told[1]
+    assert "points with each step of objects" in told[1]
     assert "passes −2 points at" in told[1]
     grid = breakpoint_grid(list(found.values()), "linear")
     assert grid.heads == ("difference", "a step of objects")

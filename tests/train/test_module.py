@@ -320,7 +320,8 @@ def test_full_memory_is_told_with_what_needs_less(tiny_text, monkeypatch):
 
     monkeypatch.setattr(BridgedModel, "forward", full)
     with pytest.raises(
-        MemoryError, match=r"full at batches of 4\. Set trainer\.accumulate_grad_batches higher.*checkpointing.*2 GiB"
+        MemoryError,
+        match=r"full at batches of 4\. Set trainer\.accumulate_grad_batches higher.*checkpointing.*2 GiB",
     ):
         train(tiny_text)
 

@@ -52,9 +52,8 @@ def _cell(one: Breakpoint) -> Cell:
 
 def _told(one: Breakpoint, baseline: str, delta: float) -> str:
     low, high = (100 * float(end) for end in one.slope.interval())
-    away = "worse" if one.below else "better"
     return (
-        f"{baseline} gets {away} by {number(abs(100 * float(one.slope.value)), 2)} points a step of "
+        f"{baseline} {'loses' if one.below else 'gains'} {number(abs(100 * float(one.slope.value)), 2)} points with each step of "
         f"{one.tag.replace('_', ' ')} ({number(low, 2)} to {number(high, 2)}), and passes "
         f"{'−' if one.below else '+'}{100 * delta:g} points {_place(one)}"
     )

@@ -1,0 +1,28 @@
+"""The recorded study gives the numbers that the README prints."""
+
+import tarfile
+from pathlib import Path
+
+from bridgelab.analysis.records import read_study
+from bridgelab.analysis.report import tables
+from bridgelab.analysis.summary import summarise
+from bridgelab.analysis.table import to_markdown
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_readme_prints_what_the_records_give(tmp_path):
+    with tarfile.open(ROOT / "experiments" / "records" / "first_look_full.tar.xz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    study = read_study(tmp_path / "first_look_full")
+    readme = (ROOT / "README.md").read_text().splitlines()
+    _, whole = tables(study, summarise(study))
+    printed = to_markdown(whole).splitlines()
+    shown = printed[: printed.index(next(line for line in printed if "Accuracy by program length" in line))]
+    lines = [
+        line
+        for line in (*shown[1:], *printed)
+        if line.startswith(("- ", "**Where", "**How")) or line in shown[1:]
+    ]
+    assert len(lines) > 50
+    assert [line for line in lines if line and line not in readme] == []
