@@ -72,7 +72,7 @@ class SlurmLauncher(BaseSubmititLauncher):
         if len(todo) < len(jobs):
             say(f"{len(jobs) - len(todo)} of {len(jobs)} jobs are finished already")
         folders: dict[str, Path] = {}
-        logs: dict[str, list[Path]] = {}
+        logs: dict[str, Path] = {}
         by_shape = sorted(todo, key=lambda each: each[0])
         for (nodes, tasks, gpus), group in itertools.groupby(by_shape, key=lambda each: each[0]):
             alike: list[SweepJob] = [job for _, job in group]
@@ -92,9 +92,8 @@ class SlurmLauncher(BaseSubmititLauncher):
             submitted = executor.map_array(self, *zip(*map(self._arguments, alike), strict=True))
             for job, one in zip(submitted, alike, strict=True):
                 folders[job.job_id] = one.folder
-                logs[job.job_id] = (
-                    [job.paths.stderr] if not self.params.get("stderr_to_stdout") else [job.paths.stdout]
-                )
+                merged = self.params.get("stderr_to_stdout")
+                logs[job.job_id] = job.paths.stdout if merged else job.paths.stderr
             first, last = submitted[0].job_id, submitted[-1].job_id
             say(
                 f"{len(alike)} job{'s'[: len(alike) > 1]} of {nodes} × {tasks} tasks: {first}"
@@ -104,8 +103,8 @@ class SlurmLauncher(BaseSubmititLauncher):
             failed = wait(folders, logs, self.finished)
         except KeyboardInterrupt:
             own = " ".join(sorted({job.split("_")[0] for job in folders}))
-            say(f"\nthe jobs go on. To end them: scancel {own}. The same command waits again for what is not finished, "
-                "when these have left the queue.")  # fmt: skip
+            say(f"\nthe jobs go on. To end them: scancel {own}. Once they have left the queue, the same command "
+                "does what is missing.")  # fmt: skip
             raise SystemExit(130) from None
         if failed:
             raise CompactHydraException("\n".join([f"{len(failed)} of {len(jobs)} jobs failed:", *failed]))

@@ -263,7 +263,7 @@ def test_a_run_is_named_by_its_overrides():
     assert all(len(name) < 255 and name.startswith("bridge=linear") for name in long)
 
 
-def test_a_run_that_another_process_is_at_is_not_begun(tiny, config, tmp_path):
+def test_a_run_that_another_process_is_at_is_not_begun(tiny, config, tmp_path, monkeypatch):
     (tmp_path / "run").mkdir()
     with (
         locked(tmp_path / "run" / "lock"),
@@ -272,6 +272,9 @@ def test_a_run_that_another_process_is_at_is_not_begun(tiny, config, tmp_path):
         ),
     ):
         main.run(config(), tmp_path / "run", bridge="linear")
+    with monkeypatch.context() as later, locked(tmp_path / "other" / "lock"):
+        later.setenv("LOCAL_RANK", "1")  # a further process of the run that holds it
+        main.run(config("bridge=words"), tmp_path / "other", bridge="words")
     assert main.is_first({})
     assert main.is_first({"LOCAL_RANK": "0", "SLURM_PROCID": "0"})
     assert not main.is_first({"SLURM_PROCID": "1"})

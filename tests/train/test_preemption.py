@@ -7,6 +7,7 @@ import torch
 from bridgelab.train import main, queue
 from bridgelab.train.loop import LAST
 from bridgelab.train.preemption import Preemption
+from bridgelab.train.setting import Setting
 
 
 class Trainer:
@@ -71,7 +72,7 @@ def test_a_run_that_is_ended_goes_on_where_it_was_to_the_same_weights(tiny, conf
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     given = config("bridge=mlp", "train.lr=0.01", "train.save_every=100")
     main.run(given, tmp_path / "whole", bridge="mlp")
-    validate, steps = main_validate(), []
+    validate, steps = Setting.validate, []
 
     def stopping(self, model):
         steps.append(1)
@@ -79,7 +80,7 @@ def test_a_run_that_is_ended_goes_on_where_it_was_to_the_same_weights(tiny, conf
             os.kill(os.getpid(), signal.SIGTERM)
         return validate(self, model)
 
-    monkeypatch.setattr("bridgelab.train.setting.Setting.validate", stopping)
+    monkeypatch.setattr(Setting, "validate", stopping)
     with pytest.raises(SystemExit):
         main.run(given, tmp_path / "cut", bridge="mlp")
     assert torch.load(tmp_path / "cut" / LAST, weights_only=True)["global_step"] == 2
@@ -88,12 +89,6 @@ def test_a_run_that_is_ended_goes_on_where_it_was_to_the_same_weights(tiny, conf
         torch.load(tmp_path / name / LAST, weights_only=True)["state_dict"] for name in ("whole", "cut")
     ]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
-
-
-def main_validate():
-    from bridgelab.train.setting import Setting
-
-    return Setting.validate
 
 
 def test_a_job_that_slurm_warns_is_queued_again(tmp_path, monkeypatch):

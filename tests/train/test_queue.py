@@ -7,8 +7,8 @@ def test_jobs_are_waited_for_until_they_leave_the_queue(tmp_path, monkeypatch, c
     folders = {name: tmp_path / name for name in ("1_0", "1_1", "1_2")}
     for folder in folders.values():
         folder.mkdir()
-    logs = {name: [tmp_path / f"{name}.log"] for name in folders}
-    logs["1_1"][0].write_text("began\n\nKilled [red]\n")
+    logs = {name: tmp_path / f"{name}.log" for name in folders}
+    logs["1_1"].write_text("began\n\nKilled [red]\n")
     seen = []
 
     def look():

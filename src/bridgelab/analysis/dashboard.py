@@ -1,6 +1,5 @@
 """`bridgelab dashboard`: the W&B workspace of these studies as code, so that every project has the same one."""
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,10 +30,8 @@ def dashboard(study: Path | None, *, entity: str, project: str, save: bool) -> s
     metrics = metrics_of(study) if study else WORLD
     made = workspace(metrics, entity=entity, project=project, study=study.name if study else None)
     if not save:
-        text: str = made._to_model().model_dump_json(
-            by_alias=True, exclude_none=True, indent=1
-        )  # as save() sends it
-        json.loads(text)
+        model = made._to_model()  # as save() sends it
+        text: str = model.model_dump_json(by_alias=True, exclude_none=True, indent=1)
         sys.stdout.write(text + "\n")
         return text
     import wandb

@@ -2,6 +2,7 @@
 
 import io
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -12,7 +13,7 @@ from rich.console import Console
 from bridgelab.analysis.breakpoint import breakpoints
 from bridgelab.analysis.breakpoint_table import breakpoint_grid, breakpoint_sentences
 from bridgelab.analysis.comparison import verdict
-from bridgelab.analysis.difficulty import by_difficulty, difficulty_grid
+from bridgelab.analysis.difficulty import Difficulty, by_difficulty, difficulty_grid
 from bridgelab.analysis.examples import chosen_examples
 from bridgelab.analysis.families import by_family
 from bridgelab.analysis.figure import draw, save
@@ -47,8 +48,8 @@ def report(study_dir: Path, *, console: Console | None = None) -> dict[str, Path
     study_dir = Path(study_dir)
     study = read_study(study_dir)
     summary = summarise(study)
-    table, whole = tables(study, summary)
     hard = by_difficulty(study)
+    table, whole = tables(study, summary, hard)
     bridges = ", ".join(row.name for row in summary.rows if row.role == "bridge")
     pictures = [
         (
@@ -88,7 +89,7 @@ def report(study_dir: Path, *, console: Console | None = None) -> dict[str, Path
     return paths
 
 
-def tables(study: Study, summary: Summary) -> tuple[StudyTable, StudyTable]:
+def tables(study: Study, summary: Summary, hard: Sequence[Difficulty]) -> tuple[StudyTable, StudyTable]:
     """What is printed of a study, its verdict first among what follows its accuracies; and the same with the longer tables."""
     table = study_table(summary)
     harder: list[Grid] = []
@@ -102,7 +103,7 @@ def tables(study: Study, summary: Summary) -> tuple[StudyTable, StudyTable]:
         )
     longer = [
         *harder,
-        *map(difficulty_grid, by_difficulty(study)),
+        *map(difficulty_grid, hard),
         by_family(study),
         curve_grid(summary),
         by_trial(study),
@@ -120,7 +121,7 @@ def print_as(study_dir: Path, form: str) -> None:
         FileNotFoundError, ValueError: as `report`.
     """
     study = read_study(study_dir)
-    print(FORMATS[form](tables(study, summarise(study))[1]), end="")
+    print(FORMATS[form](tables(study, summarise(study), by_difficulty(study))[1]), end="")
 
 
 def asked(study: Study) -> list[tuple[str, str]]:

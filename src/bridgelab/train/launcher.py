@@ -218,7 +218,7 @@ class _Pool:
                     reason = f"failed with exit status {status}"
                 else:
                     reason = f"was ended by {signal.Signals(-status).name}"
-                self._fail(one.job, reason, _tail(one.job.folder / "log.txt", one.log_start))
+                self._fail(one.job, reason, tail(one.job.folder / "log.txt", one.log_start))
 
     def _fail(self, job: Job, reason: str, tail: list[str]) -> None:
         self.failed.append(f"  {job.folder.name} {reason}; see {job.folder / 'log.txt'}")
@@ -303,8 +303,10 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _tail(log: Path, start: int) -> list[str]:
-    """The last lines of `log` after byte `start`; of a progress bar's many states the last."""
+def tail(log: Path, start: int = 0) -> list[str]:
+    """The last lines of `log` after byte `start`; of a progress bar's many states the last. None where there is no log."""
+    if not log.exists():
+        return []
     with log.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(start, size - 64 * 1024))

@@ -16,18 +16,13 @@ from pytorch_lightning.loggers import Logger
 from bridgelab.data.batches import TrainingBatches
 from bridgelab.model import BridgedModel
 from bridgelab.train.guard import Finite, memory_told
-from bridgelab.train.module import BridgeTraining, warmup_then
+from bridgelab.train.module import BridgeTraining, step_is_done, warmup_then
 from bridgelab.train.preemption import Preemption
 from bridgelab.train.record import MetricsCsv
 
 log = logging.getLogger(__name__)
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 Validate = Callable[[BridgedModel], dict[str, float]]
-
-
-def step_is_done(trainer: pl.Trainer, batch: int) -> bool:
-    """Whether a batch was the last part of its step, where gradients are accumulated over some."""
-    return (batch + 1) % trainer.accumulate_grad_batches == 0
 
 
 class ShareOut(pl.Callback):

@@ -4,6 +4,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 import hydra
@@ -62,8 +63,10 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
     from bridgelab.train.run import train_and_evaluate
     from bridgelab.train.wandb_run import wandb_run
 
-    with locked(directory / "lock", wait=False) as own:
-        if not own and is_first(os.environ):
+    # One for all processes of a run: the first one holds it.
+    lock = locked(directory / "lock", wait=False) if is_first(os.environ) else nullcontext(True)
+    with lock as own:
+        if not own:
             raise ValueError(
                 f"{directory} is being run by another process: one run has one. Wait for it, or end it; the same command then "
                 "goes on from its last checkpoint."

@@ -98,6 +98,11 @@ class BridgeTraining(pl.LightningModule):
         checkpoint["state_dict"] |= {name: own[name] for name in own if name.startswith(FROZEN)}
 
 
+def step_is_done(trainer: pl.Trainer, batch: int) -> bool:
+    """Whether a batch was the last part of its step, where gradients are accumulated over some."""
+    return (batch + 1) % trainer.accumulate_grad_batches == 0
+
+
 def warmup_then(shape: str, steps: int, warmup: float) -> Callable[[int], float]:
     """Linear warm-up over the share `warmup` of all steps, then `linear` or `cosine` decay, or `constant`.
 

@@ -10,6 +10,8 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from bridgelab.train.module import step_is_done
+
 # Slurm's warning before a time limit is what `--signal` says (submitit asks for USR2); SIGTERM comes before a kill.
 SIGNALS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM)
 AGREED_EVERY = 10  # steps between two looks at whether another process was warned
@@ -46,7 +48,7 @@ class Preemption(pl.Callback):
     ) -> None:
         """Save and obey, if it is time."""
         warned = self.warned
-        if (batch_idx + 1) % trainer.accumulate_grad_batches:
+        if not step_is_done(trainer, batch_idx):
             return
         if trainer.world_size > 1:
             if trainer.global_step % AGREED_EVERY:

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from bridgelab.train.launcher import tail
+
 POLL_SECONDS = 5.0
 PATIENCE = 30.0  # seconds in which a shared disk has shown every node what another one wrote
 GOING = ("RUNNING", "COMPLETING")
-TAIL_LINES = 15  # of a failed job's log
 
 
 def states() -> dict[str, str]:
@@ -34,7 +35,7 @@ def states() -> dict[str, str]:
 
 def wait(
     folders: Mapping[str, Path],
-    logs: Mapping[str, Sequence[Path]],
+    logs: Mapping[str, Path],
     finished: str,
     look: Callable[[], Mapping[str, str]] = states,
 ) -> list[str]:
@@ -46,14 +47,15 @@ def wait(
 
     Args:
         folders: of each job, by its id.
-        logs: what each prints.
+        logs: what the first task of each prints.
         finished: the file that a job writes last.
         look: the queue, as `states` gives it.
     Returns:
-        One line for each job that failed, naming it, its id and its logs.
+        One line for each job that failed, naming it, its id and its log.
     """
     console = Console(highlight=False, soft_wrap=True)
-    left, failed, done, began = dict(folders), [], 0, time.monotonic()
+    failed: list[str] = []
+    left, done, began = dict(folders), 0, time.monotonic()
     gone: dict[str, float] = {}  # since when
     unanswered = 0
     with Live(console=console, refresh_per_second=1, transient=True) as view:
@@ -71,20 +73,16 @@ def wait(
                 folder = left[job]
                 if (folder / finished).exists():
                     done += 1
+                    console.print(f"{done + len(failed)}/{len(folders)}  {folder.name}", markup=False)
                 elif now - gone.setdefault(job, now) < PATIENCE:
                     continue
                 else:
-                    lines = [line for log in logs[job] for line in _tail(log)][-TAIL_LINES:]
-                    where = ", ".join(str(log) for log in logs[job])
-                    failed.append(
-                        f"  {folder.name} (job {job}) ended without writing {finished}; see {where}"
-                    )
-                    console.print(f"{folder.name}  ended without writing {finished}:", style="bold red")
-                    for line in lines:
+                    why = f"ended without writing {finished}"
+                    failed.append(f"  {folder.name} (job {job}) {why}; see {logs[job]}")
+                    console.print(f"{folder.name}  {why}:", style="bold red")
+                    for line in tail(logs[job]):
                         console.print(f"    {line}", markup=False)
                 del left[job]
-                if (folder / finished).exists():
-                    console.print(f"{done + len(failed)}/{len(folders)}  {folder.name}", markup=False)
             running = sum(queue.get(job) in GOING for job in left)
             minutes = (now - began) / 60
             told = f"{done} done, {len(failed)} failed, {running} running, {len(left) - running} waiting, {minutes:.0f} min"
@@ -121,10 +119,3 @@ def _requeue(number: int, _: Any) -> None:
         requeue()
         sys.exit(1)  # Slurm would end it anyway, and the run is not done
     time.sleep(600)  # Slurm ends all tasks of the job; one that left before could take the first with it
-
-
-def _tail(log: Path) -> list[str]:
-    if not log.exists():
-        return []
-    lines = log.read_text(errors="replace").splitlines()
-    return [line for line in lines if line.strip()][-TAIL_LINES:]
