@@ -71,7 +71,8 @@ def test_two_nodes_train_what_one_process_trains(train, tmp_path):
         other = run_of(tmp_path / f"runs/{study}")
         assert json.loads((other / "metrics.json").read_text())["examples_seen"] == 16
         for name, value in weights(one).items():
-            torch.testing.assert_close(weights(other)[name], value, rtol=1e-4, atol=1e-5)
+            # A hundredth of a step: AdamW's first ones divide gradients near 0, such as a bias's, by themselves.
+            torch.testing.assert_close(weights(other)[name], value, rtol=1e-4, atol=1e-4)
         ours, theirs = predictions(other), predictions(one)
         assert list(ours.index) == list(theirs.index)
         assert (

@@ -36,17 +36,24 @@ def test_a_signal_waits_for_the_step_and_the_checkpoint(heard, monkeypatch):
     os.kill(os.getpid(), signal.SIGUSR1)
     assert (saved, heard) == ([], [])
     callback.on_train_batch_end(Trainer(), None, None, None, 0)
-    assert saved == [[]]  # first saved, then obeyed
+    assert (saved, heard) == ([[]], [])  # saved first
+    callback.on_train_batch_start(Trainer())
+    assert heard == [signal.SIGUSR1]
+    callback.on_train_batch_start(Trainer())
     assert heard == [signal.SIGUSR1]
     callback.on_train_batch_end(Trainer(), None, None, None, 0)
     assert len(saved) == 1
     os.kill(os.getpid(), signal.SIGTERM)
-    with pytest.raises(SystemExit, match="143"):
-        callback.on_train_batch_end(Trainer(), None, None, None, 0)
+    callback.on_train_batch_end(Trainer(), None, None, None, 0)
     assert len(saved) == 2
+    with pytest.raises(SystemExit, match="143"):
+        callback.on_train_batch_start(Trainer())
+    os.kill(os.getpid(), signal.SIGUSR1)  # after the last step
+    callback.on_train_end(Trainer())
+    assert heard == [signal.SIGUSR1] * 2
     callback.teardown()
     os.kill(os.getpid(), signal.SIGTERM)
-    assert heard == [signal.SIGUSR1, signal.SIGTERM]
+    assert heard == [signal.SIGUSR1] * 2 + [signal.SIGTERM]
 
 
 def test_slurms_sigterm_does_not_end_a_run(heard, monkeypatch):
@@ -56,6 +63,7 @@ def test_slurms_sigterm_does_not_end_a_run(heard, monkeypatch):
     callback.on_train_start(Trainer())
     os.kill(os.getpid(), signal.SIGTERM)
     callback.on_train_batch_end(Trainer(), None, None, None, 0)
+    callback.on_train_batch_start(Trainer())
     assert len(saved) == 1
     callback.teardown()
 
@@ -70,7 +78,7 @@ def test_nobody_listens_to_a_signal_that_nobody_listened_to_before(monkeypatch):
 
 def test_a_run_that_is_ended_goes_on_where_it_was_to_the_same_weights(tiny, config, tmp_path, monkeypatch):
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    given = config("bridge=mlp", "train.lr=0.01", "train.save_every=100")
+    given = config("bridge=mlp", "train.lr=0.01", "train.save_every=100", "train.log_every=1")
     main.run(given, tmp_path / "whole", bridge="mlp")
     validate, steps = Setting.validate, []
 
@@ -89,6 +97,7 @@ def test_a_run_that_is_ended_goes_on_where_it_was_to_the_same_weights(tiny, conf
         torch.load(tmp_path / name / LAST, weights_only=True)["state_dict"] for name in ("whole", "cut")
     ]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert (tmp_path / "cut" / "metrics.csv").read_text() == (tmp_path / "whole" / "metrics.csv").read_text()
 
 
 def test_a_job_that_slurm_warns_is_queued_again(tmp_path, monkeypatch):

@@ -31,7 +31,7 @@ class Preemption(pl.Callback):
 
     def __init__(self, save: Callable[[pl.Trainer], None]):
         self.save = save
-        self.warned = 0
+        self.warned = self.saved = 0  # signals that came, and that the checkpoint was written for
         self.before: dict[int, Any] = {}
 
     def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
@@ -46,7 +46,7 @@ class Preemption(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save and obey, if it is time."""
+        """Save, if it is time."""
         warned = self.warned
         if not step_is_done(trainer, batch_idx):
             return
@@ -59,11 +59,24 @@ class Preemption(pl.Callback):
             return
         log.warning("%s: saving at step %d", signal.Signals(warned).name, trainer.global_step)
         self.save(trainer)
-        self.warned = 0
-        if warned != signal.SIGTERM:
-            self.before[warned](warned, None)
+        self.warned, self.saved = 0, warned
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        """Obey before another step, when the saved one's row is in the logs."""
+        self._obey(self.saved)
+
+    def on_train_end(self, *_: Any) -> None:
+        """Obey what came at the last step."""
+        self._obey(self.saved or self.warned)
+
+    def _obey(self, number: int) -> None:
+        if not number:
+            return
+        self.saved = self.warned = 0
+        if number != signal.SIGTERM:
+            self.before[number](number, None)
         elif "SLURM_JOB_ID" not in os.environ:
-            raise SystemExit(128 + warned)
+            raise SystemExit(128 + number)
 
     def teardown(self, *_: Any, **__: Any) -> None:
         """Give the signals back."""
