@@ -55,14 +55,15 @@ def test_a_sweep_reports_what_fails_and_goes_on_from_there(train, cluster, ask, 
 
 def test_two_nodes_train_what_one_process_trains(train, tmp_path):
     two = ("trainer.num_nodes=2", "trainer.devices=1", "trainer.strategy=ddp")
-    alone = train("study=one", "bridge=qformer", "train.steps=4")
+    common = ("bridge=qformer", "train.steps=4", "train.log_every=1")
+    alone = train("study=one", *common)
     ended(alone)
     assert alone.returncode == 0
-    by_launcher = train("-m", SLURM, "study=two", "bridge=qformer", "train.steps=4", *two)
+    by_launcher = train("-m", SLURM, "study=two", *common, *two)
     out = ended(by_launcher)
     assert by_launcher.returncode == 0
     assert "1 job of 2 × 1 tasks" in out
-    by_srun = train("study=srun", "bridge=qformer", "train.steps=4", *two,
+    by_srun = train("study=srun", *common, *two,
                     before=("srun", "-N2", "--ntasks-per-node=1"))  # fmt: skip
     ended(by_srun)
     assert by_srun.returncode == 0
@@ -70,9 +71,12 @@ def test_two_nodes_train_what_one_process_trains(train, tmp_path):
     for study in ("two", "srun"):
         other = run_of(tmp_path / f"runs/{study}")
         assert json.loads((other / "metrics.json").read_text())["examples_seen"] == 16
-        for name, value in weights(one).items():
-            # A hundredth of a step: AdamW's first ones divide gradients near 0, such as a bias's, by themselves.
-            torch.testing.assert_close(weights(other)[name], value, rtol=1e-4, atol=1e-4)
+        # All weights together: a bias of keys has no gradient, and AdamW makes steps of its noise.
+        a, b = (torch.cat([value.flatten() for value in weights(folder).values()]) for folder in (one, other))
+        assert (a - b).norm() < 1e-3 * a.norm()
+        losses = [pd.read_csv(folder / "metrics.csv")["train/loss"].dropna() for folder in (one, other)]
+        assert len(losses[0]) == 4
+        assert losses[1].to_numpy() == pytest.approx(losses[0].to_numpy(), rel=1e-3)
         ours, theirs = predictions(other), predictions(one)
         assert list(ours.index) == list(theirs.index)
         assert (

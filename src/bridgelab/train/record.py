@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from bridgelab import __version__
 from bridgelab.train.claim import NOT_IDENTITY, config_hash
@@ -38,7 +39,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 class MetricsCsv(Logger):
-    """`metrics.csv`, one row a time something is logged, flushed at once: it survives kill -9.
+    """`metrics.csv`, one row a time something is logged, flushed at once: it survives kill -9. The first process writes it.
 
     Args:
         directory: the run's folder.
@@ -61,6 +62,7 @@ class MetricsCsv(Logger):
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: config.yaml has them."""
 
+    @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Append a row; what is not one of the columns is left out."""
         row = {key: f"{float(metrics[key]):.8g}" for key in LOGGED if key in metrics}
@@ -73,6 +75,7 @@ class MetricsCsv(Logger):
                 writer.writeheader()
             writer.writerow(row | {"step": step})
 
+    @rank_zero_only
     def rewind(self, step: int) -> None:
         """Forget rows after a step: a resumed run writes them again."""
         if not self.path.exists():
