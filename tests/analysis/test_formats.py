@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 from bridgelab import cli
+from bridgelab.analysis.difficulty import by_difficulty
 from bridgelab.analysis.formats import to_csv, to_latex
 from bridgelab.analysis.records import read_study
 from bridgelab.analysis.report import tables
@@ -31,7 +32,7 @@ ODD = StudyTable(
 @pytest.fixture
 def whole(simulated):
     study = read_study(simulated.write(images=6))
-    return tables(study, summarise(study))[1]
+    return tables(study, summarise(study), by_difficulty(study))[1]
 
 
 def test_csv_has_a_line_a_number(whole):
