@@ -3,7 +3,7 @@ import torch
 
 from bridgelab.doctor import probe as probing
 from bridgelab.doctor.ledger import START, allocated
-from bridgelab.doctor.probe import Memory, Probe, reading
+from bridgelab.doctor.probe import TIMES, Memory, Probe, reading, repeated
 from bridgelab.doctor.rehearsal import Lengths
 from bridgelab.doctor.shaped import tower
 from bridgelab.doctor.size import Layers
@@ -130,3 +130,16 @@ def test_encoding_takes_what_a_batch_of_images_takes(probe):
     assert made.memory(LENGTHS).encoding == pytest.approx(counted, rel=0.1)
     assert made.encoding() > 0
     assert probe("bridge=blind").encoding() == 0
+
+
+def test_what_takes_long_is_tried_once(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(probing.time, "perf_counter", lambda: clock[0])
+
+    def call(seconds):
+        clock[0] += seconds
+        return seconds
+
+    assert repeated(lambda: call(0.1)) == [0.1] * TIMES
+    assert repeated(lambda: call(5.0)) == [5.0]
+    assert clock[0] == pytest.approx(0.1 * (1 + TIMES) + 2 * 5.0)

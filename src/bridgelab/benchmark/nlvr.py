@@ -135,7 +135,7 @@ class Nlvr:
                 prompt=fill(self.prompt, "sentence", line["sentence"]),
                 answers=(line["label"],),
                 kind="true_false",
-                tags={**tags, "order": k},
+                tags={**tags, "order": str(k)},  # a name: it makes nothing harder
                 words=" . ".join(box_words([boxes[b] for b in order])),
             )
             for k, order in enumerate(ORDERS)

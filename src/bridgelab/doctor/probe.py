@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -34,9 +34,11 @@ SECONDS = 1.0  # that a call under the clock should take at most
 MOST_LAYERS = 5  # of a side, where that many are not too large
 MOST_WEIGHTS = 3e9  # bytes of a rehearsal's T5
 ROUNDS, TIMES = 2, 3  # a size is tried in each round, so many times: what else runs here meets all of them
+PATIENCE = 10.0  # seconds of a round after which there is no further one: long trials are less uneven
 ENCODED = 64  # images that the encoder sees at once, as in `data.features`
 SHOWN = 16  # images that are read
 PIXELS = (480, 640)  # of an image, where none is there
+Seconds = TypeVar("Seconds", float, tuple[float, float], tuple[float, float, float])
 
 
 @dataclass(frozen=True)
@@ -126,11 +128,9 @@ class Probe:
 
         def trial(layers: Layers, model: BridgedModel, batch: Batch) -> None:
             optimizer = self.rehearsal.optimizer(model)
-            for turn in range(1 + TIMES):
-                both, step = self.rehearsal.step(model, optimizer, batch)
-                if turn:  # the first takes memory and chooses kernels
-                    passes[layers].append(both)
-                    steps.append(step)
+            for both, step in repeated(lambda: self.rehearsal.step(model, optimizer, batch)):
+                passes[layers].append(both)
+                steps.append(step)
 
         self._try(size, lengths, trial)
         both = extrapolated({layers: statistics.median(taken) for layers, taken in passes.items()}, self.full)
@@ -196,8 +196,7 @@ class Probe:
 
         def trial(layers: Layers, model: BridgedModel, batch: Batch) -> None:
             model.eval()
-            found = [self.rehearsal.answer(model, batch, tried, beams) for _ in range(1 + TIMES)]
-            taken[layers] += found[1:]
+            taken[layers] += repeated(lambda: self.rehearsal.answer(model, batch, tried, beams))
 
         self._try(size, lengths, trial)
         read, written, scored = (
@@ -250,10 +249,13 @@ class Probe:
     ) -> None:
         batch = self.rehearsal.batch(size, lengths, self.conditioning)
         for _ in range(rounds or ROUNDS):
+            began = time.perf_counter()
             for layers in self.points:
                 self.rehearsal.text.cut(layers)
                 trial(layers, self.rehearsal.bridged().train(), batch)
                 gc.collect()
+            if time.perf_counter() - began > PATIENCE:
+                break
 
     def _training_size(self, lengths: Lengths) -> int:
         return self._examples(
@@ -265,13 +267,12 @@ class Probe:
         return most if self.whole else max(1, min(most, int(SECONDS * self.speed / max(flops, 1))))
 
     def _seconds(self, call: Callable[[], Any]) -> float:
-        call()
-        taken = []
-        for _ in range(TIMES):
+        def timed() -> float:
             began = self.rehearsal.now()
             call()
-            taken.append(self.rehearsal.now() - began)
-        return statistics.median(taken)
+            return self.rehearsal.now() - began
+
+        return statistics.median(repeated(timed))
 
     def _text_bytes(self) -> float:
         if not self.config.text.get("eight_bit"):
@@ -283,6 +284,19 @@ class Probe:
     def _vision_bytes(self) -> float:
         vision = self.rehearsal.vision
         return weight_bytes(vision, vision.dtype.itemsize)
+
+
+def repeated(call: Callable[[], Seconds]) -> list[Seconds]:
+    """What a call that tells its own seconds says, several times, or once where it takes long.
+
+    A first time is not counted: it takes memory and chooses kernels.
+    """
+    call()
+    began = time.perf_counter()
+    told: list[Seconds] = []
+    while len(told) < TIMES and (not told or time.perf_counter() - began < SECONDS):
+        told.append(call())
+    return told
 
 
 def _state_bytes(optimizer: torch.optim.Optimizer) -> int:
