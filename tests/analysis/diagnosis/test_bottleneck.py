@@ -121,7 +121,8 @@ def test_a_probe_finds_the_token_that_tells_among_many_that_do_not():
     labels = rng.integers(4, size=(2, 150))
     tokens = rng.normal(size=(2, 150, 64, 24))
     tokens[:, :, 40, :4] += 3 * np.eye(4)[labels]
-    said = read_off(tokens[0], np.eye(4)[labels[0]], tokens[1]).argmax(1)
+    targets = {"color": np.eye(4)[labels[0]]}
+    said = read_off(tokens[0], targets, tokens[1])["color"].argmax(1)
     assert (said == labels[1]).mean() > 0.85
     flat = tokens.reshape(2, 150, -1)
     drowned = Probe(gram(flat[0], flat[0])).predict(np.eye(4)[labels[0]], gram(flat[1], flat[0])).argmax(1)
@@ -132,5 +133,5 @@ def test_a_probe_reads_all_tokens_where_each_tells_a_part():
     rng = np.random.default_rng(0)
     tokens = rng.normal(size=(2, 300, 16, 3))
     whole = tokens[..., 0].mean(2)[..., None]
-    said = read_off(tokens[0], whole[0], tokens[1])
+    said = read_off(tokens[0], {"mean": whole[0]}, tokens[1])["mean"]
     assert np.corrcoef(said[:, 0], whole[1][:, 0])[0, 1] > 0.99

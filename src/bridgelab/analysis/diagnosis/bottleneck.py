@@ -7,6 +7,7 @@ the patches, before the bridge. What falls between the two is lost in the bridge
 Effective rank: $\exp(-\sum_k p_k \ln p_k)$, $p_k$ the singular values over their sum (Roy & Vetterli 2007, EUSIPCO).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -84,12 +85,15 @@ def readable(fit: np.ndarray, new: np.ndarray, of_fit: Layout, of_new: Layout) -
     judged = _judged(of_fit, of_new)
     for field in np.flatnonzero(judged.any(0)):
         known, asked = np.flatnonzero(of_fit.single[:, field] >= 0), np.flatnonzero(judged[:, field])
-        for name, words in ATTRIBUTES.items():
-            hot = np.eye(len(words))[of_fit.attributes[name][known, field]]
-            said = read_off(fit[known], hot, new[asked]).argmax(1)
-            hits[name][asked, field] = said == of_new.attributes[name][asked, field]
+        targets = {
+            name: np.eye(len(words))[of_fit.attributes[name][known, field]]
+            for name, words in ATTRIBUTES.items()
+        }
         known_place, place = of_fit.place[known, field], of_new.place[asked, field]
-        missed[asked, field] = ((read_off(fit[known], known_place, new[asked]) - place) ** 2).sum(1)
+        said = read_off(fit[known], targets | {"place": known_place}, new[asked])
+        for name in ATTRIBUTES:
+            hits[name][asked, field] = said[name].argmax(1) == of_new.attributes[name][asked, field]
+        missed[asked, field] = ((said["place"] - place) ** 2).sum(1)
         about[asked, field] = ((known_place.mean(0) - place) ** 2).sum(1)
     found = {"occupied": _share(there == of_new.occupied, np.ones_like(judged))}
     found |= {name: _share(hits[name], judged) for name in ATTRIBUTES}
@@ -101,39 +105,39 @@ def readable(fit: np.ndarray, new: np.ndarray, of_fit: Layout, of_new: Layout) -
     return found | {"place": where}
 
 
-def read_off(fit: np.ndarray, targets: np.ndarray, new: np.ndarray) -> np.ndarray:
-    r"""What a probe says that reads the few tokens, or the many, that are best read.
+def read_off(fit: np.ndarray, targets: dict[str, np.ndarray], new: np.ndarray) -> dict[str, np.ndarray]:
+    r"""What probes say that read the few tokens, or the many, that are best read.
 
     Of a bridge that keeps places, one token tells of a field, and a probe of all of them would drown; of another, all tell.
-    So tokens are ranked by how much of the targets lies in them, $\lVert X^\top Y \rVert_F^2 / \lVert X^\top X \rVert_F$
-    (centred; kernel alignment, Cortes et al. 2012, arXiv:1203.0550), and as many of them are read as err least when one
-    example is left out: the first, the first `STEP`, `STEP`² …, or all.
+    So tokens are ranked by how much of the targets lies in them, $\sum_Y \lVert X^\top Y \rVert_F^2 / \lVert Y \rVert_F^2$ over
+    $\lVert X^\top X \rVert_F$ (centred; kernel alignment, Cortes et al. 2012, arXiv:1203.0550), and for each target as many are
+    read as err least when one example is left out: the first, the first `STEP`, `STEP`² …, or all.
 
     Args:
         fit: [image, token, dim].
-        targets: [image, target].
-        new: [image, token, dim].
+        targets: by name [image, target].
+        new: [new image, token, dim].
     Returns:
-        [new image, target].
+        By name [new image, target].
     """
     centred = fit - fit.mean(0)
-    moments = np.einsum("ntd,nk->tdk", centred, targets - targets.mean(0), optimize=True)
-    size = [
-        np.linalg.norm(one @ one.T if len(one) < one.shape[1] else one.T @ one)
-        for one in np.moveaxis(centred, 1, 0)
-    ]
-    order = np.argsort(-(moments**2).sum((1, 2)) / np.maximum(size, 1e-12))
+    size = [np.linalg.norm(one.T @ one) for one in np.moveaxis(centred, 1, 0)]
+    aligned = np.zeros(fit.shape[1])
+    for target in targets.values():
+        about = target - target.mean(0)
+        moments = np.tensordot(about, centred, (0, 0))
+        aligned += (moments**2).sum((0, 2)) / max(float((about**2).sum()), 1e-12)
+    order = np.argsort(-aligned / np.maximum(size, 1e-12))
     tokens = len(order)
-    best, chosen = np.inf, None
-    for most in sorted(
-        {min(STEP**k, tokens) for k in range(1 + int(np.ceil(np.log(tokens) / np.log(STEP))))}
-    ):
-        probe = Probe(gram(fit[:, order[:most]], fit[:, order[:most]]))
-        if (error := probe.error(targets)) < best:
-            best, chosen = error, (probe, order[:most])
-    assert chosen is not None
-    probe, read = chosen
-    return probe.predict(targets, gram(new[:, read], fit[:, read]))
+    error = dict.fromkeys(targets, np.inf)
+    said: dict[str, np.ndarray] = {}
+    for most in sorted({min(STEP**k, tokens) for k in range(1 + math.ceil(math.log(tokens, STEP)))}):
+        read = order[:most]
+        probe, across = Probe(gram(fit[:, read], fit[:, read])), gram(new[:, read], fit[:, read])
+        for name, target in targets.items():
+            if (found := probe.error(target)) < error[name]:
+                error[name], said[name] = found, probe.predict(target, across)
+    return said
 
 
 def guessed(of_fit: Layout, of_new: Layout) -> dict[str, Estimate]:
