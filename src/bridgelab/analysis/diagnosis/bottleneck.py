@@ -151,7 +151,7 @@ def guessed(of_fit: Layout, of_new: Layout) -> dict[str, Estimate]:
             usual = np.bincount(values, minlength=len(words)).argmax()
             hits[:, field] = of_new.attributes[name][:, field] == usual
         found[name] = _share(hits, judged)
-    return found | {"place": Estimate(0.0, np.zeros(REPETITIONS))}
+    return found | {"place": Estimate(0.0, np.full(REPETITIONS, np.nan))}
 
 
 def _judged(of_fit: Layout, of_new: Layout) -> np.ndarray:

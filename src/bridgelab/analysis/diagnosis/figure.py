@@ -87,9 +87,7 @@ def _by_bridge(axes: Axes, found: Diagnoses, name: str, scale: float) -> None:
     """One point for each bridge."""
     for index, (bridge, runs) in enumerate(found.items()):
         _points(axes, np.array([index]), [number(runs, name)], index, bridge, scale)
-    axes.set_xticks(range(len(found)), [plain(name) for name in found])
-    if max(map(len, found)) > 9 or len(found) > 4:
-        axes.tick_params(axis="x", labelrotation=30)
+    axes.set_xticks(range(len(found)), [plain(name.replace("_", "\n")) for name in found], fontsize=8.5)
     axes.set_xlim(-0.6, len(found) - 0.4)
 
 
@@ -99,7 +97,7 @@ def _falls(axes: Axes, found: Diagnoses) -> None:
     )
     axes.axhline(0, color="#777777", linewidth=0.8)
     axes.set_ylabel("fall of log-probability, nats")
-    axes.set_title("What right answers rest on: without the patches of …", loc="left")
+    axes.set_title("Right answers without the patches of …", loc="left")
 
 
 def _selection(axes: Axes, found: Diagnoses) -> None:
