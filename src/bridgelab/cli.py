@@ -28,6 +28,7 @@ usage: bridgelab COMMAND ...
   dashboard     a study's charts at W&B, as code: bridgelab dashboard runs/first_look --save
   evaluate      trained runs on another benchmark: bridgelab evaluate runs/first_look/* benchmark=pope
   answer        ask a trained bridge: bridgelab answer runs/first_look/bridge=linear,seed=0 IMAGE "what color is the cube ?"
+  diagnose      look inside trained bridges: what answers rest on, what tokens hold: bridgelab diagnose runs/first_look
   convert       carry a bridge's weights from or to BLIP-2, LLaVA, OpenFlamingo, Idefics2
   bridges       what bridges there are, how large and from where
   check-bridge  whether a bridge keeps the contract: bridgelab check-bridge my_module.MyBridge num_queries=8
@@ -195,6 +196,42 @@ def _answer(args: list[str]) -> None:
     importlib.import_module("bridgelab.analysis.answer").answer(
         given.run, given.images, given.question, given.explain
     )
+
+
+def _diagnose(args: list[str]) -> None:
+    parser = argparse.ArgumentParser(
+        "bridgelab diagnose",
+        description="Look inside trained bridges. Causal and alike for all: the fall of the right answer's likelihood where patches of "
+        "visited objects, of others, of background, or as many random ones are replaced. With and without clutter. What linear "
+        "probes read of the objects behind the bridge; effective rank; nearest words. As description alone: attention.",
+        epilog="Where objects are and which of them a question visits is known of benchmark=world and clevr; of others, only what needs "
+        "no scene. Leaves diagnosis.json in each run's folder and diagnosis.png in the study's; `bridgelab report` takes them up.",
+    )
+    parser.add_argument(
+        "paths", type=Path, nargs="+", metavar="RUN | STUDY_DIR", help="finished runs, or all of a study"
+    )
+    parser.add_argument(
+        "--questions",
+        type=int,
+        default=400,
+        metavar="N",
+        help="test questions, for what answers rest on (400)",
+    )
+    parser.add_argument(
+        "--images", type=int, default=400, metavar="N", help="test images, for what tokens hold (400)"
+    )
+    parser.add_argument(
+        "--fit", type=int, default=1500, metavar="N", help="training images that probes are fitted on (1500)"
+    )
+    parser.add_argument("--again", action="store_true", help="also where the same was found before")
+    given = parser.parse_args(args)
+    import logging
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    importlib.import_module("bridgelab.train.main")  # registers what configs call
+    amounts = importlib.import_module("bridgelab.analysis.diagnosis.look").Amounts
+    module = importlib.import_module("bridgelab.analysis.diagnosis.main")
+    module.diagnose(given.paths, amounts(given.questions, given.images, given.fit), again=given.again)
 
 
 def _doctor(args: list[str]) -> None:
@@ -392,6 +429,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "plan": _plan,
     "evaluate": _evaluate,
     "answer": _answer,
+    "diagnose": _diagnose,
     "convert": _convert,
     "bridges": _bridges,
     "check-bridge": _check_bridge,

@@ -1,12 +1,17 @@
 """Studies whose truth is known: run folders as training writes them, with planted accuracies."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+
+from bridgelab.analysis.diagnosis.bottleneck import READ
+from bridgelab.analysis.diagnosis.record import Diagnosis, Map, write_diagnosis
+from bridgelab.analysis.statistics import Estimate
+from bridgelab.world.scene import ATTRIBUTES
 
 TYPES = ("exist", "count", "query_color", "compare_shape", "greater_than")
 TRUTH = {
@@ -130,3 +135,40 @@ def change() -> Callable[..., None]:
         (path / "metrics.json").write_text(json.dumps(record | values))
 
     return _change
+
+
+NUMBERS = (
+    *(f"selection/{name}" for name in ("visited", "others", "background", "random", "selection", "base")),
+    *(f"clutter/{name}" for name in ("plain", "cluttered", "cost", "likelihood_cost")),
+    *(f"background/{patch}/{name}" for patch in ("own", "beside", "apart", "guessed") for name in ATTRIBUTES),
+    *(f"probe/{of}/{name}" for of in ("guessed", "patches", "tokens") for name in READ),
+    *("rank/within_image", "rank/over_images", "words/cosine", "words/cosine_of_words", "words/gap"),
+)
+
+
+@pytest.fixture
+def diagnosed() -> Callable[..., None]:
+    """Leave a diagnosis in each run of a study whose bridge sees images: drawn numbers, and maps of some questions."""
+
+    def _diagnosed(study: Path, ids: Sequence[str] = ()) -> None:
+        rng = np.random.default_rng(0)
+        for run in sorted(study.glob("bridge=*")):
+            record = json.loads((run / "metrics.json").read_text())
+            if record["sees"] != "image":
+                continue
+            attends = record["bridge"] in ("qformer", "perceiver")
+            names = (*NUMBERS, *(("attention/visited", "attention/others", "attention/background") * attends))
+            values = {name: rng.uniform(0.2, 0.6) for name in names}
+            found = Diagnosis(
+                bridge=record["bridge"], seed=record["seed"], data_seed=0, benchmark="world",
+                made_of={"config": "cc", "looked_at": {"questions": 400}},
+                numbers={name: Estimate(one, one + 0.05 * rng.normal(size=50)) for name, one in values.items()},
+                counts={"questions": 390, "fit": 1500, "images": 400, "fields": 2100, "objects": 2600},
+                words=(("red", 0.3), ("<b>cube</b>", 0.1)),
+                maps=tuple(
+                    Map(one, "<b>yes", rng.normal(size=(4, 4)), rng.random((4, 4)) if attends else None) for one in ids
+                ),
+            )  # fmt: skip
+            write_diagnosis(run, found)
+
+    return _diagnosed

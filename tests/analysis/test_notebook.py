@@ -7,6 +7,10 @@ import nbformat
 import pandas as pd
 import pytest
 from nbclient import NotebookClient
+from PIL import Image
+
+from bridgelab.analysis.examples import chosen_examples
+from bridgelab.analysis.records import read_study
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 
@@ -65,3 +69,28 @@ def test_the_verdict_is_read_in_the_notebook(simulated, monkeypatch, flat):
     assert "a step of objects" in shown[5]["text/html"]
     assert ("nothing is claimed" in shown[6]["text/markdown"]) is not flat
     assert "| is it " in shown[7]["text/markdown"]
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_bridge_is_looked_into_in_the_notebook(simulated, diagnosed, monkeypatch, tmp_path):
+    study = simulated.write(images=10)
+    (tmp_path / "world" / "images").mkdir(parents=True)
+    for folder in study.glob("bridge=*"):
+        table = pd.read_parquet(folder / "predictions.parquet")
+        table["image"], table["prompt"] = "images/" + table["image"], "is it " + table["id"]
+        table.to_parquet(folder / "predictions.parquet")
+        (folder / "config.yaml").write_text(f"benchmark: {{root: {tmp_path}/world}}")
+    for k in range(10):
+        Image.new("RGB", (32, 32), (25 * k, 90, 40)).save(tmp_path / "world" / "images" / f"{k}.png")
+    diagnosed(study, [one.id for one in chosen_examples(read_study(study), most=2)])
+    monkeypatch.setenv("BRIDGELAB_RUNS", str(study))
+    monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    shown = run("03_look_inside_a_bridge.ipynb")
+    assert "linear 3, mlp 3, perceiver 3, qformer 3" in shown[0]["text/markdown"]
+    assert "image/png" in shown[1]
+    assert "Selection (causal)" in shown[2]["text/html"]
+    assert "a description, no cause" in shown[3]["text/html"]
+    assert "Noise" in shown[4]["text/html"]
+    assert "Bottleneck" in shown[5]["text/html"]
+    assert "nearest words" in shown[6]["text/html"]
+    assert "its attention (description)" in shown[7]["text/html"]

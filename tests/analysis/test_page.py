@@ -124,6 +124,34 @@ def test_questions_are_filtered_by_who_was_right(browser, study):
     assert complaints == []
 
 
+def test_answers_are_shown_beside_what_they_rest_on(browser, study, diagnosed):
+    ids = [one.id for one in chosen_examples(read_study(study), most=3)]
+    diagnosed(study, ids)
+    shown, complaints = opened(browser, made(study), 1200)
+    assert shown.get_by_role("heading", name="Where answers rest").is_visible()
+    strips = shown.locator(".strip")
+    assert strips.count() == 3
+    captions = strips.first.locator("figcaption").all_inner_texts()
+    assert captions[0] == "the image"
+    bridges = {text.split(",")[0] for text in captions if "seed" in text}
+    assert bridges == {"linear", "mlp", "qformer", "perceiver"}
+    assert captions.count("its attention (description)") == 2  # a linear bridge and an MLP have none
+    assert "<b>yes" in captions[1]  # shown as it is said
+    assert strips.first.locator("img").evaluate_all("all => all.every(one => one.naturalHeight > 0)")
+    assert shown.get_by_text("Selection (causal)").is_visible()
+    for width in (1200, 390):
+        shown.set_viewport_size({"width": width, "height": 900})
+        assert shown.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert complaints == []
+
+
+def test_a_page_without_a_diagnosis_has_no_such_part(browser, study):
+    shown, complaints = opened(browser, made(study), 1200)
+    assert shown.locator("#rests, .strip").count() == 0
+    assert "Selection" not in shown.content()
+    assert complaints == []
+
+
 def test_names_run_no_script(browser, study, change):
     evil = '"><img src=x onerror="document.title=1"><script>document.title=1</script>'
     for run in study.iterdir():

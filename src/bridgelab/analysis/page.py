@@ -6,6 +6,7 @@ import html
 import json
 from collections.abc import Sequence
 
+from bridgelab.analysis.diagnosis.section import STYLE as MAPS
 from bridgelab.analysis.examples import Shown
 from bridgelab.analysis.summary import LABELS
 from bridgelab.analysis.table import StudyTable, grid_to_html
@@ -116,6 +117,7 @@ def page(
     origin: Sequence[tuple[str, str]],
     command: str,
     asked: Sequence[tuple[str, str]] = (),
+    rests: str = "",
 ) -> str:
     """The page: what was asked, the verdict, pictures and tables, questions with all answers, and where all of it comes from.
 
@@ -126,6 +128,7 @@ def page(
         origin: names and values of provenance.
         command: that made the study.
         asked: names and texts: the study's question and hypothesis, where it has them.
+        rests: where some answers rest, as HTML (`diagnosis.section`); empty where no run was diagnosed.
     """
     title = html.escape(table.heading)
     allowed = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
@@ -137,6 +140,8 @@ def page(
     parts += [*map(grid_to_html, table.grids[3:]), _list(table.notes, "notes")]
     if examples:
         parts += ['<h2 id="questions">Questions and answers</h2>', _examples(examples)]
+    if rests:
+        parts += ['<h2 id="rests">Where answers rest</h2>', rests]
     parts += [
         '<h2 id="origin">Where it comes from</h2>',
         _terms(origin),
@@ -146,6 +151,7 @@ def page(
         "verdict": "Verdict",
         "numbers": "Numbers",
         "questions": "Questions and answers",
+        "rests": "Where answers rest",
         "origin": "Where it comes from",
     }
     body = "\n".join(parts)
@@ -158,7 +164,7 @@ def page(
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src
 'sha256-{allowed}'">
 <title>{title}</title>
-<style>{STYLE}</style>
+<style>{STYLE}{MAPS if rests else ""}</style>
 </head>
 <body>
 <main>

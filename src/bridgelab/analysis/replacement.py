@@ -1,10 +1,15 @@
 """What an answer rests on: patches are replaced by the mean patch before the bridge, and the answer's likelihood watched."""
 
+from collections.abc import Callable
+
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from bridgelab.data.batches import Prepared
 from bridgelab.model import BridgedModel
+from bridgelab.train.evaluate import on_device
 
 AT_ONCE = 64  # altered copies that the model sees together
 
@@ -43,6 +48,47 @@ def effect(
         altered["patches"] = torch.where(part[..., None], model.mean.to(patches.dtype), altered["patches"])
         found.append(whole - model.likelihood(altered))
     return torch.cat(found)
+
+
+@torch.no_grad()
+def effects(
+    model: BridgedModel,
+    prepared: Prepared,
+    groups: Bool[np.ndarray, "example group patch"],
+    progress: Callable[[int], None] | None = None,
+) -> Float[np.ndarray, "example group"]:
+    """`effect` for many examples at once.
+
+    Args:
+        model: a calibrated one.
+        prepared: the examples; a column of `groups` is a patch of theirs.
+        groups: which patches are replaced together, for each example as many groups; an empty one has no effect.
+        progress: called with how many examples are done.
+    Raises:
+        ValueError: if the groups are of another number of examples.
+    """
+    if len(groups) != len(prepared):
+        raise ValueError(
+            f"groups for {len(groups)} examples, and there are {len(prepared)}: give some for each."
+        )
+    together = max(1, AT_ONCE // (1 + groups.shape[1]))
+    # Of like length side by side: little padding.
+    order = np.lexsort((prepared.target_lengths, prepared.prompt_lengths))
+    found = np.zeros(groups.shape[:2], dtype=np.float32)
+    for first in range(0, len(order), together):
+        rows = order[first : first + together]
+        batch = on_device(prepared.batch(rows), model)
+        with_whole = np.concatenate([np.zeros_like(groups[rows, :1]), groups[rows]], 1)
+        copies = with_whole.shape[1]
+        altered = {name: value.repeat_interleave(copies, 0) for name, value in batch.items()}
+        patches = altered["patches"]
+        taken = torch.from_numpy(with_whole).flatten(0, 1).to(patches.device)
+        altered["patches"] = torch.where(taken[..., None], model.mean.to(patches.dtype), patches)
+        likely = model.likelihood(altered).view(len(rows), copies).float().cpu().numpy()
+        found[rows] = likely[:, :1] - likely[:, 1:]
+        if progress:
+            progress(first + len(rows))
+    return found
 
 
 def windows(grid: tuple[int, int], reach: int = 1) -> Bool[Tensor, "window patch"]:

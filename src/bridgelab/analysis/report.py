@@ -13,6 +13,10 @@ from rich.console import Console
 from bridgelab.analysis.breakpoint import breakpoints
 from bridgelab.analysis.breakpoint_table import breakpoint_grid, breakpoint_sentences
 from bridgelab.analysis.comparison import verdict
+from bridgelab.analysis.diagnosis.figure import draw_diagnosis
+from bridgelab.analysis.diagnosis.record import read_diagnoses
+from bridgelab.analysis.diagnosis.section import rests
+from bridgelab.analysis.diagnosis.table import Diagnoses, diagnosis_grids, diagnosis_notes
 from bridgelab.analysis.difficulty import Difficulty, by_difficulty, difficulty_grid
 from bridgelab.analysis.examples import chosen_examples
 from bridgelab.analysis.families import by_family
@@ -49,7 +53,8 @@ def report(study_dir: Path, *, console: Console | None = None) -> dict[str, Path
     study = read_study(study_dir)
     summary = summarise(study)
     hard = by_difficulty(study)
-    table, whole = tables(study, summary, hard)
+    found = read_diagnoses(study.path, study.bridges)
+    table, whole = tables(study, summary, hard, found)
     bridges = ", ".join(row.name for row in summary.rows if row.role == "bridge")
     pictures = [
         (
@@ -70,6 +75,14 @@ def report(study_dir: Path, *, console: Console | None = None) -> dict[str, Path
                 _png(costs),
             )
         )
+    if inside := draw_diagnosis(found):
+        pictures.append(
+            (
+                "Inside the bridges: what answers rest on, what clutter costs, what probes read; all numbers are in the tables.",
+                _png(inside),
+            )
+        )
+    shown = chosen_examples(study)
     paths = {
         "figure": study_dir / "figure.png",
         "table": study_dir / "table.md",
@@ -77,7 +90,15 @@ def report(study_dir: Path, *, console: Console | None = None) -> dict[str, Path
     }
     _write(paths["figure"], pictures[0][1])
     _write(paths["table"], to_markdown(whole).encode())
-    made = page(whole, pictures, chosen_examples(study), provenance(study), reproduction(study), asked(study))
+    made = page(
+        whole,
+        pictures,
+        shown,
+        provenance(study),
+        reproduction(study),
+        asked(study),
+        rests(study, shown, found),
+    )
     _write(paths["page"], made.encode())
     if console is None:
         console = Console()
@@ -89,8 +110,14 @@ def report(study_dir: Path, *, console: Console | None = None) -> dict[str, Path
     return paths
 
 
-def tables(study: Study, summary: Summary, hard: Sequence[Difficulty]) -> tuple[StudyTable, StudyTable]:
-    """What is printed of a study, its verdict first among what follows its accuracies; and the same with the longer tables."""
+def tables(
+    study: Study, summary: Summary, hard: Sequence[Difficulty], inside: Diagnoses
+) -> tuple[StudyTable, StudyTable]:
+    """What is printed of a study, its verdict first among what follows its accuracies; and the same with the longer tables.
+
+    Args:
+        inside: what `bridgelab diagnose` found, by bridge; empty where it was not run.
+    """
     table = study_table(summary)
     harder: list[Grid] = []
     if found := verdict(study):
@@ -107,8 +134,13 @@ def tables(study: Study, summary: Summary, hard: Sequence[Difficulty]) -> tuple[
         by_family(study),
         curve_grid(summary),
         by_trial(study),
+        *diagnosis_grids(inside),
     ]
-    return table, replace(table, grids=(*table.grids, *(grid for grid in longer if grid)))
+    return table, replace(
+        table,
+        grids=(*table.grids, *(grid for grid in longer if grid)),
+        notes=(*table.notes, *diagnosis_notes(inside)),
+    )
 
 
 def print_as(study_dir: Path, form: str) -> None:
@@ -121,7 +153,14 @@ def print_as(study_dir: Path, form: str) -> None:
         FileNotFoundError, ValueError: as `report`.
     """
     study = read_study(study_dir)
-    print(FORMATS[form](tables(study, summarise(study), by_difficulty(study))[1]), end="")
+    print(
+        FORMATS[form](
+            tables(study, summarise(study), by_difficulty(study), read_diagnoses(study.path, study.bridges))[
+                1
+            ]
+        ),
+        end="",
+    )
 
 
 def asked(study: Study) -> list[tuple[str, str]]:

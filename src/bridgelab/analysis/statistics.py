@@ -131,11 +131,22 @@ class Bootstrap:
             out=np.full((self.repetitions, len(scores)), np.nan),
             where=examples > 0,
         )
-        by_images = by_seed.mean(axis=1)
-        mean = scores.mean(axis=1)
-        drawn = by_images + seeds.shares @ _own(mean - mean.mean(), by_seed - by_images[:, None])
+        found = over_seeds(scores.mean(axis=1), by_seed, seeds)
         # Seeds and images are added, so that both at their best could pass what any mean can be.
-        return Estimate(float(mean.mean()), np.clip(drawn, scores.min(), scores.max()))
+        return Estimate(found.value, np.clip(found.replicates, scores.min(), scores.max()))
+
+
+def over_seeds(values: np.ndarray, by_images: np.ndarray, seeds: Seeds) -> Estimate:
+    """The mean over seeds of a number that is known for each, with the images and the seeds of another study.
+
+    Args:
+        values: [seed].
+        by_images: the same on images drawn, the same ones for all seeds [repetition, seed].
+        seeds: their draws, of as many repetitions.
+    """
+    mean = by_images.mean(axis=1)
+    own = _own(values - values.mean(), by_images - mean[:, None])
+    return Estimate(float(values.mean()), mean + seeds.shares @ own)
 
 
 def _own(spread: np.ndarray, replicates: np.ndarray) -> np.ndarray:

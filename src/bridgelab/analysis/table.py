@@ -126,6 +126,11 @@ def percent(estimate: Estimate | None, digits: int = 1) -> Cell:
     return Cell(NONE) if estimate is None else _cell(estimate, scale=100, digits=digits)
 
 
+def decimal(estimate: Estimate, digits: int = 2) -> Cell:
+    """A number that is no share, with its interval."""
+    return _cell(estimate, scale=1, digits=digits)
+
+
 def _cell(estimate: Estimate, *, scale: float, digits: int) -> Cell:
     if estimate.value != estimate.value:
         return Cell(NONE)

@@ -1,9 +1,28 @@
 """Attention, as every bridge that has any computes it: by the fastest way that the device has."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
+
+_watching: list[Tensor] | None = None
+
+
+@contextmanager
+def watched() -> Iterator[list[Tensor]]:
+    """What patches are given of all attention while this is entered: [batch, head, query, patch] each time a bridge looks at them.
+
+    For looking at, one at a time: it is slower, and where a query also attends to words or latents its weights sum to less than 1.
+    """
+    global _watching
+    before, _watching = _watching, []
+    try:
+        yield _watching
+    finally:
+        _watching = before
 
 
 def attend(
@@ -12,6 +31,7 @@ def attend(
     v: Float[Tensor, "batch group key dim"],
     mask: Bool[Tensor, "batch key"] | None = None,
     dropout: float = 0.0,
+    patches: int = 0,
 ) -> Float[Tensor, "batch head query dim"]:
     r"""$\mathrm{softmax}(Q K^\top / \sqrt{d}) V$, where each group's keys and values serve as many heads (GQA, arXiv:2305.13245).
 
@@ -22,17 +42,21 @@ def attend(
     Args:
         mask: true where a key may be read.
         dropout: of attention weights.
+        patches: how many of the keys, from the first on, are patches: for `watched` alone.
     """
     groups, shape = k.shape[1], q.shape
     q = q.reshape(shape[0], groups, -1, shape[3])
     real = None if mask is None else mask[:, None, None, :]
-    if q.is_cuda:
+    watching = _watching if patches else None
+    if q.is_cuda and watching is None:
         mixed = F.scaled_dot_product_attention(q, k, v, real, dropout)
     else:
         scores = (shape[3] ** -0.5 * q) @ k.transpose(-1, -2)
         if real is not None:
             scores = scores.masked_fill(~real, torch.finfo(scores.dtype).min)
         weights = scores.softmax(dim=-1)
+        if watching is not None:
+            watching.append(weights.reshape(*shape[:3], -1)[..., :patches])
         mixed = (F.dropout(weights, dropout) if dropout else weights) @ v
     return mixed.reshape(shape)
 

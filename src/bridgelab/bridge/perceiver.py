@@ -41,7 +41,7 @@ class PerceiverAttention(nn.Module):
         keys, values = self.to_kv(context).chunk(2, dim=-1)
         queries = self.to_q(latents)
         q, k, v = (x.unflatten(-1, (-1, self.head_dim)).transpose(1, 2) for x in (queries, keys, values))
-        return self.to_out(attend(q, k, v, mask).transpose(1, 2).flatten(2))
+        return self.to_out(attend(q, k, v, mask, patches=patches.shape[1]).transpose(1, 2).flatten(2))
 
 
 def feed_forward(dim: int, hidden_dim: int) -> nn.Sequential:

@@ -54,6 +54,7 @@ class GroupedAttention(nn.Module):
         latents: Float[Tensor, "batch query dim"],
         context: Float[Tensor, "batch key dim"],
         mask: Bool[Tensor, "batch all"] | None = None,
+        patches: int = 0,
     ) -> Float[Tensor, "batch query dim"]:
         latents = for_products(latents)
         both = torch.cat([for_products(context), latents], dim=1)
@@ -61,7 +62,7 @@ class GroupedAttention(nn.Module):
             x.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
             for x in (self.q_proj(latents), self.k_proj(both), self.v_proj(both))
         )
-        return self.o_proj(attend(q, k, v, mask).transpose(1, 2).flatten(2))
+        return self.o_proj(attend(q, k, v, mask, patches=patches).transpose(1, 2).flatten(2))
 
 
 class ResamplerLayer(nn.Module):
@@ -80,9 +81,10 @@ class ResamplerLayer(nn.Module):
         latents: Float[Tensor, "batch query dim"],
         context: Float[Tensor, "batch key dim"],
         mask: Bool[Tensor, "batch all"] | None = None,
+        patches: int = 0,
     ) -> Float[Tensor, "batch query dim"]:
         context = self.input_context_norm(context)
-        latents = latents + self.self_attn(self.input_latents_norm(latents), context, mask)
+        latents = latents + self.self_attn(self.input_latents_norm(latents), context, mask, patches)
         return latents + self.mlp(self.post_attention_layernorm(latents))
 
 
@@ -109,11 +111,14 @@ class Resampler(nn.Module):
         self.norm = RMSNorm(dim, eps=eps)
 
     def forward(
-        self, context: Float[Tensor, "batch key dim"], mask: Bool[Tensor, "batch all"] | None = None
+        self,
+        context: Float[Tensor, "batch key dim"],
+        mask: Bool[Tensor, "batch all"] | None = None,
+        patches: int = 0,
     ) -> Float[Tensor, "batch query dim"]:
         latents = self.latents.expand(len(context), -1, -1)
         for layer in self.layers:
-            latents = cast(ResamplerLayer, layer)(latents, context, mask)
+            latents = cast(ResamplerLayer, layer)(latents, context, mask, patches)
         return self.norm(latents)
 
 
@@ -219,4 +224,4 @@ class Idefics2Perceiver(nn.Module):
             # Keys in order: patches, words, latents.
             mask = torch.cat([real.new_ones(len(real), patches.shape[1]), real], dim=1)
             mask = torch.cat([mask, mask.new_ones(len(mask), self.num_queries)], dim=1)
-        return self.perceiver_resampler(context, mask)
+        return self.perceiver_resampler(context, mask, patches.shape[1])

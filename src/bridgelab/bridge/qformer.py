@@ -29,6 +29,7 @@ class Attention(nn.Module):
         hidden: Float[Tensor, "batch query width"],
         context: Float[Tensor, "batch key context_dim"],
         mask: Bool[Tensor, "batch key"] | None = None,
+        patches: int = 0,
     ) -> Float[Tensor, "batch query width"]:
         own = for_products(hidden)
         context = own if context is hidden else for_products(context)
@@ -37,7 +38,7 @@ class Attention(nn.Module):
             for part in (self.query(own), self.key(context), self.value(context))
         )
         dropout = self.dropout if self.training else 0.0
-        return attend(q, k, v, mask, dropout).transpose(1, 2).flatten(2)
+        return attend(q, k, v, mask, dropout, patches).transpose(1, 2).flatten(2)
 
 
 class Output(nn.Module):
@@ -68,8 +69,9 @@ class AttentionBlock(nn.Module):
         hidden: Float[Tensor, "batch query width"],
         context: Float[Tensor, "batch key context_dim"],
         mask: Bool[Tensor, "batch key"] | None = None,
+        patches: int = 0,
     ) -> Float[Tensor, "batch query width"]:
-        return self.output(self.attention(hidden, context, mask), hidden)
+        return self.output(self.attention(hidden, context, mask, patches), hidden)
 
 
 class FeedForward(nn.Module):
@@ -123,7 +125,7 @@ class Layer(nn.Module):
         hidden = self.attention(asking, hidden, mask)
         queries, words = hidden[:, :num_queries], hidden[:, num_queries:]
         if self.crossattention is not None:
-            queries = self.crossattention(queries, patches)
+            queries = self.crossattention(queries, patches, patches=patches.shape[1])
         queries = self.ffn_query(queries)
         return queries if self.ffn_text is None else torch.cat([queries, self.ffn_text(words)], dim=1)
 

@@ -1,0 +1,63 @@
+"""Where a bridge's attention lies. A description, no cause: what is attended to need not be used (see `selection` for that)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from bridgelab.analysis.diagnosis.record import REPETITIONS
+from bridgelab.analysis.statistics import Bootstrap, Estimate
+from bridgelab.bridge.attention import watched
+from bridgelab.data.batches import Batch, Prepared
+from bridgelab.model import BridgedModel
+from bridgelab.train.evaluate import on_device
+
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Attention:
+    """The share of the attention to patches that lies on a part of them, mean over layers, heads and queries.
+
+    Args:
+        visited: on patches of visited objects.
+        others: on patches of other objects alone.
+        background: on all the rest.
+    """
+
+    visited: Estimate
+    others: Estimate
+    background: Estimate
+
+
+def attention(model: BridgedModel, prepared: Prepared, parts: np.ndarray) -> Attention | None:
+    """The attention's shares, over questions that visit an object.
+
+    Args:
+        parts: bool [question, part, patch], as `selection` has it.
+    Returns:
+        None where the bridge has no attention to patches, or computes it elsewhere than in `bridge.attention.attend`.
+    """
+    found = []
+    for first in range(0, len(prepared), BATCH):
+        rows = np.arange(first, min(first + BATCH, len(prepared)))
+        shares = patch_attention(model, on_device(prepared.batch(rows), model))
+        if shares is None:
+            return None
+        found.append(shares)
+    mass = (np.concatenate(found)[:, None] * parts).sum(2)
+    asked = parts[:, 0].sum(1) > 0
+    draws = Bootstrap([e.images[0] for e in prepared.examples], repetitions=REPETITIONS)
+    one = draws.seeds([0])
+    return Attention(*(draws.mean(mass[None, :, k], one, asked) for k in range(3)))
+
+
+@torch.no_grad()
+def patch_attention(model: BridgedModel, batch: Batch) -> np.ndarray | None:
+    """Each patch's share of the attention to patches [example, patch], mean over layers, heads and queries; None without any."""
+    with watched() as seen:
+        model.prefix(batch)
+    if not seen:
+        return None
+    each = [weights.float().mean((1, 2)) for weights in seen]
+    return torch.stack([one / one.sum(1, keepdim=True) for one in each]).mean(0).double().cpu().numpy()

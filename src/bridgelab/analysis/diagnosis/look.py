@@ -1,0 +1,256 @@
+"""All diagnostics of one trained run: what each needs is made ready here, and what cannot be told is named."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import OmegaConf
+
+from bridgelab.analysis.diagnosis.attention import attention
+from bridgelab.analysis.diagnosis.bottleneck import (
+    guessed,
+    layout,
+    rank_over_images,
+    rank_within_image,
+    readable,
+)
+from bridgelab.analysis.diagnosis.maps import maps, said_instead
+from bridgelab.analysis.diagnosis.nearest_words import nearest_words
+from bridgelab.analysis.diagnosis.noise import background, clutter, things
+from bridgelab.analysis.diagnosis.places import Places
+from bridgelab.analysis.diagnosis.record import Diagnosis, numbers_of
+from bridgelab.analysis.diagnosis.selection import selection
+from bridgelab.analysis.statistics import Estimate
+from bridgelab.benchmark.clevr import Clevr
+from bridgelab.benchmark.example import Example
+from bridgelab.benchmark.world import World
+from bridgelab.data.batches import Prepared
+from bridgelab.data.progress import Progress
+from bridgelab.data.sampler import spread
+from bridgelab.model import BridgedModel
+from bridgelab.train.build import target
+from bridgelab.train.claim import config_hash
+from bridgelab.train.evaluate import on_device, predict
+from bridgelab.train.material import Material
+from bridgelab.train.trained import load_trained
+
+TEST, FIT, CLUTTERED = "test", "train", "test-clutter"
+BATCH = 128
+MOST_FLOATS = 2**28  # of tokens that are held at once: 1 GiB
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """How much is looked at.
+
+    Args:
+        questions: of the test split, for selection and clutter.
+        images: of the test split, whose tokens are looked at, and that probes are judged on.
+        fit: of the train split, that probes are fitted on.
+    Raises:
+        ValueError: if one is below 2.
+    """
+
+    questions: int = 400
+    images: int = 400
+    fit: int = 1500
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value < 2:
+                raise ValueError(f"{name}={value}: at least 2 are needed. Set --{name} to more.")
+
+
+def made_of(run: Path, amounts: Amounts) -> dict[str, Any]:
+    """What a diagnosis of a run hangs on: it is made again if this has changed."""
+    config = OmegaConf.load(run / "config.yaml")
+    return {"config": config_hash(config), "looked_at": vars(amounts)}  # type: ignore[arg-type]
+
+
+def look(run: Path, amounts: Amounts, shown: Sequence[str] = ()) -> Diagnosis:
+    """Diagnose a run.
+
+    Args:
+        run: a finished run's folder, of a bridge that sees images.
+        amounts: how much is looked at.
+        shown: ids of test examples of which maps are made.
+    Raises:
+        FileNotFoundError: if a file is missing.
+        ValueError: if the run does not fit the models that are here, or two splits that should pair do not.
+    """
+    identity = made_of(run, amounts)
+    record = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    config, sides, model = load_trained(run, "cuda" if torch.cuda.is_available() else "cpu")
+    OmegaConf.set_struct(config, False)
+    is_world = issubclass(target(config.benchmark), World)
+    if is_world:
+        config.benchmark.images[CLUTTERED] = config.benchmark.images[TEST]
+    annotated = issubclass(target(config.benchmark), Clevr)
+    splits = [TEST, *([FIT] if annotated else []), *([CLUTTERED] if is_world else [])]
+    material = Material(sides, splits)
+    material.make_features()
+    found = _Found(material, model, amounts)
+    left_out: dict[str, str] = {}
+    found.tokens()
+    if annotated:
+        found.selection()
+        found.bottleneck()
+        found.background()
+    else:
+        for name in ("selection", "bottleneck", "background"):
+            left_out[name] = f"{material.benchmark.name} has no scenes and programs in CLEVR's layout"
+    if is_world:
+        found.clutter()
+    else:
+        left_out["clutter"] = f"{material.benchmark.name} can't be drawn with clutter: benchmark=world can"
+    if config.model.insert != "encoder_input":
+        left_out["words"] = "tokens that enter behind the T5's encoder do not stand beside words"
+    return Diagnosis(
+        bridge=str(record["bridge"]),
+        seed=int(record["seed"]),
+        data_seed=int(record.get("data_seed", 0)),
+        benchmark=str(record["benchmark"]),
+        made_of=identity,
+        numbers=found.numbers,
+        counts=found.counts,
+        words=found.words,
+        maps=tuple(found.maps(shown)),
+        left_out=left_out,
+    )
+
+
+class _Found:
+    """The numbers of one run, as they are found."""
+
+    def __init__(self, material: Material, model: BridgedModel, amounts: Amounts):
+        self.material, self.model, self.amounts = material, model, amounts
+        self.vision = material.sides.vision
+        self.grid, self.cls = self.vision.grid, int(self.vision.cls)
+        self.numbers: dict[str, Estimate] = {}
+        self.counts: dict[str, int] = {}
+        self.words: tuple[tuple[str, float], ...] = ()
+
+    def prepared(self, split: str, examples: Sequence[Example]) -> Prepared:
+        return self.material.prepared(split, examples, self.model.conditioning)
+
+    def questions(self, split: str) -> list[Example]:
+        """Questions of a split, spread over all; the same ones of a split with the same questions."""
+        asked = self.material.examples(split)["answer"]
+        return [asked[k] for k in spread(len(asked), self.amounts.questions)]
+
+    def one_each(self, split: str, most: int) -> list[Example]:
+        """An example for each of some images: a caption where there are any, since its prompt asks for all there is."""
+        kinds = self.material.examples(split)
+        first: dict[tuple[str, ...], Example] = {}
+        for example in kinds.get("caption") or next(iter(kinds.values())):
+            first.setdefault(example.images, example)
+        examples = list(first.values())
+        return [examples[k] for k in spread(len(examples), most)]
+
+    @torch.no_grad()
+    def prefixes(self, split: str, examples: Sequence[Example]) -> np.ndarray:
+        """The bridge's tokens [example, token, dim], as the T5 reads them."""
+        prepared = self.prepared(split, examples)
+        found = []
+        with Progress(f"tokens of {split}", len(examples)) as shown:
+            for first in range(0, len(examples), BATCH):
+                rows = np.arange(first, min(first + BATCH, len(examples)))
+                found.append(self.model.prefix(on_device(prepared.batch(rows), self.model)).float().cpu())
+                shown.to(int(rows[-1]) + 1)
+        return torch.cat(found).numpy()
+
+    def patches(self, split: str, examples: Sequence[Example]) -> np.ndarray:
+        """The frozen features [example, patch, dim], without a class token."""
+        row_of, look_up = self.material.features(split)
+        rows = np.array([row_of[example.images[0]] for example in examples])
+        return look_up(rows)[:, self.cls :].float().numpy()
+
+    def tokens(self) -> None:
+        """How many directions the tokens use, and where they lie among words."""
+        examples = self.one_each(TEST, self.amounts.images)
+        tokens = self.prefixes(TEST, examples)
+        self.counts |= {"images": len(examples), "tokens": tokens.shape[1]}
+        self.numbers["rank/over_images"] = rank_over_images(tokens)
+        self.numbers["rank/within_image"] = rank_within_image(tokens)
+        if self.model.insert == "encoder_input":
+            beside = nearest_words(
+                torch.from_numpy(tokens), self.material.sides.text, [example.words for example in examples]
+            )
+            self.numbers |= numbers_of("words", beside)
+            fixed = np.full(len(beside.gap.replicates), np.nan)  # the vocabulary is not drawn
+            self.numbers["words/cosine_of_words"] = Estimate(beside.cosine_of_words, fixed)
+            self.words = beside.most
+
+    def selection(self) -> None:
+        """What answers rest on, and as a description where attention lies."""
+        examples = self.questions(TEST)
+        places = Places(self.material.benchmark, TEST)
+        parts = np.stack([places.parts(example, self.grid) for example in examples])
+        parts = np.pad(parts, ((0, 0), (0, 0), (self.cls, 0)))
+        prepared = self.prepared(TEST, examples)
+        with Progress("replacing patches", len(examples), "questions") as shown:
+            found = selection(self.model, prepared, parts, progress=shown.to)
+        self.numbers |= numbers_of("selection", found)
+        self.counts["questions"] = found.questions
+        if seen := attention(self.model, prepared, parts):
+            self.numbers |= numbers_of("attention", seen)
+
+    def clutter(self) -> None:
+        """What things on the ground cost."""
+        plain, cluttered = (self.prepared(split, self.questions(split)) for split in (TEST, CLUTTERED))
+        metric = self.material.benchmark.metrics()["answer"]
+        with Progress("with and without clutter", 2 * len(plain), "questions") as shown:
+            found = clutter(self.model, plain, cluttered, metric, progress=shown.to)
+        self.numbers |= numbers_of("clutter", found)
+        self.counts["clutter_questions"] = len(plain)
+
+    def bottleneck(self) -> None:
+        """What is readable of the objects before and behind the bridge."""
+        new = self.one_each(TEST, self.amounts.images)
+        tokens = self.prefixes(TEST, new)
+        fit = self.one_each(FIT, min(self.amounts.fit, max(2, MOST_FLOATS // tokens[0].size)))
+        of_fit, of_new = (
+            layout(*self.scenes(split, examples)) for split, examples in ((FIT, fit), (TEST, new))
+        )
+        for name, (before, after) in {
+            "patches": (self.patches(FIT, fit), self.patches(TEST, new)),
+            "tokens": (self.prefixes(FIT, fit), tokens),
+        }.items():
+            self.numbers |= numbers_of(f"probe/{name}", readable(before, after, of_fit, of_new))
+        self.numbers |= numbers_of("probe/guessed", guessed(of_fit, of_new))
+        self.counts |= {"fit": len(fit), "fields": int((of_new.single >= 0).sum())}
+
+    def scenes(self, split: str, examples: Sequence[Example]) -> tuple[list[Any], list[tuple[int, int]]]:
+        """The objects of each image, and its size."""
+        places = Places(self.material.benchmark, split)
+        images = [example.images[0] for example in examples]
+        return [places.objects(image) for image in images], [places.size(image) for image in images]
+
+    def background(self) -> None:
+        """How much of the objects stands in the background's patches."""
+        made = []
+        for split, most in ((FIT, self.amounts.fit), (TEST, self.amounts.images)):
+            examples = self.one_each(split, min(most, 500))  # some 3,000 objects
+            places = Places(self.material.benchmark, split)
+            covers = [places.cover(example.images[0]) for example in examples]
+            scenes = [places.objects(example.images[0]) for example in examples]
+            made.append(things(self.patches(split, examples), covers, scenes, self.grid))
+        for name, found in background(*made).items():
+            self.numbers |= numbers_of(f"background/{name}", found)
+        self.counts["objects"] = len(made[1].image)
+
+    def maps(self, shown: Sequence[str]) -> list[Any]:
+        """Where the bridge's own answers to some questions rest."""
+        of_id = {
+            e.id: e for kind, own in self.material.examples(TEST).items() if kind != "caption" for e in own
+        }
+        examples = [of_id[one] for one in shown if one in of_id and len(of_id[one].images) == 1]
+        if not examples:
+            return []
+        said = predict(self.model, self.prepared(TEST, examples), np.arange(len(examples)), batch_size=BATCH)
+        own = [said_instead(example, one.text) for example, one in zip(examples, said, strict=True)]
+        return maps(self.model, self.prepared(TEST, own), self.grid, bool(self.cls))

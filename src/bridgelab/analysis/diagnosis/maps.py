@@ -1,0 +1,42 @@
+"""Where one answer rests: a map of the patches by replacement, for any bridge, and beside it, as a description, its attention."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from bridgelab.analysis.diagnosis.attention import patch_attention
+from bridgelab.analysis.diagnosis.record import Map
+from bridgelab.analysis.replacement import effects, windows
+from bridgelab.benchmark.example import Example
+from bridgelab.data.batches import Prepared
+from bridgelab.model import BridgedModel
+from bridgelab.train.evaluate import on_device
+
+
+def said_instead(example: Example, said: str) -> Example:
+    """The example with a bridge's own answer as its target."""
+    return replace(example, answers=(said.strip() or ".",), kind="answer", choices=())
+
+
+def maps(model: BridgedModel, prepared: Prepared, grid: tuple[int, int], cls: bool) -> list[Map]:
+    """A map for each example, whose target is the bridge's answer (`said_instead`).
+
+    Args:
+        model: a calibrated one.
+        prepared: examples of one image each.
+        grid: rows and columns of its patches.
+        cls: whether a class token stands before them.
+    """
+    around = np.pad(windows(grid).numpy(), ((0, 0), (int(cls), 0)))
+    groups = np.broadcast_to(around, (len(prepared), *around.shape))
+    falls = effects(model, prepared, groups).reshape(-1, *grid)
+    seen = patch_attention(model, on_device(prepared.batch(np.arange(len(prepared))), model))
+    return [
+        Map(
+            example.id,
+            example.answers[0],
+            fall,
+            None if seen is None else seen[k, int(cls) :].reshape(grid),
+        )
+        for k, (example, fall) in enumerate(zip(prepared.examples, falls, strict=True))
+    ]

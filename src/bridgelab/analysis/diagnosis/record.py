@@ -1,0 +1,190 @@
+"""What a diagnosis found of one run, as a file of its own in the run's folder: `diagnosis.json`.
+
+Each number is kept with its replicates on images drawn, the same images for all runs, so that numbers of several seeds can be
+put together, and bridges be compared, as scores are (`statistics`). Free of torch: reports and notebooks read it.
+"""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bridgelab.analysis.statistics import Bootstrap, Estimate, over_seeds
+
+FILE = "diagnosis.json"
+VERSION = 1
+REPETITIONS = 500  # replicates of each number
+
+
+@dataclass(frozen=True)
+class Map:
+    """Of one question to one bridge.
+
+    Args:
+        id: of the example.
+        said: the bridge's answer.
+        fall: by how much that answer's log-probability falls where the window around a patch is replaced [row, column].
+        attention: each patch's share of the attention to patches [row, column]; None for a bridge without.
+    """
+
+    id: str
+    said: str
+    fall: np.ndarray
+    attention: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Of one run.
+
+    Args:
+        bridge: its name.
+        seed: of its init.
+        data_seed: of its order of examples.
+        benchmark: whose test examples were looked at.
+        made_of: what the numbers hang on: the run's config hash and how many examples were looked at.
+        numbers: by name, such as `selection/visited`; see `table.GRIDS`.
+        counts: how many questions, images, objects stand behind them.
+        words: the nearest words with their share of all tokens.
+        maps: of some questions.
+        left_out: what could not be told, and why.
+    """
+
+    bridge: str
+    seed: int
+    data_seed: int
+    benchmark: str
+    made_of: dict[str, Any]
+    numbers: dict[str, Estimate] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    words: tuple[tuple[str, float], ...] = ()
+    maps: tuple[Map, ...] = ()
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+def numbers_of(prefix: str, found: Any) -> dict[str, Estimate]:
+    """The estimates among a dataclass's fields, or of a dictionary, with a prefix."""
+    values: Mapping[str, Any] = found if isinstance(found, Mapping) else vars(found)
+    return {f"{prefix}/{name}": value for name, value in values.items() if isinstance(value, Estimate)}
+
+
+def write_diagnosis(run: Path, found: Diagnosis) -> Path:
+    """Write `diagnosis.json` into a run's folder, whole or not at all."""
+    content = {
+        **{name: value for name, value in vars(found).items() if name not in ("numbers", "maps")},
+        "version": VERSION,
+        "numbers": {name: _told(value) for name, value in found.numbers.items()},
+        "maps": [
+            {
+                "id": one.id,
+                "said": one.said,
+                "fall": _rounded(one.fall),
+                "attention": None if one.attention is None else _rounded(one.attention),
+            }
+            for one in found.maps
+        ],
+    }
+    path = run / FILE
+    part = path.with_name(f"{FILE}.{os.getpid()}")
+    part.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    os.replace(part, path)
+    return path
+
+
+def _told(estimate: Estimate) -> dict[str, Any]:
+    low, high = estimate.interval
+    return {
+        "value": _rounded(estimate.value),
+        "interval": [_rounded(low), _rounded(high)],
+        "replicates": _rounded(estimate.replicates),
+    }
+
+
+def _rounded(values: Any) -> Any:
+    """Six digits; None where a number is not finite, which JSON has no word for."""
+    if isinstance(values, np.ndarray):
+        return [_rounded(value) for value in values.tolist()]
+    if isinstance(values, list):
+        return [_rounded(value) for value in values]
+    return float(f"{values:.6g}") if np.isfinite(values) else None
+
+
+def read_diagnosis(run: Path) -> Diagnosis | None:
+    """The diagnosis of a run; None where there is none.
+
+    Raises:
+        ValueError: if the file is malformed, or of another version.
+    """
+    path = run / FILE
+    if not path.exists():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        version = content.pop("version")
+        if version != VERSION:
+            raise ValueError(f"version {version}, not {VERSION}")
+        numbers = {
+            name: Estimate(float(_array(one["value"])), _array(one["replicates"]))
+            for name, one in content.pop("numbers").items()
+        }
+        maps = tuple(
+            Map(
+                one["id"],
+                one["said"],
+                _array(one["fall"]),
+                None if one["attention"] is None else _array(one["attention"]),
+            )
+            for one in content.pop("maps")
+        )
+        words = tuple((str(word), float(share)) for word, share in content.pop("words"))
+        return Diagnosis(**content, numbers=numbers, maps=maps, words=words)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} can't be read ({error!r}): it must be what `bridgelab diagnose` writes in this version. Delete it and "
+            "diagnose the run again."
+        ) from error
+
+
+def _array(values: Any) -> np.ndarray:
+    return np.array(values, dtype=float)  # None becomes nan
+
+
+def read_diagnoses(study: Path, order: Sequence[str] = ()) -> dict[str, list[Diagnosis]]:
+    """All diagnoses of a study's runs, by bridge, seeds in order; empty where none was made.
+
+    Args:
+        study: its folder.
+        order: of the bridges; others follow by name.
+    Raises:
+        ValueError: if one is malformed, or they are of different numbers of examples.
+    """
+    found = [one for run in sorted(study.iterdir()) if run.is_dir() and (one := read_diagnosis(run))]
+    looked = {json.dumps(one.made_of.get("looked_at")): one for one in found}
+    if len(looked) > 1:
+        first, other, *_ = looked.values()
+        raise ValueError(
+            f"{first.bridge} was diagnosed on {first.made_of.get('looked_at')}, {other.bridge} on "
+            f"{other.made_of.get('looked_at')}. Numbers beside each other are of the same examples: diagnose the whole study at once."
+        )
+    by_bridge: dict[str, list[Diagnosis]] = {}
+    for one in sorted(found, key=lambda one: (one.data_seed, one.seed)):
+        by_bridge.setdefault(one.bridge, []).append(one)
+    names = [name for name in order if name in by_bridge]
+    return {name: by_bridge[name] for name in [*names, *sorted(set(by_bridge) - set(names))]}
+
+
+def number(runs: Sequence[Diagnosis], name: str) -> Estimate | None:
+    """One number of a bridge, over its seeds; None where a run has it not."""
+    found = [run.numbers[name] for run in runs if name in run.numbers]
+    if len(found) < len(runs) or not found:
+        return None
+    replicates = np.stack([one.replicates for one in found], 1)
+    levels = [run.data_seed for run in runs]
+    # Runs of one data seed are one level of the bootstrap, as for scores.
+    draws = Bootstrap(["0", "1"], repetitions=len(replicates)).seeds(levels)
+    values = draws.average(np.array([[one.value] for one in found]))[:, 0]
+    return over_seeds(values, draws.average(replicates.T).T, draws)

@@ -1,0 +1,74 @@
+"""Bridges whose inside is known: planted, between patches that carry marks and a model that only adds up."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from bridgelab.benchmark.example import Example
+from bridgelab.data.batches import Prepared
+
+QUESTIONS, PATCHES = 240, 16
+
+
+class Adds(nn.Module):
+    """In a T5's place: the log-probability of any target is the sum of the bridge's tokens."""
+
+    def __init__(self, bridge):
+        super().__init__()
+        self.bridge = bridge
+        self.register_buffer("mean", torch.zeros(3))
+
+    def likelihood(self, batch, encoded=None):
+        return self.bridge(batch["patches"]).sum((1, 2))
+
+    def prefix(self, batch):
+        return self.bridge(batch["patches"])
+
+
+class Reads(nn.Module):
+    """Hands over the evidence (channel 0) of the patches that are marked in one channel."""
+
+    def __init__(self, channel):
+        super().__init__()
+        self.channel = channel
+
+    def forward(self, patches, text=None, text_mask=None):
+        return patches[..., :1] * patches[..., self.channel : self.channel + 1]
+
+
+class Planted:
+    """Questions about marked patches.
+
+    `parts` says which patches show visited objects, others, background. Channel 0 of each patch is evidence, 1; channel 1 marks
+    patches of visited objects, channel 2 a fourth of all at random.
+    """
+
+    def __init__(self, text):
+        rng = np.random.default_rng(0)
+        kind = rng.choice(3, (QUESTIONS, PATCHES), p=(0.2, 0.4, 0.4))
+        self.parts = np.stack([kind == k for k in range(3)], 1)
+        patches = np.ones((QUESTIONS, PATCHES, 3), dtype=np.float32)
+        patches[..., 1] = self.parts[:, 0]
+        patches[..., 2] = rng.random((QUESTIONS, PATCHES)) < 0.25
+        self.patches = torch.from_numpy(patches)
+        examples = [
+            Example(f"q{k}", (f"/{k}.png",), "what is it ?", ("red",), "answer") for k in range(QUESTIONS)
+        ]
+        rows = {f"/{k}.png": k for k in range(QUESTIONS)}
+        self.prepared = Prepared(examples, text, rows, lambda chosen: self.patches[torch.as_tensor(chosen)])
+
+
+@pytest.fixture
+def planted(tiny_text):
+    return Planted(tiny_text)
+
+
+@pytest.fixture
+def adds():
+    return Adds
+
+
+@pytest.fixture
+def reads():
+    return Reads

@@ -1,0 +1,93 @@
+import json
+
+import numpy as np
+import pytest
+
+from bridgelab.analysis.diagnosis.record import (
+    FILE,
+    Diagnosis,
+    Map,
+    number,
+    numbers_of,
+    read_diagnoses,
+    read_diagnosis,
+    write_diagnosis,
+)
+from bridgelab.analysis.statistics import Bootstrap, Estimate
+
+
+def made(bridge="linear", seed=0, data_seed=0, questions=400, **numbers):
+    return Diagnosis(
+        bridge=bridge,
+        seed=seed,
+        data_seed=data_seed,
+        benchmark="world",
+        made_of={"config": "aa", "looked_at": {"questions": questions}},
+        numbers=numbers or {"selection/visited": Estimate(1.5, np.linspace(1, 2, 500))},
+        counts={"questions": 390},
+        words=(("red", 0.25),),
+        maps=(Map("q1", "red", np.eye(2), None), Map("q2", "blue", np.eye(2), np.full((2, 2), 0.25))),
+        left_out={"clutter": "no world"},
+    )
+
+
+def test_what_is_written_is_read(tmp_path):
+    assert read_diagnosis(tmp_path) is None
+    write_diagnosis(tmp_path, made(a=Estimate(float("nan"), np.array([np.nan, 1.0]))))
+    assert [path.name for path in tmp_path.iterdir()] == [FILE]
+    found, whole = read_diagnosis(tmp_path), made()
+    for name in ("bridge", "seed", "data_seed", "benchmark", "made_of", "counts", "words", "left_out"):
+        assert getattr(found, name) == getattr(whole, name)
+    assert np.isnan(found.numbers["a"].value)
+    assert found.numbers["a"].replicates[1] == 1
+    assert found.maps[0].attention is None
+    assert found.maps[1].attention.tolist() == [[0.25, 0.25], [0.25, 0.25]]
+    assert json.loads((tmp_path / FILE).read_text())["numbers"]["a"]["interval"] == [1.0, 1.0]
+
+
+def test_seeds_are_put_together_as_scores_are(tmp_path):
+    """The mean of scores over seeds, by its own bootstrap and from each run's replicates, has the same interval."""
+    rng = np.random.default_rng(0)
+    scores = rng.random((3, 200)) < np.array([0.5, 0.6, 0.8])[:, None]
+    draws = Bootstrap(range(200), repetitions=500)
+    expected = draws.mean(scores.astype(float), draws.seeds([0, 0, 0]))
+    runs = []
+    for seed, row in enumerate(scores):
+        own = Bootstrap(range(200), repetitions=500)
+        runs.append(made(seed=seed, a=own.mean(row[None].astype(float), own.seeds([0]))))
+    found = number(runs, "a")
+    assert found.value == pytest.approx(expected.value)
+    assert found.interval == pytest.approx(expected.interval, abs=0.03)
+    assert found.interval[1] - found.interval[0] > 0.15  # far above the images' part of one run, 0.13 / √3
+    alone = number(runs[:1], "a")
+    assert alone.replicates == pytest.approx(runs[0].numbers["a"].replicates)
+    assert number([*runs, made(seed=3)], "a") is None  # a run has it not
+    assert number(runs, "b") is None
+
+
+def test_a_studys_diagnoses_in_the_order_of_its_sweep(tmp_path):
+    for bridge, seed in (("mlp", 0), ("linear", 1), ("linear", 0), ("qformer", 0)):
+        (tmp_path / f"{bridge}{seed}").mkdir()
+        write_diagnosis(tmp_path / f"{bridge}{seed}", made(bridge, seed))
+    found = read_diagnoses(tmp_path, ("qformer", "blind", "linear"))
+    assert list(found) == ["qformer", "linear", "mlp"]
+    assert [run.seed for run in found["linear"]] == [0, 1]
+    write_diagnosis(tmp_path / "mlp0", made("mlp", questions=10))
+    with pytest.raises(ValueError, match=r"diagnosed on \{'questions': .*diagnose the whole study at once"):
+        read_diagnoses(tmp_path)
+
+
+def test_estimates_of_a_dataclass():
+    one = Estimate(1.0, np.ones(2))
+    assert numbers_of("a", {"b": one, "c": None, "d": 3}) == {"a/b": one}
+
+
+@pytest.mark.parametrize(
+    "text", ["{", '{"version": 2}', '{"version": 1, "numbers": {}, "maps": [], "words": []}', "[]"]
+)
+def test_a_malformed_record_is_refused(tmp_path, text):
+    (tmp_path / FILE).write_text(text)
+    with pytest.raises(
+        ValueError, match=r"diagnosis.json can't be read .*Delete it and diagnose the run again"
+    ):
+        read_diagnosis(tmp_path)

@@ -1,0 +1,62 @@
+import io
+
+import numpy as np
+from PIL import Image
+
+from bridgelab.analysis.diagnosis.figure import draw_diagnosis
+from bridgelab.analysis.diagnosis.record import number, read_diagnoses
+from bridgelab.analysis.diagnosis.table import diagnosis_grids, diagnosis_notes
+from bridgelab.analysis.figure import save
+
+
+def test_every_number_stands_in_a_table(simulated, diagnosed):
+    study = simulated.write(images=10)
+    diagnosed(study)
+    found = read_diagnoses(study, ("linear", "mlp", "qformer", "perceiver"))
+    grids = {grid.title.split(" ")[0]: grid for grid in diagnosis_grids(found)}
+    selection = grids["Selection"]
+    assert [cells[0].text for _, cells in selection.rows] == ["linear", "mlp", "qformer", "perceiver"]
+    visited = number(found["mlp"], "selection/visited")
+    low, high = visited.interval
+    assert selection.rows[1][1][1].text == f"{visited.value:.2f}"
+    assert selection.rows[1][1][1].interval == f"{low:.2f}–{high:.2f}"
+    assert selection.rows[1][1][5].text == f"{100 * number(found['mlp'], 'selection/selection').value:.1f}"
+    attention = grids["Attention"]
+    assert "no cause" in attention.title
+    assert [cells[0].text for _, cells in attention.rows] == ["qformer", "perceiver"]
+    probes = next(grid for grid in diagnosis_grids(found) if "probes read of the objects" in grid.title)
+    assert [role for role, _ in probes.rows] == ["floor", "ceiling", *["bridge"] * 4]
+    assert grids["Modality"].rows[0][1][-1].text == "red, <b>cube</b>"
+    for grid in diagnosis_grids(found):
+        assert all(len(cells) == len(grid.heads) for _, cells in grid.rows)
+    notes = diagnosis_notes(found)
+    assert "390 questions" in notes[0]
+    assert notes[-1].endswith("over seeds and images; runs: linear 3, mlp 3, qformer 3, perceiver 3.")
+
+
+def test_what_was_not_told_has_no_table_and_no_panel(simulated, diagnosed, change):
+    study = simulated.write(images=10)
+    diagnosed(study)
+    found = read_diagnoses(study)
+    for runs in found.values():
+        for run in runs:
+            for name in [n for n in run.numbers if not n.startswith("rank")]:
+                del run.numbers[name]
+            run.counts.clear()
+            run.left_out["selection"] = "pope has no scenes"
+    (grid,) = diagnosis_grids(found)
+    assert "effective rank" in grid.title
+    assert diagnosis_notes(found)[0] == "Not told of selection: pope has no scenes."
+    assert len(draw_diagnosis(found).get_axes()) == 1
+    assert diagnosis_grids({}) == diagnosis_notes({}) == []
+    assert draw_diagnosis({}) is None
+
+
+def test_the_picture_has_all_panels(simulated, diagnosed):
+    study = simulated.write(images=10)
+    diagnosed(study)
+    figure = draw_diagnosis(read_diagnoses(study))
+    assert len(figure.get_axes()) == 5
+    out = io.BytesIO()
+    save(figure, out)
+    assert np.asarray(Image.open(out).convert("L")).std() > 10

@@ -1,0 +1,85 @@
+"""A trained run is looked into, from the command to the record."""
+
+import pytest
+from rich.console import Console
+
+from bridgelab.analysis.diagnosis import look as looking
+from bridgelab.analysis.diagnosis.look import Amounts
+from bridgelab.analysis.diagnosis.main import diagnose, finished
+from bridgelab.analysis.diagnosis.record import read_diagnosis
+from bridgelab.train import main
+
+AMOUNTS = Amounts(questions=8, images=4, fit=6)
+
+
+@pytest.fixture
+def study(tiny, config, tmp_path):
+    directory = tmp_path / "runs" / "tried"
+    for bridge in ("linear", "qformer_question", "blind"):
+        main.run(
+            config(f"bridge={bridge}", "study=tried"), directory / f"bridge={bridge},seed=0", bridge=bridge
+        )
+    return directory
+
+
+def test_all_bridges_of_a_study_that_see_images(study, tmp_path):
+    with open(tmp_path / "printed", "w") as file:
+        diagnose([study], AMOUNTS, console=Console(file=file, width=200))
+    printed = (tmp_path / "printed").read_text()
+    assert "Selection (causal)" in printed
+    assert (study / "diagnosis.png").exists()
+    linear, told = (
+        read_diagnosis(study / f"bridge={name},seed=0") for name in ("linear", "qformer_question")
+    )
+    assert read_diagnosis(study / "bridge=blind,seed=0") is None
+    assert linear.counts["tokens"] == 4  # one a patch
+    assert set(told.numbers) - set(linear.numbers) == {
+        "attention/visited",
+        "attention/others",
+        "attention/background",
+    }
+    shares = [told.numbers[f"attention/{name}"].value for name in ("visited", "others", "background")]
+    assert sum(shares) == pytest.approx(1)
+    for name in (
+        "selection/visited",
+        "clutter/cost",
+        "probe/tokens/color",
+        "background/beside/shape",
+        "words/gap",
+    ):
+        assert name in linear.numbers
+    assert linear.left_out == {}
+    assert [one.id for one in linear.maps] == [one.id for one in told.maps]
+    assert linear.maps[0].fall.shape == (2, 2)
+    assert linear.maps[0].attention is None
+    assert told.maps[0].attention.sum() == pytest.approx(1, abs=1e-4)
+
+    before = {path: path.stat().st_mtime_ns for path in study.glob("*/diagnosis.json")}
+    with open(tmp_path / "again", "w") as file:
+        diagnose([study / "bridge=linear,seed=0"], AMOUNTS, console=Console(file=file, width=200))
+    assert "diagnosed already" in (tmp_path / "again").read_text()
+    assert before == {path: path.stat().st_mtime_ns for path in study.glob("*/diagnosis.json")}
+
+
+def test_where_nobody_says_what_an_image_shows_the_rest_is_told(study, monkeypatch):
+    monkeypatch.setattr(looking, "target", lambda config: object)  # as a benchmark of another layout
+    found = looking.look(study / "bridge=linear,seed=0", AMOUNTS)
+    assert set(found.left_out) == {"selection", "bottleneck", "background", "clutter"}
+    assert found.left_out["selection"] == "world has no scenes and programs in CLEVR's layout"
+    assert {name.split("/")[0] for name in found.numbers} == {"rank", "words"}
+    assert found.maps == ()
+
+
+def test_bad_input(study, tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        finished([tmp_path / "nowhere"])
+    with pytest.raises(ValueError, match="is of a bridge that sees nothing, and no image"):
+        finished([study / "bridge=blind,seed=0"])
+    with pytest.raises(FileNotFoundError, match="no finished run of a bridge that sees images"):
+        finished([tmp_path])
+    (study / "bridge=linear,seed=0" / "metrics.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"has no metrics.json: it is not finished"):
+        finished([study / "bridge=linear,seed=0"])
+    assert [run.name for run in finished([study])] == ["bridge=qformer_question,seed=0"]
+    with pytest.raises(ValueError, match=r"fit=1: at least 2 are needed. Set --fit to more"):
+        Amounts(fit=1)
