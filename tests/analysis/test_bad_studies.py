@@ -133,43 +133,6 @@ def test_tags_that_no_example_has(simulated):
     assert "24 questions on 12 images" in told(study)
 
 
-def test_an_id_that_was_never_asked_with_its_own_image_is_refused(simulated):
-    study = simulated.write(bridges=PAIR, images=4)
-    run = study / "bridge=qformer,seed=1"
-    table = pd.read_parquet(run / "predictions.parquet")
-    strange = (table["view"] == "shuffled") & (table["id"] == "0-exist")
-    edit(run, id=table["id"].mask(strange, "other"))
-    with pytest.raises(ValueError, match="holds id 'other' in view 'shuffled' alone"):
-        read_study(study)
-
-
-def test_a_run_without_any_row_of_its_own_image_is_refused(simulated):
-    study = simulated.write(bridges=PAIR, images=4)
-    run = study / "bridge=qformer,seed=1"
-    pd.read_parquet(run / "predictions.parquet").iloc[:0].to_parquet(run / "predictions.parquet")
-    with pytest.raises(
-        ValueError, match="12 examples were put to only one of bridge=linear,seed=0 and bridge=qf"
-    ):
-        read_study(study)
-
-
-def test_a_torn_file_is_refused(simulated):
-    study = simulated.write(bridges=PAIR, images=4)
-    file = study / "bridge=qformer,seed=1" / "predictions.parquet"
-    file.write_bytes(file.read_bytes()[:-20])
-    with pytest.raises(ValueError, match=r"predictions.parquet cannot be read .* delete the folder"):
-        read_study(study)
-
-
-def test_rows_in_another_order_are_the_same_answers(simulated):
-    study = simulated.write(bridges=PAIR, images=4)
-    before = {run.name: run.scores["image"] for run in read_study(study).runs}
-    file = study / "bridge=qformer,seed=1" / "predictions.parquet"
-    pd.read_parquet(file).sample(frac=1, random_state=0).to_parquet(file)
-    after = {run.name: run.scores["image"] for run in read_study(study).runs}
-    assert all((before[name] == after[name]).all() for name in before)
-
-
 @pytest.mark.parametrize("runs", ["none", "unfinished"])
 def test_nothing_finished_is_one_line_and_no_traceback(tmp_path, capsys, runs):
     study = tmp_path / "empty"

@@ -13,7 +13,7 @@ from bridgelab.analysis.fairness import covers
 from bridgelab.analysis.records import read_study
 from bridgelab.analysis.report import report
 from bridgelab.analysis.summary import summarise
-from bridgelab.analysis.sweep import factors, overrides
+from bridgelab.analysis.sweep import overrides
 
 SMALL = {"linear": {"exist": 0.7}, "mlp": {"exist": 0.7}, "blind": {"exist": 0.4}, "words": {"exist": 0.9}}
 CONFIG = {
@@ -189,27 +189,6 @@ def test_a_report_of_a_sweep_names_the_levels(swept):
     page = report(swept, console=Console(file=out, width=220))["page"].read_text()
     assert "linear − mlp, train.steps=800" in page
     assert "linear, train.steps=400 against mlp, train.steps=400" in page
-
-
-@pytest.mark.parametrize(
-    ("name", "found"),
-    [
-        ("bridge=mlp,seed=1", {"bridge": "mlp", "seed": "1"}),
-        ("bridge=mlp,tune.lrs=[0.1,0.2],seed=1", {"bridge": "mlp", "tune.lrs": "[0.1,0.2]", "seed": "1"}),
-        ("+bridge.width=4", {"bridge.width": "4"}),
-        ("defaults", {}),
-    ],
-)
-def test_a_name_tells_its_choices(name, found):
-    assert overrides(name) == found
-
-
-def test_factors_are_what_has_several_values():
-    sweep = {"bridge": ["a", "b"], "seed": ["0", "1"], "train.steps": ["4", "8"], "data.dtype": ["float32"]}
-    assert factors(sweep, [], []) == ["train.steps"]
-    names = [{"x": "1", "y": "1"}, {"x": "2", "y": "1"}]
-    assert factors({}, names, ["a", "a"]) == ["x"]
-    assert factors({}, names, ["a", "b"]) == []
 
 
 def test_what_a_factor_covers():
