@@ -188,7 +188,9 @@ def test_a_report_of_a_sweep_names_the_levels(swept):
     out = StringIO()
     page = report(swept, console=Console(file=out, width=220))["page"].read_text()
     assert "linear − mlp, train.steps=800" in page
-    assert "linear, train.steps=400 against mlp, train.steps=400" in page
+    assert (
+        "Architecture, linear against mlp: visual tokens alike (64)" in page
+    )  # at both levels, so said once
 
 
 def test_what_a_factor_covers():

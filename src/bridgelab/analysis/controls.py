@@ -14,25 +14,39 @@ WITHIN = 0.02  # of the parameters, as `budget.params` gives them
 
 def controls(study: Study, baseline: str) -> list[str]:
     """For each row that the baseline is compared with, a sentence that names its controls in this study, or says that it has none."""
-    said = []
+    found: dict[tuple[str, str, str], list[str]] = {}
     for name, first in pairs(study, baseline).items():
+        run = study.of(name)[0]
         numbers = {row: _numbers(study, row) for row in study.bridges}
         if None in (*numbers[name], *numbers[first]):
             continue
-        plain = [
-            row
+        plain = {
+            study.of(row)[0].bridge: row
             for row in study.bridges
             if study.of(row)[0].bridge in PLAIN
             and row not in (name, first)
-            and study.of(row)[0].levels == study.of(name)[0].levels
-        ]
-        tokens = _told(
-            "visual tokens", "token-matched", first, name, {row: numbers[row][0] for row in (first, name, *plain)}, 0.0
-        )  # fmt: skip
-        parameters = _told(
-            "parameters", "parameter-matched", first, name, {row: numbers[row][1] for row in (first, name, *plain)}, WITHIN
-        )  # fmt: skip
-        said.append(f"Architecture, {first} against {name}: {tokens}; {parameters}.")
+            and study.of(row)[0].levels == run.levels
+        }
+        told = "; ".join(
+            _told(
+                what,
+                kind,
+                numbers[first][k],
+                numbers[name][k],
+                {bridge: numbers[row][k] for bridge, row in plain.items()},
+                near,
+            )
+            for k, (what, kind, near) in enumerate(
+                (("visual tokens", "token-matched", 0.0), ("parameters", "parameter-matched", WITHIN))
+            )
+        )
+        found.setdefault((study.of(first)[0].bridge, run.bridge, told), []).append(name)
+    said = []
+    for (first, bridge, told), rows in found.items():
+        every = [name for name in pairs(study, baseline) if study.of(name)[0].bridge == bridge]
+        # Where all levels of what is swept beside bridges say the same, it is said once.
+        against = bridge if rows == every else " and ".join(rows)
+        said.append(f"Architecture, {first} against {against}: {told}.")
     return said
 
 
@@ -43,9 +57,10 @@ def _numbers(study: Study, row: str) -> tuple[int | None, int | None]:
     return (None if tokens is None else int(tokens), None if parameters is None else int(parameters))
 
 
-def _told(what: str, kind: str, first: str, name: str, numbers: dict[str, int | None], within: float) -> str:
-    """One number of both, with the rows that match the comparator's where the two differ."""
-    one, other = numbers[first], numbers[name]
+def _told(
+    what: str, kind: str, one: int | None, other: int | None, plain: dict[str, int | None], within: float
+) -> str:
+    """One number of both, with the plain bridges that match the comparator's where the two differ."""
     assert one is not None
     assert other is not None
 
@@ -55,5 +70,5 @@ def _told(what: str, kind: str, first: str, name: str, numbers: dict[str, int | 
     if alike(one):
         near = "" if one == other else f" and {other:,}, within {100 * within:g} %"
         return f"{what} alike ({one:,}{near})"
-    found = [row for row, number in numbers.items() if row not in (first, name) and alike(number)]
+    found = [bridge for bridge, number in plain.items() if alike(number)]
     return f"{what} {one:,} and {other:,}, {kind} control: {', '.join(found) or 'none in this study'}"
