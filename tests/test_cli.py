@@ -136,7 +136,10 @@ def target(monkeypatch):
     calls = []
 
     def record(name):
-        return lambda *args: calls.append((name, args, list(sys.argv), sys.modules["__main__"].__spec__))
+        def called(*args, **_):
+            calls.append((name, args, list(sys.argv), sys.modules["__main__"].__spec__))
+
+        return called
 
     def import_module(name):
         return SimpleNamespace(

@@ -99,12 +99,20 @@ def _report(args: list[str]) -> None:
     parser.add_argument(
         "--format", choices=("md", "csv", "latex"), help="print the tables as this, and write no file"
     )
+    _allowing(parser)
     given = parser.parse_args(args)
     study, module = _folder(given.study), importlib.import_module("bridgelab.analysis.report")
     if given.format:
-        module.print_as(study, given.format)
+        module.print_as(study, given.format, allow=given.allow)
     else:
-        module.report(study)
+        module.report(study, allow=given.allow)
+
+
+def _allowing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--allow", action="append", default=[], metavar="KEY",
+        help="compare runs that differ in this, such as train.steps; said under the table (may be given again)",
+    )  # fmt: skip
 
 
 def _dashboard(args: list[str]) -> None:
@@ -145,8 +153,10 @@ def _plan(args: list[str]) -> None:
         metavar="STUDY_DIR",
         help="a finished study, whose spread over seeds and images is taken",
     )
-    study = _folder(parser.parse_args(args).study)
-    importlib.import_module("bridgelab.analysis.plan").plan(study)
+    _allowing(parser)
+    given = parser.parse_args(args)
+    study = _folder(given.study)
+    importlib.import_module("bridgelab.analysis.plan").plan(study, allow=given.allow)
 
 
 def _evaluate(args: list[str]) -> None:

@@ -37,7 +37,9 @@ def whole(simulated):
 
 def test_csv_has_a_line_a_number(whole):
     rows = list(csv.DictReader(io.StringIO(to_csv(whole))))
-    assert len(rows) == sum((len(grid.heads) - 1) * len(grid.rows) for grid in whole.grids)
+    notes = [row["value"] for row in rows if row["table"] == "notes"]
+    assert notes == [*whole.said, *whole.notes]
+    assert len(rows) - len(notes) == sum((len(grid.heads) - 1) * len(grid.rows) for grid in whole.grids)
     for row, column, low, high in (
         (r["row"], r["column"], *r["interval"].split(" to "))
         for r in rows
@@ -47,7 +49,8 @@ def test_csv_has_a_line_a_number(whole):
 
 
 def test_csv_numbers_have_a_plain_minus():
-    (row,) = csv.DictReader(io.StringIO(to_csv(ODD)))
+    row, note = csv.DictReader(io.StringIO(to_csv(ODD)))
+    assert note["value"] == "a note"
     assert row == {
         "table": "A & B, %",
         "row": "x_1",

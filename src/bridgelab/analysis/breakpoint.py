@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bridgelab.analysis.comparison import contrasts, declaration, examples_of, not_converged, seeing
+from bridgelab.analysis.comparison import contrasts, declaration, not_converged, pairs
 from bridgelab.analysis.contrast import Contrast
 from bridgelab.analysis.difficulty import counted_tags, levels
 from bridgelab.analysis.records import Study
@@ -52,8 +52,9 @@ class Breakpoint:
 def breakpoints(study: Study) -> list[Breakpoint]:
     """All comparators and tags of a study; empty where it has no baseline or no tag that counts something."""
     baseline, delta, _ = declaration(study)
-    table = examples_of(study.runs[0])
-    if baseline not in seeing(study) or len(seeing(study)) < 2 or table["image"].nunique() < 2:
+    table = study.examples
+    beside = pairs(study, baseline)
+    if not beside or table["image"].nunique() < 2:
         return []
     asked = table["kind"] != "caption"
     chosen: dict[str, Cells] = {}
@@ -76,7 +77,7 @@ def breakpoints(study: Study) -> list[Breakpoint]:
     for key, value in zip(keys, corrected, strict=True):
         name, tag = key
         few = min(found[key].runs)
-        why = not_converged(study, (baseline, name)) or (
+        why = not_converged(study, (beside[name], name)) or (
             f"{few} of at least {LEAST_SEEDS} seeds" if few < LEAST_SEEDS else ""
         )
         below = bool(found[key].value < 0)

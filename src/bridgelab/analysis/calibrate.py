@@ -1,12 +1,9 @@
-"""How often the verdict is wrong: studies are simulated whose truth is known, and judged as real ones are.
+"""How often the verdict is wrong: studies are simulated whose truth is known (`simulation`), and judged as real ones are.
 
 `make calibrate` prints, for 3, 5 and 10 seeds and true differences of 0 and ±δ in all cells of a study, how often at least one
 cell *breaks* or *leads*, how often a cell *holds* (false at ±δ), and how often the 95 % interval holds the truth: for the method
-in use (`contrast`) and for two that were tried beside it.
-
-An answer is right where a normal variable, the sum of what is owed to the image, to bridge and image, to run and image, and to
-the question itself, is below the run's threshold. So answers to one image go together, as in a beta-binomial, and the mean chance
-is exactly the run's own: its bridge's, moved by its seed.
+in use (`contrast`) and for two that were tried beside it. Then, how often the difference is found that `bridgelab plan` promises
+to find (`calibrate_power`).
 """
 
 from collections.abc import Iterator
@@ -17,87 +14,13 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from scipy import special
 
-from bridgelab.analysis.contrast import Contrast, Part, contrast
+from bridgelab.analysis.calibrate_power import power_row, power_table, promise
+from bridgelab.analysis.contrast import Contrast
+from bridgelab.analysis.simulation import CELLS, SEEDS, STUDIES, WORLDS, World, drawn
 from bridgelab.analysis.verdict import BREAKS, DELTA, HOLDS, LEADS, outcome, p_values
 
-STUDIES = 2000
-CELLS = 5
-SEEDS = (3, 5, 10)
-AT_ONCE = 2e7  # chances in memory
 HEADS = ("studies of", "seeds", "true difference", "breaks or leads, %", "holds, %", "interval holds the truth, %", "half width")  # fmt: skip
-
-
-@dataclass(frozen=True)
-class World:
-    """What studies are drawn from.
-
-    Args:
-        name: of the row.
-        images: that are asked about.
-        asked: questions of a cell on each image.
-        seed_sd: of a run's accuracy around its bridge's.
-        image: share of an answer's variance that the image gives, to all bridges alike.
-        own: to each bridge by itself.
-        run: to each run by itself.
-        mean: of both bridges' accuracies.
-    """
-
-    name: str
-    images: int = 300
-    asked: int = 2
-    seed_sd: float = 0.01
-    image: float = 0.2
-    own: float = 0.1
-    run: float = 0.2
-    mean: float = 0.8
-
-
-WORLDS = (
-    World("300 images, seeds alike", seed_sd=0.0),
-    World("300 images, seeds 1 point apart"),
-    World("300 images, seeds 3 points apart", seed_sd=0.03),
-    World("40 images, seeds 1 point apart", images=40),
-    World("1,000 images, seeds 1 point apart", images=1000),
-    World("300 images, 95 % right, seeds 1 point apart", mean=0.95),
-)
-
-
-def simulate(
-    world: World, rng: np.random.Generator, *, studies: int, seeds: int, difference: float
-) -> np.ndarray:
-    """Shares of right answers [study, cell, bridge, run, image], the first bridge ahead by `difference` in all cells."""
-
-    def owed(share: float, *size: int) -> np.ndarray:
-        return np.sqrt(share) * rng.standard_normal(size, dtype=np.float32)
-
-    ahead = np.array([difference / 2, -difference / 2])[:, None]
-    # A uniform distribution: it has bounds, so that no accuracy passes 1. A seed that is bad is so in all cells.
-    moved = world.seed_sd * np.sqrt(12) * (rng.random((studies, 1, 2, seeds)) - 0.5)
-    threshold = special.ndtri(world.mean + ahead + moved)
-    known = (
-        owed(world.image, studies, CELLS, 1, 1, world.images)
-        + owed(world.own, studies, CELLS, 2, 1, world.images)
-        + owed(world.run, studies, CELLS, 2, seeds, world.images)
-    )
-    left = np.sqrt(1 - world.image - world.own - world.run)
-    chance = special.ndtr((threshold[..., None].astype(np.float32) - known) / left)
-    return rng.binomial(world.asked, chance) / world.asked
-
-
-def contrasts(shares: np.ndarray) -> Contrast:
-    """First bridge − second, of each study and cell, the runs of either by themselves.
-
-    Args:
-        shares: as `simulate` gives them.
-    """
-    images = shares.shape[-1]
-    values = shares.mean(axis=-1)
-    influence = (shares - values[..., None]) / images
-    seeds = tuple(0 for _ in range(shares.shape[-2]))
-    first, second = (Part(values[:, :, b], influence[:, :, b], 1 / images**2, seeds) for b in (0, 1))
-    return contrast(first, second)
 
 
 @dataclass(frozen=True)
@@ -148,11 +71,8 @@ def rates(
         draw: seed of the simulation.
     """
     rng = np.random.default_rng([draw, seeds, round(1000 * (difference + 1)), world.images])
-    size = max(1, int(AT_ONCE / (CELLS * 2 * seeds * world.images)))
     seen: dict[str, list[tuple[np.ndarray, ...]]] = {name: [] for name in METHODS}
-    for begin in range(0, studies, size):
-        number = min(size, studies - begin)
-        found = contrasts(simulate(world, rng, studies=number, seeds=seeds, difference=difference))
+    for found in drawn(world, rng, studies=studies, seeds=seeds, difference=difference):
         for name, method in METHODS.items():
             by = method(**vars(found))
             said, _ = outcome(*p_values(by, DELTA))
@@ -168,7 +88,7 @@ def rates(
 
 
 def calibrate() -> None:
-    """Simulate, and print one table a method."""
+    """Simulate, and print one table a method, then the table of what a plan promises."""
     cases = [
         (world, seeds, difference)
         for world in WORLDS
@@ -183,11 +103,16 @@ def calibrate() -> None:
         for index, head in enumerate(HEADS):
             table.add_column(head, justify="right" if index else "left")
     for world, seeds, difference in track(cases, description="simulating", transient=True):
-        for name, found in rates(world, seeds=seeds, difference=difference).items():
+        of_methods = rates(world, seeds=seeds, difference=difference, studies=STUDIES)
+        for name, found in of_methods.items():
             tables[name].add_row(*row(world, seeds, difference, found))
+    promised = power_table(STUDIES)
+    planned = [(world, seeds) for world in WORLDS for seeds in SEEDS]
+    for world, seeds in track(planned, description="simulating plans", transient=True):
+        promised.add_row(*power_row(world, seeds, promise(world, seeds=seeds, studies=STUDIES)))
     console = Console()
     console = console if console.is_terminal else Console(width=140)
-    for table in tables.values():
+    for table in (*tables.values(), promised):
         console.print(table)
 
 

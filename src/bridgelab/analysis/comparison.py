@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bridgelab.analysis.contrast import Contrast, contrast, part
-from bridgelab.analysis.records import Run, Study
+from bridgelab.analysis.contrast import Contrast, Part, contrast, part
+from bridgelab.analysis.records import Study
 from bridgelab.analysis.statistics import is_flat
 from bridgelab.analysis.summary import gain_of, in_order, reasoning_type
 from bridgelab.analysis.verdict import DELTA, Finding, judge
@@ -58,13 +58,13 @@ def verdict(study: Study) -> Verdict | None:
         ValueError: if runs declare different baselines or δ.
     """
     baseline, delta, declared = declaration(study)
-    bridges = seeing(study)
-    table = examples_of(study.runs[0])
+    beside = pairs(study, baseline)
+    table = study.examples
     kinds = kinds_of(table)
-    if baseline not in bridges or len(bridges) < 2 or not kinds or table["image"].nunique() < 2:
+    if not beside or not kinds or table["image"].nunique() < 2:
         return None
     cells, headline = differences(study, baseline)
-    steep = {name: not_converged(study, (baseline, name)) for name in bridges}
+    steep = {name: not_converged(study, (first, name)) for name, first in beside.items()}
 
     def judged(found: dict[Any, Contrast], name_of: Callable[[Any], str]) -> dict[Any, Finding]:
         return judge(found, delta=delta, unsettled={key: steep[name_of(key)] for key in found})
@@ -100,7 +100,7 @@ def declaration(study: Study) -> tuple[str, float, bool]:
 
 def differences(study: Study, baseline: str) -> tuple[dict[tuple[str, str], Contrast], dict[str, Contrast]]:
     """Baseline − comparator by (comparator, kind of question), and beyond the control by comparator."""
-    table = examples_of(study.runs[0])
+    table = study.examples
     chosen = {kind: [(1.0, mask)] for kind, mask in kinds_of(table).items()}
     if beyond := _beyond(table):
         chosen[HEADLINE] = beyond
@@ -120,22 +120,24 @@ def contrasts(
     """Baseline − each other bridge that sees images, by (comparator, key of `chosen`).
 
     Args:
-        table: of one run, with `image` and the examples as its index, as `examples_of` gives it.
+        table: the study's examples.
         chosen: weighted cells of its rows, as `contrast.part` takes them.
     """
-    image = np.unique(table["image"].astype(str), return_inverse=True)[1]
-    parts = {}
-    for name in seeing(study):
+    image = np.unique(table["image"], return_inverse=True)[1]
+
+    def parts_of(name: str) -> dict[str, Part]:
         runs = study.of(name)
-        scores = np.stack([examples_of(run).loc[table.index, "score"].to_numpy(np.float64) for run in runs])
+        scores = np.stack([run.scores["image"] for run in runs])
         seeds = [run.data_seed for run in runs]
-        parts[name] = {key: part(scores, image, cells, seeds) for key, cells in chosen.items()}
-    return {
-        (name, key): contrast(parts[baseline][key], parts[name][key])
-        for name in parts
-        if name != baseline
-        for key in chosen
-    }
+        return {key: part(scores, image, cells, seeds) for key, cells in chosen.items()}
+
+    beside = pairs(study, baseline)
+    firsts = {name: parts_of(name) for name in dict.fromkeys(beside.values())}
+    found: dict[tuple[str, str], Contrast] = {}
+    for name, first in beside.items():
+        own = parts_of(name)  # of one comparator at a time: with many runs they are large
+        found |= {(name, key): contrast(firsts[first][key], own[key]) for key in chosen}
+    return found
 
 
 def not_converged(study: Study, names: Sequence[str]) -> str:
@@ -143,6 +145,13 @@ def not_converged(study: Study, names: Sequence[str]) -> str:
     gains = {name: gain_of(study.of(name)) for name in dict.fromkeys(names)}
     steep = [name for name, gain in gains.items() if gain is not None and not is_flat(gain)]
     return f"not converged: {' and '.join(steep)}" if steep else ""
+
+
+def pairs(study: Study, baseline: str) -> dict[str, str]:
+    """Each row that is compared, with the baseline's row at its levels of what else is swept."""
+    others = [name for name in seeing(study) if study.of(name)[0].bridge != baseline]
+    found = {name: study.beside(name, baseline) for name in others}
+    return {name: first for name, first in found.items() if first and study.of(first)[0].sees == "image"}
 
 
 def seeing(study: Study) -> list[str]:
@@ -176,11 +185,3 @@ def _beyond(table: pd.DataFrame) -> list[tuple[float, np.ndarray]] | None:
     if not controls or not reasoning.any():
         return None
     return [(1.0, reasoning), *((-1 / len(controls), mask) for mask in controls)]
-
-
-def examples_of(run: Run) -> pd.DataFrame:
-    """What a run answered with the image seen, questions and captions, by id and kind."""
-    seen = run.predictions[run.predictions["view"] == "image"]
-    return (
-        seen.assign(key=seen["kind"].astype(str) + " " + seen["id"].astype(str)).set_index("key").sort_index()
-    )

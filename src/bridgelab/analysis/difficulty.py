@@ -6,7 +6,7 @@ import pandas as pd
 
 from bridgelab.analysis.records import Study
 from bridgelab.analysis.statistics import Bootstrap, Estimate
-from bridgelab.analysis.summary import LABELS, by_role, rows_of, scores_of
+from bridgelab.analysis.summary import by_role, label
 from bridgelab.analysis.table import Cell, Grid, percent
 
 MOST = 8  # levels of a tag that stand by themselves; more are put together
@@ -35,7 +35,7 @@ class Difficulty:
 
 def by_difficulty(study: Study, *, repetitions: int = 2000) -> list[Difficulty]:
     """All tags that count something and have two levels or more, resampled over seeds and images, the same images for all."""
-    asked = rows_of(study.runs[0], "image", captions=False)
+    asked = study.asked
     counted = counted_tags(asked)
     chosen = {name: levels(values) for name, values in counted.items()}
     chosen = {name: found for name, found in chosen.items() if len(found) > 1}
@@ -44,7 +44,7 @@ def by_difficulty(study: Study, *, repetitions: int = 2000) -> list[Difficulty]:
     draws = Bootstrap(asked["image"], repetitions=repetitions)
     bridges = {
         name: (
-            scores_of(study.of(name), asked.index, "image"),
+            study.scores(name),
             draws.seeds([r.data_seed for r in study.of(name)]),
         )
         for name in by_role(study)
@@ -94,7 +94,7 @@ def difficulty_grid(difficulty: Difficulty) -> Grid:
     ]
     name = difficulty.tag.replace("_", " ")
     rows = tuple(
-        ("bridge", (Cell(LABELS.get(bridge, bridge)), *(percent(one) for one in estimates)))
+        ("bridge", (Cell(label(bridge)), *(percent(one) for one in estimates)))
         for bridge, estimates in difficulty.accuracy.items()
     )
     return Grid(f"Accuracy by {name}, % (questions)", ("bridge", *heads), rows)

@@ -7,7 +7,7 @@ import numpy as np
 
 from bridgelab.analysis.records import Study
 from bridgelab.analysis.statistics import Bootstrap, Estimate
-from bridgelab.analysis.summary import LABELS, reasoning_type, rows_of, scores_of
+from bridgelab.analysis.summary import label, reasoning_type
 from bridgelab.analysis.table import Cell, Grid, percent
 
 
@@ -17,7 +17,7 @@ def by_family(study: Study, *, repetitions: int = 2000) -> Grid | None:
     The most frequent answer is that of the family's questions of one type (what colour, what shape, …) in training. Its
     distance from blind, and every other interval, is resampled over seeds and images, the same images for all.
     """
-    asked = rows_of(study.runs[0], "image", captions=False)
+    asked = study.asked
     if not {"tag_family", "majority_of_family"} <= set(asked) or asked["tag_family"].nunique() < 2:
         return None
     draws = Bootstrap(asked["image"], repetitions=repetitions)
@@ -35,7 +35,7 @@ def by_family(study: Study, *, repetitions: int = 2000) -> Grid | None:
     for bridge in study.bridges:
         runs = study.of(bridge)
         seeds = draws.seeds([run.data_seed for run in runs])
-        scores = scores_of(runs, asked.index, "image")
+        scores = study.scores(bridge)
         found[bridge] = {name: draws.mean(scores, seeds, family == name) for name in names}
     heads = ["family", "questions", "most frequent answer"]
     if "blind" in found:
@@ -47,5 +47,5 @@ def by_family(study: Study, *, repetitions: int = 2000) -> Grid | None:
             cells.append(percent(found["blind"][name] - prior[name]))
         cells += [percent(of[name]) for of in found.values()]
         rows.append(("family", tuple(cells)))
-    heads += [LABELS.get(bridge, bridge) for bridge in found]
+    heads += [label(bridge) for bridge in found]
     return Grid("Accuracy by question family, %", tuple(heads), tuple(rows))

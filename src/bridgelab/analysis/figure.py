@@ -57,7 +57,7 @@ def _accuracy(axes: Axes, summary: Summary) -> None:
     names = list(summary.questions)
     for name in [name for name in names if name != ALL]:
         axes.axvline(names.index(name) - 0.5, color="#dddddd", linewidth=0.8, zorder=0)
-    bridges = [row for row in summary.rows if row.role == "bridge"]
+    bridges = [row for row in summary.rows if row.role == "bridge" and row.accuracy]
     between = 2 * WIDTH / max(len(bridges), 1)
     for index, row in enumerate(bridges):
         place = np.arange(len(names)) - WIDTH + between * (index + 0.5)

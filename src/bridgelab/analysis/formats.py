@@ -15,7 +15,10 @@ _LATEX = str.maketrans(
 
 
 def to_csv(table: StudyTable) -> str:
-    """One line a cell: table, row, column, number, and its interval with outcome as printed; numbers with a plain minus."""
+    """One line a cell: table, row, column, number, and its interval with outcome as printed; numbers with a plain minus.
+
+    After them one line a note, of the table "notes".
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(("table", "row", "column", "value", "interval"))
@@ -23,6 +26,8 @@ def to_csv(table: StudyTable) -> str:
         for _, (first, *others) in grid.rows:
             for head, cell in zip(grid.heads[1:], others, strict=True):
                 writer.writerow((grid.title, first.text, head, _plain(cell.text), _plain(cell.interval)))
+    for number, note in enumerate((*table.said, *table.notes), start=1):
+        writer.writerow(("notes", str(number), "", note, ""))
     return out.getvalue()
 
 

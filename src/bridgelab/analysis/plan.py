@@ -1,11 +1,12 @@
 """`bridgelab plan`: what a study can find, by its seeds, from the spread that its runs so far show."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from bridgelab.analysis.comparison import HEADLINE, declaration, differences, seeing
+from bridgelab.analysis.comparison import HEADLINE, declaration, differences, pairs, seeing
 from bridgelab.analysis.power import smallest
 from bridgelab.analysis.records import read_study
 from bridgelab.analysis.verdict import LEAST_SEEDS, planned
@@ -14,20 +15,21 @@ SEEDS = (3, 5, 10)
 IMAGES = (1, 4)  # times as many
 
 
-def plan(study_dir: Path, *, console: Console | None = None) -> None:
+def plan(study_dir: Path, *, allow: Sequence[str] = (), console: Console | None = None) -> None:
     """Print, for each bridge and kind of question, the smallest difference to the baseline found with 80 % power, in points.
 
     Args:
         study_dir: `runs/<study>`, finished in part or whole, with two seeds or more.
+        allow: as `read_study` takes it.
         console: where to print; the terminal if not given.
     Raises:
         FileNotFoundError: as `read_study`.
         ValueError: if the baseline or a second bridge is not there, or has one seed.
     """
-    study = read_study(study_dir)
+    study = read_study(study_dir, allow=allow)
     baseline, delta, _ = declaration(study)
     runs_of = {name: len(study.of(name)) for name in seeing(study)}
-    if baseline not in runs_of or len(runs_of) < 2:
+    if not pairs(study, baseline):
         raise ValueError(
             f"{study.name} has runs of {', '.join(runs_of) or 'no bridge'}: a plan needs {baseline} and another bridge. Run both."
         )

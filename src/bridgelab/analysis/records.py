@@ -6,66 +6,25 @@ A record is a folder `runs/<study>/<overrides>/` with `predictions.parquet` (one
 
 import csv
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
-import yaml
 
-# What runs of one table share. A claim about bridges is void if one of them saw other features, other data,
-# more examples or a wider search of its learning rate.
-SHARED = (
-    "benchmark",
-    "fingerprints",
-    "features_dtype",
-    "insert",
-    "positions",
-    "examples_seen",
-    "mixture",
-    "tuned_over",
-)
-OF_IMAGES = ("fingerprints.vision", "features_dtype")  # which a row that sees no image need not have
-# These are choices of training, so a row that trains nothing (plain words) has none to differ in.
-OF_TRAINING = ("examples_seen", "mixture", "tuned_over")
-REQUIRED = (*SHARED, "bridge", "seed", "costs", "metrics")
-COLUMNS = ("id", "image", "kind", "view", "target", "prediction", "score")
+from bridgelab.analysis.fairness import SHARED, check_comparable, configured
+from bridgelab.analysis.predictions import FILE, SEEN, Answers
+from bridgelab.analysis.run import Run
+from bridgelab.analysis.sweep import factors, overrides, swept
 
-
-@dataclass(frozen=True, eq=False)  # compared by identity: a data frame has no truth value
-class Run:
-    """One finished run: its folder, `metrics.json` as read, and its predictions, one row an example."""
-
-    path: Path
-    record: dict[str, Any]
-    predictions: pd.DataFrame
-
-    @property
-    def bridge(self) -> str:
-        return str(self.record["bridge"])
-
-    @property
-    def sees(self) -> str:
-        return str(self.record.get("sees", "image"))
-
-    @property
-    def seed(self) -> int:
-        return int(self.record["seed"])
-
-    @property
-    def data_seed(self) -> int:
-        return int(self.record.get("data_seed", 0))
-
-    @property
-    def trains(self) -> bool:
-        """Whether anything was trained; plain words is the frozen T5 alone."""
-        return int(self.record["costs"].get("trainable_parameters", 1)) > 0
-
-    @property
-    def name(self) -> str:
-        return str(self.record.get("overrides") or self.path.name)
+REQUIRED = (*(name for name in SHARED if name != "precision"), "bridge", "seed", "costs", "metrics")
+LOG_END = 4096  # bytes of a log in which its last words are looked for
+WORDS = 160  # characters of them that are told
 
 
 @dataclass(frozen=True)
@@ -81,26 +40,74 @@ class Missing:
 
 @dataclass(frozen=True)
 class Study:
-    """All finished runs of a study, in the order of its sweep, and the cells that are missing."""
+    """All finished runs of a study, in the order of its sweep, and the cells that are missing.
+
+    Args:
+        examples: what all runs answered, one row an example with its tags, by kind and id; text as the first run recorded it.
+        allowed: in what runs differ that a reader allowed, in words.
+    """
 
     name: str
     path: Path
     runs: tuple[Run, ...]
     missing: tuple[Missing, ...]
+    examples: pd.DataFrame
+    allowed: tuple[str, ...] = ()
+
+    @cached_property
+    def _rows(self) -> dict[str, tuple[Run, ...]]:
+        found: dict[str, list[Run]] = {}
+        for run in self.runs:
+            found.setdefault(run.row, []).append(run)
+        return {name: tuple(runs) for name, runs in found.items()}
 
     @property
     def bridges(self) -> tuple[str, ...]:
-        """Names in the order of the sweep."""
-        return tuple(dict.fromkeys(run.bridge for run in self.runs))
+        """The rows of its tables in the order of the sweep: bridges, with the levels of whatever else is swept."""
+        return tuple(self._rows)
 
     def of(self, bridge: str) -> tuple[Run, ...]:
-        """The runs of one bridge."""
-        return tuple(run for run in self.runs if run.bridge == bridge)
+        """The runs of one of `bridges`."""
+        return self._rows.get(bridge, ())
+
+    def beside(self, row: str, bridge: str) -> str | None:
+        """The row of another bridge that a row is compared with: at its levels, as far as that bridge has any; None without."""
+        levels = self.of(row)[0].levels
+        rows = [name for name, runs in self._rows.items() if runs[0].bridge == bridge]
+        like = [
+            name
+            for name in rows
+            if all(level in ("", levels.get(f, "")) for f, level in self.of(name)[0].levels.items())
+        ]
+        return max(like, key=lambda name: sum(map(bool, self.of(name)[0].levels.values())), default=None)
+
+    @cached_property
+    def asked(self) -> pd.DataFrame:
+        """The examples that were asked, which are all but captions."""
+        return self.examples[self.examples["kind"] != "caption"]
+
+    @cached_property
+    def captioned(self) -> pd.DataFrame:
+        """The examples that were captioned."""
+        return self.examples[self.examples["kind"] == "caption"]
+
+    def scores(self, bridge: str, view: str = SEEN) -> np.ndarray:
+        """Scores of a row's runs of what was asked [run, example]."""
+        return np.stack([run.scores[view][self.asked.index] for run in self.of(bridge)])
+
+    def has(self, bridge: str, view: str) -> bool:
+        """Whether all that was asked was put to a row's runs in a view."""
+        return all(
+            view in run.scores and not np.isnan(run.scores[view][self.asked.index]).any()
+            for run in self.of(bridge)
+        )
 
 
-def read_study(study: Path) -> Study:
+def read_study(study: Path, *, allow: Sequence[str] = ()) -> Study:
     """Read a study's folder, `runs/<study>`.
 
+    Args:
+        allow: keys in which runs may differ beside what the study sweeps, such as train.steps.
     Raises:
         FileNotFoundError: if the folder is missing or holds no finished run.
         ValueError: if a record is malformed, stands twice, or cannot be compared with the others.
@@ -117,30 +124,35 @@ def read_study(study: Path) -> Study:
         found = _read_run(path)
         (runs if isinstance(found, Run) else unfinished).append(found)  # type: ignore[arg-type]
     if not runs:
+        told = f": {'; '.join(map(str, unfinished[:5]))}" if unfinished else ""
         raise FileNotFoundError(
-            f"{study} holds 0 finished runs and {len(unfinished)} unfinished ones; a run is finished when "
+            f"{study} holds 0 finished runs and {len(unfinished)} unfinished ones{told}. A run is finished when "
             f"its metrics.json stands. Run `bridgelab train experiments={study.name}`: it does what is "
             "missing."
         )
-    _check_comparable(runs)
-    _check_paired(runs)
-    sweep = _swept(study)
-    order = [name for name in sweep.get("bridge", []) if any(run.bridge == name for run in runs)]
-    runs.sort(key=lambda run: (_place(order, run.bridge), run.bridge, run.data_seed, run.seed))
-    return Study(study.name, study, tuple(runs), (*unfinished, *_absent(runs, unfinished, sweep)))
+    sweep = swept(study)
+    varied = factors(sweep, [run.overrides for run in runs], [run.bridge for run in runs])
+    runs = [replace(run, levels={name: _level(run, name) for name in varied}) for run in runs]
+    _check_cells(runs)
+    allowed = check_comparable(study, runs, varied, allow)
+    orders = {name: sweep.get(name, []) for name in ("bridge", *varied)}
+    runs.sort(key=lambda run: _place(run, orders))
+    answers = Answers(runs[0].path)
+    runs = [replace(run, scores=answers.scores(run.path)) for run in runs]
+    missing = (*unfinished, *_absent(runs, unfinished, sweep, varied))
+    return Study(study.name, study, tuple(runs), missing, answers.examples, tuple(allowed))
 
 
 def _is_run(path: Path) -> bool:
-    marks = ("metrics.json", "config.yaml", "predictions.parquet", "metrics.csv", "last.ckpt")
+    marks = ("metrics.json", "config.yaml", FILE, "metrics.csv", "last.ckpt")
     return path.is_dir() and any((path / mark).exists() for mark in marks)
 
 
 def _read_run(path: Path) -> Run | Missing:
     if not (path / "metrics.json").exists():
-        step = _last_step(path / "metrics.csv")
-        return Missing(path.name, "unfinished" + (f", last logged at step {step}" if step else ""))
+        return Missing(path.name, _how_far(path))
     try:
-        record = json.loads((path / "metrics.json").read_text(encoding="utf-8"))
+        record = json.loads((path / "metrics.json").read_bytes())
     except ValueError as error:
         raise ValueError(
             f"{path / 'metrics.json'} is not JSON ({error}). Records are written whole: delete the folder "
@@ -152,31 +164,29 @@ def _read_run(path: Path) -> Run | Missing:
             f"{path / 'metrics.json'} lacks {', '.join(lacking)}. A record needs {', '.join(REQUIRED)}: "
             "delete the folder and run the study again with this version."
         )
-    if not (path / "predictions.parquet").exists():
+    if not (path / FILE).exists():
         return Missing(
             path.name, "metrics.json without predictions.parquet: delete the folder and run it again"
         )
-    predictions = pd.read_parquet(path / "predictions.parquet")
-    lacking = [column for column in COLUMNS if column not in predictions]
-    if lacking:
-        raise ValueError(
-            f"{path / 'predictions.parquet'} lacks the columns {', '.join(lacking)}. Its rows need "
-            f"{', '.join(COLUMNS)}: delete the folder and run the study again with this version."
-        )
-    twice = predictions.duplicated(["id", "kind", "view"])
-    if twice.any():
-        raise ValueError(
-            f"{path / 'predictions.parquet'} holds id {predictions.loc[twice, 'id'].iloc[0]!r} twice. An "
-            "example has one row in each view: delete the folder and run the study again."
-        )
-    score = predictions["score"]
-    if not score.between(0, 1).all():
-        bad = score[~score.between(0, 1)].iloc[0]
-        raise ValueError(
-            f"{path / 'predictions.parquet'} holds score={bad}. A score lies between 0 and 1: delete the "
-            "folder and run the study again."
-        )
-    return Run(path, record, predictions)
+    return Run(path, record)
+
+
+def _how_far(path: Path) -> str:
+    """What an unfinished run's folder tells: its error, where that is the last that it logged, and its last step."""
+    step = _last_step(path / "metrics.csv")
+    at = f", last logged at step {step}" if step else ""
+    if (path / "not_finite.json").exists():
+        return f"failed{at}: a loss or a gradient was not finite, see not_finite.json"
+    if (path / "log.txt").exists():
+        with (path / "log.txt").open("rb") as log:
+            log.seek(max(0, log.seek(0, 2) - LOG_END))
+            lines = [
+                line for line in log.read().decode("utf-8", errors="replace").splitlines() if line.strip()
+            ]
+        raised = re.match(r"[\w.]*(Error|Exception|Interrupt)\b.*", lines[-1]) if lines else None
+        if raised:
+            return f"failed{at}: {raised[0][:WORDS]}"
+    return f"unfinished{at}"
 
 
 def _last_step(log: Path) -> int:
@@ -188,88 +198,57 @@ def _last_step(log: Path) -> int:
     return max((int(step) for step in steps if step.isdecimal()), default=0)
 
 
-def _check_comparable(runs: list[Run]) -> None:
+def _level(run: Run, factor: str) -> str:
+    """As its name gives it, else as its config does."""
+    found: Any = run.overrides.get(factor, configured(run.path).get(factor))
+    return "" if found is None else str(found)
+
+
+def _check_cells(runs: list[Run]) -> None:
     cells: dict[tuple[str, int, int], Run] = {}
     for run in runs:
-        first = cells.setdefault((run.bridge, run.seed, run.data_seed), run)
+        first = cells.setdefault((run.row, run.seed, run.data_seed), run)
         if first is not run:
             raise ValueError(
-                f"{run.name} and {first.name} are both bridge={run.bridge}, seed={run.seed}, "
-                f"data_seed={run.data_seed}. A cell has one run: move one of them to a study of its own."
-            )
-    for key in SHARED:
-        values = {
-            run: dict(_leaves(key, run.record[key])) for run in runs if key not in OF_TRAINING or run.trains
-        }
-        for name in dict.fromkeys(name for found in values.values() for name in found):
-            bearing = [run for run in values if name not in OF_IMAGES or run.sees == "image"]
-            for run in bearing[1:]:
-                if values[run].get(name) != values[bearing[0]].get(name):
-                    _refuse(name, values[run].get(name), run, values[bearing[0]].get(name), bearing[0])
-
-
-def _refuse(name: str, value: Any, run: Run, expected: Any, first: Run) -> None:
-    raise ValueError(
-        f"{name}={value!r} in {run.name}, but {expected!r} in {first.name}. Runs of one table share "
-        f"{', '.join(SHARED)}, or they say nothing about the bridge: run the study again from one "
-        "configuration (delete the run that is out of date), or move it to a study of its own."
-    )
-
-
-def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Values with their full names, so that a message names the one that differs."""
-    if isinstance(value, dict) and value:
-        for key in value:
-            yield from _leaves(f"{name}.{key}", value[key])
-    else:
-        yield name, value
-
-
-def _check_paired(runs: list[Run]) -> None:
-    """The same questions to all, or a paired comparison is none."""
-    first, expected = runs[0], _asked(runs[0])
-    for run in runs[1:]:
-        differing = expected ^ _asked(run)
-        if differing:
-            raise ValueError(
-                f"{len(differing)} examples were put to only one of {first.name} and {run.name}, such as "
-                f"{min(differing)[0]!r}. Comparison is paired, so all runs answer the same examples: delete "
-                "the run that is out of date and run the study again."
+                f"{run.name} and {first.name} are both bridge={run.row}, seed={run.seed}, "
+                f"data_seed={run.data_seed}. A cell has one run: move one of them to a study of its own, or sweep what they "
+                "differ in."
             )
 
 
-def _asked(run: Run) -> set[tuple[str, str, str]]:
-    rows = run.predictions[run.predictions["view"] == "image"]
-    return set(zip(rows["id"].astype(str), rows["kind"], rows["image"].astype(str), strict=True))
+def _place(run: Run, orders: dict[str, list[str]]) -> tuple[Any, ...]:
+    """By the order of the sweep, then by name or number."""
+
+    def of(name: str, value: str) -> tuple[Any, ...]:
+        order = orders[name]
+        number = float(value) if re.fullmatch(r"-?\d+(\.\d*)?(e-?\d+)?", value) else 0.0
+        return (order.index(value) if value in order else len(order), number, value)
+
+    levels = (part for name, level in run.levels.items() for part in of(name, level))
+    return (*of("bridge", run.bridge), *levels, run.data_seed, run.seed)
 
 
-def _swept(study: Path) -> dict[str, list[str]]:
-    """The values of the last sweep, from Hydra's multirun.yaml: {'bridge': ['linear', …], …}."""
-    path = study / "multirun.yaml"
-    if not path.exists():
-        return {}
-    hydra = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("hydra") or {}
-    given = dict((hydra.get("sweeper") or {}).get("params") or {})
-    task = (hydra.get("overrides") or {}).get("task") or []
-    given |= dict(item.split("=", 1) for item in task if "=" in item)
-    return {
-        name: [value.strip() for value in str(values).split(",")]
-        for name, values in given.items()
-        if not set("()[]{}$") & set(str(values))  # range(3), lists and interpolations are not read
-    }
+def _absent(
+    runs: list[Run], unfinished: list[Missing], sweep: dict[str, list[str]], varied: list[str]
+) -> Iterator[Missing]:
+    """Cells of bridge × seed, and of what else is swept, of which there is not even a folder."""
 
+    def cell(run: Run) -> tuple[str, ...]:
+        of = {"bridge": run.bridge, "seed": str(run.seed), "data_seed": str(run.data_seed), **run.levels}
+        return tuple(of[name] for name in names)
 
-def _place(order: list[str], bridge: str) -> int:
-    return order.index(bridge) if bridge in order else len(order)
-
-
-def _absent(runs: list[Run], unfinished: list[Missing], sweep: dict[str, list[str]]) -> Iterator[Missing]:
-    """Cells of bridge × seed of which there is not even a folder."""
-    cells = {(run.bridge, str(run.seed)) for run in runs}
+    names = ["bridge", "seed", *(["data_seed"] if len(sweep.get("data_seed", [])) > 1 else []), *varied]
     untrained = {run.bridge for run in runs if not run.trains}
-    bridges = dict.fromkeys([*sweep.get("bridge", []), *(run.bridge for run in runs)])
-    seeds = dict.fromkeys([*sweep.get("seed", []), *(str(run.seed) for run in runs if run.trains)])
-    for bridge, seed in product(bridges, seeds):
-        begun = any({f"bridge={bridge}", f"seed={seed}"} <= set(cell.name.split(",")) for cell in unfinished)
-        if (bridge, seed) not in cells and bridge not in untrained and not begun:
-            yield Missing(f"bridge={bridge},seed={seed}", "not started")
+    values = {name: dict.fromkeys(sweep.get(name, [])) for name in names}
+    for run in runs:
+        for name, value in zip(names, cell(run), strict=True):
+            if run.trains or name == "bridge":  # an untrained row's seeds are no one else's
+                values[name].setdefault(value)
+    there = {cell(run) for run in runs}
+    begun = [overrides(one.name) for one in unfinished]
+    for found in product(*values.values()):
+        of = dict(zip(names, found, strict=True))
+        if found in there or of["bridge"] in untrained:
+            continue
+        if not any(all(one.get(name) == value for name, value in of.items()) for one in begun):
+            yield Missing(",".join(f"{name}={value}" for name, value in of.items()), "not started")

@@ -13,6 +13,7 @@ from rich.console import Console
 from bridgelab.analysis.breakpoint import breakpoints
 from bridgelab.analysis.breakpoint_table import breakpoint_grid, breakpoint_sentences
 from bridgelab.analysis.comparison import verdict
+from bridgelab.analysis.controls import controls
 from bridgelab.analysis.diagnosis.figure import draw_diagnosis
 from bridgelab.analysis.diagnosis.record import read_diagnoses
 from bridgelab.analysis.diagnosis.section import rests
@@ -35,13 +36,14 @@ from bridgelab.analysis.verdict_table import sentences, verdict_grid
 FORMATS = MappingProxyType({"md": to_markdown, "csv": to_csv, "latex": to_latex})
 
 
-def report(study_dir: Path, *, console: Console | None = None) -> dict[str, Path]:
+def report(study_dir: Path, *, allow: Sequence[str] = (), console: Console | None = None) -> dict[str, Path]:
     """Print the study's table and write `figure.png`, `table.md` and `index.html` into its folder.
 
     The files hold accuracy by question family and the trials of the search too, which are too long to print.
 
     Args:
         study_dir: `runs/<study>`.
+        allow: keys in which its runs may differ, as `read_study` takes them.
         console: where to print; the terminal if not given.
     Returns:
         The paths written, by name: "figure", "table", "page".
@@ -50,7 +52,7 @@ def report(study_dir: Path, *, console: Console | None = None) -> dict[str, Path
         ValueError: if its records are malformed or cannot be compared.
     """
     study_dir = Path(study_dir)
-    study = read_study(study_dir)
+    study = read_study(study_dir, allow=allow)
     summary = summarise(study)
     hard = by_difficulty(study)
     found = read_diagnoses(study.path, study.bridges)
@@ -126,7 +128,11 @@ def tables(
         table = replace(
             table,
             grids=(table.grids[0], verdict_grid(found), *table.grids[1:]),
-            said=(*sentences(found), *breakpoint_sentences(changing, found.baseline, found.delta)),
+            said=(
+                *sentences(found),
+                *breakpoint_sentences(changing, found.baseline, found.delta),
+                *controls(study, found.baseline),
+            ),
         )
     longer = [
         *harder,
@@ -143,24 +149,20 @@ def tables(
     )
 
 
-def print_as(study_dir: Path, form: str) -> None:
+def print_as(study_dir: Path, form: str, *, allow: Sequence[str] = ()) -> None:
     """Print a study's tables as text for elsewhere, and write nothing.
 
     Args:
         study_dir: `runs/<study>`.
         form: of `FORMATS`.
+        allow: as `report`.
     Raises:
         FileNotFoundError, ValueError: as `report`.
     """
-    study = read_study(study_dir)
-    print(
-        FORMATS[form](
-            tables(study, summarise(study), by_difficulty(study), read_diagnoses(study.path, study.bridges))[
-                1
-            ]
-        ),
-        end="",
-    )
+    study = read_study(study_dir, allow=allow)
+    inside = read_diagnoses(study.path, study.bridges)
+    whole = tables(study, summarise(study), by_difficulty(study), inside)[1]
+    print(FORMATS[form](whole), end="")
 
 
 def asked(study: Study) -> list[tuple[str, str]]:

@@ -1,7 +1,7 @@
 """What the search for a learning rate and a warm-up found, trial by trial, for every bridge."""
 
 from bridgelab.analysis.records import Study
-from bridgelab.analysis.summary import LABELS
+from bridgelab.analysis.summary import label
 from bridgelab.analysis.table import NONE, Cell, Grid
 
 
@@ -26,7 +26,7 @@ def by_trial(study: Study) -> Grid | None:
             Cell(f"{found[point]:.3f}", "chosen" if point == best else "") if point in found else Cell(NONE)
             for point in points
         ]
-        rows.append(("search", (Cell(LABELS.get(bridge, bridge)), *cells)))
+        rows.append(("search", (Cell(label(bridge)), *cells)))
     heads = tuple(point.replace("=", " ").replace(",", ", ").replace("warmup", "warm-up") for point in points)
     return Grid("Validation loss of each trial of the search", ("bridge", *heads), tuple(rows))
 

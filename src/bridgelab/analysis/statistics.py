@@ -70,7 +70,7 @@ class Bootstrap:
 
     Args:
         clusters: the image of each example [example]; all its questions are drawn together.
-        repetitions: bootstrap replicates.
+        repetitions: bootstrap replicates; 0 for the numbers alone, without intervals.
         seed: of the draws, so that a table is the same each time.
     """
 
@@ -131,7 +131,10 @@ class Bootstrap:
             out=np.full((self.repetitions, len(scores)), np.nan),
             where=examples > 0,
         )
-        found = over_seeds(scores.mean(axis=1), by_seed, seeds)
+        mean = scores.mean(axis=1)
+        if not self.repetitions:
+            return Estimate(float(mean.mean()), np.empty(0))
+        found = over_seeds(mean, by_seed, seeds)
         # Seeds and images are added, so that both at their best could pass what any mean can be.
         return Estimate(found.value, np.clip(found.replicates, scores.min(), scores.max()))
 
@@ -165,7 +168,9 @@ def _own(spread: np.ndarray, replicates: np.ndarray) -> np.ndarray:
 
 def _shares(picks: np.ndarray, kinds: int) -> np.ndarray:
     """The share of each kind in a row of picks [row, kind]."""
-    return (picks[:, :, None] == np.arange(kinds)).mean(axis=1)
+    places = picks + kinds * np.arange(len(picks))[:, None]
+    counts = np.bincount(places.ravel(), minlength=kinds * len(picks)).reshape(len(picks), kinds)
+    return counts / picks.shape[1]
 
 
 def gap_closed(bridge: Estimate, blind: Estimate, words: Estimate) -> Estimate | None:

@@ -1,6 +1,6 @@
 """The numbers of a study, from its records: what the table prints and the figure draws."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -24,6 +24,12 @@ LABELS = {
     "words_patch_like": "ceiling: words, patch-like",
     "words_prompted": "ceiling: words, prompted",
 }
+
+
+def label(name: str) -> str:
+    """A row's name as printed: a floor or a ceiling is called so."""
+    bridge, *levels = name.split(", ")
+    return ", ".join([LABELS.get(bridge, bridge), *levels])
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,8 @@ class Row:
     @property
     def label(self) -> str:
         """The name with its role, where it is not a bridge."""
-        return LABELS.get(self.name, self.name if self.role == "bridge" else f"{self.role}: {self.name}")
+        found = label(self.name)
+        return f"{self.role}: {self.name}" if self.role != "bridge" and found == self.name else found
 
     @property
     def flat(self) -> bool:
@@ -105,7 +112,7 @@ def reasoning_type(tag: object) -> str:
 
 def summarise(study: Study, *, repetitions: int = 2000) -> Summary:
     """Compute all rows with their intervals; the same study gives the same numbers each time."""
-    asked = rows_of(study.runs[0], "image", captions=False)
+    asked = study.asked
     chosen = _chosen(asked)
     names = list(chosen)
     # Examples of a group (NLVR's six orders of the same boxes) are no more independent than questions on one image.
@@ -131,11 +138,11 @@ def summarise(study: Study, *, repetitions: int = 2000) -> Summary:
         captioned: dict[str, Estimate] = {}
         if draws is not None:
             seeds = draws.seeds([run.data_seed for run in runs])
-            accuracy = estimates(scores_of(runs, asked.index, "image"), seeds)
-            if role == "bridge" and all(_has(run, "shuffled", asked.index) for run in runs):
-                shuffled.append(estimates(scores_of(runs, asked.index, "shuffled"), seeds))
-            if role == "bridge" and all(_has(run, "captioned", asked.index) for run in runs):
-                captioned = estimates(scores_of(runs, asked.index, "captioned"), seeds)
+            accuracy = estimates(study.scores(bridge), seeds)
+            if role == "bridge" and study.has(bridge, "shuffled"):
+                shuffled.append(estimates(study.scores(bridge, "shuffled"), seeds))
+            if role == "bridge" and study.has(bridge, "captioned"):
+                captioned = estimates(study.scores(bridge, "captioned"), seeds)
         rows.append(
             Row(
                 bridge,
@@ -143,7 +150,7 @@ def summarise(study: Study, *, repetitions: int = 2000) -> Summary:
                 seeds=len(runs) if runs[0].trains else 0,
                 accuracy=accuracy,
                 captioned=captioned,
-                captions=_captions(runs, repetitions),
+                captions=_captions(study, runs, repetitions),
                 costs=_costs(runs),
                 gain=gain_of(runs),
                 curves=tuple(np.array(run.record["curve"]) for run in runs if run.record.get("curve")),
@@ -156,10 +163,18 @@ def summarise(study: Study, *, repetitions: int = 2000) -> Summary:
         rows.append(Row("majority", "floor", accuracy=estimates(right, draws.seeds([0]))))
 
     by_name = {row.name: row for row in rows}
-    ceiling = next((name for name in ("words_prompted", "words") if name in by_name), None)
-    if ceiling and "blind" in by_name:
-        blind, words = by_name["blind"].accuracy, by_name[ceiling].accuracy
-        rows = [_with_gap(row, blind, words, names) if row.role == "bridge" else row for row in rows]
+    there = {run.bridge for run in study.runs}
+    ceiling = next((name for name in ("words_prompted", "words") if name in there), None)
+    for index, row in enumerate(rows):
+        if row.role == "bridge" and row.accuracy and ceiling:
+            blind, words = (study.beside(row.name, bridge) for bridge in ("blind", ceiling))
+            if blind and words:
+                rows[index] = _with_gap(row, by_name[blind].accuracy, by_name[words].accuracy, names)
+    below = {
+        row.name: by_name.get(study.beside(row.name, "blind") or "")
+        for row in rows
+        if row.name in study.bridges
+    }
     rank = {"bridge": 0, "floor": 1, "ceiling": 2}
     rows.sort(key=lambda row: rank[row.role])  # stable: within a role the order of the sweep stands
     return Summary(
@@ -170,12 +185,12 @@ def summarise(study: Study, *, repetitions: int = 2000) -> Summary:
         images=asked["image"].nunique(),
         ceiling=ceiling,
         missing=study.missing,
-        remarks=(*_at_the_floor(rows), *_remarks(study)),
+        remarks=(*_at_the_floor(rows, below), *_remarks(study)),
     )
 
 
 def rows_of(run: Run, view: str, *, captions: bool) -> pd.DataFrame:
-    """One view's rows, by id."""
+    """One view's rows with their text, by id; read anew each time."""
     table = run.predictions
     return (
         table[(table["view"] == view) & ((table["kind"] == "caption") == captions)]
@@ -208,47 +223,37 @@ def _chosen(asked: pd.DataFrame) -> dict[str, np.ndarray]:
     return chosen
 
 
-def _has(run: Run, view: str, ids: pd.Index) -> bool:
-    return bool(ids.isin(rows_of(run, view, captions=False).index).all())
-
-
-def scores_of(runs: Sequence[Run], ids: pd.Index, view: str) -> np.ndarray:
-    """Scores of one bridge, the examples in the same order for all [run, example]."""
-    return np.stack([rows_of(r, view, captions=False).loc[ids, "score"].to_numpy(np.float64) for r in runs])
-
-
 def _average(parts: list[dict[str, Estimate]], name: str) -> Estimate:
     value = float(np.mean([part[name].value for part in parts]))
     return Estimate(value, np.mean([part[name].replicates for part in parts], axis=0))
 
 
 def _with_gap(row: Row, blind: dict[str, Estimate], words: dict[str, Estimate], names: list[str]) -> Row:
-    gap = {name: gap_closed(row.accuracy[name], blind[name], words[name]) for name in names if row.accuracy}
-    return replace(row, gap=gap)
+    return replace(row, gap={n: gap_closed(row.accuracy[n], blind[n], words[n]) for n in names})
 
 
-def _captions(runs: Sequence[Run], repetitions: int) -> dict[str, Estimate]:
+def _captions(study: Study, runs: Sequence[Run], repetitions: int) -> dict[str, Estimate]:
     """CIDEr-D and attributes right, with intervals where the rows give back the recorded value."""
-    tables = [rows_of(run, "image", captions=True) for run in runs]
-    if not len(tables[0]):
+    images = study.captioned["image"]
+    if not len(images):
         return {}
-    ids = tables[0].index
-    draws = Bootstrap(tables[0]["image"], repetitions=repetitions)
+    draws = Bootstrap(images, repetitions=repetitions)
     seeds = draws.seeds([run.data_seed for run in runs])
-    of_rows = {
-        "attributes": np.stack([table.loc[ids, "score"].to_numpy(np.float64) for table in tables]),
-        "cider": np.stack([_cider(table.loc[ids]) for table in tables]),
-    }
+    of_rows = {"attributes": np.stack([run.scores["image"][images.index] for run in runs])}
+    if repetitions:  # else what is recorded will do, and no caption need be read
+        ids = study.captioned["id"]
+        tables = [rows_of(run, "image", captions=True).loc[ids] for run in runs]
+        of_rows["cider"] = np.stack([_cider(table) for table in tables])
     found = {}
     for name, key in (("cider", "test/cider"), ("attributes", "test/caption_attributes")):
         recorded = np.array([run.record["metrics"].get(key, np.nan) for run in runs], dtype=np.float64)
         if np.isnan(recorded).any():
             continue
-        estimate = draws.mean(of_rows[name], seeds)
-        if not np.allclose(of_rows[name].mean(axis=1), recorded, atol=1e-4):
-            # Rows keep one reference; with several the official value is the recorded one, without interval.
-            estimate = Estimate(float(recorded.mean()), np.empty(0))
-        found[name] = estimate
+        # Rows keep one reference; with several the official value is the recorded one, without interval.
+        given = name in of_rows and np.allclose(of_rows[name].mean(axis=1), recorded, atol=1e-4)
+        found[name] = (
+            draws.mean(of_rows[name], seeds) if given else Estimate(float(recorded.mean()), np.empty(0))
+        )
     return found
 
 
@@ -276,16 +281,14 @@ def gain_of(runs: Sequence[Run]) -> float | None:
     return float(np.mean([late_gain(run.record.get("curve") or []) for run in runs]))
 
 
-def _at_the_floor(rows: Sequence[Row]) -> list[str]:
+def _at_the_floor(rows: Sequence[Row], below: Mapping[str, Row | None]) -> list[str]:
     """Bridges whose answers, over all questions, can't be told from those given without an image."""
-    blind = next((row for row in rows if row.name == "blind"), None)
-    if blind is None:
-        return []
     near = [
         row.name
         for row in rows
         if row.role == "bridge"
         and row.accuracy
+        and (blind := below[row.name])
         and (row.accuracy[ALL] - blind.accuracy[ALL]).interval[0] <= 0
     ]
     if not near:
@@ -298,7 +301,7 @@ def _at_the_floor(rows: Sequence[Row]) -> list[str]:
 
 def _remarks(study: Study) -> list[str]:
     """What a reader must know of these runs in particular."""
-    remarks = []
+    remarks = [f"Differs between the runs above, and was allowed to: {told}." for told in study.allowed]
     first = {bridge: study.of(bridge)[0] for bridge in study.bridges}
     told = {n: run.record.get("conditioning", "none") for n, run in first.items() if run.sees == "image"}
     if "question" not in told.values():

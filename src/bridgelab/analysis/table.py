@@ -205,8 +205,11 @@ def _notes(summary: Summary) -> list[str]:
     notes.append(
         f"{summary.questions[ALL]} questions on {summary.images} images"
         + (f" ({', '.join(by_type)})" if by_type else "")
-        + f". Ranges are 95 % intervals over seeds and {drawn} (hierarchical bootstrap, the same {drawn} for "
-        "all rows)."
+        + (
+            f". Ranges are 95 % intervals over seeds and {drawn} (hierarchical bootstrap, the same {drawn} for all rows)."
+            if any(len(one.replicates) for row in summary.rows for one in row.accuracy.values())
+            else ". Nothing was resampled, so no interval is given."
+        )
     )
     if groups is not None:
         notes.append(f"Consistency is the share of the {groups} groups in which every answer is right.")

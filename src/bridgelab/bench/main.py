@@ -16,6 +16,7 @@ from rich.table import Table
 
 from bridgelab.bench.likelihood import LIKELIHOOD_HEADS, QUESTIONS, likelihood_row
 from bridgelab.bench.parts import IMAGES, parts
+from bridgelab.bench.records import RECORDS_HEADS, records_row
 from bridgelab.bench.reference import HEADS, contests, reference_row
 from bridgelab.bench.step import FLOOR_HEADS, STEP_HEADS, floor_row, step_row
 from bridgelab.bench.store import (
@@ -53,6 +54,10 @@ def bench() -> None:
         made = _table("the default world made from nothing, once", WORLD_HEADS)
         made.add_row(*world_row(compose("train"), Path(folder) / "default"))
         console.print(made)
+        large = _table("a large study's records, read and put in tables, then resampled", RECORDS_HEADS)
+        large.add_row(*records_row(Path(folder) / "records"))
+        console.print(large)
+        shutil.rmtree(Path(folder) / "records")
         reads, memory = (
             _table("the feature store's reads", READ_HEADS),
             _table("its reader's memory", MEMORY_HEADS),

@@ -1,0 +1,205 @@
+"""What the runs of one table share: where anything but the bridge differs, a difference says nothing of the bridge.
+
+Run are the record's own findings (`SHARED`: fingerprints of what is frozen, data, examples seen, …) and every choice of the
+run's `config.yaml`. Runs may differ in what their study sweeps: such a factor makes rows of its own, and within one level of it
+all is alike. Any other difference is refused, unless a reader allows it by name, which the table then says.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import yaml
+
+from bridgelab.analysis.run import Run
+from bridgelab.train.claim import NOT_IDENTITY
+
+SHARED = (
+    "benchmark",
+    "fingerprints",
+    "features_dtype",
+    "insert",
+    "positions",
+    "examples_seen",
+    "mixture",
+    "tuned_over",
+    "precision",
+)
+# What a row that sees no image has none of, and what one that trains nothing (plain words) has none of.
+OF_IMAGES = ("fingerprints.vision", "features_dtype", "vision", "data.dtype")
+OF_TRAINING = ("examples_seen", "mixture", "tuned_over", "train", "tune", "optim")
+# Choices that say nothing of what was learned or answered: whose run it is, where things lie, how soon and how often.
+FREE = (
+    *NOT_IDENTITY, "study", "seed", "data_seed", "benchmark.root", "benchmark.processes", "data.features", "train.save_every",
+    "train.log_every", "evaluate.batch_size", "evaluate.shuffled",
+)  # fmt: skip
+# What a choice brings with it in the record.
+FOLLOWS = MappingProxyType(
+    {
+        "vision": ("fingerprints.vision",),
+        "text": ("fingerprints.text", "fingerprints.data"),
+        "benchmark": ("fingerprints.data",),
+        "data.dtype": ("features_dtype",),
+        "data.on_error": ("fingerprints.data",),
+        "model.insert": ("insert",),
+        "model.positions": ("positions",),
+        "train.steps": ("examples_seen", "mixture"),
+        "train.batch_size": ("examples_seen", "mixture"),
+        "train.stages": ("mixture",),
+        "train.simple_objects": ("fingerprints.data", "mixture"),
+        "train.val_limit": ("fingerprints.data",),
+        "train.lr": ("tuned_over",),
+        "train.precision": ("precision",),
+        "tune": ("tuned_over",),
+    }
+)
+TOLD = 5  # differences in one message
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A key in which two runs differ that should not."""
+
+    key: str
+    value: Any
+    run: str
+    expected: Any
+    first: str
+
+    def __str__(self) -> str:
+        return f"{self.key}={self.value!r} in {self.run}, but {self.expected!r} in {self.first}"
+
+
+def check_comparable(
+    study: Path, runs: Sequence[Run], factors: Sequence[str], allow: Sequence[str] = ()
+) -> list[str]:
+    """Refuse runs that differ in what is neither swept nor allowed.
+
+    Args:
+        study: their folder.
+        runs: all that a table is of.
+        factors: that the study sweeps, beside bridges and seeds.
+        allow: names of keys in which they may differ nonetheless, with all that lies below and follows from them.
+    Returns:
+        What was allowed and does differ, in words, a line a key.
+    Raises:
+        ValueError: naming runs, keys, both values and the fix; or if `allow` names what no run has.
+    """
+    values = [_values(run) for run in runs]
+    keys = list(dict.fromkeys(key for found in values for key in found))
+    for name in allow:
+        if not any(_below(key, name) for key in keys):
+            raise ValueError(
+                f"--allow {name}: no run of {study} has such a key. Name one that differs, such as train.steps, or a group of "
+                "them, such as train."
+            )
+    found = [one for key in keys if (one := _difference(key, runs, values, factors))]
+    allowed = [one for one in found if any(covers(name, one.key) for name in allow)]
+    refused = [one for one in found if one not in allowed]
+    # What follows from another difference is not told a second time.
+    causes = [one for one in refused if not any(_follows(other.key, one.key) for other in refused)]
+    if causes:
+        fix = " ".join(f"--allow {one.key}" for one in causes)
+        told = "; ".join(str(one) for one in causes[:TOLD])
+        more = f"; and {len(causes) - TOLD} more keys" if len(causes) > TOLD else ""
+        raise ValueError(
+            f"{told}{more}. Runs of one table share all but the bridge, its seeds and what their study sweeps, or they say nothing "
+            "about the bridge: run the study again from one configuration (delete the run that is out of date), move the run to a "
+            f"study of its own, sweep what differs, or allow it, which the table then says: `bridgelab report {study} {fix}`."
+        )
+    return [_told(one.key, runs, values) for one in allowed]
+
+
+def covers(factor: str, key: str) -> bool:
+    """Whether a key may differ where a factor does: it is the factor, lies below it, or follows from it."""
+    return _below(key, factor) or _follows(factor, key)
+
+
+def configured(run: Path) -> Mapping[str, Any]:
+    """A run's choices by full name, from its config.yaml; empty where it has none."""
+    path = run / "config.yaml"
+    # The configs of one bridge differ in two lines, so that each text is parsed once.
+    return (
+        _parsed(re.sub(r"(?m)^(data_)?seed: .*\n", "", path.read_text(encoding="utf-8")))
+        if path.exists()
+        else {}
+    )
+
+
+@lru_cache(maxsize=1024)
+def _parsed(text: str) -> Mapping[str, Any]:
+    content = yaml.safe_load(text) or {}
+    return MappingProxyType({name: value for key in content for name, value in _leaves(key, content[key])})
+
+
+def _values(run: Run) -> dict[str, Any]:
+    choices = {
+        key: value
+        for key, value in configured(run.path).items()
+        if not any(_below(key, free) for free in FREE)
+    }
+    return choices | {name: value for key in SHARED for name, value in _leaves(key, run.record.get(key))}
+
+
+def _difference(
+    key: str, runs: Sequence[Run], values: Sequence[Mapping[str, Any]], factors: Sequence[str]
+) -> Difference | None:
+    """The first two runs that differ in a key, among those at the same levels of what it may differ with."""
+    covering = [factor for factor in factors if covers(factor, key)]
+    own = _below(key, "bridge")
+    first: dict[tuple[str, ...], tuple[Run, Any]] = {}
+    for run, found in _bearing(key, runs, values):
+        level = (run.row if own else "", *(run.levels.get(factor, "") for factor in covering))
+        other, expected = first.setdefault(level, (run, found))
+        if found != expected:
+            return Difference(key, found, run.name, expected, other.name)
+    return None
+
+
+def _bearing(key: str, runs: Sequence[Run], values: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Run, Any]]:
+    """The runs that have such a key, with its values."""
+    recorded = any(_below(key, name) for name in SHARED)
+    of_images, of_training = (any(_below(key, name) for name in names) for names in (OF_IMAGES, OF_TRAINING))
+    for run, found in zip(runs, values, strict=True):
+        # A choice that the version of one run did not have is no difference.
+        if (
+            (run.sees == "image" or not of_images)
+            and (run.trains or not of_training)
+            and (recorded or key in found)
+        ):
+            yield run, found.get(key)
+
+
+def _told(key: str, runs: Sequence[Run], values: Sequence[Mapping[str, Any]]) -> str:
+    by_value: dict[str, list[str]] = {}
+    for run, found in _bearing(key, runs, values):
+        by_value.setdefault(repr(found), []).append(run.name)
+    parts = [
+        f"{value} in {names[0]}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+        for value, names in by_value.items()
+    ]
+    return f"{key}: {', '.join(parts)}"
+
+
+def _below(key: str, name: str) -> bool:
+    return key == name or key.startswith(f"{name}.")
+
+
+def _follows(choice: str, key: str) -> bool:
+    return any(
+        (_below(choice, cause) or _below(cause, choice)) and any(_below(key, one) for one in brought)
+        for cause, brought in FOLLOWS.items()
+    )
+
+
+def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Values with their full names, so that a message names the one that differs."""
+    if isinstance(value, dict) and value:
+        for key in value:
+            yield from _leaves(f"{name}.{key}", value[key])
+    else:
+        yield name, value

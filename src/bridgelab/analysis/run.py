@@ -1,0 +1,68 @@
+"""One finished run of a study, as its record tells."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bridgelab.analysis.predictions import FILE
+from bridgelab.analysis.sweep import overrides
+
+
+@dataclass(frozen=True, eq=False)  # compared by identity: arrays have no truth value
+class Run:
+    """One finished run: its folder, and `metrics.json` as read.
+
+    Args:
+        levels: of what its study varies beside bridges and seeds, by name.
+        scores: by view, of the study's examples [example]; nan where one was not put to it.
+    """
+
+    path: Path
+    record: dict[str, Any]
+    levels: Mapping[str, str] = field(default_factory=dict)
+    scores: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def predictions(self) -> pd.DataFrame:
+        """All that was written of its answers, one row an example and view; read anew each time."""
+        return pd.read_parquet(self.path / FILE)
+
+    @cached_property
+    def bridge(self) -> str:
+        return str(self.record["bridge"])
+
+    @cached_property
+    def row(self) -> str:
+        """Its row in a table: the bridge, with its levels."""
+        return ", ".join([self.bridge, *(f"{name}={level}" for name, level in self.levels.items() if level)])
+
+    @cached_property
+    def sees(self) -> str:
+        return str(self.record.get("sees", "image"))
+
+    @cached_property
+    def seed(self) -> int:
+        return int(self.record["seed"])
+
+    @cached_property
+    def data_seed(self) -> int:
+        return int(self.record.get("data_seed", 0))
+
+    @cached_property
+    def trains(self) -> bool:
+        """Whether anything was trained; plain words is the frozen T5 alone."""
+        return int(self.record["costs"].get("trainable_parameters", 1)) > 0
+
+    @cached_property
+    def name(self) -> str:
+        return str(self.record.get("overrides") or self.path.name)
+
+    @cached_property
+    def overrides(self) -> dict[str, str]:
+        """What its name tells of its choices."""
+        return overrides(self.name)

@@ -1,0 +1,54 @@
+"""What a study sweeps: as Hydra's multirun.yaml declares it, and as the names of its runs tell."""
+
+import re
+from pathlib import Path
+
+import yaml
+
+ALWAYS = ("bridge", "seed", "data_seed")  # what any study may vary: a row is a bridge, and its runs are seeds
+_APART = re.compile(r",(?![^\[({]*[\])}])")  # a comma outside of brackets
+
+
+def overrides(name: str) -> dict[str, str]:
+    """Keys and values of a run's name: 'bridge=mlp,train.lr=0.1' gives {'bridge': 'mlp', 'train.lr': '0.1'}."""
+    parts = (part.lstrip("+").split("=", 1) for part in _APART.split(name) if "=" in part)
+    return dict(parts)
+
+
+def swept(study: Path) -> dict[str, list[str]]:
+    """The values of the last sweep, of the study's yaml and of the command line: {'bridge': ['linear', …], …}."""
+    path = study / "multirun.yaml"
+    if not path.exists():
+        return {}
+    hydra = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("hydra") or {}
+    given = dict((hydra.get("sweeper") or {}).get("params") or {})
+    task = (hydra.get("overrides") or {}).get("task") or []
+    given |= dict(item.split("=", 1) for item in task if "=" in item)
+    return {
+        name.lstrip("+"): [value.strip().replace("/", "_") for value in str(values).split(",")]
+        for name, values in given.items()
+        if not set("()[]{}$") & set(str(values))  # range(3), lists and interpolations are not read
+    }
+
+
+def factors(sweep: dict[str, list[str]], names: list[dict[str, str]], bridges: list[str]) -> list[str]:
+    """What is varied beside bridges and seeds.
+
+    That is what the sweep gives several values, and, of a study whose last sweep was narrower or is not told, what the name of
+    every run gives and one bridge was run at several values of.
+
+    Args:
+        sweep: as `swept` gives it.
+        names: of runs, as `overrides` gives them.
+        bridges: of the same runs.
+    """
+    declared = [name for name, values in sweep.items() if len(values) > 1]
+    told = [key for key in (names[0] if names else {}) if all(key in name for name in names)]
+    crossed = []
+    for key in told:
+        levels: dict[str, set[str]] = {}
+        for name, bridge in zip(names, bridges, strict=True):
+            levels.setdefault(bridge, set()).add(name[key])
+        if any(len(found) > 1 for found in levels.values()):
+            crossed.append(key)
+    return [name for name in dict.fromkeys([*declared, *crossed]) if name not in ALWAYS]

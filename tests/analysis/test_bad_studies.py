@@ -1,0 +1,147 @@
+"""Studies that are unfinished, lopsided or odd: each gives a report that says what is wrong, and no number that is none."""
+
+import re
+from io import StringIO
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from bridgelab import cli
+from bridgelab.analysis.records import read_study
+from bridgelab.analysis.report import report
+
+PAIR = {"linear": {"exist": 0.7, "count": 0.5}, "qformer": {"exist": 0.8, "count": 0.6}}
+FLOORED = PAIR | {"blind": {"exist": 0.5, "count": 0.3}, "words": {"exist": 0.9, "count": 0.9}}
+
+
+def edit(run, **columns):
+    file = run / "predictions.parquet"
+    pd.read_parquet(file).assign(**columns).to_parquet(file)
+
+
+def told(study):
+    """The report's page as text, its terminal's, and its table, none of which may hold a number that is none."""
+    out = StringIO()
+    paths = report(study, console=Console(file=out, width=200))
+    page = re.sub(
+        r"<(style|script)>.*?</\1>|data:image/png;base64,[^\"]*", "", paths["page"].read_text(), flags=re.S
+    )
+    for text in (page, out.getvalue(), paths["table"].read_text()):
+        assert re.findall(r".*\b(?:nan|NaN|inf|None)\b.*", text) == []
+    return re.sub(r"\s+", " ", page)
+
+
+def sweep(study, text):
+    (study / "multirun.yaml").write_text(f"hydra: {{sweeper: {{params: {{{text}}}}}}}")
+
+
+def test_three_of_twelve_runs_that_are_missing_are_listed_each_with_what_became_of_it(simulated):
+    study = simulated.write(bridges=FLOORED, images=12)
+    sweep(study, "bridge: 'linear,qformer,blind,words', seed: '0,1,2'")
+    stopped, failed, absent = (study / f"bridge=qformer,seed={seed}" for seed in range(3))
+    for run in (stopped, failed, absent):
+        (run / "metrics.json").unlink()
+        (run / "predictions.parquet").unlink()
+    absent.rmdir()
+    (stopped / "metrics.csv").write_text("step,lr\n100,0.1\n")
+    (failed / "log.txt").write_text(
+        "step 30\nTraceback (most recent call last):\n  here\nValueError: too <few>\n"
+    )
+    (failed / "config.yaml").write_text("{}")
+    page = told(study)
+    assert "Missing from this table, 3: " in page
+    assert "bridge=qformer,seed=0: unfinished, last logged at step 100" in page
+    assert "bridge=qformer,seed=1: failed: ValueError: too &lt;few&gt;" in page
+    assert "bridge=qformer,seed=2: not started" in page
+
+
+def test_a_run_that_stopped_on_a_loss_that_was_not_finite_is_told(simulated):
+    study = simulated.write(bridges=PAIR, images=6)
+    run = study / "bridge=qformer,seed=1"
+    (run / "metrics.json").unlink()
+    (run / "not_finite.json").write_text("{}")
+    (run / "metrics.csv").write_text("step,lr\n40,0.1\n")
+    (missing,) = read_study(study).missing
+    assert missing.reason == (
+        "failed, last logged at step 40: a loss or a gradient was not finite, see not_finite.json"
+    )
+
+
+def test_a_log_that_does_not_end_with_an_error_is_of_a_run_that_may_still_go_on(simulated):
+    study = simulated.write(bridges=PAIR, images=6)
+    run = study / "bridge=qformer,seed=1"
+    (run / "metrics.json").unlink()
+    (run / "log.txt").write_text("ValueError: of the first attempt\nstep 10\n")
+    assert [str(one) for one in read_study(study).missing] == ["bridge=qformer,seed=1: unfinished"]
+
+
+@pytest.mark.parametrize("score", [0.0, 1.0])
+def test_cells_that_are_all_right_or_all_wrong(simulated, score):
+    study = simulated.write(bridges=FLOORED, images=12)
+    for run in study.glob("bridge=*"):
+        edit(run, score=score)
+    page = told(study)
+    assert f"{100 * score:.1f}<small>{100 * score:.1f}–{100 * score:.1f}</small>" in page
+    assert "Not told from the blind floor" in page
+
+
+def test_a_kind_and_a_level_with_one_example(simulated):
+    study = simulated.write(bridges=PAIR, images=12)
+    for run in study.glob("bridge=*"):
+        table = pd.read_parquet(run / "predictions.parquet")
+        first = table["id"] == "0-exist"
+        edit(
+            run,
+            tag_type=table["tag_type"].mask(first, "rare"),
+            tag_hops=table["tag_hops"].mask(first, 9),
+        )
+    page = told(study)
+    assert "rare 1" in page  # questions of that kind
+    assert 'scope="col">rare' in page
+
+
+def test_one_seed(simulated):
+    page = told(simulated.write(bridges=FLOORED, images=12, seeds=(0,)))
+    assert "One seed only, so the interval covers images alone: " in page
+    assert "1 of at least 3 seeds" in page
+
+
+def test_one_bridge(simulated):
+    page = told(simulated.write(bridges={"linear": PAIR["linear"]}, images=12))
+    assert "The gap closed is not given" in page
+    assert 'id="verdict"' not in page
+
+
+def test_one_image(simulated):
+    page = told(simulated.write(bridges=PAIR, images=1))
+    assert "2 questions on 1 images" in page
+    assert 'id="verdict"' not in page
+
+
+def test_captions_alone(simulated):
+    study = simulated.write(bridges=PAIR, images=12)
+    for file in study.glob("*/predictions.parquet"):
+        pd.read_parquet(file).query("kind == 'caption'").to_parquet(file)
+    assert "0 questions on 0 images" in told(study)
+
+
+def test_tags_that_no_example_has(simulated):
+    study = simulated.write(bridges=PAIR, images=12)
+    for run in study.glob("bridge=*"):
+        edit(run, tag_hops=float("nan"), tag_type=None)
+    assert "24 questions on 12 images" in told(study)
+
+
+@pytest.mark.parametrize("runs", ["none", "unfinished"])
+def test_nothing_finished_is_one_line_and_no_traceback(tmp_path, capsys, runs):
+    study = tmp_path / "empty"
+    study.mkdir()
+    if runs == "unfinished":
+        (study / "bridge=mlp,seed=0").mkdir()
+        (study / "bridge=mlp,seed=0" / "metrics.csv").write_text("step,lr\n10,0.1\n")
+    assert cli.main(["report", str(study)]) == 2
+    said = capsys.readouterr().err
+    assert "holds 0 finished runs" in said
+    assert ("bridge=mlp,seed=0: unfinished, last logged at step 10" in said) == (runs == "unfinished")
+    assert said.count("\n") == 1

@@ -1,0 +1,65 @@
+"""Scores of many runs beside one another: whatever the order of their rows, and of nothing but the same examples."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bridgelab.analysis.predictions import Answers
+from bridgelab.analysis.records import read_study
+
+PAIR = {"linear": {"exist": 0.7, "count": 0.5}, "qformer": {"exist": 0.8, "count": 0.6}}
+
+
+def edit(run, **columns):
+    file = run / "predictions.parquet"
+    pd.read_parquet(file).assign(**columns).to_parquet(file)
+
+
+def test_scores_are_those_of_the_file_by_id_kind_and_view(simulated):
+    study = simulated.write(bridges=PAIR, images=5)
+    answers = Answers(study / "bridge=linear,seed=0")
+    run = study / "bridge=qformer,seed=2"
+    scores = answers.scores(run)
+    rows = pd.read_parquet(run / "predictions.parquet").set_index(["view", "kind", "id"])["score"]
+    for view in ("image", "shuffled"):
+        for place, example in answers.examples.iterrows():
+            expected = rows.get((view, example["kind"], example["id"]), np.nan)
+            np.testing.assert_equal(scores[view][place], expected)  # captions have no row with another image
+    assert np.isnan(scores["shuffled"]).sum() == 5
+
+
+def test_an_id_that_was_never_asked_with_its_own_image_is_refused(simulated):
+    study = simulated.write(bridges=PAIR, images=4)
+    run = study / "bridge=qformer,seed=1"
+    table = pd.read_parquet(run / "predictions.parquet")
+    strange = (table["view"] == "shuffled") & (table["id"] == "0-exist")
+    edit(run, id=table["id"].mask(strange, "other"))
+    with pytest.raises(ValueError, match="holds id 'other' in view 'shuffled' alone"):
+        read_study(study)
+
+
+def test_a_run_without_any_row_of_its_own_image_is_refused(simulated):
+    study = simulated.write(bridges=PAIR, images=4)
+    run = study / "bridge=qformer,seed=1"
+    pd.read_parquet(run / "predictions.parquet").iloc[:0].to_parquet(run / "predictions.parquet")
+    with pytest.raises(
+        ValueError, match="12 examples were put to only one of bridge=linear,seed=0 and bridge=qf"
+    ):
+        read_study(study)
+
+
+def test_a_torn_file_is_refused(simulated):
+    study = simulated.write(bridges=PAIR, images=4)
+    file = study / "bridge=qformer,seed=1" / "predictions.parquet"
+    file.write_bytes(file.read_bytes()[:-20])
+    with pytest.raises(ValueError, match=r"predictions.parquet cannot be read .* delete the folder"):
+        read_study(study)
+
+
+def test_rows_in_another_order_are_the_same_answers(simulated):
+    study = simulated.write(bridges=PAIR, images=4)
+    before = {run.name: run.scores["image"] for run in read_study(study).runs}
+    file = study / "bridge=qformer,seed=1" / "predictions.parquet"
+    pd.read_parquet(file).sample(frac=1, random_state=0).to_parquet(file)
+    after = {run.name: run.scores["image"] for run in read_study(study).runs}
+    assert all((before[name] == after[name]).all() for name in before)

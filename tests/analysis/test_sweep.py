@@ -1,0 +1,34 @@
+"""What a study varies, as it declares it and as its runs' names tell."""
+
+import pytest
+
+from bridgelab.analysis.sweep import factors, overrides, swept
+
+
+def test_the_command_line_narrows_what_the_yaml_sweeps(tmp_path):
+    assert swept(tmp_path) == {}
+    (tmp_path / "multirun.yaml").write_text(
+        "hydra: {sweeper: {params: {bridge: 'a, b', seed: '0,1', x: 'range(3)'}}, overrides: {task: ['seed=7', '+y=c/d,e']}}"
+    )
+    assert swept(tmp_path) == {"bridge": ["a", "b"], "seed": ["7"], "y": ["c_d", "e"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("bridge=mlp,seed=1", {"bridge": "mlp", "seed": "1"}),
+        ("bridge=mlp,tune.lrs=[0.1,0.2],seed=1", {"bridge": "mlp", "tune.lrs": "[0.1,0.2]", "seed": "1"}),
+        ("+bridge.width=4", {"bridge.width": "4"}),
+        ("defaults", {}),
+    ],
+)
+def test_a_name_tells_its_choices(name, found):
+    assert overrides(name) == found
+
+
+def test_factors_are_what_has_several_values():
+    sweep = {"bridge": ["a", "b"], "seed": ["0", "1"], "train.steps": ["4", "8"], "data.dtype": ["float32"]}
+    assert factors(sweep, [], []) == ["train.steps"]
+    names = [{"x": "1", "y": "1"}, {"x": "2", "y": "1"}]
+    assert factors({}, names, ["a", "a"]) == ["x"]
+    assert factors({}, names, ["a", "b"]) == []
