@@ -41,7 +41,7 @@ class Curve(pl.Callback):
     """Validate at evenly spaced steps, the last one included; the points so far survive a restart.
 
     Args:
-        validate: the model's validation metrics, `val/accuracy` among them.
+        validate: the model's validation metrics, `val/accuracy` among them; called in all processes at once, which share it.
         points: how many times.
     """
 
@@ -54,12 +54,14 @@ class Curve(pl.Callback):
     ) -> None:
         """Validate if it is time."""
         step, steps = trainer.global_step, trainer.max_steps
-        if self.points * step // steps == self.points * (step - 1) // steps or not trainer.is_global_zero:
+        if self.points * step // steps == self.points * (step - 1) // steps:
             return
         if not step_is_done(trainer, batch_idx):
             return
         values = self.validate(pl_module.model)  # type: ignore[arg-type]
         self.curve.append((step, values["val/accuracy"]))
+        if not trainer.is_global_zero:
+            return
         for logger in trainer.loggers:
             logger.log_metrics(values, step)
         log.info("step %d of %d: %s", step, steps, ", ".join(f"{k} {v:.4f}" for k, v in values.items()))
