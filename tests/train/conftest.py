@@ -8,10 +8,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from bridgelab.train import build as building
-from bridgelab.train import sides
+from bridgelab.train import main, sides
 from bridgelab.train.forks import Forker
 
-CONF = Path(__file__).parents[2] / "conf"
+CONF = main.ROOT / "conf"
 SMALL = (
     "benchmark.images.train=6",
     "benchmark.images.val=3",

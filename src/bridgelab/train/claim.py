@@ -7,8 +7,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-# Where things lie, who watches, how many devices there are and what will be asked of it say nothing about what was learned.
-NOT_IDENTITY = ("paths", "logger", "trainer", "question", "hypothesis", "verdict", "hydra")
+# Where things lie, who watches, what it runs on and what will be asked of it say nothing about what was learned.
+NOT_IDENTITY = ("paths", "logger", "trainer", "compile", "question", "hypothesis", "verdict", "hydra")
 
 
 def config_hash(config: DictConfig) -> str:

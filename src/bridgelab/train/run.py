@@ -130,6 +130,7 @@ def train_and_evaluate(
         "examples_seen": config.train.steps * config.train.batch_size if trains else 0,
         "mixture": {name: number * config.train.batch_size for name, number in counts.items()},
         "precision": model.precision,
+        "compiled": bool(config.compile and trains),
         **setting.material.told(),
         "fingerprints": setting.fingerprints,
         "config_hash": config_hash(config),
