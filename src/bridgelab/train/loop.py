@@ -218,13 +218,12 @@ def fit(
         model, optimizer=optimizer, schedule=warmup_then(steps=steps, **schedule), identity=identity
     )
     found = whole_checkpoint(directory) if directory else None
-    resumed = found[0] if found else None
+    resumed, step = found or (None, 0)
     if found:
-        step = found[1]
         log.info("resuming from %s at step %d of %d", resumed, step, steps)
-        for logger in loggers or []:
-            if isinstance(logger, MetricsCsv):
-                logger.rewind(step)
+    for logger in loggers or []:
+        if isinstance(logger, MetricsCsv):
+            logger.rewind(step)  # to nothing, where a run ended before its first checkpoint
     warnings.filterwarnings(
         "ignore", ".*`srun` command is available.*"
     )  # Slurm's tools alone make no job of a run
