@@ -9,7 +9,7 @@ import pytest
 from bridgelab.train.loop import whole_checkpoint
 
 pytestmark = pytest.mark.faults
-MIB = 2**20
+PAGE = 4096  # bytes: the least that a file takes there
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def room(disk):
 
 
 def test_a_full_disk_stops_a_run_that_goes_on_when_there_is_room(faulty, count, of_run, unlike, disk):
-    """The disk fills up at ever later moments: while the world is drawn, in features, checkpoints, records."""
+    """The disk fills up at ever later moments: while the world is drawn, in the search, in checkpoints, in the record."""
     before = room(disk)
     faulty.whole("run", disk / "run", disk)
     used = before - room(disk)
@@ -43,22 +43,28 @@ def test_a_full_disk_stops_a_run_that_goes_on_when_there_is_room(faulty, count, 
     for path in disk.iterdir():
         shutil.rmtree(path)
     assert room(disk) == before
-    filler, step, phases = disk / "filler", 0, []
-    for share in (0.02, 0.3, 0.6, 0.8, 0.85, 0.9, 0.93, 0.96, 0.98):
-        filler.unlink(missing_ok=True)
-        there = before - room(disk)
-        filler.write_bytes(bytes(max(0, before - max(int(share * used), there + 4096))))
+    step, phases = 0, []
+
+    def with_room(free):
+        nonlocal step
+        filler = disk / "filler"
+        filler.write_bytes(bytes(max(0, room(disk) - free)))
         status, phase, log = faulty.start("run", disk / "run", disk)
-        if status == 0:
-            break
-        assert "No space left on device" in log or "the disk must hold all" in log, log
-        phases.append(phase)
-        count("full disk", f"in {phase}")
-        found = whole_checkpoint(disk / "run") if (disk / "run").exists() else None
-        assert (found[1] if found else 0) >= step, "a finished checkpoint was lost"
-        step = found[1] if found else 0
-    assert len(set(phases)) > 2, phases
-    filler.unlink(missing_ok=True)
+        filler.unlink()
+        if status:
+            assert "No space left on device" in log or "the disk must hold all" in log, log
+            phases.append(phase)
+            count("full disk", f"in {phase}")
+            found = whole_checkpoint(disk / "run") if (disk / "run").exists() else None
+            assert (found[1] if found else 0) >= step, "a finished checkpoint was lost"
+            step = found[1] if found else 0
+
+    for share in (0.02, 0.4, 0.5):
+        with_room(int(share * used))
+    faulty.whole("features", disk, disk)
+    for pages in (1, 3, 5, 8, 12, 20, 30, 40):
+        with_room(pages * PAGE)
+    assert {"world", "search", "checkpoint"} <= set(phases), phases
     faulty.whole("run", disk / "run", disk)
     assert unlike(of_run(disk / "run"), expected) == []
     count("restarts", "of runs", len(phases))
