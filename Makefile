@@ -22,7 +22,7 @@ STUDY_preview := first_look
 STUDY_full    := first_look_full
 STUDY = $(or $(STUDY_$(SIZE)),$(error SIZE=$(SIZE) is not a size of the study. Use SIZE=preview or SIZE=full))
 
-.PHONY: help install study test test-slurm lint bench dashboard calibrate pretrain notebook
+.PHONY: help install study test test-slurm test-faults lint bench dashboard calibrate pretrain notebook
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ test: $(STAMP) ## every test (WORKERS=2 processes)
 
 test-slurm: $(STAMP) ## sweeps, two nodes, preemption on a real Slurm, which it installs and starts (root, Debian)
 	@$(BIN)/python -m pytest -q -m slurm tests/slurm
+
+test-faults: $(STAMP) ## kill -9 at random moments, two sweeps at once, full and read-only disk, clock set back: counts (FAULTS_SEED=1: other moments)
+	@$(BIN)/python -m pytest -q -m faults tests/faults
 
 lint: $(STAMP) ## ruff and mypy
 	@$(BIN)/ruff check --quiet .

@@ -105,7 +105,7 @@ class BridgedModel(nn.Module):
             object.__setattr__(self, "language", frozen)
         else:
             self.language = frozen
-        # On a GPU transformers' own encoder is as good, and can be compiled.
+        # On a GPU transformers' own encoder is as good; and it is what torch.compile compiles, anywhere.
         known = (
             text.model.dtype == torch.float32
             and ThroughEncoder.supports(text.model)
@@ -260,7 +260,8 @@ class BridgedModel(nn.Module):
         return torch.cat([mask.new_ones(len(mask), prefix.shape[1]), mask], 1)
 
     def _encoder(self, embedded: Tensor, mask: Tensor) -> Tensor:
-        if self._through is not None and embedded.device.type == "cpu":
+        on_cpu = embedded.device.type == "cpu"
+        if self._through is not None and on_cpu and not torch.compiler.is_compiling():
             return self._through(embedded, mask.bool())
         return self.language.encoder(inputs_embeds=embedded, attention_mask=mask).last_hidden_state
 

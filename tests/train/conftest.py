@@ -1,14 +1,17 @@
 """A run of a few steps on a world of a few images, between two tiny frozen sides."""
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
 
 from bridgelab.train import build as building
-from bridgelab.train import sides
+from bridgelab.train import main, sides
+from bridgelab.train.forks import Forker
 
-CONF = Path(__file__).parents[2] / "conf"
+CONF = main.ROOT / "conf"
 SMALL = (
     "benchmark.images.train=6",
     "benchmark.images.val=3",
@@ -20,6 +23,18 @@ SMALL = (
     "train.save_every=2",
     "train.val_points=3",
     "tune.steps=2",
+)
+
+PROGRAM = (
+    "benchmark.images={train:6,val:5,test:7}",
+    "benchmark.processes=1",
+    "benchmark.questions_per_image=3",
+    "train.steps=4",
+    "train.batch_size=6",
+    "train.lr=0.01",
+    "train.val_points=2",
+    "train.precision=fp32",
+    "evaluate.batch_size=4",
 )
 
 
@@ -53,3 +68,22 @@ def config(world, tmp_path):
             return compose("train", [*SMALL, *own, *overrides])
 
     return composed
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory):
+    """A folder and a number of processes -> a run of them, whose log is given if it fails."""
+    home, own = tmp_path_factory.mktemp("home"), Path(__file__).parent
+    path = os.pathsep.join([str(own.parent), str(own), *filter(None, sys.path)])
+    forker = Forker(os.environ | {"PYTHONPATH": path}, ["tiny_run", "bridgelab.train.run"])
+
+    def run(folder, number, *choices):
+        places = (f"benchmark.root={home}/world", f"paths.features={home}/features")
+        with (home / "log.txt").open("wb") as log:
+            status = forker.start(
+                ["tiny_run", str(folder), str(number), *PROGRAM, *places, *choices], log
+            ).wait()
+        assert status == 0, (home / "log.txt").read_text()
+
+    yield run
+    forker.close()

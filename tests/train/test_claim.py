@@ -18,6 +18,7 @@ def changed(key, value):
 def test_the_hash_tells_choices_and_not_places():
     assert config_hash(CONFIG) == config_hash(changed("paths.data", "/b"))
     assert config_hash(CONFIG) == config_hash(OmegaConf.create(dict(reversed(list(CONFIG.copy().items())))))
+    assert config_hash(CONFIG) == config_hash(OmegaConf.merge(CONFIG, {"compile": True}))
     assert config_hash(CONFIG) != config_hash(changed("train.lr", 0.2))
     assert config_hash(CONFIG) != config_hash(changed("seed", 1))
 

@@ -232,6 +232,27 @@ def test_the_curve_and_the_log_survive_a_kill(tmp_path, tiny_text):
     assert trained == list(range(1, 13))
 
 
+def test_a_kill_right_after_a_checkpoint_loses_no_row(tmp_path, tiny_text, monkeypatch):
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+    train(tiny_text, tmp_path / "whole", log=True)
+    save = LastCheckpoint.save
+
+    def killed(self, trainer):
+        save(self, trainer)
+        if trainer.global_step == 5:
+            raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LastCheckpoint, "save", killed)
+        with pytest.raises(Killed):
+            train(tiny_text, tmp_path / "killed", log=True)
+    train(tiny_text, tmp_path / "killed", log=True)
+    logs = [(tmp_path / name / "metrics.csv").read_text() for name in ("whole", "killed")]
+    assert logs[0] == logs[1]
+    assert len(logs[0].splitlines()) == 13
+
+
 def test_a_rename_cut_short_leaves_the_former_checkpoint(tmp_path, tiny_text, monkeypatch):
     train(tiny_text, tmp_path)
     good = (tmp_path / "last.ckpt").read_bytes()

@@ -27,8 +27,11 @@ def test_the_log_is_on_disk_at_once_and_can_be_rewound(tmp_path):
         assert len(pd.read_csv(tmp_path / "metrics.csv")) == step
     log.log_metrics({"val/accuracy": 0.5, "val/loss": 2.0}, 3)
     log.log_metrics({"epoch": 1}, 4)
+    with open(tmp_path / "metrics.csv", "a") as file:
+        file.write("1")  # of 10, where the disk was full
     MetricsCsv(tmp_path).rewind(2)
     assert pd.read_csv(tmp_path / "metrics.csv")["step"].tolist() == [1, 2]
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.csv"]
 
 
 def test_predictions_keep_a_tag_that_only_some_have(tmp_path):

@@ -18,6 +18,7 @@ from bridgelab.bench.likelihood import LIKELIHOOD_HEADS, QUESTIONS, likelihood_r
 from bridgelab.bench.parts import IMAGES, parts
 from bridgelab.bench.records import RECORDS_HEADS, records_row
 from bridgelab.bench.reference import HEADS, contests, reference_row
+from bridgelab.bench.start import START_HEADS, SWEEP_HEADS, start_rows, sweep_row
 from bridgelab.bench.step import FLOOR_HEADS, STEP_HEADS, floor_row, step_row
 from bridgelab.bench.store import (
     EPOCH_HEADS,
@@ -51,6 +52,15 @@ def bench() -> None:
         own = [*SMALL_WORLD, f"benchmark.root={folder}/world", f"paths.features={folder}/features"]
         own.append(f"trainer={'gpu' if device == 'cuda' else 'cpu'}")
         console.print(parts(compose("train", own), device))
+        begins = _table("what it takes to begin", START_HEADS)
+        for begun in start_rows(Path(folder)):
+            begins.add_row(*begun)
+        console.print(begins)
+        sweep = _table(
+            "a sweep of short jobs in the pool, and the same commands by hand, on the CPU", SWEEP_HEADS
+        )
+        sweep.add_row(*sweep_row(Path(folder) / "sweep"))
+        console.print(sweep)
         made = _table("the default world made from nothing, once", WORLD_HEADS)
         made.add_row(*world_row(compose("train"), Path(folder) / "default"))
         console.print(made)

@@ -7,8 +7,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-# Where things lie, who watches, how many devices there are and what will be asked of it say nothing about what was learned.
-NOT_IDENTITY = ("paths", "logger", "trainer", "question", "hypothesis", "verdict", "hydra")
+from bridgelab.train.whole import whole
+
+# Where things lie, who watches, what it runs on and what will be asked of it say nothing about what was learned.
+NOT_IDENTITY = ("paths", "logger", "trainer", "compile", "question", "hypothesis", "verdict", "hydra")
 
 
 def config_hash(config: DictConfig) -> str:
@@ -45,8 +47,10 @@ def claim(directory: Path, config: DictConfig) -> bool:
     """
     directory.mkdir(parents=True, exist_ok=True)
     if not refuse_another(directory, config):
-        OmegaConf.save(_resolved(config), directory / "config.yaml")
-        (directory / "config.hash").write_text(config_hash(config) + "\n")
+        with whole(directory / "config.yaml") as aside:
+            OmegaConf.save(_resolved(config), aside)
+        with whole(directory / "config.hash") as aside:  # last: where it stands, the other does
+            aside.write_text(config_hash(config) + "\n")
     return (directory / "metrics.json").exists()
 
 

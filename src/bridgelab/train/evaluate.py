@@ -13,8 +13,8 @@ from bridgelab.benchmark.example import Example
 from bridgelab.benchmark.metric import ExampleMetric
 from bridgelab.data.batches import LABEL_IGNORED, Batch, Prepared
 from bridgelab.model import BridgedModel
+from bridgelab.train.processes import processes
 
-MAIN_METRIC = {"answer": "accuracy", "true_false": "accuracy", "choice": "accuracy", "caption": "cider"}
 Progress = Callable[[str, int, int], None]
 
 
@@ -43,6 +43,9 @@ def predict(
     Answers and captions are generated, greedily or by beams, a little longer than the longest target at most; where an example has
     choices it is the likeliest of them.
 
+    Where several processes train together, each takes every n-th batch, and all return all predictions. A batch is what it is
+    in one process, so that what is found does not depend on how many there are, to the last bit.
+
     Args:
         other_image: for each row of the feature store, which one to show in its place.
         words: for each of `rows` a text that the T5 reads in place of the bridge's tokens.
@@ -52,11 +55,11 @@ def predict(
     order = np.lexsort(
         (prepared.target_lengths[rows], prepared.prompt_lengths[rows])
     )  # like lengths, little padding
-    found: list[Predicted | None] = [None] * len(rows)
+    own: list[tuple[int, str, float, tuple[float, ...] | None]] = []
     was_training = model.training
     model.eval()
-    with torch.inference_mode():
-        for first in range(0, len(rows), batch_size):
+    with processes() as shared, torch.inference_mode():
+        for first in range(shared.rank * batch_size, len(rows), shared.world * batch_size):
             places = order[first : first + batch_size]
             chosen = rows[places]
             images = prepared.images[chosen]
@@ -77,12 +80,20 @@ def predict(
                 texts = model.text.decode(ids.cpu())
                 likelihoods = model.likelihood(batch, encoded).tolist()
                 made = [Predicted(text, one) for text, one in zip(texts, likelihoods, strict=True)]
-            for place, one in zip(places, made, strict=True):
-                found[place] = one
-            if progress:
-                progress(min(first + batch_size, len(rows)), len(rows))
+            for place, one in zip(places.tolist(), made, strict=True):
+                own.append((place, one.text, one.likelihood, one.likelihoods))
+            if progress and shared.rank == 0:
+                progress(min(first + shared.world * batch_size, len(rows)), len(rows))
+        found = sorted(shared.gathered(own))
     model.train(was_training)
-    return [one for one in found if one is not None]
+    if [place for place, *_ in found] != list(range(len(rows))):
+        raise RuntimeError(
+            f"{len(found)} predictions of {len(rows)} examples came together from the processes."
+        )
+    return [
+        Predicted(text, likelihood, None if each is None else tuple(each))
+        for _, text, likelihood, each in found
+    ]
 
 
 def _likeliest(
@@ -143,11 +154,9 @@ def another_image(images: int) -> np.ndarray:
     return other
 
 
-def evaluate(
+def predict_views(
     model: BridgedModel,
     tests: dict[str, Prepared],
-    metrics: dict[str, ExampleMetric],
-    train: dict[str, list[Example]],
     *,
     batch_size: int,
     beams: int = 1,
@@ -155,74 +164,101 @@ def evaluate(
     images: int,
     to_caption: Prepared | None = None,
     progress: Progress | None = None,
-) -> tuple[list[dict[str, Any]], dict[str, float]]:
-    """All test examples in all views.
+) -> dict[tuple[str, str], list[Predicted]]:
+    """All test examples in all views: predictions by kind and view, shared by the processes that train together.
 
     Args:
         tests: prepared examples by kind.
-        metrics: each kind's official metric.
-        train: training examples by kind, for the majority floor, which is left out where there are none.
         shuffled: also show each example another image.
         images: how many images the feature store of the tests holds.
         to_caption: an example for each image, to be captioned: questions are then also answered from the bridge's own
             caption in place of its tokens (the view `captioned`; arXiv:2403.11317).
+    """
+
+    def told(what: str) -> Callable[[int, int], None] | None:
+        return (lambda done, of: progress(what, done, of)) if progress else None
+
+    def all_of(prepared: Prepared, what: str, **choices: Any) -> list[Predicted]:
+        rows = np.arange(len(prepared))
+        return predict(
+            model, prepared, rows, batch_size=batch_size, beams=beams, progress=told(what), **choices
+        )
+
+    said: dict[tuple[str, ...], str] = {}
+    if to_caption is not None:
+        captions = all_of(to_caption, "captioning")
+        said = {e.images: found.text for e, found in zip(to_caption.examples, captions, strict=True)}
+    found = {}
+    for kind, prepared in tests.items():
+        found[kind, "image"] = all_of(prepared, f"{kind}, image")
+        if shuffled:
+            found[kind, "shuffled"] = all_of(prepared, f"{kind}, shuffled", other_image=another_image(images))
+        if said and kind != "caption":
+            words = [said[e.images] for e in prepared.examples]
+            found[kind, "captioned"] = all_of(prepared, f"{kind}, captioned", words=words)
+    return found
+
+
+def judge(
+    found: dict[tuple[str, str], list[Predicted]],
+    tests: dict[str, Prepared],
+    metrics: dict[str, ExampleMetric],
+    train: dict[str, list[Example]],
+) -> tuple[list[dict[str, Any]], dict[str, float]]:
+    """What predictions are worth. For one process: a metric would wait for the others to join in.
+
+    Args:
+        found: predictions by kind and view, in the order of the examples.
+        tests: prepared examples by kind.
+        metrics: each kind's official metric.
+        train: training examples by kind, for the majority floor, which is left out where there are none.
     Returns:
         rows for `predictions.parquet`, and metrics by `test/<metric>` and `test_shuffled/<metric>`.
     """
     rows: list[dict[str, Any]] = []
     values: dict[str, float] = {}
-    said: dict[tuple[str, ...], str] = {}
-    if to_caption is not None:
-        report = (lambda done, of: progress("captioning", done, of)) if progress else None
-        captions = predict(
-            model, to_caption, np.arange(len(to_caption)), batch_size=batch_size, beams=beams, progress=report
-        )
-        said = {e.images: found.text for e, found in zip(to_caption.examples, captions, strict=True)}
-    views = ("image", *(("shuffled",) if shuffled else ()), *(("captioned",) if said else ()))
+    floors: dict[str, tuple[Sequence[str | None], Sequence[str | None]]] = {}
     for kind, prepared in tests.items():
-        examples, metric = prepared.examples, metrics[kind]
-        floor: Sequence[str | None] = [None] * len(examples)
-        of_family = floor
+        floors[kind] = ([None] * len(prepared),) * 2
         if kind != "caption" and train.get(kind):
-            floor = majority(train[kind], examples)
-            of_family = majority(train[kind], examples, tags=("type", "family"))
-            right = [metric.score(m, e) for m, e in zip(floor, examples, strict=True)]  # type: ignore[arg-type]
+            floor = majority(train[kind], prepared.examples)
+            floors[kind] = floor, majority(train[kind], prepared.examples, tags=("type", "family"))
+            right = [metrics[kind].score(m, e) for m, e in zip(floor, prepared.examples, strict=True)]
             values["test/majority"] = float(np.mean(right))
-        for view in views if kind != "caption" else [v for v in views if v != "captioned"]:
-            say = (lambda done, of, w=f"{kind}, {view}": progress(w, done, of)) if progress else None
-            found = predict(
-                model,
-                prepared,
-                np.arange(len(prepared)),
-                batch_size=batch_size,
-                beams=beams,
-                other_image=another_image(images) if view == "shuffled" else None,
-                words=[said[e.images] for e in examples] if view == "captioned" else None,
-                progress=say,
-            )
-            prefix = "test" if view == "image" else f"test_{view}"
-            metric.reset()
-            metric.update([p.text for p in found], examples, [p.likelihoods for p in found])
-            values |= {f"{prefix}/{name}": float(value) for name, value in metric.compute().items()}
-            values[f"{prefix}/likelihood_{kind}"] = float(np.mean([p.likelihood for p in found]))
-            rows += [
-                {
-                    "id": example.id,
-                    "image": "|".join("/".join(path.split("/")[-2:]) for path in example.images),
-                    "kind": kind,
-                    "view": view,
-                    "prompt": example.prompt,
-                    "target": example.answers[0],
-                    "prediction": one.text,
-                    "score": float(metric.score(one.text, example)),
-                    "likelihood": one.likelihood,
-                    **({} if one.likelihoods is None else {"likelihoods": list(one.likelihoods)}),
-                    "majority": guess,
-                    "majority_of_family": guess_of_family,
-                    **{f"tag_{name}": value for name, value in example.tags.items()},
-                }
-                for example, one, guess, guess_of_family in zip(
-                    examples, found, floor, of_family, strict=True
-                )
-            ]
+    for (kind, view), predicted in found.items():
+        examples, metric = tests[kind].examples, metrics[kind]
+        prefix = "test" if view == "image" else f"test_{view}"
+        metric.reset()
+        metric.update([p.text for p in predicted], examples, [p.likelihoods for p in predicted])
+        values |= {f"{prefix}/{name}": float(value) for name, value in metric.compute().items()}
+        values[f"{prefix}/likelihood_{kind}"] = float(np.mean([p.likelihood for p in predicted]))
+        rows += [
+            {
+                "id": example.id,
+                "image": "|".join("/".join(path.split("/")[-2:]) for path in example.images),
+                "kind": kind,
+                "view": view,
+                "prompt": example.prompt,
+                "target": example.answers[0],
+                "prediction": one.text,
+                "score": float(metric.score(one.text, example)),
+                "likelihood": one.likelihood,
+                **({} if one.likelihoods is None else {"likelihoods": list(one.likelihoods)}),
+                "majority": guess,
+                "majority_of_family": guess_of_family,
+                **{f"tag_{name}": value for name, value in example.tags.items()},
+            }
+            for example, one, guess, guess_of_family in zip(examples, predicted, *floors[kind], strict=True)
+        ]
     return rows, values
+
+
+def evaluate(
+    model: BridgedModel,
+    tests: dict[str, Prepared],
+    metrics: dict[str, ExampleMetric],
+    train: dict[str, list[Example]],
+    **choices: Any,
+) -> tuple[list[dict[str, Any]], dict[str, float]]:
+    """`predict_views`, with its choices, and `judge`: where one process does both."""
+    return judge(predict_views(model, tests, **choices), tests, metrics, train)

@@ -6,6 +6,7 @@ have been asked something during an import and does not survive a fork. Free of 
 """
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -155,6 +156,10 @@ def main(descriptor: int, preload: Sequence[str]) -> None:
     for name in preload:
         with contextlib.suppress(Exception):
             importlib.import_module(name)
+    # Else each fork's own garbage collection, and its end, would go through all that was imported: copied page by page, it is
+    # 2.8 s of a core a job in place of 0.6.
+    gc.collect()
+    gc.freeze()
     arguments = serve(socket.socket(fileno=descriptor))
     if arguments is not None:
         sys.argv = list(arguments)

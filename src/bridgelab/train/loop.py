@@ -5,7 +5,7 @@ import os
 import time
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +41,13 @@ class Curve(pl.Callback):
     """Validate at evenly spaced steps, the last one included; the points so far survive a restart.
 
     Args:
-        validate: the model's validation metrics, `val/accuracy` among them.
+        validate: the model's validation metrics, `val/accuracy` among them; called in all processes at once, which share it.
         points: how many times.
+        files: told of them, as Lightning's loggers are.
     """
 
-    def __init__(self, validate: Validate, points: int):
-        self.validate, self.points = validate, points
+    def __init__(self, validate: Validate, points: int, files: Sequence[MetricsCsv]):
+        self.validate, self.points, self.files = validate, points, files
         self.curve: list[tuple[int, float]] = []
 
     def on_train_batch_end(
@@ -54,13 +55,15 @@ class Curve(pl.Callback):
     ) -> None:
         """Validate if it is time."""
         step, steps = trainer.global_step, trainer.max_steps
-        if self.points * step // steps == self.points * (step - 1) // steps or not trainer.is_global_zero:
+        if self.points * step // steps == self.points * (step - 1) // steps:
             return
         if not step_is_done(trainer, batch_idx):
             return
         values = self.validate(pl_module.model)  # type: ignore[arg-type]
         self.curve.append((step, values["val/accuracy"]))
-        for logger in trainer.loggers:
+        if not trainer.is_global_zero:
+            return
+        for logger in (*self.files, *trainer.loggers):
             logger.log_metrics(values, step)
         log.info("step %d of %d: %s", step, steps, ", ".join(f"{k} {v:.4f}" for k, v in values.items()))
 
@@ -73,8 +76,28 @@ class Curve(pl.Callback):
         self.curve = [(int(step), float(value)) for step, value in state_dict["curve"]]
 
 
+class Rows(pl.Callback):
+    """The row of each logged step in `metrics.csv`.
+
+    Before `LastCheckpoint`: Lightning tells its own loggers of a step after all callbacks, and a run that was killed between the
+    checkpoint and the row would go on without it.
+    """
+
+    def __init__(self, files: Sequence[MetricsCsv], every: int):
+        self.files, self.every = files, every
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Write it, if it is time."""
+        if step_is_done(trainer, batch_idx) and trainer.global_step % self.every == 0:
+            row = {name: float(value) for name, value in trainer.callback_metrics.items()}
+            for file in self.files:
+                file.log_metrics(row, trainer.global_step)
+
+
 class LastCheckpoint(pl.Callback):
-    """`last.ckpt`, whole at any moment: written aside, then renamed. After `Curve`, whose points it holds.
+    """`last.ckpt`, whole at any moment: written aside, then renamed. After `Curve`, whose points it holds, and `Rows`.
 
     While training goes on the one before it is kept as `previous.ckpt`, should a disk spoil the last.
     """
@@ -201,7 +224,9 @@ def fit(
         The curve [(step, validation accuracy)] and the seconds trained.
     """
     steps = len(batches.sampler)
-    curve = Curve(validate, points) if validate else None
+    log_every = min(log_every, steps)
+    files = [logger for logger in loggers or [] if isinstance(logger, MetricsCsv)]
+    curve = Curve(validate, points, files) if validate else None
     last = LastCheckpoint(directory / LAST if directory else Path(os.devnull), save_every)
     callbacks: list[pl.Callback] = [ShareOut(batches)] + ([curve] if curve else [])
     if terminal:
@@ -211,18 +236,16 @@ def fit(
     else:
         callbacks.append(PlainProgress(label))
     if directory:
-        callbacks += [Finite(batches, directory), last, Preemption(last.save)]
+        callbacks += [Finite(batches, directory), Rows(files, log_every), last, Preemption(last.save)]
     module = BridgeTraining(
         model, optimizer=optimizer, schedule=warmup_then(steps=steps, **schedule), identity=identity
     )
     found = whole_checkpoint(directory) if directory else None
-    resumed = found[0] if found else None
+    resumed, step = found or (None, 0)
     if found:
-        step = found[1]
         log.info("resuming from %s at step %d of %d", resumed, step, steps)
-        for logger in loggers or []:
-            if isinstance(logger, MetricsCsv):
-                logger.rewind(step)
+    for file in files:
+        file.rewind(step)  # to nothing, where a run ended before its first checkpoint
     warnings.filterwarnings(
         "ignore", ".*`srun` command is available.*"
     )  # Slurm's tools alone make no job of a run
@@ -230,8 +253,8 @@ def fit(
         max_steps=steps,
         max_epochs=1,
         callbacks=callbacks,
-        logger=loggers or False,
-        log_every_n_steps=min(log_every, steps),
+        logger=[logger for logger in loggers or [] if logger not in files] or False,
+        log_every_n_steps=log_every,
         enable_checkpointing=False,
         enable_model_summary=False,
         enable_progress_bar=terminal,

@@ -3,7 +3,6 @@
 import csv
 import importlib.metadata
 import json
-import os
 import platform
 import shutil
 import subprocess
@@ -19,6 +18,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from bridgelab import __version__
 from bridgelab.train.claim import NOT_IDENTITY, config_hash
+from bridgelab.train.whole import whole
 
 LOGGED = ("step", "lr", "train/loss", "val/loss", "val/accuracy")
 VERSIONS = (
@@ -33,9 +33,8 @@ VERSIONS = (
 
 def write_json(path: Path, content: Any) -> None:
     """Write a file that is either whole or not there."""
-    aside = path.with_name(f"{path.name}.{os.getpid()}")
-    aside.write_text(json.dumps(content, indent=1))
-    os.replace(aside, path)
+    with whole(path) as aside:
+        aside.write_text(json.dumps(content, indent=1))
 
 
 class MetricsCsv(Logger):
@@ -77,26 +76,24 @@ class MetricsCsv(Logger):
 
     @rank_zero_only
     def rewind(self, step: int) -> None:
-        """Forget rows after a step: a resumed run writes them again."""
+        """Forget rows after a step, which a run that goes on from there writes again, and one that was cut short."""
         if not self.path.exists():
             return
         with open(self.path, newline="") as file:
-            kept = [row for row in csv.DictReader(file) if row["step"] and int(row["step"]) <= step]
-        aside = self.path.with_suffix(".part")
-        with open(aside, "w", newline="") as file:
+            rows = [line for line in file if line.endswith("\n")]
+        kept = [row for row in csv.DictReader(rows) if row["step"] and int(row["step"]) <= step]
+        with whole(self.path) as aside, open(aside, "w", newline="") as file:
             writer = csv.DictWriter(file, LOGGED)
             writer.writeheader()
             writer.writerows(kept)
-        os.replace(aside, self.path)
 
 
 def write_predictions(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """Predictions as parquet, one row an example and view, a column `tag_<name>` for each tag; atomically."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     table = pa.table({name: pa.array([row.get(name) for row in rows]) for name in columns})
-    aside = path.with_name(f"{path.name}.{os.getpid()}")
-    pq.write_table(table, aside)
-    os.replace(aside, path)
+    with whole(path) as aside:
+        pq.write_table(table, aside)
 
 
 def repeat_untrained(directory: Path, config: DictConfig, fingerprints: Mapping[str, str]) -> bool:
@@ -115,9 +112,8 @@ def repeat_untrained(directory: Path, config: DictConfig, fingerprints: Mapping[
             and record["fingerprints"] == fingerprints
             and _seedless(OmegaConf.load(path.with_name("config.yaml"))) == own
         ):
-            aside = directory / f"predictions.parquet.{os.getpid()}"
-            shutil.copyfile(path.with_name("predictions.parquet"), aside)
-            os.replace(aside, directory / "predictions.parquet")
+            with whole(directory / "predictions.parquet") as aside:
+                shutil.copyfile(path.with_name("predictions.parquet"), aside)
             of_this = {"overrides": directory.name, "seed": config.seed, "data_seed": config.data_seed}
             write_json(directory / "metrics.json", record | of_this | {"config_hash": config_hash(config)})
             return True

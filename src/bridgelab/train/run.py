@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger, WandbLogger
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from bridgelab.train.build import build
 from bridgelab.train.claim import config_hash
 from bridgelab.train.costs import COSTED, measure_costs
-from bridgelab.train.evaluate import evaluate
+from bridgelab.train.evaluate import judge, predict_views
 from bridgelab.train.features import device_of
 from bridgelab.train.loop import LAST
 from bridgelab.train.record import is_flat, provenance, repeat_untrained, write_json, write_predictions
@@ -50,6 +51,8 @@ def train_and_evaluate(
     curve: list[tuple[int, float]] = []
     seconds = 0.0
     counts: dict[str, int] = {}
+    if not trains and getattr(rank_zero_only, "rank", 0) > 0:
+        return  # nothing brings the processes together: the first does it all
     if not trains and repeat_untrained(directory, config, setting.fingerprints):
         log.info("nothing is trained: another seed's record says the same")
         return
@@ -77,20 +80,12 @@ def train_and_evaluate(
             label=directory.name,
             terminal=sys.stderr.isatty(),
         )
-        if torch.distributed.is_initialized():
-            rank = torch.distributed.get_rank()
-            torch.distributed.destroy_process_group()  # a metric would wait for the others to join in
-            if rank:
-                return  # the first process evaluates and writes
     model.to(setting.device).eval()
 
-    limit = config.evaluate.limit
-    tests = setting.prepared("test", limit)
-    rows, metrics = evaluate(
+    tests = setting.prepared("test", config.evaluate.limit)
+    found = predict_views(
         model,
         tests,
-        setting.benchmark.metrics(),
-        setting.train_examples,
         batch_size=config.evaluate.batch_size,
         beams=config.evaluate.beams,
         shuffled=config.evaluate.shuffled and model.sees == "image",
@@ -98,6 +93,12 @@ def train_and_evaluate(
         to_caption=setting.to_caption(tests) if model.sees == "image" else None,
         progress=every_tenth("evaluating"),
     )
+    if torch.distributed.is_initialized():
+        rank = torch.distributed.get_rank()
+        torch.distributed.destroy_process_group()
+        if rank:
+            return  # the first process has all predictions: it judges them and writes
+    rows, metrics = judge(found, tests, setting.benchmark.metrics(), setting.train_examples)
     after = {name: side.fingerprint for name, side in setting.sides.all.items()}
     before = {name: setting.fingerprints[name] for name in after}
     if after != before:
@@ -129,6 +130,7 @@ def train_and_evaluate(
         "examples_seen": config.train.steps * config.train.batch_size if trains else 0,
         "mixture": {name: number * config.train.batch_size for name, number in counts.items()},
         "precision": model.precision,
+        "compiled": bool(config.compile and trains),
         **setting.material.told(),
         "fingerprints": setting.fingerprints,
         "config_hash": config_hash(config),

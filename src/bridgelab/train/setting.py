@@ -19,6 +19,7 @@ from bridgelab.data.sampler import MixtureSampler
 from bridgelab.model import BridgedModel
 from bridgelab.train.build import build
 from bridgelab.train.claim import config_hash
+from bridgelab.train.compile import compile_step, refuse_without_compiler
 from bridgelab.train.evaluate import mean_loss, on_device, predict
 from bridgelab.train.features import SPLITS
 from bridgelab.train.loop import fit
@@ -36,6 +37,8 @@ class Setting:
 
     def __init__(self, config: DictConfig, device: Any):
         self.config, self.device = config, torch.device(device)
+        if config.compile:
+            refuse_without_compiler(self.device)
         self.sides = Sides(config, device)
         self.text, self.sees = self.sides.text, self.sides.sees
         self.fingerprints = dict(self.sides.fingerprints)
@@ -160,6 +163,8 @@ class Setting:
             "SLURM_JOB_ID" in os.environ and SLURMEnvironment.detect()
         ):  # its own requeuing would begin another kind of checkpoint
             trainer = functools.partial(trainer, plugins=[SLURMEnvironment(auto_requeue=False)])
+        if self.config.compile:
+            compile_step(model)
         optimizer = functools.partial(build(self.config.optim), lr=lr)
         schedule: dict[str, Any] = dict(self.config.train.schedule)
         return fit(

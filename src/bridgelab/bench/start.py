@@ -1,0 +1,109 @@
+"""What it costs to begin: help, a composed config, a job's imports, and a sweep's jobs beside the same commands by hand."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from bridgelab.train.forks import Forker
+from bridgelab.train.launcher import slot_environments
+
+START_HEADS = ("what begins", "seconds", "of which on a core")
+SWEEP_HEADS = ("jobs", "by hand, s", "in the pool, s", "ratio")
+REPETITIONS = 5
+JOBS, SLOTS = 16, 2
+# A job that does as little as a job can, so that what a launcher adds is seen.
+SHORT = (
+    "trainer=cpu",
+    "bridge=linear",
+    "benchmark.images={train:16,val:4,test:4}",
+    "benchmark.processes=1",
+    "train.steps=2",
+    "train.batch_size=4",
+    "train.lr=0.01",
+    "train.val_points=1",
+    "evaluate.shuffled=false",
+)
+COMMAND = (sys.executable, "-m", "bridgelab.cli")
+
+
+def start_rows(folder: Path) -> list[list[str]]:
+    """Rows under `START_HEADS`, each the quickest of some repetitions.
+
+    Args:
+        folder: for logs.
+    """
+    preload = _preloaded()
+    commands = {
+        "bridgelab --help": [*COMMAND, "--help"],
+        "bridgelab train --cfg job": [*COMMAND, "train", "--cfg", "job"],
+        "a job's imports, by themselves": [sys.executable, "-c", f"import {', '.join(preload)}"],
+    }
+    rows = [
+        [name, *min((_timed(command) for command in [command] * REPETITIONS), key=lambda row: float(row[0]))]
+        for name, command in commands.items()
+    ]
+    (environment,) = slot_environments(1, 1, 1)
+    forker = Forker(os.environ | environment, preload)
+    taken = []
+    with (folder / "log.txt").open("wb") as log:
+        for _ in range(REPETITIONS + 1):  # the first waits for the imports
+            began = time.perf_counter()
+            forker.start(["bridgelab.cli", "--version"], log).wait()
+            taken.append(time.perf_counter() - began)
+    forker.close()
+    return [*rows, ["a job forked in the pool, imports done", f"{min(taken[1:]):.2f}", "–"]]
+
+
+def sweep_row(folder: Path) -> list[str]:
+    """A row under `SWEEP_HEADS`: short jobs by their commands, as many at a time as the pool has slots, and in the pool.
+
+    Args:
+        folder: for the world, features and runs.
+    """
+    environments = slot_environments(SLOTS, 1, None)
+    places = (f"benchmark.root={folder}/world", f"paths.features={folder}/features")
+    train = [*COMMAND, "train", *SHORT, *places]
+
+    def by_hand(seed: int) -> None:
+        _run([*train, f"paths.runs={folder}/by_hand", f"seed={seed}"], os.environ | environments[0])
+
+    by_hand(JOBS)  # draws the world and encodes it, for both
+    began = time.perf_counter()
+    with ThreadPoolExecutor(SLOTS) as several:
+        list(several.map(by_hand, range(JOBS)))
+    alone = time.perf_counter() - began
+    began = time.perf_counter()
+    sweep = [f"hydra.launcher.slots={SLOTS}", f"paths.runs={folder}/pool", f"seed=range({JOBS})"]
+    _run([*train, "-m", *sweep], dict(os.environ))
+    pooled = time.perf_counter() - began
+    return [f"{JOBS}, {SLOTS} at a time", f"{alone:.0f}", f"{pooled:.0f}", f"{pooled / alone:.2f}"]
+
+
+def _preloaded() -> list[str]:
+    conf = Path(os.environ["BRIDGELAB_ROOT"]) / "conf" / "hydra" / "launcher" / "pool.yaml"
+    return list(OmegaConf.load(conf).preload)
+
+
+def _timed(command: Sequence[str]) -> list[str]:
+    """Seconds that a command takes, and those that it computes."""
+    began = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with exit status {process.returncode}.")
+    return [f"{time.perf_counter() - began:.2f}", f"{used.ru_utime + used.ru_stime:.2f}"]
+
+
+def _run(command: Sequence[str], environment: dict[str, str]) -> None:
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    )
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with exit status {done.returncode}:\n{done.stdout}")

@@ -1,0 +1,9 @@
+"""A sweep of tiny runs, as a program: `python -m tiny_sweep -m key=value ...`, and each of its jobs."""
+
+from tiny_run import build_tiny
+
+from bridgelab.train import main, sides
+
+if __name__ == "__main__":
+    sides.build = build_tiny
+    main.main()
