@@ -58,6 +58,7 @@ FOLLOWS = MappingProxyType(
     }
 )
 TOLD = 5  # differences in one message
+Pairs = list[tuple[Run, Mapping[str, Any]]]  # runs, each with values by full name
 
 
 @dataclass(frozen=True)
@@ -89,17 +90,28 @@ def check_comparable(
     Raises:
         ValueError: naming runs, keys, both values and the fix; or if `allow` names what no run has.
     """
-    values = [_values(run) for run in runs]
-    keys = list(dict.fromkeys(key for found in values for key in found))
+    chosen: Pairs = [(run, configured(run.path)) for run in runs]
+    recorded: Pairs = [
+        (run, {name: value for key in SHARED for name, value in _leaves(key, run.record.get(key))})
+        for run in runs
+    ]
+    # The runs of a row mostly have one config between them: one of them speaks for all.
+    speaking: dict[tuple[str, int], tuple[Run, Mapping[str, Any]]] = {}
+    for run, found in chosen:
+        speaking.setdefault((run.row, id(found)), (run, found))
+    few = list(speaking.values())
+    of_choices, of_records = (_keys(pairs) for pairs in (few, recorded))
+    keys = [*of_choices, *of_records]
     for name in allow:
         if not any(_below(key, name) for key in keys):
             raise ValueError(
                 f"--allow {name}: no run of {study} has such a key. Name one that differs, such as train.steps, or a group of "
                 "them, such as train."
             )
-    found = [one for key in keys if (one := _difference(key, runs, values, factors))]
-    allowed = [one for one in found if any(covers(name, one.key) for name in allow)]
-    refused = [one for one in found if one not in allowed]
+    compared = [*((key, few) for key in of_choices), *((key, recorded) for key in of_records)]
+    differing = [one for key, pairs in compared if (one := _difference(key, pairs, factors))]
+    allowed = [one for one in differing if any(covers(name, one.key) for name in allow)]
+    refused = [one for one in differing if one not in allowed]
     # What follows from another difference is not told a second time.
     causes = [one for one in refused if not any(_follows(other.key, one.key) for other in refused)]
     if causes:
@@ -111,7 +123,7 @@ def check_comparable(
             "about the bridge: run the study again from one configuration (delete the run that is out of date), move the run to a "
             f"study of its own, sweep what differs, or allow it, which the table then says: `bridgelab report {study} {fix}`."
         )
-    return [_told(one.key, runs, values) for one in allowed]
+    return [_told(one.key, recorded if one.key in of_records else chosen) for one in allowed]
 
 
 def covers(factor: str, key: str) -> bool:
@@ -120,9 +132,9 @@ def covers(factor: str, key: str) -> bool:
 
 
 def configured(run: Path) -> Mapping[str, Any]:
-    """A run's choices by full name, from its config.yaml; empty where it has none."""
+    """A run's choices by full name, but for `FREE` ones, from its config.yaml; empty where it has none."""
     path = run / "config.yaml"
-    # The configs of one bridge differ in two lines, so that each text is parsed once.
+    # The configs of one bridge differ in two lines, so that each text is parsed once, to one object.
     return (
         _parsed(re.sub(r"(?m)^(data_)?seed: .*\n", "", path.read_text(encoding="utf-8")))
         if path.exists()
@@ -133,26 +145,22 @@ def configured(run: Path) -> Mapping[str, Any]:
 @lru_cache(maxsize=1024)
 def _parsed(text: str) -> Mapping[str, Any]:
     content = yaml.safe_load(text) or {}
-    return MappingProxyType({name: value for key in content for name, value in _leaves(key, content[key])})
+    leaves = (leaf for key in content for leaf in _leaves(key, content[key]))
+    return MappingProxyType(
+        {name: value for name, value in leaves if not any(_below(name, free) for free in FREE)}
+    )
 
 
-def _values(run: Run) -> dict[str, Any]:
-    choices = {
-        key: value
-        for key, value in configured(run.path).items()
-        if not any(_below(key, free) for free in FREE)
-    }
-    return choices | {name: value for key in SHARED for name, value in _leaves(key, run.record.get(key))}
+def _keys(pairs: Pairs) -> list[str]:
+    return list(dict.fromkeys(key for _, found in pairs for key in found))
 
 
-def _difference(
-    key: str, runs: Sequence[Run], values: Sequence[Mapping[str, Any]], factors: Sequence[str]
-) -> Difference | None:
+def _difference(key: str, pairs: Pairs, factors: Sequence[str]) -> Difference | None:
     """The first two runs that differ in a key, among those at the same levels of what it may differ with."""
     covering = [factor for factor in factors if covers(factor, key)]
     own = _below(key, "bridge")
     first: dict[tuple[str, ...], tuple[Run, Any]] = {}
-    for run, found in _bearing(key, runs, values):
+    for run, found in _bearing(key, pairs):
         level = (run.row if own else "", *(run.levels.get(factor, "") for factor in covering))
         other, expected = first.setdefault(level, (run, found))
         if found != expected:
@@ -160,11 +168,11 @@ def _difference(
     return None
 
 
-def _bearing(key: str, runs: Sequence[Run], values: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Run, Any]]:
+def _bearing(key: str, pairs: Pairs) -> Iterator[tuple[Run, Any]]:
     """The runs that have such a key, with its values."""
     recorded = any(_below(key, name) for name in SHARED)
     of_images, of_training = (any(_below(key, name) for name in names) for names in (OF_IMAGES, OF_TRAINING))
-    for run, found in zip(runs, values, strict=True):
+    for run, found in pairs:
         # A choice that the version of one run did not have is no difference.
         if (
             (run.sees == "image" or not of_images)
@@ -174,9 +182,9 @@ def _bearing(key: str, runs: Sequence[Run], values: Sequence[Mapping[str, Any]])
             yield run, found.get(key)
 
 
-def _told(key: str, runs: Sequence[Run], values: Sequence[Mapping[str, Any]]) -> str:
+def _told(key: str, pairs: Pairs) -> str:
     by_value: dict[str, list[str]] = {}
-    for run, found in _bearing(key, runs, values):
+    for run, found in _bearing(key, pairs):
         by_value.setdefault(repr(found), []).append(run.name)
     parts = [
         f"{value} in {names[0]}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")

@@ -2,6 +2,9 @@
 
 A study of 10,000 runs holds 10 million predictions, and nearly all of their text says the same again. So of each run five columns
 are read, as dictionaries, and matched with the first run's examples; runs whose rows stand in the same order are matched once.
+
+That is pyarrow alone. DuckDB was tried on the same 1,000 files: 0.59 processor seconds into a table and 0.52 for sums without one,
+against 0.51 here, in more memory, and its rows would have to be matched all the same.
 """
 
 from dataclasses import dataclass

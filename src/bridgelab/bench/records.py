@@ -27,6 +27,7 @@ RECORDS_HEADS = (
 )
 KINDS = ("exist", "count", "query_color", "compare_shape", "greater_than")
 SHUFFLED = "shuffled"
+CONFIG = "train:\n" + "".join(f"  choice_{k}: {k}\n" for k in range(120))  # about as many as a run has
 
 
 @dataclass(frozen=True)
@@ -92,9 +93,7 @@ def write_records(folder: Path, size: Size) -> int:
             written += len(own)
             record = _record(path, name, sees, seed, float(right.mean()))
             (path / "metrics.json").write_text(json.dumps(record))
-            (path / "config.yaml").write_text(
-                f"bridge: {{_target_: {name}}}\nseed: {seed}\ntrain: {{steps: 4500}}\n"
-            )
+            (path / "config.yaml").write_text(f"bridge:\n  _target_: {name}\nseed: {seed}\n{CONFIG}")
     return written
 
 
