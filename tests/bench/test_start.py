@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,20 @@ def test_what_begins_is_timed(tmp_path, monkeypatch):
     assert re.search(r"bridgelab \d", (tmp_path / "log.txt").read_text())  # the forked jobs ran
 
 
+def test_a_sweep_is_the_same_commands(tmp_path, monkeypatch):
+    ran = []
+    monkeypatch.setattr(start, "JOBS", 3)
+    monkeypatch.setattr(start, "_run", lambda command, environment: ran.append(command[len(start.COMMAND) :]))
+    told = start.sweep_row(tmp_path)
+    assert told[0] == "3, 2 at a time"
+    *_, sweep = ran
+    by_hand = ran[1:-1]  # the first made the world
+    assert sorted(command[-1] for command in by_hand) == ["seed=0", "seed=1", "seed=2"]
+    assert sweep[:2] == ["train", "-m"]
+    assert sweep[-1] == "seed=range(3)"
+    assert all(command[1:-2] == sweep[2:-3] for command in by_hand)
+
+
 def test_what_fails_is_no_time(tmp_path):
     with pytest.raises(RuntimeError, match="trian ended with exit status 2"):
         start._timed([*start.COMMAND, "trian"])
@@ -26,5 +41,6 @@ def test_what_fails_is_no_time(tmp_path):
         start._run([*start.COMMAND, "trian"], {})
 
 
-def test_what_is_preloaded_is_the_pools_own():
+def test_what_is_preloaded_is_the_pools_own(monkeypatch):
+    monkeypatch.setenv("BRIDGELAB_ROOT", str(Path(__file__).parents[2]))
     assert "bridgelab.train.run" in start._preloaded()

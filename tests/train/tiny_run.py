@@ -30,7 +30,8 @@ def run(folder, *choices):
     sides.build = build_tiny
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("train", list(choices))
-    main.run(config, Path(folder), bridge="tiny")
+    named = dict(choice.split("=", 1) for choice in choices)
+    main.run(config, Path(folder), bridge=named.get("bridge", "linear"))
 
 
 def run_together(number, folder, *choices):

@@ -68,10 +68,11 @@ def sweep_row(folder: Path) -> list[str]:
     """
     environments = slot_environments(SLOTS, 1, None)
     places = (f"benchmark.root={folder}/world", f"paths.features={folder}/features")
-    train = [*COMMAND, "train", *SHORT, *places]
+    choices = (*SHORT, *places)
 
     def by_hand(seed: int) -> None:
-        _run([*train, f"paths.runs={folder}/by_hand", f"seed={seed}"], os.environ | environments[0])
+        own = (f"paths.runs={folder}/by_hand", f"seed={seed}")
+        _run([*COMMAND, "train", *choices, *own], os.environ | environments[0])
 
     by_hand(JOBS)  # draws the world and encodes it, for both
     began = time.perf_counter()
@@ -79,8 +80,8 @@ def sweep_row(folder: Path) -> list[str]:
         list(several.map(by_hand, range(JOBS)))
     alone = time.perf_counter() - began
     began = time.perf_counter()
-    sweep = [f"hydra.launcher.slots={SLOTS}", f"paths.runs={folder}/pool", f"seed=range({JOBS})"]
-    _run([*train, "-m", *sweep], dict(os.environ))
+    sweep = (f"hydra.launcher.slots={SLOTS}", f"paths.runs={folder}/pool", f"seed=range({JOBS})")
+    _run([*COMMAND, "train", "-m", *choices, *sweep], dict(os.environ))
     pooled = time.perf_counter() - began
     return [f"{JOBS}, {SLOTS} at a time", f"{alone:.0f}", f"{pooled:.0f}", f"{pooled / alone:.2f}"]
 
