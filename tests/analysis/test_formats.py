@@ -32,7 +32,7 @@ ODD = StudyTable(
 @pytest.fixture
 def whole(simulated):
     study = read_study(simulated.write(images=6))
-    return tables(study, summarise(study), by_difficulty(study))[1]
+    return tables(study, summarise(study), by_difficulty(study), {})[1]
 
 
 def test_csv_has_a_line_a_number(whole):

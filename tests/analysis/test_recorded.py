@@ -17,7 +17,7 @@ def test_the_readme_prints_what_the_records_give(tmp_path):
         archive.extractall(tmp_path, filter="data")
     study = read_study(tmp_path / "first_look_full")
     readme = (ROOT / "README.md").read_text().splitlines()
-    _, whole = tables(study, summarise(study), by_difficulty(study))
+    _, whole = tables(study, summarise(study), by_difficulty(study), {})
     printed = to_markdown(whole).splitlines()
     longer = next(
         k for k, line in enumerate(printed) if "Accuracy by program length" in line

@@ -5,6 +5,7 @@ captions. Reading and tables run in a process of their own, whose largest size i
 """
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -176,11 +177,10 @@ def measure(folder: Path) -> dict[str, float]:
 
 
 def _peak() -> float:
-    """The largest size of this process so far, in bytes."""
-    import resource
-
-    of_unit = 1 if sys.platform == "darwin" else 1024
-    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * of_unit)
+    """The largest size of this process so far, in bytes (getrusage would tell that of the process it was forked from)."""
+    held = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert held is not None
+    return 1024.0 * int(held[1])
 
 
 if __name__ == "__main__":
