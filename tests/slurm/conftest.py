@@ -204,6 +204,8 @@ def home(tmp_path_factory):
 @pytest.fixture
 def train(cluster, home, tmp_path):
     """A training command with small sizes -> its process; runs/ lies in tmp_path."""
+    # A shell ignores SIGINT in what it starts in the background, and what that starts would ignore it too.
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def begin(*choices, before=()):
         sweep = "-m" in choices
@@ -214,4 +216,5 @@ def train(cluster, home, tmp_path):
             env=cluster | {"BRIDGELAB_DATA": str(home), "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
 
-    return begin
+    yield begin
+    signal.signal(signal.SIGINT, former)

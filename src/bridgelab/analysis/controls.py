@@ -7,6 +7,7 @@ with its parameters: what leads of it too is not owed to that number.
 
 from bridgelab.analysis.comparison import pairs
 from bridgelab.analysis.records import Study
+from bridgelab.analysis.run import Run
 
 PLAIN = ("linear", "linear_pooled", "mlp", "mlp_pooled")
 WITHIN = 0.02  # of the parameters, as `budget.params` gives them
@@ -14,18 +15,17 @@ WITHIN = 0.02  # of the parameters, as `budget.params` gives them
 
 def controls(study: Study, baseline: str) -> list[str]:
     """For each row that the baseline is compared with, a sentence that names its controls in this study, or says that it has none."""
+    beside = pairs(study, baseline)
+    first_of = {row: study.of(row)[0] for row in study.bridges}
+    numbers = {row: _numbers(run) for row, run in first_of.items()}
     found: dict[tuple[str, str, str], list[str]] = {}
-    for name, first in pairs(study, baseline).items():
-        run = study.of(name)[0]
-        numbers = {row: _numbers(study, row) for row in study.bridges}
+    for name, first in beside.items():
         if None in (*numbers[name], *numbers[first]):
             continue
         plain = {
-            study.of(row)[0].bridge: row
-            for row in study.bridges
-            if study.of(row)[0].bridge in PLAIN
-            and row not in (name, first)
-            and study.of(row)[0].levels == run.levels
+            run.bridge: row
+            for row, run in first_of.items()
+            if run.bridge in PLAIN and row not in (name, first) and run.levels == first_of[name].levels
         }
         told = "; ".join(
             _told(
@@ -40,19 +40,19 @@ def controls(study: Study, baseline: str) -> list[str]:
                 (("visual tokens", "token-matched", 0.0), ("parameters", "parameter-matched", WITHIN))
             )
         )
-        found.setdefault((study.of(first)[0].bridge, run.bridge, told), []).append(name)
+        found.setdefault((first_of[first].bridge, first_of[name].bridge, told), []).append(name)
     said = []
     for (first, bridge, told), rows in found.items():
-        every = [name for name in pairs(study, baseline) if study.of(name)[0].bridge == bridge]
         # Where all levels of what is swept beside bridges say the same, it is said once.
+        every = [name for name in beside if first_of[name].bridge == bridge]
         against = bridge if rows == every else " and ".join(rows)
         said.append(f"Architecture, {first} against {against}: {told}.")
     return said
 
 
-def _numbers(study: Study, row: str) -> tuple[int | None, int | None]:
+def _numbers(run: Run) -> tuple[int | None, int | None]:
     """Visual tokens and trainable parameters; None where a record does not have them."""
-    costs = study.of(row)[0].record["costs"]
+    costs = run.record["costs"]
     tokens, parameters = costs.get("visual_tokens"), costs.get("trainable_parameters")
     return (None if tokens is None else int(tokens), None if parameters is None else int(parameters))
 

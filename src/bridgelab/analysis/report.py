@@ -1,7 +1,6 @@
 """Read a study's records, print its table, and save the table, the picture and a page that holds both."""
 
 import io
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +31,7 @@ from bridgelab.analysis.search import by_trial
 from bridgelab.analysis.summary import Summary, summarise
 from bridgelab.analysis.table import Grid, StudyTable, curve_grid, study_table, to_markdown, to_rich
 from bridgelab.analysis.verdict_table import sentences, verdict_grid
+from bridgelab.train.whole import whole
 
 FORMATS = MappingProxyType({"md": to_markdown, "csv": to_csv, "latex": to_latex})
 
@@ -56,7 +56,7 @@ def report(study_dir: Path, *, allow: Sequence[str] = (), console: Console | Non
     summary = summarise(study)
     hard = by_difficulty(study)
     found = read_diagnoses(study.path, study.bridges)
-    table, whole = tables(study, summary, hard, found)
+    table, longer = tables(study, summary, hard, found)
     bridges = ", ".join(row.name for row in summary.rows if row.role == "bridge")
     pictures = [
         (
@@ -91,9 +91,9 @@ def report(study_dir: Path, *, allow: Sequence[str] = (), console: Console | Non
         "page": study_dir / "index.html",
     }
     _write(paths["figure"], pictures[0][1])
-    _write(paths["table"], to_markdown(whole).encode())
+    _write(paths["table"], to_markdown(longer).encode())
     made = page(
-        whole,
+        longer,
         pictures,
         shown,
         provenance(study),
@@ -161,8 +161,8 @@ def print_as(study_dir: Path, form: str, *, allow: Sequence[str] = ()) -> None:
     """
     study = read_study(study_dir, allow=allow)
     inside = read_diagnoses(study.path, study.bridges)
-    whole = tables(study, summarise(study), by_difficulty(study), inside)[1]
-    print(FORMATS[form](whole), end="")
+    longer = tables(study, summarise(study), by_difficulty(study), inside)[1]
+    print(FORMATS[form](longer), end="")
 
 
 def asked(study: Study) -> list[tuple[str, str]]:
@@ -179,6 +179,5 @@ def _png(figure: Figure) -> bytes:
 
 def _write(path: Path, content: bytes) -> None:
     """Whole or not at all: a page that is being read is never torn."""
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(content)
-    os.replace(part, path)
+    with whole(path) as aside:
+        aside.write_bytes(content)

@@ -18,9 +18,9 @@ from omegaconf import DictConfig, OmegaConf
 from safetensors.torch import save_file
 
 from bridgelab.bench.step import Timed
-from bridgelab.doctor.ledger import resident
 from bridgelab.doctor.plan import probed
 from bridgelab.doctor.probe import Probe
+from bridgelab.doctor.resident import resident
 from bridgelab.doctor.shaped import filled, text_config, text_model, tokenizer, tower
 from bridgelab.doctor.volume import volume
 from bridgelab.train.setting import Setting

@@ -5,7 +5,6 @@ captions. Reading and tables run in a process of their own, whose largest size i
 """
 
 import json
-import re
 import subprocess
 import sys
 import time
@@ -16,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from bridgelab.doctor.resident import resident
 
 RECORDS_HEADS = (
     "records",
@@ -165,7 +166,7 @@ def measure(folder: Path) -> dict[str, float]:
     study = read_study(folder)
     read = time.perf_counter()
     to_markdown(study_table(summarise(study, repetitions=0)))
-    told, processor, peak = time.perf_counter(), time.process_time() - processor, _peak()
+    told, processor, peak = time.perf_counter(), time.process_time() - processor, resident("VmHWM")
     draws = Bootstrap(study.asked["image"])
     for bridge in study.bridges:
         seeds = draws.seeds([run.data_seed for run in study.of(bridge)])
@@ -174,13 +175,6 @@ def measure(folder: Path) -> dict[str, float]:
         "runs": len(study.runs), "read": read - began, "tables": told - read, "processor": processor, "peak": peak,
         "resampling": time.perf_counter() - told,
     }  # fmt: skip
-
-
-def _peak() -> float:
-    """The largest size of this process so far, in bytes (getrusage would tell that of the process it was forked from)."""
-    held = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert held is not None
-    return 1024.0 * int(held[1])
 
 
 if __name__ == "__main__":

@@ -1,9 +1,7 @@
 """The most memory that the parts of a call take, from the profiler's record of each allocation."""
 
 import os
-import re
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch.autograd import DeviceType
@@ -45,10 +43,3 @@ def allocated(call: Callable[[], object], device: torch.device) -> dict[str, int
             held += event.nbytes()
             most[now] = max(most[now], held)
     return most | {END: held}
-
-
-def resident(what: str = "VmRSS") -> int:
-    """Bytes of memory that this process holds, or held at most (`VmHWM`)."""
-    found = re.search(rf"{what}:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert found is not None
-    return 1024 * int(found[1])

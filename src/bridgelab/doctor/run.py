@@ -8,10 +8,10 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from bridgelab.doctor.finding import MISSING, NOTE, OK, Finding
-from bridgelab.doctor.ledger import resident
 from bridgelab.doctor.plan import FEWER, hours, probed, room, storage
 from bridgelab.doctor.probe import Probe
 from bridgelab.doctor.reach import hub_has, text_side, vision_side
+from bridgelab.doctor.resident import resident
 from bridgelab.doctor.shaped import text_config, tokenizer, tower
 from bridgelab.doctor.sweep import Sweep
 from bridgelab.doctor.volume import Counts, Volume, volume

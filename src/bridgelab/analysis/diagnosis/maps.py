@@ -3,10 +3,11 @@
 from dataclasses import replace
 
 import numpy as np
+import torch
 
 from bridgelab.analysis.diagnosis.attention import patch_attention
 from bridgelab.analysis.diagnosis.record import Map
-from bridgelab.analysis.replacement import effects, windows
+from bridgelab.analysis.replacement import effect, windows
 from bridgelab.benchmark.example import Example
 from bridgelab.data.batches import Prepared
 from bridgelab.model import BridgedModel
@@ -27,15 +28,16 @@ def maps(model: BridgedModel, prepared: Prepared, grid: tuple[int, int], cls: bo
         grid: rows and columns of its patches.
         cls: whether a class token stands before them.
     """
-    around = np.pad(windows(grid).numpy(), ((0, 0), (int(cls), 0)))
-    groups = np.broadcast_to(around, (len(prepared), *around.shape))
-    falls = effects(model, prepared, groups).reshape(-1, *grid)
+    around = torch.nn.functional.pad(windows(grid), (int(cls), 0))
+    falls = [
+        effect(model, on_device(prepared.batch(np.array([k])), model), around) for k in range(len(prepared))
+    ]
     seen = patch_attention(model, on_device(prepared.batch(np.arange(len(prepared))), model))
     return [
         Map(
             example.id,
             example.answers[0],
-            fall,
+            fall.float().cpu().numpy().reshape(grid),
             None if seen is None else seen[k, int(cls) :].reshape(grid),
         )
         for k, (example, fall) in enumerate(zip(prepared.examples, falls, strict=True))

@@ -5,7 +5,6 @@ put together, and bridges be compared, as scores are (`statistics`). Free of tor
 """
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from bridgelab.analysis.statistics import Bootstrap, Estimate, over_seeds
+from bridgelab.train.whole import whole
 
 FILE = "diagnosis.json"
 VERSION = 1
@@ -47,7 +47,7 @@ class Diagnosis:
         data_seed: of its order of examples.
         benchmark: whose test examples were looked at.
         made_of: what the numbers hang on: the run's config hash and how many examples were looked at.
-        numbers: by name, such as `selection/visited`; see `table.GRIDS`.
+        numbers: by name, such as `selection/visited`; `table` has them all.
         counts: how many questions, images, objects stand behind them.
         words: the nearest words with their share of all tokens.
         maps: of some questions.
@@ -89,9 +89,8 @@ def write_diagnosis(run: Path, found: Diagnosis) -> Path:
         ],
     }
     path = run / FILE
-    part = path.with_name(f"{FILE}.{os.getpid()}")
-    part.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    os.replace(part, path)
+    with whole(path) as aside:
+        aside.write_text(json.dumps(content, indent=1), encoding="utf-8")
     return path
 
 
