@@ -4,11 +4,67 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import torch
+from torch import nn
 
+from bridgelab.benchmark.example import Example
+from bridgelab.bridge.attention import attend
+from bridgelab.data.batches import Prepared
+from bridgelab.model import BridgedModel
 from bridgelab.train import main
 from bridgelab.train.loop import LAST
-from bridgelab.train.wandb_run import difficulty, wandb_identity
+from bridgelab.train.wandb_run import difficulty, look_into, wandb_identity
+
+
+class LooksAtOne(nn.Module):
+    """Planted: it attends to patch 5 of all patches, and hands over what it finds there."""
+
+    def __init__(self, text_dim):
+        super().__init__()
+        self.net = nn.Linear(6, text_dim)
+
+    def forward(self, patches, text=None, text_mask=None):
+        keys = torch.full((1, 1, patches.shape[1], 6), -100.0)
+        keys[0, 0, 5] = 100.0
+        query, keys = torch.ones(len(patches), 1, 1, 6), keys.expand(len(patches), -1, -1, -1)
+        found = attend(query, keys, patches[:, None], patches=patches.shape[1])
+        return self.net(found[:, 0])
+
+
+@pytest.mark.parametrize("cls", [False, True])
+def test_overlays_lie_over_the_patch_that_is_read(tiny_text, cls):
+    torch.manual_seed(0)
+    patches = torch.randn(2, 9 + cls, 6)  # two images of three by three patches
+    asked = Example("q", ("/a.png", "/b.png"), "what is it ?", ("red",), "answer")
+    rows = {"/a.png": 0, "/b.png": 1}
+    prepared = Prepared([asked], tiny_text, rows, lambda chosen: patches[torch.as_tensor(chosen)])
+    model = BridgedModel(LooksAtOne(tiny_text.dim), tiny_text, mean=torch.zeros(6), std=torch.ones(6))
+    model.calibrate(prepared.batch([0]))
+    plain = [np.full((30, 60, 3), 128, dtype=np.uint8)] * 2
+    rests, attention = look_into(model, prepared, 0, "blue cube", plain, (3, 3), cls)
+    changed = [[(one != 128).any(2) for one in pictures] for pictures in (rests, attention)]
+    row, column = (1, 1) if cls else (1, 2)  # of the patch that is read
+    there = np.zeros((3, 3), dtype=bool)
+    there[row, column] = True
+    assert np.array_equal(changed[1][0], np.kron(there, np.ones((10, 20), dtype=bool)))
+    there[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2] = True  # whose windows hold it
+    assert np.array_equal(changed[0][0], np.kron(there, np.ones((10, 20), dtype=bool)))
+    assert not changed[0][1].any()
+    assert not changed[1][1].any()
+
+
+def test_a_bridge_without_attention_has_no_such_overlay(tiny_text):
+    patches = torch.randn(1, 4, 6)
+    asked = Example("q", ("/a.png",), "what is it ?", ("red",), "answer")
+    prepared = Prepared([asked], tiny_text, {"/a.png": 0}, lambda rows: patches)
+    model = BridgedModel(nn.Linear(6, tiny_text.dim), tiny_text, mean=torch.zeros(6), std=torch.ones(6))
+    model.bridge.forward = lambda patches, *_: nn.functional.linear(patches, model.bridge.weight)
+    model.calibrate(prepared.batch([0]))
+    rests, attention = look_into(model, prepared, 0, "", [np.zeros((8, 8, 3), dtype=np.uint8)], (2, 2), False)
+    assert attention is None
+    assert rests[0].shape == (8, 8, 3)
 
 
 @pytest.fixture
@@ -41,6 +97,13 @@ def test_a_run_is_told_offline(tiny, config, tmp_path, offline):
         "accuracy by hops", LAST,
     ):  # fmt: skip
         assert name in text, name
+    (table,) = (tmp_path / "toy" / "a").glob("wandb/offline-run-*/files/media/table/predictions*.json")
+    content = json.loads(table.read_text())
+    rests = content["columns"].index("rests on")
+    looked = [row for row in content["data"] if row[rests]]
+    assert looked
+    assert {row[2] for row in looked} == {"answer"}
+    assert not any(row[rests + 1] for row in looked)  # a linear bridge has no attention
 
 
 def test_a_run_goes_on_where_wandb_cannot_be_begun(tiny, config, tmp_path, monkeypatch, caplog):

@@ -206,7 +206,11 @@ def test_a_run_that_is_ended_and_resumed_is_one_run_there(tiny, config, tmp_path
     table = next(json.loads(body) for name, body in server.files.items() if name.endswith(".table.json"))
     assert table["columns"][:3] == ["id", "image", "kind"]
     assert len(table["data"]) > 3
-    assert any(name.endswith(".png") for name in server.files)
+    rests = table["columns"].index("rests on")
+    assert {row[rests]["_type"] for row in table["data"] if row[rests]} == {"image-file"}
+    assert sum(name.endswith(".png") for name in server.files) > len(
+        {row[1]["path"] for row in table["data"]}
+    )
     kept = next(body for name, body in server.files.items() if name.endswith("last.ckpt"))
     assert kept == (directory / "last.ckpt").read_bytes()
 

@@ -11,13 +11,13 @@ import torch
 from matplotlib.figure import Figure
 
 from bridgelab.analysis.figure import save
-from bridgelab.analysis.replacement import effect, windows
 from bridgelab.benchmark.example import Example
 from bridgelab.data.batches import Prepared
 from bridgelab.data.images import read_image
 from bridgelab.model import BridgedModel
 from bridgelab.train.build import build
 from bridgelab.train.evaluate import on_device, predict
+from bridgelab.train.replacement import fall_maps
 from bridgelab.train.trained import load_trained
 
 LONGEST = 64  # tokens of an answer
@@ -99,11 +99,7 @@ def picture(
     said: str,
 ) -> Figure:
     """Each image, and over it how much the answer's log-probability falls where patches are replaced."""
-    around, each = windows(grid), grid[0] * grid[1] + cls
-    groups = torch.zeros(len(pixels), len(around), len(pixels), each, dtype=torch.bool)
-    for k in range(len(pixels)):
-        groups[k, :, k, int(cls) :] = around
-    falls = effect(model, batch, groups.flatten(0, 1).flatten(1)).cpu().view(len(pixels), *grid).numpy()
+    falls = fall_maps(model, batch, grid, cls)
     most = float(np.abs(falls).max()) or 1.0
     figure = Figure(figsize=(8.4, 4.1 * len(pixels)), layout="constrained")
     panels = figure.subplots(len(pixels), 2, squeeze=False)

@@ -141,9 +141,8 @@ def train_and_evaluate(
         "metrics": metrics,
     }
     if watched:
-        told = {example.id: example for prepared in tests.values() for example in prepared.examples}
         kept = directory / LAST if trains and config.logger.get("artifact") else None
-        tell_record(watched, content, rows, told, kept)
+        tell_record(watched, content, rows, tests, model, setting.sides.vision, kept)
     write_json(directory / "metrics.json", content)
     for name, value in metrics.items():
         if "=" not in name:

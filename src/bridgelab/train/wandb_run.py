@@ -9,16 +9,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from bridgelab.benchmark.example import Example
+from bridgelab.data.batches import LABEL_IGNORED, Prepared
 from bridgelab.data.images import read_image
 from bridgelab.data.sampler import spread
+from bridgelab.model import BridgedModel
 from bridgelab.train.build import build
+from bridgelab.train.evaluate import on_device
+from bridgelab.train.overlay import overlaid
+from bridgelab.train.patch_attention import patch_attention
+from bridgelab.train.replacement import fall_maps
 
 SHOWN = 32  # predictions in the table, spread over all
+LOOKED_INTO = 8  # of their questions; a map costs as many predictions as there are patches
+LEAST = 0.01  # nats; where no patch matters more than that, rounding is not to be seen as a map
 LEVELS = re.compile(r"test/accuracy/(\w+)=(\d+)")  # accuracy at a tag's number, such as hops=3
 log = logging.getLogger(__name__)
 
@@ -72,15 +80,19 @@ def tell_record(
     logger: WandbLogger,
     record: Mapping[str, Any],
     rows: Sequence[Mapping[str, Any]],
-    examples: Mapping[str, Example],
+    tests: Mapping[str, Prepared],
+    model: BridgedModel,
+    vision: Any,
     artifact: Path | None,
 ) -> None:
-    """Tell W&B what stands in the record.
+    """Tell W&B what stands in the record, and over some images what the answers rest on.
 
     Args:
         record: as in `metrics.json`.
         rows: as in `predictions.parquet`.
-        examples: by id, for their images.
+        tests: by kind, the examples that were predicted.
+        model: the trained one.
+        vision: its frozen encoder, for the grid of its patches.
         artifact: a file of the bridge's weights to be kept there; None for none.
     """
     import wandb
@@ -95,13 +107,27 @@ def tell_record(
         for level, accuracy in levels:
             run.log({f"difficulty/{tag}": level, f"accuracy by {tag}": accuracy})
     seen = [row for row in rows if row["view"] == "image"]
+    shown = [seen[k] for k in spread(len(seen), SHOWN)]
+    questions = [k for k, row in enumerate(shown) if row["kind"] != "caption"]
+    into = {questions[k] for k in spread(len(questions), LOOKED_INTO)} if model.sees == "image" else set()
+    places = {
+        (kind, example.id): (prepared, k)
+        for kind, prepared in tests.items()
+        for k, example in enumerate(prepared.examples)
+    }
     columns = ["id", "image", "kind", "prompt", "target", "prediction", "score", "likelihood"]
-    table = wandb.Table(columns=columns)
-    for row in (seen[k] for k in spread(len(seen), SHOWN)):
-        images = [wandb.Image(read_image(path)) for path in examples[row["id"]].images]
-        table.add_data(
-            row["id"], images[0] if len(images) == 1 else images, *(row[name] for name in columns[2:])
-        )
+    table = wandb.Table(columns=[*columns, "rests on", "attention (a description)"])
+    for number, row in enumerate(shown):
+        prepared, place = places[row["kind"], row["id"]]
+        pictures = [read_image(path) for path in prepared.examples[place].images]
+        drawn: list[list[np.ndarray] | None] = [pictures, None, None]
+        if number in into:
+            drawn[1:] = look_into(
+                model, prepared, place, row["prediction"], pictures, vision.grid, vision.cls
+            )
+        image, rests, attention = (one and [wandb.Image(picture) for picture in one] for one in drawn)
+        cells = [one[0] if one and len(one) == 1 else one for one in (image, rests, attention)]
+        table.add_data(row["id"], cells[0], *(row[name] for name in columns[2:]), *cells[1:])
     run.log({"predictions": table})
     if artifact is not None:
         kept = wandb.Artifact(
@@ -109,6 +135,43 @@ def tell_record(
         )
         kept.add_file(str(artifact))
         run.log_artifact(kept)
+
+
+def look_into(
+    model: BridgedModel,
+    prepared: Prepared,
+    place: int,
+    said: str,
+    pictures: Sequence[np.ndarray],
+    grid: tuple[int, int],
+    cls: bool,
+) -> list[list[np.ndarray] | None]:
+    """An example's images with what the answer that was given rests on laid over them, and with the bridge's attention.
+
+    Args:
+        place: of the example in `prepared`.
+        said: the model's answer.
+        pictures: the example's images, RGB.
+        grid: rows and columns of an image's patches.
+        cls: whether a class token stands before them.
+    Returns:
+        Red where the answer gets less likely without the patches, blue where it gets likelier; then the attention, None where
+        the bridge has none.
+    """
+    batch = on_device(prepared.batch([place]), model)
+    ids, mask = model.text.tokenize([said.strip() or "."])
+    batch["labels"] = ids.masked_fill(~mask.bool(), LABEL_IGNORED).to(batch["labels"].device)
+    falls = fall_maps(model, batch, grid, cls)
+    most = max(float(np.abs(falls).max()), LEAST)
+    found: list[list[np.ndarray] | None] = [
+        [overlaid(*pair, signed=True, most=most) for pair in zip(pictures, falls, strict=True)], None
+    ]  # fmt: skip
+    if (seen := patch_attention(model, batch)) is not None:
+        maps = seen[0].reshape(len(pictures), -1)[:, int(cls) :].reshape(-1, *grid)
+        found[1] = [
+            overlaid(*pair, signed=False, most=float(maps.max())) for pair in zip(pictures, maps, strict=True)
+        ]
+    return found
 
 
 def difficulty(metrics: Mapping[str, float]) -> dict[str, list[tuple[int, float]]]:

@@ -4,10 +4,10 @@ import torch
 from torch import nn
 
 from bridgelab.analysis.diagnosis.selection import DRAWS, matched, selection
-from bridgelab.analysis.replacement import effect, effects
 from bridgelab.bridge.blind import Blind
 from bridgelab.bridge.linear import Linear
 from bridgelab.model import BridgedModel
+from bridgelab.train.replacement import effect, effects
 
 EVERY, VISITED, SOME = 0, 1, 2
 

@@ -3,14 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from bridgelab.analysis.diagnosis.record import REPETITIONS
 from bridgelab.analysis.statistics import Bootstrap, Estimate
-from bridgelab.bridge.attention import watched
-from bridgelab.data.batches import Batch, Prepared
+from bridgelab.data.batches import Prepared
 from bridgelab.model import BridgedModel
 from bridgelab.train.evaluate import on_device
+from bridgelab.train.patch_attention import patch_attention
 
 BATCH = 64
 
@@ -50,14 +49,3 @@ def attention(model: BridgedModel, prepared: Prepared, parts: np.ndarray) -> Att
     draws = Bootstrap([e.images[0] for e in prepared.examples], repetitions=REPETITIONS)
     one = draws.seeds([0])
     return Attention(*(draws.mean(mass[None, :, k], one, asked) for k in range(3)))
-
-
-@torch.no_grad()
-def patch_attention(model: BridgedModel, batch: Batch) -> np.ndarray | None:
-    """Each patch's share of the attention to patches [example, patch], mean over layers, heads and queries; None without any."""
-    with watched() as seen:
-        model.prefix(batch)
-    if not seen:
-        return None
-    each = [weights.float().mean((1, 2)) for weights in seen]
-    return torch.stack([one / one.sum(1, keepdim=True) for one in each]).mean(0).double().cpu().numpy()

@@ -3,15 +3,14 @@
 from dataclasses import replace
 
 import numpy as np
-import torch
 
-from bridgelab.analysis.diagnosis.attention import patch_attention
 from bridgelab.analysis.diagnosis.record import Map
-from bridgelab.analysis.replacement import effect, windows
 from bridgelab.benchmark.example import Example
 from bridgelab.data.batches import Prepared
 from bridgelab.model import BridgedModel
 from bridgelab.train.evaluate import on_device
+from bridgelab.train.patch_attention import patch_attention
+from bridgelab.train.replacement import fall_maps
 
 
 def said_instead(example: Example, said: str) -> Example:
@@ -28,16 +27,15 @@ def maps(model: BridgedModel, prepared: Prepared, grid: tuple[int, int], cls: bo
         grid: rows and columns of its patches.
         cls: whether a class token stands before them.
     """
-    around = torch.nn.functional.pad(windows(grid), (int(cls), 0))
     falls = [
-        effect(model, on_device(prepared.batch(np.array([k])), model), around) for k in range(len(prepared))
+        fall_maps(model, on_device(prepared.batch([k]), model), grid, cls)[0] for k in range(len(prepared))
     ]
     seen = patch_attention(model, on_device(prepared.batch(np.arange(len(prepared))), model))
     return [
         Map(
             example.id,
             example.answers[0],
-            fall.float().cpu().numpy().reshape(grid),
+            fall,
             None if seen is None else seen[k, int(cls) :].reshape(grid),
         )
         for k, (example, fall) in enumerate(zip(prepared.examples, falls, strict=True))

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from bridgelab.analysis.diagnosis.record import REPETITIONS
-from bridgelab.analysis.replacement import effects
 from bridgelab.analysis.statistics import Bootstrap, Estimate
 from bridgelab.data.batches import Prepared
 from bridgelab.model import BridgedModel
+from bridgelab.train.replacement import effects
 
 DRAWS = 4  # of random patches, averaged
 

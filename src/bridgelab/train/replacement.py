@@ -91,6 +91,23 @@ def effects(
     return found
 
 
+def fall_maps(
+    model: BridgedModel, batch: dict[str, Tensor], grid: tuple[int, int], cls: bool
+) -> Float[np.ndarray, "image row column"]:
+    """`effect` of the window around each patch, laid out as the images of one example.
+
+    Args:
+        model: a calibrated one.
+        batch: one example of one image or several, as `effect` takes it.
+        grid: rows and columns of an image's patches.
+        cls: whether a class token stands before them; it is left as it is.
+    """
+    around = torch.nn.functional.pad(windows(grid), (int(cls), 0))
+    images = batch["patches"].shape[1] // around.shape[1]
+    groups = torch.block_diag(*[around.float()] * images).bool()
+    return effect(model, batch, groups).float().cpu().numpy().reshape(images, *grid)
+
+
 def windows(grid: tuple[int, int], reach: int = 1) -> Bool[Tensor, "window patch"]:
     """For each patch of a grid the square around it, `2 * reach + 1` wide and cut off at the edge.
 

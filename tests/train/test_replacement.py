@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from bridgelab.analysis.replacement import effect, windows
 from bridgelab.bridge.linear import Linear
 from bridgelab.model import BridgedModel
+from bridgelab.train.replacement import effect, windows
 
 
 class LooksAtOne(nn.Module):
