@@ -63,6 +63,8 @@ def train_and_evaluate(
         counts = batches.sampler.counts()
         setting.calibrate(model, batches)
         loggers: list[Logger] = [build(config.logger.csv, directory=directory)]
+        if "tensorboard" in config.logger:
+            loggers.append(build(config.logger.tensorboard, save_dir=str(directory)))
         if watched:
             loggers.append(watched)
         curve, seconds = setting.fit(
