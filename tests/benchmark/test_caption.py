@@ -15,6 +15,7 @@ from bridgelab.benchmark import caption
 from bridgelab.benchmark.caption import CaptionMetric, coco_scores
 from bridgelab.benchmark.coco_captions import CocoCaptions
 from bridgelab.benchmark.example import Example
+from bridgelab.benchmark.meteor import meteor
 from bridgelab.benchmark.ptb import stanford_jar
 
 SHARED = Path(os.environ.get("BRIDGELAB_SHARED_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
@@ -44,6 +45,7 @@ def test_published_scorer(quality, stanford):
     assert [found[f"bleu_{n}"] for n in (1, 2, 3, 4)] == pytest.approx(expected["BLEU"], abs=5e-7)
     assert found["rouge_l"] == pytest.approx(expected["ROUGE_L"], abs=5e-7)
     assert found["cider"] == pytest.approx(expected["CIDEr-D"], abs=5e-7)
+    assert found.get("meteor") == (pytest.approx(expected["METEOR"], abs=5e-7) if stanford else None)
 
 
 def slow_bleu(predictions, references):
@@ -111,6 +113,7 @@ def test_the_metric_says_whose_words_it_counts(monkeypatch, stanford):
     )
     values = metric.compute()
     assert values["stanford_tokens"] == stanford
+    assert ("meteor" in values) == stanford
     assert values["rouge_l"] == 0.5
     assert values["bleu_1"] == pytest.approx(math.exp(1 - 8 / 4))
 
@@ -125,6 +128,14 @@ def test_a_broken_java_costs_no_run(monkeypatch, tmp_path, caplog):
     assert (values["stanford_tokens"], values["rouge_l"]) == (0, 1)
     assert "own tokeniser" in caplog.text
     assert "no memory" in caplog.text
+
+
+def test_meteors_program_fails(monkeypatch, tmp_path):
+    (tmp_path / "java").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "java").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(RuntimeError, match="METEOR's program failed"):
+        meteor(["a dog"], [["a dog"]])
 
 
 def test_without_the_scorer(monkeypatch, tmp_path):

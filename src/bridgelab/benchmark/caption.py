@@ -1,4 +1,4 @@
-"""How much of a picture a caption gets right: CIDEr-D, with BLEU and ROUGE-L, or the attributes of a scene's objects."""
+"""How much of a picture a caption gets right: CIDEr-D, with BLEU, METEOR and ROUGE-L, or the attributes of a scene's objects."""
 
 import importlib.util
 import logging
@@ -8,6 +8,7 @@ from typing import Any
 
 from bridgelab.benchmark.cider import cider_d
 from bridgelab.benchmark.example import Example
+from bridgelab.benchmark.meteor import meteor
 from bridgelab.benchmark.metric import ExampleMetric, mean
 from bridgelab.benchmark.ptb import stanford_jar, tokenize, tokenize_with_stanford
 from bridgelab.world.scene import ATTRIBUTES
@@ -82,16 +83,17 @@ def _align(wanted: list[Named], given: list[Named]) -> list[tuple[Named, Named]]
 def coco_scores(
     predictions: Sequence[str], references: Sequence[Sequence[str]], *, stanford: bool
 ) -> dict[str, float]:
-    """The scores of COCO captions: BLEU-1 to 4 over the corpus, and ROUGE-L and CIDEr-D meant over items.
+    """The scores of COCO captions: BLEU-1 to 4 over the corpus, ROUGE-L and CIDEr-D meant over items, and METEOR by Java.
 
     BLEU (closest reference length, no smoothing) and ROUGE-L (beta = 1.2) are pycocoevalcap's own code, CIDEr-D is ours.
 
     Args:
         predictions: one caption an item.
         references: for each item its references, one at least.
-        stanford: whether Java splits captions into words, or `ptb.tokenize`.
+        stanford: whether Java splits captions into words and counts METEOR, or `ptb.tokenize` splits them.
     Raises:
         ValueError: if Java or pycocoevalcap is asked for, but not there; and as `cider_d`.
+        RuntimeError: if Java fails.
     """
     require_scorer()
     from pycocoevalcap.bleu.bleu import Bleu
@@ -112,9 +114,10 @@ def coco_scores(
     cider, _ = cider_d([text for (text,) in said.values()], list(wanted.values()), split=str.split)
     bleu, _ = Bleu(4).compute_score(wanted, said, verbose=0)
     rouge, _ = Rouge().compute_score(wanted, said)
-    return {"cider": float(cider), "rouge_l": float(rouge)} | {
-        f"bleu_{n}": float(b) for n, b in enumerate(bleu, start=1)
-    }
+    scores = {f"bleu_{n}": float(b) for n, b in enumerate(bleu, start=1)}
+    if stanford:
+        scores["meteor"] = meteor([text for (text,) in said.values()], list(wanted.values()))
+    return {"cider": float(cider), "rouge_l": float(rouge)} | scores
 
 
 def require_scorer() -> None:
@@ -136,7 +139,8 @@ class CaptionMetric(ExampleMetric):
     Values: `cider` (×10, as the official code has it), and with `attributes` also `caption_attributes`,
     `caption_objects`, `caption_size`, `caption_color`, `caption_material`, `caption_shape`: exact attributes against the
     reference they fit best, meant over captions. Without: `bleu_1` to `bleu_4`, `rouge_l`, and `stanford_tokens`, 1
-    where Java was there and the published tokeniser split the words, 0 where ours did, which agrees on ordinary captions.
+    where Java was there, so that there is `meteor` too and the published tokeniser split the words, 0 where ours did, which
+    agrees on ordinary captions.
 
     Args:
         attributes: whether references name objects in CLEVR's words; False for captions of photographs.
