@@ -14,6 +14,7 @@ import pytest
 from matplotlib.image import imread
 from rich.console import Console
 
+from bridgelab.analysis.figure import style
 from bridgelab.analysis.records import read_study
 from bridgelab.analysis.report import report
 from bridgelab.analysis.summary import reasoning_type, summarise
@@ -347,3 +348,8 @@ def test_names_are_escaped_everywhere(simulated, change):
 def test_reading_a_study_needs_no_torch():
     code = "import sys, bridgelab.analysis.report; assert 'torch' not in sys.modules, 'torch was imported'"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_no_two_bridges_look_alike():
+    assert len({style(index)[:2] for index in range(36)}) == 36
+    assert len({style(index)[::2] for index in range(18)}) == 18  # of curves, which have no markers

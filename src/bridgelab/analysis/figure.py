@@ -14,6 +14,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 # A line style of matplotlib: a name, or an offset and the lengths of dashes and blanks.
 Dash = str | tuple[int, tuple[int, ...]]
+DASHES: tuple[Dash, ...] = ("-", (0, (5, 2)), (0, (2, 1)))
 # Floors and ceilings are no bridges: grey and black lines, told apart by their dashes.
 LINES: dict[str, tuple[str, Dash]] = {
     "blind": ("#777777", "-"),
@@ -69,8 +70,8 @@ def _accuracy(axes: Axes, summary: Summary) -> None:
             place,
             value,
             _lengths(error),
-            fmt=MARKERS[index % len(MARKERS)],
-            color=COLOURS[index % len(COLOURS)],
+            fmt=style(index)[1],
+            color=style(index)[0],
             markersize=6,
             elinewidth=1.6,
             label=plain(row.label),
@@ -141,9 +142,16 @@ def _curves(axes: Axes, summary: Summary) -> None:
     tidy(axes)
 
 
+def style(index: int) -> tuple[str, str, Dash]:
+    """The colour, the marker and the line style of a study's bridge number `index`: of 36 bridges no two look alike."""
+    again = index // len(COLOURS)
+    return COLOURS[index % len(COLOURS)], MARKERS[(index + again) % len(MARKERS)], DASHES[again % len(DASHES)]
+
+
 def _line(row: Row, bridges: list[str]) -> tuple[str, Dash]:
     if row.name in bridges:
-        return COLOURS[bridges.index(row.name) % len(COLOURS)], "-"
+        colour, _, dash = style(bridges.index(row.name))
+        return colour, dash
     return LINES.get(row.name, UNKNOWN)
 
 

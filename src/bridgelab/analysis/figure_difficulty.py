@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from bridgelab.analysis.difficulty import Difficulty
-from bridgelab.analysis.figure import COLOURS, LINES, MARKERS, UNKNOWN, plain, tidy
+from bridgelab.analysis.figure import LINES, UNKNOWN, plain, style, tidy
 from bridgelab.analysis.summary import Summary
 
 MOST = 3  # panels
@@ -25,14 +25,14 @@ def draw_difficulty(found: Sequence[Difficulty], summary: Summary) -> Figure:
             value = np.array([100 * estimate.value for estimate in estimates])
             low, high = (100 * np.array([estimate.interval for estimate in estimates])).T
             if name in bridges:
-                index = bridges.index(name)
-                colour = COLOURS[index % len(COLOURS)]
+                colour, marker, dash = style(bridges.index(name))
                 axes.fill_between(place, low, high, color=colour, alpha=0.15, linewidth=0)
                 axes.plot(
                     place,
                     value,
                     color=colour,
-                    marker=MARKERS[index % len(MARKERS)],
+                    marker=marker,
+                    linestyle=dash,
                     markersize=5,
                     label=plain(labels[name]),
                 )

@@ -2,7 +2,7 @@
 
 from matplotlib.figure import Figure
 
-from bridgelab.analysis.figure import COLOURS, MARKERS, plain, tidy
+from bridgelab.analysis.figure import plain, style, tidy
 from bridgelab.analysis.pareto import front
 from bridgelab.analysis.summary import ALL, Row, Summary
 from bridgelab.analysis.table import scaled
@@ -28,11 +28,11 @@ def draw_pareto(summary: Summary) -> Figure | None:
             if row.name not in points:
                 continue
             (x, y), (low, high) = points[row.name], row.accuracy[ALL].interval
-            colour = COLOURS[index % len(COLOURS)]
+            colour, marker, _ = style(index)
             known = low == low
             axes.errorbar(
                 x, y, [[max(y - 100 * low, 0)], [max(100 * high - y, 0)]] if known else None, color=colour,
-                fmt=MARKERS[index % len(MARKERS)], markersize=7, elinewidth=1.4, label=plain(row.label), zorder=3,
+                fmt=marker, markersize=7, elinewidth=1.4, label=plain(row.label), zorder=3,
             )  # fmt: skip
         best = front(points)
         axes.plot(

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from bridgelab.analysis.diagnosis.bottleneck import READ
 from bridgelab.analysis.diagnosis.record import number
 from bridgelab.analysis.diagnosis.table import Diagnoses
-from bridgelab.analysis.figure import COLOURS, MARKERS, plain, tidy
+from bridgelab.analysis.figure import plain, style, tidy
 from bridgelab.analysis.statistics import Estimate
 
 GROUPS = (
@@ -58,14 +58,15 @@ def _points(
     known = [(x, one) for x, one in zip(place, estimates, strict=True) if one is not None]
     if not known:
         return
+    colour, marker, _ = style(index)
     value = np.array([scale * one.value for _, one in known])
     low, high = (scale * np.array([one.interval for _, one in known])).T
     axes.errorbar(
         [x for x, _ in known],
         value,
         np.nan_to_num(np.maximum([value - low, high - value], 0)),
-        fmt=MARKERS[index % len(MARKERS)],
-        color=COLOURS[index % len(COLOURS)],
+        fmt=marker,
+        color=colour,
         markersize=6,
         elinewidth=1.6,
         label=plain(label),
