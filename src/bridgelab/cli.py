@@ -178,15 +178,16 @@ def _evaluate(args: list[str]) -> None:
         raise UsageError(f"none of {', '.join(choices)} is a folder. Give runs, such as runs/first_look/*.")
     asked = _composed(choices)
     from bridgelab.train.run import every_tenth
+    from bridgelab.train.trained import trains_nothing
 
     elsewhere = importlib.import_module("bridgelab.train.elsewhere")
     for run in runs:
-        if run.is_dir() and (run / "last.ckpt").exists():
+        if run.is_dir() and ((run / "last.ckpt").exists() or trains_nothing(run)):
             out = elsewhere.evaluate_elsewhere(
                 run, asked, ROOT, split=given.split, progress=every_tenth(run.name)
             )
             print(out, flush=True)
-        elif run.is_dir():  # words, which nothing was trained of, or a folder of trials
+        elif run.is_dir():  # a run that is not finished, or a folder of trials
             print(f"{run} has no last.ckpt: left out", file=sys.stderr)
         else:
             raise UsageError(f"there is no folder {run}. Give a run of runs/<study>/.")

@@ -39,6 +39,20 @@ def test_on_a_bent_split(run, config, tmp_path):
     assert rows.query("kind == 'answer'")["majority"].notna().all()  # counted in the world's train split
 
 
+def test_the_ceiling_is_evaluated_too_though_nothing_was_trained(tiny, config, tmp_path):
+    directory = tmp_path / "runs" / "toy" / "bridge=words,seed=0"
+    main.run(config("bridge=words", "study=toy"), directory, bridge="words")
+    assert not (directory / "last.ckpt").exists()
+    asked = config("+benchmark.images={test-many: 3}", "question=What of many objects ?")
+    out = evaluate_elsewhere(directory, asked, tmp_path, split="test-many")
+    record = json.loads((out / "metrics.json").read_text())
+    assert (record["trained_in"], record["question"]) == ("toy", "What of many objects ?")
+    assert record["costs"]["trainable_parameters"] == 0
+    own = evaluate_elsewhere(directory, config(), tmp_path)
+    first, second = (json.loads((folder / "metrics.json").read_text()) for folder in (directory, own))
+    assert second["metrics"] == pytest.approx(first["metrics"])
+
+
 def test_on_a_benchmark_for_evaluation_only_from_the_command_line(run, tiny, tmp_path, monkeypatch, capsys):
     (tmp_path / "coco" / "pope").mkdir(parents=True)
     (tmp_path / "coco" / "val2014").mkdir()

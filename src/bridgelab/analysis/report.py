@@ -28,6 +28,7 @@ from bridgelab.analysis.page import page
 from bridgelab.analysis.provenance import provenance, reproduction
 from bridgelab.analysis.records import Study, read_study
 from bridgelab.analysis.search import by_trial
+from bridgelab.analysis.shift import shift_grid, shift_of, shift_sentences
 from bridgelab.analysis.summary import Summary, summarise
 from bridgelab.analysis.table import Grid, StudyTable, curve_grid, study_table, to_markdown, to_rich
 from bridgelab.analysis.verdict_table import sentences, verdict_grid
@@ -133,6 +134,12 @@ def tables(
                 *breakpoint_sentences(changing, found.baseline, found.delta),
                 *controls(study, found.baseline),
             ),
+        )
+    if shift := shift_of(study):
+        table = replace(
+            table,
+            grids=(*table.grids[:2], shift_grid(shift), *table.grids[2:]),
+            said=(*table.said, *shift_sentences(shift)),
         )
     longer = [
         *harder,

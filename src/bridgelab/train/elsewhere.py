@@ -46,6 +46,8 @@ def evaluate_elsewhere(
     study = f"{run.resolve().parent.name}_on_{name}"
     out = run.resolve().parent.with_name(study) / run.resolve().name
     config.study = study
+    for name in ("question", "hypothesis"):  # of a study that only evaluates; else those of the run stand
+        config[name] = asked[name] or config.get(name)
     if claim(out, config):
         log.info("%s is finished: metrics.json stands, nothing to do", out)
         return out
@@ -72,7 +74,11 @@ def evaluate_elsewhere(
     told = {
         "study": study,
         "benchmark": name,
+        "split": split,
+        "question": config.question,
+        "hypothesis": config.hypothesis,
         "trained_on": record["benchmark"],
+        "trained_in": run.resolve().parent.name,
         **material.told(),
         "precision": model.precision,
         "config_hash": config_hash(config),

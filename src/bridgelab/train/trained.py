@@ -1,5 +1,6 @@
 """A run's trained bridge, put back between the frozen sides that it was trained between."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,24 @@ from bridgelab.train.sides import Sides
 MODEL = "model."
 
 
+def trains_nothing(run: Path) -> bool:
+    """Whether a run's record says that nothing was trained: plain words are the frozen T5 alone."""
+    record = run / "metrics.json"
+    return record.exists() and not json.loads(record.read_bytes())["costs"].get("trainable_parameters", 1)
+
+
 def load_trained(run: Path, device: Any = "cpu") -> tuple[DictConfig, Sides, BridgedModel]:
     """The config, the frozen sides and the model of a run, ready to answer.
 
     Args:
-        run: a run's folder, with its `config.yaml` and `last.ckpt`.
+        run: a run's folder, with its `config.yaml` and `last.ckpt`; where nothing was trained, with `metrics.json`.
         device: where the model goes.
     Raises:
         FileNotFoundError: if a file is missing.
         ValueError: if the checkpoint was trained between other sides than those that the config names here.
     """
-    for name in ("config.yaml", "last.ckpt"):
+    untrained = trains_nothing(run)
+    for name in ("config.yaml", "metrics.json" if untrained else "last.ckpt"):
         if not (run / name).exists():
             raise FileNotFoundError(
                 f"{run} has no {name}: a trained run has config.yaml and last.ckpt. Give a folder of runs/<study>/ whose "
@@ -32,19 +40,23 @@ def load_trained(run: Path, device: Any = "cpu") -> tuple[DictConfig, Sides, Bri
     config = OmegaConf.load(run / "config.yaml")
     assert isinstance(config, DictConfig)
     config.bridge.init_from = None  # what it began with may be gone, and counts no more
-    checkpoint = torch.load(run / "last.ckpt", map_location="cpu", weights_only=True)
+    if untrained:
+        identity, state = json.loads((run / "metrics.json").read_bytes())["fingerprints"], {}
+    else:
+        checkpoint = torch.load(run / "last.ckpt", map_location="cpu", weights_only=True)
+        identity, state = checkpoint["identity"], checkpoint["state_dict"]
     sides = Sides(config, device)
     for name, found in sides.fingerprints.items():
-        trained = checkpoint["identity"].get(name)
+        trained = identity.get(name)
         if trained != found:
             raise ValueError(
                 f"{run} was trained with the {name} side {trained}, and {name}={config[name]} is {found} here: a bridge fits "
                 "the models it was trained between alone. Restore those weights, or train again."
             )
+    if untrained:
+        return config, sides, sides.model(config.seed).eval()
     weights = {
-        name.removeprefix(MODEL): value
-        for name, value in checkpoint["state_dict"].items()
-        if not name.startswith(FROZEN)
+        name.removeprefix(MODEL): value for name, value in state.items() if not name.startswith(FROZEN)
     }
     standard = {name: weights[name] for name in ("mean", "std") if weights[name].numel() > 1}
     positions = weights.get("positions")

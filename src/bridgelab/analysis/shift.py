@@ -1,0 +1,120 @@
+"""What another split changes: runs that `bridgelab evaluate` put to it, beside what they answered in their own study.
+
+The same runs answered both, so a bridge's change is paired by run, and so is the change of the baseline's difference to it, a
+difference of differences with the variance of `contrast`. Images of the same number are drawn together: where a bend leaves scenes
+alone they show the same scene, and where it does not that costs nothing.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from bridgelab.analysis.comparison import contrasts, declaration, not_converged, pairs
+from bridgelab.analysis.predictions import SEEN
+from bridgelab.analysis.records import Study, read_study
+from bridgelab.analysis.statistics import Bootstrap, Estimate
+from bridgelab.analysis.summary import by_role, label
+from bridgelab.analysis.table import Cell, Grid, number, percent
+from bridgelab.analysis.verdict import Finding, judge
+
+
+@dataclass(frozen=True)
+class Shift:
+    """One split beside the plain one.
+
+    Args:
+        plain: its name.
+        split: the name of the other.
+        baseline: whose differences are looked at.
+        delta: the least change that matters.
+        accuracy: by row, on the plain split and on the other.
+        change: by comparator, of baseline − comparator from the one to the other.
+    """
+
+    plain: str
+    split: str
+    baseline: str
+    delta: float
+    accuracy: dict[str, tuple[Estimate, Estimate]]
+    change: dict[str, Finding]
+
+
+def shift_of(study: Study) -> Shift | None:
+    """What a study of evaluations on another split of the same benchmark changes.
+
+    Returns:
+        None where the study is another one, or the one that its runs were trained in is not beside it.
+    Raises:
+        ValueError: if that one's records cannot be read.
+    """
+    record = study.runs[0].record
+    split, trained_in = str(record.get("split", "")), record.get("trained_in")
+    plain, dash, _ = split.partition("-")
+    if not dash or not trained_in or record["benchmark"] != f"{record.get('trained_on')}_{split}":
+        return None
+    if not (study.path.parent / trained_in).is_dir():
+        return None
+    both, shifted = beside(read_study(study.path.parent / trained_in), study, split, plain)
+    if not both.runs:
+        return None
+    baseline, delta, _ = declaration(both)
+    draws = Bootstrap(both.asked["image"])
+    accuracy = {}
+    for name in by_role(both):
+        scores, seeds = both.scores(name), draws.seeds([run.data_seed for run in both.of(name)])
+        accuracy[name] = (draws.mean(scores, seeds, ~shifted), draws.mean(scores, seeds, shifted))
+    compared = pairs(both, baseline)
+    found = (
+        contrasts(both, baseline, both.examples, {"": [(1.0, shifted), (-1.0, ~shifted)]}) if compared else {}
+    )
+    unsettled = {name: why for name, first in compared.items() if (why := not_converged(both, (first, name)))}
+    change = judge({name: one for (name, _), one in found.items()}, delta=delta, unsettled=unsettled)
+    return Shift(plain, split, baseline, delta, accuracy, change)
+
+
+def beside(first: Study, second: Study, split: str, plain: str) -> tuple[Study, np.ndarray]:
+    """The runs that stand in both studies, with the questions of both, and which of these are the second's [example]."""
+    asked = [first.asked, second.asked]
+    asked[1] = asked[1].assign(image=asked[1]["image"].str.replace(split, plain, regex=False))
+    runs = []
+    for run in second.runs:
+        own = [one for one in first.of(run.row) if (one.seed, one.data_seed) == (run.seed, run.data_seed)]
+        if own:
+            parts = [one.scores[SEEN][table.index] for one, table in zip((own[0], run), asked, strict=True)]
+            runs.append(replace(run, scores={SEEN: np.concatenate(parts)}))
+    examples = pd.concat(asked, ignore_index=True)
+    return (
+        replace(second, runs=tuple(runs), missing=(), examples=examples),
+        np.arange(len(examples)) >= len(asked[0]),
+    )
+
+
+def shift_grid(shift: Shift) -> Grid:
+    """One row a bridge, floor or ceiling: its accuracy on both, the change, and that of the baseline's difference to it."""
+    rows = []
+    for name, (before, after) in shift.accuracy.items():
+        cells = [Cell(label(name)), percent(before), percent(after), percent(after - before)]
+        found = shift.change.get(name)
+        cells.append(_change(found) if found else Cell("–"))
+        rows.append(("shift", tuple(cells)))
+    heads = ("bridge", shift.plain, shift.split, "change", f"change of {shift.baseline} − it")
+    return Grid(f"What {shift.split} changes: accuracy, %, and points, 95 % intervals", heads, tuple(rows))
+
+
+def shift_sentences(shift: Shift) -> list[str]:
+    """How the last column is to be read."""
+    if not shift.change:
+        return []
+    return [
+        f"From {shift.plain} to {shift.split}: the change of {shift.baseline}'s difference to a bridge breaks where {shift.baseline} loses "
+        f"over {100 * shift.delta:g} points more than it, leads where it loses so many less, and holds within ±{100 * shift.delta:g}; as "
+        f"in the verdict, over all {len(shift.change)} (Holm)."
+    ]
+
+
+def _change(found: Finding) -> Cell:
+    low, high = found.contrast.interval()
+    known = f"{number(100 * float(low), 1)} to {number(100 * float(high), 1)}, " if low == low else ""
+    text = number(100 * float(found.contrast.value), 1)
+    return Cell(text if text.startswith("−") else f"+{text}", f"{known}{found.outcome}")

@@ -1,0 +1,113 @@
+"""A planted shift: what each bridge loses on another split, and how a difference changes with it."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bridgelab.analysis.records import read_study
+from bridgelab.analysis.report import print_as, report
+from bridgelab.analysis.shift import beside, shift_grid, shift_of, shift_sentences
+
+KINDS = ("exist", "count", "query_color", "compare_shape", "greater_than")
+PLAIN = {"linear": 0.8, "mlp": 0.8, "qformer": 0.75, "words": 0.95}
+LOSS = {"linear": 0.30, "mlp": 0.30, "qformer": 0.05, "words": 0.0}
+
+
+def renamed(study, split, told):
+    """As a run on such a split writes its images' names and its record."""
+    for run in study.glob("bridge=*"):
+        rows = pd.read_parquet(run / "predictions.parquet")
+        rows["image"] = [f"{split}/CLEVR_{split}_{name}" for name in rows["image"]]
+        rows.to_parquet(run / "predictions.parquet")
+        record = json.loads((run / "metrics.json").read_text())
+        (run / "metrics.json").write_text(json.dumps(record | told))
+
+
+@pytest.fixture
+def shifted(simulated):
+    def truth(loss):
+        return {name: dict.fromkeys(KINDS, PLAIN[name] - loss * LOSS[name]) for name in PLAIN}
+
+    plain = simulated.write("toy", bridges=truth(0), images=200)
+    renamed(plain, "test", {"benchmark": "world"})
+    bent = simulated.write("toy_on_world_test-clutter", bridges=truth(1), images=200, draw=1)
+    told = {
+        "benchmark": "world_test-clutter",
+        "split": "test-clutter",
+        "trained_on": "world",
+        "trained_in": "toy",
+    }
+    renamed(bent, "test-clutter", told)
+    return bent
+
+
+def test_changes_are_found_and_paired(shifted):
+    found = shift_of(read_study(shifted))
+    assert (found.plain, found.split, found.baseline) == ("test", "test-clutter", "linear")
+    for name, (before, after) in found.accuracy.items():
+        low, high = (after - before).interval
+        assert low - 0.02 < -LOSS[name] < high + 0.02, name
+    assert found.change["qformer"].outcome == "breaks"
+    low, high = found.change["qformer"].contrast.interval()
+    assert low < -0.25 < high
+    assert found.change["mlp"].outcome != "breaks"
+    assert set(found.change) == {"mlp", "qformer"}
+
+
+def test_the_contrast_is_that_of_a_loop_over_questions(shifted):
+    study = read_study(shifted)
+    first = read_study(shifted.parent / "toy")
+    both, after = beside(first, study, "test-clutter", "test")
+    assert set(both.examples["image"]) == set(first.examples["image"])  # the same scenes, drawn together
+
+    def mean(of, name):
+        return np.mean([run.scores["image"][of.asked.index].mean() for run in of.of(name)])
+
+    expected = (mean(study, "linear") - mean(study, "qformer")) - (
+        mean(first, "linear") - mean(first, "qformer")
+    )
+    assert shift_of(study).change["qformer"].contrast.value == pytest.approx(expected)
+    assert after.sum() == len(study.asked)
+
+
+def test_it_is_reported(shifted, capsys):
+    report(shifted)
+    page = (shifted / "index.html").read_text()
+    assert "What test-clutter changes" in page
+    print_as(shifted, "md")
+    printed = capsys.readouterr().out
+    assert "| bridge | test | test-clutter | change | change of linear − it |" in printed
+    assert (
+        "From test to test-clutter: the change of linear's difference to a bridge breaks where linear loses over 2"
+        in printed
+    )
+
+
+def test_a_row_that_one_study_lacks_is_left_out(shifted):
+    for run in (shifted.parent / "toy").glob("bridge=mlp,*"):
+        shutil.rmtree(run)
+    shutil.rmtree(shifted.parent / "toy" / "bridge=qformer,seed=2")
+    found = shift_of(read_study(shifted))
+    assert set(found.accuracy) == {"linear", "qformer", "words"}
+    assert found.change["qformer"].why == "2 of at least 3 seeds"
+
+
+def test_without_a_baseline_only_accuracies_are_told(shifted):
+    for run in shifted.glob("bridge=linear,*"):
+        shutil.rmtree(run)
+    found = shift_of(read_study(shifted))
+    assert found.change == {}
+    assert shift_sentences(found) == []
+    assert shift_grid(found).rows[0][1][-1].text == "–"
+
+
+@pytest.mark.parametrize("told", [{"split": "test"}, {"trained_in": "elsewhere"}, {"trained_on": "clevr"}])
+def test_no_shift_is_seen_where_there_is_none(shifted, told):
+    for run in shifted.glob("bridge=*"):
+        record = json.loads((run / "metrics.json").read_text())
+        (run / "metrics.json").write_text(json.dumps(record | told))
+    assert shift_of(read_study(shifted)) is None
+    assert shift_of(read_study(shifted.parent / "toy")) is None
