@@ -353,6 +353,9 @@ def _bench(args: list[str]) -> None:
     argparse.ArgumentParser(
         "bridgelab bench", description="How fast the parts are on this machine."
     ).parse_args(args)
+    os.environ.setdefault(
+        "KINETO_LOG_LEVEL", "99"
+    )  # read as torch is loaded: else its profiler talks between the tables
     importlib.import_module("bridgelab.bench.main").bench()
 
 

@@ -13,6 +13,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
+from transformers.utils.logging import disable_progress_bar
 
 from bridgelab.bench.likelihood import LIKELIHOOD_HEADS, QUESTIONS, likelihood_row
 from bridgelab.bench.parts import IMAGES, parts
@@ -41,6 +42,7 @@ SMALL_WORLD = (
 
 def bench() -> None:
     """Measure, and print a table as soon as it is measured."""
+    disable_progress_bar()  # of weights that are loaded
     logging.disable(logging.WARNING)  # Lightning tells of its devices at every bridge
     warnings.filterwarnings("ignore", module="pytorch_lightning")
     conf = Path(os.environ["BRIDGELAB_ROOT"]) / "conf"
