@@ -171,7 +171,7 @@ def test_caption_metric():
     photographs.update(
         ["a dog runs", "two cats"], [example(0, "a dog  runs", "caption"), example(1, "a cat", "caption")]
     )
-    assert set(photographs.compute()) == {
+    assert set(photographs.compute()) - {"meteor"} == {  # which takes a Java
         "cider", "rouge_l", "bleu_1", "bleu_2", "bleu_3", "bleu_4", "stanford_tokens",
     }  # fmt: skip
     assert photographs.score("two cats", example(1, "a cat", "caption")) == 0
