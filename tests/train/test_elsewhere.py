@@ -47,6 +47,7 @@ def test_the_ceiling_is_evaluated_too_though_nothing_was_trained(tiny, config, t
     out = evaluate_elsewhere(directory, asked, tmp_path, split="test-many")
     record = json.loads((out / "metrics.json").read_text())
     assert (record["trained_in"], record["question"]) == ("toy", "What of many objects ?")
+    assert (record["benchmark"], record["split"]) == ("world_test-many", "test-many")
     assert record["costs"]["trainable_parameters"] == 0
     own = evaluate_elsewhere(directory, config(), tmp_path)
     first, second = (json.loads((folder / "metrics.json").read_text()) for folder in (directory, own))

@@ -46,8 +46,8 @@ def evaluate_elsewhere(
     study = f"{run.resolve().parent.name}_on_{name}"
     out = run.resolve().parent.with_name(study) / run.resolve().name
     config.study = study
-    for name in ("question", "hypothesis"):  # of a study that only evaluates; else those of the run stand
-        config[name] = asked[name] or config.get(name)
+    for stated in ("question", "hypothesis"):  # of a study that only evaluates; else those of the run stand
+        config[stated] = asked[stated] or config.get(stated)
     if claim(out, config):
         log.info("%s is finished: metrics.json stands, nothing to do", out)
         return out
