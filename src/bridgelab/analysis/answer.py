@@ -17,7 +17,7 @@ from bridgelab.data.images import read_image
 from bridgelab.model import BridgedModel
 from bridgelab.train.build import build
 from bridgelab.train.evaluate import on_device, predict
-from bridgelab.train.replacement import fall_maps
+from bridgelab.train.replacement import fall_maps, with_target
 from bridgelab.train.trained import load_trained
 
 LONGEST = 64  # tokens of an answer
@@ -60,10 +60,7 @@ def answer(run: Path, images: Sequence[Path], question: str, explain: Path | Non
     )
     prepared = Prepared([one], sides.text, {"/asked": 0}, lambda rows: patches, model.conditioning)
     said = predict(model, prepared, [0], batch_size=1)[0].text
-    answered = Prepared(
-        [Example("asked", ("/asked",), one.prompt, (said or ".",), "answer")], sides.text, {"/asked": 0}, lambda rows: patches, model.conditioning
-    )  # fmt: skip
-    batch = on_device(answered.batch([0]), model)
+    batch = with_target(model, on_device(prepared.batch([0]), model), said)
     print(f"{said or '(nothing)'}   (probability {model.likelihood(batch).exp().item():.2f})")
     if explain is not None:
         save(picture(model, batch, pixels, sides.vision.grid, sides.vision.cls, asked, said), explain)

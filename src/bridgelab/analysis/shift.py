@@ -15,8 +15,9 @@ from bridgelab.analysis.predictions import SEEN
 from bridgelab.analysis.records import Study, read_study
 from bridgelab.analysis.statistics import Bootstrap, Estimate
 from bridgelab.analysis.summary import by_role, label
-from bridgelab.analysis.table import Cell, Grid, number, percent
+from bridgelab.analysis.table import Cell, Grid, percent
 from bridgelab.analysis.verdict import Finding, judge
+from bridgelab.analysis.verdict_table import finding_cell
 
 
 @dataclass(frozen=True)
@@ -94,10 +95,8 @@ def shift_grid(shift: Shift) -> Grid:
     """One row a bridge, floor or ceiling: its accuracy on both, the change, and that of the baseline's difference to it."""
     rows = []
     for name, (before, after) in shift.accuracy.items():
-        cells = [Cell(label(name)), percent(before), percent(after), percent(after - before)]
-        found = shift.change.get(name)
-        cells.append(_change(found) if found else Cell("–"))
-        rows.append(("shift", tuple(cells)))
+        change = (percent(after - before), finding_cell(shift.change.get(name)))
+        rows.append(("shift", (Cell(label(name)), percent(before), percent(after), *change)))
     heads = ("bridge", shift.plain, shift.split, "change", f"change of {shift.baseline} − it")
     return Grid(f"What {shift.split} changes: accuracy, %, and points, 95 % intervals", heads, tuple(rows))
 
@@ -111,10 +110,3 @@ def shift_sentences(shift: Shift) -> list[str]:
         f"over {100 * shift.delta:g} points more than it, leads where it loses so many less, and holds within ±{100 * shift.delta:g}; as "
         f"in the verdict, over all {len(shift.change)} (Holm)."
     ]
-
-
-def _change(found: Finding) -> Cell:
-    low, high = found.contrast.interval()
-    known = f"{number(100 * float(low), 1)} to {number(100 * float(high), 1)}, " if low == low else ""
-    text = number(100 * float(found.contrast.value), 1)
-    return Cell(text if text.startswith("−") else f"+{text}", f"{known}{found.outcome}")

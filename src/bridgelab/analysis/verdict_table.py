@@ -15,12 +15,23 @@ def verdict_grid(verdict: Verdict) -> Grid:
         of = {kind: verdict.cells.get((name, kind)) for kind in verdict.kinds} | {
             HEADLINE: verdict.headline.get(name)
         }
-        rows.append(("verdict", (Cell(f"{verdict.baseline} − {name}"), *(_cell(of[kind]) for kind in kinds))))
+        rows.append(
+            ("verdict", (Cell(f"{verdict.baseline} − {name}"), *(finding_cell(of[kind]) for kind in kinds)))
+        )
     return Grid(
         f"Where {verdict.baseline} breaks, leads or holds: its accuracy less each bridge's, points, 95 % intervals",
         ("difference", *(kind.replace("_", " ") for kind in kinds)),
         tuple(rows),
     )
+
+
+def finding_cell(finding: Finding | None) -> Cell:
+    """A difference in points with its interval and its outcome; a dash where there is none."""
+    if finding is None:
+        return Cell("–")
+    low, high = finding.contrast.interval()
+    known = f"{number(100 * float(low), 1)} to {number(100 * float(high), 1)}, " if low == low else ""
+    return Cell(_signed(finding), f"{known}{finding.outcome}")
 
 
 def sentences(verdict: Verdict) -> list[str]:
@@ -62,14 +73,6 @@ def sentences(verdict: Verdict) -> list[str]:
     if not verdict.declared:
         said.append("These records declare no baseline and no δ: the ones used are this version's defaults.")
     return said
-
-
-def _cell(finding: Finding | None) -> Cell:
-    if finding is None:
-        return Cell("–")
-    low, high = finding.contrast.interval()
-    known = f"{number(100 * float(low), 1)} to {number(100 * float(high), 1)}, " if low == low else ""
-    return Cell(_signed(finding), f"{known}{finding.outcome}")
 
 
 def _told(kind: str, finding: Finding) -> str:

@@ -41,13 +41,12 @@ def load_trained(run: Path, device: Any = "cpu") -> tuple[DictConfig, Sides, Bri
     assert isinstance(config, DictConfig)
     config.bridge.init_from = None  # what it began with may be gone, and counts no more
     if untrained:
-        identity, state = json.loads((run / "metrics.json").read_bytes())["fingerprints"], {}
+        checkpoint = {"identity": json.loads((run / "metrics.json").read_bytes())["fingerprints"]}
     else:
         checkpoint = torch.load(run / "last.ckpt", map_location="cpu", weights_only=True)
-        identity, state = checkpoint["identity"], checkpoint["state_dict"]
     sides = Sides(config, device)
     for name, found in sides.fingerprints.items():
-        trained = identity.get(name)
+        trained = checkpoint["identity"].get(name)
         if trained != found:
             raise ValueError(
                 f"{run} was trained with the {name} side {trained}, and {name}={config[name]} is {found} here: a bridge fits "
@@ -56,7 +55,9 @@ def load_trained(run: Path, device: Any = "cpu") -> tuple[DictConfig, Sides, Bri
     if untrained:
         return config, sides, sides.model(config.seed).eval()
     weights = {
-        name.removeprefix(MODEL): value for name, value in state.items() if not name.startswith(FROZEN)
+        name.removeprefix(MODEL): value
+        for name, value in checkpoint["state_dict"].items()
+        if not name.startswith(FROZEN)
     }
     standard = {name: weights[name] for name in ("mean", "std") if weights[name].numel() > 1}
     positions = weights.get("positions")

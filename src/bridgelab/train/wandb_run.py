@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from bridgelab.data.batches import LABEL_IGNORED, Prepared
+from bridgelab.data.batches import Prepared
 from bridgelab.data.images import read_image
 from bridgelab.data.sampler import spread
 from bridgelab.model import BridgedModel
@@ -22,7 +22,7 @@ from bridgelab.train.build import build
 from bridgelab.train.evaluate import on_device
 from bridgelab.train.overlay import overlaid
 from bridgelab.train.patch_attention import patch_attention
-from bridgelab.train.replacement import fall_maps
+from bridgelab.train.replacement import fall_maps, with_target
 
 SHOWN = 32  # predictions in the table, spread over all
 LOOKED_INTO = 8  # of their questions; a map costs as many predictions as there are patches
@@ -158,9 +158,7 @@ def look_into(
         Red where the answer gets less likely without the patches, blue where it gets likelier; then the attention, None where
         the bridge has none.
     """
-    batch = on_device(prepared.batch([place]), model)
-    ids, mask = model.text.tokenize([said.strip() or "."])
-    batch["labels"] = ids.masked_fill(~mask.bool(), LABEL_IGNORED).to(batch["labels"].device)
+    batch = with_target(model, on_device(prepared.batch([place]), model), said)
     falls = fall_maps(model, batch, grid, cls)
     most = max(float(np.abs(falls).max()), LEAST)
     found: list[list[np.ndarray] | None] = [
