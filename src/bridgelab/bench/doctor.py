@@ -6,9 +6,12 @@ CPU is all that the process holds, on a GPU what torch's allocator gave out.
 
 import json
 import os
+import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import open_clip
@@ -17,7 +20,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from safetensors.torch import save_file
 
-from bridgelab.bench.step import Timed
+from bridgelab.data.batches import Batch, TrainingBatches
 from bridgelab.doctor.plan import probed
 from bridgelab.doctor.probe import Probe
 from bridgelab.doctor.resident import resident
@@ -25,10 +28,27 @@ from bridgelab.doctor.shaped import filled, text_config, text_model, tokenizer, 
 from bridgelab.doctor.volume import volume
 from bridgelab.train.setting import Setting
 
-STEPS = 9  # of which the first few warm up
+STEPS = 9
+WARM_UP = 4  # first steps, in which kernels are chosen and memory is taken
 HEADS = ("pair", "predicted ms", "measured ms", "ratio", "predicted MB", "measured MB", "ratio")
 # vision, text, examples of a batch: sizes of which a step takes seconds
 LARGE = {"cpu": ("ViT-B-16", "google/flan-t5-base", 4), "cuda": ("ViT-L-14", "google/flan-t5-xl", 32)}
+
+
+class Timed(TrainingBatches):
+    """Training batches that note when each was asked for."""
+
+    def __iter__(self) -> Iterator[Batch]:
+        self.asked = []
+        for batch in super().__iter__():
+            self.asked.append(time.perf_counter())
+            yield batch
+        self.asked.append(time.perf_counter())
+
+    @property
+    def seconds(self) -> float:
+        """The median step after the first few."""
+        return statistics.median(b - a for a, b in pairwise(self.asked[WARM_UP:]))
 
 
 def pairs(device: str, folder: Path) -> Iterator[tuple[str, list[str]]]:

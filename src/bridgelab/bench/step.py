@@ -1,14 +1,14 @@
 """A training step of each bridge: in training, in a bare loop, and beside its own matrix products.
 
 A step is timed twice over the same batches: as `bridgelab train` runs it, and in a bare loop of forward, backward and
-optimizer. What training adds is overhead, to be kept under a twentieth. The bare step in its turn stands beside its own
-matrix products, run again by themselves, and what fills the difference.
+optimizer, one of each in turn on the same batch, so that what else runs here slows both alike. Overhead is the median of their
+ratios, less one, to be kept under a twentieth. The bare step then stands beside its own matrix products, run again by
+themselves, and what fills the difference.
 """
 
 import statistics
 import time
-from collections.abc import Iterator
-from itertools import pairwise
+from collections.abc import Callable, Iterator
 
 import torch
 from omegaconf import DictConfig
@@ -21,27 +21,33 @@ from bridgelab.train.evaluate import on_device
 from bridgelab.train.module import parameter_groups
 from bridgelab.train.setting import Setting
 
-STEPS = 20
+STEPS = 40
 WARM_UP = 4  # first steps, in which kernels are chosen and memory is taken
 FILLING = ("products", "copies", "operations", "between")
 STEP_HEADS = ("bridge", "parameters", "tokens", "bare ms", "training ms", "overhead")
 FLOOR_HEADS = ("bridge", "bare ms", "products ms", "ratio", *FILLING)
 
 
-class Timed(TrainingBatches):
-    """Training batches that note when each was asked for."""
+class InTurn(TrainingBatches):
+    """Training batches; before each but the first, a bare step of its own model is taken, and both steps' seconds noted."""
+
+    def beside(self, bare: Iterator[Batch], step: Callable[[Batch], None], wait: Callable[[], None]) -> None:
+        """What a bare step is taken on, how, and what waits for the device."""
+        self.bare, self.step, self.wait = bare, step, wait
+        self.seconds: tuple[list[float], list[float]] = ([], [])
 
     def __iter__(self) -> Iterator[Batch]:
-        self.asked = []
+        began = time.perf_counter()
         for batch in super().__iter__():
-            self.asked.append(time.perf_counter())
-            yield batch
-        self.asked.append(time.perf_counter())
-
-    @property
-    def seconds(self) -> float:
-        """The median step after the first few."""
-        return statistics.median(b - a for a, b in pairwise(self.asked[WARM_UP:]))
+            yield batch  # training takes its step
+            self.wait()
+            trained = time.perf_counter()
+            self.step(next(self.bare))
+            self.wait()
+            stepped = time.perf_counter()
+            for taken, seconds in zip(self.seconds, (stepped - trained, trained - began), strict=True):
+                taken.append(seconds)
+            began = time.perf_counter()
 
 
 def bare_step(model: BridgedModel, optimizer: torch.optim.Optimizer, batch: Batch) -> None:
@@ -69,7 +75,7 @@ def floor_row(config: DictConfig, device: str) -> list[str] | None:
     again = products_of(step)
     bare: list[float] = []
     products: list[float] = []
-    for _ in range(STEPS):  # in turn, so that what else runs here slows both alike
+    for _ in range(STEPS // 2):  # in turn, so that what else runs here slows both alike
         for taken, call in ((bare, step), (products, again)):
             began = time.perf_counter()
             call()
@@ -93,20 +99,26 @@ def step_row(config: DictConfig, device: str) -> list[str] | None:
     trained = [p for p in model.bridge.parameters() if p.requires_grad]
     if not trained:
         return None  # plain words have nothing to train
-    made = setting.batches(STEPS, 0)
-    bare, training = (Timed(made.sampler, made.pools) for _ in range(2))
-    setting.calibrate(model, made)
-    optimizer = build(config.optim)(parameter_groups(model), lr=1e-4)
-    for batch in bare:
-        batch = on_device(batch, model)
-        bare_step(model, optimizer, batch)
-    tokens = model.prefix(batch).shape[1]
-    training.sampler = setting.batches(STEPS, 0).sampler
-    setting.fit(model, training, lr=1e-4, alone=True, identity={}, validate=None)
+    batches, bare = setting.batches(STEPS, 0), setting.model(0)
+    setting.calibrate(model, batches)
+    setting.calibrate(bare, batches)
+    optimizer = build(config.optim)(parameter_groups(bare), lr=1e-4)
+    in_turn = InTurn(batches.sampler, batches.pools)
+    in_turn.beside(
+        iter(setting.batches(STEPS, 0)),
+        lambda batch: bare_step(bare, optimizer, on_device(batch, bare)),
+        torch.cuda.synchronize if device == "cuda" else lambda: None,
+    )
+    setting.fit(model, in_turn, lr=1e-4, alone=True, identity={}, validate=None)
+    alone, training, ratio = (
+        statistics.median(values[WARM_UP:])
+        for values in (*in_turn.seconds, [b / a for a, b in zip(*in_turn.seconds, strict=True)])
+    )
+    tokens = bare.prefix(on_device(next(iter(setting.batches(1, 0))), bare)).shape[1]
     return [
         f"{sum(p.numel() for p in trained):,}",
         str(tokens),
-        f"{1e3 * bare.seconds:.0f}",
-        f"{1e3 * training.seconds:.0f}",
-        f"{training.seconds / bare.seconds - 1:+.1%}",
+        f"{1e3 * alone:.0f}",
+        f"{1e3 * training:.0f}",
+        f"{ratio - 1:+.1%}",
     ]
