@@ -360,11 +360,19 @@ def _bench(args: list[str]) -> None:
 
 
 def _calibrate(args: list[str]) -> None:
-    argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         "bridgelab calibrate",
-        description="How often the verdict is wrong, on simulated studies whose truth is known.",
-    ).parse_args(args)
-    importlib.import_module("bridgelab.analysis.calibrate").calibrate()
+        description="How often the verdict is wrong: on simulated studies whose truth is known, or on real runs of one bridge, "
+        "parted in two (A/A).",
+    )
+    parser.add_argument(
+        "study", type=Path, nargs="?", metavar="STUDY_DIR", help="A/A: for example runs/aa; else simulated"
+    )
+    given = parser.parse_args(args)
+    if given.study:
+        importlib.import_module("bridgelab.analysis.aa").aa(_folder(given.study))
+    else:
+        importlib.import_module("bridgelab.analysis.calibrate").calibrate()
 
 
 def _convert(args: list[str]) -> None:
