@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from bridgelab.analysis.records import read_study
+from bridgelab.analysis.records import read_runs, read_study
 
 SMALL = {"linear": {"exist": 0.7}, "mlp": {"exist": 0.7}, "words": {"exist": 0.9}}
 
@@ -139,6 +139,15 @@ def test_malformed_records_are_refused(simulated):
     (run / "metrics.json").write_text(json.dumps({"bridge": "mlp"}))
     with pytest.raises(ValueError, match="lacks benchmark, fingerprints"):
         read_study(path)
+
+
+def test_runs_that_cannot_be_compared_are_read_for_what_compares_nothing(simulated, change):
+    study = simulated.write(images=2)
+    change(study / "bridge=mlp,seed=1", examples_seen=5)
+    with pytest.raises(ValueError, match="examples_seen=5"):
+        read_study(study)
+    runs, unfinished = read_runs(study)
+    assert (len(runs), unfinished) == (19, [])
 
 
 def test_nothing_to_read(tmp_path):

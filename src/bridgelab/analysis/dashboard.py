@@ -8,7 +8,7 @@ from typing import Any
 import wandb_workspaces.reports.v2 as panels
 import wandb_workspaces.workspaces as workspaces
 
-from bridgelab.analysis.records import read_study
+from bridgelab.analysis.records import read_runs
 
 BRIDGE = panels.Config("bridge_name")  # as `train.wandb_run` calls it
 MOST = 8  # charts of accuracy by one tag
@@ -54,8 +54,8 @@ WORLD = (
 
 
 def metrics_of(study: Path) -> tuple[str, ...]:
-    """The names of all metrics in a study's records."""
-    return tuple(dict.fromkeys(name for run in read_study(study).runs for name in run.record["metrics"]))
+    """The names of all metrics in a study's records, whether or not its runs could be compared."""
+    return tuple(dict.fromkeys(name for run in read_runs(study)[0] for name in run.record["metrics"]))
 
 
 def workspace(

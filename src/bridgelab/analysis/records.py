@@ -113,6 +113,27 @@ def read_study(study: Path, *, allow: Sequence[str] = ()) -> Study:
         ValueError: if a record is malformed, stands twice, or cannot be compared with the others.
     """
     study = Path(study)
+    runs, unfinished = read_runs(study)
+    sweep = swept(study)
+    varied = factors(sweep, [run.overrides for run in runs], [run.bridge for run in runs])
+    runs = [replace(run, levels={name: _level(run, name) for name in varied}) for run in runs]
+    _check_cells(runs)
+    allowed = check_comparable(study, runs, varied, allow)
+    orders = {name: sweep.get(name, []) for name in ("bridge", *varied)}
+    runs.sort(key=lambda run: _place(run, orders))
+    answers = Answers(runs[0].path)
+    runs = [replace(run, scores=answers.scores(run.path)) for run in runs]
+    missing = (*unfinished, *_absent(runs, unfinished, sweep, varied))
+    return Study(study.name, study, tuple(runs), missing, answers.examples, tuple(allowed))
+
+
+def read_runs(study: Path) -> tuple[list[Run], list[Missing]]:
+    """The runs of a study's folder that are finished, without their answers, and those that are not; nothing is compared.
+
+    Raises:
+        FileNotFoundError: if the folder is missing or holds no finished run.
+        ValueError: if a record is malformed.
+    """
     if not study.is_dir():
         raise FileNotFoundError(
             f"{study} is not a folder. A study is read from runs/<study>: run `bridgelab train "
@@ -130,17 +151,7 @@ def read_study(study: Path, *, allow: Sequence[str] = ()) -> Study:
             f"its metrics.json stands. Run `bridgelab train experiments={study.name}`: it does what is "
             "missing."
         )
-    sweep = swept(study)
-    varied = factors(sweep, [run.overrides for run in runs], [run.bridge for run in runs])
-    runs = [replace(run, levels={name: _level(run, name) for name in varied}) for run in runs]
-    _check_cells(runs)
-    allowed = check_comparable(study, runs, varied, allow)
-    orders = {name: sweep.get(name, []) for name in ("bridge", *varied)}
-    runs.sort(key=lambda run: _place(run, orders))
-    answers = Answers(runs[0].path)
-    runs = [replace(run, scores=answers.scores(run.path)) for run in runs]
-    missing = (*unfinished, *_absent(runs, unfinished, sweep, varied))
-    return Study(study.name, study, tuple(runs), missing, answers.examples, tuple(allowed))
+    return runs, unfinished
 
 
 def _is_run(path: Path) -> bool:
