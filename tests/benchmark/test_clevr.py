@@ -73,7 +73,7 @@ def test_real_programs_run_to_their_outputs_and_answers(root):
     """`relationships`, the annotation's own step outputs and our reading of the answer agree."""
     asked = json.loads((SAMPLE / "CLEVR_questions.json").read_text())["questions"]
     scenes = {s["image_index"]: s for s in json.loads((SAMPLE / "CLEVR_scenes.json").read_text())["scenes"]}
-    examples = Clevr(root).examples("new")
+    examples = Clevr(root, test="new").examples("test")
     assert len(examples) == len(asked) == 100
     for example, entry in zip(examples, asked, strict=True):
         results = execute(scenes[entry["image_index"]], entry["program"])
@@ -91,7 +91,7 @@ def test_real_programs_run_to_their_outputs_and_answers(root):
 @needs_sample
 def test_family_is_the_template_file_that_the_question_came_from(root):
     asked = json.loads((SAMPLE / "CLEVR_questions.json").read_text())["questions"]
-    for example, entry in zip(Clevr(root).examples("new"), asked, strict=True):
+    for example, entry in zip(Clevr(root, test="new").examples("test"), asked, strict=True):
         template = entry["template_filename"].removesuffix(".json")
         assert example.tags["family"] == {"same_relate": "same_attribute"}.get(template, template)
         assert example.tags["program_length"] == len(entry["program"])
@@ -103,7 +103,7 @@ def test_family_is_the_template_file_that_the_question_came_from(root):
 def test_scene_in_words_keeps_real_relations(root):
     """Words of real scenes, read back, never contradict `relationships` and decide nearly all of them."""
     scenes = json.loads((SAMPLE / "CLEVR_scenes.json").read_text())["scenes"]
-    by_image = {Path(e.images[0]).name: e.words for e in Clevr(root).examples("new")}
+    by_image = {Path(e.images[0]).name: e.words for e in Clevr(root, test="new").examples("test")}
     decided = total = 0
     for scene in scenes:
         read = parse_words(by_image[scene["image_filename"]].split(" . ")).objects
@@ -202,9 +202,9 @@ def small(tmp_path):
 def test_captions_and_prompts(small):
     root, _ = small
     clevr = Clevr(root, question_prompt="q: {question}", caption_prompt="c: {prompt}")
-    assert (clevr.splits, clevr.kinds) == (("val",), ("answer", "caption"))
+    assert (clevr.splits, clevr.kinds) == (("train", "val", "test"), ("answer", "caption"))
     assert clevr.metrics().keys() == set(clevr.kinds)
-    (question,), (caption,) = clevr.examples("val"), clevr.examples("val", "caption")
+    (question,), (caption,) = clevr.examples("test"), clevr.examples("test", "caption")
     assert (question.prompt, caption.prompt) == ("q: how many ?", "c: describe")
     assert caption.answers == ("a red cube .", "a cube .")
     assert (caption.kind, caption.tags) == ("caption", {"type": "caption", "objects": 1})
@@ -212,7 +212,7 @@ def test_captions_and_prompts(small):
     shutil.rmtree(root / "captions")
     assert Clevr(root).kinds == ("answer",)
     with pytest.raises(ValueError, match="kind='caption': must be one of answer"):
-        Clevr(root).examples("val", "caption")
+        Clevr(root).examples("test", "caption")
 
 
 def test_a_turned_camera_is_undone():
@@ -228,11 +228,13 @@ def test_a_turned_camera_is_undone():
 def test_bad_input(small, tmp_path_factory):
     root, write = small
     with pytest.raises(
-        FileNotFoundError, match=r"questions is missing\. Expected layout: images/<split>/.*benchmark\.root"
+        FileNotFoundError, match=r"questions is missing\. Expected layout: images/<part>/.*benchmark\.root"
     ):
-        Clevr(tmp_path_factory.mktemp("empty")).examples("val")
-    with pytest.raises(ValueError, match="split='test': must be one of val"):
-        Clevr(root).examples("test")
+        Clevr(tmp_path_factory.mktemp("empty")).examples("test")
+    with pytest.raises(ValueError, match="split='trainB': must be one of train, val, test"):
+        Clevr(root).examples("trainB")
+    with pytest.raises(FileNotFoundError, match=r"CLEVR_train_.*is missing"):
+        Clevr(root).examples("train")
     with pytest.raises(ValueError, match=r"must hold \{question\}"):
         Clevr(root, question_prompt="what?")
     with pytest.raises(ValueError, match=r"must hold \{prompt\}"):
@@ -241,16 +243,42 @@ def test_bad_input(small, tmp_path_factory):
         "questions", [{"image_index": 0, "image_filename": "CLEVR_val_000000.png", "question": "how many ?"}]
     )
     with pytest.raises(ValueError, match=r"entry 0 is malformed \(KeyError: 'answer'\).*use val"):
-        Clevr(root).examples("val")
+        Clevr(root).examples("test")
     write(
         "captions",
         [{"image_index": 7, "image_filename": "CLEVR_val_000000.png", "prompt": "d", "captions": ["a"]}],
     )
     with pytest.raises(ValueError, match="no scene for image_index 7"):
-        Clevr(root).examples("val", "caption")
+        Clevr(root).examples("test", "caption")
     (root / "questions" / "CLEVR_val_questions.json").write_text("{")
     with pytest.raises(ValueError, match="must be JSON with a list under 'questions'"):
-        Clevr(root).examples("val")
+        Clevr(root).examples("test")
     (root / "scenes" / "CLEVR_val_scenes.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"CLEVR_val_scenes\.json is missing"):
-        Clevr(root).examples("val")
+        Clevr(root).examples("test")
+
+
+def test_the_release_as_it_is_makes_three_splits(tmp_path):
+    """Its own test has no answers: val is what bridges are compared on, and a share of train's images what is searched on."""
+    for part, images in (("train", 40), ("val", 3)):
+        for folder in ("questions", "scenes"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+        names = [f"CLEVR_{part}_{k:06}.png" for k in range(images)]
+        program = [{"function": "scene", "inputs": [], "value_inputs": []}]
+        asked = [
+            {"image_index": k, "image_filename": name, "question": f"q{n}", "answer": "1", "program": program}
+            for k, name in enumerate(names)
+            for n in range(2)
+        ]
+        scenes = [_scene(k, name) for k, name in enumerate(names)]
+        (tmp_path / f"questions/CLEVR_{part}_questions.json").write_text(json.dumps({"questions": asked}))
+        (tmp_path / f"scenes/CLEVR_{part}_scenes.json").write_text(json.dumps({"scenes": scenes}))
+    clevr = Clevr(tmp_path, val_share=0.1)
+    shown = {split: [Path(e.images[0]).name for e in clevr.examples(split)] for split in clevr.splits}
+    assert {split: len(names) for split, names in shown.items()} == {"train": 72, "val": 8, "test": 6}
+    assert not set(shown["train"]) & set(shown["val"])
+    assert all(name.startswith("CLEVR_val_") for name in shown["test"])
+    twice = Clevr(tmp_path, test="train")
+    twice.examples("train")
+    with pytest.raises(ValueError, match=r"images stand in test \(train\) and in train \(train\)"):
+        twice.examples("test")

@@ -109,6 +109,20 @@ def test_a_bend_is_a_split_of_the_benchmark(tmp_path):
     assert (done["size"], done["bend"]) == (192, {"pixels": 2.0})
 
 
+def test_a_bend_of_all_splits_that_name_none(tmp_path):
+    """CoGenT: trained on and tested under one condition, and put to the other."""
+    images = {"train": 3, "test": 4, "test-cogent_b": 4}
+    world = World(tmp_path, images=images, processes=1, bend="cogent_a")
+    assert world.splits == tuple(images)
+    for split, bend in (("train", "cogent_a"), ("test", "cogent_a"), ("test-cogent_b", "cogent_b")):
+        found = world.examples(split)
+        assert {e.tags["bend"] for e in found} == {bend}
+        base = split.split("-")[0]
+        assert all(f"/images/{base}-{bend}/" in e.images[0] for e in found)
+    with pytest.raises(ValueError, match="asks for the bend 'fog'"):
+        World(tmp_path, bend="fog")
+
+
 @pytest.mark.parametrize(
     ("bend", "hops"), [("longer", {4, 5}), ("relations", {1, 2, 3}), ("counting", {0, 1, 2, 3})]
 )

@@ -1,13 +1,13 @@
 """CLEVR v1.0 (Johnson et al. 2017, arXiv:1612.06890), and all that is written in its layout, as our world is.
 
-Layout, `<split>` being train, val, or CoGenT's trainA, valA, valB:
+Layout, `<part>` being train, val, or CoGenT's trainA, valA, valB:
 
-    images/<split>/CLEVR_<split>_000000.png
-    questions/CLEVR_<split>_questions.json
+    images/<part>/CLEVR_<part>_000000.png
+    questions/CLEVR_<part>_questions.json
         {questions: [{image_filename, image_index, question, answer, program}]}
-    scenes/CLEVR_<split>_scenes.json
+    scenes/CLEVR_<part>_scenes.json
         {scenes: [{image_index, objects, directions, relationships}]}
-    captions/CLEVR_<split>_captions.json
+    captions/CLEVR_<part>_captions.json
         {captions: [{image_filename, image_index, prompt, captions: [str]}]}
 
 The last is ours: CLEVR as released has no captions. A program's step names its function under `function` (the
@@ -26,11 +26,12 @@ from bridgelab.benchmark.accuracy import Accuracy
 from bridgelab.benchmark.caption import CaptionMetric
 from bridgelab.benchmark.example import Example, check_examples, choose, fill, require
 from bridgelab.benchmark.metric import ExampleMetric
+from bridgelab.benchmark.parts import Parts
 from bridgelab.world.question import HOPS
 from bridgelab.world.scene import HALF_WIDTH, Object, Scene
 from bridgelab.world.words import scene_words
 
-LAYOUT = "images/<split>/, questions/CLEVR_<split>_questions.json, scenes/CLEVR_<split>_scenes.json"
+LAYOUT = "images/<part>/, questions/CLEVR_<part>_questions.json, scenes/CLEVR_<part>_scenes.json"
 Step = dict[str, Any]
 
 
@@ -39,17 +40,27 @@ class Clevr:
 
     Args:
         root: the folder that holds `images`, `questions` and `scenes`.
+        train: the part trained on; see `Parts`, as the next four.
+        val: the one searched on; None to hold a share of train's images out.
+        test: the one that bridges are compared on; the release's own `test` has no answers.
+        val_share: which share of train's images is held out where val is None.
+        seed: of the choice of these images.
         name: what the run record calls this benchmark.
         question_prompt: what the language model reads; `{question}` stands for the question.
         caption_prompt: likewise; `{prompt}` stands for the prompt that the captions file gives.
     Raises:
-        ValueError: if a prompt lacks its placeholder.
+        ValueError: if a prompt lacks its placeholder, or as `Parts` says.
     """
 
     def __init__(
         self,
         root: str | Path,
         *,
+        train: str | None = "train",
+        val: str | None = None,
+        test: str | None = "val",
+        val_share: float = 0.05,
+        seed: int = 0,
         name: str = "clevr",
         question_prompt: str = "{question}",
         caption_prompt: str = "{prompt}",
@@ -57,15 +68,15 @@ class Clevr:
         fill(question_prompt, "question", "")
         fill(caption_prompt, "prompt", "")
         self.root = Path(root).resolve()
+        self.parts = Parts(train=train, val=val, test=test, val_share=val_share, seed=seed)
         self.name = name
         self.question_prompt = question_prompt
         self.caption_prompt = caption_prompt
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The splits whose questions are there, in alphabetical order."""
-        files = sorted((self.root / "questions").glob("CLEVR_*_questions.json"))
-        return tuple(f.name.removeprefix("CLEVR_").removesuffix("_questions.json") for f in files)
+        """The splits that the parts make."""
+        return self.parts.splits
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -73,30 +84,50 @@ class Clevr:
         captioned = any((self.root / "captions").glob("CLEVR_*_captions.json"))
         return ("answer", "caption") if captioned else ("answer",)
 
+    def part(self, split: str) -> str:
+        """The part that a split's files are named after.
+
+        Raises:
+            ValueError: if there is no such split.
+        """
+        return self.parts.of(split)
+
     def examples(self, split: str, kind: str = "answer") -> list[Example]:
         """All examples of a split, in the file's order.
 
         Raises:
             FileNotFoundError: if a folder or a file is missing.
-            ValueError: if there is no such split or kind, or an annotation is malformed.
+            ValueError: if there is no such split or kind, an annotation is malformed, or an image stands in two splits.
+        """
+        found = self.read(self.part(split), kind)
+        kept = self.parts.keep(split, [e.images[0] for e in found])
+        return [example for example, belongs in zip(found, kept, strict=True) if belongs]
+
+    def read(self, part: str, kind: str) -> list[Example]:
+        """All examples of a part.
+
+        Raises:
+            FileNotFoundError: if a folder or a file is missing.
+            ValueError: if there is no such kind, or an annotation is malformed.
         """
         require(
             self.root / "questions", LAYOUT, "Unpack CLEVR_v1.0 there, or set benchmark.root to where it is."
         )
-        choose(split, self.splits, "split")
         choose(kind, self.kinds, "kind")
-        scenes = self._scenes(split)
+        scenes = self._scenes(part)
         annotated, read = {
-            "answer": (self._file("questions", split), self._question),
-            "caption": (self._file("captions", split), self._caption),
+            "answer": (self._file("questions", part), self._question),
+            "caption": (self._file("captions", part), self._caption),
         }[kind]
         require(
-            annotated, LAYOUT + ", captions/CLEVR_<split>_captions.json", "Ask for another kind, or write it."
+            annotated,
+            LAYOUT + ", captions/CLEVR_<part>_captions.json",
+            "Get it, or name another in benchmark.train, benchmark.val, benchmark.test.",
         )
         examples = []
         for number, entry in enumerate(_load(annotated, kind=annotated.parent.name)):
             try:
-                examples.append(read(split, number, entry, scenes))
+                examples.append(read(part, number, entry, scenes))
             except (KeyError, TypeError, IndexError) as error:
                 raise ValueError(
                     f"{annotated}: entry {number} is malformed ({type(error).__name__}: {error}). Each needs "
@@ -112,14 +143,14 @@ class Clevr:
             "caption": CaptionMetric(),
         }
 
-    def _file(self, folder: str, split: str) -> Path:
-        return self.root / folder / f"CLEVR_{split}_{folder}.json"
+    def _file(self, folder: str, part: str) -> Path:
+        return self.root / folder / f"CLEVR_{part}_{folder}.json"
 
-    def _image(self, split: str, entry: dict[str, Any]) -> tuple[str, ...]:
-        return (f"{self.root}/images/{split}/{entry['image_filename']}",)  # a Path each costs seconds
+    def _image(self, part: str, entry: dict[str, Any]) -> tuple[str, ...]:
+        return (f"{self.root}/images/{part}/{entry['image_filename']}",)  # a Path each costs seconds
 
-    def _scenes(self, split: str) -> Callable[[int], tuple[str, int]]:
-        path = require(self._file("scenes", split), LAYOUT, "Unpack CLEVR_v1.0 there, or set benchmark.root.")
+    def _scenes(self, part: str) -> Callable[[int], tuple[str, int]]:
+        path = require(self._file("scenes", part), LAYOUT, "Unpack CLEVR_v1.0 there, or set benchmark.root.")
         scenes = {scene["image_index"]: scene for scene in _load(path, kind="scenes")}
 
         @cache
@@ -133,11 +164,11 @@ class Clevr:
 
         return described
 
-    def _question(self, split: str, number: int, entry: dict[str, Any], scenes: Callable) -> Example:
+    def _question(self, part: str, number: int, entry: dict[str, Any], scenes: Callable) -> Example:
         words, objects = scenes(entry["image_index"])
         return Example(
-            id=f"{split}-question-{number}",
-            images=self._image(split, entry),
+            id=f"{part}-question-{number}",
+            images=self._image(part, entry),
             prompt=fill(self.question_prompt, "question", entry["question"]),
             answers=(answer_text(entry["answer"]),),
             kind="answer",
@@ -145,11 +176,11 @@ class Clevr:
             words=words,
         )
 
-    def _caption(self, split: str, number: int, entry: dict[str, Any], scenes: Callable) -> Example:
+    def _caption(self, part: str, number: int, entry: dict[str, Any], scenes: Callable) -> Example:
         words, objects = scenes(entry["image_index"])
         return Example(
-            id=f"{split}-caption-{number}",
-            images=self._image(split, entry),
+            id=f"{part}-caption-{number}",
+            images=self._image(part, entry),
             prompt=fill(self.caption_prompt, "prompt", entry["prompt"]),
             answers=tuple(entry["captions"]),
             kind="caption",

@@ -34,6 +34,7 @@ class World(Clevr):
         questions_per_image: how many are asked of each image, at most.
         objects: the least and the most objects of a scene.
         size: side of an image in pixels.
+        bend: of the splits that name none: `cogent_a` draws train, val and test so.
         name: what the run record calls this benchmark.
         question_prompt: as in `Clevr`.
         caption_prompt: as in `Clevr`.
@@ -51,13 +52,15 @@ class World(Clevr):
         questions_per_image: int = 10,
         objects: Sequence[int] = (3, 10),
         size: int = 96,
+        bend: str | None = None,
         name: str = "world",
         question_prompt: str = "{question}",
         caption_prompt: str = "{prompt}",
     ):
         super().__init__(root, name=name, question_prompt=question_prompt, caption_prompt=caption_prompt)
+        self.bend = bend
         for split, number in images.items():
-            bend_of(split)
+            bend_of(self.part(split))
             if number < 1:
                 raise ValueError(
                     f"images.{split}={number}: must be at least 1. Set benchmark.images.{split}."
@@ -79,6 +82,10 @@ class World(Clevr):
         """Questions and captions, always."""
         return ("answer", "caption")
 
+    def part(self, split: str) -> str:
+        """A split's name with its bend: what its files are named after."""
+        return split if self.bend is None or "-" in split else f"{split}-{self.bend}"
+
     def examples(self, split: str, kind: str = "answer") -> list[Example]:
         """All examples of a split, which is drawn first if it is not there; a bent one's have the tag `bend`.
 
@@ -86,8 +93,9 @@ class World(Clevr):
             ValueError: if there is no such split or kind, or the one there was made with other arguments.
         """
         self.make(split)
-        found = super().examples(split, kind)
-        _, dash, bend = split.partition("-")
+        part = self.part(split)
+        found = self.read(part, kind)
+        _, dash, bend = part.partition("-")
         return [replace(e, tags={**e.tags, "bend": bend}) for e in found] if dash else found
 
     def make(self, split: str) -> None:
@@ -97,7 +105,8 @@ class World(Clevr):
             ValueError: if there is no such split, or the one that is there was made with other arguments.
         """
         number = self.images[choose(split, self.splits, "split")]
-        _, bend = bend_of(split)
+        part = self.part(split)
+        _, bend = bend_of(part)
         wanted = {
             "generator": GENERATOR,
             "images": number,
@@ -107,15 +116,15 @@ class World(Clevr):
             "size": round(self.size * bend.pixels),
             **({"bend": changes(bend)} if changes(bend) else {}),
         }
-        done = self.root / f"{split}.done"
+        done = self.root / f"{part}.done"
         if not done.exists():
             self.root.mkdir(parents=True, exist_ok=True)
-            with _alone(self.root / f"{split}.lock"):
+            with _alone(self.root / f"{part}.lock"):
                 if not done.exists():
-                    self._refuse_others(split, wanted)
+                    self._refuse_others(part, wanted)
                     write_world(
                         self.root,
-                        split,
+                        part,
                         number,
                         self.seed,
                         self.processes,
@@ -128,9 +137,9 @@ class World(Clevr):
                     partial.replace(done)
         _compare(done, json.loads(done.read_text()), wanted)
 
-    def _refuse_others(self, split: str, wanted: dict[str, Any]) -> None:
-        """A split without a mark was cut short, or written by hand: another world is left alone."""
-        path = self._file("questions", split)
+    def _refuse_others(self, part: str, wanted: dict[str, Any]) -> None:
+        """A part without a mark was cut short, or written by hand: another world is left alone."""
+        path = self._file("questions", part)
         if path.exists():
             info = json.loads(path.read_text())["info"]
             _compare(path, info, {key: value for key, value in wanted.items() if key in info})

@@ -81,7 +81,7 @@ def clevr(tmp_path):
         for name, (program, _) in PROGRAMS.items()
     ]  # fmt: skip
     (tmp_path / "questions/CLEVR_test_questions.json").write_text(json.dumps({"questions": asked}))
-    return Clevr(tmp_path)
+    return Clevr(tmp_path, test="test")
 
 
 def test_the_objects_that_a_program_picks_out(clevr):
@@ -137,8 +137,8 @@ def test_a_disc_has_its_size_and_nearer_ones_hide_farther_ones():
 
 def test_the_worlds_masks_agree_with_discs_about_where_objects_are(tmp_path):
     write_world(tmp_path, "test", 3)
-    places = Places(Clevr(tmp_path), "test")
-    for example in Clevr(tmp_path).examples("test"):
+    places = Places(Clevr(tmp_path, test="test"), "test")
+    for example in Clevr(tmp_path, test="test").examples("test"):
         assert places.parts(example, (8, 8)).sum() == 64
         cover, objects = places.cover(example.images[0]), places.objects(example.images[0])
         for k, thing in enumerate(objects):

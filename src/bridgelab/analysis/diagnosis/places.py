@@ -39,11 +39,11 @@ class Places:
                 f"benchmark {getattr(benchmark, 'name', benchmark)} has no scenes and programs in CLEVR's layout, which say where "
                 "the objects are and which of them a question visits. Take benchmark=world or benchmark=clevr."
             )
-        self.root, self.split = benchmark.root, split
-        scenes = _read(self.root / "scenes" / f"CLEVR_{split}_scenes.json")["scenes"]
+        self.root, self.part = benchmark.root, benchmark.part(split)
+        scenes = _read(self.root / "scenes" / f"CLEVR_{self.part}_scenes.json")["scenes"]
         self._scenes = {scene["image_filename"]: scene for scene in scenes}
         self._questions: list[dict[str, Any]] = _read(
-            self.root / "questions" / f"CLEVR_{split}_questions.json"
+            self.root / "questions" / f"CLEVR_{self.part}_questions.json"
         )["questions"]
         self.cover = cache(self._cover)
 
@@ -63,10 +63,10 @@ class Places:
         Raises:
             ValueError: if the example is no question of this split.
         """
-        number = example.id.removeprefix(f"{self.split}-question-")
+        number = example.id.removeprefix(f"{self.part}-question-")
         if not number.isdecimal() or self._questions[int(number)]["question"] not in example.prompt:
             raise ValueError(
-                f"{example.id} is no question of {self.split}: only questions have programs. Give examples of the kind 'answer'."
+                f"{example.id} is no question of {self.part}: only questions have programs. Give examples of the kind 'answer'."
             )
         asked = self._questions[int(number)]
         scene = self._scenes[asked["image_filename"]]
@@ -92,7 +92,7 @@ class Places:
         return np.stack([of_visited, of_any & ~of_visited, ~of_any])
 
     def _cover(self, image: str) -> np.ndarray:
-        mask = self.root / "masks" / self.split / Path(image).name
+        mask = self.root / "masks" / self.part / Path(image).name
         if mask.exists():
             with Image.open(mask) as opened:
                 return np.asarray(opened).astype(np.int64) - 1
