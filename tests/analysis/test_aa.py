@@ -42,6 +42,21 @@ def test_seeds_that_differ_are_told(simulated):
     assert found.largest == pytest.approx(0.4, abs=0.07)
 
 
+def test_curves_that_still_rise_hide_no_alarm(simulated):
+    path = simulated.write(bridges=ALIKE, images=300, seeds=(0, 1, 2), seed_effect=0.0, flat=False)
+    low = {name: dict.fromkeys(KINDS, 0.3) for name in ALIKE}
+    simulated.write(bridges=low, images=300, seeds=(3, 4, 5), seed_effect=0.0, flat=False)
+    assert partings(read_study(path), "linear").alarms == 1
+
+
+def test_captions_alone_are_nothing_to_judge_by(simulated):
+    study = simulated.write(bridges={"linear": {}}, images=20, seeds=tuple(range(6)))
+    with pytest.raises(
+        ValueError, match="has no questions, or one image alone: there is nothing to judge linear by"
+    ):
+        aa(study)
+
+
 def test_too_few_seeds_are_refused(simulated):
     study = simulated.write(bridges=ALIKE, images=20, seeds=tuple(range(5)))
     with pytest.raises(ValueError, match=r"linear of .* has 5 seeds: at least 6 are needed"):

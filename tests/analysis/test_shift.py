@@ -12,8 +12,8 @@ from bridgelab.analysis.report import print_as, report
 from bridgelab.analysis.shift import beside, shift_grid, shift_of, shift_sentences
 
 KINDS = ("exist", "count", "query_color", "compare_shape", "greater_than")
-PLAIN = {"linear": 0.8, "mlp": 0.8, "qformer": 0.75, "words": 0.95}
-LOSS = {"linear": 0.30, "mlp": 0.30, "qformer": 0.05, "words": 0.0}
+PLAIN = {"linear": 0.8, "mlp": 0.8, "qformer": 0.75, "blind": 0.4, "words": 0.95}
+LOSS = {"linear": 0.30, "mlp": 0.30, "qformer": 0.05, "blind": 0.0, "words": 0.0}
 
 
 def renamed(study, split, told):
@@ -57,6 +57,21 @@ def test_changes_are_found_and_paired(shifted):
     assert set(found.change) == {"mlp", "qformer"}
 
 
+def test_what_is_kept_above_blind(shifted):
+    found = shift_of(read_study(shifted))
+    for name in ("linear", "mlp", "qformer", "words"):
+        truth = (PLAIN[name] - LOSS[name] - 0.4) / (PLAIN[name] - 0.4)
+        assert found.kept[name].value == pytest.approx(truth, abs=0.1), name
+        (before, after), (below, under) = found.accuracy[name], found.accuracy["blind"]
+        expected = (after.value - under.value) / (before.value - below.value)
+        assert found.kept[name].value == pytest.approx(expected)
+    assert found.kept["blind"] is None  # nothing of nothing
+    assert any(one.startswith("Kept above blind") for one in shift_sentences(found))
+    for run in shifted.glob("bridge=blind*"):
+        shutil.rmtree(run)
+    assert shift_of(read_study(shifted)).kept == {}
+
+
 def test_the_contrast_is_that_of_a_loop_over_questions(shifted):
     study = read_study(shifted)
     first = read_study(shifted.parent / "toy")
@@ -79,7 +94,9 @@ def test_it_is_reported(shifted, capsys):
     assert "What test-clutter changes" in page
     print_as(shifted, "md")
     printed = capsys.readouterr().out
-    assert "| bridge | test | test-clutter | change | change of linear − it |" in printed
+    assert (
+        "| bridge | test | test-clutter | change | kept above blind, % | change of linear − it |" in printed
+    )
     assert (
         "From test to test-clutter: the change of linear's difference to a bridge breaks where linear loses over 2"
         in printed
@@ -91,7 +108,7 @@ def test_a_row_that_one_study_lacks_is_left_out(shifted):
         shutil.rmtree(run)
     shutil.rmtree(shifted.parent / "toy" / "bridge=qformer,seed=2")
     found = shift_of(read_study(shifted))
-    assert set(found.accuracy) == {"linear", "qformer", "words"}
+    assert set(found.accuracy) == {"linear", "qformer", "blind", "words"}
     assert found.change["qformer"].why == "2 of at least 3 seeds"
 
 

@@ -7,7 +7,7 @@ from bridgelab.bench import main, step
 
 
 def test_a_step_is_timed_in_training_and_in_a_bare_loop(tmp_path, monkeypatch):
-    monkeypatch.setattr(step, "STEPS", 7)
+    monkeypatch.setattr(step, "STEPS", 10)
     conf = os.path.join(os.environ["BRIDGELAB_ROOT"], "conf")
     own = [*main.SMALL_WORLD, f"benchmark.root={tmp_path}/world", f"paths.features={tmp_path}/features"]
     with initialize_config_dir(conf, version_base="1.3"):

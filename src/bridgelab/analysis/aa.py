@@ -2,7 +2,7 @@
 
 `bridgelab calibrate runs/aa` does so for every way to part them. Nothing but the init differs between the halves, so a cell that
 *breaks* or *leads* is a false alarm of the verdict, on real questions, real images and real inits; `calibrate` alone simulates
-them. The ways to part the same runs are not independent of each other: their share of false alarms is a check, no estimate of
+them. Whether curves are flat is not asked: a verdict would then say nothing, and there would be nothing to be wrong about. The ways to part the same runs are not independent of each other: their share of false alarms is a check, no estimate of
 a rate.
 """
 
@@ -15,10 +15,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from bridgelab.analysis.comparison import declaration, verdict
+from bridgelab.analysis.comparison import declaration, differences, kinds_of
 from bridgelab.analysis.records import Study, read_study
-from bridgelab.analysis.run import Run
-from bridgelab.analysis.verdict import BREAKS, HOLDS, LEADS, LEAST_SEEDS
+from bridgelab.analysis.verdict import BREAKS, HOLDS, LEADS, LEAST_SEEDS, judge
 
 HEADS = (
     "bridge",
@@ -70,19 +69,13 @@ def parted(study: Study, row: str) -> Iterator[Study]:
             f"Train it with seed={','.join(str(k) for k in range(2 * LEAST_SEEDS))}."
         )
     runs = runs[: 2 * half]
-    _, delta, _ = declaration(study)
     for rest in combinations(runs[1:], half - 1):
         first = (runs[0], *rest)
-        named = tuple(_named(run, row if run in first else row + AGAIN, row, delta) for run in runs)
-        yield replace(study, runs=named, missing=())
-
-
-def _named(run: Run, name: str, baseline: str, delta: float) -> Run:
-    return replace(
-        run,
-        record=run.record | {"bridge": name, "verdict": {"baseline": baseline, "delta": delta}},
-        levels={},
-    )
+        named = (
+            replace(run, record=run.record | {"bridge": row if run in first else row + AGAIN}, levels={})
+            for run in runs
+        )
+        yield replace(study, runs=tuple(named), missing=())
 
 
 def partings(study: Study, row: str) -> Partings:
@@ -92,14 +85,14 @@ def partings(study: Study, row: str) -> Partings:
         study: as read.
         row: of its table; a bridge that sees images.
     Raises:
-        ValueError: if it has too few seeds, or the study has nothing to compare it by.
+        ValueError: if it has too few seeds, or the study no questions or a single image.
     """
-    told = [verdict(one) for one in parted(study, row)]
-    cells = [list(found.cells.values()) for found in told if found]
-    if not cells:
+    if not kinds_of(study.examples) or study.examples["image"].nunique() < 2:
         raise ValueError(
             f"{study.name} has no questions, or one image alone: there is nothing to judge {row} by."
         )
+    _, delta, _ = declaration(study)
+    cells = [list(judge(differences(one, row)[0], delta=delta).values()) for one in parted(study, row)]
     intervals = np.array([[cell.contrast.interval() for cell in found] for found in cells], dtype=float)
     return Partings(
         seeds=len(study.of(row)) // 2 * 2,

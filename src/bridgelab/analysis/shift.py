@@ -13,11 +13,13 @@ import pandas as pd
 from bridgelab.analysis.comparison import contrasts, declaration, not_converged, pairs
 from bridgelab.analysis.predictions import SEEN
 from bridgelab.analysis.records import Study, read_study
-from bridgelab.analysis.statistics import Bootstrap, Estimate
+from bridgelab.analysis.statistics import Bootstrap, Estimate, share
 from bridgelab.analysis.summary import by_role, label
 from bridgelab.analysis.table import Cell, Grid, percent
 from bridgelab.analysis.verdict import Finding, judge
 from bridgelab.analysis.verdict_table import finding_cell
+
+FLOOR = "blind"
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Shift:
         baseline: whose differences are looked at.
         delta: the least change that matters.
         accuracy: by row, on the plain split and on the other.
+        kept: by row, which share of what stood above the blind floor still does; none without such a floor.
         change: by comparator, of baseline − comparator from the one to the other.
     """
 
@@ -38,6 +41,7 @@ class Shift:
     baseline: str
     delta: float
     accuracy: dict[str, tuple[Estimate, Estimate]]
+    kept: dict[str, Estimate | None]
     change: dict[str, Finding]
 
 
@@ -65,13 +69,19 @@ def shift_of(study: Study) -> Shift | None:
     for name in by_role(both):
         scores, seeds = both.scores(name), draws.seeds([run.data_seed for run in both.of(name)])
         accuracy[name] = (draws.mean(scores, seeds, ~shifted), draws.mean(scores, seeds, shifted))
+    floor = accuracy.get(FLOOR)
+    kept = (
+        {name: share(after - floor[1], before - floor[0]) for name, (before, after) in accuracy.items()}
+        if floor
+        else {}
+    )
     compared = pairs(both, baseline)
     found = (
         contrasts(both, baseline, both.examples, {"": [(1.0, shifted), (-1.0, ~shifted)]}) if compared else {}
     )
     unsettled = {name: why for name, first in compared.items() if (why := not_converged(both, (first, name)))}
     change = judge({name: one for (name, _), one in found.items()}, delta=delta, unsettled=unsettled)
-    return Shift(plain, split, baseline, delta, accuracy, change)
+    return Shift(plain, split, baseline, delta, accuracy, kept, change)
 
 
 def beside(first: Study, second: Study, split: str, plain: str) -> tuple[Study, np.ndarray]:
@@ -95,9 +105,12 @@ def shift_grid(shift: Shift) -> Grid:
     """One row a bridge, floor or ceiling: its accuracy on both, the change, and that of the baseline's difference to it."""
     rows = []
     for name, (before, after) in shift.accuracy.items():
-        change = (percent(after - before), finding_cell(shift.change.get(name)))
+        kept = percent(shift.kept.get(name), digits=0)
+        change = (percent(after - before), kept, finding_cell(shift.change.get(name)))
         rows.append(("shift", (Cell(label(name)), percent(before), percent(after), *change)))
-    heads = ("bridge", shift.plain, shift.split, "change", f"change of {shift.baseline} − it")
+    heads = (
+        "bridge", shift.plain, shift.split, "change", "kept above blind, %", f"change of {shift.baseline} − it",
+    )  # fmt: skip
     return Grid(f"What {shift.split} changes: accuracy, %, and points, 95 % intervals", heads, tuple(rows))
 
 
@@ -105,8 +118,13 @@ def shift_sentences(shift: Shift) -> list[str]:
     """How the last column is to be read."""
     if not shift.change:
         return []
+    kept = (
+        "Kept above blind: which share of what a row had above the blind floor it still has. Where all come near the floor, differences "
+        "shrink by themselves, and a change of them says less than what was kept."
+    )
     return [
         f"From {shift.plain} to {shift.split}: the change of {shift.baseline}'s difference to a bridge breaks where {shift.baseline} loses "
         f"over {100 * shift.delta:g} points more than it, leads where it loses so many less, and holds within ±{100 * shift.delta:g}; as "
-        f"in the verdict, over all {len(shift.change)} (Holm)."
+        f"in the verdict, over all {len(shift.change)} (Holm).",
+        *([kept] if shift.kept else []),
     ]

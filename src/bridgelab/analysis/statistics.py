@@ -28,7 +28,9 @@ import numpy as np
 
 REPETITIONS = 2000
 LEVEL = 0.95
-LEAST_GAP = 0.10  # of words − blind: below it the gap closed divides by little more than noise
+LEAST_GAP = (
+    0.10  # of what a share is of, such as words − blind: below it one divides by little more than noise
+)
 FLAT_GAIN = 0.01
 LAST_PART = 0.2
 
@@ -179,12 +181,19 @@ def gap_closed(bridge: Estimate, blind: Estimate, words: Estimate) -> Estimate |
     Returns:
         None where words − blind is under 10 points (or unknown): there is no gap to close.
     """
-    gap = words - blind
-    if not gap.value >= LEAST_GAP:
+    return share(bridge - blind, words - blind)
+
+
+def share(part: Estimate, whole: Estimate) -> Estimate | None:
+    """part / whole, both from the same draws; not clipped.
+
+    Returns:
+        None where the whole is under 10 points (or unknown).
+    """
+    if not whole.value >= LEAST_GAP:
         return None
-    part = bridge - blind
     with np.errstate(divide="ignore", invalid="ignore"):
-        return Estimate(part.value / gap.value, part.replicates / gap.replicates)
+        return Estimate(part.value / whole.value, part.replicates / whole.replicates)
 
 
 def late_gain(curve: Sequence[Sequence[float]]) -> float:

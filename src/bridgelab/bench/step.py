@@ -29,10 +29,23 @@ FLOOR_HEADS = ("bridge", "bare ms", "products ms", "ratio", *FILLING)
 
 
 class InTurn(TrainingBatches):
-    """Training batches; before each but the first, a bare step of its own model is taken, and both steps' seconds noted."""
+    """Training batches; before each but the first, a bare step of its own model is taken, and both steps' seconds noted.
 
-    def beside(self, bare: Iterator[Batch], step: Callable[[Batch], None], wait: Callable[[], None]) -> None:
-        """What a bare step is taken on, how, and what waits for the device."""
+    Args:
+        batches: of training.
+        bare: the same again, for the bare step.
+        step: takes it.
+        wait: until the device has done all.
+    """
+
+    def __init__(
+        self,
+        batches: TrainingBatches,
+        bare: Iterator[Batch],
+        step: Callable[[Batch], None],
+        wait: Callable[[], None],
+    ):
+        super().__init__(batches.sampler, batches.pools)
         self.bare, self.step, self.wait = bare, step, wait
         self.seconds: tuple[list[float], list[float]] = ([], [])
 
@@ -75,7 +88,7 @@ def floor_row(config: DictConfig, device: str) -> list[str] | None:
     again = products_of(step)
     bare: list[float] = []
     products: list[float] = []
-    for _ in range(STEPS // 2):  # in turn, so that what else runs here slows both alike
+    for _ in range(STEPS):  # in turn, so that what else runs here slows both alike
         for taken, call in ((bare, step), (products, again)):
             began = time.perf_counter()
             call()
@@ -103,8 +116,8 @@ def step_row(config: DictConfig, device: str) -> list[str] | None:
     setting.calibrate(model, batches)
     setting.calibrate(bare, batches)
     optimizer = build(config.optim)(parameter_groups(bare), lr=1e-4)
-    in_turn = InTurn(batches.sampler, batches.pools)
-    in_turn.beside(
+    in_turn = InTurn(
+        batches,
         iter(setting.batches(STEPS, 0)),
         lambda batch: bare_step(bare, optimizer, on_device(batch, bare)),
         torch.cuda.synchronize if device == "cuda" else lambda: None,
