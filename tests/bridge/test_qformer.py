@@ -6,6 +6,7 @@ from transformers import Blip2QFormerConfig, InstructBlipQFormerConfig
 from transformers.models.blip_2.modeling_blip_2 import Blip2QFormerModel
 from transformers.models.instructblip.modeling_instructblip import InstructBlipQFormerModel
 
+from bridgelab.bridge.fold import standardized
 from bridgelab.bridge.qformer import Layer, QFormer
 
 SIZES = [  # vision_dim, text_dim, choices
@@ -89,10 +90,15 @@ def test_is_transformers_blip2(vision_dim, text_dim, choices, dtype, tolerance):
     tokens = bridge(patches)
     torch.testing.assert_close(tokens, expected, rtol=tolerance, atol=tolerance)
 
+    # Gradients: of what both are made of, and of each weight that was copied.
+    shared = [patches, bridge.query_tokens, bridge.ln_vision.weight, bridge.ln_vision.bias]
+    copies = [bridge.get_parameter(ours(name)) for name, _ in model.named_parameters()]
     weights = torch.randn_like(tokens)
-    (gradient,) = torch.autograd.grad((tokens * weights).sum(), patches)
-    (wanted,) = torch.autograd.grad((expected * weights).sum(), patches)
-    torch.testing.assert_close(gradient, wanted, rtol=10 * tolerance, atol=10 * tolerance)
+    gradients = torch.autograd.grad((tokens * weights).sum(), [*shared, *copies])
+    wanted = torch.autograd.grad((expected * weights).sum(), [*shared, *model.parameters()])
+    largest = max(float(gradient.abs().max()) for gradient in wanted)
+    for gradient, other in zip(gradients, wanted, strict=True):
+        torch.testing.assert_close(gradient, other, rtol=10 * tolerance, atol=10 * tolerance * largest)
 
 
 @pytest.mark.slow
@@ -166,7 +172,7 @@ def test_layers_with_text_are_transformers(vision_dim, text_dim, choices):
     model = reference(vision_dim, choices, text=True).double()
     state, every = copied(model), choices.get("cross_attention_every", 2)
     num_queries, width = choices["num_queries"], choices["width"]
-    patches = torch.randn(3, 6, vision_dim).double()
+    patches, norm = torch.randn(3, 6, vision_dim).double(), randomise(torch.nn.LayerNorm(vision_dim)).double()
     both = torch.randn(3, num_queries + 4, width).double()
     mask = torch.ones(3, num_queries + 4, dtype=torch.bool)
     mask[1, -1] = mask[2, -3:] = False
@@ -183,9 +189,9 @@ def test_layers_with_text_are_transformers(vision_dim, text_dim, choices):
         ).double()
         prefix = f"layer.{i}."
         layer.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
-        hidden = layer(hidden, patches, num_queries, mask)
+        hidden = layer(hidden, standardized(patches, norm), norm, num_queries, mask)
     expected = model(
-        both, query_length=num_queries, attention_mask=mask.long(), encoder_hidden_states=patches
+        both, query_length=num_queries, attention_mask=mask.long(), encoder_hidden_states=norm(patches)
     ).last_hidden_state
     torch.testing.assert_close(hidden, expected, rtol=1e-10, atol=1e-10)
 
@@ -236,6 +242,15 @@ def test_dropout_works_in_training_only():
     patches = torch.randn(2, 6, 12)
     assert not torch.equal(bridge.train()(patches), bridge(patches))
     assert torch.equal(bridge.eval()(patches), bridge(patches))
+
+
+def test_dropout_differs_from_image_to_image():
+    """Before queries look at the patches too, where without dropout they are the same for all."""
+    bridge = QFormer(12, 10, num_queries=3, depth=1, width=16, num_heads=2, dropout=0.5)
+    torch.nn.init.zeros_(bridge.layer[0].crossattention.output.dense.weight)
+    bridge.layer[0].ffn_query.output.dropout.p = bridge.layer[0].crossattention.output.dropout.p = 0.0
+    tokens = bridge.train()(torch.randn(1, 6, 12).expand(2, -1, -1))
+    assert not torch.equal(tokens[0], tokens[1])
 
 
 def test_heads_must_divide():

@@ -59,17 +59,18 @@ def test_the_qformer_is_counted_by_hand(tiny_text):
     given = batch(tiny_text, torch.randn(size, patches, vision_dim))
     model.calibrate(given)
     costs = measure_costs(model, given)
-    # Multiplications an example. Self-attention: four projections; scores and mixing. In layer 0 also cross-attention:
-    # queries and output, keys and values of the patches, scores and mixing. An FFN of four times the width; the way out.
-    own = 2 * (4 * queries * width**2)
-    looked = 2 * queries * width**2
+    # Multiplications. Once a batch, since queries are the same for all images until they look at one: layer 0's
+    # self-attention (four projections, scores and mixing) and the queries of its cross-attention.
+    once = 4 * queries * width**2 + 2 * queries**2 * width + queries * width**2
+    # An example: layer 1's self-attention; layer 0's cross-attention (keys and values of the patches, scores and mixing, the
+    # output); an FFN of four times the width in both; the way out.
     seen = 2 * patches * vision_dim * width
-    mixing = 2 * (2 * queries**2 * width) + 2 * queries * patches * width
-    dense = 2 * (2 * queries * width * 4 * width) + queries * width * tiny_text.dim
-    forward = own + looked + seen + mixing + dense
-    assert costs["flops_bridge_forward"] == 2 * forward
-    # Backward each product has two, by its weight and by its input: queries are learned, and so is the patches' norm.
-    assert costs["flops_bridge_backward"] == 2 * costs["flops_bridge_forward"]
+    each = 4 * queries * width**2 + 2 * queries**2 * width
+    each += seen + 2 * queries * patches * width + queries * width**2
+    each += 2 * (2 * queries * width * 4 * width) + queries * width * tiny_text.dim
+    assert costs["flops_bridge_forward"] == 2 * (once + size * each) // size
+    # Backward each product has two, by its weight and by its input, but the keys and values: patches have no gradient.
+    assert costs["flops_bridge_backward"] == 2 * (2 * once + size * (2 * each - seen)) // size
 
 
 def test_floor_and_ceiling(tiny_text):

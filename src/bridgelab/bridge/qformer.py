@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from bridgelab.bridge.attention import attend, for_products
 from bridgelab.bridge.conditioning import check_conditioning, question
+from bridgelab.bridge.fold import folded, standardized
 
 EPS = 1e-12  # BERT's; it makes zero queries a trap, see QFormer
 
@@ -26,18 +27,22 @@ class Attention(nn.Module):
 
     def forward(
         self,
-        hidden: Float[Tensor, "batch query width"],
+        hidden: Float[Tensor, "#batch query width"],
         context: Float[Tensor, "batch key context_dim"],
         mask: Bool[Tensor, "batch key"] | None = None,
-        patches: int = 0,
+        norm: nn.LayerNorm | None = None,
     ) -> Float[Tensor, "batch query width"]:
+        """Queries of `hidden` attend to `context`: to itself, or, with a `norm`, to patches which that norm would have scaled."""
         own = for_products(hidden)
-        context = own if context is hidden else for_products(context)
-        q, k, v = (
-            part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
-            for part in (self.query(own), self.key(context), self.value(context))
-        )
+        query = self.query(own).expand(len(context), -1, -1)
+        if norm is None:
+            context = own if context is hidden else for_products(context)
+            key, value = self.key(context), self.value(context)
+        else:
+            key, value = (F.linear(context, *folded(norm, layer)) for layer in (self.key, self.value))
+        q, k, v = (part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for part in (query, key, value))
         dropout = self.dropout if self.training else 0.0
+        patches = 0 if norm is None else context.shape[1]
         return attend(q, k, v, mask, dropout, patches).transpose(1, 2).flatten(2)
 
 
@@ -51,7 +56,7 @@ class Output(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(
-        self, hidden: Float[Tensor, "batch token in_dim"], residual: Float[Tensor, "batch token width"]
+        self, hidden: Float[Tensor, "batch token in_dim"], residual: Float[Tensor, "#batch token width"]
     ) -> Float[Tensor, "batch token width"]:
         return self.LayerNorm(self.dropout(self.dense(hidden)) + residual)
 
@@ -66,12 +71,12 @@ class AttentionBlock(nn.Module):
 
     def forward(
         self,
-        hidden: Float[Tensor, "batch query width"],
+        hidden: Float[Tensor, "#batch query width"],
         context: Float[Tensor, "batch key context_dim"],
         mask: Bool[Tensor, "batch key"] | None = None,
-        patches: int = 0,
+        norm: nn.LayerNorm | None = None,
     ) -> Float[Tensor, "batch query width"]:
-        return self.output(self.attention(hidden, context, mask, patches), hidden)
+        return self.output(self.attention(hidden, context, mask, norm), hidden)
 
 
 class FeedForward(nn.Module):
@@ -115,8 +120,9 @@ class Layer(nn.Module):
 
     def forward(
         self,
-        hidden: Float[Tensor, "batch token width"],
+        hidden: Float[Tensor, "#batch token width"],
         patches: Float[Tensor, "batch patch vision_dim"],
+        norm: nn.LayerNorm,
         num_queries: int,
         mask: Bool[Tensor, "batch token"] | None = None,
     ) -> Float[Tensor, "batch carried width"]:
@@ -125,7 +131,7 @@ class Layer(nn.Module):
         hidden = self.attention(asking, hidden, mask)
         queries, words = hidden[:, :num_queries], hidden[:, num_queries:]
         if self.crossattention is not None:
-            queries = self.crossattention(queries, patches, patches=patches.shape[1])
+            queries = self.crossattention(queries, patches, norm=norm)
         queries = self.ffn_query(queries)
         return queries if self.ffn_text is None else torch.cat([queries, self.ffn_text(words)], dim=1)
 
@@ -254,9 +260,13 @@ class QFormer(nn.Module):
         Raises:
             ValueError: if the bridge is conditioned and there is no `text`.
         """
-        patches, mask = for_products(self.ln_vision(patches)), None
+        patches, mask = for_products(standardized(patches, self.ln_vision)), None
         if self.text_projection is None:
-            hidden = self.dropout(self.layernorm(self.query_tokens)).expand(len(patches), -1, -1)
+            hidden = self.layernorm(self.query_tokens)
+            # Until they first look at the patches, queries are the same for every image, but for dropout.
+            if self.training and self.dropout.p:
+                hidden = hidden.expand(len(patches), -1, -1)
+            hidden = self.dropout(hidden)
         else:
             words, real = question(text, text_mask, self.conditioning)
             queries = self.query_tokens.expand(len(patches), -1, -1)
@@ -264,5 +274,5 @@ class QFormer(nn.Module):
             hidden = self.dropout(self.layernorm(hidden))
             mask = torch.cat([real.new_ones(len(real), self.num_queries), real], dim=1)
         for layer in self.layer:
-            hidden = layer(hidden, patches, self.num_queries, mask)
+            hidden = layer(hidden, patches, self.ln_vision, self.num_queries, mask)
         return self.language_projection(hidden)
