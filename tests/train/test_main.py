@@ -138,6 +138,18 @@ def test_a_finished_run_is_left_alone_and_anothers_directory_refused(tiny, confi
     assert (tmp_path / "run" / "metrics.json").read_bytes() == before
 
 
+def test_a_run_that_another_study_has_finished_is_not_trained_again(tiny, config, tmp_path, monkeypatch):
+    main.run(config("train.lr=0.001", "study=first"), tmp_path / "first" / "run", bridge="linear")
+    monkeypatch.setattr(settings, "Setting", None)
+    second = config("train.lr=0.001", "study=second", f"paths.reuse={tmp_path}/first")
+    main.run(second, tmp_path / "second" / "run", bridge="linear")
+    first, taken = (read_study(tmp_path / study).runs[0].record for study in ("first", "second"))
+    assert (taken["study"], taken["taken_from"]) == ("second", "first/run")
+    assert taken["metrics"] == first["metrics"]
+    with pytest.raises(ValueError, match=r"paths\.reuse=nowhere is no folder"):
+        main.run(config("study=third", "paths.reuse=nowhere"), tmp_path / "third", bridge="linear")
+
+
 def test_init_seed_and_data_seed_are_separate(tiny, config, tmp_path):
     first, other_init, other_data = (
         settings.Setting(config(f"seed={s}", f"data_seed={d}"), torch.device("cpu"))

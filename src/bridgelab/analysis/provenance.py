@@ -15,6 +15,7 @@ def provenance(study: Study) -> list[tuple[str, str]]:
         values = [record.get(key) for record in records]
         return ", ".join(dict.fromkeys(_told(value) for value in values if value is not None))
 
+    taken = [record["taken_from"] for record in records if record.get("taken_from")]
     seconds = sum(float(record["costs"].get("wall_seconds") or 0) for record in records)
     found = [
         ("commit", each("git_sha")),
@@ -27,6 +28,7 @@ def provenance(study: Study) -> list[tuple[str, str]]:
         ("precision", each("precision")),
         ("data seeds", each("data_seed")),
         ("runs", f"{len(records)}, {seconds / 3600:.1f} hours in all, one beside the other counted twice"),
+        ("of other studies", ", ".join(taken)),
     ]
     return [(name, value) for name, value in found if value]
 

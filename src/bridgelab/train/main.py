@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from bridgelab.data.claims import locked
 from bridgelab.train.build import PACKAGES
 from bridgelab.train.claim import claim
+from bridgelab.train.reuse import finished_elsewhere, take_over
 
 ROOT = Path(os.environ.setdefault("BRIDGELAB_ROOT", str(Path(__file__).resolve().parents[3])))
 LONGEST_NAME = 200
@@ -55,6 +56,13 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
     Raises:
         ValueError: if something does not fit, before anything is trained.
     """
+    if isinstance(others := config.paths.get("reuse"), str):
+        others = [others]
+    if taken := finished_elsewhere(directory, config, [Path(other) for other in others or []]):
+        if is_first(os.environ):
+            take_over(taken, directory, config)
+            log.info("%s is finished as %s: taken over, not trained again", directory, taken)
+        return
     if claim(directory, config):
         log.info("%s is finished: metrics.json stands, nothing to do", directory)
         return
