@@ -15,6 +15,7 @@ CONFIG = OmegaConf.create(
         "paths": {"runs": "/a"},
         "seed": 0,
         "train": {"lr": 0.1},
+        "budget": {"tokens": None},
     }
 )
 SECOND = OmegaConf.merge(CONFIG, {"study": "second", "question": "why?", "verdict": {"baseline": "mlp"}})
@@ -33,7 +34,8 @@ def first(tmp_path):
         "question": "which?",
         "verdict": {"baseline": "linear"},
     }
-    (run / "metrics.json").write_text(json.dumps(record | {"lr": 0.3, "config_hash": config_hash(CONFIG)}))
+    record |= {"costs": {"visual_tokens": 16}, "config_hash": config_hash(CONFIG)}
+    (run / "metrics.json").write_text(json.dumps(record))
     return run
 
 
@@ -48,7 +50,7 @@ def test_a_run_that_another_study_has_is_taken_over(first, tmp_path):
         "hypothesis": None,
         "overrides": "seed=0",
         "verdict": {"baseline": "mlp", "delta": 0.02},
-        "lr": 0.3,
+        "costs": {"visual_tokens": 16},
         "config_hash": config_hash(SECOND),
         "taken_from": "first/seed=0",
     }
@@ -69,7 +71,16 @@ def test_what_one_does_to_its_files_the_other_does_not_see(first, tmp_path):
     assert (first / "last.ckpt").exists()
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"train": {"lr": 0.2}}])
+def test_a_budget_that_a_run_keeps_of_itself_is_none(first, tmp_path):
+    assert (
+        finished_elsewhere(
+            tmp_path / "own", OmegaConf.merge(SECOND, {"budget": {"tokens": 16}}), [first.parent]
+        )
+        == first
+    )
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"train": {"lr": 0.2}}, {"budget": {"tokens": 4}}])
 def test_another_config_is_not_taken(first, tmp_path, change):
     assert finished_elsewhere(tmp_path / "own", OmegaConf.merge(SECOND, change), [first.parent]) is None
 

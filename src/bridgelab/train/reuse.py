@@ -32,14 +32,25 @@ def finished_elsewhere(directory: Path, config: DictConfig, studies: Sequence[Pa
             )
     if (directory / "config.hash").exists():
         return None
-    renamed = config.copy()
     for study in studies:
         for path in sorted(study.glob("*/metrics.json")):
             claimed = path.with_name("config.hash")
-            renamed.study = json.loads(path.read_text())["study"]
-            if claimed.exists() and claimed.read_text().strip() == config_hash(renamed):
+            if claimed.exists() and claimed.read_text().strip() in _hashes(
+                config, json.loads(path.read_text())
+            ):
                 return path.parent
     return None
+
+
+def _hashes(config: DictConfig, record: dict) -> set[str]:
+    """What a config's hash would be as another run's: under its study's name, and without a budget that it keeps of itself."""
+    renamed = config.copy()
+    renamed.study = record["study"]
+    found = {config_hash(renamed)}
+    if renamed.budget.tokens is not None and renamed.budget.tokens == record["costs"]["visual_tokens"]:
+        renamed.budget.tokens = None
+        found.add(config_hash(renamed))
+    return found
 
 
 def take_over(run: Path, directory: Path, config: DictConfig) -> None:
