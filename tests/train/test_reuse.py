@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 from omegaconf import OmegaConf
@@ -32,7 +33,8 @@ def first(tmp_path):
         "study": "first",
         "overrides": run.name,
         "question": "which?",
-        "verdict": {"baseline": "linear"},
+        "bridge": "linear",
+        "sees": "image",
     }
     record |= {"costs": {"visual_tokens": 16}, "config_hash": config_hash(CONFIG)}
     (run / "metrics.json").write_text(json.dumps(record))
@@ -42,33 +44,51 @@ def first(tmp_path):
 def test_a_run_that_another_study_has_is_taken_over(first, tmp_path):
     own = tmp_path / "second" / "seed=0"
     assert finished_elsewhere(own, SECOND, [first.parent]) == first
-    take_over(first, own, SECOND)
+    take_over(first, own, SECOND, bridge="mine")
     record = json.loads((own / "metrics.json").read_text())
     assert record == {
         "study": "second",
         "question": "why?",
         "hypothesis": None,
         "overrides": "seed=0",
+        "bridge": "mine",
+        "sees": "image",
         "verdict": {"baseline": "mlp", "delta": 0.02},
         "costs": {"visual_tokens": 16},
         "config_hash": config_hash(SECOND),
         "taken_from": "first/seed=0",
     }
-    files = {"config.yaml", "config.hash", "metrics.json", "predictions.parquet", "last.ckpt"}
+    files = {"config.yaml", "config.hash", "metrics.json", "predictions.parquet", "last.ckpt", "lock"}
     assert {path.name for path in own.iterdir()} == files
     assert (own / "last.ckpt").read_text() == "last.ckpt of first"
     assert claim(own, SECOND), "it stands as finished"
 
     third = OmegaConf.merge(SECOND, {"study": "third"})  # from the copy: the run that was trained is named
-    take_over(own, tmp_path / "third" / "seed=0", third)
+    take_over(own, tmp_path / "third" / "seed=0", third, bridge="mine")
     assert json.loads((tmp_path / "third/seed=0/metrics.json").read_text())["taken_from"] == "first/seed=0"
 
 
 def test_what_one_does_to_its_files_the_other_does_not_see(first, tmp_path):
+    (first / "metrics.csv").write_text("step\n1\n")
     own = tmp_path / "second" / "seed=0"
-    take_over(first, own, SECOND)
+    take_over(first, own, SECOND, bridge="mine")
+    with open(own / "metrics.csv", "a") as file:
+        file.write("2\n")
     (own / "last.ckpt").unlink()
+    assert (first / "metrics.csv").read_text() == "step\n1\n"
     assert (first / "last.ckpt").exists()
+
+
+def test_what_a_kill_left_is_not_written_into(first, tmp_path):
+    """An unfinished link to one run's file, under the name that this process would write to."""
+    own, other = tmp_path / "second" / "seed=0", tmp_path / "other.ckpt"
+    own.mkdir(parents=True)
+    other.write_text("other")
+    os.link(other, own / f"last.ckpt.{os.getpid()}")
+    os.link(other, own / f"predictions.parquet.{os.getpid()}")
+    take_over(first, own, SECOND, bridge="mine")
+    assert other.read_text() == "other"
+    assert (own / "predictions.parquet").read_text() == "predictions.parquet of first"
 
 
 def test_a_budget_that_a_run_keeps_of_itself_is_none(first, tmp_path):
@@ -89,16 +109,42 @@ def test_what_is_begun_goes_on_and_what_is_unfinished_is_left(first, tmp_path):
     own = tmp_path / "second" / "seed=0"
     claim(own, SECOND)
     assert finished_elsewhere(own, SECOND, [first.parent]) is None
+    assert finished_elsewhere(own, SECOND, [tmp_path / "gone"]) is None
     (first / "metrics.json").unlink()
     assert finished_elsewhere(tmp_path / "new", SECOND, [first.parent]) is None
 
 
-def test_a_kill_in_between_is_made_good(first, tmp_path):
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"trained_in": "runs/x"},
+        {"study": None},
+        {"sees": "words", "costs": {"visual_tokens": 88}},
+        {"costs": None},
+    ],
+)
+def test_a_record_that_is_no_such_run_s_is_not_taken(first, tmp_path, change):
+    """One of an evaluation elsewhere; one without a study or costs; words, whose own tokens are counted with a prompt's."""
+    record = json.loads((first / "metrics.json").read_text()) | change
+    kept = {key: value for key, value in record.items() if value is not None}
+    (first / "metrics.json").write_text(json.dumps(kept))
+    asked = OmegaConf.merge(SECOND, {"budget": {"tokens": 88}}) if "costs" in change else SECOND
+    assert finished_elsewhere(tmp_path / "own", asked, [first.parent]) is None
+
+
+@pytest.mark.parametrize("moment", ["claim", "json.dumps"])
+def test_a_kill_in_between_is_made_good(first, tmp_path, monkeypatch, moment):
+    def die(*args, **kwargs):
+        raise KeyboardInterrupt
+
     own = tmp_path / "second" / "seed=0"
-    take_over(first, own, SECOND)
-    (own / "config.hash").unlink()  # what is written last
+    with monkeypatch.context() as killing:
+        killing.setattr(f"bridgelab.train.reuse.{moment}", die)
+        with pytest.raises(KeyboardInterrupt):
+            take_over(first, own, SECOND, bridge="mine")
+    assert not (own / "metrics.json").exists()
     assert finished_elsewhere(own, SECOND, [first.parent]) == first
-    take_over(first, own, SECOND)
+    take_over(first, own, SECOND, bridge="mine")
     assert claim(own, SECOND)
 
 

@@ -70,6 +70,7 @@ def evaluate_elsewhere(
     write_predictions(out / "predictions.parquet", rows)
     some = next(iter(tests.values()))
     record = json.loads((run / "metrics.json").read_text())
+    record.pop("taken_from", None)  # of the run; this is made here
     costs = record["costs"] | measure_costs(model, some.batch(list(range(min(len(some), COSTED)))))
     told = {
         "study": study,

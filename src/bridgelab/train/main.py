@@ -60,7 +60,7 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
         others = [others]
     if taken := finished_elsewhere(directory, config, [Path(other) for other in others or []]):
         if is_first(os.environ):
-            take_over(taken, directory, config)
+            take_over(taken, directory, config, bridge=bridge)
             log.info("%s is finished as %s: taken over, not trained again", directory, taken)
         return
     if claim(directory, config):

@@ -114,6 +114,7 @@ def repeat_untrained(directory: Path, config: DictConfig, fingerprints: Mapping[
         ):
             with whole(directory / "predictions.parquet") as aside:
                 shutil.copyfile(path.with_name("predictions.parquet"), aside)
+            record.pop("taken_from", None)  # of the other seed
             of_this = {"overrides": directory.name, "seed": config.seed, "data_seed": config.data_seed}
             write_json(directory / "metrics.json", record | of_this | {"config_hash": config_hash(config)})
             return True

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from bridgelab.data.claims import locked
 from bridgelab.train.claim import claim, config_hash
 from bridgelab.train.whole import whole
 
-# What is a run's own; everything else in its folder is what training and evaluation left.
-OWN = ("config.yaml", "config.hash", "metrics.json", "lock", "log.txt", "train.log")
+# What training, evaluation and a look inside leave. The first marks a directory as taken from the moment that it is claimed.
+FILES = ("predictions.parquet", "metrics.csv", "last.ckpt", "diagnosis.json")
 
 
 def finished_elsewhere(directory: Path, config: DictConfig, studies: Sequence[Path]) -> Path | None:
@@ -25,14 +26,15 @@ def finished_elsewhere(directory: Path, config: DictConfig, studies: Sequence[Pa
     Raises:
         ValueError: if one of the folders is not there.
     """
+    if (directory / "config.hash").exists():
+        cut_short = (directory / FILES[0]).exists() and not (directory / "metrics.json").exists()
+        if not cut_short:
+            return None
     for study in studies:
         if not study.is_dir():
             raise ValueError(
                 f"paths.reuse={study} is no folder. Give studies whose runs are to be taken over, such as runs/first_look, or null."
             )
-    if (directory / "config.hash").exists():
-        return None
-    for study in studies:
         for path in sorted(study.glob("*/metrics.json")):
             claimed = path.with_name("config.hash")
             if claimed.exists() and claimed.read_text().strip() in _hashes(
@@ -44,41 +46,58 @@ def finished_elsewhere(directory: Path, config: DictConfig, studies: Sequence[Pa
 
 def _hashes(config: DictConfig, record: dict) -> set[str]:
     """What a config's hash would be as another run's: under its study's name, and without a budget that it keeps of itself."""
+    if "study" not in record or "trained_in" in record:  # the latter is of a run put to another benchmark
+        return set()
     renamed = config.copy()
     renamed.study = record["study"]
     found = {config_hash(renamed)}
-    if renamed.budget.tokens is not None and renamed.budget.tokens == record["costs"]["visual_tokens"]:
+    tokens, words = renamed.budget.tokens, record.get("sees") == "words"  # whose own are counted too
+    if tokens is not None and not words and tokens == record.get("costs", {}).get("visual_tokens"):
         renamed.budget.tokens = None
         found.add(config_hash(renamed))
     return found
 
 
-def take_over(run: Path, directory: Path, config: DictConfig) -> None:
+def take_over(run: Path, directory: Path, config: DictConfig, *, bridge: str) -> None:
     """Make the directory's record of a run's: with this study's question and verdict, and word of where it was taken from.
 
     Args:
         run: as `finished_elsewhere` found it.
         directory: of the run that needn't be trained.
         config: of the latter.
+        bridge: its name there.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    for file in sorted(run.iterdir()):
-        if file.is_file() and file.name not in OWN and file.suffix != ".lock":
+    with locked(directory / "lock"):
+        if (directory / "metrics.json").exists():  # by another process, since it was looked for
+            return
+        for file in [run / name for name in FILES if (run / name).exists()]:
             with whole(directory / file.name) as aside:
-                try:
-                    os.link(file, aside)  # a checkpoint may be large; files are replaced, never written into
-                except OSError:  # another disk, or one without links
-                    shutil.copyfile(file, aside)
-    record = json.loads((run / "metrics.json").read_text())
-    own = {
-        "study": config.study,
-        "question": config.question,
-        "hypothesis": config.hypothesis,
-        "overrides": directory.name,
-        "verdict": OmegaConf.to_container(config.verdict, resolve=True),
-        "config_hash": config_hash(config),
-        "taken_from": record.get("taken_from", f"{record['study']}/{run.name}"),
-    }
-    with whole(directory / "metrics.json") as aside:
-        aside.write_text(json.dumps(record | own, indent=1))
-    claim(directory, config)  # last: another process of the same run finds it finished, or not begun
+                aside.unlink(missing_ok=True)  # left by a kill: what is linked must not be written into
+                if file.suffix == ".ckpt" and _linked(
+                    file, aside
+                ):  # it may be large, and is only ever replaced
+                    continue
+                shutil.copyfile(file, aside)
+        claim(directory, config)
+        record = json.loads((run / "metrics.json").read_text())
+        own = {
+            "study": config.study,
+            "question": config.question,
+            "hypothesis": config.hypothesis,
+            "overrides": directory.name,
+            "bridge": bridge,
+            "verdict": OmegaConf.to_container(config.verdict, resolve=True),
+            "config_hash": config_hash(config),
+            "taken_from": record.get("taken_from", f"{record['study']}/{run.name}"),
+        }
+        with whole(directory / "metrics.json") as aside:
+            aside.write_text(json.dumps(record | own, indent=1))
+
+
+def _linked(file: Path, aside: Path) -> bool:
+    try:
+        os.link(file, aside)
+    except OSError:  # another disk, or one without links
+        return False
+    return True
