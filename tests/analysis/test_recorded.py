@@ -6,16 +6,21 @@ from pathlib import Path
 from bridgelab.analysis.difficulty import by_difficulty
 from bridgelab.analysis.records import read_study
 from bridgelab.analysis.report import tables
-from bridgelab.analysis.summary import summarise
+from bridgelab.analysis.summary import ALL, summarise
 from bridgelab.analysis.table import to_markdown
 
 ROOT = Path(__file__).parents[2]
 
 
+def unpacked(folder, *names):
+    for name in names:
+        with tarfile.open(ROOT / "experiments" / "records" / f"{name}.tar.xz") as archive:
+            archive.extractall(folder, filter="data")
+    return folder
+
+
 def test_the_readme_prints_what_the_records_give(tmp_path):
-    with tarfile.open(ROOT / "experiments" / "records" / "first_look_full.tar.xz") as archive:
-        archive.extractall(tmp_path, filter="data")
-    study = read_study(tmp_path / "first_look_full")
+    study = read_study(unpacked(tmp_path, "first_look_full") / "first_look_full")
     readme = (ROOT / "README.md").read_text().splitlines()
     _, whole = tables(study, summarise(study), by_difficulty(study), {})
     printed = to_markdown(whole).splitlines()
@@ -25,3 +30,16 @@ def test_the_readme_prints_what_the_records_give(tmp_path):
     lines = printed[1:longer] + [line for line in printed if line.startswith("- ")]
     assert len(lines) > 50
     assert [line for line in lines if line not in readme] == []
+
+
+def test_the_finding_on_conditioning_is_of_the_records(tmp_path):
+    """Means alone: intervals are resampled over the runs of the study, which here has others beside them."""
+    study = read_study(unpacked(tmp_path, "first_look_full", "conditioning") / "first_look_full")
+    accuracy = {row.name: 100 * row.accuracy[ALL].value for row in summarise(study).rows if row.accuracy}
+    told = {"nothing": "", "the question": "_question", "another example's question": "_mismatched"}
+    named = {"Q-Former": "qformer", "Perceiver Resampler": "perceiver"}
+    lines = (ROOT / "experiments" / "conditioning.md").read_text().splitlines()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("| ")][2:]
+    assert len(rows) == 6
+    for bridge, by, _, found in rows:
+        assert found.split()[0] == f"{accuracy[named[bridge] + told[by]]:.1f}"
