@@ -1,5 +1,6 @@
 """Where a study's numbers come from, and how to have them again."""
 
+from collections import Counter
 from typing import Any
 
 import yaml
@@ -15,7 +16,7 @@ def provenance(study: Study) -> list[tuple[str, str]]:
         values = [record.get(key) for record in records]
         return ", ".join(dict.fromkeys(_told(value) for value in values if value is not None))
 
-    taken = [record["taken_from"] for record in records if record.get("taken_from")]
+    taken = Counter(record["taken_from"].split("/")[0] for record in records if record.get("taken_from"))
     seconds = sum(float(record["costs"].get("wall_seconds") or 0) for record in records)
     found = [
         ("commit", each("git_sha")),
@@ -28,7 +29,7 @@ def provenance(study: Study) -> list[tuple[str, str]]:
         ("precision", each("precision")),
         ("data seeds", each("data_seed")),
         ("runs", f"{len(records)}, {seconds / 3600:.1f} hours in all, one beside the other counted twice"),
-        ("of other studies", ", ".join(taken)),
+        ("taken over", ", ".join(f"{number} from {name}" for name, number in taken.items())),
     ]
     return [(name, value) for name, value in found if value]
 
