@@ -1,5 +1,6 @@
 """The recorded study gives the numbers that the README prints."""
 
+import re
 import tarfile
 from pathlib import Path
 
@@ -43,3 +44,20 @@ def test_the_finding_on_conditioning_is_of_the_records(tmp_path):
     assert len(rows) == 6
     for bridge, by, _, found in rows:
         assert found.split()[0] == f"{accuracy[named[bridge] + told[by]]:.1f}"
+
+
+def test_the_finding_on_tokens_is_of_the_records(tmp_path):
+    study = read_study(unpacked(tmp_path, "tokens") / "tokens")
+    printed = to_markdown(tables(study, summarise(study), by_difficulty(study), {})[1])
+    finding = (ROOT / "experiments" / "tokens.md").read_text()
+    rows = re.findall(
+        r"^\| (linear_pooled|qformer|perceiver) \| ([^|]+) \| ([^|]+) \|$", finding, re.MULTILINE
+    )
+    assert len(rows) == 3
+    for bridge, *found in rows:
+        for tokens, cell in zip((4, 16), found, strict=True):
+            name = bridge.replace("_", r"\_")
+            assert f"| {name}, budget.tokens={tokens} | {cell} |" in printed
+    for said in ("−12.0 points,\n−18.1 to −5.9", "−8.0, −11.1 to −4.9"):
+        assert said in finding
+        assert said.replace(" points,\n", " (").replace("−8.0, ", "−8.0 (") + ", breaks)" in printed
