@@ -14,7 +14,7 @@ import pytest
 from matplotlib.image import imread
 from rich.console import Console
 
-from bridgelab.analysis.figure import style
+from bridgelab.analysis.figure import short, style
 from bridgelab.analysis.records import read_study
 from bridgelab.analysis.report import report
 from bridgelab.analysis.summary import reasoning_type, summarise
@@ -353,3 +353,8 @@ def test_reading_a_study_needs_no_torch():
 def test_no_two_bridges_look_alike():
     assert len({style(index)[:2] for index in range(36)}) == 36
     assert len({style(index)[::2] for index in range(18)}) == 18  # of curves, which have no markers
+
+
+def test_the_picture_names_what_is_swept_shortly():
+    assert short("qformer, budget.tokens=4, benchmark.images.train=9") == "qformer, tokens=4, train=9"
+    assert short("my_module.MyBridge $") == r"my_module.MyBridge \$"

@@ -1,5 +1,6 @@
 """One picture of a study: accuracy by reasoning type and bridge, and the learning curves beside it."""
 
+import re
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,7 +26,7 @@ LINES: dict[str, tuple[str, Dash]] = {
     "words_prompted": ("#000000", "-"),
 }
 UNKNOWN: tuple[str, Dash] = ("#777777", (0, (1, 3)))
-IN_A_ROW = 4  # bridges in the legend
+IN_A_ROW, LETTERS = 4, 90  # bridges in the legend at most, and letters of all
 WIDTH = 0.36  # half of what one reasoning type takes on the axis
 
 
@@ -54,6 +55,11 @@ def plain(text: str) -> str:
     return text.replace("$", r"\$")  # a name is no formula
 
 
+def short(label: str) -> str:
+    """A row's label with only the last part of what is swept: `budget.tokens=4` is `tokens=4`."""
+    return plain(re.sub(r"[\w.]*\.(\w+=)", r"\1", label))
+
+
 def _accuracy(axes: Axes, summary: Summary) -> None:
     names = list(summary.questions)
     for name in [name for name in names if name != ALL]:
@@ -74,7 +80,7 @@ def _accuracy(axes: Axes, summary: Summary) -> None:
             color=style(index)[0],
             markersize=6,
             elinewidth=1.6,
-            label=plain(row.label),
+            label=short(row.label),
             zorder=3,
         )
     ends: list[tuple[float, str, str]] = []
@@ -91,7 +97,7 @@ def _accuracy(axes: Axes, summary: Summary) -> None:
                 linestyle=dash,
                 linewidth=1.6,
             )
-        ends.append((100 * row.accuracy[names[-1]].value, plain(row.label), colour))
+        ends.append((100 * row.accuracy[names[-1]].value, short(row.label), colour))
     axes.set_xlim(-0.55, len(names) - 0.5)
     axes.set_ylim(0, 103)
     _label_ends(axes, len(names) - 0.44, ends, least=4.2)
@@ -100,7 +106,8 @@ def _accuracy(axes: Axes, summary: Summary) -> None:
     axes.set_xticks(range(len(names)), [plain(text) for text in counts])
     axes.tick_params(axis="x", length=0)
     axes.set_ylabel("accuracy, %")
-    rows = -(-len(bridges) // IN_A_ROW)
+    longest = max((len(short(row.label)) for row in bridges), default=0)
+    rows = -(-len(bridges) // max(1, min(IN_A_ROW, LETTERS // (longest + 4))))
     axes.set_title("Accuracy by reasoning type, 95 % intervals", loc="left", fontsize=11, pad=8 + 18 * rows)
     if bridges:
         columns = -(-len(bridges) // rows)
@@ -133,7 +140,7 @@ def _curves(axes: Axes, summary: Summary) -> None:
         mean = np.mean([np.interp(steps, curve[:, 0], curve[:, 1]) for curve in row.curves], axis=0)
         axes.plot(steps, 100 * mean, color=colour, linestyle=dash, linewidth=2)
         flat = "" if row.flat else " (not flat)"
-        ends.append((100 * float(mean[-1]), plain(row.label) + flat, colour))
+        ends.append((100 * float(mean[-1]), short(row.label) + flat, colour))
     axes.set_xlim(0, last)
     axes.set_ylim(0, 103)
     _label_ends(axes, 1.02 * last, ends, least=4.2)
