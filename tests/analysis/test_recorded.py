@@ -58,6 +58,6 @@ def test_the_finding_on_tokens_is_of_the_records(tmp_path):
         for tokens, cell in zip((4, 16), found, strict=True):
             name = bridge.replace("_", r"\_")
             assert f"| {name}, budget.tokens={tokens} | {cell} |" in printed
-    for said in ("−12.0 points,\n−18.1 to −5.9", "−8.0, −11.1 to −4.9"):
-        assert said in finding
-        assert said.replace(" points,\n", " (").replace("−8.0, ", "−8.0 (") + ", breaks)" in printed
+    for difference, interval in (("−12.0", "−18.1 to −5.9"), ("−8.0", "−11.1 to −4.9")):
+        assert f"({difference} points, {interval})" in " ".join(finding.split())
+        assert f"{difference} ({interval}, breaks)" in printed

@@ -132,8 +132,8 @@ def test_a_record_that_is_no_such_run_s_is_not_taken(first, tmp_path, change):
     assert finished_elsewhere(tmp_path / "own", asked, [first.parent]) is None
 
 
-@pytest.mark.parametrize("moment", ["claim", "json.dumps"])
-def test_a_kill_in_between_is_made_good(first, tmp_path, monkeypatch, moment):
+@pytest.mark.parametrize(("moment", "claimed"), [("claim", False), ("json.loads", True)])
+def test_a_kill_in_between_is_made_good(first, tmp_path, monkeypatch, moment, claimed):
     def die(*args, **kwargs):
         raise KeyboardInterrupt
 
@@ -142,10 +142,20 @@ def test_a_kill_in_between_is_made_good(first, tmp_path, monkeypatch, moment):
         killing.setattr(f"bridgelab.train.reuse.{moment}", die)
         with pytest.raises(KeyboardInterrupt):
             take_over(first, own, SECOND, bridge="mine")
+    assert (own / "config.hash").exists() == claimed
     assert not (own / "metrics.json").exists()
     assert finished_elsewhere(own, SECOND, [first.parent]) == first
     take_over(first, own, SECOND, bridge="mine")
     assert claim(own, SECOND)
+
+
+def test_a_run_of_another_config_keeps_its_files(first, tmp_path):
+    own = tmp_path / "second" / "seed=0"
+    claim(own, OmegaConf.merge(SECOND, {"seed": 1}))
+    (own / "last.ckpt").write_text("own")
+    with pytest.raises(ValueError, match=r"another config .* differ in seed"):
+        take_over(first, own, SECOND, bridge="mine")
+    assert (own / "last.ckpt").read_text() == "own"
 
 
 def test_a_study_must_be_there(tmp_path):

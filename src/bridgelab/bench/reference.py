@@ -4,7 +4,7 @@ Both run forward and backward (every weight's gradient) on the same patches, in 
 slows both alike; the reference in whichever `attn_implementation` is the fastest here, without dropout, as ours. The matrix
 products of our step, run again by themselves, are what neither can be faster than. On a CPU memory that a step gives back is kept
 for the next one, as on a GPU it always is: else a published size's gigabytes of gradients are mapped page by page in each step,
-which takes half as long as the step itself and is noise to both.
+which takes much of a step's time and is noise to both.
 """
 
 import ctypes

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 
 def standardized(x: Float[Tensor, "*batch dim"], norm: nn.LayerNorm) -> Float[Tensor, "*batch dim"]:
-    """`norm` without its gain and bias, the same for all norms over that many channels with one eps."""
+    """What `norm` does to x, without its gain and bias."""
     return F.layer_norm(x, norm.normalized_shape, eps=norm.eps)
 
 
@@ -19,5 +19,4 @@ def folded(norm: nn.LayerNorm, layer: nn.Linear) -> tuple[Float[Tensor, "out dim
 
     $W(g \odot \hat x + b) + c = (W \odot g) \hat x + (W b + c)$.
     """
-    bias = (layer.weight * norm.bias).sum(-1)
-    return layer.weight * norm.weight, bias if layer.bias is None else bias + layer.bias
+    return layer.weight * norm.weight, (layer.weight * norm.bias).sum(-1) + layer.bias

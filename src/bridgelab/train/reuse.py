@@ -9,7 +9,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from bridgelab.data.claims import locked
-from bridgelab.train.claim import claim, config_hash
+from bridgelab.train.claim import claim, config_hash, refuse_another
 from bridgelab.train.whole import whole
 
 # What training, evaluation and a look inside leave. The first marks a directory as taken from the moment that it is claimed.
@@ -66,11 +66,14 @@ def take_over(run: Path, directory: Path, config: DictConfig, *, bridge: str) ->
         directory: of the run that needn't be trained.
         config: of the latter.
         bridge: its name there.
+    Raises:
+        ValueError: if the directory holds a run of another config.
     """
     directory.mkdir(parents=True, exist_ok=True)
     with locked(directory / "lock"):
         if (directory / "metrics.json").exists():  # by another process, since it was looked for
             return
+        refuse_another(directory, config)  # before anything of its is replaced
         for file in [run / name for name in FILES if (run / name).exists()]:
             with whole(directory / file.name) as aside:
                 aside.unlink(missing_ok=True)  # left by a kill: what is linked must not be written into
