@@ -109,7 +109,7 @@ class Simulated:
             "mixture": {"answer": 0.8, "caption": 0.2} if trained else {},
             "fingerprints": {"vision": "aa", "text": "bb"},
             "features_dtype": "bfloat16" if SEES.get(bridge, "image") == "image" else None, "git_sha": "0123456789ab", "config_hash": "cc",
-            "versions": {"torch": "2"},
+            "versions": {"torch": "2"}, "machine": "A processor with quite a long name for its kind, 2 cores",
             "costs": {
                 "trainable_parameters": 16512 if trained else 0, "visual_tokens": TOKENS.get(bridge, 16),
                 "flops_bridge_forward": 1e6, "flops_bridge_backward": 2e6, "flops_text_forward": 3e8,

@@ -11,10 +11,12 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from bridgelab.analysis.examples import chosen_examples
+from bridgelab.analysis.examples import Answer, Shown, chosen_examples
+from bridgelab.analysis.page import page
 from bridgelab.analysis.provenance import provenance, reproduction
 from bridgelab.analysis.records import read_study
 from bridgelab.analysis.report import report
+from bridgelab.analysis.table import StudyTable
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
@@ -191,6 +193,13 @@ def test_without_its_images_a_question_stands_by_itself(study):
     assert 'alt="The image of the question"' not in made(study).read_text()
 
 
+def test_a_floor_is_called_so_at_each_level_of_what_is_swept():
+    shown = Shown("1", "exist", "is it ?", "yes", {"blind, train.steps=400": Answer("no", 0, 3)}, ())
+    written = page(StudyTable("swept", (), ()), [("a picture", b"")], [shown], (), "command")
+    assert "<label>floor: blind, train.steps=400<select" in written
+    assert "</span> floor: blind, train.steps=400: no <span>(0 of 3)</span>" in written
+
+
 def test_what_was_asked_and_where_it_comes_from_are_told(study):
     page = made(study).read_text()
     assert "<dt>question</dt><dd>Where does linear break?</dd>" in page
@@ -199,6 +208,7 @@ def test_what_was_asked_and_where_it_comes_from_are_told(study):
     told = dict(provenance(read_study(study)))
     assert told["commit"] == "0123456789ab"
     assert told["versions"] == "torch 2.9"
+    assert told["machine"] == "A processor with quite a long name for its kind, 2 cores"
     assert re.fullmatch(r"19, 0\.4 hours .*", told["runs"])
     assert "taken over" not in told
     for path in sorted(study.glob("bridge=linear,seed=*/metrics.json")):

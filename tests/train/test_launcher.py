@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -171,12 +172,35 @@ def test_only_the_last_attempt_is_shown(script, tmp_path, capsys):
     assert "first words" in (tmp_path / "job" / "log.txt").read_text()
 
 
-def test_a_job_that_runs_elsewhere_is_not_run_twice(script, tmp_path):
-    (tmp_path / "job").mkdir()
-    with (tmp_path / "job" / "log.txt").open("ab") as log:
-        fcntl.flock(log, fcntl.LOCK_EX)  # belongs to this opening of the file, not to this process
-        (line,) = run_pool([script("job", "pass")], [{}], "metrics.json")
-    assert "job is being run by another process" in line
+@pytest.mark.parametrize("ends", ["finished", "killed"])
+def test_a_job_that_runs_elsewhere_is_waited_for_and_not_run_twice(
+    ends, script, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("bridgelab.train.launcher.ASK_AGAIN_SECONDS", 0.1)
+    folder = tmp_path / "job"
+    folder.mkdir()
+    log = (folder / "log.txt").open("ab")
+    fcntl.flock(log, fcntl.LOCK_EX)  # belongs to this opening of the file, not to this process
+
+    def end():
+        if ends == "finished":
+            (folder / "metrics.json").write_text("by the other")
+        log.close()
+
+    timer = threading.Timer(1.0, end)
+    timer.start()
+    jobs = [
+        script(name, f"open({str(tmp_path / name / 'metrics.json')!r}, 'w').write('by this one')")
+        for name in ("job", "free")
+    ]
+    assert run_pool(jobs, [{}], "metrics.json") == []
+    timer.join()
+    out = capsys.readouterr().out
+    assert out.count("job is being run by another process, and waited for") == 1
+    assert out.index("1/2  free") < out.index("2/2  job")  # what is free is run meanwhile
+    by = "by the other" if ends == "finished" else "by this one"
+    assert (folder / "metrics.json").read_text() == by
+    assert (tmp_path / "free" / "metrics.json").read_text() == "by this one"
 
 
 def test_two_jobs_in_one_folder_are_refused(app):

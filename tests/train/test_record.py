@@ -1,7 +1,9 @@
 import json
+import os
 
 import pandas as pd
 import pytest
+import torch
 
 from bridgelab.train.record import (
     MetricsCsv,
@@ -44,9 +46,10 @@ def test_predictions_keep_a_tag_that_only_some_have(tmp_path):
 
 
 def test_provenance_outside_of_git(tmp_path):
-    found = provenance(tmp_path)
+    found = provenance(tmp_path, torch.device("cpu"))
     assert found["git_sha"] is None
     assert found["versions"]["torch"]
+    assert found["machine"].endswith(f", {os.cpu_count()} cores")
 
 
 @pytest.mark.parametrize(

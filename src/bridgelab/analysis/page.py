@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from bridgelab.analysis.diagnosis.section import STYLE as MAPS
 from bridgelab.analysis.examples import Shown
-from bridgelab.analysis.summary import LABELS
+from bridgelab.analysis.summary import label
 from bridgelab.analysis.table import StudyTable, grid_to_html
 
 STYLE = """
@@ -200,9 +200,7 @@ def _figure(words: str, content: bytes) -> str:
 def _examples(examples: Sequence[Shown]) -> str:
     bridges = list(examples[0].answers)
     kinds = sorted({one.kind for one in examples if one.kind})
-    choices = [
-        _select(name, LABELS.get(name, name), (("true", "right"), ("false", "wrong"))) for name in bridges
-    ]
+    choices = [_select(name, label(name), (("true", "right"), ("false", "wrong"))) for name in bridges]
     if len(kinds) > 1:
         choices.append(
             _select("kind", "kind of question", [(kind, kind.replace("_", " ")) for kind in kinds])
@@ -215,12 +213,12 @@ def _examples(examples: Sequence[Shown]) -> str:
     )
 
 
-def _select(name: str, label: str, options: Sequence[tuple[str, str]]) -> str:
+def _select(name: str, words: str, options: Sequence[tuple[str, str]]) -> str:
     chosen = "".join(
         f'<option value="{html.escape(value)}">{html.escape(text)}</option>'
         for value, text in (("", "any"), *options)
     )
-    return f'<label>{html.escape(label)}<select name="{html.escape(name)}">{chosen}</select></label>'
+    return f'<label>{html.escape(words)}<select name="{html.escape(name)}">{chosen}</select></label>'
 
 
 def _card(shown: Shown) -> str:
@@ -228,7 +226,7 @@ def _card(shown: Shown) -> str:
     images = "".join(f'<img src="{picture}" alt="The image of the question">' for picture in shown.pictures)
     answers = "".join(
         f'<li><span class="{"right" if one.is_right else "wrong"}">{"✓" if one.is_right else "✗"}</span> '
-        f"{html.escape(LABELS.get(name, name))}: {html.escape(one.said)}"
+        f"{html.escape(label(name))}: {html.escape(one.said)}"
         + (f" <span>({one.right} of {one.seeds})</span>" if one.seeds > 1 else "")
         + "</li>"
         for name, one in shown.answers.items()

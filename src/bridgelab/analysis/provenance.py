@@ -1,5 +1,6 @@
 """Where a study's numbers come from, and how to have them again."""
 
+import re
 from collections import Counter
 from typing import Any
 
@@ -9,7 +10,7 @@ from bridgelab.analysis.records import Study
 
 
 def provenance(study: Study) -> list[tuple[str, str]]:
-    """Names and values: commits, versions, fingerprints, data, what was seen, and the time that it took."""
+    """Names and values: commits, versions, machines, fingerprints, data, what was seen, and the time that it took."""
     records = [run.record for run in study.runs]
 
     def each(key: str) -> str:
@@ -21,6 +22,7 @@ def provenance(study: Study) -> list[tuple[str, str]]:
     found = [
         ("commit", each("git_sha")),
         ("versions", each("versions")),
+        ("machine", each("machine")),
         ("fingerprints", each("fingerprints")),
         ("features", each("features_dtype")),
         ("steps", each("steps")),
@@ -51,4 +53,4 @@ def _told(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {_told(one)}" for key, one in value.items())
     text = f"{value:,}" if isinstance(value, int) else str(value)
-    return text[:16] if len(text) > 40 else text
+    return text[:16] if re.fullmatch("[0-9a-f]{41,}", text) else text

@@ -83,7 +83,7 @@ def evaluate_elsewhere(
         **material.told(),
         "precision": model.precision,
         "config_hash": config_hash(config),
-        **provenance(root),
+        **provenance(root, torch.device(device)),
         "costs": costs | {"wall_seconds": time.monotonic() - began},
         "metrics": metrics,
     }

@@ -29,6 +29,7 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS
 
 TAIL_LINES = 15  # of a failed job's log
 GRACE_SECONDS = 10.0  # between asking a job to end and killing it
+ASK_AGAIN_SECONDS = 2.0  # for a job that another process runs
 
 
 class Stopped(Exception):
@@ -104,7 +105,8 @@ def run_pool(
 
     A job's output goes to log.txt in its folder, to which a further attempt is appended. A job that fails
     does not stop the others. The lock on log.txt is shared with the job's process, so that two sweeps over
-    the same folders never run one job twice at once, even where the first launcher was killed.
+    the same folders never run one job twice at once, even where the first launcher was killed: each waits for
+    what the other runs, and runs what that leaves undone.
 
     Args:
         jobs: each with a folder of its own.
@@ -139,6 +141,9 @@ class _Pool:
         self.skipped = len(jobs) - len(self.waiting)
         self.total = len(self.waiting)
         self.running: list[_Running] = []
+        self.held: list[Job] = []  # by another process
+        self.told: list[Job] = []  # of them, those that were spoken of
+        self.asked_at = 0.0  # when they were last asked for
         self.failed: list[str] = []
         self.durations: list[float] = []
         self.console = Console(highlight=False, soft_wrap=True)
@@ -152,7 +157,7 @@ class _Pool:
         with _signals_as_interrupt():
             try:
                 with view:
-                    while self.waiting or self.running:
+                    while self.waiting or self.running or self.held:
                         self._start()
                         self._collect()
                         time.sleep(0.1)
@@ -169,22 +174,36 @@ class _Pool:
         return self.failed
 
     def _start(self) -> None:
+        if not self.waiting and time.monotonic() > self.asked_at + ASK_AGAIN_SECONDS:
+            self.waiting, self.held = self.held, []
+            self.asked_at = time.monotonic()
         free = set(range(len(self.environments))) - {one.slot for one in self.running}
-        for slot in sorted(free)[: len(self.waiting)]:
-            job = self.waiting.pop(0)
-            job.folder.mkdir(parents=True, exist_ok=True)
-            log = (job.folder / "log.txt").open("ab")
-            try:
-                fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                log.close()
-                self._fail(job, "is being run by another process", [])
-                continue
-            if (job.folder / self.finished).exists():  # by another sweep, since this one began
-                log.close()
-                self.durations.append(0.0)
-                continue
-            self.running.append(_Running(job, slot, self._process(job, slot, log), log, log.tell()))
+        for slot in sorted(free):
+            while self.waiting:
+                job = self.waiting.pop(0)
+                if log := self._locked(job):
+                    self.running.append(_Running(job, slot, self._process(job, slot, log), log, log.tell()))
+                    break
+
+    def _locked(self, job: Job) -> BinaryIO | None:
+        """The job's log, if there is something to run and nobody else runs it."""
+        job.folder.mkdir(parents=True, exist_ok=True)
+        log = (job.folder / "log.txt").open("ab")
+        try:
+            fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.close()
+            if job not in self.told:
+                self.told.append(job)
+                self._say(f"{job.folder.name} is being run by another process, and waited for")
+            self.held.append(job)
+            return None
+        if (job.folder / self.finished).exists():  # by another sweep, since this one began
+            log.close()
+            self.durations.append(0.0)
+            self._say(f"{self._counted(job)}  by another process")
+            return None
+        return log
 
     def _process(self, job: Job, slot: int, log: BinaryIO) -> subprocess.Popen | Forked:
         forker = self.forkers[slot]
@@ -244,6 +263,7 @@ class _Pool:
         left = self.total - ended
         head = Text(f"{len(self.durations)} done, {len(self.failed)} failed, {left} left{self._time_left()}")
         lines = [Text(f"  {one.job.folder.name}  {_time(one.seconds)}") for one in self.running]
+        lines += [Text(f"  {job.folder.name}  by another process") for job in self.held]
         return Group(ProgressBar(total=self.total, completed=ended, width=40), head, *lines)
 
     def _say(self, line: str, style: str | None = None) -> None:

@@ -3,7 +3,9 @@
 import csv
 import importlib.metadata
 import json
+import os
 import platform
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -12,6 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
@@ -125,8 +128,8 @@ def _seedless(config: Any) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in ("seed", "data_seed", *NOT_IDENTITY)}
 
 
-def provenance(root: Path) -> dict[str, Any]:
-    """The code's commit (None outside of git) and the versions that ran."""
+def provenance(root: Path, device: torch.device) -> dict[str, Any]:
+    """The code's commit (None outside of git), the versions that ran, and what they ran on."""
     try:
         sha = subprocess.run(
             ["git", "-C", str(root), "rev-parse", "HEAD"],
@@ -143,7 +146,15 @@ def provenance(root: Path) -> dict[str, Any]:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             versions[name] = "not installed"
-    return {"git_sha": sha, "versions": versions}
+    return {"git_sha": sha, "versions": versions, "machine": _machine(device)}
+
+
+def _machine(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    told = Path("/proc/cpuinfo")
+    named = re.search(r"^model name\s*: (.+)$", told.read_text() if told.exists() else "", re.MULTILINE)
+    return f"{named[1] if named else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
 
 
 def is_flat(curve: Sequence[tuple[int, float]]) -> bool:

@@ -136,7 +136,7 @@ def train_and_evaluate(
         **setting.material.told(),
         "fingerprints": setting.fingerprints,
         "config_hash": config_hash(config),
-        **provenance(Path(os.environ["BRIDGELAB_ROOT"])),
+        **provenance(Path(os.environ["BRIDGELAB_ROOT"]), setting.device),
         "costs": {**costs, "train_seconds": seconds, "wall_seconds": time.monotonic() - began},
         "curve": curve,
         "flat": is_flat(curve) if trains else True,

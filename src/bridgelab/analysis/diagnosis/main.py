@@ -15,6 +15,7 @@ from bridgelab.analysis.examples import chosen_examples
 from bridgelab.analysis.figure import save
 from bridgelab.analysis.records import Study, read_study
 from bridgelab.analysis.table import StudyTable, to_rich
+from bridgelab.train.whole import whole
 
 MAPPED = 8  # questions of which maps are made
 FIGURE = "diagnosis.png"
@@ -62,7 +63,8 @@ def diagnose(
             )
         )
         if figure := draw_diagnosis(found):
-            save(figure, study / FIGURE)
+            with whole(study / FIGURE) as aside:
+                save(figure, aside)
             _say(console, str(study / FIGURE))
 
 
