@@ -27,6 +27,7 @@ def test_a_directory_is_claimed_by_one_config(tmp_path):
     assert not claim(tmp_path, CONFIG)
     assert OmegaConf.load(tmp_path / "config.yaml").benchmark.root == "/a/world"
     assert not claim(tmp_path, changed("paths.data", "/b"))
+    (tmp_path / "metrics.csv").touch()
     with pytest.raises(
         ValueError, match=r"another config \(hash \w+, this one \w+; they differ in train\.lr\).*study="
     ):
@@ -43,5 +44,19 @@ def test_asking_leaves_nothing_behind(tmp_path):
     claim(tmp_path, CONFIG)
     with_hydra = OmegaConf.merge(CONFIG, {"hydra": {"run": "${hydra:job.name}"}})
     assert refuse_another(tmp_path, with_hydra), "what Hydra says of itself is no choice"
+    (tmp_path / "last.ckpt").touch()
     with pytest.raises(ValueError, match=r"they differ in seed\)"):
         refuse_another(tmp_path, OmegaConf.merge(with_hydra, {"seed": 2}))
+
+
+def test_a_config_that_failed_its_checks_leaves_the_directory_to_one_that_is_mended(tmp_path):
+    claim(tmp_path, changed("seed", "none"))
+    for name in ("lock", "log.txt", "train.log"):
+        (tmp_path / name).touch()
+    assert not refuse_another(tmp_path, CONFIG)
+    assert not claim(tmp_path, CONFIG)
+    assert refuse_another(tmp_path, CONFIG)
+    assert OmegaConf.load(tmp_path / "config.yaml").seed == 0
+    (tmp_path / "predictions.parquet").touch()
+    with pytest.raises(ValueError, match=r"they differ in seed\)"):
+        claim(tmp_path, changed("seed", 1))

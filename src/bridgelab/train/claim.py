@@ -11,6 +11,8 @@ from bridgelab.train.whole import whole
 
 # Where things lie, who watches, what it runs on and what will be asked of it say nothing about what was learned.
 NOT_IDENTITY = ("paths", "logger", "trainer", "compile", "question", "hypothesis", "verdict", "hydra")
+# All that a run leaves which fails its checks, before it has trained a step.
+BEFORE_ANYTHING = frozenset({"config.yaml", "config.hash", "lock", "log.txt", "train.log"})
 
 
 def config_hash(config: DictConfig) -> str:
@@ -22,7 +24,7 @@ def config_hash(config: DictConfig) -> str:
 
 
 def refuse_another(directory: Path, config: DictConfig) -> bool:
-    """Whether the directory has been claimed, by this config.
+    """Whether the directory has been claimed, by this config. Where another one's run left nothing, it is free.
 
     Raises:
         ValueError: if it holds a run of another config.
@@ -31,6 +33,8 @@ def refuse_another(directory: Path, config: DictConfig) -> bool:
         return False
     other, own = (directory / "config.hash").read_text().strip(), config_hash(config)
     if other != own:
+        if BEFORE_ANYTHING.issuperset(path.name for path in directory.iterdir()):
+            return False
         raise ValueError(
             f"{directory} holds a run of another config (hash {other}, this one {own}; they differ in "
             f"{_difference(directory / 'config.yaml', _resolved(config))}). One directory holds one config: give this run "
@@ -40,7 +44,7 @@ def refuse_another(directory: Path, config: DictConfig) -> bool:
 
 
 def claim(directory: Path, config: DictConfig) -> bool:
-    """Take a run directory for this config; returns whether a finished run stands there already.
+    """Take a run directory, whose lock is held, for this config; returns whether a finished run stands there already.
 
     Raises:
         ValueError: if it holds a run of another config.

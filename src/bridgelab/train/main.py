@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from bridgelab.data.claims import locked
 from bridgelab.train.build import PACKAGES
-from bridgelab.train.claim import claim
+from bridgelab.train.claim import claim, refuse_another
 from bridgelab.train.reuse import finished_elsewhere, take_over
 
 ROOT = Path(os.environ.setdefault("BRIDGELAB_ROOT", str(Path(__file__).resolve().parents[3])))
@@ -63,14 +63,9 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
             take_over(taken, directory, config, bridge=bridge)
             log.info("%s is finished as %s: taken over, not trained again", directory, taken)
         return
-    if claim(directory, config):
+    if refuse_another(directory, config) and (directory / "metrics.json").exists():
         log.info("%s is finished: metrics.json stands, nothing to do", directory)
         return
-    log.info("config of %s\n%s", directory, OmegaConf.to_yaml(config, resolve=True))
-
-    from bridgelab.train.run import train_and_evaluate
-    from bridgelab.train.wandb_run import wandb_run
-
     # One for all processes of a run: the first one holds it.
     lock = locked(directory / "lock", wait=False) if is_first(os.environ) else nullcontext(True)
     with lock as own:
@@ -79,6 +74,12 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
                 f"{directory} is being run by another process: one run has one. Wait for it, or end it; the same command then "
                 "goes on from its last checkpoint."
             )
+        claim(directory, config)
+        log.info("config of %s\n%s", directory, OmegaConf.to_yaml(config, resolve=True))
+
+        from bridgelab.train.run import train_and_evaluate
+        from bridgelab.train.wandb_run import wandb_run
+
         with wandb_run(config, directory, bridge) as watched:
             train_and_evaluate(config, directory, bridge=bridge, watched=watched)
 
