@@ -193,9 +193,11 @@ def test_without_its_images_a_question_stands_by_itself(study):
     assert 'alt="The image of the question"' not in made(study).read_text()
 
 
-def test_a_floor_is_called_so_at_each_level_of_what_is_swept():
+def test_outcomes_are_bold_and_a_floor_is_called_so_at_each_level_of_what_is_swept():
     shown = Shown("1", "exist", "is it ?", "yes", {"blind, train.steps=400": Answer("no", 0, 3)}, ())
-    written = page(StudyTable("swept", (), ()), [("a picture", b"")], [shown], (), "command")
+    said = ("linear against x: breaks on count (−3.0 points); the data cannot tell on query.",)
+    written = page(StudyTable("swept", (), (), said), [("a picture", b"")], [shown], (), "command")
+    assert "<li>linear against x: <strong>breaks</strong> on count (" in written
     assert "<label>floor: blind, train.steps=400<select" in written
     assert "</span> floor: blind, train.steps=400: no <span>(0 of 3)</span>" in written
 

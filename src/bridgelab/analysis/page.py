@@ -4,6 +4,7 @@ import base64
 import hashlib
 import html
 import json
+import re
 from collections.abc import Sequence
 
 from bridgelab.analysis.diagnosis.section import STYLE as MAPS
@@ -11,6 +12,7 @@ from bridgelab.analysis.examples import Shown
 from bridgelab.analysis.summary import label
 from bridgelab.analysis.table import StudyTable, grid_to_html
 
+OUTCOME = re.compile(r"\b(breaks|leads|holds)(?= on )")  # of a sentence, for the eye
 STYLE = """
 :root { color-scheme: light dark; --text: #1a1a1a; --back: #ffffff; --line: #d4d4d4; --soft: #5a5a5a; --card: #f6f6f6;
   --right: #005f43; --wrong: #a33f00; --focus: #0072b2; }
@@ -134,7 +136,7 @@ def page(
     allowed = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
     parts = [_terms(asked)] if asked else []
     if table.said:
-        parts += ['<h2 id="verdict">Verdict</h2>', _list(table.said)]
+        parts += ['<h2 id="verdict">Verdict</h2>', OUTCOME.sub(r"<strong>\1</strong>", _list(table.said))]
     first, *others = [_figure(words, content) for words, content in pictures]
     parts += ['<h2 id="numbers">Numbers</h2>', first, *map(grid_to_html, table.grids[:3]), *others]
     parts += [*map(grid_to_html, table.grids[3:]), _list(table.notes, "notes")]
