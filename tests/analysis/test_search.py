@@ -16,15 +16,17 @@ def searched(study, bridge, trials):
         path.write_text(json.dumps(record | {"tuning": {"trials": trials}}))
 
 
-def test_each_trial_is_a_column_and_the_chosen_one_says_so(simulated):
+def test_each_rate_is_a_column_and_so_is_each_warm_up_at_the_best_one(simulated):
     study = simulated.write(bridges=TWO, images=6)
-    searched(study, "linear", {"lr=0.02,warmup=0.05": 0.3, "lr=0.005,warmup=0.05": 0.5})
-    searched(study, "blind", {"lr=0.02,warmup=0.05": 0.9, "lr=0.1,warmup=0.2": 0.8})
+    usual = {"lr=0.02,warmup=0.05": 0.3, "lr=0.005,warmup=0.05": 0.5}
+    searched(study, "linear", usual | {"lr=0.02,warmup=0.2": 0.4})
+    searched(study, "blind", usual | {"lr=0.04,warmup=0.05": 0.9, "lr=0.005,warmup=0.2": 0.25})
     grid = by_trial(read_study(study))
-    assert grid.heads == ("bridge", "lr 0.005, warm-up 0.05", "lr 0.02, warm-up 0.05", "lr 0.1, warm-up 0.2")
+    rates = ("lr 0.005, warm-up 0.05", "lr 0.02, warm-up 0.05", "lr 0.04, warm-up 0.05")
+    assert grid.heads == ("bridge", *rates, "at the best, warm-up 0.2")
     rows = {cells[0].text: cells[1:] for _, cells in grid.rows}
-    assert rows["linear"] == (Cell("0.500"), Cell("0.300", "chosen"), Cell("–"))
-    assert rows["floor: blind"] == (Cell("–"), Cell("0.900"), Cell("0.800", "chosen"))
+    assert rows["linear"] == (Cell("0.500"), Cell("0.300", "chosen"), Cell("–"), Cell("0.400"))
+    assert rows["floor: blind"] == (Cell("0.500"), Cell("0.300"), Cell("0.900"), Cell("0.250", "chosen"))
     for name in ("table", "page"):
         assert "each trial of the search" in report(study)[name].read_text()
 

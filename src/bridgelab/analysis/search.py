@@ -1,36 +1,50 @@
 """What the search for a learning rate and a warm-up found, trial by trial, for every bridge."""
 
+import math
+from collections import Counter
+
 from bridgelab.analysis.records import Study
 from bridgelab.analysis.summary import label
 from bridgelab.analysis.table import NONE, Cell, Grid
+
+Point = tuple[float, float]  # learning rate, warm-up
 
 
 def by_trial(study: Study) -> Grid | None:
     """One row a bridge, one column a trial, with its validation loss; None where nothing was searched for.
 
-    Under the loss of the trial that was chosen stands 'chosen'. A dash is a trial that the rule did not ask for: beyond an
-    end of the grid where the best rate was inside, or a warm-up at another rate.
+    Learning rates with the usual warm-up come first; the others were tried at the best of these. Under the loss of the trial that
+    was chosen stands 'chosen'. A dash is a trial that the rule did not ask for, beyond an end of the grid where the best rate
+    was inside.
     """
-    trials: dict[str, dict[str, float]] = {}
+    trials: dict[str, dict[Point, float]] = {}
     for bridge in study.bridges:
         found = study.of(bridge)[0].record.get("tuning") or {}
         if found.get("trials"):
-            trials[bridge] = found["trials"]
+            trials[bridge] = {_point(name): loss for name, loss in found["trials"].items()}
     if not trials:
         return None
-    points = sorted({point for found in trials.values() for point in found}, key=_place)
+    usual = Counter(warmup for found in trials.values() for _, warmup in found).most_common(1)[0][0]
+    rates = sorted({lr for found in trials.values() for lr, warmup in found if warmup == usual})
+    others = sorted({warmup for found in trials.values() for _, warmup in found} - {usual})
     rows = []
     for bridge, found in trials.items():
         best = min(found, key=lambda point: found[point])
+        points = [(lr, usual) for lr in rates]
+        points += [
+            next((point for point in found if point[1] == other), (math.nan, other)) for other in others
+        ]
         cells = [
             Cell(f"{found[point]:.3f}", "chosen" if point == best else "") if point in found else Cell(NONE)
             for point in points
         ]
         rows.append(("search", (Cell(label(bridge)), *cells)))
-    heads = tuple(point.replace("=", " ").replace(",", ", ").replace("warmup", "warm-up") for point in points)
+    heads = [f"lr {lr:g}, warm-up {usual:g}" for lr in rates]
+    heads += [f"at the best, warm-up {other:g}" for other in others]
     return Grid("Validation loss of each trial of the search", ("bridge", *heads), tuple(rows))
 
 
-def _place(point: str) -> tuple[float, ...]:
-    """'lr=0.01,warmup=0.05' by its numbers."""
-    return tuple(float(part.split("=")[1]) for part in point.split(","))
+def _point(name: str) -> Point:
+    """'lr=0.01,warmup=0.05' as its two numbers."""
+    lr, warmup = (float(part.split("=")[1]) for part in name.split(","))
+    return lr, warmup
