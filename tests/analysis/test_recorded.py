@@ -1,5 +1,6 @@
 """The recorded studies give the numbers that the README and the findings print."""
 
+import json
 import re
 import tarfile
 from pathlib import Path
@@ -7,8 +8,9 @@ from pathlib import Path
 from bridgelab.analysis.difficulty import by_difficulty
 from bridgelab.analysis.records import read_study
 from bridgelab.analysis.report import tables
+from bridgelab.analysis.search import by_trial
 from bridgelab.analysis.summary import ALL, summarise
-from bridgelab.analysis.table import to_markdown
+from bridgelab.analysis.table import StudyTable, to_markdown
 
 ROOT = Path(__file__).parents[2]
 
@@ -79,6 +81,26 @@ def test_the_finding_on_tokens_is_of_the_records(tmp_path):
     ):
         assert f"({difference} points, {interval}" in said
         assert f"{difference} ({interval}, {outcome})" in printed[by]
+
+
+def test_the_finding_on_rates_is_of_the_records(tmp_path):
+    runs = unpacked(tmp_path, "tune", "first_look_full", "conditioning")
+    grid = by_trial(read_study(runs / "tune"))
+    lines = (ROOT / "experiments" / "tune.md").read_text().splitlines()
+    printed = to_markdown(StudyTable("", (grid,), ())).splitlines()
+    assert len(grid.rows) == 17
+    assert [line for line in printed if line.startswith("|") and line not in lines] == []
+    chosen = re.findall(
+        r"^\| (\w+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+|–) \|$", "\n".join(lines), re.MULTILINE
+    )
+    assert len(chosen) == 17
+    for bridge, rate, warmup, longer in chosen:
+        record = json.loads((runs / "tune" / f"bridge={bridge},seed=0" / "metrics.json").read_text())
+        assert (record["lr"], record["warmup"]) == (float(rate), float(warmup))
+        other = runs / "first_look_full" / f"bridge={bridge},seed=0" / "metrics.json"
+        assert other.exists() == (longer != "–")
+        if other.exists():
+            assert json.loads(other.read_text())["lr"] == float(longer)
 
 
 def accuracy(printed):
