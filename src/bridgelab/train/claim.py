@@ -44,7 +44,9 @@ def refuse_another(directory: Path, config: DictConfig) -> bool:
 
 
 def claim(directory: Path, config: DictConfig) -> bool:
-    """Take a run directory, whose lock is held, for this config; returns whether a finished run stands there already.
+    """Take a run directory for this config; returns whether a finished run stands there already.
+
+    Who trains there holds its lock first: a claim that has left nothing yet keeps nobody out.
 
     Raises:
         ValueError: if it holds a run of another config.
