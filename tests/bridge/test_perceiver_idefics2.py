@@ -48,6 +48,19 @@ def run(model, patches):
     return model["perceiver_resampler"](model["modality_projection"](patches), every)
 
 
+def same(bridge, model, patches, tolerance):
+    """Tokens, and the gradient of every weight."""
+    tokens, expected = bridge(patches), run(model, patches)
+    torch.testing.assert_close(tokens, expected, rtol=tolerance, atol=tolerance)
+    onto = torch.randn_like(tokens)
+    gradients = torch.autograd.grad((tokens * onto).sum(), list(bridge.parameters()))
+    by_name = [model.get_parameter(name) for name, _ in bridge.named_parameters()]
+    wanted = torch.autograd.grad((expected * onto).sum(), by_name)
+    largest = max(float(gradient.abs().max()) for gradient in wanted)
+    for gradient, other in zip(gradients, wanted, strict=True):
+        torch.testing.assert_close(gradient, other, rtol=10 * tolerance, atol=10 * tolerance * largest)
+
+
 @pytest.mark.parametrize(("vision_dim", "text_dim", "choices"), SIZES)
 def test_is_transformers(vision_dim, text_dim, choices):
     torch.manual_seed(0)
@@ -57,7 +70,7 @@ def test_is_transformers(vision_dim, text_dim, choices):
     model = reference(vision_dim, text_dim, choices)
     model.load_state_dict(bridge.state_dict())  # the keys are the same
     patches = torch.randn(2, 9, vision_dim)
-    torch.testing.assert_close(bridge(patches), run(model, patches), rtol=1e-5, atol=1e-5)
+    same(bridge, model, patches, 1e-5)
     # Its norms run in float32 whatever they are given; with torch's in their place the rest is compared in float64.
     for part in list(model.modules()):
         for name, child in part.named_children():
@@ -65,8 +78,7 @@ def test_is_transformers(vision_dim, text_dim, choices):
                 own = nn.RMSNorm(len(child.weight), eps=child.variance_epsilon)
                 own.load_state_dict(child.state_dict())
                 setattr(part, name, own)
-    bridge, model, patches = bridge.double(), model.double(), patches.double()
-    torch.testing.assert_close(bridge(patches), run(model, patches), rtol=1e-10, atol=1e-10)
+    same(bridge.double(), model.double(), patches.double(), 1e-10)
 
 
 @pytest.mark.slow

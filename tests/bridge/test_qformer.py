@@ -25,6 +25,7 @@ SIZES = [  # vision_dim, text_dim, choices
         },
     ),
 ]
+PATCHES = [6, 40]  # few, of which keys and values are made, and so many that they are not
 
 
 def reference(vision_dim, choices, text=False):
@@ -64,13 +65,27 @@ def ours(name):
     return ".".join(part)
 
 
+@pytest.mark.parametrize(("vision_dim", "text_dim", "choices"), SIZES)
+def test_both_ways_of_attention_are_among_those_compared(vision_dim, text_dim, choices):
+    attention = QFormer(vision_dim, text_dim, **choices).layer[0].crossattention.attention
+    query = torch.zeros(1, choices["num_queries"], choices["width"])
+    assert [attention.absorbs(query, torch.zeros(3, count, vision_dim), 0.0) for count in PATCHES] == [
+        False,
+        True,
+    ]
+    assert not attention.absorbs(
+        query, torch.zeros(3, 40, vision_dim), 0.1
+    )  # weights that dropout thins don't sum to one
+
+
 def copied(model):
     return {ours(name): value for name, value in model.state_dict().items()}
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
+@pytest.mark.parametrize("count", PATCHES)
 @pytest.mark.parametrize(("vision_dim", "text_dim", "choices"), SIZES)
-def test_is_transformers_blip2(vision_dim, text_dim, choices, dtype, tolerance):
+def test_is_transformers_blip2(vision_dim, text_dim, choices, count, dtype, tolerance):
     torch.manual_seed(0)
     model = reference(vision_dim, choices).to(dtype)
     bridge = randomise(QFormer(vision_dim, text_dim, **choices)).to(dtype)
@@ -81,7 +96,7 @@ def test_is_transformers_blip2(vision_dim, text_dim, choices, dtype, tolerance):
     outside |= {"language_projection.weight", "language_projection.bias"}
     assert set(report.missing_keys) == outside
 
-    patches = torch.randn(3, 6, vision_dim, dtype=dtype, requires_grad=True)
+    patches = torch.randn(3, count, vision_dim, dtype=dtype, requires_grad=True)
     seen = torch.nn.functional.layer_norm(
         patches, (vision_dim,), bridge.ln_vision.weight, bridge.ln_vision.bias, 1e-6
     )
@@ -121,8 +136,9 @@ def test_is_transformers_blip2_at_the_published_size(dtype, tolerance):
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
+@pytest.mark.parametrize("count", PATCHES)
 @pytest.mark.parametrize(("vision_dim", "choices"), [(v, c) for v, _, c in SIZES])
-def test_conditioned_it_is_transformers_instructblip(vision_dim, choices, dtype, tolerance):
+def test_conditioned_it_is_transformers_instructblip(vision_dim, choices, count, dtype, tolerance):
     """From behind the reference's embedding layer on: its text embeddings are our `text`."""
     torch.manual_seed(0)
     width = choices["width"]
@@ -152,7 +168,7 @@ def test_conditioned_it_is_transformers_instructblip(vision_dim, choices, dtype,
     mask = torch.ones(3, 7, dtype=torch.long)
     mask[1, -2:] = mask[2, -5:] = 0
     text = model.embeddings.word_embeddings(ids) + model.embeddings.position_embeddings.weight[:7]
-    patches = torch.randn(3, 6, vision_dim, dtype=dtype)
+    patches = torch.randn(3, count, vision_dim, dtype=dtype)
     seen = bridge.ln_vision(patches)
     num_queries = choices["num_queries"]
     out = model(

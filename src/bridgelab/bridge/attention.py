@@ -61,6 +61,50 @@ def attend(
     return mixed.reshape(shape)
 
 
+def absorbing_pays(queries: int, keys: int, head_dim: int, channels: int) -> bool:
+    """Whether `attend_absorbed` multiplies less than making keys and values and `attend`: about where queries are fewer than a head's channels."""
+    return queries * channels * (head_dim + keys) < keys * head_dim * (channels + queries)
+
+
+def attend_absorbed(
+    q: Float[Tensor, "#batch query width"],
+    key: tuple[Float[Tensor, "width channel"], Float[Tensor, " width"]],
+    value: tuple[Float[Tensor, "width channel"], Float[Tensor, " width"]],
+    x: Float[Tensor, "batch key channel"],
+    num_heads: int,
+) -> Float[Tensor, "batch query width"]:
+    r"""Attention to $K = x W_k^\top + b_k$ and $V = x W_v^\top + b_v$, a head at a time, where neither is made.
+
+    $Q K^\top = (Q W_k) x^\top + Q b_k$ and $A V = (A x) W_v^\top + b_v$, since the weights $A$ of a query sum to one: fewer products
+    where a head has fewer queries than channels. Source: DeepSeek-V2, arXiv:2405.04434, where the same saves a decoder's cache.
+
+    Args:
+        q: queries, heads side by side; with a batch of one they are the same for every x.
+        key: weight and bias that make keys.
+        value: those that make values.
+        x: what keys and values are linear in.
+    """
+    batch, queries, width = q.shape
+    by_head = (num_heads, width // num_heads)
+    own = by_head[1] ** -0.5 * q
+    own = own.unflatten(-1, by_head).permute(2, 0, 1, 3).flatten(1, 2)  # [head, batch * query, dim]
+    asked = own @ key[0].unflatten(0, by_head)
+    even = own @ key[1].unflatten(0, by_head)[..., None]  # moves no weight, but its gradient must be there
+    if batch == 1:
+        scores = F.linear(x, asked.flatten(0, 1), even.flatten()).transpose(1, 2)
+    else:
+        asked, even = (
+            part.unflatten(1, (batch, queries)).transpose(0, 1).flatten(1, 2) for part in (asked, even)
+        )
+        scores = torch.baddbmm(even, asked, x.transpose(1, 2))
+    weights = scores.softmax(dim=-1)  # [batch, head * query, key]
+    if _watching is not None:
+        _watching.append(weights.unflatten(1, (num_heads, queries)))
+    mixed = (weights @ x).unflatten(1, (num_heads, queries)).transpose(0, 1).flatten(1, 2)
+    told = mixed @ value[0].unflatten(0, by_head).transpose(1, 2)
+    return told.unflatten(1, (len(x), queries)).permute(1, 2, 0, 3).flatten(2) + value[1]
+
+
 def for_products(x: Tensor) -> Tensor:
     """What several linear layers read: converted once, where autocast would convert it for each of them."""
     kind = x.device.type

@@ -9,19 +9,7 @@ from torch.nn import functional as F
 
 from bridgelab.bridge.attention import attend, for_products
 from bridgelab.bridge.conditioning import check_conditioning, question
-
-
-class RMSNorm(nn.Module):
-    """Over channels, in float32 at least, as the reference has it; torch's own warns where autocast mixes dtypes."""
-
-    def __init__(self, dim: int, eps: float):
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(dim))
-        self.eps = eps
-
-    def forward(self, x: Float[Tensor, "batch token dim"]) -> Float[Tensor, "batch token dim"]:
-        wide = x if x.dtype == torch.float64 else x.float()
-        return self.weight * (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)).to(x.dtype)
+from bridgelab.bridge.rms_norm import RMSNorm, scaled
 
 
 class GatedMLP(nn.Module):
@@ -51,17 +39,19 @@ class GroupedAttention(nn.Module):
 
     def forward(
         self,
-        latents: Float[Tensor, "batch query dim"],
-        context: Float[Tensor, "batch key dim"],
+        latents: Float[Tensor, "#batch query dim"],
+        keys: Float[Tensor, "batch key kv"],
+        values: Float[Tensor, "batch key kv"],
         mask: Bool[Tensor, "batch all"] | None = None,
         patches: int = 0,
     ) -> Float[Tensor, "batch query dim"]:
+        """`keys` and `values` are those of the patches and words; the latents' own stand behind them."""
         latents = for_products(latents)
-        both = torch.cat([for_products(context), latents], dim=1)
-        q, k, v = (
-            x.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
-            for x in (self.q_proj(latents), self.k_proj(both), self.v_proj(both))
+        query, own_keys, own_values = (
+            make(latents).expand(len(keys), -1, -1) for make in (self.q_proj, self.k_proj, self.v_proj)
         )
+        parts = (query, torch.cat([keys, own_keys], dim=1), torch.cat([values, own_values], dim=1))
+        q, k, v = (part.unflatten(-1, (-1, self.head_dim)).transpose(1, 2) for part in parts)
         return self.o_proj(attend(q, k, v, mask, patches=patches).transpose(1, 2).flatten(2))
 
 
@@ -78,13 +68,13 @@ class ResamplerLayer(nn.Module):
 
     def forward(
         self,
-        latents: Float[Tensor, "batch query dim"],
-        context: Float[Tensor, "batch key dim"],
+        latents: Float[Tensor, "#batch query dim"],
+        keys: Float[Tensor, "batch key kv"],
+        values: Float[Tensor, "batch key kv"],
         mask: Bool[Tensor, "batch all"] | None = None,
         patches: int = 0,
     ) -> Float[Tensor, "batch query dim"]:
-        context = self.input_context_norm(context)
-        latents = latents + self.self_attn(self.input_latents_norm(latents), context, mask, patches)
+        latents = latents + self.self_attn(self.input_latents_norm(latents), keys, values, mask, patches)
         return latents + self.mlp(self.post_attention_layernorm(latents))
 
 
@@ -116,9 +106,17 @@ class Resampler(nn.Module):
         mask: Bool[Tensor, "batch all"] | None = None,
         patches: int = 0,
     ) -> Float[Tensor, "batch query dim"]:
-        latents = self.latents.expand(len(context), -1, -1)
-        for layer in self.layers:
-            latents = cast(ResamplerLayer, layer)(latents, context, mask, patches)
+        layers = [cast(ResamplerLayer, layer) for layer in self.layers]
+        # All layers read the same context through norms that differ by their weights alone: one product makes all keys and values.
+        makers = [
+            maker.weight * layer.input_context_norm.weight
+            for layer in layers
+            for maker in (layer.self_attn.k_proj, layer.self_attn.v_proj)
+        ]
+        read = F.linear(scaled(context, None, self.norm.eps), torch.cat(makers)).chunk(len(makers), dim=-1)
+        latents = self.latents[None]  # the same for every image until they first look at one
+        for layer, keys, values in zip(layers, read[::2], read[1::2], strict=True):
+            latents = layer(latents, keys, values, mask, patches)
         return self.norm(latents)
 
 

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bridgelab.bridge.attention import attend, for_products
+from bridgelab.bridge.attention import absorbing_pays, attend, attend_absorbed, for_products
 from bridgelab.bridge.conditioning import check_conditioning, question
 from bridgelab.bridge.fold import folded, standardized
 
@@ -34,16 +34,23 @@ class Attention(nn.Module):
     ) -> Float[Tensor, "batch query width"]:
         """Queries of `hidden` attend to `context`: to itself, or, with a `norm`, to patches which that norm would have scaled."""
         own = for_products(hidden)
-        query = self.query(own).expand(len(context), -1, -1)
+        query, dropout, patches = self.query(own), self.dropout if self.training else 0.0, 0
         if norm is None:
             context = own if context is hidden else for_products(context)
             key, value = self.key(context), self.value(context)
         else:
-            key, value = (F.linear(context, *folded(norm, layer)) for layer in (self.key, self.value))
+            patches, to_key, to_value = context.shape[1], folded(norm, self.key), folded(norm, self.value)
+            if self.absorbs(query, context, dropout):
+                return attend_absorbed(query, to_key, to_value, context, self.num_heads)
+            key, value = F.linear(context, *to_key), F.linear(context, *to_value)
+        query = query.expand(len(context), -1, -1)
         q, k, v = (part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for part in (query, key, value))
-        dropout = self.dropout if self.training else 0.0
-        patches = 0 if norm is None else context.shape[1]
         return attend(q, k, v, mask, dropout, patches).transpose(1, 2).flatten(2)
+
+    def absorbs(self, query: Tensor, context: Tensor, dropout: float) -> bool:
+        """Whether keys and values of the patches need not be made; on a GPU they feed its fused attention."""
+        dim, (_, patches, channels) = query.shape[-1] // self.num_heads, context.shape
+        return not (dropout or query.is_cuda) and absorbing_pays(query.shape[1], patches, dim, channels)
 
 
 class Output(nn.Module):
