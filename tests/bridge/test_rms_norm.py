@@ -25,9 +25,11 @@ def test_is_torchs_in_both_directions(weighed, eps):
 
 def test_half_precision_is_computed_in_float32():
     x = 300 * torch.randn(4, 8, dtype=torch.float16).sign()  # whose squares float16 can't hold
-    norm = RMSNorm(8, eps=1e-6)
-    assert norm(x).dtype == torch.float32
-    torch.testing.assert_close(norm(x), x.sign().float(), rtol=1e-5, atol=1e-5)
+    norm = RMSNorm(8, eps=1e-6).half()
+    made = norm(x.requires_grad_())
+    torch.testing.assert_close(made, x.detach().sign())
+    (made * x.detach()).sum().backward()
+    torch.testing.assert_close(norm.weight.grad, 300 * torch.full((8,), 4, dtype=torch.float16))
 
 
 def test_no_rows_have_no_gradient():

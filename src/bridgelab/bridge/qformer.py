@@ -33,12 +33,18 @@ class Attention(nn.Module):
         norm: nn.LayerNorm | None = None,
     ) -> Float[Tensor, "batch query width"]:
         """Queries of `hidden` attend to `context`: to itself, or, with a `norm`, to patches which that norm would have scaled."""
-        own = for_products(hidden)
-        query, dropout, patches = self.query(own), self.dropout if self.training else 0.0, 0
-        if norm is None:
-            context = own if context is hidden else for_products(context)
+        own, dropout, patches = for_products(hidden), self.dropout if self.training else 0.0, 0
+        if context is hidden:
+            makers = (self.query, self.key, self.value)
+            weight, bias = (
+                torch.cat([getattr(maker, name) for maker in makers]) for name in ("weight", "bias")
+            )
+            query, key, value = F.linear(own, weight, bias).chunk(3, dim=-1)
+        elif norm is None:
+            query, context = self.query(own), for_products(context)
             key, value = self.key(context), self.value(context)
         else:
+            query = self.query(own)
             patches, to_key, to_value = context.shape[1], folded(norm, self.key), folded(norm, self.value)
             if self.absorbs(query, context, dropout):
                 return attend_absorbed(query, to_key, to_value, context, self.num_heads)
@@ -134,7 +140,9 @@ class Layer(nn.Module):
         mask: Bool[Tensor, "batch token"] | None = None,
     ) -> Float[Tensor, "batch carried width"]:
         # Behind the last text FFN nobody reads the words: there only the queries are carried on.
-        asking = hidden if self.ffn_text is not None else hidden[:, :num_queries]
+        asking = (
+            hidden if self.ffn_text is not None or hidden.shape[1] == num_queries else hidden[:, :num_queries]
+        )
         hidden = self.attention(asking, hidden, mask)
         queries, words = hidden[:, :num_queries], hidden[:, num_queries:]
         if self.crossattention is not None:

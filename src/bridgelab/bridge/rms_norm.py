@@ -12,8 +12,8 @@ from torch.autograd.function import once_differentiable
 class RMSNorm(nn.Module):
     r"""$y = w \odot x / \sqrt{\overline{x^2} + \epsilon}$ over channels (Zhang and Sennrich 2019, arXiv:1910.07467).
 
-    In float32 at least, as Idefics2 has it; torch's own warns where autocast mixes dtypes, and on a CPU takes five times as long as
-    its LayerNorm, since there it is many small operations.
+    In float32 at least whatever comes in, as Idefics2 has it. torch's own warns where autocast mixes dtypes, and on a CPU is many
+    small operations: five times as long as its LayerNorm.
     """
 
     def __init__(self, dim: int, eps: float):
@@ -29,7 +29,8 @@ def scaled(
     x: Float[Tensor, "*batch dim"], weight: Float[Tensor, " dim"] | None, eps: float
 ) -> Float[Tensor, "*batch dim"]:
     """What an `RMSNorm` does; without a weight to what is to be multiplied by it elsewhere."""
-    return _Scaled.apply(x if x.dtype == torch.float64 else x.float(), weight, eps)
+    wide = x if x.dtype == torch.float64 else x.float()
+    return _Scaled.apply(wide, None if weight is None else weight.to(wide.dtype), eps).to(x.dtype)
 
 
 class _Scaled(Function):
