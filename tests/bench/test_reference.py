@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from bridgelab.bench.reference import HEADS, TIMES, Contest, contenders, contests, reference_row
+from bridgelab.bench.reference import HEADS, TIMES, Contest, contenders, contests, kept_bytes, reference_row
 
 
 def small(precision="fp32"):
@@ -41,3 +41,12 @@ def test_a_row_has_ratios_of_what_was_measured(contest: Contest):
     )
     assert float(row["ours/products"]) > 0
     assert row["their attention"] in ("eager", "sdpa")
+    assert 0 < float(row["ours MB"]) <= float(row["theirs MB"])
+
+
+def test_what_is_kept_for_the_backward_is_counted_once_and_without_weights():
+    layer = torch.nn.Linear(6, 5, bias=False)
+    x = torch.randn(7, 6, requires_grad=True)
+    # The product keeps x and the weight, the square its input, and the last product what scales the square.
+    expected = 4 * (7 * 6 + 2 * 7 * 5)
+    assert kept_bytes(lambda: (layer(x) ** 2 * torch.ones(7, 5)).sum().backward(), layer) == expected

@@ -2,7 +2,8 @@
 
 Both run forward and backward (every weight's gradient) on the same patches, in turn, so that what else runs on the machine
 slows both alike; the reference in whichever `attn_implementation` is the fastest here, without dropout, as ours. The matrix
-products of our step, run again by themselves, are what neither can be faster than. On a CPU memory that a step gives back is kept
+products of our step, run again by themselves, are what neither can be faster than. Memory is what a forward keeps for its backward,
+but for the weights themselves. On a CPU memory that a step gives back is kept
 for the next one, as on a GPU it always is: else a published size's gigabytes of gradients are mapped page by page in each step,
 which takes much of a step's time and is noise to both.
 """
@@ -38,6 +39,8 @@ HEADS = (
     "their attention",
     "theirs/ours",
     "ours/products",
+    "ours MB",
+    "theirs MB",
 )
 TIMES = 7
 WARM_UP = 2
@@ -181,7 +184,9 @@ def reference_row(contest: Contest, device: str) -> list[str]:
 
 def _row(contest: Contest, device: str) -> list[str]:
     ours, theirs, patches = contenders(contest, device)
-    steps = {name: _step(contest, model, patches) for name, model in (("ours", ours), *theirs.items())}
+    models = {"ours": ours, **theirs}
+    steps = {name: _step(contest, model, patches) for name, model in models.items()}
+    kept = {name: kept_bytes(step, models[name]) for name, step in steps.items()}
     steps["products"] = products_of(steps["ours"])
     taken: dict[str, list[float]] = {name: [] for name in steps}
     for turn in range(WARM_UP + TIMES):
@@ -207,7 +212,22 @@ def _row(contest: Contest, device: str) -> list[str]:
         fastest,
         f"{median[fastest] / median['ours']:.2f}",
         f"{median['ours'] / median['products']:.2f}",
+        *(f"{kept[name] / 2**20:.1f}" for name in ("ours", fastest)),
     ]
+
+
+def kept_bytes(step: Callable[[], object], model: nn.Module) -> int:
+    """What the forward of a step keeps for its backward, without the weights themselves."""
+    kept: dict[int, Tensor] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        step()
+    weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    return sum(tensor.untyped_storage().nbytes() for at, tensor in kept.items() if at not in weights)
 
 
 def contenders(contest: Contest, device: str) -> tuple[nn.Module, dict[str, nn.Module], Tensor]:

@@ -34,15 +34,17 @@ class Attention(nn.Module):
     ) -> Float[Tensor, "batch query width"]:
         """Queries of `hidden` attend to `context`: to itself, or, with a `norm`, to patches which that norm would have scaled."""
         own, dropout, patches = for_products(hidden), self.dropout if self.training else 0.0, 0
-        if context is hidden:
+        if context is hidden and own.shape[:2].numel() >= len(
+            self.query.weight
+        ):  # else to copy the weights costs more
             makers = (self.query, self.key, self.value)
             weight, bias = (
                 torch.cat([getattr(maker, name) for maker in makers]) for name in ("weight", "bias")
             )
             query, key, value = F.linear(own, weight, bias).chunk(3, dim=-1)
         elif norm is None:
-            query, context = self.query(own), for_products(context)
-            key, value = self.key(context), self.value(context)
+            context = own if context is hidden else for_products(context)
+            query, key, value = self.query(own), self.key(context), self.value(context)
         else:
             query = self.query(own)
             patches, to_key, to_value = context.shape[1], folded(norm, self.key), folded(norm, self.value)
