@@ -51,10 +51,12 @@ def test_linear_is_counted_by_hand(tiny_text, size):
     assert all(p.grad is None for p in model.bridge.parameters())
 
 
-def test_the_qformer_is_counted_by_hand(tiny_text):
-    queries, width, patches, vision_dim, size = 3, 8, 5, 6, 4
+@pytest.mark.parametrize("patches", [4, 40])
+def test_the_qformer_is_counted_by_hand(tiny_text, patches):
+    queries, width, heads, vision_dim, size = 3, 8, 2, 6, 4
     model = BridgedModel(
-        QFormer(vision_dim, tiny_text.dim, num_queries=queries, depth=2, width=width, num_heads=2), tiny_text
+        QFormer(vision_dim, tiny_text.dim, num_queries=queries, depth=2, width=width, num_heads=heads),
+        tiny_text,
     )
     given = batch(tiny_text, torch.randn(size, patches, vision_dim))
     model.calibrate(given)
@@ -62,14 +64,19 @@ def test_the_qformer_is_counted_by_hand(tiny_text):
     # Multiplications. Once a batch, since queries are the same for all images until they look at one: layer 0's
     # self-attention (four projections, scores and mixing) and the queries of its cross-attention.
     once = 4 * queries * width**2 + 2 * queries**2 * width + queries * width**2
-    # An example: layer 1's self-attention; layer 0's cross-attention (keys and values of the patches, scores and mixing, the
-    # output); an FFN of four times the width in both; the way out.
-    seen = 2 * patches * vision_dim * width
-    each = 4 * queries * width**2 + 2 * queries**2 * width
-    each += seen + 2 * queries * patches * width + queries * width**2
+    # An example: layer 1's self-attention; the output of layer 0's cross-attention; an FFN of four times the width in both; the
+    # way out.
+    each = 4 * queries * width**2 + 2 * queries**2 * width + queries * width**2
     each += 2 * (2 * queries * width * 4 * width) + queries * width * tiny_text.dim
+    if patches == 4:  # the patches' keys and values, then scores and mixing
+        seen = 2 * patches * vision_dim * width
+        each += seen + 2 * queries * patches * width
+    else:  # what each head asks, of channels and of the keys' bias; then scores and mixing, of channels; then values of what was mixed
+        once += queries * width * vision_dim + queries * width
+        seen = 2 * heads * queries * patches * vision_dim
+        each += seen + queries * width * vision_dim
     assert costs["flops_bridge_forward"] == 2 * (once + size * each) // size
-    # Backward each product has two, by its weight and by its input, but the keys and values: patches have no gradient.
+    # Backward each product has two, by its two factors, but those with patches, which have no gradient.
     assert costs["flops_bridge_backward"] == 2 * (2 * once + size * (2 * each - seen)) // size
 
 
