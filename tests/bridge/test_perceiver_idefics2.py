@@ -19,7 +19,7 @@ SIZES = [
         12,
         {"num_queries": 4, "depth": 3, "num_heads": 4, "num_kv_heads": 2, "head_dim": 5, "hidden_dim": 9},
     ),
-    (16, 6, {"num_queries": 5, "depth": 2, "num_heads": 3, "num_kv_heads": 3, "head_dim": 2}),
+    (16, 6, {"num_queries": 5, "depth": 2, "num_heads": 3, "num_kv_heads": 3, "head_dim": 2, "eps": 0.1}),
 ]
 PUBLISHED = {"num_queries": 64, "depth": 3, "num_heads": 16, "num_kv_heads": 4, "head_dim": 96}
 
@@ -33,6 +33,7 @@ def reference(vision_dim, text_dim, choices):
         resampler_n_heads=choices["num_heads"],
         resampler_head_dim=choices["head_dim"],
         num_key_value_heads=choices["num_kv_heads"],
+        rms_norm_eps=choices.get("eps", 1e-6),
     )
     hidden = choices.get("hidden_dim", 4 * text_dim)
     return nn.ModuleDict(

@@ -69,13 +69,10 @@ def ours(name):
 def test_both_ways_of_attention_are_among_those_compared(vision_dim, text_dim, choices):
     attention = QFormer(vision_dim, text_dim, **choices).layer[0].crossattention.attention
     query = torch.zeros(1, choices["num_queries"], choices["width"])
-    assert [attention.absorbs(query, torch.zeros(3, count, vision_dim), 0.0) for count in PATCHES] == [
-        False,
-        True,
-    ]
-    assert not attention.absorbs(
-        query, torch.zeros(3, 40, vision_dim), 0.1
-    )  # weights that dropout thins don't sum to one
+    chosen = [attention.absorbs(query, torch.zeros(3, count, vision_dim), 0.0) for count in PATCHES]
+    assert chosen == [False, True]
+    # Weights that dropout has thinned don't sum to one.
+    assert not attention.absorbs(query, torch.zeros(3, PATCHES[1], vision_dim), 0.1)
 
 
 def copied(model):

@@ -1,6 +1,6 @@
 """Our Q-Former and Idefics2-style resampler beside the transformers classes, with the same weights.
 
-Both run forward and backward (every weight's gradient) on the same patches, in turn, so that what else runs on the machine
+Both run forward and backward (every weight's gradient) on the same patches, by turns, so that what else runs on the machine
 slows both alike; the reference in whichever `attn_implementation` is the fastest here, without dropout, as ours. The matrix
 products of our step, run again by themselves, are what neither can be faster than. Memory is what a forward keeps for its backward,
 but for the weights themselves. On a CPU memory that a step gives back is kept
@@ -10,6 +10,7 @@ which takes much of a step's time and is noise to both.
 
 import ctypes
 import os
+import random
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -193,9 +194,8 @@ def _row(contest: Contest, device: str) -> list[str]:
         if turn == WARM_UP + FIRST:
             slower = max(theirs, key=lambda name: statistics.median(taken[name][WARM_UP:]))
             del steps[slower], taken[slower]
-        # Each in turn begins the round: what runs after which, and finds which memory, is then the same for all.
-        names = list(steps)
-        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+        # In another order each round, so that none always runs behind the same one and finds the memory that it left.
+        for name in random.Random(turn).sample(list(steps), len(steps)):
             began = time.perf_counter()
             steps[name]()
             if device == "cuda":

@@ -62,7 +62,10 @@ def attend(
 
 
 def absorbing_pays(queries: int, keys: int, head_dim: int, channels: int) -> bool:
-    """Whether `attend_absorbed` multiplies less than making keys and values and `attend`: about where queries are fewer than a head's channels."""
+    """Whether `attend_absorbed` multiplies less than making keys and values and `attend`: about where queries are fewer than a head's channels.
+
+    It does sooner where queries are the same for all images, which is not reckoned with.
+    """
     return queries * channels * (head_dim + keys) < keys * head_dim * (channels + queries)
 
 
@@ -73,7 +76,7 @@ def attend_absorbed(
     x: Float[Tensor, "batch key channel"],
     num_heads: int,
 ) -> Float[Tensor, "batch query width"]:
-    r"""Attention to $K = x W_k^\top + b_k$ and $V = x W_v^\top + b_v$, a head at a time, where neither is made.
+    r"""Attention to $K = x W_k^\top + b_k$ and $V = x W_v^\top + b_v$, by heads, where neither is made.
 
     $Q K^\top = (Q W_k) x^\top + Q b_k$ and $A V = (A x) W_v^\top + b_v$, since the weights $A$ of a query sum to one: fewer products
     where a head has fewer queries than channels. Source: DeepSeek-V2, arXiv:2405.04434, where the same saves a decoder's cache.
@@ -102,7 +105,7 @@ def attend_absorbed(
         _watching.append(weights.unflatten(1, (num_heads, queries)))
     mixed = (weights @ x).unflatten(1, (num_heads, queries)).transpose(0, 1).flatten(1, 2)
     told = mixed @ value[0].unflatten(0, by_head).transpose(1, 2)
-    return told.unflatten(1, (len(x), queries)).permute(1, 2, 0, 3).flatten(2) + value[1]
+    return told.unflatten(1, (len(x), queries)).permute(1, 2, 0, 3).flatten(2) + for_products(value[1])
 
 
 def for_products(x: Tensor) -> Tensor:

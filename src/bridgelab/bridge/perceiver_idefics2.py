@@ -99,6 +99,7 @@ class Resampler(nn.Module):
             ResamplerLayer(dim, num_heads, num_kv_heads, head_dim, ffn_dim, eps) for _ in range(depth)
         )
         self.norm = RMSNorm(dim, eps=eps)
+        self.eps = eps
 
     def forward(
         self,
@@ -113,7 +114,7 @@ class Resampler(nn.Module):
             for layer in layers
             for maker in (layer.self_attn.k_proj, layer.self_attn.v_proj)
         ]
-        read = F.linear(scaled(context, None, self.norm.eps), torch.cat(makers)).chunk(len(makers), dim=-1)
+        read = F.linear(scaled(context, None, self.eps), torch.cat(makers)).chunk(len(makers), dim=-1)
         latents = self.latents[None]  # the same for every image until they first look at one
         for layer, keys, values in zip(layers, read[::2], read[1::2], strict=True):
             latents = layer(latents, keys, values, mask, patches)

@@ -48,7 +48,7 @@ class Attention(nn.Module):
         else:
             query = self.query(own)
             patches, to_key, to_value = context.shape[1], folded(norm, self.key), folded(norm, self.value)
-            if self.absorbs(query, context, dropout):
+            if mask is None and self.absorbs(query, context, dropout):
                 return attend_absorbed(query, to_key, to_value, context, self.num_heads)
             key, value = F.linear(context, *to_key), F.linear(context, *to_value)
         query = query.expand(len(context), -1, -1)
@@ -141,7 +141,7 @@ class Layer(nn.Module):
         num_queries: int,
         mask: Bool[Tensor, "batch token"] | None = None,
     ) -> Float[Tensor, "batch carried width"]:
-        # Behind the last text FFN nobody reads the words: there only the queries are carried on.
+        # Behind the last text FFN nobody reads the words: there only the queries, if there is more, are carried on.
         asking = (
             hidden if self.ffn_text is not None or hidden.shape[1] == num_queries else hidden[:, :num_queries]
         )
