@@ -48,7 +48,7 @@ def bench() -> None:
     conf = Path(os.environ["BRIDGELAB_ROOT"]) / "conf"
     device = "cuda" if torch.cuda.is_available() else "cpu"
     console = Console()
-    console = console if console.is_terminal else Console(width=120)
+    console = console if console.is_terminal else Console(width=144)
     told = f"{device}, {torch.get_num_threads()} threads"
     with tempfile.TemporaryDirectory() as folder, initialize_config_dir(str(conf), version_base="1.3"):
         own = [*SMALL_WORLD, f"benchmark.root={folder}/world", f"paths.features={folder}/features"]
