@@ -34,9 +34,9 @@ class Attention(nn.Module):
     ) -> Float[Tensor, "batch query width"]:
         """Queries of `hidden` attend to `context`: to itself, or, with a `norm`, to patches which that norm would have scaled."""
         own, dropout, patches = for_products(hidden), self.dropout if self.training else 0.0, 0
-        if context is hidden and own.shape[:2].numel() >= len(
-            self.query.weight
-        ):  # else to copy the weights costs more
+        # One product for all three, where the weights copied together for it are fewer than what they multiply.
+        together = context is hidden and own.shape[:2].numel() >= len(self.query.weight)
+        if together:
             makers = (self.query, self.key, self.value)
             weight, bias = (
                 torch.cat([getattr(maker, name) for maker in makers]) for name in ("weight", "bias")
@@ -141,11 +141,9 @@ class Layer(nn.Module):
         num_queries: int,
         mask: Bool[Tensor, "batch token"] | None = None,
     ) -> Float[Tensor, "batch carried width"]:
-        # Behind the last text FFN nobody reads the words: there only the queries, if there is more, are carried on.
-        asking = (
-            hidden if self.ffn_text is not None or hidden.shape[1] == num_queries else hidden[:, :num_queries]
-        )
-        hidden = self.attention(asking, hidden, mask)
+        # Behind the last text FFN nobody reads the words: there only the queries are carried on.
+        drops_words = self.ffn_text is None and hidden.shape[1] > num_queries
+        hidden = self.attention(hidden[:, :num_queries] if drops_words else hidden, hidden, mask)
         queries, words = hidden[:, :num_queries], hidden[:, num_queries:]
         if self.crossattention is not None:
             queries = self.crossattention(queries, patches, norm=norm)

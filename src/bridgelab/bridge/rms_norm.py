@@ -13,7 +13,7 @@ class RMSNorm(nn.Module):
     r"""$y = w \odot x / \sqrt{\overline{x^2} + \epsilon}$ over channels (Zhang and Sennrich 2019, arXiv:1910.07467).
 
     In float32 at least whatever comes in, as Idefics2 has it. torch's own warns where autocast mixes dtypes, and on a CPU is many
-    small operations: five times as long as its LayerNorm.
+    small operations.
     """
 
     def __init__(self, dim: int, eps: float):
@@ -42,9 +42,8 @@ class _Scaled(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor | None, eps: float) -> Tensor:
-        scale = (
-            (x.square().mean(-1, keepdim=True) + eps).rsqrt().contiguous()
-        )  # the kernel below reads no strides
+        scale = (x.square().mean(-1, keepdim=True) + eps).rsqrt()
+        scale = scale.contiguous()  # the kernel below reads no strides
         ctx.save_for_backward(x, weight, scale)
         return x * scale if weight is None else (x * scale).mul_(weight)
 
