@@ -120,6 +120,38 @@ def test_every_answer(written):
     assert functions.keys() == attributed | plain | {"equal_integer", "less_than", "greater_than"}
 
 
+def without(program, k):
+    """A program with the scene in place of its relation `k`; where `k` is joined to another, also with that one alone."""
+    yield [
+        {"function": "scene", "inputs": [], "value_inputs": []} if j == k else s
+        for j, s in enumerate(program)
+    ]
+    for j, joined in enumerate(program):
+        if joined["function"] in ("union", "intersect") and k in joined["inputs"]:
+            (other,) = set(joined["inputs"]) - {k}
+            yield [*program[:j], joined | {"inputs": [other, other]}, *program[j + 1 :]]
+
+
+def test_no_relation_is_idle(written):
+    """Without any one of its relations a question has another answer, or none; a 'yes' is still about other objects."""
+    _, scenes, questions = written
+    checked = Counter()
+    for q in questions:
+        program = q["program"]
+        exists = program[-1]["function"] == "exist" and q["answer"] == "yes"
+        last = program[-1]["inputs"][0] if exists else len(program) - 1
+        said = Engine(scenes[q["image_index"]], program).value(last)
+        for k in (k for k, step in enumerate(program) if step["function"] == "relate"):
+            for other in without(program, k):
+                checked[program[-1]["function"], len(other)] += 1
+                try:
+                    found = Engine(scenes[q["image_index"]], other).value(last)
+                except AssertionError:  # `unique` of none or of several: the question has no answer
+                    continue
+                assert found != said, (q["question"], k)
+    assert sum(checked.values()) > 400
+
+
 def test_relationships_are_those_of_the_coordinates(written):
     """CLEVR's rule along the written directions; each pair is decided, one way or the other, on both axes."""
     _, scenes, _ = written

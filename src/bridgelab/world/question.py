@@ -3,6 +3,10 @@
 Each family below is a way of reasoning; a question is drawn by choosing objects that its description picks out,
 and is kept only if its program is well-posed, no relation in it is idle, and its answer is not over-represented
 in its family so far (balance by rejection, as in Johnson et al. 2017, arXiv:1612.06890, §3).
+
+A relation is idle if the question has the same answer without it: with the whole scene in its place (CLEVR's rule), or,
+of two that are joined, by the other alone. One exception: the 'yes' of "is there a …" stays 'yes' among more objects,
+so by this rule the answer would always be 'no'. There, each relation must change which objects are found.
 """
 
 import math
@@ -150,23 +154,39 @@ class _Draft:
             self.view.related[side][target],
         )
 
-    def pick(self, among: int, avoid: str | None = None) -> tuple[Description, int] | None:
-        """One of some objects, by a description that would not single it out in the whole scene."""
+    def pick(
+        self, among: int, avoid: str | None = None, without: Sequence[int] = ()
+    ) -> tuple[Description, int] | None:
+        """One of some objects, by a description that would not single it out in the whole scene, nor in `without`."""
         if not among:
             return None
         target = self.rng.choice(_members(among))
         description = self.single_out(target, among, avoid)
-        if description is None or self.view.extension(description, self.view.all).bit_count() == 1:
+        if description is None or self.idle(description, among, without):
             return None
         return description, target
 
-    def ask(self, kind: str, at: int, among: int, where: str, other: str = "") -> str | None:
-        """Finish with exist, count or query about objects `among`; `where` says in words which these are."""
+    def idle(self, description: Description, among: int, without: Sequence[int] = ()) -> bool:
+        """Whether the description finds the same objects `among` these as in the whole scene, or in one of `without`.
+
+        Sets decide for counts too: each of these either holds `among` or is held by it.
+        """
+        found = self.view.extension(description, among)
+        return any(self.view.extension(description, mask) == found for mask in (self.view.all, *without))
+
+    def ask(
+        self, kind: str, at: int, among: int, where: str, other: str = "", without: Sequence[int] = ()
+    ) -> str | None:
+        """Finish with exist, count or query about objects `among`; `where` says in words which these are.
+
+        Args:
+            without: what `among` would be without one of its relations, each.
+        """
         rng = self.rng
         if kind == "query":
             attribute = rng.choice(list(ATTRIBUTES))
             if where:
-                picked = self.pick(among, avoid=attribute)
+                picked = self.pick(among, avoid=attribute, without=without)
             else:
                 target = rng.choice(_members(among))
                 description = self.single_out(target, among, avoid=attribute)
@@ -177,10 +197,8 @@ class _Draft:
             phrase = f"the {other}{noun(picked[0])} {where}".strip()
             return rng.choice((f"what {attribute} is {phrase} ?", f"{phrase} is what {attribute} ?"))
         description = self.some_description(among, least=0 if where else 1)
-        if where and self.view.extension(description, among) == self.view.extension(
-            description, self.view.all
-        ):
-            return None  # the relation is idle
+        if where and self.idle(description, among, without):
+            return None
         self.add(kind, self.filtered(at, description))
         if kind == "count":
             things = f"{other}{noun(description, plural=True)}"
@@ -222,10 +240,8 @@ def _relations(draft: _Draft, joined: str, word: str, kind: str) -> str | None:
         return None
     a, b = first[2], second[2]
     both = a & b if joined == "intersect" else a | b
-    if both in (a, b):
-        return None  # one of the two is idle
     at = draft.add(joined, first[0], second[0])
-    return draft.ask(kind, at, both, f"{first[1]} {word} {second[1]}")
+    return draft.ask(kind, at, both, f"{first[1]} {word} {second[1]}", without=(a, b))
 
 
 def _either(draft: _Draft) -> str | None:
@@ -320,9 +336,6 @@ def hints(program: Sequence[Step]) -> tuple[int, ...] | None:
     if function in ("intersect", "union") and all(
         program[k]["function"] == "relate" for k in program[base]["inputs"]
     ):
-        anchors = [_anchor(program, k)[0] for k in program[base]["inputs"]]
-        if function == "intersect" and any(said.items() <= description.items() for said in anchors):
-            return None
         one, other = (program[k]["value_inputs"][0] for k in program[base]["inputs"])
         return halvings, 0 if one == other else 1 if one == OPPOSITE[other] else 2
     if function != "relate":
