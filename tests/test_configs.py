@@ -7,9 +7,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.utils import get_object
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from bridgelab.train import build as building
 from bridgelab.train import main as train  # registers what configs call and sets BRIDGELAB_ROOT
 
-ROOT = Path(__file__).parents[1]
+ROOT = train.ROOT
 CONF = ROOT / "conf"
 STUDIES = sorted(path.stem for path in (ROOT / "experiments").glob("*.yaml"))
 OPTIONS = sorted(
@@ -66,9 +67,12 @@ def test_every_option_composes_and_resolves(group, name):
 
 @pytest.mark.parametrize(("group", "name"), OPTIONS)
 def test_targets_are_allowed_and_take_what_they_are_given(group, name):
-    packages = ("hydra_plugins.",) if group.startswith("hydra/") else train.PACKAGES
     for node in targets(option(group, name)):
-        assert node._target_.startswith(packages)
+        if group.startswith("hydra/"):
+            assert node._target_.startswith("hydra_plugins.")
+        else:
+            assert building.target(node, group)
+            assert not building.is_own(node, group)
         parameters = inspect.signature(get_object(node._target_)).parameters.values()
         if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
             not_its_own = ("_target_", "_partial_", "_convert_", "init_from")  # the last is read by training

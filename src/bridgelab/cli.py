@@ -115,6 +115,13 @@ def _allowing(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def _trusting(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--trust", action="store_true",
+        help="import what a run's config names from outside of bridgelab, such as a bridge of one's own: its code is executed",
+    )  # fmt: skip
+
+
 def _dashboard(args: list[str]) -> None:
     parser = argparse.ArgumentParser(
         "bridgelab dashboard",
@@ -171,6 +178,7 @@ def _evaluate(args: list[str]) -> None:
     parser.add_argument(
         "--split", default="test", help="of the benchmark (test); the world's bends: test-clutter"
     )
+    _trusting(parser)
     given = parser.parse_intermixed_args(args)
     choices = [one for one in given.named if "=" in one and not Path(one).is_dir()]
     runs = [Path(one) for one in given.named if one not in choices]
@@ -184,7 +192,7 @@ def _evaluate(args: list[str]) -> None:
     for run in runs:
         if run.is_dir() and ((run / "last.ckpt").exists() or trains_nothing(run)):
             out = elsewhere.evaluate_elsewhere(
-                run, asked, ROOT, split=given.split, progress=every_tenth(run.name)
+                run, asked, ROOT, split=given.split, progress=every_tenth(run.name), trust=given.trust
             )
             print(out, flush=True)
         elif run.is_dir():  # a run that is not finished, or a folder of trials
@@ -203,9 +211,10 @@ def _answer(args: list[str]) -> None:
     parser.add_argument(
         "--explain", type=Path, metavar="PNG", help="save a picture of the patches that the answer rests on"
     )
+    _trusting(parser)
     given = parser.parse_args(args)
     importlib.import_module("bridgelab.analysis.answer").answer(
-        given.run, given.images, given.question, given.explain
+        given.run, given.images, given.question, given.explain, trust=given.trust
     )
 
 
@@ -235,6 +244,7 @@ def _diagnose(args: list[str]) -> None:
         "--fit", type=int, default=1500, metavar="N", help="training images that probes are fitted on (1500)"
     )
     parser.add_argument("--again", action="store_true", help="also where the same was found before")
+    _trusting(parser)
     given = parser.parse_args(args)
     import logging
 
@@ -242,7 +252,9 @@ def _diagnose(args: list[str]) -> None:
     importlib.import_module("bridgelab.train.main")  # registers what configs call
     amounts = importlib.import_module("bridgelab.analysis.diagnosis.look").Amounts
     module = importlib.import_module("bridgelab.analysis.diagnosis.main")
-    module.diagnose(given.paths, amounts(given.questions, given.images, given.fit), again=given.again)
+    module.diagnose(
+        given.paths, amounts(given.questions, given.images, given.fit), again=given.again, trust=given.trust
+    )
 
 
 def _doctor(args: list[str]) -> None:
@@ -428,7 +440,7 @@ def _check_bridge(args: list[str]) -> None:
         _choose("bridge", given.bridge, sorted(path.stem for path in (conf / "bridge").glob("*.yaml")))
         with initialize_config_dir(str(conf), version_base="1.3"):
             config = OmegaConf.create(compose(f"bridge/{given.bridge}").bridge)
-    kind = importlib.import_module("bridgelab.train.build").target(config)
+    kind = importlib.import_module("bridgelab.train.build").target(config, "bridge")
     OmegaConf.set_struct(config, False)
     config.merge_with(choices)
     chosen = {str(key): value for key, value in config.items() if key != "_target_"}

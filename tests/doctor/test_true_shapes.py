@@ -49,7 +49,7 @@ def test_vit_l_14_and_flan_t5_base_train_a_step_and_answer(composed, tmp_path):
     assert record["costs"]["visual_tokens"] == 16
     assert record["costs"]["trainable_parameters"] > 10_000_000
     assert 0 <= record["metrics"]["test/accuracy"] <= 1
-    text = build(config.text)
+    text = build(config.text, "text")
     assert (text.dim, text.model.config.num_layers, len(text.model.decoder.block)) == (768, 12, 12)
     assert sum(p.numel() for p in text.model.parameters()) == 247_577_856
     vision = ShapedVision(tower(config.vision), config.vision)

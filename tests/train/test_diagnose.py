@@ -62,7 +62,7 @@ def test_all_bridges_of_a_study_that_see_images(study, tmp_path):
 
 
 def test_where_nobody_says_what_an_image_shows_the_rest_is_told(study, monkeypatch):
-    monkeypatch.setattr(looking, "target", lambda config: object)  # as a benchmark of another layout
+    monkeypatch.setattr(looking, "target", lambda *_: object)  # as a benchmark of another layout
     found = looking.look(study / "bridge=linear,seed=0", AMOUNTS)
     assert set(found.left_out) == {"selection", "bottleneck", "background", "clutter"}
     assert found.left_out["selection"] == "world has no scenes and programs in CLEVR's layout"

@@ -23,7 +23,7 @@ def benchmark(images, tiny_vision, monkeypatch):
                 Example(f"{split}-{kind}-{k}", (path,), "?", ("yes",), kind) for k, path in enumerate(own)
             ]
 
-    def build(config):
+    def build(config, slot):
         return Few() if config._target_.startswith("bridgelab.benchmark.") else tiny_vision
 
     monkeypatch.setattr(features, "build", build)

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -243,7 +244,34 @@ def test_bad_input_is_refused_before_training(tiny, config, tmp_path, monkeypatc
 def test_what_stands_inside_of_a_target_is_limited_too(inside):
     given = OmegaConf.create({"_target_": "torch.optim.AdamW", "lr": OmegaConf.create(f"x: {inside}").x})
     with pytest.raises(ValueError, match=r"_target_: os\.system may not be built: what stands inside"):
-        building.build(given)
+        building.build(given, "optim")
+
+
+@pytest.mark.parametrize(
+    ("slot", "name"),
+    [
+        ("optim", "torch.optim.optimizer.torch.load"),  # begins like an optimizer, and unpickles
+        ("text", "bridgelab.text.t5.AutoConfig.from_pretrained"),
+        ("text", "bridgelab.text.t5.AutoConfig"),
+        ("text", "bridgelab.text.t5.Path.unlink"),
+        ("vision", "bridgelab.train.record.shutil.copyfile"),
+        ("benchmark", "bridgelab.benchmark.world.importlib"),
+        ("benchmark", "bridgelab.benchmark.example.require"),  # ours, and no benchmark
+        ("benchmark", "bridgelab.benchmark.accuracy.Accuracy"),
+        ("bridge", "bridgelab.bridge.qformer.nn.Linear"),  # a module, but not ours
+        ("bridge", "bridgelab.bridge.check.Case"),
+        ("trainer", "pytorch_lightning.cli.LightningCLI"),  # would build any class that its arguments name
+        ("logger", "pytorch_lightning.Trainer"),
+        ("optim", "readmes_module.MyOptimizer"),  # own ones are of bridges
+        ("bridge", "5"),
+    ],
+)
+def test_a_target_is_a_class_that_its_slot_takes_and_that_is_defined_where_its_name_says(slot, name):
+    given = OmegaConf.create({"_target_": int(name) if name.isdecimal() else name})
+    with pytest.raises(
+        ValueError, match=rf"{slot}\._target_: {re.escape(name)} (may not be built: {slot} takes a|could)"
+    ):
+        building.target(given, slot)
 
 
 def test_a_broken_image_is_named_before_training(tiny, config, tmp_path):

@@ -62,6 +62,24 @@ def test_the_question_stands_in_the_benchmarks_prompt(benchmark, asked):
     assert in_template(OmegaConf.create(benchmark), r"is \1 {it} ?") == asked
 
 
+def test_code_from_outside_is_not_run_unless_it_is_trusted(config, tmp_path, monkeypatch):
+    (tmp_path / "somebodys.py").write_text("open('ran', 'w').close()")
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / "theirs"
+    run.mkdir()
+    torch.save({"identity": {}}, run / "last.ckpt")
+    for slot, name in (("bridge", "somebodys.Bridge"), ("text", "somebodys.Text")):
+        OmegaConf.save(config(f"{slot}._target_={name}"), run / "config.yaml")
+        with pytest.raises(
+            ValueError, match=rf"config.yaml: {slot}._target_={name} is code from .*Add --trust"
+        ):
+            load_trained(run)
+        assert not (tmp_path / "ran").exists()
+    with pytest.raises(ValueError, match=r"somebodys.Text could not be imported"):
+        load_trained(run, trust=True)
+    assert (tmp_path / "ran").exists()
+
+
 def test_bad_input(run, tmp_path, tiny_text):
     with pytest.raises(
         FileNotFoundError, match=r"has no config.yaml: a trained run has config.yaml and last.ckpt"

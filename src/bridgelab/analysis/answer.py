@@ -23,7 +23,9 @@ from bridgelab.train.trained import load_trained
 LONGEST = 64  # tokens of an answer
 
 
-def answer(run: Path, images: Sequence[Path], question: str, explain: Path | None = None) -> str:
+def answer(
+    run: Path, images: Sequence[Path], question: str, explain: Path | None = None, *, trust: bool = False
+) -> str:
     """Ask, print the answer with its probability, and return it.
 
     Args:
@@ -31,12 +33,13 @@ def answer(run: Path, images: Sequence[Path], question: str, explain: Path | Non
         images: as many as an example of its benchmark has.
         question: as a person writes it.
         explain: where a picture of the patches that the answer rests on is saved (PNG); None for none.
+        trust: as `load_trained` takes it.
     Raises:
         FileNotFoundError: if a file is missing.
         ValueError: if an image is broken, or the bridge looks at none.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    config, sides, model = load_trained(run, device)
+    config, sides, model = load_trained(run, device, trust=trust)
     if sides.sees != "image":
         raise ValueError(
             f"{run} is of a bridge that sees {sides.sees}, and no image. Give a run of another bridge."
@@ -48,7 +51,7 @@ def answer(run: Path, images: Sequence[Path], question: str, explain: Path | Non
             [sides.vision.patches(torch.from_numpy(image)[None]).cpu() for image in pixels], 1
         )
     asked = in_its_words(question, sides.text)
-    kinds = build(config.benchmark).kinds
+    kinds = build(config.benchmark, "benchmark").kinds
     decides = "true_false" in kinds and "answer" not in kinds
     room = "true" if decides else " ".join(["."] * LONGEST)
     one = Example(

@@ -29,7 +29,7 @@ def parts(config: DictConfig, device: str) -> Table:
     rng = np.random.default_rng(0)
     scenes = [sample_visible_scene(rng, image_index=index) for index in range(IMAGES)]
     images = torch.from_numpy(np.stack([render(scene) for scene in scenes]))
-    vision = build(config.vision).to(device)
+    vision = build(config.vision, "vision").to(device)
     command = [sys.executable, "-m", "bridgelab.cli", "--help"]
     table = Table(title="parts")
     table.add_column("what")

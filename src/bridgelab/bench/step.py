@@ -79,7 +79,7 @@ def floor_row(config: DictConfig, device: str) -> list[str] | None:
         return None
     batches = setting.batches(1, 0)
     setting.calibrate(model, batches)
-    optimizer = build(config.optim)(parameter_groups(model), lr=1e-4)
+    optimizer = build(config.optim, "optim")(parameter_groups(model), lr=1e-4)
     batch = on_device(next(iter(batches)), model)
 
     def step() -> None:
@@ -115,7 +115,7 @@ def step_row(config: DictConfig, device: str) -> list[str] | None:
     batches, bare = setting.batches(STEPS, 0), setting.model(0)
     setting.calibrate(model, batches)
     setting.calibrate(bare, batches)
-    optimizer = build(config.optim)(parameter_groups(bare), lr=1e-4)
+    optimizer = build(config.optim, "optim")(parameter_groups(bare), lr=1e-4)
     in_turn = InTurn(
         batches,
         iter(setting.batches(STEPS, 0)),

@@ -164,7 +164,7 @@ def epoch_row(config: DictConfig, device: str) -> list[str]:
         pool = max(map(len, setting.pools.values()))
         batches = setting.batches(WARM_UP + max(1, pool // config.train.batch_size), 0)
         setting.calibrate(model, batches)
-        optimizer = build(config.optim)(parameter_groups(model), lr=1e-4)
+        optimizer = build(config.optim, "optim")(parameter_groups(model), lr=1e-4)
         steps[source] = (iter(batches), model, optimizer)
     taken: dict[str, list[float]] = {source: [] for source in steps}
     for _ in range(len(batches)):

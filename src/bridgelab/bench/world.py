@@ -21,7 +21,7 @@ def world_row(config: DictConfig, folder: Path) -> list[str]:
     """
     config = config.copy()
     config.benchmark.root, config.paths.features = str(folder / "world"), str(folder / "features")
-    world = build(config.benchmark)
+    world = build(config.benchmark, "benchmark")
     began = time.perf_counter()
     for split in world.splits:
         world.make(split)

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 KINDS = ("answer", "caption", "true_false", "choice")
 TRUE_FALSE = ("true", "false")
@@ -80,6 +81,19 @@ class Example:
 
     def _refuse(self, name: str, value: object, rule: str):
         raise ValueError(f"example {self.id}: {name}={value!r} {rule}.")
+
+
+@runtime_checkable
+class Benchmark(Protocol):
+    """What a class needs for a config to name it as a benchmark; its attributes are `name`, `splits` and `kinds`."""
+
+    def examples(self, split: str, kind: str) -> list[Example]:
+        """All examples of one kind in a split."""
+        ...
+
+    def metrics(self) -> dict[str, Any]:
+        """An `ExampleMetric` for each kind."""
+        ...
 
 
 def check_examples(examples: list[Example], source: str) -> list[Example]:

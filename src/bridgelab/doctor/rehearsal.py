@@ -51,7 +51,7 @@ class Rehearsal(Sides):
         images: int,
     ):
         self.config, self.device, self.images = config, device, images
-        self.sees = getattr(target(config.bridge), "sees", "image")
+        self.sees = getattr(target(config.bridge, "bridge"), "sees", "image")
         self.text: Any = ShapedText(text, layers, config.text, device)
         self.vision = None if self.sees == "nothing" else ShapedVision(visual, config.vision)
         self.vision_dim = {"image": getattr(self.vision, "dim", 1), "words": self.text.dim, "nothing": 1}[
@@ -91,7 +91,7 @@ class Rehearsal(Sides):
 
     def optimizer(self, model: BridgedModel) -> torch.optim.Optimizer:
         """As the config has it, of what is trained."""
-        return build(self.config.optim)(parameter_groups(model), lr=1e-4)
+        return build(self.config.optim, "optim")(parameter_groups(model), lr=1e-4)
 
     def step(
         self, model: BridgedModel, optimizer: torch.optim.Optimizer, batch: Batch

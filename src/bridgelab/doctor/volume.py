@@ -99,7 +99,7 @@ def volume(config: DictConfig, text: Any | None, given: Mapping[str, Counts], he
         given: `images` and `examples` as (train, …, test), which count more than anything else.
         head: the benchmark's yaml, whose first comment may tell how many there are.
     """
-    benchmark = build(config.benchmark)
+    benchmark = build(config.benchmark, "benchmark")
     tokenizer = text or _Words()
     if hasattr(benchmark, "make") and not _drawn(benchmark):
         found = _to_be_drawn(config, benchmark, tokenizer)
@@ -143,7 +143,7 @@ def _to_be_drawn(config: DictConfig, benchmark: Any, tokenizer: Any) -> Volume:
     with tempfile.TemporaryDirectory() as folder:
         changed = {"root": folder, "images": dict.fromkeys(SPLITS, DRAWN), "processes": 1}
         smaller: Any = OmegaConf.merge(config.benchmark, changed)
-        small = build(smaller)
+        small = build(smaller, "benchmark")
         read = {split: {kind: small.examples(split, kind) for kind in small.kinds} for split in SPLITS}
         times = {split: benchmark.images[split] / DRAWN for split in SPLITS}
         found = _measured(config, read, tokenizer, "the world, to be drawn on first use", times)

@@ -21,10 +21,10 @@ def table() -> str:
     rows: list[tuple[str, ...]] = [HEADS, ("---", "---:", "---:", "---:", "---", "---")]
     with initialize_config_dir(str(conf), version_base="1.3"):
         config = compose("train")
-        vision, text = build(config.vision), build(config.text)
+        vision, text = build(config.vision, "vision"), build(config.text, "text")
         for path in sorted((conf / "bridge").glob("*.yaml")):
             bridge = compose("train", [f"bridge={path.stem}"]).bridge
-            sees = getattr(target(bridge), "sees", "image")
+            sees = getattr(target(bridge, "bridge"), "sees", "image")
             if sees == "image" and not path.stem.endswith(CONTROL):
                 rows.append(_row(path.stem, bridge, vision.dim, text.dim, vision.grid))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
@@ -33,7 +33,7 @@ def table() -> str:
 def _row(
     name: str, config: DictConfig, vision_dim: int, text_dim: int, grid: tuple[int, int]
 ) -> tuple[str, ...]:
-    kind, given = target(config), bridge_choices(config, grid)
+    kind, given = target(config, "bridge"), bridge_choices(config, grid)
     bridge = kind(vision_dim, text_dim, **given)
     patches = torch.zeros(1, grid[0] * grid[1], vision_dim)
     question = torch.zeros(1, WORDS, text_dim) if given.get("conditioning", "none") != "none" else None

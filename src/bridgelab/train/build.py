@@ -1,51 +1,99 @@
-"""From a config's `_target_` to an object: of named packages alone, and a bridge of the user's own. Free of torch."""
+"""From a config's `_target_` to an object: of the packages of its slot, and a module of the user's own. Free of torch."""
 
 import inspect
 import os
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import hydra.utils
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-PACKAGES = ("bridgelab.", "torch.optim.", "pytorch_lightning.")
+MODULE = "torch.nn.Module"  # of which a user may have an own one, from a file or package of any name
 
 
-def target(config: DictConfig) -> Any:
-    """The class that a config names by `_target_`: one of `PACKAGES`, or a bridge of the user's own.
+class Slot(NamedTuple):
+    """What a group of the config may name.
 
-    Raises:
-        ValueError: if it is neither.
+    Args:
+        packages: where its classes are defined.
+        kind: what they are subclasses of.
+        inside: where classes and functions are defined that may be built as arguments.
     """
-    name = config._target_
-    if name.startswith(PACKAGES):
-        return hydra.utils.get_object(name)
-    from torch import nn
 
-    if os.getcwd() not in sys.path:
+    packages: tuple[str, ...]
+    kind: str
+    inside: tuple[str, ...] = ()
+
+
+SLOTS = {
+    "bridge": Slot(("bridgelab.bridge.",), MODULE),
+    "vision": Slot(("bridgelab.vision.",), MODULE),
+    "text": Slot(("bridgelab.text.",), MODULE),
+    "benchmark": Slot(("bridgelab.benchmark.",), "bridgelab.benchmark.example.Benchmark"),
+    "optim": Slot(("bridgelab.optim.", "torch.optim."), "torch.optim.Optimizer"),
+    "trainer": Slot(("pytorch_lightning.",), "pytorch_lightning.Trainer", ("pytorch_lightning.",)),
+    "logger": Slot(
+        ("bridgelab.train.", "pytorch_lightning."),
+        "pytorch_lightning.loggers.Logger",
+        ("pytorch_lightning.",),
+    ),
+}
+
+
+def is_own(config: DictConfig, slot: str) -> bool:
+    """Whether a config names code from outside of the slot's packages, which is run as soon as it is imported."""
+    return not str(config._target_).startswith(SLOTS[slot].packages)
+
+
+def target(config: DictConfig, slot: str) -> Any:
+    """The class that a config names by `_target_`: one of its slot's packages, or a `torch.nn.Module` of the user's own.
+
+    A name alone proves nothing: `torch.optim.optimizer.torch.load` begins like an optimizer. So what the name leads to is asked
+    where it was defined, and of what kind it is.
+
+    Args:
+        config: of one object.
+        slot: of `SLOTS`, which it stands in.
+    Raises:
+        ValueError: if it is no such class.
+    """
+    packages, kind, _ = SLOTS[slot]
+    name = config._target_
+    own = is_own(config, slot)
+    allowed = f"{slot} takes a {kind.rpartition('.')[2]} of {' or '.join(packages)}*" + (
+        f", or a {MODULE} of your own" if kind == MODULE else ""
+    )
+    if not isinstance(name, str) or (own and kind != MODULE):
+        raise ValueError(f"{slot}._target_: {name} may not be built: {allowed}. Set {slot}._target_.")
+    if own and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # where a user's own file lies
     try:
         found = hydra.utils.get_object(name)
     except Exception as error:
         raise ValueError(
-            f"_target_: {name} could not be imported ({' '.join(str(error.__cause__ or error).split())}). Name a class of a file in the current folder, as "
-            "my_module.MyBridge, or of an installed package."
+            f"{slot}._target_: {name} could not be imported ({' '.join(str(error.__cause__ or error).split())}). Name a class of "
+            "a file in the current folder, as my_module.MyBridge, or of an installed package."
         ) from error
-    if not (isinstance(found, type) and issubclass(found, nn.Module)):
-        raise ValueError(
-            f"_target_: {name} may not be built: a config names classes of {', '.join(PACKAGES)}, or a "
-            "torch.nn.Module of your own for a bridge."
-        )
+    defined = own or _defined_in(found, packages)
+    if not (defined and isinstance(found, type) and issubclass(found, hydra.utils.get_object(kind))):
+        raise ValueError(f"{slot}._target_: {name} may not be built: {allowed}. Set {slot}._target_.")
     return found
+
+
+def _defined_in(found: Any, packages: tuple[str, ...]) -> bool:
+    """Whether this is a class or a function of one of the packages, and not one that a module of theirs imports."""
+    return (isinstance(found, type) or inspect.isfunction(found)) and f"{found.__module__}.".startswith(
+        packages
+    )
 
 
 def bridge_choices(config: DictConfig, grid: tuple[int, int] | None) -> dict[str, Any]:
     """The keyword arguments of a bridge's class: what its yaml chooses, and the patches' grid if it takes one and there is one."""
     chosen: Any = OmegaConf.to_container(config, resolve=True)
     choices = {str(key): value for key, value in chosen.items() if key not in ("_target_", "init_from")}
-    takes_grid = grid is not None and "grid" in inspect.signature(target(config)).parameters
+    takes_grid = grid is not None and "grid" in inspect.signature(target(config, "bridge")).parameters
     return choices | ({"grid": grid} if takes_grid else {})
 
 
@@ -58,17 +106,23 @@ def _named_inside(node: Any) -> Iterator[str]:
         yield from _named_inside(child)
 
 
-def build(config: DictConfig, *args: Any, **kwargs: Any) -> Any:
+def build(config: DictConfig, slot: str, *args: Any, **kwargs: Any) -> Any:
     """Make the object that a config names.
 
+    Args:
+        config: of one object.
+        slot: of `SLOTS`, which it stands in.
+        args, kwargs: given to its class beside what the config holds.
     Raises:
         ValueError: if configs may not name it, or as it says itself.
     """
-    target(config)
+    target(config, slot)
+    inside = SLOTS[slot].inside
     for name in _named_inside(config):
-        if not name.startswith(PACKAGES):
+        if not (name.startswith(inside) and _defined_in(hydra.utils.get_object(name), inside)):
             raise ValueError(
-                f"_target_: {name} may not be built: what stands inside of another is of {', '.join(PACKAGES)}. Leave it out."
+                f"{slot}: _target_: {name} may not be built: what stands inside of another is of {' or '.join(inside) or 'no package'}. "
+                "Leave it out."
             )
     try:
         return hydra.utils.instantiate(config, *args, _convert_="all", **kwargs)

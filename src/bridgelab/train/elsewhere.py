@@ -20,7 +20,13 @@ log = logging.getLogger(__name__)
 
 
 def evaluate_elsewhere(
-    run: Path, asked: DictConfig, root: Path, *, split: str = "test", progress: Progress | None = None
+    run: Path,
+    asked: DictConfig,
+    root: Path,
+    *,
+    split: str = "test",
+    progress: Progress | None = None,
+    trust: bool = False,
 ) -> Path:
     """Evaluate a trained run; the record stands in `<study>_on_<benchmark>` beside the run's study, as if it were a study.
 
@@ -30,6 +36,7 @@ def evaluate_elsewhere(
         root: of the code, whose commit the record names.
         split: of the benchmark.
         progress: called with what is done, how many examples of it, and of how many.
+        trust: as `load_trained` takes it.
     Returns:
         The record's folder.
     Raises:
@@ -38,7 +45,7 @@ def evaluate_elsewhere(
     """
     began = time.monotonic()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    config, sides, model = load_trained(run, device)
+    config, sides, model = load_trained(run, device, trust=trust)
     for group in OF_EVALUATION:
         config[group] = asked[group]
     material = Material(sides, (split,))

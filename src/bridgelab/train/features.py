@@ -63,10 +63,10 @@ def build_features(config: DictConfig, splits: Sequence[str] | None, part: tuple
         ValueError: if images are broken, with a list, or as the parts say themselves.
     """
     skip = skips(config)
-    benchmark = build(config.benchmark)
+    benchmark = build(config.benchmark, "benchmark")
     chosen = splits or [split for split in SPLITS if split in benchmark.splits]
     examples = [e for split in chosen for kind in benchmark.kinds for e in benchmark.examples(split, kind)]
-    vision = build(config.vision).to(device_of(part[0]))
+    vision = build(config.vision, "vision").to(device_of(part[0]))
     store = FeatureStore(Path(config.paths.features), vision, dtype=config.data.dtype)
     found = store.features([path for e in examples for path in e.images], skip=skip, part=part)
     told = (

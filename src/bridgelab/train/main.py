@@ -12,7 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from bridgelab.data.claims import locked
-from bridgelab.train.build import PACKAGES
+from bridgelab.train.build import is_own
 from bridgelab.train.claim import claim, refuse_another
 from bridgelab.train.reuse import finished_elsewhere, take_over
 
@@ -38,7 +38,7 @@ def main(config: DictConfig) -> None:
     job = HydraConfig.get()
     directory = Path(job.runtime.output_dir)
     try:
-        own = not config.bridge._target_.startswith(PACKAGES)  # then the yaml's name would be another's
+        own = is_own(config.bridge, "bridge")  # then the yaml's name would be another's
         name = config.bridge._target_ if own else job.runtime.choices["bridge"]
         run(config, directory, bridge=str(name))
     except Exception:

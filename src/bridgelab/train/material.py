@@ -29,7 +29,7 @@ class Material:
 
     def __init__(self, sides: Sides, splits: Sequence[str]):
         self.sides, self.config = sides, sides.config
-        self.benchmark = build(self.config.benchmark)
+        self.benchmark = build(self.config.benchmark, "benchmark")
         self._examples = {
             split: {kind: self.benchmark.examples(split, kind) for kind in self.benchmark.kinds}
             for split in splits

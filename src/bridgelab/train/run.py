@@ -62,9 +62,9 @@ def train_and_evaluate(
         batches = setting.batches(config.train.steps, config.data_seed)
         counts = batches.sampler.counts()
         setting.calibrate(model, batches)
-        loggers: list[Logger] = [build(config.logger.csv, directory=directory)]
+        loggers: list[Logger] = [build(config.logger.csv, "logger", directory=directory)]
         if "tensorboard" in config.logger:
-            loggers.append(build(config.logger.tensorboard, save_dir=str(directory)))
+            loggers.append(build(config.logger.tensorboard, "logger", save_dir=str(directory)))
         if watched:
             loggers.append(watched)
         curve, seconds = setting.fit(

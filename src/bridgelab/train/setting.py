@@ -154,7 +154,7 @@ class Setting:
         **kwargs: Any,
     ):
         """Train; `alone` in this process, whatever the trainer's devices; without `warmup` the schedule's own."""
-        trainer = build(self.config.trainer)
+        trainer = build(self.config.trainer, "trainer")
         if alone:
             trainer = functools.partial(
                 trainer, devices=1, num_nodes=1, strategy="auto", plugins=[LightningEnvironment()]
@@ -165,7 +165,7 @@ class Setting:
             trainer = functools.partial(trainer, plugins=[SLURMEnvironment(auto_requeue=False)])
         if self.config.compile:
             compile_step(model)
-        optimizer = functools.partial(build(self.config.optim), lr=lr)
+        optimizer = functools.partial(build(self.config.optim, "optim"), lr=lr)
         schedule: dict[str, Any] = dict(self.config.train.schedule)
         return fit(
             model,

@@ -24,10 +24,10 @@ class Sides:
 
     def __init__(self, config: DictConfig, device: Any):
         self.config, self.device = config, torch.device(device)
-        self.sees = getattr(target(config.bridge), "sees", "image")
-        self.text = build(config.text)
+        self.sees = getattr(target(config.bridge, "bridge"), "sees", "image")
+        self.text = build(config.text, "text")
         # The blind floor needs no encoder, and spares the seconds of loading one.
-        self.vision: Any = None if self.sees == "nothing" else build(config.vision)
+        self.vision: Any = None if self.sees == "nothing" else build(config.vision, "vision")
         self.all = {"text": self.text} | ({"vision": self.vision} if self.vision is not None else {})
         self.fingerprints = {name: side.fingerprint for name, side in self.all.items()}
         self.vision_dim = {"image": getattr(self.vision, "dim", 1), "words": self.text.dim, "nothing": 1}[
@@ -59,7 +59,7 @@ class Sides:
         if precision == "auto":
             precision = "bf16" if autocast_pays(self.device) else "fp32"
         torch.manual_seed(seed)
-        kind = target(config.bridge)
+        kind = target(config.bridge, "bridge")
         choices = bridge_choices(config.bridge, getattr(self.vision, "grid", None))
         tokens, parameters = config.budget.tokens, config.budget.params
         if tokens is not None and choices.get("num_tokens") != 0:  # plain words have no prompt to match

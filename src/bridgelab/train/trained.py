@@ -8,10 +8,12 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from bridgelab.model import BridgedModel
+from bridgelab.train.build import is_own
 from bridgelab.train.module import FROZEN
 from bridgelab.train.sides import Sides
 
 MODEL = "model."
+BUILT = ("bridge", "vision", "text", "benchmark")  # of a run's config, by whoever reads the run
 
 
 def trains_nothing(run: Path) -> bool:
@@ -20,15 +22,33 @@ def trains_nothing(run: Path) -> bool:
     return record.exists() and not json.loads(record.read_bytes())["costs"].get("trainable_parameters", 1)
 
 
-def load_trained(run: Path, device: Any = "cpu") -> tuple[DictConfig, Sides, BridgedModel]:
+def refuse_foreign(config: DictConfig, run: Path) -> None:
+    """Refuse what is of neither this package nor its libraries, before it is imported: an import runs it.
+
+    Raises:
+        ValueError: with the name, if the record asks for such code.
+    """
+    for slot in BUILT:
+        if is_own(config[slot], slot):
+            raise ValueError(
+                f"{run / 'config.yaml'}: {slot}._target_={config[slot]._target_} is code from outside of bridgelab, which to read "
+                "this run is to execute. Add --trust if you know whose code that is."
+            )
+
+
+def load_trained(
+    run: Path, device: Any = "cpu", *, trust: bool = False
+) -> tuple[DictConfig, Sides, BridgedModel]:
     """The config, the frozen sides and the model of a run, ready to answer.
 
     Args:
         run: a run's folder, with its `config.yaml` and `last.ckpt`; where nothing was trained, with `metrics.json`.
         device: where the model goes.
+        trust: import what the record names from outside of this package, such as a bridge of one's own.
     Raises:
         FileNotFoundError: if a file is missing.
-        ValueError: if the checkpoint was trained between other sides than those that the config names here.
+        ValueError: if the checkpoint was trained between other sides than those that the config names here, or the config names
+            code that is not trusted.
     """
     untrained = trains_nothing(run)
     for name in ("config.yaml", "metrics.json" if untrained else "last.ckpt"):
@@ -39,6 +59,8 @@ def load_trained(run: Path, device: Any = "cpu") -> tuple[DictConfig, Sides, Bri
             )
     config = OmegaConf.load(run / "config.yaml")
     assert isinstance(config, DictConfig)
+    if not trust:
+        refuse_foreign(config, run)
     config.bridge.init_from = None  # what it began with may be gone, and counts no more
     if untrained:
         checkpoint = {"identity": json.loads((run / "metrics.json").read_bytes())["fingerprints"]}

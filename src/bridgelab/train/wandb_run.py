@@ -45,7 +45,7 @@ def wandb_run(config: DictConfig, directory: Path, bridge: str) -> Iterator[Wand
         return
     import wandb
 
-    logger = build(config.logger.wandb, **wandb_identity(directory))
+    logger = build(config.logger.wandb, "logger", **wandb_identity(directory))
     try:
         run = logger.experiment  # where W&B is begun
         if getattr(rank_zero_only, "rank", 0) == 0:  # Lightning keeps it there

@@ -71,25 +71,26 @@ def made_of(run: Path, amounts: Amounts) -> dict[str, Any]:
     return {"config": config_hash(config), "looked_at": vars(amounts)}  # type: ignore[arg-type]
 
 
-def look(run: Path, amounts: Amounts, shown: Sequence[str] = ()) -> Diagnosis:
+def look(run: Path, amounts: Amounts, shown: Sequence[str] = (), *, trust: bool = False) -> Diagnosis:
     """Diagnose a run.
 
     Args:
         run: a finished run's folder, of a bridge that sees images.
         amounts: how much is looked at.
         shown: ids of test examples of which maps are made.
+        trust: as `load_trained` takes it.
     Raises:
         FileNotFoundError: if a file is missing.
         ValueError: if the run does not fit the models that are here, or two splits that should pair do not.
     """
     identity = made_of(run, amounts)
     record = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
-    config, sides, model = load_trained(run, "cuda" if torch.cuda.is_available() else "cpu")
+    config, sides, model = load_trained(run, "cuda" if torch.cuda.is_available() else "cpu", trust=trust)
     OmegaConf.set_struct(config, False)
-    is_world = issubclass(target(config.benchmark), World)
+    is_world = issubclass(target(config.benchmark, "benchmark"), World)
     if is_world:
         config.benchmark.images[CLUTTERED] = config.benchmark.images[TEST]
-    annotated = issubclass(target(config.benchmark), Clevr)
+    annotated = issubclass(target(config.benchmark, "benchmark"), Clevr)
     splits = [TEST, *([FIT] if annotated else []), *([CLUTTERED] if is_world else [])]
     material = Material(sides, splits)
     material.make_features()

@@ -22,7 +22,12 @@ FIGURE = "diagnosis.png"
 
 
 def diagnose(
-    paths: Sequence[Path], amounts: Amounts, *, again: bool = False, console: Console | None = None
+    paths: Sequence[Path],
+    amounts: Amounts,
+    *,
+    again: bool = False,
+    trust: bool = False,
+    console: Console | None = None,
 ) -> None:
     """Diagnose runs, and print the tables of their studies; a run that was diagnosed alike already is not looked into again.
 
@@ -32,6 +37,7 @@ def diagnose(
         paths: runs, or studies, of which all finished runs are taken whose bridge sees images.
         amounts: how much is looked at.
         again: look again, whatever was found before.
+        trust: as `load_trained` takes it.
         console: where to print; the terminal if not given.
     Raises:
         FileNotFoundError: if a folder is missing, or no finished run is among them.
@@ -48,7 +54,7 @@ def diagnose(
             _say(console, f"{run.name}: {k + 1} of {len(runs)}, diagnosed already")
             continue
         _say(console, f"{run.name}: {k + 1} of {len(runs)}")
-        write_diagnosis(run, look(run, amounts, shown[run.parent]))
+        write_diagnosis(run, look(run, amounts, shown[run.parent], trust=trust))
     for study in shown:
         known = _study(study)
         found = read_diagnoses(study, known.bridges if known else ())
