@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from bridgelab.benchmark.example import Example
-from bridgelab.data.batches import Prepared, TrainingBatches
+from bridgelab.data.batches import Prepared, TrainingBatches, unknown_answers
 from bridgelab.data.sampler import MixtureSampler
 
 
@@ -37,6 +37,13 @@ def test_lengths_are_the_batchs_own(tiny_text):
     made = prepared([example(0), example(1, "is there a red cube left of a blue sphere ?")], tiny_text)
     assert made.batch([0])["prompt"].shape == (1, 8)
     assert made.batch([0, 1])["prompt"].shape == (2, 16)
+
+
+def test_answers_with_words_that_the_text_side_does_not_know_are_counted(tiny_text):
+    answers = ("red", "a zebra", "two zebra", "blue gnu", "a zebra", "gnu gnu")
+    found = unknown_answers([example(k, answer=answer) for k, answer in enumerate(answers)], tiny_text)
+    assert found == (5, ["zebra", "gnu", "two"])
+    assert unknown_answers([example(0)], tiny_text) == (0, [])
 
 
 def test_several_images_stand_one_after_another(tiny_text):

@@ -1,7 +1,10 @@
 import importlib.util
+import json
+import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import BertConfig, T5Config, T5ForConditionalGeneration
 
 from bridgelab.pretrain.text import make_tokenizer
@@ -121,6 +124,101 @@ def test_another_kind_of_model_is_named(tmp_path):
     BertConfig(vocab_size=10, hidden_size=8, num_attention_heads=1).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=r"text.path=.* holds a model of the kind 'bert': it must be a T5"):
         T5(str(tmp_path))
+
+
+def stated(**changes):
+    """Change config.json."""
+
+    def change(folder):
+        told = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(told | changes))
+
+    return change
+
+
+def without(name, *more, content=None):
+    """Remove files, or keys of a JSON file where its name ends with a key."""
+
+    def change(folder):
+        for one in (name, *more):
+            file, _, key = one.partition(":")
+            told = json.loads((folder / file).read_text()) if key else None
+            (folder / file).unlink()
+            if told:
+                (folder / file).write_text(json.dumps({k: v for k, v in told.items() if k != key}))
+            elif content is not None:
+                (folder / file).write_text(content)
+
+    return change
+
+
+def without_weights(start):
+    def change(folder):
+        weights = load_file(folder / "model.safetensors")
+        kept = {name: weight for name, weight in weights.items() if not name.startswith(start)}
+        save_file(kept, folder / "model.safetensors", {"format": "pt"})
+
+    return change
+
+
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (without("tokenizer.json", "tokenizer_config.json"), r"does not know the words yes, no, what, is, the, a,"),
+        (without("tokenizer.json"), r"its tokenizer can't be read \(ValueError: .*Copy the model's whole folder"),
+        (without("tokenizer_config.json:eos_token"), r"its tokenizer has no eos_token, .*tokenizer_config\.json"),
+        (without("tokenizer_config.json:pad_token"), r"its tokenizer has no pad_token, .*tokenizer_config\.json"),
+        (without("config.json:decoder_start_token_id"), r"decoder_start_token_id=None .* must have a start"),
+        (stated(eos_token_id=5), r"eos_token_id=5, and the tokenizer's eos is 1"),
+        (stated(vocab_size=100), r"ids up to \d+, and the model embeds 100 words"),
+        (without_weights("decoder."), r"30 are not stored \(decoder\.block\.0\.layer\.0\.SelfAttention\.k"),
+        (stated(num_layers=3), r"9 are not stored \(encoder\.block\.2\..* Copy config\.json and all weights"),
+        (stated(num_decoder_layers=1), r"14 are stored beyond it \(decoder\.block\.1"),
+        (stated(d_ff=64), r"12 are stored in another shape \(decoder\.block\.0\.layer\.2\.DenseReluDense\.wi_0"),
+        (stated(tie_word_embeddings=False), r"1 are not stored \(lm_head\.weight or shared\.weight, which tie_word_"),
+        (without("model.safetensors"), r"its weights can't be read \(OSError: Error no file named model\.safetensors"),
+        (without("model.safetensors", content=POINTER), r"model\.safetensors is a Git LFS pointer.*git lfs pull"),
+        (without("tokenizer.json", content=POINTER), r"tokenizer\.json is a Git LFS pointer.*git lfs pull"),
+    ],
+)  # fmt: skip
+def test_what_a_folder_lacks_is_not_made_up(folder, tmp_path, change, match):
+    """transformers draws missing weights at random and makes up a tokenizer that knows no word."""
+    shutil.copytree(folder, tmp_path / "t5")
+    change(tmp_path / "t5")
+    with pytest.raises(ValueError, match=rf"text\.path={tmp_path / 't5'}: .*{match}"):
+        T5(str(tmp_path / "t5"))
+
+
+def test_an_output_matrix_of_its_own_is_kept(folder, tmp_path):
+    """As Flan-T5 stores it."""
+    shutil.copytree(folder, tmp_path / "t5")
+    weights = load_file(folder / "model.safetensors")
+    head = torch.randn_like(weights["shared.weight"])
+    save_file(weights | {"lm_head.weight": head}, tmp_path / "t5" / "model.safetensors", {"format": "pt"})
+    stated(tie_word_embeddings=False)(tmp_path / "t5")
+    text = T5(str(tmp_path / "t5"))
+    assert torch.equal(text.model.lm_head.weight, head)
+    assert torch.equal(text.model.shared.weight, weights["shared.weight"])
+
+
+def test_a_folder_that_is_not_there_is_said_before_the_hub_is_asked(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t5").mkdir()
+    for path in ("t5/plain", "./plain", str(tmp_path / "plain"), "a/b/c"):
+        with pytest.raises(FileNotFoundError, match=rf"text\.path={path}: there is no folder .*{tmp_path}"):
+            T5(path)
+
+    def refused(*_, **__):
+        raise OSError("no network")
+
+    monkeypatch.setattr("bridgelab.text.t5.AutoConfig.from_pretrained", refused)
+    with pytest.raises(
+        OSError, match=rf"there is no folder {tmp_path}/of/mine, and the hub .*OSError: no network"
+    ):
+        T5("of/mine")
 
 
 @pytest.mark.parametrize(

@@ -34,8 +34,11 @@ def broken(tmp_path, split, number):
     return str(path)
 
 
-def test_a_broken_image_of_any_split_is_named_before_training(run, tmp_path, monkeypatch):
-    Setting(run.config(), "cpu")
+def test_a_broken_image_of_any_split_is_named_before_training(run, tmp_path, monkeypatch, caplog):
+    setting = Setting(run.config(), "cpu")
+    targets = [e.answers[0] for kind in setting.train_examples.values() for e in kind]
+    strange = sum(bool(setting.text.unknown(target.split())) for target in targets)
+    assert f"{strange} of {len(targets)} training answers and captions hold words that the T5" in caplog.text
     paths = [broken(tmp_path, "train", 2), broken(tmp_path, "test", 1)]
     monkeypatch.setattr(Setting, "fit", None)
     with pytest.raises(ValueError, match=r"2 of 13 images can't be used") as refused:

@@ -194,6 +194,15 @@ def test_a_broken_weights_file(weights):
         OpenClipVision(weights=str(weights))
 
 
+def test_pixels_that_nothing_says_are_said(weights, caplog):
+    rewrite(weights, lambda c: c["preprocess_cfg"].pop("mean"))
+    OpenClipVision(weights=str(weights))
+    assert "tiny.json has no preprocess_cfg.mean: that of CLIP is taken" in caplog.text
+    weights.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
+    with pytest.raises(ValueError, match=r"vision\.weights=.*tiny\.safetensors is a Git LFS pointer"):
+        OpenClipVision(weights=str(weights))
+
+
 def test_an_unknown_interpolation(weights):
     rewrite(weights, lambda c: c["preprocess_cfg"].update(interpolation="nearest"))
     with pytest.raises(

@@ -1,12 +1,13 @@
 """Towers of every family that open_clip builds, read by name from a local folder, against their own forward."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import open_clip
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from timm.models import register_model
 from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
@@ -155,6 +156,58 @@ def test_a_file_of_weights_may_stand_for_a_tag(tmp_path, monkeypatch):
         assert torch.equal(visual.state_dict()[name], weight)
 
 
+@pytest.fixture
+def published(tmp_path, monkeypatch):
+    """A model of open_clip with weights by a tag that were trained with QuickGELU and with SigLIP's pixels, and their file."""
+    (tmp_path / "tiny-by-tag.json").write_text(json.dumps({"embed_dim": 16, **FAMILIES["clip"]}))
+    open_clip.add_model_config(tmp_path / "tiny-by-tag.json")
+    file = tmp_path / "weights.pt"
+    torch.save(open_clip.create_model("tiny-by-tag").state_dict(), file)
+    tag = {"quick_gelu": True, "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5), "interpolation": "bilinear"}
+    tags = {"own": tag}
+    monkeypatch.setattr(open_clip, "list_pretrained_tags_by_model", lambda name: list(tags))
+    for place in (open_clip, open_clip.factory):
+        monkeypatch.setattr(place, "get_pretrained_cfg", lambda name, tag: tags.get(tag))
+    monkeypatch.setattr(open_clip.factory, "download_pretrained", lambda *_, **__: str(file))
+    return tags, str(file)
+
+
+def test_weights_run_with_the_activation_that_they_were_trained_with(published):
+    """OpenAI's need QuickGELU; open_clip gives the model that its name says, and warns."""
+    visual, preprocess = by_name("tiny-by-tag", "own")
+    assert "QuickGELU" in repr(visual.transformer)
+    assert (preprocess["mean"], preprocess["interpolation"]) == ((0.5, 0.5, 0.5), "bilinear")
+    for name in ("ViT-L-14", "ViT-L-14-336"):
+        assert open_clip.pretrained._PRETRAINED[name]["openai"]["quick_gelu"], "conf/vision has these"
+
+
+def test_a_files_pixels_are_those_of_the_models_tags(published, caplog):
+    tags, file = published
+    visual, preprocess = by_name("tiny-by-tag", file)
+    assert (preprocess["mean"], preprocess["interpolation"]) == ((0.5, 0.5, 0.5), "bilinear")
+    assert "QuickGELU" not in repr(visual.transformer)
+    assert f"{file}: taken to be trained with GELU" in caplog.text
+    tags["other"] = tags["own"] | {"mean": (0.4, 0.4, 0.4)}
+    by_name("tiny-by-tag", file)
+    assert f"{file}: nothing says what its pixels are to be; those of CLIP are taken" in caplog.text
+
+
+@pytest.mark.parametrize("family", ["clip", "siglip"])
+def test_weights_that_do_not_fit_are_not_made_up(tmp_path, family):
+    name, _ = folder(tmp_path, family)
+    file = tmp_path / "open_clip_model.safetensors"
+    weights = load_file(file)
+    first = next(key for key in weights if key.startswith("visual."))
+    save_file({key: value for key, value in weights.items() if key != first}, file)
+    with pytest.raises(
+        ValueError, match=rf"weights of {name} do not fit its configuration: .*Missing.*{first}"
+    ):
+        OpenClipVision(weights=name)
+    Path(file).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
+    with pytest.raises(ValueError, match=rf"{name}: {file} is a Git LFS pointer.*git lfs pull"):
+        OpenClipVision(weights=name)
+
+
 def test_bad_input(tmp_path):
     name, _ = folder(tmp_path, "siglip")
     for choices, error, match in (
@@ -167,14 +220,18 @@ def test_bad_input(tmp_path):
         (
             {"weights": "ViT-L-14", "pretrained": "opnai"},
             ValueError,
-            r"pretrained='opnai': ViT-L-14 has the weights",
+            r"pretrained='opnai': ViT-L-14 has the weights .* and there is no file /.*/opnai\. Set",
         ),
         (
             {"weights": name, "pretrained": "openai"},
             ValueError,
             r"names its own weights\. Set vision\.pretrained=null",
         ),
-        ({"weights": "local-dir:/nowhere"}, OSError, r"weights of local-dir:/nowhere could not be read"),
+        (
+            {"weights": "local-dir:/nowhere"},
+            OSError,
+            r"weights=local-dir:/nowhere: there is no folder /nowhere",
+        ),
         ({"weights": name, "cls": True}, ValueError, r"cls=True: .* has no class token"),
         (
             {"weights": name, "layer": 3},

@@ -1,7 +1,8 @@
 """From examples to tensors: text becomes ids once, features are looked up, nothing is redone in a step."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,6 +21,10 @@ class Tokenizer(Protocol):
 
     def tokenize(self, texts: list[str]) -> tuple[Tensor, Tensor]:
         """ids [text, position] and their mask."""
+        ...
+
+    def unknown(self, words: list[str]) -> list[str]:
+        """Those words that it has no ids for."""
         ...
 
 
@@ -110,6 +115,20 @@ def _mismatched(texts: list[str]) -> np.ndarray:
         while (same := np.flatnonzero(kind[other] == kind)).size:
             other[same] = rng.integers(len(texts), size=same.size)
     return other
+
+
+def unknown_answers(examples: Iterable[Example], text: Tokenizer) -> tuple[int, list[str]]:
+    """How many examples' targets hold a word that the text side does not know, and these words, the most frequent first."""
+    answers = Counter(e.answers[0] for e in examples)
+    words = {answer: answer.split() for answer in answers}
+    strange = set(text.unknown(sorted({word for own in words.values() for word in own})))
+    met: Counter[str] = Counter()
+    number = 0
+    for answer, times in answers.items():
+        if found := strange.intersection(words[answer]):
+            number += times
+            met.update(dict.fromkeys(found, times))
+    return number, sorted(met, key=lambda word: (-met[word], word))
 
 
 def round_up(length: int, step: int = 8) -> int:

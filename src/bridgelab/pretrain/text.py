@@ -33,7 +33,7 @@ from bridgelab.pretrain.batches import END, NONE, PAD, UNTOLD, Lessons, collate
 from bridgelab.pretrain.lessons import lessons
 from bridgelab.pretrain.page import write_page
 from bridgelab.pretrain.traces import ROLES
-from bridgelab.text.t5 import ASSETS, T5
+from bridgelab.text.t5 import ASSETS, T5, load_weights
 from bridgelab.world.layout import WORDS
 from bridgelab.world.question import FAMILIES
 from bridgelab.world.vocabulary import words
@@ -377,7 +377,7 @@ def train(cfg: DictConfig) -> dict:
                 group["peak"] = peak  # the config's, which may have been changed
         state = saved["state"]
     elif cfg.start:
-        model.load_state_dict(T5ForConditionalGeneration.from_pretrained(cfg.start).state_dict())
+        model.load_state_dict(load_weights(cfg.start, cfg.start).state_dict())
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, refresh_per_second=0.2) as progress:
         bar = progress.add_task("T5 from text", total=cfg.lessons, completed=int(state["lessons"]))

@@ -3,20 +3,32 @@
 import hashlib
 import importlib.util
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from transformers import AutoConfig, AutoTokenizer, BitsAndBytesConfig, T5ForConditionalGeneration
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PreTrainedConfig,
+    T5ForConditionalGeneration,
+)
+
+from bridgelab.data.pointer import refuse_pointers
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 FILLER = "."
+PLAIN = ("yes", "no", "what", "is", "the", "a")  # words that any tokenizer of use here knows
 MULTIPLE = 8  # lengths are rounded up to this, so that few shapes meet the CPU's kernel cache
 
 
@@ -35,9 +47,10 @@ class T5(nn.Module):
         checkpointing: keep no activations inside of a block for the backward pass, and compute them again there: less memory
             for one more forward pass. Outputs and gradients are the same.
     Raises:
-        ValueError: if `dtype` is float16 or unknown, the folder holds another kind of model, or a package that is asked for
-            is missing.
-        FileNotFoundError: if the miniature's weights are not there.
+        ValueError: if `dtype` is float16 or unknown, the folder holds another kind of model, weights that do not fit its
+            configuration, no tokenizer or one of no use, or a package that is asked for is missing.
+        FileNotFoundError: if the miniature's weights, or the folder, are not there.
+        OSError: if the hub does not give the model.
     """
 
     def __init__(
@@ -55,7 +68,7 @@ class T5(nn.Module):
             raise ValueError(
                 f"text.dtype={dtype}: T5 overflows in float16. Set text.dtype to float32 or bfloat16."
             )
-        folder = str(ASSETS / "text") if path == "miniature" else path
+        folder = str(ASSETS / "text") if path == "miniature" else located(path)
         if path == "miniature" and not (ASSETS / "text" / "model.safetensors").exists():
             raise FileNotFoundError(
                 f"{folder} holds no weights. Make them by `make pretrain`, or restore them from git."
@@ -69,14 +82,18 @@ class T5(nn.Module):
                 raise ValueError(
                     "text.eight_bit=true needs a GPU, and there is none. Set text.eight_bit=false."
                 )
-        kind = AutoConfig.from_pretrained(folder).model_type
-        if kind != "t5":
+        with _read(path, folder, "config.json"):
+            config = AutoConfig.from_pretrained(folder)
+        if config.model_type != "t5":
             raise ValueError(
-                f"text.path={path} holds a model of the kind {kind!r}: it must be a T5 (T5, T5 v1.1, Flan-T5). "
+                f"text.path={path} holds a model of the kind {config.model_type!r}: it must be a T5 (T5, T5 v1.1, Flan-T5). "
                 "Set text.path to one."
             )
-        self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        self.model = T5ForConditionalGeneration.from_pretrained(
+        with _read(path, folder, "tokenizer"):
+            self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        self._check_tokenizer(path, config)
+        self.model = load_weights(
+            path,
             folder,
             dtype=getattr(torch, dtype),
             attn_implementation=attention,
@@ -89,6 +106,34 @@ class T5(nn.Module):
             for block in (*self.model.encoder.block, *self.model.decoder.block):
                 # transformers checkpoints in training mode alone, which would bring dropout back.
                 block.forward = partial(_recomputed, block.forward)
+
+    def _check_tokenizer(self, path: str, config: Any) -> None:
+        tokenizer = self.tokenizer
+        for name in ("eos_token", "pad_token"):
+            if getattr(tokenizer, f"{name}_id") is None:
+                raise ValueError(
+                    f"text.path={path}: its tokenizer has no {name}, and each text is closed and padded. Name it in "
+                    "tokenizer_config.json, or copy the model's tokenizer again."
+                )
+        ends = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
+        start = getattr(config, "decoder_start_token_id", None)  # transformers has no default for it
+        if start is None or tokenizer.eos_token_id not in ends:
+            raise ValueError(
+                f"text.path={path}: config.json has decoder_start_token_id={start} and eos_token_id={config.eos_token_id}, and "
+                f"the tokenizer's eos is {tokenizer.eos_token_id}: answers must have a start, and both the same end. Copy "
+                "config.json and the tokenizer from one model."
+            )
+        if (most := max(tokenizer.get_vocab().values())) >= config.vocab_size:
+            raise ValueError(
+                f"text.path={path}: its tokenizer has ids up to {most}, and the model embeds {config.vocab_size} words. Copy "
+                "both from one model."
+            )
+        strange = self.unknown(list(PLAIN))
+        if 2 * len(strange) > len(PLAIN):
+            raise ValueError(
+                f"text.path={path}: its tokenizer does not know the words {', '.join(strange)}, as where transformers found no "
+                "file and made one up. Copy the model's tokenizer.json or spiece.model there."
+            )
 
     def train(self, mode: bool = True) -> "T5":
         """Stay in eval mode: a stray `.train()` would bring dropout back."""
@@ -161,6 +206,86 @@ class T5(nn.Module):
     def decode(self, ids: Int[Tensor, "batch length"]) -> list[str]:
         """Texts without special tokens."""
         return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
+
+
+def located(path: str) -> str:
+    """Where `text.path` points: a folder, or the name of a model on the hub.
+
+    Raises:
+        FileNotFoundError: if it can only be meant as a folder, and there is none.
+        ValueError: if a file in the folder is a Git LFS pointer.
+    """
+    folder = Path(path)
+    if folder.is_dir():
+        refuse_pointers(sorted(folder.iterdir()), f"text.path={path}")
+        return path
+    try:
+        validate_repo_id(path)
+        is_name = not (len(folder.parts) > 1 and Path(folder.parts[0]).is_dir())
+    except HFValidationError:
+        is_name = False
+    if not is_name:
+        raise FileNotFoundError(
+            f"text.path={path}: there is no folder {folder.absolute()}. Set text.path to one that is there, or to a name on the "
+            "hub such as google/flan-t5-base."
+        )
+    return path
+
+
+@contextmanager
+def _read(path: str, folder: str, what: str) -> Iterator[None]:
+    """Say of whatever transformers raises which model it is about, and what to do."""
+    try:
+        yield
+    except Exception as error:  # their parsers raise what they do
+        told = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        if Path(folder).is_dir():
+            raise ValueError(
+                f"text.path={path}: its {what} can't be read ({told}). Copy the model's whole folder again."
+            ) from error
+        raise OSError(
+            f"text.path={path}: there is no folder {Path(folder).absolute()}, and the hub does not give the {what} of a model of "
+            f"that name ({told}). Set text.path to a folder that is there; without the network, copy the model's to it."
+        ) from error
+
+
+def load_weights(path: str, folder: str, **options: Any) -> T5ForConditionalGeneration:
+    """A T5 with the weights that are stored, and no others: transformers draws at random what it does not find.
+
+    Args:
+        path: as the config names it.
+        folder: where it lies, or its name on the hub.
+        options: of transformers' `from_pretrained`.
+    Raises:
+        ValueError: if the weights do not fit config.json.
+    """
+    with _read(path, folder, "weights"):
+        model, found = T5ForConditionalGeneration.from_pretrained(
+            folder, output_loading_info=True, ignore_mismatched_sizes=True, **options
+        )
+        stated, _ = PreTrainedConfig.get_config_dict(folder)
+    lacking = sorted(found["missing_keys"])
+    if stated.get("tie_word_embeddings") is False and model.lm_head.weight is model.shared.weight:
+        lacking.append("lm_head.weight or shared.weight, which tie_word_embeddings=false keeps apart")
+    wrong = {
+        "are not stored": lacking,
+        "are stored in another shape": sorted(str(key) for key, *_ in found["mismatched_keys"]),
+        "are stored beyond it": sorted(
+            key
+            for key in found["unexpected_keys"]
+            if key.startswith(("shared.", "encoder.", "decoder.", "lm_head."))
+        ),
+    }
+    if told := [
+        f"{len(keys)} {how} ({', '.join(keys[:2])}{', …' * (len(keys) > 2)})"
+        for how, keys in wrong.items()
+        if keys
+    ]:
+        raise ValueError(
+            f"text.path={path}: of the weights that belong to its config.json {'; '.join(told)}. Copy config.json and all "
+            "weights from one model."
+        )
+    return model
 
 
 def _recomputed(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

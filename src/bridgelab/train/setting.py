@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEnvironment
 
 from bridgelab.benchmark.example import Example
-from bridgelab.data.batches import Prepared, TrainingBatches
+from bridgelab.data.batches import Prepared, TrainingBatches, unknown_answers
 from bridgelab.data.sampler import MixtureSampler
 from bridgelab.model import BridgedModel
 from bridgelab.train.build import build
@@ -51,6 +51,7 @@ class Setting:
         self.material.make_features()
         self.standard = self.material.standard("train")
         self.pools = self._pools()
+        self._tell_unknown()
         self.val = self.prepared("val", config.train.val_limit)
         self.fingerprints["data"] = self.data_fingerprint()
 
@@ -85,6 +86,18 @@ class Setting:
             for name, pool in pools.items()
             if name in drawn and pool
         }
+
+    def _tell_unknown(self) -> None:
+        # By identity: a simple caption is in two pools.
+        trained = {id(e): e for pool in self.pools.values() for e in pool.examples}
+        number, words = unknown_answers(trained.values(), self.text)
+        if number:
+            log.warning(
+                "%d of %d training answers and captions hold words that the T5 does not know, and can't be learned: %s",
+                number,
+                len(trained),
+                ", ".join(map(repr, words[:5])) + ", …" * (len(words) > 5),
+            )
 
     def prepared(self, split: str, limit: Mapping[str, int | None]) -> dict[str, Prepared]:
         """A split's examples by kind; of each at most as many as `limit` says, spread over all."""

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from bridgelab.data.pointer import refuse_pointers
+
 SCHEMES = ("hf-hub:", "local-dir:")
+PREPROCESS = ("mean", "std", "interpolation")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -81,20 +86,43 @@ def by_name(
         pretrained: for a model of open_clip, the tag of its weights or a file that holds them.
         image_size: side in pixels if not the model's own; learned positions are interpolated.
     Raises:
-        ValueError: if there is no such model or tag, or it has no patches.
+        ValueError: if there is no such model or tag, its weights do not fit its configuration, or it has no patches.
         OSError: if its weights can be read from nowhere.
     """
+    trained_with: dict[str, Any] = {}
     if not name.startswith(SCHEMES):
         _check_name(name, pretrained)
+        trained_with = _trained_with(name, str(pretrained))
     elif pretrained is not None:
         raise ValueError(
             f"vision.pretrained={pretrained!r}, but {name} names its own weights. Set vision.pretrained=null."
         )
+    elif name.startswith("local-dir:"):
+        folder = Path(name.removeprefix("local-dir:"))
+        if not folder.is_dir():
+            raise FileNotFoundError(
+                f"vision.weights={name}: there is no folder {folder.absolute()}. Set vision.weights=local-dir:FOLDER to one that "
+                "is there."
+            )
+        refuse_pointers(sorted(folder.iterdir()), f"vision.weights={name}")
     try:
         model = open_clip.create_model(
-            name, pretrained=pretrained, force_image_size=image_size, require_pretrained=True
+            name, pretrained=pretrained, force_image_size=image_size, require_pretrained=True, **trained_with
         )
-    except (OSError, RuntimeError, ValueError, KeyError) as error:  # a file's, a download's or a hub's own
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+        KeyError,
+        SafetensorError,
+    ) as error:  # a file's, a download's or a hub's own
+        if "Error(s) in loading state_dict" in str(
+            error
+        ):  # open_clip loads strictly, and this is torch's word for it
+            raise ValueError(
+                f"the weights of {name}{f' ({pretrained})' if pretrained else ''} do not fit its configuration: "
+                f"{' '.join(str(error).split())[:300]} … Copy both from one model, whole."
+            ) from error
         raise OSError(
             f"the weights of {name}{f' ({pretrained})' if pretrained else ''} could not be read: "
             f"{' '.join(str(error).split())[:300]}. On a machine without the network copy the model's folder and set "
@@ -137,6 +165,36 @@ def shape_of(visual: nn.Module) -> Shape:
     )
 
 
+def _trained_with(name: str, pretrained: str) -> dict[str, Any]:
+    """What weights were trained with and open_clip does not take over by itself, as options of `create_model`.
+
+    OpenAI's need QuickGELU whatever the model's name says, and open_clip warns alone. A file's preprocessing stands nowhere: it is that of all tags of the
+    model, where they agree, such as SigLIP's.
+    """
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    if pretrained in tags:
+        return {
+            "force_quick_gelu": bool((open_clip.get_pretrained_cfg(name, pretrained) or {}).get("quick_gelu"))
+        }
+    refuse_pointers([Path(pretrained)], f"vision.pretrained={pretrained}")
+    known = [open_clip.get_pretrained_cfg(name, tag) or {} for tag in tags]
+    ways = [{key: one[key] for key in PREPROCESS if key in one} for one in known]
+    if not ways:
+        return {}
+    if any(way != ways[0] for way in ways):
+        log.warning("%s: nothing says what its pixels are to be; those of CLIP are taken", pretrained)
+        return {}
+    if any(one.get("quick_gelu") for one in known) and not (open_clip.get_model_config(name) or {}).get(
+        "quick_gelu"
+    ):
+        log.warning(
+            "%s: taken to be trained with GELU; for weights of OpenAI set vision.weights=%s-quickgelu",
+            pretrained,
+            name,
+        )
+    return {"force_preprocess_cfg": ways[0]}
+
+
 def _check_name(name: str, pretrained: str | None) -> None:
     known = open_clip.list_models()
     if name not in known:
@@ -148,8 +206,9 @@ def _check_name(name: str, pretrained: str | None) -> None:
     tags = open_clip.list_pretrained_tags_by_model(name)
     if pretrained is None or not (pretrained in tags or Path(pretrained).is_file()):
         raise ValueError(
-            f"vision.pretrained={pretrained!r}: {name} has the weights {', '.join(tags) or 'none by a tag'}. Set it to one of "
-            "these, or to a file of weights."
+            f"vision.pretrained={pretrained!r}: {name} has the weights {', '.join(tags) or 'none by a tag'}"
+            + (f", and there is no file {Path(pretrained).absolute()}" if pretrained else "")
+            + ". Set it to one of these, or to a file of weights."
         )
 
 
@@ -160,6 +219,7 @@ def _read_config(path: Path) -> dict[str, Any]:
                 f"{file} is not there. A ViT is a safetensors file with open_clip's configuration beside it; "
                 "set vision.weights to such a file, or make the miniature with `make pretrain`."
             )
+    refuse_pointers([path, path.with_suffix(".json")], f"vision.weights={path}")
     try:
         config = json.loads(path.with_suffix(".json").read_text())
         size, patch = (config["model_cfg"]["vision_cfg"][k] for k in ("image_size", "patch_size"))
@@ -170,6 +230,10 @@ def _read_config(path: Path) -> dict[str, Any]:
             "Copy the model's open_clip_config.json."
         ) from error
     sizes, patches = (v if isinstance(v, list) else [v, v] for v in (size, patch))
+    if absent := [key for key in PREPROCESS[:2] if key not in config.get("preprocess_cfg", {})]:
+        log.warning(
+            "%s has no preprocess_cfg.%s: that of CLIP is taken", path.with_suffix(".json"), absent[0]
+        )
     if any(s < 1 or p < 1 or s % p for s, p in zip(sizes, patches, strict=True)):
         raise ValueError(
             f"image_size={size} is no multiple of patch_size={patch} in {path.with_suffix('.json').name}: "
