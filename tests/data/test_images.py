@@ -1,10 +1,19 @@
 import hashlib
+import os
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
-from bridgelab.data.images import check_image, file_hash, missing, read_image, refuse_broken, tried
+from bridgelab.data.images import (
+    MOST_PIXELS,
+    check_image,
+    file_hash,
+    missing,
+    read_image,
+    refuse_broken,
+    tried,
+)
 
 PICTURE = np.random.default_rng(0).integers(0, 255, (64, 48, 3), dtype=np.uint8)
 
@@ -58,7 +67,8 @@ def test_transparency_is_laid_on_white(tmp_path):
     Image.new("RGBA", (2, 2), (255, 0, 0, 128)).save(tmp_path / "half.png")
     Image.new("L", (2, 2), 9).save(tmp_path / "grey.png", transparency=9)
     Image.fromarray(np.full((2, 2), 900, dtype=np.uint16)).save(tmp_path / "deep.png", transparency=900)
-    for name in ("clear", "grey", "deep"):
+    Image.new("RGBA", (2, 2), (9, 0, 0, 0)).save(tmp_path / "web.png", "WEBP", lossless=True)
+    for name in ("clear", "grey", "deep", "web"):
         assert (read_image(tmp_path / f"{name}.png") == 255).all()
     assert (read_image(tmp_path / "half.png")[0, 0] == [255, 127, 127]).all()
 
@@ -96,6 +106,45 @@ def test_a_broken_exif_block_turns_nothing(tmp_path):
 def test_the_content_says_what_a_file_is(tmp_path):
     Image.fromarray(PICTURE).save(tmp_path / "a.jpg", format="PNG")
     assert (read_image(tmp_path / "a.jpg") == PICTURE).all()
+
+
+def test_no_program_is_started_for_an_image(tmp_path, monkeypatch):
+    """Pillow has Ghostscript run a file that begins as PostScript, whatever its name."""
+    started = []
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: started.append(1))
+    Image.fromarray(PICTURE).save(tmp_path / "a.png", format="EPS")
+    with pytest.raises(ValueError, match=r"a\.png can't be read \(UnidentifiedImageError"):
+        read_image(tmp_path / "a.png")
+    assert not started
+
+
+def test_a_fifo_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    for call in (read_image, file_hash):
+        with pytest.raises(ValueError, match=r"a\.png is no regular file: remove it"):
+            call(tmp_path / "a.png")
+    problems = tried(check_image, [str(tmp_path / "a.png")], "looking")[1]
+    assert list(problems.values()) == ["is no regular file: remove it, or put the image in its place"]
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("side", [9460, 13_400])
+def test_an_image_that_is_too_large_is_not_called_broken(tmp_path, side):
+    """Beyond Pillow's warning, and beyond its error."""
+    assert side**2 > MOST_PIXELS
+    Image.new("1", (side, side)).save(tmp_path / "a.png", compress_level=1)
+    with pytest.raises(
+        ValueError, match=r"a\.png has more than 89 megapixels, the most that are read: scale it down"
+    ):
+        read_image(tmp_path / "a.png")
+
+
+def test_a_pointer_in_place_of_an_image_is_named(tmp_path):
+    (tmp_path / "a.png").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
+    with pytest.raises(
+        ValueError, match=r"a\.png is a Git LFS pointer, not the file itself: run `git lfs pull`"
+    ):
+        read_image(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n cut short"])

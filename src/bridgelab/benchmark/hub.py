@@ -149,6 +149,10 @@ def _image(value: Any, folder: Path, where: str) -> str | None:
             raise TypeError(f"{type(held).__name__} in place of bytes")
         with Image.open(io.BytesIO(held)) as image:
             suffix = str(image.format).lower()
+    except Image.DecompressionBombError as error:
+        raise ValueError(
+            f"{where}, holds an image that is too large to read ({error}). Scale it down, or leave its row out."
+        ) from error
     except (TypeError, UnidentifiedImageError, OSError) as error:
         raise ValueError(
             f"{where}, holds what is no image ({error}): each value must be a whole image file, or null. Get the data "

@@ -1,15 +1,19 @@
 """Reading image files: one meaning of a pixel for every encoder, and a clear word about a broken file."""
 
 import hashlib
+import importlib.util
 import os
-from collections.abc import Callable, Iterable, Mapping
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 from PIL import Image
 
+from bridgelab.data.pointer import FETCH, is_pointer
 from bridgelab.data.progress import Progress
 
 T = TypeVar("T")
@@ -25,38 +29,82 @@ TURNS = {
 }
 THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 MISSING = "is missing"
+# By content; of the others that Pillow knows some start a program (EPS Ghostscript).
+FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+if importlib.util.find_spec("PIL.AvifImagePlugin"):  # of Pillow 11.3
+    FORMATS += ("AVIF",)
+MOST_PIXELS = 89_478_485  # Pillow's own bound, where it warns; reading takes 11 to 22 bytes a pixel, in each of `THREADS`
 LISTED = 20  # broken images that a message names
+
+
+class UnfitImage(ValueError):
+    """A file that is not broken, and can't be used all the same.
+
+    Args:
+        path: of the file.
+        reason: what is the matter and what to do, to be read after the path.
+    """
+
+    def __init__(self, path: str | Path, reason: str):
+        super().__init__(f"image {path} {reason}.")
+        self.reason = reason
+
+
+@contextmanager
+def open_image(path: str | Path) -> Iterator[Image.Image]:
+    """A regular file as Pillow opens it, of one of `FORMATS` and at most `MOST_PIXELS`; its pixels are not read yet.
+
+    The content says what kind of file it is, not the name.
+
+    Raises:
+        FileNotFoundError: if the file is missing.
+        UnfitImage: if it is no regular file, too large, or a Git LFS pointer.
+        ValueError: if it is broken or no image, whether that is found now or while it is open.
+    """
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a FIFO would be waited for
+            raise UnfitImage(path, "is no regular file: remove it, or put the image in its place")
+        with Image.open(path, formats=FORMATS) as opened:
+            if opened.width * opened.height > MOST_PIXELS:
+                raise Image.DecompressionBombError
+            yield opened
+    except FileNotFoundError:
+        raise _missing(path) from None
+    except UnfitImage:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        most = f"{MOST_PIXELS / 1e6:.0f} megapixels"
+        raise UnfitImage(path, f"has more than {most}, the most that are read: scale it down") from None
+    except Exception as error:  # Pillow's decoders raise whatever their parsers do
+        if is_pointer(path):
+            raise UnfitImage(path, f"is {FETCH}") from None
+        raise ValueError(
+            f"image {path} can't be read ({type(error).__name__}: {error}): each file must be a whole image. "
+            "Unpack or write that file again."
+        ) from error
 
 
 def read_image(path: str | Path) -> np.ndarray:
     """One image as uint8 [height, width, 3], upright as its EXIF says; what is transparent is laid on white.
 
-    The content says what kind of file it is, not the name. Of 16 bits the upper 8 are kept.
+    Of 16 bits the upper 8 are kept.
 
     Raises:
         FileNotFoundError: if the file is missing.
-        ValueError: if it is broken or no image.
+        ValueError: if it is broken, no image, or as `open_image` says.
     """
-    try:
-        with Image.open(path) as opened:
-            size = opened.size
-            opened.load()  # a TIFF turns itself now, and some kinds have their EXIF at the end
-            if opened.format == "TIFF" and opened.size != size:
-                raise ValueError("Pillow garbles an uncompressed TIFF that lies on its side")
-            image = _upright(opened)
-            if image.mode.startswith("I") or image.mode == "F":
-                image = _eight_bits(image)
-            if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-                white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-                image = Image.alpha_composite(white, image.convert("RGBA"))
-            return np.array(image.convert("RGB"))
-    except FileNotFoundError:
-        raise _missing(path) from None
-    except Exception as error:  # Pillow's decoders raise whatever their parsers do
-        raise ValueError(
-            f"image {path} can't be read ({type(error).__name__}: {error}): each file must be a whole image. "
-            "Unpack or write that file again."
-        ) from error
+    with open_image(path) as opened:
+        size = opened.size
+        opened.load()  # a TIFF turns itself now, and some kinds have their EXIF at the end
+        if opened.format == "TIFF" and opened.size != size:
+            raise ValueError("Pillow garbles an uncompressed TIFF that lies on its side")
+        image = _upright(opened)
+        if image.mode.startswith("I") or image.mode == "F":
+            image = _eight_bits(image)
+        if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+            white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+            image = Image.alpha_composite(white, image.convert("RGBA"))
+        return np.array(image.convert("RGB"))
 
 
 def check_image(path: str | Path) -> None:
@@ -74,8 +122,11 @@ def file_hash(path: str | Path) -> str:
 
     Raises:
         FileNotFoundError: if it is missing.
+        UnfitImage: if it is no regular file.
     """
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise UnfitImage(path, "is no regular file: remove it, or put the image in its place")
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
@@ -155,6 +206,8 @@ def _missing(path: str | Path) -> FileNotFoundError:
 def _reason(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return MISSING
+    if isinstance(error, UnfitImage):
+        return error.reason
     cause = error.__cause__ or error
     return f"can't be read ({type(cause).__name__}: {cause})"
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import orjson
-from PIL import Image
 
 from bridgelab.benchmark.clevr import Clevr, function
 from bridgelab.benchmark.example import Example
+from bridgelab.data.images import open_image
 from bridgelab.world.program import run
 
 LEAST = 0.05  # share of a patch's pixels from which on it shows an object
@@ -53,7 +53,7 @@ class Places:
 
     def size(self, image: str) -> tuple[int, int]:
         """Height and width in pixels of an image as its scene was annotated."""
-        with Image.open(image) as opened:
+        with open_image(image) as opened:
             return opened.height, opened.width
 
     def visited(self, example: Example) -> frozenset[int]:
@@ -94,9 +94,9 @@ class Places:
     def _cover(self, image: str) -> np.ndarray:
         mask = self.root / "masks" / self.part / Path(image).name
         if mask.exists():
-            with Image.open(mask) as opened:
+            with open_image(mask) as opened:
                 return np.asarray(opened).astype(np.int64) - 1
-        with Image.open(image) as opened:
+        with open_image(image) as opened:
             width, height = opened.size
         return discs(self.objects(image), height, width)
 
