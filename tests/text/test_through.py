@@ -40,18 +40,15 @@ def test_padding_in_the_middle_is_not_read_either(tiny_text):
     torch.testing.assert_close(own_gradient, gradient, atol=1e-5, rtol=1e-4)
 
 
-def test_scores_out_of_exps_range_are_shifted(tiny_text, monkeypatch):
+def test_scores_beyond_exps_range(tiny_text):
+    """exp overflows float32 at 89: the softmax takes each row's maximum off first."""
     for block in tiny_text.model.encoder.block:
         attention = block.layer[0].SelfAttention
         attention.q.weight *= 8
         attention.k.weight *= 8
-    shifted = []
-    in_range = through._in_range
-    monkeypatch.setattr(through, "_in_range", lambda total: shifted.append(in_range(total)) or shifted[-1])
     mask = torch.ones(1, 16, dtype=torch.bool)
     mask[0, 13:] = False
     out, gradient, own_out, own_gradient = both(tiny_text, mask)
-    assert not all(shifted)
     torch.testing.assert_close(own_out, out, atol=1e-3, rtol=1e-3)
     torch.testing.assert_close(own_gradient, gradient, atol=2e-3, rtol=2e-2)
 
