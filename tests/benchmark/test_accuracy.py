@@ -1,12 +1,14 @@
 """Accuracy, consistency and captions, by hand and against brute force; and their sums over processes."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridgelab.benchmark import caption
 from bridgelab.benchmark.accuracy import Accuracy, Consistency, majority
 from bridgelab.benchmark.caption import CaptionMetric, attribute_shares, named_objects
 from bridgelab.benchmark.example import Example
@@ -45,6 +47,45 @@ def test_consistency():
     metric = Consistency()
     metric.update(["true", "true", "true", "false", "false", "false"], examples)
     assert metric.compute() == {"accuracy": 0.5, "consistency": pytest.approx(1 / 3)}
+
+
+def test_consistency_of_single_examples_is_told():
+    metric = Consistency()
+    pair, single = (
+        [example(k, "true", "true_false", group=group) for k, group in enumerate("aab")][1:],
+        Consistency(),
+    )
+    assert metric.check(pair).startswith(
+        "each of 2 groups is a single example: their consistency is their accuracy"
+    )
+    assert metric.check(pair, alone=True) is None
+    assert single.check([*pair, example(5, "true", "true_false", group="a")]) is None
+    with pytest.raises(ValueError, match=r"example 0 has the tags \['type'\]: consistency needs 'group'"):
+        metric.check([example(0, type="exist")])
+
+
+def test_captions_outside_of_what_cider_is_defined_on(monkeypatch):
+    """On one image every weight is log(1/1) = 0, so that even the reference itself scores 0."""
+    monkeypatch.setattr(caption, "stanford_jar", lambda: None)  # Java takes seconds
+    photographs, scenes = CaptionMetric(attributes=False), CaptionMetric()
+    one = [example(0, ("a dog runs", "a dog is running"), "caption")]
+    photographs.update(["a dog runs"], one)
+    assert photographs.compute()["cider"] == 0
+    with pytest.raises(
+        ValueError, match=r"1 captions of 1 image: .* Set evaluate\.limit\.caption to at least 2"
+    ):
+        photographs.check(one)
+    two = [*one, replace(example(1, "a cat", "caption"), images=("/y.png",))]
+    assert photographs.check(two).startswith(
+        "CIDEr-D over 2 images with 1.5 references each is not comparable"
+    )
+    published = [
+        replace(example(k, "abcde", "caption"), images=(f"/{k}.png",), answers=tuple("abcde"))
+        for k in range(1000)
+    ]
+    assert photographs.check(published) is None
+    with pytest.raises(ValueError, match="'a cat' names no object"):
+        scenes.check(two[1:], alone=True)
 
 
 def test_majority_by_type():

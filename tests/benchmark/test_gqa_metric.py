@@ -91,6 +91,8 @@ def test_validity_and_plausibility():
     assert (values["validity"], values["plausibility"]) == (pytest.approx(2 / 3), pytest.approx(1 / 3))
     metric.update(["red"], [example("4")])
     with pytest.raises(ValueError, match="question 4 is not among the 2 of the choices file"):
+        metric.check([example("4")])
+    with pytest.raises(ValueError, match="question 4 is not among the 2 of the choices file"):
         metric.compute()
 
 
@@ -121,3 +123,6 @@ def test_bad_input():
     metric.update(["red"], [example("1", balanced=0)])
     with pytest.raises(ValueError, match=r"0 of 1 questions are balanced.*benchmark\.test"):
         metric.compute()
+    with pytest.raises(ValueError, match="0 of 1 questions are balanced"):
+        metric.check([example("1", balanced=0)])  # before anything is predicted
+    assert metric.check([example("1")]) is None

@@ -70,6 +70,9 @@ def test_by_tag_and_halves():
 
 def test_bad_input():
     metric = PairScores()
+    metric.check(item(0))
+    with pytest.raises(ValueError, match="2 examples hold 0 items with both images"):
+        metric.check([*item(0)[:1], *item(1)[:1]])  # before anything is predicted
     metric.update([CAPTIONS[0]], item(0)[:1], [[-1.0, -2.0]])
     with pytest.raises(ValueError, match="1 examples hold 0 items with both images: at least 1 is needed"):
         metric.compute()

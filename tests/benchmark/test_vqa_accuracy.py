@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridgelab.benchmark.accuracy import Accuracy
 from bridgelab.benchmark.example import Example
 from bridgelab.benchmark.vqa_accuracy import CONTRACTIONS, VqaAccuracy, normalise, strip_punctuation
 
@@ -67,6 +68,26 @@ def test_fewer_than_ten_answers():
     assert score("red", example("red")) == 0
     assert score("red", example("red", "red")) == pytest.approx(1 / 3)
     assert score("red", example("red", "red", "red", "red", "blue")) == 1
+
+
+@pytest.mark.parametrize(("given", "best"), [(1, "0.00"), (2, "0.33"), (3, "0.67")])
+def test_fewer_than_four_answers_are_refused_with_the_plain_accuracy_by_name(given, best):
+    """The right answer, given by all, can't reach 1: the best that it can is said, and is what the score gives."""
+    metric, few = VqaAccuracy(), example(*["red"] * given, id="7")
+    assert f"{metric.score('red', few):.2f}" == best
+    with pytest.raises(
+        ValueError,
+        match=rf"1 of 2 questions .* 7 with {given}: .* {best} at most\. Set benchmark\.variant=plain",
+    ):
+        metric.check([example(*["red"] * 10), few], alone=True)
+    assert Accuracy().score("red", few) == 1
+
+
+def test_fewer_than_ten_answers_are_told_and_ten_are_not():
+    metric = VqaAccuracy()
+    assert metric.check([example(*["red"] * 10)]) is None
+    told = metric.check([example(*["red"] * 10), example(*["red"] * 4)])
+    assert told.startswith("1 of 2 questions have fewer than 10 answers: VQA accuracy is not comparable")
 
 
 def test_what_the_variants_differ_in():

@@ -75,6 +75,9 @@ def test_vqav2(root):
     assert values["accuracy"] == pytest.approx((1 + 0.6 + 1 + 0.3 + 0 + 1) / 6)
     assert values["accuracy/type=yes/no"] == values["accuracy/family=is it"] == values["accuracy"]
     assert made_by("vqav2", root, variant="older").metrics()["answer"].variant == "older"
+    plain = made_by("vqav2", root, variant="plain").metrics()["answer"]
+    plain.update(["yes", "maybe", "a yes"], test[:3])
+    assert plain.compute()["accuracy/type=yes/no"] == pytest.approx(2 / 3)
 
 
 def test_ok_vqa(tmp_path):
@@ -226,7 +229,7 @@ def test_bad_input(root):
         Vqav2(root, questions="q.json")
     with pytest.raises(ValueError, match=r"image='\{name\}\.jpg' can't be filled in .*benchmark\.image"):
         Vqav2(root, image="{name}.jpg")
-    with pytest.raises(ValueError, match="variant='new': must be one of current, older"):
+    with pytest.raises(ValueError, match="variant='new': must be one of current, older, plain"):
         Vqav2(root, variant="new")
     with pytest.raises(ValueError, match="split='dev': must be one of train, val, test"):
         Vqav2(root).examples("dev")

@@ -53,6 +53,15 @@ def test_the_five_values_are_counts(pairs):
     assert found["f1/setting=random"] == found["f1"]
 
 
+def test_labels_that_are_all_alike_are_told_and_others_refused():
+    metric = YesNo()
+    alike = [example(k, "no") for k in range(3)]
+    assert metric.check(alike) == "all 3 labels are 'no': precision, recall and F1 say nothing"
+    assert metric.check([*alike, example(3, "yes")]) is None
+    with pytest.raises(ValueError, match="label 'maybe' must be 'yes' or 'no'"):
+        metric.check([example(0, "maybe")], alone=True)
+
+
 def test_by_setting():
     examples = [example(k, "yes" if k % 2 else "no", "popular" if k < 2 else "random") for k in range(4)]
     metric = YesNo(by=("setting",))

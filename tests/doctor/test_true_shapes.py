@@ -40,7 +40,7 @@ def test_vit_l_14_and_flan_t5_base_train_a_step_and_answer(composed, tmp_path):
         "vision.pretrained=null", "text=flan_t5_base", f"text.path={tmp_path}/text", f"benchmark.root={tmp_path}/world",
         "benchmark.images={train:2,val:1,test:2}", "benchmark.questions_per_image=1", "benchmark.processes=1",
         "train.steps=1", "train.batch_size=2", "train.lr=0.001", "train.stages=[{share:1.0,answer:1.0}]",
-        "train.val_points=1", "train.val_limit={answer:1,caption:1}", "evaluate.limit={answer:1,caption:1}",
+        "train.val_points=1", "train.val_limit={answer:1,caption:1}", "evaluate.limit={answer:1,caption:2}",
         "evaluate.shuffled=false", f"paths.features={tmp_path}/features",
     )  # fmt: skip
     run(config, tmp_path / "run", bridge="qformer")

@@ -1,11 +1,21 @@
 import json
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from hydra import compose, initialize_config_dir
+from PIL import Image
 
+from bridgelab.analysis.records import read_study
+from bridgelab.analysis.summary import summarise
+from bridgelab.analysis.table import curve_grid
+from bridgelab.benchmark import caption
+from bridgelab.benchmark.example import Example
 from bridgelab.data.features import FeatureStore
 from bridgelab.train import main
+from bridgelab.train.material import spread_groups
 from bridgelab.train.setting import Setting
 
 
@@ -65,7 +75,7 @@ def test_examples_of_broken_images_can_be_left_out_and_are_told(run, tmp_path, c
     Path(paths[1]).unlink()
     ids = set()
     for bridge in ("linear", "blind", "words"):
-        record, answered = run(f"bridge={bridge}", "data.on_error=skip")
+        record, answered = run(f"bridge={bridge}", "data.on_error=skip", "data.max_skipped=0.25")
         assert list(record["skipped"]["images"]) == paths
         of_train, of_test = record["skipped"]["images"].values()
         assert "can't be read" in of_train
@@ -78,6 +88,107 @@ def test_examples_of_broken_images_can_be_left_out_and_are_told(run, tmp_path, c
         assert all(path in caplog.text for path in paths)
         ids.add((tuple(answered["id"]), record["fingerprints"]["data"]))
     assert len(ids) == 1  # every bridge has the same examples
+
+
+def test_too_many_broken_images_are_refused_before_training(run, tmp_path):
+    Setting(run.config(), "cpu")
+    path = broken(tmp_path, "test", 1)
+    with pytest.raises(
+        ValueError,
+        match=rf"1 of 4 images of test \(25 %\) can't be used, such as {path}, which can't be read .*data\.max_skipped=0\.2 ",
+    ):
+        Setting(run.config("data.on_error=skip", "data.max_skipped=0.2"), "cpu")
+    for number in range(4):
+        broken(tmp_path, "test", number)
+    with pytest.raises(
+        ValueError,
+        match=r"split test of world gives 0 examples: it has 0 of kind answer, 0 of kind caption, \d+ were left out",
+    ):
+        Setting(run.config("data.on_error=skip", "data.max_skipped=1"), "cpu")
+
+
+@pytest.mark.parametrize(("split", "key"), [("val", "train.val_limit"), ("test", "evaluate.limit")])
+def test_a_split_without_examples_is_refused_before_features_are_made(run, monkeypatch, split, key):
+    monkeypatch.setattr(FeatureStore, "features", None)
+    with pytest.raises(
+        ValueError, match=rf"split {split} of world gives 0 examples: .*At least 1 is needed\. Raise {key}"
+    ):
+        Setting(run.config(f"{key}={{answer:0,caption:0}}"), "cpu")
+
+
+def test_metrics_are_asked_before_anything_is_trained(run, monkeypatch, caplog):
+    """On a single image CIDEr-D is 0 whatever is said of it."""
+    monkeypatch.setattr(FeatureStore, "features", None)
+    with pytest.raises(
+        ValueError, match=r"world, test: 1 captions of 1 image: .* Set evaluate\.limit\.caption"
+    ):
+        Setting(run.config("evaluate.limit.caption=1"), "cpu")
+    monkeypatch.setattr(caption.CaptionMetric, "check", lambda *_, **__: "beware")
+    with pytest.raises(TypeError, match="'NoneType' object is not callable"):  # on to the features
+        Setting(run.config(), "cpu")
+    assert "world, test: beware" in caplog.text
+
+
+@pytest.mark.parametrize("most", [4, 15, 16, 37, 400])
+def test_a_limit_leaves_groups_whole_and_spreads_over_them(most):
+    """A consistency over parts of groups would be higher than the official one."""
+    sizes = [1 + k % 4 for k in range(40)]  # 100 examples
+    examples = [
+        Example(f"{k}-{m}", ("/x.png",), "?", ("true",), "true_false", {"group": k})
+        for k, size in enumerate(sizes)
+        for m in range(size)
+    ]
+    chosen = spread_groups(examples, most)
+    groups = Counter(e.tags["group"] for e in chosen)
+    assert all(number == sizes[group] for group, number in groups.items())
+    assert chosen == [e for e in examples if e in chosen]  # in their order
+    assert most / 2 <= len(chosen) <= most or len(chosen) == 100
+    assert max(groups) - min(groups) >= 10 or most == 4
+
+
+def test_a_limit_below_a_group_is_refused():
+    six = [Example(str(k), ("/x.png",), "?", ("true",), "true_false", {"group": "g"}) for k in range(6)]
+    assert spread_groups(six, 0) == []
+    with pytest.raises(
+        ValueError, match=r"evaluate\.limit\.answer=5 is less than a group, such as the 6 examples of 'g'"
+    ):
+        spread_groups(six, 5)
+
+
+def test_validation_without_short_answers_is_by_the_loss_of_captions(run):
+    setting = Setting(run.config("train.val_limit={answer:0,caption:3}", "evaluate.batch_size=1"), "cpu")
+    captions = setting.val["caption"]
+    assert (list(setting.val), len(captions)) == (["caption"], 3)
+    model = setting.model(0)
+    setting.calibrate(model, setting.batches(1, 0))
+    losses = [model.loss(captions.batch([row])).item() for row in range(3)]
+    assert setting.validate(model) == {"val/loss": pytest.approx(sum(losses) / 3)}
+
+
+def test_a_benchmark_of_captions_alone_is_searched_trained_and_scored(tiny, tmp_path, monkeypatch):
+    """As the study captions_flan_t5_xl would be; its curve is of e^-loss."""
+    monkeypatch.setattr(caption, "stanford_jar", lambda: None)  # Java takes seconds
+    entries = []
+    for number, split in enumerate(["train"] * 4 + ["val"] * 2 + ["test"] * 2):
+        Image.new("RGB", (8, 8), (30 * number, 0, 90)).save(tmp_path / f"{number}.png")
+        said = [{"raw": f"a {color} cube"} for color in ("red", "blue")]
+        entries.append({"filename": f"{number}.png", "split": split, "imgid": number, "sentences": said})
+    (tmp_path / "dataset_coco.json").write_text(json.dumps({"images": entries}))
+    chosen = (
+        "benchmark=coco_captions", f"benchmark.root={tmp_path}", f"paths.features={tmp_path}/features", "tune.steps=1",
+        "train.stages=[{share: 1.0, caption: 1.0}]", "train.steps=2", "train.batch_size=2", "train.val_points=2",
+        "evaluate.shuffled=false",
+    )  # fmt: skip
+    with initialize_config_dir(str(main.ROOT / "conf"), version_base="1.3"):
+        main.run(compose("train", list(chosen)), tmp_path / "study" / "seed=0", bridge="linear")
+    record = json.loads((tmp_path / "study" / "seed=0" / "metrics.json").read_text())
+    rows = pd.read_csv(tmp_path / "study" / "seed=0" / "metrics.csv").dropna(subset="val/loss")
+    assert [value for _, value in record["curve"]] == pytest.approx(list(np.exp(-rows["val/loss"])), rel=1e-6)
+    assert record["curve_of"] == "token probability"
+    assert record["tuning"]["trials"]
+    assert 0 <= record["metrics"]["test/cider"] <= 10
+    grid = curve_grid(summarise(read_study(tmp_path / "study")))
+    assert grid.title == "Validation token probability while training, %, mean over seeds"
 
 
 def test_a_run_says_where_its_features_come_from_and_learns_the_same(run):

@@ -145,7 +145,7 @@ def _curves(axes: Axes, summary: Summary) -> None:
     axes.set_ylim(0, 103)
     _label_ends(axes, 1.02 * last, ends, least=4.2)
     axes.set_xlabel("step")
-    axes.set_title("Validation accuracy, %, while training", loc="left", fontsize=11, pad=26)
+    axes.set_title(f"Validation {summary.curve_of}, %, while training", loc="left", fontsize=11, pad=26)
     tidy(axes)
 
 

@@ -44,7 +44,7 @@ class Row:
         captions: "cider" and "attributes", as far as recorded.
         costs: "parameters", "visual_tokens" and "flops" (an example, forward and backward, bridge and text).
         gain: accuracy gained over the last fifth of training, mean over seeds; None if nothing is trained.
-        curves: validation accuracy of each seed, (step, accuracy) pairs.
+        curves: validation accuracy, or what `Summary.curve_of` says, of each seed, (step, accuracy) pairs.
     """
 
     name: str
@@ -82,6 +82,7 @@ class Summary:
     ceiling: str | None  # the row that the gap closed is measured against
     missing: tuple[Missing, ...]
     remarks: tuple[str, ...]
+    curve_of: str = "accuracy"  # what curves are of
 
     @property
     def not_flat(self) -> tuple[Row, ...]:
@@ -186,6 +187,7 @@ def summarise(study: Study, *, repetitions: int = 2000) -> Summary:
         ceiling=ceiling,
         missing=study.missing,
         remarks=(*_at_the_floor(rows, below), *_remarks(study)),
+        curve_of=str(study.runs[0].record.get("curve_of", "accuracy")),
     )
 
 

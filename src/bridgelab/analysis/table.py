@@ -101,7 +101,7 @@ def study_table(summary: Summary) -> StudyTable:
 
 
 def curve_grid(summary: Summary) -> Grid | None:
-    """Validation accuracy while training, mean over seeds; None where nothing was trained."""
+    """Validation accuracy, or what else curves are of, while training, mean over seeds; None where nothing was trained."""
     found: dict[str, dict[int, list[float]]] = {}
     for row in summary.rows:
         for curve in row.curves:
@@ -118,7 +118,7 @@ def curve_grid(summary: Summary) -> Grid | None:
         ]
         rows.append(("curve", (Cell(label), *cells)))
     heads = ("bridge", *(f"step {step:,}" for step in steps))
-    return Grid("Validation accuracy while training, %, mean over seeds", heads, tuple(rows))
+    return Grid(f"Validation {summary.curve_of} while training, %, mean over seeds", heads, tuple(rows))
 
 
 def percent(estimate: Estimate | None, digits: int = 1) -> Cell:

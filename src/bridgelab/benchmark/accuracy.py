@@ -1,6 +1,7 @@
 """Exact-match accuracy, overall and by tag, and the floor that every accuracy stands on."""
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bridgelab.benchmark.breakdown import by_tag
@@ -48,21 +49,39 @@ class Consistency(Accuracy):
         super().__init__(by=by, **kwargs)
         self.group = group
 
+    def check(self, examples: Sequence[Example], *, alone: bool = False) -> str | None:
+        """Warn where every group is a single example, since consistency is accuracy then.
+
+        Raises:
+            ValueError: if an example has no group.
+        """
+        groups = self._groups((e.id, e.tags, 0.0) for e in examples)
+        if alone or any(len(scores) > 1 for scores in groups.values()):
+            return None
+        return f"each of {len(groups)} groups is a single example: their consistency is their accuracy, and not comparable"
+
     def summarise(self, rows: list[dict[str, Any]]) -> dict[str, float]:
         """Accuracy and consistency.
 
         Raises:
             ValueError: if an example has no group.
         """
-        groups: dict[str | int, list[float]] = defaultdict(list)
-        for row in rows:
-            if self.group not in row["tags"]:
-                raise ValueError(
-                    f"example {row['id']} has the tags {sorted(row['tags'])}: consistency needs "
-                    f"{self.group!r}. Give the benchmark's examples that tag."
-                )
-            groups[row["tags"][self.group]].append(row["score"])
+        groups = self._groups((row["id"], row["tags"], row["score"]) for row in rows)
         return super().summarise(rows) | {"consistency": mean([min(scores) for scores in groups.values()])}
+
+    def _groups(
+        self, rows: Iterable[tuple[str, Mapping[str, str | int], float]]
+    ) -> dict[str | int, list[float]]:
+        """Of each group its scores, from rows of id, tags and score."""
+        groups: dict[str | int, list[float]] = defaultdict(list)
+        for name, tags, score in rows:
+            if self.group not in tags:
+                raise ValueError(
+                    f"example {name} has the tags {sorted(tags)}: consistency needs {self.group!r}. Give the benchmark's "
+                    "examples that tag."
+                )
+            groups[tags[self.group]].append(score)
+        return groups
 
 
 def majority(train: list[Example], test: list[Example], tags: tuple[str, ...] = ("type",)) -> list[str]:

@@ -14,6 +14,7 @@ from bridgelab.benchmark.ptb import stanford_jar, tokenize, tokenize_with_stanfo
 from bridgelab.world.scene import ATTRIBUTES
 
 _ATTRIBUTE_OF = {value: name for name, values in ATTRIBUTES.items() for value in values}
+IMAGES, REFERENCES = 1000, 5  # of published scores: Flickr30k's test, the smaller one
 Named = dict[str, str]
 log = logging.getLogger(__name__)
 
@@ -159,6 +160,31 @@ class CaptionMetric(ExampleMetric):
         if self.attributes:
             return _fit(prediction, example.answers)["attributes"]
         return float(prediction.split() in [reference.split() for reference in example.answers])
+
+    def check(self, examples: Sequence[Example], *, alone: bool = False) -> str | None:
+        """Warn of a corpus that makes CIDEr-D another than the published one: small, or with few references.
+
+        Raises:
+            ValueError: if there is a single image, on which CIDEr-D is always 0, or if attributes are asked of a reference
+                that names no object.
+        """
+        if self.attributes:
+            for e in examples:
+                _fit("", e.answers)
+        if alone:
+            return None
+        if len({e.images for e in examples}) < 2:
+            raise ValueError(
+                f"{len(examples)} captions of 1 image: CIDEr-D weighs words by how few images have them, and is 0 whatever is "
+                "said of a single one. Set evaluate.limit.caption to at least 2, or null."
+            )
+        references = sum(len(e.answers) for e in examples) / len(examples)
+        if not self.attributes and (len(examples) < IMAGES or references < REFERENCES):
+            return (
+                f"CIDEr-D over {len(examples)} images with {references:.3g} references each is not comparable with published "
+                f"numbers, which are over {IMAGES:,} images or more with {REFERENCES} each"
+            )
+        return None
 
     def summarise(self, rows: list[dict[str, Any]]) -> dict[str, float]:
         """All values over the corpus."""

@@ -49,18 +49,24 @@ class GqaMetric(ExampleMetric):
         """1 if the prediction is the answer, to the letter, else 0."""
         return float(prediction == example.answers[0])
 
+    def check(self, examples: Sequence[Example], *, alone: bool = False) -> None:
+        """Do nothing if there is a balanced question, and all of these have their choices, if any has.
+
+        Raises:
+            ValueError: if not.
+        """
+        if not alone:
+            for row in _balanced([{"id": e.id, "tags": e.tags, "prediction": ""} for e in examples]):
+                if self.choices is not None:
+                    self._among(row, "valid")
+
     def summarise(self, rows: Rows) -> dict[str, float]:
         """All values.
 
         Raises:
             ValueError: if no question is balanced, or one lacks its choices.
         """
-        asked = [row for row in rows if row["tags"]["balanced"]]
-        if not asked:
-            raise ValueError(
-                f"0 of {len(rows)} questions are balanced: GQA's accuracy is that of balanced ones. Evaluate more, or set "
-                "benchmark.test to a balanced file."
-            )
+        asked = _balanced(rows)
         is_open = [row["tags"]["type"] == "query" for row in asked]
         values = {
             "accuracy": mean(_scores(asked)),
@@ -93,6 +99,17 @@ class GqaMetric(ExampleMetric):
                 "release. Get eval/<tier>_choices.json again, or take it away."
             )
         return row["prediction"] in self.choices[row["id"]][kind]
+
+
+def _balanced(rows: Rows) -> Rows:
+    """The rows of balanced questions, of which there must be one."""
+    asked = [row for row in rows if row["tags"]["balanced"]]
+    if not asked:
+        raise ValueError(
+            f"0 of {len(rows)} questions are balanced: GQA's accuracy is that of balanced ones. Evaluate more, or set "
+            "benchmark.test to a balanced file."
+        )
+    return asked
 
 
 def _scores(rows: Rows) -> list[float]:

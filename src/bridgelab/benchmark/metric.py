@@ -36,6 +36,19 @@ class ExampleMetric(Metric, ABC):
     def summarise(self, rows: list[dict[str, Any]]) -> dict[str, float]:
         """The metrics' values from rows {id, prediction, answers, tags, score, choices, likelihoods}, at least one."""
 
+    def check(self, examples: Sequence[Example], *, alone: bool = False) -> str | None:
+        """Look at whether the metric means something on these examples, before anything is predicted.
+
+        Args:
+            examples: all that it will be asked about.
+            alone: only `score` will be asked, as in validation, so that what needs all examples at once is passed over.
+        Returns:
+            What to keep in mind when reading its values; None where there is nothing.
+        Raises:
+            ValueError: if the examples are outside of its domain.
+        """
+        return None
+
     def update(
         self,
         predictions: Sequence[str],

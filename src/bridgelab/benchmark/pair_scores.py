@@ -1,10 +1,12 @@
 """Winoground's metric: two pictures, two captions, and which belongs to which."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from bridgelab.benchmark.accuracy import Accuracy
 from bridgelab.benchmark.breakdown import Rows, by_tag
+from bridgelab.benchmark.example import Example
 from bridgelab.benchmark.metric import mean
 
 Scores = dict[int, list[float]]
@@ -25,6 +27,16 @@ class PairScores(Accuracy):
         by: tags to break down by.
     """
 
+    def check(self, examples: Sequence[Example], *, alone: bool = False) -> None:
+        """Do nothing if there is an item with both images.
+
+        Raises:
+            ValueError: if not, or if an example is no half of an item.
+        """
+        halves = [{"id": e.id, "tags": e.tags, "likelihoods": [0.0 for _ in e.choices]} for e in examples]
+        if not alone:
+            _whole(halves)
+
     def summarise(self, rows: list[dict[str, Any]]) -> dict[str, float]:
         """The scores, overall and by tag.
 
@@ -32,16 +44,22 @@ class PairScores(Accuracy):
             ValueError: if an example is no half of an item, has not two likelihoods, or no item is whole.
         """
         values = super().summarise(rows)
-        whole = _items(rows)
-        if not whole:
-            raise ValueError(
-                f"{len(rows)} examples hold 0 items with both images: at least 1 is needed. Raise evaluate.limit."
-            )
+        whole = _whole(rows)
         values |= {**_three(whole), "groups": float(len(whole))}
         for group, own in by_tag(rows, self.by):
             if items := _items(own):
                 values |= {f"{name}/{group}": value for name, value in _three(items).items()}
         return values
+
+
+def _whole(rows: Rows) -> list[Scores]:
+    """The items, of which there must be one."""
+    items = _items(rows)
+    if not items:
+        raise ValueError(
+            f"{len(rows)} examples hold 0 items with both images: at least 1 is needed. Raise evaluate.limit."
+        )
+    return items
 
 
 def _items(rows: Rows) -> list[Scores]:

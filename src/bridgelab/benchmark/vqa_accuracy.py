@@ -12,9 +12,13 @@ what they normalise before they compare:
     older      the prediction, in full; the answers' punctuation alone, and that only if they are not all the same
 
 LAVIS has the older one, and lmms-eval normalises everything always: no two of the three give the same numbers.
+
+With fewer than four answers even the right one, given by all, scores less than 1, and a single answer always 0: such
+questions are refused by `check`. `PLAIN` names the accuracy that suits them.
 """
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -22,6 +26,8 @@ from bridgelab.benchmark.accuracy import Accuracy
 from bridgelab.benchmark.example import Example, choose
 
 VARIANTS = ("current", "older")
+PLAIN = "plain"  # no VQA accuracy, but `Accuracy`: 1 for any of the answers, to the letter
+LEAST, PUBLISHED = 4, 10  # answers a question: from which on 1 can be reached, and of published data
 PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'  # neither the colon nor the apostrophe
 NUMBERS = {"none": "0"} | {
     word: str(k) for k, word in enumerate("zero one two three four five six seven eight nine ten".split())
@@ -46,7 +52,8 @@ class VqaAccuracy(Accuracy):
     """The mean over leave-one-out sets of min(1, matches / 3), overall and by tag.
 
     An example holds all that people answered, each as often as it was given; their order does not matter. Fewer
-    than ten, or more, are scored as the official code does: over as many leave-one-out sets as there are answers.
+    than ten, or more, are scored as the official code does: over as many leave-one-out sets as there are answers. `check`
+    refuses examples with fewer than four.
     Values: as those of `Accuracy`, from 0 to 1 where the official code prints per cent.
 
     Args:
@@ -74,6 +81,27 @@ class VqaAccuracy(Accuracy):
         matches = answers.count(said)
         left_out = [matches - (answer == said) for answer in answers]
         return sum(min(1.0, others / 3) for others in left_out) / len(answers)
+
+    def check(self, examples: Sequence[Example], *, alone: bool = False) -> str | None:
+        """Warn of fewer answers a question than the ten of published data.
+
+        Raises:
+            ValueError: if a question has fewer than four.
+        """
+        few = [e for e in examples if len(e.answers) < LEAST]
+        if few:
+            given = len(few[0].answers)
+            raise ValueError(
+                f"{len(few)} of {len(examples)} questions have fewer than {LEAST} answers, such as {few[0].id} with {given}: "
+                f"VQA accuracy leaves one out and asks for three others that agree, so that the right answer scores "
+                f"{(given - 1) / 3:.2f} at most. Set benchmark.variant={PLAIN}, which counts a match with any answer as 1."
+            )
+        if fewer := sum(len(e.answers) < PUBLISHED for e in examples):
+            return (
+                f"{fewer} of {len(examples)} questions have fewer than {PUBLISHED} answers: VQA accuracy is not comparable with "
+                f"published numbers, which are over {PUBLISHED}"
+            )
+        return None
 
 
 def _clean(text: str) -> str:

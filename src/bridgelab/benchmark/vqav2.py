@@ -1,6 +1,6 @@
 """VQAv2 (Goyal et al. 2017, arXiv:1612.00837), and what is published in its form: OK-VQA and TextVQA.
 
-Metric: VQA accuracy in the variant that the yaml names. Prompt: the yaml's. Tags: `type`, the published answer type
+Metric: VQA accuracy in the variant that the yaml names, or plain accuracy. Prompt: the yaml's. Tags: `type`, the published answer type
 (yes/no, number, other), and `family`, the published question type (what color is the, …), where there are any.
 Licence: VQAv2's and TextVQA's annotations CC-BY-4.0, OK-VQA's not stated in its files; COCO's and OpenImages' photographs
 under their owners' terms. Size in questions: VQAv2 443,757 + 214,354, OK-VQA 9,009 + 5,046, TextVQA 34,602 + 5,000, of
@@ -25,11 +25,12 @@ from typing import Any
 
 import orjson
 
+from bridgelab.benchmark.accuracy import Accuracy
 from bridgelab.benchmark.example import Example, check_examples, choose, fill, require
 from bridgelab.benchmark.hub import hub_rows
 from bridgelab.benchmark.metric import ExampleMetric
 from bridgelab.benchmark.parts import Parts
-from bridgelab.benchmark.vqa_accuracy import VARIANTS, VqaAccuracy
+from bridgelab.benchmark.vqa_accuracy import PLAIN, VARIANTS, VqaAccuracy
 
 Entry = dict[str, Any]
 
@@ -52,7 +53,7 @@ class Vqav2:
         revision: of the hub's repository.
         name: what the run record calls this benchmark.
         prompt: what the language model reads; `{question}` stands for the question.
-        variant: of the metric, see `vqa_accuracy`.
+        variant: of the metric, see `vqa_accuracy`; `plain` for accuracy, where questions have fewer than four answers.
     Raises:
         ValueError: if a template lacks its placeholder, there is no such variant, or as `Parts` says.
     """
@@ -78,7 +79,7 @@ class Vqav2:
         variant: str = "current",
     ):
         fill(prompt, "question", "")
-        choose(variant, VARIANTS, "variant")
+        choose(variant, (*VARIANTS, PLAIN), "variant")
         for which, template in (("questions", questions), ("annotations", annotations)):
             if template is not None and "{part}" not in template:
                 raise ValueError(
@@ -132,8 +133,10 @@ class Vqav2:
         return check_examples(examples, source)
 
     def metrics(self) -> dict[str, ExampleMetric]:
-        """VQA accuracy, overall, by answer type and by question type."""
-        return {"answer": VqaAccuracy(variant=self.variant, by=("type", "family"))}
+        """VQA accuracy, or plain accuracy, overall, by answer type and by question type."""
+        by = ("type", "family")
+        plain = self.variant == PLAIN
+        return {"answer": Accuracy(by=by) if plain else VqaAccuracy(variant=self.variant, by=by)}
 
     def _from_hub(self, part: str) -> tuple[str, list[Entry]]:
         rows = hub_rows(str(self.hub), part, self.root / "hub", revision=self.revision)

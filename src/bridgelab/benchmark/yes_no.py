@@ -1,5 +1,6 @@
 """POPE's metric: a free answer read as yes or no, and how far the model leans to yes."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from bridgelab.benchmark.breakdown import Rows, by_tag
@@ -38,6 +39,21 @@ class YesNo(ExampleMetric):
     def score(self, prediction: str, example: Example) -> float:
         """1 if the prediction, read as yes or no, is the label, else 0."""
         return float(read_yes_no(prediction) == example.answers[0])
+
+    def check(self, examples: Sequence[Example], *, alone: bool = False) -> str | None:
+        """Warn where all labels are the same: precision, recall and F1 say nothing then.
+
+        Raises:
+            ValueError: if a label is neither yes nor no.
+        """
+        labels = {e.answers[0] for e in examples}
+        if other := labels - {"yes", "no"}:
+            raise ValueError(
+                f"label {min(other)!r} must be 'yes' or 'no', since all else would count as no. Correct the benchmark's answers."
+            )
+        if alone or len(labels) > 1:
+            return None
+        return f"all {len(examples)} labels are {labels.pop()!r}: precision, recall and F1 say nothing"
 
     def summarise(self, rows: list[dict[str, Any]]) -> dict[str, float]:
         """The five values, overall and by tag."""

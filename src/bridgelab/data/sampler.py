@@ -26,6 +26,8 @@ def spread(examples: int, most: int) -> list[int]:
     """
     if most >= examples:
         return list(range(examples))
+    if most < 1:
+        return []
     ends = np.arange(most + 1) * examples // most
     return np.random.default_rng(0).integers(ends[:-1], ends[1:]).tolist()
 

@@ -10,7 +10,17 @@ from omegaconf import DictConfig, OmegaConf
 from bridgelab.train.whole import whole
 
 # Where things lie, who watches, what it runs on and what will be asked of it say nothing about what was learned.
-NOT_IDENTITY = ("paths", "logger", "trainer", "compile", "question", "hypothesis", "verdict", "hydra")
+NOT_IDENTITY = (
+    "paths",
+    "logger",
+    "trainer",
+    "compile",
+    "question",
+    "hypothesis",
+    "verdict",
+    "hydra",
+    "data.max_skipped",
+)
 # All that a run leaves which fails its checks, before it has trained a step.
 BEFORE_ANYTHING = frozenset({"config.yaml", "config.hash", "lock", "log.txt", "train.log"})
 
@@ -19,7 +29,10 @@ def config_hash(config: DictConfig) -> str:
     """A hash of all choices, before paths are filled in: it is the same on another machine."""
     content = OmegaConf.to_container(config, resolve=False)
     assert isinstance(content, dict)
-    kept = {key: value for key, value in content.items() if key not in NOT_IDENTITY}
+    kept: dict[Any, Any] = {key: value for key, value in content.items() if key not in NOT_IDENTITY}
+    for group, _, key in (name.partition(".") for name in NOT_IDENTITY):
+        if key and isinstance(kept.get(group), dict):
+            kept[group] = {name: value for name, value in kept[group].items() if name != key}
     return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
@@ -78,5 +91,5 @@ def _difference(written: Path, config: Any) -> str:
     keys = [
         key for key in sorted(sides[0].keys() | sides[1].keys()) if sides[0].get(key) != sides[1].get(key)
     ]
-    keys = [key for key in keys if key.split(".")[0] not in NOT_IDENTITY]
+    keys = [key for key in keys if not {key, key.split(".")[0]} & set(NOT_IDENTITY)]
     return ", ".join(keys[:5]) + (", …" if len(keys) > 5 else "") or "how a value is written"

@@ -58,8 +58,11 @@ def evaluate_elsewhere(
     if claim(out, config):
         log.info("%s is finished: metrics.json stands, nothing to do", out)
         return out
+    material.check(split, config.evaluate.limit, "evaluate.limit")
     material.make_features()
-    tests = material.limited(split, config.evaluate.limit, model.conditioning)
+    if material.skipped["images"]:
+        material.check(split, config.evaluate.limit, "evaluate.limit")
+    tests = material.limited(split, config.evaluate.limit, model.conditioning, groups=True)
     train = {}
     if "train" in material.benchmark.splits:  # for the majority floor alone
         train = {kind: material.benchmark.examples("train", kind) for kind in tests}

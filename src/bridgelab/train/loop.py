@@ -1,6 +1,7 @@
 """One training run by Lightning: the curve, the last checkpoint, and a word on how long it will take."""
 
 import logging
+import math
 import os
 import time
 import warnings
@@ -41,7 +42,8 @@ class Curve(pl.Callback):
     """Validate at evenly spaced steps, the last one included; the points so far survive a restart.
 
     Args:
-        validate: the model's validation metrics, `val/accuracy` among them; called in all processes at once, which share it.
+        validate: the model's validation metrics, `val/loss` and, unless val has captions alone, `val/accuracy` among them; called
+            in all processes at once, which share it.
         points: how many times.
         files: told of them, as Lightning's loggers are.
     """
@@ -60,7 +62,8 @@ class Curve(pl.Callback):
         if not step_is_done(trainer, batch_idx):
             return
         values = self.validate(pl_module.model)  # type: ignore[arg-type]
-        self.curve.append((step, values["val/accuracy"]))
+        # Of captions alone the probability of a token, its geometric mean: from 0 to 1 and rising, as an accuracy.
+        self.curve.append((step, values.get("val/accuracy", math.exp(-values["val/loss"]))))
         if not trainer.is_global_zero:
             return
         for logger in (*self.files, *trainer.loggers):
@@ -221,7 +224,7 @@ def fit(
         directory: where `last.ckpt` goes; None keeps nothing.
         terminal: show a progress bar; else log lines.
     Returns:
-        The curve [(step, validation accuracy)] and the seconds trained.
+        The curve [(step, validation accuracy, or of captions alone $e^{-loss}$)] and the seconds trained.
     """
     steps = len(batches.sampler)
     log_every = min(log_every, steps)

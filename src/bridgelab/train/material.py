@@ -16,6 +16,7 @@ from bridgelab.train.features import image_features, left_out, skips
 from bridgelab.train.sides import Sides
 from bridgelab.world.layout import patch_like
 
+MAX_SKIPPED = 0.1  # where a record was written before `data.max_skipped`
 log = logging.getLogger(__name__)
 
 
@@ -46,15 +47,18 @@ class Material:
         """Read all images that are asked about and make their features, before hours are spent; what is broken is left out.
 
         Raises:
-            ValueError: if an image is missing or broken and `data.on_error` refuses it.
+            ValueError: if an image is missing or broken and `data.on_error` refuses it, or if more of a split's images than
+                `data.max_skipped` would be left out.
         """
-        images = [path for split in self._examples for path in self._images(split)]
+        of_split = {split: self._images(split) for split in self._examples}
+        images = list(itertools.chain.from_iterable(of_split.values()))
         if not skips(self.config):  # at once, for all, and for a bridge that sees none of them too
             refuse_broken(missing(images), len(images))
         if self.sides.sees == "image":
             self.frozen = image_features(self.config, self.sides.vision.to(self.sides.device), images)
         broken = left_out(self.config, images) if self.frozen is None else self.frozen.left_out
         self.skipped["images"] = broken
+        refuse_too_many(broken, of_split, self.config.data.get("max_skipped", MAX_SKIPPED))
         for split, kinds in self._examples.items():
             before = sum(map(len, kinds.values()))
             for kind, examples in kinds.items():
@@ -93,16 +97,75 @@ class Material:
         row_of, look_up = self.features(split)
         return Prepared(examples, self.sides.text, row_of, look_up, conditioning)
 
-    def limited(self, split: str, limit: Mapping[str, int | None], conditioning: str) -> dict[str, Prepared]:
-        """A split's examples by kind; of each at most as many as `limit` says, spread over all."""
-        made = {}
+    def chosen(
+        self, split: str, limit: Mapping[str, int | None], *, groups: bool = False
+    ) -> dict[str, list[Example]]:
+        """A split's examples by kind; of each at most as many as `limit` says, spread over all; no kind without any.
+
+        Args:
+            groups: keep those together that share the tag `group`, as metrics over whole groups need.
+        """
+        found = {}
         for kind, examples in self._examples[split].items():
             most = limit.get("caption" if kind == "caption" else "answer")
             if most is not None:
-                examples = [examples[k] for k in spread(len(examples), most)]
+                together = groups and all("group" in e.tags for e in examples)
+                examples = (
+                    spread_groups(examples, most)
+                    if together
+                    else [examples[k] for k in spread(len(examples), most)]
+                )
             if examples:
-                made[kind] = self.prepared(split, examples, conditioning)
-        return made
+                found[kind] = examples
+        return found
+
+    def check(self, split: str, limit: Mapping[str, int | None], key: str, *, alone: bool = False) -> None:
+        """Count what a split gives, and ask each kind's metric whether it means something on it, before anything is trained.
+
+        Args:
+            limit: as in `chosen`.
+            key: where the limit stands in the config.
+            alone: only single scores are asked of the metrics, as in validation.
+        Raises:
+            ValueError: if there is no example, or a metric refuses them.
+        """
+        read = {kind: len(examples) for kind, examples in self._examples[split].items()}
+        found = self.chosen(split, limit, groups=not alone)
+        if not found:
+            told = ", ".join(f"{number} of kind {kind}" for kind, number in read.items()) or "none"
+            lost = self.skipped["examples"].get(split, 0)
+            raise ValueError(
+                f"split {split} of {self.benchmark.name} gives 0 examples: it has {told}"
+                + (f", {lost} were left out for broken images" if lost else "")
+                + f", and {key}={dict(limit)}. At least 1 is needed. Raise {key}, or get the data whole."
+            )
+        log.info(
+            "%s, %s: %s examples",
+            self.benchmark.name,
+            split,
+            ", ".join(f"{len(examples):,} of {read[kind]:,} {kind}" for kind, examples in found.items()),
+        )
+        metrics = self.benchmark.metrics()
+        for kind, examples in found.items():
+            if not (alone and kind == "caption"):  # validation scores no captions
+                try:
+                    caution = metrics[kind].check(examples, alone=alone)
+                except ValueError as error:
+                    raise ValueError(f"{self.benchmark.name}, {split}: {error}") from error
+                if caution:
+                    log.warning("%s, %s: %s", self.benchmark.name, split, caution)
+
+    def limited(
+        self,
+        split: str,
+        limit: Mapping[str, int | None],
+        conditioning: str,
+        *,
+        groups: bool = False,
+    ) -> dict[str, Prepared]:
+        """As `chosen`, ready for a bridge of this conditioning."""
+        chosen = self.chosen(split, limit, groups=groups)
+        return {kind: self.prepared(split, examples, conditioning) for kind, examples in chosen.items()}
 
     def told(self) -> dict[str, Any]:
         """What the record says of features and images."""
@@ -135,3 +198,45 @@ class Material:
         with torch.no_grad():
             embedded = self.sides.text.embed_words([scenes[path] for path in images])
         return lambda rows: embedded[torch.as_tensor(rows)]
+
+
+def refuse_too_many(broken: Mapping[str, str], of_split: Mapping[str, Sequence[str]], most: float) -> None:
+    """Refuse to leave out so many of a split's images that what is left is another data set.
+
+    Args:
+        broken: what is wrong, by path.
+        of_split: each split's images.
+        most: the share of a split's images that may be left out.
+    Raises:
+        ValueError: with the split and the share.
+    """
+    for split, images in of_split.items():
+        lost = [path for path in images if path in broken]
+        if len(lost) > most * len(images):
+            raise ValueError(
+                f"{len(lost)} of {len(images)} images of {split} ({100 * len(lost) / len(images):.0f} %) can't be used, such as "
+                f"{lost[0]}, which {broken[lost[0]]}: data.max_skipped={most} of a split may be left out. Get the images whole, "
+                "or raise data.max_skipped if the rest is what you mean to train and test on."
+            )
+
+
+def spread_groups(examples: Sequence[Example], most: int) -> list[Example]:
+    """At most `most` of some examples, spread over all, in groups by their tag `group`, each of them whole.
+
+    Raises:
+        ValueError: if not even one group fits.
+    """
+    groups: dict[str | int, list[Example]] = {}
+    for e in examples:
+        groups.setdefault(e.tags["group"], []).append(e)
+    every = list(groups.values())
+    for number in range(min(len(every), -(-most * len(every) // len(examples))), 0, -1):
+        chosen = {id(e) for k in spread(len(every), number) for e in every[k]}
+        if len(chosen) <= most:
+            return [e for e in examples if id(e) in chosen]
+    if most:
+        raise ValueError(
+            f"evaluate.limit.answer={most} is less than a group, such as the {len(every[0])} examples of {next(iter(groups))!r}: "
+            "groups are scored whole. Raise evaluate.limit.answer."
+        )
+    return []

@@ -84,7 +84,7 @@ def train_and_evaluate(
         )
     model.to(setting.device).eval()
 
-    tests = setting.prepared("test", config.evaluate.limit)
+    tests = setting.tests()
     found = predict_views(
         model,
         tests,
@@ -139,6 +139,7 @@ def train_and_evaluate(
         **provenance(Path(os.environ["BRIDGELAB_ROOT"]), setting.device),
         "costs": {**costs, "train_seconds": seconds, "wall_seconds": time.monotonic() - began},
         "curve": curve,
+        "curve_of": "token probability" if set(setting.val) == {"caption"} else "accuracy",
         "flat": is_flat(curve) if trains else True,
         "metrics": metrics,
     }

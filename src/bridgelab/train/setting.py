@@ -5,7 +5,6 @@ import hashlib
 import logging
 import math
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +45,16 @@ class Setting:
         self.benchmark = self.material.benchmark
         self.standard: dict[str, torch.Tensor] = {}
         self._check_captioned()
+        self._check_splits()
         # A bridge that can't be built says so before features are made.
         self.conditioning = self.model(0).conditioning
         self.material.make_features()
+        if self.material.skipped["images"]:
+            self._check_splits()
         self.standard = self.material.standard("train")
         self.pools = self._pools()
         self._tell_unknown()
-        self.val = self.prepared("val", config.train.val_limit)
+        self.val = self.material.limited("val", config.train.val_limit, self.conditioning)
         self.fingerprints["data"] = self.data_fingerprint()
 
     @property
@@ -99,9 +101,18 @@ class Setting:
                 ", ".join(map(repr, words[:5])) + ", …" * (len(words) > 5),
             )
 
-    def prepared(self, split: str, limit: Mapping[str, int | None]) -> dict[str, Prepared]:
-        """A split's examples by kind; of each at most as many as `limit` says, spread over all."""
-        return self.material.limited(split, limit, self.conditioning)
+    def tests(self) -> dict[str, Prepared]:
+        """The test's examples by kind, within `evaluate.limit`."""
+        return self.material.limited("test", self.config.evaluate.limit, self.conditioning, groups=True)
+
+    def _check_splits(self) -> None:
+        config = self.config
+        if not any(self.train_examples.values()):
+            raise ValueError(
+                f"split train of {self.benchmark.name} has 0 examples: at least 1 is needed. Get the data whole."
+            )
+        self.material.check("val", config.train.val_limit, "train.val_limit", alone=True)
+        self.material.check("test", config.evaluate.limit, "evaluate.limit")
 
     def _check_captioned(self) -> None:
         prompt = self.config.evaluate.captioned
@@ -190,8 +201,11 @@ class Setting:
         )
 
     def validate(self, model: BridgedModel) -> dict[str, float]:
-        """Accuracy and loss on short answers of val."""
+        """Accuracy and loss on short answers of val; where it has captions alone, their loss."""
         size = self.config.evaluate.batch_size
+        if set(self.val) == {"caption"}:
+            captions = self.val["caption"]
+            return {"val/loss": mean_loss(model, captions, range(len(captions)), batch_size=size)}
         right, lost = [], []
         metrics = self.benchmark.metrics()
         for kind, made in self.val.items():
@@ -230,6 +244,8 @@ class Setting:
             model.to(self.device)
             last = config.train.stages[-1]
             weights = {kind: last.get("caption" if kind == "caption" else "answer", 0) for kind in self.val}
+            if not any(weights.values()):  # it draws from what val lacks: then from what it has
+                weights = dict.fromkeys(self.val, 1)
             size = config.evaluate.batch_size
             losses = {
                 kind: mean_loss(model, made, range(len(made)), batch_size=size)
