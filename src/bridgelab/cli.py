@@ -311,16 +311,22 @@ def _features(args: list[str]) -> None:
         for one in there:
             row = "no rows" if one.row is None else f"{one.row[0]} patches of {one.row[1]}"
             left = f", {one.left} files to prune" if one.left else ""
+            left += f", {one.foreign} files that do not belong there" if one.foreign else ""
             print(
                 f"{one.name}: {one.images:,} images, {row}, {one.shards} files, {one.size / 1e6:,.1f} MB{left}"
             )
     elif given.action == "verify":
-        rows, lines = upkeep.verify(given.root)
-        print("\n".join([*lines, f"{rows:,} rows read"]))
+        rows, lines, foreign = upkeep.verify(given.root)
+        print("\n".join([*lines, *foreign, f"{rows:,} rows read"]))
         if lines:
             raise UsageError(
                 f"{len(lines)} of them are damaged. Run `bridgelab features prune`; whatever asks for these images next, a run "
                 "or `bridgelab features build`, encodes them again."
+            )
+        if foreign:
+            raise UsageError(
+                f"{len(foreign)} files do not belong where they lie. They are never read; move them where they belong, or remove "
+                "them."
             )
     else:
         print("\n".join(upkeep.prune(given.root, given.store) or ["nothing to prune"]))

@@ -1,9 +1,13 @@
+import functools
+import json
+import operator
+
 import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
 
-from bridgelab.data.shard import KINDS, PAGE, Shard, write_shard
+from bridgelab.data.shard import KINDS, PAGE, ForeignError, Shard, _digest, write_shard
 
 
 def written(folder, dtype="float32", rows=5, patches=4, dim=3):
@@ -36,6 +40,7 @@ def test_what_was_written_is_read(tmp_path, dtype):
     path, images, moments, features = written(tmp_path, dtype)
     shard = Shard(path)
     assert shard.images == images
+    assert shard.dtype == dtype
     assert shard.features.dtype == KINDS[dtype][1]
     assert (shard.mean == moments[0]).all()
     assert (shard.variance == moments[1]).all()
@@ -73,6 +78,39 @@ def test_every_byte_is_vouched_for(tmp_path):
         else:
             inside = (position - moments) // 12 % 5 if position < start else (position - start) // row
             assert Shard(path).damaged(range(5)) == [inside]
+
+
+def rewritten(path, key, value):
+    """The file with another value in its header, named anew: as somebody writes it who means harm."""
+    content = path.read_bytes()
+    end = 8 + int.from_bytes(content[:8], "little")
+    told = json.loads(content[8:end])
+    *place, last = key.split(".")
+    node = functools.reduce(operator.getitem, place, told)
+    node.pop(last) if value is None else node.__setitem__(last, value)
+    header = json.dumps(told).encode()
+    header = len(header).to_bytes(8, "little") + header
+    path.unlink()
+    path = path.with_name(f"{_digest(header)}.safetensors")
+    path.write_bytes(header + content[end:])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("__metadata__", None), ("__metadata__", []), ("__metadata__.encoder", None), ("__metadata__.encoder", 3),
+        ("__metadata__.images", "00 11"), ("__metadata__.images", 5), ("__metadata__.checksums", ""),
+        ("__metadata__.checksums", "zz " * 5), ("__metadata__.checksums", "fffffffff " * 5), ("mean", None),
+        ("mean.dtype", "F16"), ("mean.shape", [5, 4]), ("features.dtype", "I64"), ("features.shape", [5, 0, 3]),
+        ("features.shape", [5, 4]), ("features.shape", "shape"), ("features.data_offsets", [0]),
+        ("features.data_offsets", [-240, 0]), ("features.data_offsets", ["a", "b"]), ("variance.data_offsets", [0, 1e300]),
+    ],
+)  # fmt: skip
+def test_a_header_that_tells_nonsense_is_none_of_the_stores(tmp_path, key, value):
+    path = rewritten(written(tmp_path)[0], key, value)
+    with pytest.raises(ForeignError, match="has a header that is none of the feature store's"):
+        Shard(path)
 
 
 @pytest.mark.parametrize("cut", [1, 48, 49, 5 * 48, 5 * 48 + 1, 5 * 48 + 120])

@@ -1,4 +1,6 @@
+import json
 import os
+import re
 import time
 from pathlib import Path
 
@@ -7,7 +9,7 @@ import torch
 
 from bridgelab.data.claims import locked
 from bridgelab.data.features import FeatureStore
-from bridgelab.data.shard import PART, Shard
+from bridgelab.data.shard import PART, Shard, _digest
 from bridgelab.data.upkeep import info, prune, verify
 
 
@@ -41,15 +43,54 @@ def test_info_tells_what_there_is(root, images, tiny_vision, tmp_path):
 
 
 def test_verify_names_each_damaged_row(root):
-    assert verify(root) == (6, [])
+    assert verify(root) == (6, [], [])
     small, large = files(root)
     damage(small, -1)
     damage(large, 20)
-    rows, lines = verify(root)
+    rows, lines, _ = verify(root)
     assert rows == 2
     header, row = sorted(lines, key=lambda line: "row" in line)
     assert header == f"{large}: its header is damaged"
     assert row == f"{small}: row 1, of the image {Shard(small).images[1]}, is damaged"
+
+
+def test_what_does_not_belong_to_a_store_is_neither_read_nor_removed(
+    root, images, tiny_vision, tmp_path, caplog
+):
+    """Shards of another encoder and of another dtype that lie here, and files of another kind."""
+    own = files(root)[0].parent
+    before = FeatureStore(root, tiny_vision).features(images).get(range(6))
+    other = type(tiny_vision)(seed=1)
+    for store in (
+        FeatureStore(tmp_path / "b", other),
+        FeatureStore(tmp_path / "b", tiny_vision, dtype="float16"),
+    ):
+        store.features(images)
+        for path in files(tmp_path / "b"):
+            path.rename(own / path.name)
+    (own / "model.safetensors").write_bytes(b"a file of somebody else's")
+    (own / "folder.safetensors").mkdir()
+    content = json.dumps({"weight": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}}).encode()
+    content = len(content).to_bytes(8, "little") + content
+    (own / f"{_digest(content)}.safetensors").write_bytes(content)
+    there = sorted(own.glob("*.safetensors"))
+    rows, damaged, foreign = verify(root)
+    assert (rows, damaged, len(foreign)) == (6, [], 5)
+    for told in (
+        rf"belongs to '{other.fingerprint[:32]}-bfloat16-v1': another encoder's features",
+        rf"belongs to '{tiny_vision.fingerprint[:32]}-float16-v1'",
+        r"model\.safetensors is no file of the feature store",
+        r"folder\.safetensors is no file of the feature store",
+        rf"{_digest(content)}\.safetensors has a header that is none of the feature store's",
+    ):
+        assert sum(bool(re.search(told, line)) for line in foreign) == 1
+    assert (info(root)[0].images, info(root)[0].left, info(root)[0].foreign) == (6, 0, 5)
+    store = FeatureStore(root, tiny_vision)
+    assert torch.equal(store.features(images).get(range(6)), before)
+    assert store.encoded == 0
+    assert caplog.text.count("passed over") == 5
+    assert prune(root) == []
+    assert sorted(own.glob("*.safetensors")) == there
 
 
 def test_prune_removes_what_killed_writers_left_and_nothing_else(root, images, tiny_vision):
@@ -66,7 +107,7 @@ def test_prune_removes_what_killed_writers_left_and_nothing_else(root, images, t
     assert alive.exists()
     assert young.exists()
     assert prune(root) == [f"{alive}: its writer was killed"]
-    assert verify(root) == (6, [])
+    assert verify(root) == (6, [], [])
 
 
 def test_prune_takes_damage_out(root, images, tiny_vision):
@@ -74,7 +115,7 @@ def test_prune_takes_damage_out(root, images, tiny_vision):
     damage(small, -1)
     damage(large, 20)
     assert len(prune(root)) == 2
-    assert verify(root) == (1, [])
+    assert verify(root) == (1, [], [])
     again = FeatureStore(root, tiny_vision)
     again.features(images)
     assert again.encoded == 5
@@ -90,7 +131,7 @@ def test_prune_takes_out_rows_that_stand_twice(root, images, tiny_vision):
         path.rename(files(root)[0].parent / path.name)
     assert verify(root)[0] == 10
     assert sum("4 rows, 0 of them damaged" in line or "2 rows" in line for line in prune(root)) > 0
-    assert verify(root) == (6, [])
+    assert verify(root) == (6, [], [])
     again = FeatureStore(root, tiny_vision)
     assert torch.equal(again.features(images).get(range(6)), before)
     assert again.encoded == 0

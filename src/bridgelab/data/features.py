@@ -69,6 +69,8 @@ class FeatureStore:
         hashes, problems = tried(file_hash, images, "reading images")
         self._paths = {one: path for path, one in hashes.items()}
         self._find(anew=True)
+        for path, why in self.shelf.foreign.items():
+            log.warning("%s %s: passed over", path, why)
         self._take_out_damaged()
         missing = self._missing(self._paths)
         _, broken = tried(lambda one: check_image(self._paths[one]), missing, "looking at images")

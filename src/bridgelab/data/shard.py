@@ -11,6 +11,7 @@ import json
 import math
 import mmap
 import os
+import re
 import uuid
 import zlib
 from collections.abc import Iterable, Sequence
@@ -29,23 +30,33 @@ KINDS: dict[str, tuple[str, type]] = {  # safetensors' name, and numpy's type fo
 TYPES = dict(KINDS.values())
 TENSORS = ("mean", "variance", "features")
 PAGE = 4096
+NAME = re.compile(r"[0-9a-f]{32}\.safetensors")
+
+
+class ForeignError(ValueError):
+    """A file that is not damaged, and no shard of this store."""
 
 
 class Shard:
     """A file of rows, memory-mapped; it stays readable where the file is removed.
 
     Attributes:
+        encoder: the fingerprint of the encoder that made it.
+        dtype: of the features, one of `KINDS`.
         rows: how many the header tells of.
         features: [row, patch, dim], bfloat16 as its bits in int16; a file cut short has fewer rows here.
         mean: of each row's patches [row, dim].
         variance: likewise.
     Raises:
         FileNotFoundError: if it is not there.
+        ForeignError: if it is something else than a shard.
         ValueError: if its header is damaged.
     """
 
     def __init__(self, path: Path):
         self.path = path
+        if not NAME.fullmatch(path.name) or (path.exists() and not path.is_file()):
+            raise ForeignError("is no file of the feature store, which names its own by a hash")
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             start = file.read(8)
@@ -53,16 +64,32 @@ class Shard:
             if not size or _digest(start + header) != path.stem:
                 raise ValueError("its header is damaged")
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        told = json.loads(header)
+        try:
+            self._parse(json.loads(header), 8 + len(header))
+        except (LookupError, TypeError, ValueError, AttributeError, RecursionError, OverflowError) as error:
+            raise ForeignError("has a header that is none of the feature store's") from error
+
+    def _parse(self, told: dict[str, Any], data: int) -> None:
         about = told["__metadata__"]
         self.encoder: str = about["encoder"]
         self._images: str = about["images"]  # one string takes a fifth of a list's memory
         self.checksums = np.array([int(one, 16) for one in about["checksums"].split()], dtype=np.uint32)
         self.rows = len(self.checksums)
+        self.dtype = {name: kind for kind, (name, _) in KINDS.items()}[told["features"]["dtype"]]
+        dim = told["features"]["shape"][2]
+        shapes = [[self.rows, dim], [self.rows, dim], [self.rows, told["features"]["shape"][1], dim]]
+        for name, shape, kind in zip(TENSORS, shapes, ("float32", "float32", self.dtype), strict=True):
+            start, end = told[name]["data_offsets"]
+            size = math.prod(shape) * np.dtype(KINDS[kind][1]).itemsize
+            whole = told[name]["shape"] == shape and told[name]["dtype"] == KINDS[kind][0]
+            if not (
+                whole and all(type(n) is int and n > 0 for n in shape) and start >= 0 and end - start == size
+            ):
+                raise ValueError(name)
+        if len(self.images) != self.rows or not isinstance(self.encoder, str):
+            raise ValueError("rows")
         self._spans: list[tuple[int, int]] = []  # of each tensor: where it starts, and the bytes of a row
-        self.mean, self.variance, self.features = (
-            self._array(told[name], 8 + len(header)) for name in TENSORS
-        )
+        self.mean, self.variance, self.features = (self._array(told[name], data) for name in TENSORS)
 
     @property
     def images(self) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bridgelab.data.claims import locked
-from bridgelab.data.shard import KINDS, LAYOUT, PART, SUFFIX, Shard, write_shard
+from bridgelab.data.shard import KINDS, LAYOUT, PART, SUFFIX, ForeignError, Shard, write_shard
 
 DEAD_AFTER = 60.0  # seconds after which a `.part` that nobody holds is a killed writer's
 
@@ -31,18 +31,28 @@ class Shelf:
         self.folder = folder
         self.dtype = folder.name.split("-")[-2]
         self.unreadable: dict[Path, str] = {}  # of the shards met so far: why
+        self.foreign: dict[
+            Path, str
+        ] = {}  # likewise of files that do not belong here; they are nobody's to remove
         self._met: set[str] = set()
 
     def fresh(self) -> list[Shard]:
-        """Shards not given before."""
+        """Shards of this encoder and dtype not given before."""
         found = []
         for path in sorted(self.folder.glob(f"*{SUFFIX}")):
             if path.name not in self._met:
                 self._met.add(path.name)
                 try:
-                    found.append(Shard(path))
+                    shard = Shard(path)
+                    if (own := shelf_name(shard.encoder, shard.dtype)) != self.folder.name:
+                        raise ForeignError(
+                            f"belongs to {own!r}: another encoder's features, or of another dtype"
+                        )
+                    found.append(shard)
                 except FileNotFoundError:  # another process took damaged rows out of it
                     continue
+                except ForeignError as error:
+                    self.foreign[path] = str(error)
                 except ValueError as error:
                     self.unreadable[path] = str(error)
         return found
@@ -51,6 +61,7 @@ class Shelf:
         """Begin anew: all shards are fresh again."""
         self._met.clear()
         self.unreadable.clear()
+        self.foreign.clear()
 
     def take_out(self, shard: Shard, also: Iterable[int] = ()) -> None:
         """Write a shard's rows that are not damaged to a new file and remove the old one; killed in between, both stand.
@@ -85,6 +96,8 @@ class Shelf:
                 with contextlib.suppress(FileNotFoundError):
                     try:
                         Shard(path)  # another process may have written it again
+                    except ForeignError:
+                        pass
                     except ValueError:
                         path.unlink()
                 self._met.discard(path.name)

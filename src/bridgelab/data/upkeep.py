@@ -25,6 +25,7 @@ class Standing:
         shards: files.
         size: their bytes.
         left: files that killed writers left, and shards whose header is damaged.
+        foreign: files that are none of its shards.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Standing:
     shards: int
     size: int
     left: int
+    foreign: int
 
 
 def info(root: Path) -> list[Standing]:
@@ -46,21 +48,23 @@ def info(root: Path) -> list[Standing]:
             images, size = images + shard.rows, size + shard.path.stat().st_size
             row = shard.features.shape[1], shard.features.shape[2]
         left = len(shelf.leftovers()) + len(shelf.unreadable)
-        found.append(Standing(shelf.folder.name, images, row, len(there), size, left))
+        found.append(Standing(shelf.folder.name, images, row, len(there), size, left, len(shelf.foreign)))
     return found
 
 
-def verify(root: Path) -> tuple[int, list[str]]:
+def verify(root: Path) -> tuple[int, list[str], list[str]]:
     """Read every byte there is.
 
     Returns:
-        how many rows there are, and a line for each that is damaged and each file whose header is.
+        how many rows there are, a line for each that is damaged and each file whose header is, and a line for each file that
+        does not belong where it lies.
     """
     shards: list[Shard] = []
-    lines = []
+    lines, foreign = [], []
     for shelf in shelves(root):
         shards += shelf.fresh()
         lines += [f"{path}: {why}" for path, why in shelf.unreadable.items()]
+        foreign += [f"{path} {why}" for path, why in shelf.foreign.items()]
     rows = sum(shard.rows for shard in shards)
     done = 0
     with ThreadPoolExecutor(THREADS) as pool, Progress("checking", rows, "rows") as progress:
@@ -70,7 +74,7 @@ def verify(root: Path) -> tuple[int, list[str]]:
             lines += [f"{shard.path}: row {row}, of the image {images[row]}, is damaged" for row in damaged]
             done += shard.rows
             progress.to(done)
-    return rows, lines
+    return rows, lines, foreign
 
 
 def prune(root: Path, stores: Sequence[str] = ()) -> list[str]:
