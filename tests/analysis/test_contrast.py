@@ -122,8 +122,39 @@ def test_the_other_way_round_only_the_sign_changes(first, second, images, seed):
     assert one.p_below(-0.02) == pytest.approx(other.p_above(0.02))
 
 
-def test_cells_and_images_that_are_not_there_are_refused():
+def test_a_cell_that_is_not_there_is_refused():
     with pytest.raises(ValueError, match="a cell of 0 examples"):
         part(np.ones((3, 400)), EACH, [(1.0, ~ALL)], [0] * 3)
-    with pytest.raises(ValueError, match=r"1 image: .* needs at least 2"):
-        part(np.ones((3, 4)), np.zeros(4, dtype=int), [(1.0, np.ones(4, dtype=bool))], [0] * 3)
+
+
+def test_only_the_images_that_a_cell_asks_about_count():
+    """A cell on 8 of 400 images is known as well as in a study of these 8, and no better."""
+    rng = np.random.default_rng(5)
+    a, b = rng.integers(0, 2, (2, 3, 400)).astype(float)
+    image, cell = EACH // 2, np.isin(EACH // 2, np.arange(3, 11))
+    among = contrast(*(part(x, image, [(1.0, cell)], [0] * 3) for x in (a, b)))
+    alone = contrast(*(whole(x[:, cell], [0] * 3, image[cell]) for x in (a, b)))
+    assert among.number == alone.number == 8
+    for name in ("value", "seeds", "both", "images", "freedom"):
+        assert getattr(among, name) == pytest.approx(getattr(alone, name))
+
+
+def test_a_large_cell_lends_a_small_one_no_degrees_of_freedom():
+    rng = np.random.default_rng(6)
+    small = EACH >= 392
+    both = [(1.0, ~small), (-1.0, small)]
+    found = contrast(*(part(x, EACH, both, [0] * 3) for x in rng.random((2, 3, 400))))
+    weights = np.where(small, 1 / 8, 1 / 392) ** 2
+    assert found.number == pytest.approx(weights.sum() ** 2 / (weights**2).sum())  # Kish
+    assert found.number < 9
+
+
+def test_images_with_more_questions_count_for_more():
+    image = np.repeat(np.arange(4), [1, 2, 3, 4])
+    assert whole(np.random.default_rng(7).random((3, 10)), [0] * 3, image).number == pytest.approx(100 / 30)
+
+
+def test_of_one_image_nothing_is_known_of_others():
+    one = [(1.0, EACH < 4)]
+    found = contrast(*(part(np.ones((3, 400)), EACH // 4, one, [0] * 3) for _ in range(2)))
+    assert np.isnan(found.variance)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bridgelab.analysis.predictions import Answers
+from bridgelab.analysis.predictions import Answers, clusters
 from bridgelab.analysis.records import read_study
 
 PAIR = {"linear": {"exist": 0.7, "count": 0.5}, "qformer": {"exist": 0.8, "count": 0.6}}
@@ -63,3 +63,18 @@ def test_rows_in_another_order_are_the_same_answers(simulated):
     pd.read_parquet(file).sample(frac=1, random_state=0).to_parquet(file)
     after = {run.name: run.scores["image"] for run in read_study(study).runs}
     assert all((before[name] == after[name]).all() for name in before)
+
+
+@pytest.mark.parametrize(
+    ("images", "groups", "expected"),
+    [
+        (["b", "a", "b"], None, [[0, 2], [1]]),
+        (["a|b", "c", "b|d", "e"], None, [[0, 2], [1], [3]]),  # by a picture of two that they share
+        (["a", "b", "c", "a", "d"], ["g", "g", "h", None, None], [[0, 1, 3], [2], [4]]),
+        (["a", "b", "c", "d"], ["a", "g", "h", "g"], [[0], [1, 3], [2]]),  # a group is not a picture of its name
+    ],
+)  # fmt: skip
+def test_examples_that_share_a_picture_or_a_group_are_one_cluster(images, groups, expected):
+    found = clusters(pd.DataFrame({"image": images} | ({"tag_group": groups} if groups else {})))
+    together = [np.flatnonzero(found == number).tolist() for number in range(found.max() + 1)]
+    assert sorted(together) == expected

@@ -49,12 +49,37 @@ def test_with_fewer_than_three_seeds_nothing_can_be_told(runs):
     assert np.isnan(found.p)
 
 
-def test_a_cell_that_is_not_to_be_judged_is_not_and_costs_the_others_nothing():
+def test_a_cell_that_is_not_judged_counts_as_one_whose_p_is_1():
+    """By hand: of ten tests the smallest p is taken ten times, however many of the others are judged."""
     cells = {"cell": known(-0.045, 0.01)} | {name: known(-0.5, 0.01) for name in range(9)}
     found = judge(cells, unsettled=dict.fromkeys(range(9), "not converged"))
-    assert found["cell"].outcome == BREAKS
+    raw = 2 * float(cells["cell"].p_below(-0.02))
+    assert raw < 0.05 < 10 * raw
+    assert found["cell"].p == pytest.approx(10 * raw)
+    assert found["cell"].outcome == CANNOT_TELL
     assert {found[name].why for name in range(9)} == {"not converged"}
     assert list(found) == list(cells)
+    few = judge({"cell": cells["cell"], "few": known(-0.5, 0.01, (2, 3)), "one": known(0, 0.01, number=1)})
+    assert few["cell"].p == pytest.approx(3 * raw)
+    assert few["one"].why == "its questions are on 1 image"
+
+
+@given(
+    st.lists(st.tuples(st.floats(-0.1, 0.1), st.floats(0.001, 0.05)), min_size=1, max_size=8),
+    st.integers(0, 3),
+)
+def test_the_outcome_is_seen_in_the_intervals(values, withheld):
+    cells = {k: known(*value) for k, value in enumerate(values)} | {
+        -k: known(-0.5, 0.01) for k in range(1, withheld + 1)
+    }
+    found = judge(cells, unsettled={-k: "not converged" for k in range(1, withheld + 1)})
+    for key in range(len(values)):
+        (low, high), (below, above), said = found[key].adjusted, found[key].plain, found[key].outcome
+        assert (high < -0.02) == (said == BREAKS)
+        assert (low > 0.02) == (said == LEADS)
+        assert (below > -0.02 and above < 0.02) == (said == HOLDS)
+        assert low <= below <= above <= high
+        assert found[key].decisive == ((below, above) if said == HOLDS else (low, high))
 
 
 def test_no_cell_gives_no_finding():

@@ -87,7 +87,7 @@ def partings(study: Study, row: str) -> Partings:
     Raises:
         ValueError: if it has too few seeds, or the study no questions or a single image.
     """
-    if not kinds_of(study.examples) or study.examples["image"].nunique() < 2:
+    if not kinds_of(study.examples) or len(set(study.clusters)) < 2:
         raise ValueError(
             f"{study.name} has no questions, or one image alone: there is nothing to judge {row} by."
         )

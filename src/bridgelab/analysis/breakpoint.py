@@ -54,7 +54,7 @@ def breakpoints(study: Study) -> list[Breakpoint]:
     baseline, delta, _ = declaration(study)
     table = study.examples
     beside = pairs(study, baseline)
-    if not beside or table["image"].nunique() < 2:
+    if not beside or len(set(study.clusters)) < 2:
         return []
     asked = table["kind"] != "caption"
     chosen: dict[str, Cells] = {}
@@ -69,7 +69,7 @@ def breakpoints(study: Study) -> list[Breakpoint]:
         places[tag] = np.linspace(centres[0], centres[-1], FINE)
         chosen[tag] = _slope(masks, centres)
         chosen |= {f"{tag} {k}": _line(masks, centres, x) for k, x in enumerate(places[tag])}
-    found = contrasts(study, baseline, table, chosen)
+    found = contrasts(study, baseline, chosen)
     keys = [key for key in found if key[1] in places]
     p = np.array([2 * min(float(found[key].p_below(0)), float(found[key].p_above(0))) for key in keys])
     corrected = holm(np.where(np.isfinite(p), p, 1.0)) if len(p) else p

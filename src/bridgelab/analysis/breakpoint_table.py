@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from bridgelab.analysis.breakpoint import Breakpoint
-from bridgelab.analysis.table import Cell, Grid, number
+from bridgelab.analysis.table import Cell, Grid, Measured, number
 from bridgelab.analysis.verdict import ALPHA
 
 
@@ -47,7 +47,10 @@ def _cell(one: Breakpoint) -> Cell:
     low, high = (100 * float(end) for end in one.slope.interval())
     known = f"{number(low, 2)} to {number(high, 2)}" if low == low else ""
     where = f", passes δ {_place(one)}" if one.passes else ""
-    return Cell(_signed(100 * float(one.slope.value)), known + where)
+    value = 100 * float(one.slope.value)
+    return Cell(
+        _signed(value), known + where, Measured(value, low, high, 0.95 if low == low else math.nan, "points")
+    )
 
 
 def _told(one: Breakpoint, baseline: str, delta: float) -> str:

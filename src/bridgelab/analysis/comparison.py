@@ -16,7 +16,7 @@ from bridgelab.analysis.contrast import Contrast, Part, contrast, part
 from bridgelab.analysis.records import Study
 from bridgelab.analysis.statistics import is_flat
 from bridgelab.analysis.summary import gain_of, in_order, reasoning_type
-from bridgelab.analysis.verdict import DELTA, Finding, judge
+from bridgelab.analysis.verdict import DELTA, Finding, check_delta, judge
 
 BASELINE = "linear"
 HEADLINE = "reasoning beyond seeing"
@@ -61,7 +61,7 @@ def verdict(study: Study) -> Verdict | None:
     beside = pairs(study, baseline)
     table = study.examples
     kinds = kinds_of(table)
-    if not beside or not kinds or table["image"].nunique() < 2:
+    if not beside or not kinds or len(set(study.clusters)) < 2:
         return None
     cells, headline = differences(study, baseline)
     steep = {name: not_converged(study, (first, name)) for name, first in beside.items()}
@@ -83,7 +83,7 @@ def declaration(study: Study) -> tuple[str, float, bool]:
     """Baseline and δ as the records declare them, else the defaults, and whether they do.
 
     Raises:
-        ValueError: if runs declare different ones.
+        ValueError: if runs declare different ones, or a δ that is none.
     """
     declared = {
         (str(run.record["verdict"]["baseline"]), float(run.record["verdict"]["delta"]))
@@ -95,7 +95,11 @@ def declaration(study: Study) -> tuple[str, float, bool]:
         raise ValueError(
             f"the runs of {study.name} declare {told}. A study has one verdict: move the runs that differ to a study of their own."
         )
-    return (*declared.pop(), True) if declared else (BASELINE, DELTA, False)
+    if not declared:
+        return BASELINE, DELTA, False
+    baseline, delta = declared.pop()
+    check_delta(delta)
+    return baseline, delta, True
 
 
 def differences(study: Study, baseline: str) -> tuple[dict[tuple[str, str], Contrast], dict[str, Contrast]]:
@@ -104,7 +108,7 @@ def differences(study: Study, baseline: str) -> tuple[dict[tuple[str, str], Cont
     chosen = {kind: [(1.0, mask)] for kind, mask in kinds_of(table).items()}
     if beyond := _beyond(table):
         chosen[HEADLINE] = beyond
-    found = contrasts(study, baseline, table, chosen)
+    found = contrasts(study, baseline, chosen)
     return (
         {key: value for key, value in found.items() if key[1] != HEADLINE},
         {name: value for (name, kind), value in found.items() if kind == HEADLINE},
@@ -114,22 +118,19 @@ def differences(study: Study, baseline: str) -> tuple[dict[tuple[str, str], Cont
 def contrasts(
     study: Study,
     baseline: str,
-    table: pd.DataFrame,
     chosen: Mapping[str, Sequence[tuple[float, np.ndarray]]],
 ) -> dict[tuple[str, str], Contrast]:
     """Baseline − each other bridge that sees images, by (comparator, key of `chosen`).
 
     Args:
-        table: the study's examples.
-        chosen: weighted cells of its rows, as `contrast.part` takes them.
+        chosen: weighted cells of its examples, as `contrast.part` takes them.
     """
-    image = np.unique(table["image"], return_inverse=True)[1]
 
     def parts_of(name: str) -> dict[str, Part]:
         runs = study.of(name)
         scores = np.stack([run.scores["image"] for run in runs])
         seeds = [run.data_seed for run in runs]
-        return {key: part(scores, image, cells, seeds) for key, cells in chosen.items()}
+        return {key: part(scores, study.clusters, cells, seeds) for key, cells in chosen.items()}
 
     beside = pairs(study, baseline)
     firsts = {name: parts_of(name) for name in dict.fromkeys(beside.values())}

@@ -11,6 +11,10 @@ from below zero. Where each data seed trained one run of either bridge, runs are
 differences. Degrees of freedom are Satterthwaite's (1946, doi:10.2307/3002019), with $V_b$ whole:
 $\nu = V^2 / (\sum_b V_b^2 / (S_b - 1) + V_I^2 / (I - 1))$. Intervals and tests are Student's t.
 
+The images are those that the cell asks about: the study's others say nothing of it. Where several pictures belong together, a
+group of them stands for an image (`predictions.clusters`). $I$ is Kish's effective number, $n^2 / \sum_i m_i^2$ of n questions, $m_i$ on
+image i, which is the number of images where all have as many; cells of a sum count by their weights.
+
 Where no answer differs, variances are 0 and would claim certainty: half an answer more on either side (Agresti & Min 2005,
 doi:10.1002/sim.1781) gives $V_I$ at least $1 / I^2$.
 
@@ -18,28 +22,60 @@ doi:10.1002/sim.1781) gives $V_I$ at least $1 / I^2$.
 the seeds alone, are wrong in some of them.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 
 @dataclass(frozen=True)
 class Part:
-    """What one bridge adds to a contrast. Any number of dimensions may stand in front: of studies, in a simulation.
+    r"""What one bridge adds to a contrast. Any number of dimensions may stand in front: of studies, in a simulation.
 
     Args:
         values: of each run [..., run].
-        influence: how much each image adds to that run's value over what its questions would at their mean [..., run, image].
+        influence: how much each image adds to that run's value over what its questions would at their mean, times
+            $\sqrt{I / (I - 1)}$, so that the sum of squares is the variance over images [..., run, image].
+        images: the number of each of these images, ascending [image]: those that the cell asks about, and no others.
+        number: $I$ of the degrees of freedom: of cells that differ in weight or in questions an image, Kish's effective number.
         least: the least variance over images that so many images can show.
         data_seeds: of each run.
     """
 
     values: np.ndarray
     influence: np.ndarray
+    images: np.ndarray
+    number: float
     least: float
     data_seeds: tuple[int, ...]
+
+    def __add__(self, other: "Part") -> "Part":
+        """The sum of two numbers of the same runs."""
+        images = union([self, other])
+        return Part(
+            self.values + other.values,
+            self.over(images) + other.over(images),
+            images,
+            min(self.number, other.number),
+            max(self.least, other.least),
+            self.data_seeds,
+        )
+
+    def __mul__(self, weight: float) -> "Part":
+        least = weight**2 * self.least
+        return Part(
+            weight * self.values, weight * self.influence, self.images, self.number, least, self.data_seeds
+        )
+
+    def over(self, images: np.ndarray) -> np.ndarray:
+        """The influence of each of these images, 0 of those that are not the cell's own [..., run, image]."""
+        if images is self.images or np.array_equal(images, self.images):
+            return self.influence
+        spread = np.zeros((*self.influence.shape[:-1], len(images)))
+        spread[..., np.searchsorted(images, self.images)] = self.influence
+        return spread
 
 
 @dataclass(frozen=True)
@@ -60,7 +96,7 @@ class Contrast:
     both: np.ndarray
     images: np.ndarray
     runs: tuple[int, ...]
-    number: int
+    number: float
 
     @property
     def own(self) -> np.ndarray:
@@ -69,23 +105,24 @@ class Contrast:
 
     @property
     def variance(self) -> np.ndarray:
-        """[...]; nan where a bridge has one run, which says nothing of seeds."""
+        """[...]; nan where a bridge has one run, which says nothing of seeds, or the cell one image."""
         return self.own.sum(axis=-1) + self.images
 
     @property
     def freedom(self) -> np.ndarray:
         """Degrees of freedom [...]."""
         of_seeds = (self.seeds**2 / (np.array(self.runs) - 1.0)).sum(axis=-1)
-        return self.variance**2 / (of_seeds + self.images**2 / (self.number - 1.0))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return self.variance**2 / (of_seeds + self.images**2 / (self.number - 1.0))
 
     @property
     def error(self) -> np.ndarray:
         """The standard error [...]."""
         return np.sqrt(self.variance)
 
-    def interval(self, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    def interval(self, level: float | np.ndarray = 0.95) -> tuple[np.ndarray, np.ndarray]:
         """Lower and upper end [...]."""
-        half = stats.t.ppf((1 + level) / 2, self.freedom) * self.error
+        half = special.stdtrit(self.freedom, (1 + level) / 2) * self.error
         return self.value - half, self.value + half
 
     def p_below(self, bound: float) -> np.ndarray:
@@ -102,61 +139,89 @@ def part(
     image: np.ndarray,
     cells: Sequence[tuple[float, np.ndarray]],
     data_seeds: Sequence[int],
+    *,
+    shares: bool = True,
 ) -> Part:
     """One bridge's part of a contrast between weighted cells of questions.
 
     Args:
         scores: [run, example].
-        image: the number of each example's image, from 0 on without gaps [example].
+        image: the number of each example's image, or of the group of images that belong together [example].
         cells: (weight, which examples as booleans [example]): one of weight 1 for a cell's mean; with a second of weight −1, how
             far the one lies above the other.
         data_seeds: of each run; runs of one data seed are averaged where there are several data seeds.
+        shares: whether scores lie in 0 to 1, for which so many images have a least variance.
     Raises:
-        ValueError: if a cell has no example or there is one image only.
+        ValueError: if a cell has no example.
     """
-    images = int(image.max()) + 1
-    if images < 2:
-        raise ValueError("1 image: a difference over images needs at least 2. Evaluate on more.")
     levels = sorted(set(data_seeds))
     if len(levels) > 1:
         at = np.asarray(data_seeds)
         scores = np.stack([scores[at == level].mean(axis=0) for level in levels])
-    values, influence, least = np.zeros(len(scores)), np.zeros((len(scores), images)), 0.0
+    asked = np.any([chosen for _, chosen in cells], axis=0)
+    images, place = np.unique(image[asked], return_inverse=True)
+    values, influence = np.zeros(len(scores)), np.zeros((len(scores), len(images)))
+    weighed, least = np.zeros(len(images)), 0.0
     for weight, chosen in cells:
         if not chosen.any():
             raise ValueError("a cell of 0 examples has no accuracy. Leave it out.")
-        of, mean = scores[:, chosen], scores[:, chosen].mean(axis=1)
-        sums = [np.bincount(image[chosen], weights=row, minlength=images) for row in of - mean[:, None]]
+        of, at = scores[:, chosen], place[chosen[asked]]
+        mean, held = of.mean(axis=1), np.bincount(at, minlength=len(images))
+        own = np.count_nonzero(held)
+        sums = np.stack([np.bincount(at, weights=row, minlength=len(images)) for row in of - mean[:, None]])
         values += weight * mean
-        influence += weight * np.stack(sums) / of.shape[1]
-        least += weight**2 / len(np.unique(image[chosen])) ** 2
-    return Part(values, influence, least, tuple(levels if len(levels) > 1 else data_seeds))
+        # Of one image alone nothing is known of others: nan, which says so.
+        influence += weight * sums / of.shape[1] * (math.sqrt(own / (own - 1)) if own > 1 else math.nan)
+        weighed += weight**2 * held / of.shape[1] ** 2
+        least += weight**2 / own**2 if shares else 0.0
+    number = weighed.sum() ** 2 / (weighed**2).sum() if weighed.any() else float(len(images))
+    return Part(
+        values, influence, images, float(number), least, tuple(levels if len(levels) > 1 else data_seeds)
+    )
 
 
 def contrast(first: Part, second: Part) -> Contrast:
     """First − second."""
-    paired = len(set(first.data_seeds)) > 1 and first.data_seeds == second.data_seeds
-    if paired:
-        sides = [(first.values - second.values, first.influence - second.influence)]
-    else:
-        sides = [(first.values, first.influence), (-second.values, -second.influence)]
-    runs, images = tuple(values.shape[-1] for values, _ in sides), first.influence.shape[-1]
-    with np.errstate(invalid="ignore", divide="ignore"):  # one run: 0 / 0, nan, which says so
-        seeds = np.stack([_of_mean(values) for values, _ in sides], axis=-1)
-        both = np.stack(
-            [_of_mean(np.moveaxis(own, -2, -1)).sum(axis=-1) * images / (images - 1) for _, own in sides],
-            axis=-1,
-        )
-    of_images = sum(own.mean(axis=-2) for _, own in sides)
+    return total([first, second * -1])
+
+
+def total(parts: Sequence[Part], *, of_any_runs: bool = True) -> Contrast:
+    """The sum of parts, each of runs of its own; those of the same data seeds are paired.
+
+    Args:
+        of_any_runs: whether it is to speak of runs with other seeds, of which a single run says nothing; else a single run is taken
+            for all there is.
+    """
+    sides: dict[object, Part] = {}
+    for place, one in enumerate(parts):
+        key = one.data_seeds if len(set(one.data_seeds)) > 1 else place
+        sides[key] = sides[key] + one if key in sides else one
+    images = union(parts)
+    known = [one for one in sides.values() if of_any_runs or one.values.shape[-1] > 1]
+    value = sum(one.values.mean(axis=-1) for one in parts)
+    of_images = sum(one.over(images).mean(axis=-2) for one in sides.values())
+    assert isinstance(value, np.ndarray | np.floating)
     assert isinstance(of_images, np.ndarray)
+    none = np.zeros((*value.shape, 0))
+    with np.errstate(invalid="ignore", divide="ignore"):  # one run: 0 / 0, nan, which says so
+        seeds = [_of_mean(one.values) for one in known]
+        both = [_of_mean(np.moveaxis(one.influence, -2, -1)).sum(axis=-1) for one in known]
     return Contrast(
-        sum(values.mean(axis=-1) for values, _ in sides),  # type: ignore[arg-type]
-        seeds,
-        both,
-        np.maximum((of_images**2).sum(axis=-1) * images / (images - 1), max(first.least, second.least)),
-        runs,
-        images,
+        np.asarray(value),
+        np.stack(seeds, axis=-1) if known else none,
+        np.stack(both, axis=-1) if known else none,
+        np.maximum((of_images**2).sum(axis=-1), max(one.least for one in parts)),
+        tuple(one.values.shape[-1] for one in known),
+        min(one.number for one in parts),
     )
+
+
+def union(parts: Sequence[Part]) -> np.ndarray:
+    """The images of some parts, ascending."""
+    first, *others = [one.images for one in parts]
+    if all(one is first or np.array_equal(one, first) for one in others):
+        return first
+    return np.unique(np.concatenate([first, *others]))
 
 
 def _of_mean(values: np.ndarray) -> np.ndarray:

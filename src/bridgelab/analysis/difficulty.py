@@ -41,7 +41,7 @@ def by_difficulty(study: Study, *, repetitions: int = 2000) -> list[Difficulty]:
     chosen = {name: found for name, found in chosen.items() if len(found) > 1}
     if not chosen:
         return []
-    draws = Bootstrap(asked["image"], repetitions=repetitions)
+    draws = Bootstrap(study.clusters[asked.index], repetitions=repetitions)
     bridges = {
         name: (
             study.scores(name),

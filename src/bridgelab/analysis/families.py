@@ -8,7 +8,7 @@ import numpy as np
 from bridgelab.analysis.records import Study
 from bridgelab.analysis.statistics import Bootstrap, Estimate
 from bridgelab.analysis.summary import label, reasoning_type
-from bridgelab.analysis.table import Cell, Grid, percent
+from bridgelab.analysis.table import Cell, Grid, count, percent
 
 
 def by_family(study: Study, *, repetitions: int = 2000) -> Grid | None:
@@ -20,7 +20,7 @@ def by_family(study: Study, *, repetitions: int = 2000) -> Grid | None:
     asked = study.asked
     if not {"tag_family", "majority_of_family"} <= set(asked) or asked["tag_family"].nunique() < 2:
         return None
-    draws = Bootstrap(asked["image"], repetitions=repetitions)
+    draws = Bootstrap(study.clusters[asked.index], repetitions=repetitions)
     found: dict[str, dict[str, Estimate]] = {}
     kinds, target = asked["tag_type"].astype(str), asked["target"].astype(str)
     family = np.array(
@@ -42,9 +42,9 @@ def by_family(study: Study, *, repetitions: int = 2000) -> Grid | None:
         heads.append("blind above it")
     rows = []
     for name in names:
-        cells = [Cell(name), Cell(str(int(np.sum(family == name)))), percent(prior[name])]
+        cells = [Cell(name), count(np.sum(family == name)), percent(prior[name])]
         if "blind" in found:
-            cells.append(percent(found["blind"][name] - prior[name]))
+            cells.append(percent(found["blind"][name] - prior[name], unit="points"))
         cells += [percent(of[name]) for of in found.values()]
         rows.append(("family", tuple(cells)))
     heads += [label(bridge) for bridge in found]

@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 FILE = "predictions.parquet"
 SEEN = (
@@ -137,3 +139,28 @@ def _check_once(rows: pa.Table, folder: Path) -> None:
             f"{folder / FILE} holds id {frame.loc[twice, 'id'].iloc[0]!r} twice. An example has one row in each view: delete the "
             "folder and run the study again."
         )
+
+
+def clusters(examples: pd.DataFrame) -> np.ndarray:
+    """The number of each example's cluster, which is drawn as a whole: of all that share a picture, or a group of pictures.
+
+    Args:
+        examples: with the column `image`, several pictures of an example apart by `|`, and perhaps `tag_group`.
+    Returns:
+        from 0 on, without gaps [example].
+    """
+    pictures = examples["image"].astype(str)
+    grouped = "tag_group" in examples and examples["tag_group"].notna().any()
+    if not grouped and not pictures.str.contains("|", regex=False).any():
+        return np.unique(pictures, return_inverse=True)[1]
+    names = pictures.str.split("|").explode()
+    row, name = np.repeat(np.arange(len(examples)), pictures.str.count(r"\|") + 1), "picture " + names
+    if grouped:
+        of_group = np.flatnonzero(examples["tag_group"].notna())
+        row = np.concatenate([row, of_group])
+        name = pd.concat([name, "group " + examples["tag_group"].iloc[of_group].astype(str)])
+    column = pd.factorize(name)[0]
+    links = coo_array(
+        (np.ones(len(row)), (row, len(examples) + column)), shape=(len(examples) + column.max() + 1,) * 2
+    )
+    return np.unique(connected_components(links, directed=False)[1][: len(examples)], return_inverse=True)[1]

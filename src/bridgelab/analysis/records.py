@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from bridgelab.analysis.fairness import SHARED, check_comparable, configured
-from bridgelab.analysis.predictions import FILE, SEEN, Answers
+from bridgelab.analysis.predictions import FILE, SEEN, Answers, clusters
 from bridgelab.analysis.run import Run
 from bridgelab.analysis.sweep import factors, overrides, swept
 
@@ -90,6 +90,11 @@ class Study:
     def captioned(self) -> pd.DataFrame:
         """The examples that were captioned."""
         return self.examples[self.examples["kind"] == "caption"]
+
+    @cached_property
+    def clusters(self) -> np.ndarray:
+        """Which of its examples are drawn together, for every interval and every test [example]: see `predictions.clusters`."""
+        return clusters(self.examples)
 
     def scores(self, bridge: str, view: str = SEEN) -> np.ndarray:
         """Scores of a row's runs of what was asked [run, example]."""

@@ -5,7 +5,7 @@ from collections import Counter
 
 from bridgelab.analysis.records import Study
 from bridgelab.analysis.summary import label
-from bridgelab.analysis.table import NONE, Cell, Grid
+from bridgelab.analysis.table import NONE, Cell, Grid, Measured
 
 Point = tuple[float, float]  # learning rate, warm-up
 
@@ -35,7 +35,9 @@ def by_trial(study: Study) -> Grid | None:
             next((point for point in found if point[1] == other), (math.nan, other)) for other in others
         ]
         cells = [
-            Cell(f"{found[point]:.3f}", "chosen" if point == best else "") if point in found else Cell(NONE)
+            Cell(f"{found[point]:.3f}", "chosen" if point == best else "", Measured(found[point]))
+            if point in found
+            else Cell(NONE)
             for point in points
         ]
         rows.append(("search", (Cell(label(bridge)), *cells)))

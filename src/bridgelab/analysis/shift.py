@@ -64,7 +64,7 @@ def shift_of(study: Study) -> Shift | None:
     if not both.runs:
         return None
     baseline, delta, _ = declaration(both)
-    draws = Bootstrap(both.asked["image"])
+    draws = Bootstrap(both.clusters[both.asked.index])
     accuracy = {}
     for name in by_role(both):
         scores, seeds = both.scores(name), draws.seeds([run.data_seed for run in both.of(name)])
@@ -76,9 +76,7 @@ def shift_of(study: Study) -> Shift | None:
         else {}
     )
     compared = pairs(both, baseline)
-    found = (
-        contrasts(both, baseline, both.examples, {"": [(1.0, shifted), (-1.0, ~shifted)]}) if compared else {}
-    )
+    found = contrasts(both, baseline, {"": [(1.0, shifted), (-1.0, ~shifted)]}) if compared else {}
     unsettled = {name: why for name, first in compared.items() if (why := not_converged(both, (first, name)))}
     change = judge({name: one for (name, _), one in found.items()}, delta=delta, unsettled=unsettled)
     return Shift(plain, split, baseline, delta, accuracy, kept, change)
@@ -106,7 +104,7 @@ def shift_grid(shift: Shift) -> Grid:
     rows = []
     for name, (before, after) in shift.accuracy.items():
         kept = percent(shift.kept.get(name), digits=0)
-        change = (percent(after - before), kept, finding_cell(shift.change.get(name)))
+        change = (percent(after - before, unit="points"), kept, finding_cell(shift.change.get(name)))
         rows.append(("shift", (Cell(label(name)), percent(before), percent(after), *change)))
     heads = (
         "bridge", shift.plain, shift.split, "change", "kept above blind, %", f"change of {shift.baseline} − it",

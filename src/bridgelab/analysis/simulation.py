@@ -84,9 +84,12 @@ def contrasts(shares: np.ndarray) -> Contrast:
     """
     images = shares.shape[-1]
     values = shares.mean(axis=-1)
-    influence = (shares - values[..., None]) / images
+    influence = (shares - values[..., None]) / images * np.sqrt(images / (images - 1))
     seeds = tuple(0 for _ in range(shares.shape[-2]))
-    first, second = (Part(values[:, :, b], influence[:, :, b], 1 / images**2, seeds) for b in (0, 1))
+    each = np.arange(images)
+    first, second = (
+        Part(values[:, :, b], influence[:, :, b], each, images, 1 / images**2, seeds) for b in (0, 1)
+    )
     return contrast(first, second)
 
 

@@ -77,7 +77,7 @@ class Bootstrap:
     """
 
     def __init__(self, clusters: Sequence[object], *, repetitions: int = REPETITIONS, seed: int = 0):
-        names, self.cluster = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
+        names, self.cluster = np.unique(np.asarray(clusters), return_inverse=True)
         self.images = len(names)
         self.repetitions = repetitions
         self._rng = np.random.default_rng(seed)

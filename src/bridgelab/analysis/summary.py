@@ -116,9 +116,7 @@ def summarise(study: Study, *, repetitions: int = 2000) -> Summary:
     asked = study.asked
     chosen = _chosen(asked)
     names = list(chosen)
-    # Examples of a group (NLVR's six orders of the same boxes) are no more independent than questions on one image.
-    drawn_by = "tag_group" if CONSISTENCY in chosen else "image"
-    draws = Bootstrap(asked[drawn_by], repetitions=repetitions) if len(asked) else None
+    draws = Bootstrap(study.clusters[asked.index], repetitions=repetitions) if len(asked) else None
 
     def estimates(scores: np.ndarray, seeds: Seeds) -> dict[str, Estimate]:
         assert draws is not None
@@ -239,7 +237,7 @@ def _captions(study: Study, runs: Sequence[Run], repetitions: int) -> dict[str, 
     images = study.captioned["image"]
     if not len(images):
         return {}
-    draws = Bootstrap(images, repetitions=repetitions)
+    draws = Bootstrap(study.clusters[images.index], repetitions=repetitions)
     seeds = draws.seeds([run.data_seed for run in runs])
     of_rows = {"attributes": np.stack([run.scores["image"][images.index] for run in runs])}
     if repetitions:  # else what is recorded will do, and no caption need be read

@@ -6,25 +6,50 @@ compare.
 """
 
 import html
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 
 from rich.box import SIMPLE
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from bridgelab.analysis.statistics import LEAST_GAP, Estimate
+from bridgelab.analysis.statistics import LEAST_GAP, LEVEL, Estimate
 from bridgelab.analysis.summary import ALL, CONSISTENCY, Row, Summary
 
 NONE = "–"
 
 
 @dataclass(frozen=True)
+class Measured:
+    """A cell's number as a number, in the unit that is printed: what is `text` and `interval` to a reader.
+
+    Args:
+        low: the lower end of the interval in which the outcome is seen, where there is one; nan without an interval.
+        high: likewise.
+        level: of the interval.
+        unit: "%", "points", or empty.
+        outcome: of a difference that is judged; else empty.
+    """
+
+    value: float
+    low: float = math.nan
+    high: float = math.nan
+    level: float = math.nan
+    unit: str = ""
+    outcome: str = ""
+
+
+@dataclass(frozen=True)
 class Cell:
-    """A number as printed, and below it its interval."""
+    """A number as printed, below it its interval, and both as numbers; None where the cell is no number.
+
+    Cells are the same if they print the same.
+    """
 
     text: str
     interval: str = ""
+    number: Measured | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -68,7 +93,7 @@ def study_table(summary: Summary) -> StudyTable:
             (
                 Cell(row.label),
                 *(percent(row.captioned[name]) for name in types),
-                percent(row.accuracy[ALL] - row.captioned[ALL]),
+                percent(row.accuracy[ALL] - row.captioned[ALL], unit="points"),
             ),
         )
         for row in summary.rows
@@ -112,18 +137,19 @@ def curve_grid(summary: Summary) -> Grid | None:
         return None
     rows = []
     for label, each in found.items():
+        means = [100 * sum(each[step]) / len(each[step]) if each.get(step) else None for step in steps]
         cells = [
-            Cell(number(100 * sum(each[step]) / len(each[step]), 1)) if each.get(step) else Cell(NONE)
-            for step in steps
+            Cell(NONE) if mean is None else Cell(number(mean, 1), number=Measured(mean, unit="%"))
+            for mean in means
         ]
         rows.append(("curve", (Cell(label), *cells)))
     heads = ("bridge", *(f"step {step:,}" for step in steps))
     return Grid(f"Validation {summary.curve_of} while training, %, mean over seeds", heads, tuple(rows))
 
 
-def percent(estimate: Estimate | None, digits: int = 1) -> Cell:
-    """A share in percent with its interval; a dash where there is none."""
-    return Cell(NONE) if estimate is None else _cell(estimate, scale=100, digits=digits)
+def percent(estimate: Estimate | None, digits: int = 1, unit: str = "%") -> Cell:
+    """A share in percent, or a difference of shares in points, with its interval; a dash where there is none."""
+    return Cell(NONE) if estimate is None else _cell(estimate, scale=100, digits=digits, unit=unit)
 
 
 def decimal(estimate: Estimate, digits: int = 2) -> Cell:
@@ -131,17 +157,26 @@ def decimal(estimate: Estimate, digits: int = 2) -> Cell:
     return _cell(estimate, scale=1, digits=digits)
 
 
-def _cell(estimate: Estimate, *, scale: float, digits: int) -> Cell:
+def count(value: float, text: str | None = None) -> Cell:
+    """A number that has no interval, as `text` or whole."""
+    return Cell(f"{value:,.0f}" if text is None else text, number=Measured(float(value)))
+
+
+def _cell(estimate: Estimate, *, scale: float, digits: int, unit: str = "") -> Cell:
     if estimate.value != estimate.value:
         return Cell(NONE)
-    low, high = estimate.interval
-    if low != low:
-        return Cell(number(scale * estimate.value, digits))
-    join = " to " if low < 0 else "–"
+    value, (low, high) = scale * estimate.value, (scale * end for end in estimate.interval)
+    level = LEVEL if low == low else math.nan
     return Cell(
-        number(scale * estimate.value, digits),
-        f"{number(scale * low, digits)}{join}{number(scale * high, digits)}",
+        number(value, digits),
+        between(low, high, digits) if low == low else "",
+        Measured(value, low, high, level, unit),
     )
+
+
+def between(low: float, high: float, digits: int) -> str:
+    """An interval: '1.0–2.0', or '−1.0 to 2.0' where a sign would stand beside the dash."""
+    return f"{number(low, digits)}{' to ' if low < 0 else '–'}{number(high, digits)}"
 
 
 def number(value: float, digits: int) -> str:
@@ -163,18 +198,18 @@ def _curve(row: Row) -> str:
 
 def _costs(row: Row) -> tuple[Cell, ...]:
     def cost(name: str) -> Cell:
-        return Cell(f"{row.costs[name]:,.0f}" if name in row.costs else NONE)
+        return count(row.costs[name]) if name in row.costs else Cell(NONE)
 
-    flops = Cell(scaled(row.costs["flops"]) if "flops" in row.costs else NONE)
+    flops = count(row.costs["flops"], scaled(row.costs["flops"])) if "flops" in row.costs else Cell(NONE)
     cider = row.captions.get("cider")
     return (
         Cell(row.label),
-        _cell(cider, scale=1, digits=2) if cider else Cell(NONE),
+        decimal(cider) if cider else Cell(NONE),
         percent(row.captions.get("attributes")),
         cost("parameters"),
         cost("visual_tokens"),
         flops,
-        Cell(str(row.seeds) if row.seeds else NONE),
+        count(row.seeds) if row.seeds else Cell(NONE),
     )
 
 

@@ -4,7 +4,8 @@ A cell is the difference baseline − comparator over one kind of question, and 
 the study:
 
 - *breaks*: it is below −δ; *leads*: it is above δ. One test a cell against the nearer bound, at 2.5 % a side, corrected over
-  all cells of the study (Holm 1979).
+  all cells of the study (Holm 1979). A cell that is not judged is among them, with p = 1: which cells are left out hangs on the
+  data, so leaving them out may not make the others' tests easier.
 - *holds*: it lies within ±δ, by two one-sided tests at 5 % (Schuirmann 1987, doi:10.1007/BF01068419). A claim about one cell, so
   not corrected over them.
 - *cannot tell*: neither, with what would settle it; and always with fewer than three seeds of either bridge, or where either's
@@ -27,6 +28,7 @@ ALPHA = 0.05
 LEAST_SEEDS = 3
 MOST_SEEDS = 20  # that a study is told to run
 MOST_IMAGES = 50  # times as many as there are
+NOT_JUDGED = (1.0, 1.0, 1.0)  # the p values of a cell that is not judged
 
 BREAKS, LEADS, HOLDS, CANNOT_TELL = "breaks", "leads", "holds", "cannot tell"
 
@@ -37,14 +39,41 @@ class Finding:
 
     Args:
         outcome: `BREAKS`, `LEADS`, `HOLDS` or `CANNOT_TELL`.
-        p: of the test for breaks or leads, corrected over all cells; nan where there are too few seeds.
+        p: of the test for breaks or leads, corrected over all cells; nan where the cell is not judged.
         why: what would settle a cell that cannot tell; empty for the others.
+        level: of `adjusted`.
     """
 
     outcome: str
     contrast: Contrast
     p: float
     why: str = ""
+    level: float = 1 - ALPHA
+
+    @property
+    def adjusted(self) -> tuple[float, float]:
+        """The interval that lies beyond ±δ if and only if the cell breaks or leads: at the level of Holm's step."""
+        return _ends(self.contrast, self.level)
+
+    @property
+    def plain(self) -> tuple[float, float]:
+        """The interval that lies within ±δ if and only if neither bound is reached in the two one-sided tests: at 90 %."""
+        return _ends(self.contrast, 1 - 2 * ALPHA)
+
+    @property
+    def decisive(self) -> tuple[float, float]:
+        """The one of the two in which the outcome is seen."""
+        return _ends(self.contrast, self.decisive_level)
+
+    @property
+    def decisive_level(self) -> float:
+        """Its level."""
+        return 1 - 2 * ALPHA if self.outcome == HOLDS else self.level
+
+
+def _ends(found: Contrast, level: float) -> tuple[float, float]:
+    low, high = found.interval(level)
+    return float(low), float(high)
 
 
 def judge(
@@ -59,26 +88,37 @@ def judge(
     Raises:
         ValueError: if δ is not between 0 and 1.
     """
+    check_delta(delta)
+    if not cells:
+        return {}
+    unsettled = unsettled or {}
+    withheld = {key: unsettled.get(key) or _few(found) for key, found in cells.items()}
+    of_cells = {
+        key: p_values(found, delta) if not withheld[key] else NOT_JUDGED for key, found in cells.items()
+    }
+    below, above, inside = (np.array(row) for row in zip(*of_cells.values(), strict=True))
+    outcomes, p = outcome(below, above, inside)
+    levels = adjusted_levels(two_sided(below, above))
+    findings = {}
+    for key, said, corrected, level in zip(cells, outcomes, p, levels, strict=True):
+        if why := withheld[key]:
+            findings[key] = Finding(CANNOT_TELL, cells[key], math.nan, why, float(level))
+        else:
+            why = would_settle(cells[key], delta, len(cells)) if said == CANNOT_TELL else ""
+            findings[key] = Finding(str(said), cells[key], float(corrected), why, float(level))
+    return findings
+
+
+def check_delta(delta: float) -> None:
+    """Refuse a δ that no difference of accuracies can be held against.
+
+    Raises:
+        ValueError: if it is not between 0 and 1.
+    """
     if not 0 < delta < 1:
         raise ValueError(
             f"verdict.delta={delta}: must lie between 0 and 1 (0.02 is 2 points). Set verdict.delta."
         )
-    unsettled = unsettled or {}
-    few = {key: _few(found) for key, found in cells.items()}
-    open_ = {key: unsettled.get(key) or few[key] for key in cells}
-    tested = [key for key in cells if not open_[key]]
-    outcomes, p = (
-        outcome(
-            *(np.array(row) for row in zip(*(p_values(cells[key], delta) for key in tested), strict=True))
-        )
-        if tested
-        else ((), ())
-    )
-    findings = {key: Finding(CANNOT_TELL, cells[key], math.nan, why) for key, why in open_.items() if why}
-    for key, said, corrected in zip(tested, outcomes, p, strict=True):
-        why = would_settle(cells[key], delta, len(tested)) if said == CANNOT_TELL else ""
-        findings[key] = Finding(str(said), cells[key], float(corrected), why)
-    return {key: findings[key] for key in cells}
 
 
 def p_values(found: Contrast, delta: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -95,19 +135,37 @@ def outcome(below: np.ndarray, above: np.ndarray, inside: np.ndarray) -> tuple[n
         above: likewise.
         inside: likewise.
     """
-    p = holm(np.minimum(1, 2 * np.minimum(below, above)))
+    p = holm(two_sided(below, above))
     equal = np.where(inside < ALPHA, HOLDS, CANNOT_TELL)
     return np.where(p < ALPHA, np.where(below < above, BREAKS, LEADS), equal), p
 
 
+def two_sided(below: np.ndarray, above: np.ndarray) -> np.ndarray:
+    """P values of *below −δ or above δ* [...]."""
+    return np.minimum(1, 2 * np.minimum(below, above))
+
+
 def holm(p: np.ndarray) -> np.ndarray:
     """P values corrected step by step over the last axis (Holm 1979, Scandinavian Journal of Statistics 6, 65–70)."""
+    return np.minimum(1, _stepped(p))
+
+
+def adjusted_levels(p: np.ndarray) -> np.ndarray:
+    r"""The level of the interval of each test that leaves out its bound if and only if Holm's correction rejects it [..., test].
+
+    At a level $1 - \alpha p / p^*$, with p* the corrected p: of m tests, at most Bonferroni's $1 - \alpha / m$.
+    """
+    stepped, number = _stepped(p), p.shape[-1]
+    times = np.divide(stepped, p, out=np.full(p.shape, float(number)), where=p > 0)
+    return 1 - ALPHA / times
+
+
+def _stepped(p: np.ndarray) -> np.ndarray:
     number = p.shape[-1]
     order = np.argsort(p, axis=-1)
     steps = np.take_along_axis(p, order, axis=-1) * (number - np.arange(number))
-    corrected = np.minimum(1, np.maximum.accumulate(steps, axis=-1))
-    placed = np.empty_like(corrected)
-    np.put_along_axis(placed, order, corrected, axis=-1)
+    placed = np.empty_like(steps)
+    np.put_along_axis(placed, order, np.maximum.accumulate(steps, axis=-1), axis=-1)
     return placed
 
 
@@ -128,7 +186,7 @@ def planned(found: Contrast, seeds: int, images: float) -> Contrast:
         both,
         of_images,
         tuple(seeds for _ in found.runs),
-        int(found.number * images),
+        found.number * images,
     )
 
 
@@ -138,7 +196,7 @@ def would_settle(found: Contrast, delta: float, cells: int) -> str:
     Args:
         found: of one cell.
         delta: as in `judge`.
-        cells: how many are tested, for the correction.
+        cells: of the study, for the correction.
     """
 
     def settled(seeds: int, images: float) -> bool:
@@ -160,4 +218,6 @@ def would_settle(found: Contrast, delta: float, cells: int) -> str:
 
 def _few(found: Contrast) -> str:
     fewest = min(found.runs)
-    return f"{fewest} of at least {LEAST_SEEDS} seeds" if fewest < LEAST_SEEDS else ""
+    if fewest < LEAST_SEEDS:
+        return f"{fewest} of at least {LEAST_SEEDS} seeds"
+    return "" if math.isfinite(found.variance) and found.number > 1 else "its questions are on 1 image"

@@ -1,14 +1,15 @@
 """A study's verdict as a table of differences and in sentences."""
 
+import math
 from collections.abc import Sequence
 
 from bridgelab.analysis.comparison import HEADLINE, Verdict
-from bridgelab.analysis.table import Cell, Grid, number
+from bridgelab.analysis.table import Cell, Grid, Measured, number
 from bridgelab.analysis.verdict import ALPHA, BREAKS, CANNOT_TELL, HOLDS, LEADS, LEAST_SEEDS, Finding
 
 
 def verdict_grid(verdict: Verdict) -> Grid:
-    """One row a comparator, one column a kind of question: the difference in points with its 95 % interval and its outcome."""
+    """One row a comparator, one column a kind of question: the difference in points with its intervals and its outcome."""
     kinds = [*verdict.kinds, *([HEADLINE] if verdict.headline else [])]
     rows = []
     for name in verdict.comparators:
@@ -19,19 +20,27 @@ def verdict_grid(verdict: Verdict) -> Grid:
             ("verdict", (Cell(f"{verdict.baseline} − {name}"), *(finding_cell(of[kind]) for kind in kinds)))
         )
     return Grid(
-        f"Where {verdict.baseline} breaks, leads or holds: its accuracy less each bridge's, points, 95 % intervals",
+        f"Where {verdict.baseline} breaks, leads or holds: its accuracy less each bridge's, points; intervals adjusted as the tests are "
+        "(Holm), and at 90 %",
         ("difference", *(kind.replace("_", " ") for kind in kinds)),
         tuple(rows),
     )
 
 
 def finding_cell(finding: Finding | None) -> Cell:
-    """A difference in points with its interval and its outcome; a dash where there is none."""
+    """A difference in points with both intervals that decide, and its outcome; a dash where there is none."""
     if finding is None:
         return Cell("–")
-    low, high = finding.contrast.interval()
-    known = f"{number(100 * float(low), 1)} to {number(100 * float(high), 1)}, " if low == low else ""
-    return Cell(_signed(finding), f"{known}{finding.outcome}")
+    known = finding.plain[0] == finding.plain[0]
+    intervals = f"{_ends(finding.adjusted)}; 90 %: {_ends(finding.plain)}; " if known else ""
+    low, high = (100 * end for end in finding.decisive)
+    level = finding.decisive_level if known else math.nan
+    value = 100 * float(finding.contrast.value)
+    return Cell(
+        _signed(finding),
+        f"{intervals}{finding.outcome}",
+        Measured(value, low, high, level, "points", finding.outcome),
+    )
 
 
 def sentences(verdict: Verdict) -> list[str]:
@@ -68,7 +77,9 @@ def sentences(verdict: Verdict) -> list[str]:
     said.append(
         f"Breaks: below −{100 * verdict.delta:g} points; leads: above +{100 * verdict.delta:g}; both at {100 * ALPHA:g} % over all "
         f"{len(verdict.cells)} cells (Holm), the headline's by themselves. Holds: within ±{100 * verdict.delta:g} (two one-sided tests, "
-        f"{100 * ALPHA:g} %). Fewer than {LEAST_SEEDS} seeds, or a curve that is not flat, cannot tell."
+        f"{100 * ALPHA:g} %). Fewer than {LEAST_SEEDS} seeds, or a curve that is not flat, cannot tell, and counts among the cells all the "
+        "same. Intervals show the outcome: the adjusted one lies beyond ±δ where a cell breaks or leads, the one of 90 %, given for what "
+        "holds, within."
     )
     if not verdict.declared:
         said.append("These records declare no baseline and no δ: the ones used are this version's defaults.")
@@ -85,9 +96,13 @@ def _outcome(finding: Finding) -> str:
 
 
 def _points(finding: Finding) -> str:
-    low, high = finding.contrast.interval()
-    known = f", {number(100 * float(low), 1)} to {number(100 * float(high), 1)}" if low == low else ""
+    known = f", {_ends(finding.decisive)}" if finding.decisive[0] == finding.decisive[0] else ""
     return f"{_signed(finding)} points{known}"
+
+
+def _ends(interval: tuple[float, float]) -> str:
+    low, high = interval
+    return f"{number(100 * low, 1)} to {number(100 * high, 1)}"
 
 
 def _signed(finding: Finding) -> str:
