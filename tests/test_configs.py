@@ -1,3 +1,4 @@
+import functools
 import inspect
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from bridgelab.train import build as building
 from bridgelab.train import main as train  # registers what configs call and sets BRIDGELAB_ROOT
+from bridgelab.train.schema import check_config, check_content, declared
 
 ROOT = train.ROOT
 CONF = ROOT / "conf"
@@ -77,7 +79,11 @@ def test_targets_are_allowed_and_take_what_they_are_given(group, name):
         if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
             not_its_own = ("_target_", "_partial_", "_convert_", "init_from")  # the last is read by training
             given = {str(key) for key in node if key not in not_its_own}
-            assert given <= {parameter.name for parameter in parameters}
+            taken = {parameter.name for parameter in parameters}
+            assert given <= taken
+            if group in ("bridge", "vision", "text", "benchmark"):  # whatever it takes has a rule
+                of_training = {"vision_dim", "text_dim", "grid"}
+                assert {f"{group}.{name}" for name in taken - of_training} <= declared()
 
 
 @pytest.mark.parametrize(("group", "name"), [(group, name) for group, name in OPTIONS if group in GROUPS])
@@ -116,6 +122,98 @@ def test_every_value_that_a_study_sweeps_composes(study):
         )
         for value in values:
             OmegaConf.resolve(composed([f"experiments={study}", f"{override.get_key_element()}={value}"]))
+
+
+def leaves(node, place=()):
+    """Every scalar or list of a config, and where it stands."""
+    for key, value in node.items():
+        if isinstance(value, dict):
+            yield from leaves(value, (*place, key))
+        else:
+            yield (*place, key), value
+
+
+def refused(content, place, value):
+    """What is said of a config with this value in this place; nothing where it is accepted."""
+    node = functools.reduce(dict.__getitem__, place[:-1], content)
+    before, node[place[-1]] = node[place[-1]], value
+    try:
+        check_content(content)
+    except ValueError as error:
+        return str(error)
+    finally:
+        node[place[-1]] = before
+    return ""
+
+
+def wrong(key, value):
+    """Values of another type, or out of range."""
+    if key != "text.device_map":  # accelerate's, which takes a mapping too
+        yield from ({"no": "such"}, [{}])
+    yield float("nan")
+    if key != "vision.layer":  # counted from either end
+        yield -(10**9)
+    if isinstance(value, bool):
+        yield from (1, "yes")
+    elif isinstance(value, int | float):
+        yield from ("abc", ["abc"])
+    elif isinstance(value, list):
+        yield from ("abc", [*value, "abc"], [*value, -1])
+    elif isinstance(value, str) and key not in MAY_BE_EMPTY:
+        yield ""
+
+
+MAY_BE_EMPTY = (
+    "question",
+    "hypothesis",
+    "logger.tensorboard.name",
+    "logger.tensorboard.version",
+    "text.device_map",
+)
+
+
+@pytest.mark.parametrize(
+    "group", [None, *sorted(group for group in GROUPS if (CONF / group).is_dir() and "/" not in group)]
+)
+def test_every_key_has_a_type_and_a_range(group):
+    for options in [[f"{group}={name}"] for g, name in OPTIONS if g == group] or [[]]:
+        content = OmegaConf.to_container(composed(options), resolve=True)
+        check_content(content)
+        for place, value in leaves(content if group is None else {group: content[group]}):
+            for other in wrong(key := ".".join(place), value):
+                assert key in refused(content, place, other), f"{key}={other} of {options} is accepted"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["seed=[0,1]"], r"^seed=\[0, 1\]: must be an integer; a sweep over several is written -m seed=A,B\.$"),
+        (["evaluate.limit.answer=abc"], r"^evaluate\.limit\.answer='abc': must be an integer\.$"),
+        (["paths.reuse=5"], r"^paths\.reuse=5: must be text, or a list\.$"),
+        (["paths.reuse=[a,5]"], r"^paths\.reuse\[1\]=5: must be text\.$"),
+        (["~bridge._target_"], r"^bridge\._target_ must be given\.$"),
+        (["trainer.devices=-5"], r"^trainer\.devices=-5: must be at least 1, or one of -1 or auto, or a list\.$"),
+        (["+train.step=10"], r"^train\.step: there is no such key\. Did you mean train\.steps\?$"),
+        (["+bridge.wdth=3"], r"^bridge\.wdth: there is no such key\. Did you mean width\?$"),
+        (["benchmark.root='~/x'"], r"^benchmark\.root='~/x': must not begin with '~'.*: give /.*/x\.$"),
+        (["train.lr=${oc.env:NOPE}"], r"^train\.lr: .*'NOPE' not found"),
+        (["verdict.delta=-1", "train.steps=-1"], r"^train\.steps=-1: .* 0\.\nverdict\.delta=-1: must be above 0\.$"),
+    ],
+)  # fmt: skip
+def test_a_value_is_refused_with_its_key_and_rule(overrides, message):
+    with pytest.raises(ValueError, match=message):
+        check_config(composed(overrides))
+
+
+def test_other_values_are_left_alone():
+    for overrides in (
+        ["bridge._target_=mine.Bridge", "+bridge.mine=[1,{a: b}]"],  # a class of the user's own
+        ["train.lr=0.1", "tune.lrs=[]"],  # nothing is searched for
+        ["train.steps=0", "evaluate.limit.caption=0"],
+        ["trainer.devices=auto", "+trainer.accumulate_grad_batches=2", "+trainer.benchmark=true"],
+        ["experiments=first_look", "logger=wandb", "+logger.wandb.entity=mine"],
+    ):
+        check_config(composed(overrides))
 
 
 def test_nested_targets_are_found():

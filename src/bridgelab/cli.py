@@ -352,9 +352,11 @@ def _composed(choices: list[str]) -> Any:
     importlib.import_module("bridgelab.train.main")  # registers what configs call
     try:
         with initialize_config_dir(str(conf), version_base="1.3"):
-            return compose("train", choices)
+            config = compose("train", choices)
     except HydraException as error:
         raise UsageError(str(error)) from error
+    importlib.import_module("bridgelab.train.schema").check_config(config)
+    return config
 
 
 def _pretrain(args: list[str]) -> None:

@@ -217,27 +217,36 @@ def test_bad_input_is_refused_before_training(tiny, config, tmp_path, monkeypatc
 
     monkeypatch.setattr(settings.Setting, "fit", untouched)
     for overrides, match in (
-        (("train.precision=fp16",), r"train\.precision='fp16' must be one of"),
+        (("train.precision=fp16",), r"train\.precision='fp16': must be one of auto, bf16 or fp32"),
         (
             ("bridge=perceiver", "bridge.num_heads=5", "bridge.head_dim=null"),
             r"num_heads=5 does not divide vision_dim=6",
         ),
         (("tune.lrs=[0.1]",), r"tune\.lrs=\[0\.1\] has 1 values"),
         (
+            ("train.batch_size=4", "trainer.devices=3"),
+            r"train\.batch_size=4 is not divisible by 3, .*devices",
+        ),
+        (("trainer.accelerator=tpu",), r"Lightning refuses this trainer: .*Choose another trainer=NAME"),
+        (
             ("train.stages=[{share: 1, captoin: 1, answer: 1}]",),
-            r"draws from captoin: must be of answer, cap",
+            r"train\.stages\[0\]\.captoin: there is no such key, it must be one of share, answer, cap",
         ),
         (
             ("train.simple_objects=0", "train.stages=[{simple_caption: 1}, {answer: 1}]"),
             r"draws from none of the pools that have examples \(answer\)",
         ),
         (("evaluate.captioned=describe",), r"captioned='describe': must be one of .*describe left to right"),
-        (("model.insert=decoder",), r"insert='decoder': must be one of encoder_input"),
+        (("model.insert=decoder",), r"model\.insert='decoder': must be one of encoder_input"),
         (("bridge._target_=os.system",), r"_target_: os\.system may not be built"),
         (("bridge._target_=my_modul.MyBridge",), r"my_modul\.MyBridge could not be imported.*current folder"),
     ):
         with pytest.raises(ValueError, match=match):
             main.run(config(*overrides), tmp_path / str(hash(overrides)), bridge="x")
+    for name, value in {"JOB_ID": "1", "JOB_NAME": "x", "NTASKS": "2"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)  # and no srun
+    with pytest.raises(ValueError, match=r"Lightning refuses this trainer: .*`--ntasks=2`"):
+        main.run(config("bridge=linear"), tmp_path / "slurm", bridge="x")
 
 
 @pytest.mark.parametrize("inside", ["{a: {_target_: os.system}}", "[[{_target_: os.system}]]"])

@@ -25,7 +25,7 @@ def doctor(args: Sequence[str]) -> None:
     Args:
         args: overrides as of `bridgelab train`; `images=N+M` and `examples=N+M` tell of data that is not here.
     Raises:
-        ValueError: if the overrides name what there is not.
+        ValueError: if the overrides name what there is not, or give a key what it may not have.
     """
     parser = argparse.ArgumentParser(
         "bridgelab doctor",
@@ -52,8 +52,10 @@ def doctor(args: Sequence[str]) -> None:
     overrides = [one for one in given if not COUNTS.fullmatch(one)]
     with _quiet():
         from bridgelab.doctor.sweep import sweep
+        from bridgelab.train.schema import check_config
 
         found = sweep(ROOT / "conf", overrides)
+        check_config(found.config)
         _show(console, "this machine", _machine(ROOT, found.config))
         if given:
             from bridgelab.doctor.run import run

@@ -15,6 +15,7 @@ from bridgelab.data.claims import locked
 from bridgelab.train.build import is_own
 from bridgelab.train.claim import claim, refuse_another
 from bridgelab.train.reuse import finished_elsewhere, take_over
+from bridgelab.train.schema import check_config
 
 ROOT = Path(os.environ.setdefault("BRIDGELAB_ROOT", str(Path(__file__).resolve().parents[3])))
 LONGEST_NAME = 200
@@ -38,6 +39,7 @@ def main(config: DictConfig) -> None:
     job = HydraConfig.get()
     directory = Path(job.runtime.output_dir)
     try:
+        check_config(config)
         own = is_own(config.bridge, "bridge")  # then the yaml's name would be another's
         name = config.bridge._target_ if own else job.runtime.choices["bridge"]
         run(config, directory, bridge=str(name))
@@ -56,6 +58,7 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
     Raises:
         ValueError: if something does not fit, before anything is trained.
     """
+    check_config(config)
     if isinstance(others := config.paths.get("reuse"), str):
         others = [others]
     if taken := finished_elsewhere(directory, config, [Path(other) for other in others or []]):

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEnvironment
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from bridgelab.benchmark.example import Example
 from bridgelab.data.batches import Prepared, TrainingBatches, unknown_answers
@@ -36,6 +37,7 @@ class Setting:
 
     def __init__(self, config: DictConfig, device: Any):
         self.config, self.device = config, torch.device(device)
+        self._check_trainer()
         if config.compile:
             refuse_without_compiler(self.device)
         self.sides = Sides(config, device)
@@ -167,6 +169,27 @@ class Setting:
         model.calibrate(batch)
         check_start(model, batch)
 
+    def _trainer(self) -> functools.partial:
+        """The config's trainer, to be given the rest."""
+        trainer = build(self.config.trainer, "trainer")
+        if "SLURM_JOB_ID" in os.environ and SLURMEnvironment.detect():
+            # its own requeuing would begin another kind of checkpoint
+            return functools.partial(trainer, plugins=[SLURMEnvironment(auto_requeue=False)])
+        return trainer
+
+    def _check_trainer(self) -> None:
+        """Make the trainer once: what Lightning refuses (no GPU, Slurm's tasks without srun) it refuses before the search.
+
+        Raises:
+            ValueError: with Lightning's reason.
+        """
+        try:
+            self._trainer()(logger=False, enable_checkpointing=False, enable_progress_bar=False)
+        except (ImportError, MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"Lightning refuses this trainer: {error} Choose another trainer=NAME."
+            ) from error
+
     def fit(
         self,
         model: BridgedModel,
@@ -178,15 +201,11 @@ class Setting:
         **kwargs: Any,
     ):
         """Train; `alone` in this process, whatever the trainer's devices; without `warmup` the schedule's own."""
-        trainer = build(self.config.trainer, "trainer")
+        trainer = self._trainer()
         if alone:
             trainer = functools.partial(
                 trainer, devices=1, num_nodes=1, strategy="auto", plugins=[LightningEnvironment()]
             )
-        elif (
-            "SLURM_JOB_ID" in os.environ and SLURMEnvironment.detect()
-        ):  # its own requeuing would begin another kind of checkpoint
-            trainer = functools.partial(trainer, plugins=[SLURMEnvironment(auto_requeue=False)])
         if self.config.compile:
             compile_step(model)
         optimizer = functools.partial(build(self.config.optim, "optim"), lr=lr)

@@ -9,6 +9,9 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, open_dict
 
 from bridgelab.train.claim import refuse_another
+from bridgelab.train.schema import check_config
+
+PRIMARY = "train"  # the config whose keys are known; a launcher may serve another app
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ def sweep_jobs(
         job_overrides: of each job.
         first: the number of the first one.
     Raises:
-        ValueError: if a folder holds a run of another config, or two jobs share one.
+        ValueError: if a config has a value that it may not have, a folder holds a run of another config, or two jobs share one.
     """
     jobs: list[SweepJob] = []
     refused: list[str] = []
@@ -49,9 +52,11 @@ def sweep_jobs(
             own.hydra.job.id = own.hydra.job.num = number
         folder = Path(own.hydra.sweep.dir) / own.hydra.sweep.subdir
         try:
+            if own.hydra.job.config_name == PRIMARY:
+                check_config(own)
             refuse_another(folder, own)  # an unlike run must not count as finished
         except ValueError as error:
-            refused.append(str(error))
+            refused.append(f"{folder.name}: {error}")
         jobs.append(SweepJob(number, tuple(overrides), own, folder))
     if refused:
         raise ValueError("\n".join([f"{len(refused)} of {len(jobs)} jobs can't be run:", *refused]))
