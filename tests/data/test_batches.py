@@ -39,6 +39,54 @@ def test_lengths_are_the_batchs_own(tiny_text):
     assert made.batch([0, 1])["prompt"].shape == (2, 16)
 
 
+def test_one_long_text_makes_no_other_longer(tiny_text):
+    """3,000 words in one of 3,000 examples: what is kept is 3,000 ids more, not 3,000 for each."""
+    asked = [
+        example(k, f"what {' '.join(['is'] * (k % 5))} it", "red" if k % 2 else "blue cube")
+        for k in range(3000)
+    ]
+    made = prepared(asked, tiny_text)
+    long = prepared([*asked, example(3000, "is " * 2999, "red " * 2999)], tiny_text)
+    held = [
+        sum(
+            array.nbytes
+            for one in (each._prompts, each._targets)
+            for array in vars(one).values()
+            if isinstance(array, np.ndarray)
+        )
+        for each in (made, long)
+    ]
+    assert held[1] - held[0] < 3000 * 2 * 4 + 100
+    rows = [7, 2999, 0]
+    for name, tensor in made.batch(rows).items():
+        assert torch.equal(long.batch(rows)[name], tensor)
+    assert long.batch([3000, 0])["prompt"].shape == long.batch([3000, 0])["labels"].shape == (2, 3000)
+    assert made.outliers == []
+    assert [line.partition(":")[0] for line in long.outliers] == [
+        "99 % of prompts have at most 7 tokens, and the longest, of e3000, has 3000",
+        "99 % of answers have at most 3 tokens, and the longest, of e3000, has 3000",
+    ]
+
+
+def test_texts_are_cut_after_data_longest(tiny_text):
+    asked = [example(0, "what is it ?", "a red blue cube"), example(1, "is it", "yes")]
+    made = Prepared(asked, tiny_text, ROWS, lambda r: FEATURES[r], longest={"prompt": 4, "answer": 3})
+    batch = made.batch([0, 1])
+    what, is_, it, end = (tiny_text.tokenize([w])[0][0, 0].item() for w in ("what", "is", "it", ""))
+    assert batch["prompt"].tolist() == [[what, is_, it, end, 0, 0, 0, 0], [is_, it, end, 0, 0, 0, 0, 0]]
+    a, red, blue, yes = (tiny_text.tokenize([w])[0][0, 0].item() for w in ("a", "red", "blue", "yes"))
+    assert batch["labels"].tolist() == [[a, red, blue], [yes, end, -100]], "a cut answer has no end"
+    assert made.outliers == [
+        "1 of 2 prompts have more than data.longest.prompt=4 tokens and are cut there; the longest, of e0, has 5",
+        "1 of 2 answers have more than data.longest.answer=3 tokens and are cut there; the longest, of e0, has 5",
+    ]
+    for most in (0, 2.5, "many", True):
+        with pytest.raises(
+            ValueError, match=rf"data\.longest\.answer={most!r}: must be a whole number from 1 on"
+        ):
+            Prepared(asked, tiny_text, ROWS, None, longest={"answer": most})
+
+
 def test_answers_with_words_that_the_text_side_does_not_know_are_counted(tiny_text):
     answers = ("red", "a zebra", "two zebra", "blue gnu", "a zebra", "gnu gnu")
     found = unknown_answers([example(k, answer=answer) for k, answer in enumerate(answers)], tiny_text)

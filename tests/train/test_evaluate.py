@@ -46,6 +46,23 @@ def test_predictions_stand_in_the_order_asked_for_whatever_the_batch(tiny_text):
         assert [p.likelihood for p in found] == pytest.approx([p.likelihood for p in one_by_one], abs=1e-4)
 
 
+def test_what_is_generated_is_as_long_as_data_longest_lets_it_be(tiny_text, monkeypatch):
+    """Else one answer of thousands of words lets each batch run on for as long, where a bridge has not learned to end."""
+    asked, own = [], BridgedModel.generate
+
+    def generate(self, batch, *, max_new_tokens, **choices):
+        asked.append(max_new_tokens)
+        return own(self, batch, max_new_tokens=max_new_tokens, **choices)
+
+    monkeypatch.setattr(BridgedModel, "generate", generate)
+    model, made = setting(tiny_text, answers=("red", "yes", "blue " * 3000))
+    cut = Prepared(
+        made.examples, tiny_text, {f"/a/{k}.png": k for k in range(4)}, made.features, longest={"answer": 6}
+    )
+    predict(model, cut, range(11), batch_size=4)
+    assert asked == [8, 8, 8]
+
+
 def test_another_images_patches_are_shown(tiny_text):
     model, prepared = setting(tiny_text)
     other = another_image(4)

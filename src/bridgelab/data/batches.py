@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,6 +14,8 @@ from bridgelab.data.sampler import MixtureSampler
 
 Batch = dict[str, Tensor]
 LABEL_IGNORED = -100  # what torch's and transformers' cross-entropy passes over
+AT_ONCE = 4096  # texts that are tokenised together
+APART, TELLING = 8, 32  # a text so many times as long as 99 % are, and of so many tokens, is worth a word
 
 
 class Tokenizer(Protocol):
@@ -38,8 +40,13 @@ class Prepared:
         features: rows [image] -> features [image, patch, dim]; None where the bridge looks at nothing.
         question: which question a conditioned bridge is told: `question`, the example's own; `mismatched`, that of another
             example, always the same one, with another text where there is any; `none`.
+        longest: tokens after which a prompt (`prompt`) and a target (`answer`) are cut; None for no bound. A cut target has no
+            end, so that a bridge is not taught to stop there.
+
+    Attributes:
+        outliers: a line for each bound that cuts something, and where few texts are far longer than the others.
     Raises:
-        ValueError: if examples differ in their number of images.
+        ValueError: if examples differ in their number of images, or a bound is none.
     """
 
     def __init__(
@@ -49,6 +56,7 @@ class Prepared:
         row_of: dict[str, int],
         features: Callable[[np.ndarray], Tensor],
         question: str = "none",
+        longest: Mapping[str, int | None] | None = None,
     ):
         self.examples, self.features = list(examples), features
         numbers = {len(e.images) for e in self.examples}
@@ -57,11 +65,23 @@ class Prepared:
                 f"examples have {sorted(numbers)} images: one benchmark needs one number. Split it."
             )
         self.images = np.array([[row_of[path] for path in e.images] for e in self.examples], dtype=np.int64)
-        self.prompts, self.prompt_lengths = _ids(text, [e.prompt for e in self.examples])
+        longest = longest or {}
+        for name, most in longest.items():
+            if most is not None and (type(most) is not int or most < 1):
+                raise ValueError(
+                    f"data.longest.{name}={most!r}: must be a whole number from 1 on, or null for no bound."
+                )
+        self._prompts = _Texts(text, [e.prompt for e in self.examples], longest.get("prompt"), ends=True)
         self.asked = None if question == "none" else np.arange(len(self.examples))
         if question == "mismatched":
             self.asked = _mismatched([e.prompt for e in self.examples])
-        self.targets, self.target_lengths = _ids(text, [e.answers[0] for e in self.examples])
+        self._targets = _Texts(text, [e.answers[0] for e in self.examples], longest.get("answer"))
+        self.prompt_lengths, self.target_lengths = self._prompts.lengths, self._targets.lengths
+        generated = [row for row, e in enumerate(self.examples) if not e.choices]
+        self.outliers = [
+            *self._prompts.outliers("prompt", self.examples, range(len(self.examples))),
+            *self._targets.outliers("answer", self.examples, generated),
+        ]
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -76,15 +96,14 @@ class Prepared:
         rows = np.asarray(rows)
         images = self.images[rows] if images is None else images
         patches = self.features(images.reshape(-1))
-        prompt, mask = self._prompts(rows)
+        prompt, mask = self._prompts.padded(rows)
         told: Batch = {}
         if self.asked is not None:
-            ids, real = self._prompts(self.asked[rows])
+            ids, real = self._prompts.padded(self.asked[rows])
             told = {"question": torch.from_numpy(ids).long(), "question_mask": torch.from_numpy(real)}
         # Few distinct lengths: oneDNN keeps a primitive for each shape it has met.
-        long = int(self.target_lengths[rows].max())
-        labels = self.targets[rows, : min(self.targets.shape[1], long if long <= 4 else round_up(long))]
-        labels = np.where(np.arange(labels.shape[1]) < self.target_lengths[rows, None], labels, LABEL_IGNORED)
+        labels, real = self._targets.padded(rows, short=4)
+        labels = np.where(real, labels, LABEL_IGNORED)
         return {
             "patches": patches.reshape(len(rows), -1, patches.shape[-1]),
             "prompt": torch.from_numpy(prompt).long(),
@@ -92,11 +111,6 @@ class Prepared:
             "labels": torch.from_numpy(labels).long(),
             **told,
         }
-
-    def _prompts(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """ids and mask [example, position], as wide as the longest."""
-        ids = self.prompts[rows, : round_up(int(self.prompt_lengths[rows].max()))]
-        return ids, np.arange(ids.shape[1]) < self.prompt_lengths[rows, None]
 
     def digest(self) -> str:
         """A hash of what is asked and answered: two runs with the same one were given the same examples."""
@@ -136,18 +150,62 @@ def round_up(length: int, step: int = 8) -> int:
     return -(-length // step) * step
 
 
-def _ids(text: Tokenizer, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """ids [text, position] (padded with 0 to a multiple of 8) and lengths [text]; each distinct text once."""
-    if not texts:
-        return np.zeros((0, 8), dtype=np.int32), np.zeros(0, dtype=np.int64)
-    distinct = list(dict.fromkeys(texts))
-    ids, mask = text.tokenize(distinct)
-    of = {t: k for k, t in enumerate(distinct)}
-    pick = np.array([of[t] for t in texts])
-    lengths = mask.sum(1).numpy().astype(np.int64)
-    padded = np.zeros((len(distinct), round_up(ids.shape[1])), dtype=np.int32)
-    padded[:, : ids.shape[1]] = np.where(mask.bool().numpy(), ids.numpy(), 0)
-    return padded[pick], lengths[pick]
+class _Texts:
+    """Token ids of texts, each distinct text once and as long as it is: one long text makes none of the others longer.
+
+    Args:
+        longest: tokens after which a text is cut; None for no bound.
+        ends: keep the token that closes a text where it is cut.
+    """
+
+    def __init__(self, text: Tokenizer, texts: list[str], longest: int | None, *, ends: bool = False):
+        distinct = sorted(
+            dict.fromkeys(texts), key=len
+        )  # like lengths together, as they are padded for a moment
+        flat, whole = [np.zeros(1, dtype=np.int32)], np.zeros(len(distinct), dtype=np.int64)
+        for first in range(0, len(distinct), AT_ONCE):
+            ids, mask = text.tokenize(distinct[first : first + AT_ONCE])
+            real = mask.bool().numpy()
+            whole[first : first + AT_ONCE] = real.sum(1)
+            flat.append(ids.numpy()[real].astype(np.int32))
+        self._flat = np.concatenate(flat)
+        starts = 1 + np.cumsum(whole) - whole
+        kept = whole if longest is None else np.minimum(whole, longest)
+        cut = np.flatnonzero(kept < whole)
+        if ends:
+            self._flat[starts[cut] + kept[cut] - 1] = self._flat[starts[cut] + whole[cut] - 1]
+        row_of = {one: row for row, one in enumerate(distinct)}
+        own = np.array([row_of[one] for one in texts], dtype=np.int64)
+        self.longest = longest
+        self._starts, self._whole, self.lengths = starts[own], whole[own], kept[own]
+
+    def padded(self, rows: np.ndarray, short: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """ids and which are real [row, position], as wide as the longest of these rows, in eights beyond `short`."""
+        long = int(self.lengths[rows].max())
+        places = np.arange(long if long <= short else round_up(long))
+        real = places < self.lengths[rows, None]
+        return self._flat[np.where(real, self._starts[rows, None] + places, 0)], real
+
+    def outliers(self, what: str, examples: Sequence[Example], rows: Sequence[int] | range) -> list[str]:
+        """A line where some of these rows are cut, or few are far longer than the others."""
+        if not len(rows):
+            return []
+        whole = self._whole[rows]
+        most = examples[rows[int(whole.argmax())]].id
+        if cut := int((whole > self.lengths[rows]).sum()):
+            return [
+                f"{cut} of {len(rows)} {what}s have more than data.longest.{what}={self.longest} tokens and are cut there; the "
+                f"longest, of {most}, has {whole.max()}"
+            ]
+        usual = int(np.quantile(whole, 0.99, method="lower"))
+        if whole.max() >= max(TELLING, APART * usual):
+            return [
+                f"99 % of {what}s have at most {usual} tokens, and the longest, of {most}, has {whole.max()}: its batch costs as "
+                "much"
+                + (", and answers may be generated as long" if what == "answer" else "")
+                + f". data.longest.{what} cuts it"
+            ]
+        return []
 
 
 class TrainingBatches:

@@ -166,7 +166,10 @@ def _measured(
     images = {path: row for row, path in enumerate(sorted(set().union(*paths.values())))}
 
     def prepared(examples: list[Example]) -> Prepared:
-        return Prepared(examples, tokenizer, images, lambda rows: torch.zeros(len(rows), 1, 1))
+        longest = config.data.get("longest")
+        return Prepared(
+            examples, tokenizer, images, lambda rows: torch.zeros(len(rows), 1, 1), longest=longest
+        )
 
     trained = [e for made in read["train"].values() for e in made]
     some = {split: {kind: _some(made) for kind, made in kinds.items()} for split, kinds in read.items()}

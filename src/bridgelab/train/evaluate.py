@@ -40,8 +40,8 @@ def predict(
 ) -> list[Predicted]:
     """Predict some examples, in the order of `rows`.
 
-    Answers and captions are generated, greedily or by beams, a little longer than the longest target at most; where an example has
-    choices it is the likeliest of them.
+    Answers and captions are generated, greedily or by beams, a little longer than the longest target at most, which
+    `data.longest` bounds; where an example has choices it is the likeliest of them.
 
     Where several processes train together, each takes every n-th batch, and all return all predictions. A batch is what it is
     in one process, so that what is found does not depend on how many there are, to the last bit.

@@ -95,7 +95,11 @@ class Material:
     def prepared(self, split: str, examples: Sequence[Example], conditioning: str) -> Prepared:
         """Some examples of a split, ready for a bridge of this conditioning."""
         row_of, look_up = self.features(split)
-        return Prepared(examples, self.sides.text, row_of, look_up, conditioning)
+        longest = self.config.data.get("longest")  # which older runs do not say
+        made = Prepared(examples, self.sides.text, row_of, look_up, conditioning, longest)
+        for line in made.outliers:
+            log.warning("%s: %s", split, line)
+        return made
 
     def chosen(
         self, split: str, limit: Mapping[str, int | None], *, groups: bool = False
