@@ -193,11 +193,17 @@ class _Budget(_Keys):
     tokens: Count | None
 
 
+class _Longest(_Keys):
+    prompt: Count | None
+    answer: Count | None
+
+
 class _Data(_Keys):
     features: Literal["store", "online"]
     dtype: Literal["bfloat16", "float16", "float32"]
     on_error: Literal["refuse", "skip"]
     max_skipped: Share
+    longest: _Longest
 
 
 class _Schedule(_Keys):
