@@ -82,7 +82,7 @@ def test_made_up(root):
         ),
         ([["is it red?", "perhaps", 0]], "has the answer 'perhaps', which answers.txt lacks"),
         ([["is it red?", 0]], "entry 0 is"),
-        ({"questions": []}, "it is a dict"),
+        ([["is it red?", "yes", 0], {}], "entry 1 is {}"),
     ],
 )
 def test_a_foreign_file(root, content, message):
@@ -96,8 +96,14 @@ def test_bad_input(root):
         EasyVqa(root, val_share=1)
     with pytest.raises(ValueError, match=r"must hold \{question\}"):
         EasyVqa(root, prompt="?")
+    write(root, "test", {"questions": []})
+    with pytest.raises(
+        ValueError,
+        match=r"can't be read \(it is a dict\).*holds an object with questions, which is another layout",
+    ):
+        EasyVqa(root).examples("test")
     (root / "test" / "questions.json").write_text("[[")
-    with pytest.raises(ValueError, match="can't be read"):
+    with pytest.raises(ValueError, match=r"can't be read .*Get the file again"):
         EasyVqa(root).examples("test")
     (root / "answers.txt").unlink()
     with pytest.raises(FileNotFoundError, match=r"answers\.txt is missing\. Expected layout: answers\.txt"):

@@ -28,13 +28,29 @@ def splits():
     return {split: nlvr.examples(split) for split in nlvr.splits}
 
 
+def _boxes(example):
+    """What stands in each box, without the box's place."""
+    boxes = {place: [] for place in ("left", "middle", "right")}
+    for phrase in example.words.split(" . "):
+        place, _, item = phrase.partition(" ")
+        boxes[place].append(item)
+    return Counter(tuple(sorted(items)) for items in boxes.values()).items()
+
+
 @needs_data
 def test_counts_and_held_out_groups(splits):
     groups = {split: {e.tags["group"] for e in examples} for split, examples in splits.items()}
-    assert len(splits["train"]) + len(splits["val"]) == 989 * 6
-    assert len(splits["test"]) == 990 * 6
-    assert (len(groups["train"] | groups["val"]), len(groups["test"])) == (267, 266)
-    assert len(groups["val"]) / 267 == pytest.approx(0.15, abs=0.02)
+    whole = Nlvr(DATA, test_folder="dev").examples("test")
+    assert (len(whole), len(splits["test"])) == (989 * 6, 990 * 6)
+    assert (len({e.tags["group"] for e in whole}), len(groups["test"])) == (267, 266)
+    directories = {split: {e.tags["directory"] for e in examples} for split, examples in splits.items()}
+    assert (len(directories["train"]), len(directories["val"])) == (5, 1)
+    assert not directories["train"] & directories["val"]
+    held_out = [e for e in whole if e.tags["directory"] in directories["val"]]
+    assert [e.id for e in held_out] == [e.id for e in splits["val"]]
+    boxes = {split: {frozenset(_boxes(e)) for e in examples} for split, examples in splits.items()}
+    assert not boxes["train"] & boxes["val"]  # no scene in another order of its boxes either
+    assert len(splits["train"]) + len(splits["val"]) == pytest.approx(len(whole), rel=0.05)
     assert not groups["train"] & groups["val"]
     assert not {e.prompt for e in splits["train"]} & {e.prompt for e in splits["val"]}
     assert all(e.prompt.startswith("is it true ? ") and e.kind == "true_false" for e in splits["test"])
@@ -48,7 +64,7 @@ def test_counts_and_held_out_groups(splits):
 @pytest.mark.parametrize("folder", ["dev", "test"])
 def test_official_scores(splits, folder, rule):
     """What lil-lab/nlvr's own scorer printed for the same predictions."""
-    examples = splits["test"] if folder == "test" else splits["train"] + splits["val"]
+    examples = splits["test"] if folder == "test" else Nlvr(DATA, test_folder="dev").examples("test")
     expected = json.loads(GOLDEN.read_text())["nlvr"][folder][rule]
     flip = {"true": "false", "false": "true"}
     predictions = []
@@ -109,17 +125,17 @@ def test_box_words():
 
 @pytest.fixture
 def made_up(tmp_path):
-    """Two sentences in two groups, in both folders, with empty image files."""
+    """Two sentences of two scenes in two groups and directories, in both folders, with empty image files."""
     item = {"x_loc": 0, "y_loc": 80, "size": 20, "type": "square", "color": "Black"}
     for folder in ("dev", "test"):
         lines = [
-            {"sentence": f"there are {n} boxes", "label": "true", "identifier": f"{n}-0", "directory": "3",
-             "structured_rep": [[item], [], []]}
+            {"sentence": f"there are {n} boxes", "label": "true", "identifier": f"{n}-0", "directory": str(n),
+             "structured_rep": [[item | {"x_loc": n}], [], []]}
             for n in (5, 7)
         ]  # fmt: skip
-        images = tmp_path / folder / "images" / "3"
-        images.mkdir(parents=True)
         for line, k in itertools.product(lines, range(6)):
+            images = tmp_path / folder / "images" / line["directory"]
+            images.mkdir(parents=True, exist_ok=True)
             (images / f"{folder}-{line['identifier']}-{k}.png").touch()
         (tmp_path / folder / f"{folder}.json").write_text("\n".join(map(json.dumps, lines)) + "\n")
     return tmp_path, lines
@@ -136,7 +152,45 @@ def test_made_up(made_up):
         for line, text in zip(lines, ("there is a box.", "There is a  box"), strict=True)
     ]
     (root / "dev" / "dev.json").write_text("\n".join(map(json.dumps, alike)))
-    assert len(Nlvr(root).examples("val")) == 12  # one sentence in two groups is never on both sides
+    assert len(Nlvr(root).examples("val")) == 6
+    with pytest.raises(
+        ValueError, match="holds 0 examples"
+    ):  # one sentence in two groups is never on both sides
+        Nlvr(root).examples("train")
+    again = {"sentence": "another", "structured_rep": lines[0]["structured_rep"][::-1]}  # the same scene
+    (root / "dev" / "dev.json").write_text("\n".join(map(json.dumps, [lines[0], lines[1] | again])))
+    with pytest.raises(ValueError, match="holds 0 examples"):
+        Nlvr(root).examples("train")
+    (root / "dev" / "dev.json").write_text(json.dumps(lines[0]))
+    with pytest.raises(ValueError, match="names 1 directory: at least 2 are needed"):
+        Nlvr(root).examples("val")
+
+
+def test_the_test_that_was_hidden(tmp_path):
+    """Its file has another name, its lines no directory, and a group's pictures lie in two."""
+    item = {"x_loc": 0, "y_loc": 80, "size": 20, "type": "square", "color": "Black"}
+    lines = [
+        {
+            "sentence": "there is a box",
+            "identifier": f"5-{m}",
+            "label": "true",
+            "structured_rep": [[item], [], []],
+        }
+        for m in (0, 3)
+    ]
+    for k, (line, directory) in enumerate(itertools.product(lines, "01")):
+        (tmp_path / "hidden" / "images" / directory).mkdir(parents=True, exist_ok=True)
+        for picture in range(3 * (k % 2), 3 * (k % 2) + 3):
+            (
+                tmp_path / "hidden" / "images" / directory / f"hidden-{line['identifier']}-{picture}.png"
+            ).touch()
+    (tmp_path / "hidden" / "hidden_final.json").write_text("\n".join(map(json.dumps, lines)))
+    found = Nlvr(tmp_path, test_folder="hidden").examples("test")
+    assert [e.id for e in found] == [f"hidden-5-{m}-{k}" for m in (0, 3) for k in range(6)]
+    assert all(Path(e.images[0]).is_file() for e in found)
+    assert {e.tags["group"] for e in found} == {"hidden-5"}
+    with pytest.raises(ValueError, match="names 1 directory"):
+        Nlvr(tmp_path, train_folder="hidden").examples("val")
 
 
 @pytest.mark.parametrize(

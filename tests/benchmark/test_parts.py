@@ -49,7 +49,11 @@ def test_bad_input():
         parts(train=None, val="c")
     with pytest.raises(ValueError, match=r"val_share=1\.0: must lie between"):
         parts(val_share=1.0)
-    with pytest.raises(ValueError, match="split='val': must be one of test"):
-        parts(train=None).of("val")
+    for split in ("train", "val"):
+        with pytest.raises(
+            ValueError,
+            match=rf"split='{split}': must be one of test, .*benchmark\.train=null.*bridgelab evaluate RUN benchmark",
+        ):
+            parts(train=None).of(split)
     with pytest.raises(ValueError, match=r"a shows 1 image: at least 2.*benchmark\.val"):
         parts().keep("val", ["7", "7"])

@@ -52,6 +52,12 @@ STANFORD = {
     "rock 'n' roll, get 'em, the '90s, ol' dog": "rock 'n' roll get 'em the '90s ol' dog",
     "'twas 5\u00a2 or \u20ac5 or \u00a35, \u00bd off": "'t was 5 cents or $ 5 or # 5 1/2 off",
     "**dog** \u00abcat\u00bb dog---cat": "** dog ** cat dog cat",
+    "R&B, AT&T and M&M's at h&m": "r&b at&t and m&m 's at h & m",
+    "A$5 or US$ 5.50 or Can$5": "a$ 5 or us$ 5.50 or can $ 5",
+    "1st_ _a a__b 2nd_place a_b": "1st _ _ a a __ b 2nd_place a_b",
+    "a man in shirt X.": "a man in shirt x.",
+    "plan X. The dog, plan b. the dog": "plan x the dog plan b. the dog",
+    "C++ and F# with mac'n'cheese": "c++ and f# with mac 'n' cheese",
     "": "",
 }
 

@@ -70,10 +70,15 @@ def test_the_columns_of_the_authors_table(root):
     assert {name: values[f"accuracy/{name}"] for name in columns} == columns
 
 
-def test_an_option_that_stands_twice_is_one(root):
+def test_options_of_the_same_text_are_told_apart_by_their_place(root):
+    """The official code compares places: of two equal options one is wrong."""
     write(root, {"1": PROBLEM | {"choices": ["a", "b", "a"], "answer": 2}})
-    (only,) = ScienceQa(root).examples("train")
-    assert (only.choices, only.answers) == (("a", "b"), ("a",))
+    science = ScienceQa(root)
+    (only,) = science.examples("train")
+    assert (only.choices, only.answers) == (("(A) a", "b", "(C) a"), ("(C) a",))
+    assert [science.metrics()["choice"].score(choice, only) for choice in only.choices] == [0, 0, 1]
+    write(root, {"1": PROBLEM | {"choices": ["a", "a"], "answer": 0}})
+    assert science.examples("train")[0].choices == ("(A) a", "(B) a")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
+from bridgelab.benchmark.example import Example
+from bridgelab.benchmark.vqa_accuracy import NOTHING, VqaAccuracy
 from bridgelab.benchmark.vqav2 import Vqav2, most_given_first
 
 CONF = Path(__file__).parents[2] / "conf" / "benchmark"
@@ -150,7 +152,31 @@ def test_real_answers_lose_nothing_by_their_new_order():
 def test_most_given_first():
     assert most_given_first(["a ", "b", "a", "c", "b ", "a"]) == ("a", "a", "a ", "b", "b ", "c")
     assert most_given_first([{"answer": "b"}, {"answer": "a"}, {"answer": "a"}]) == ("a", "a", "b")
-    assert most_given_first(["", "b"]) == (".", "b")
+    assert most_given_first(["b", " ", ".", ""]) == (NOTHING, NOTHING + " ", "b", ".")
+
+
+@pytest.mark.parametrize(
+    ("variant", "answers", "said", "score"),
+    [
+        # As the official code gives them: it compares what is the same for all as it stands, and '' is an answer.
+        ("current", [""] * 10, "", 1),
+        ("current", [""] * 10, ".", 0),
+        ("current", ["."] * 10, ".", 1),
+        ("current", ["."] * 10, "", 0),
+        ("current", [""] * 5 + ["."] * 5, "", 1),
+        ("current", [""] * 5 + ["."] * 5, ".", 1),
+        ("current", ["", *["dog"] * 9], "the", 0.3),
+        ("older", [""] * 10, "", 1),
+        ("older", ["."] * 10, ".", 0),
+        # The older one strips neither: '-' becomes a blank, and what is said none.
+        ("older", [" "] * 5 + ["-"] * 5, "", 0),
+        ("older", [" "] * 5 + ["-"] * 5, "-", 0),
+        ("older", [""] * 5 + ["-"] * 5, "-", 1),
+    ],
+)
+def test_answers_of_nothing_are_scored_as_the_official_code_does(variant, answers, said, score):
+    example = Example("1", ("/x.png",), "?", most_given_first(answers), "answer")
+    assert VqaAccuracy(variant=variant).score(said, example) == pytest.approx(score)
 
 
 @pytest.mark.parametrize(

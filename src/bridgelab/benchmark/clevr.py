@@ -20,11 +20,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from bridgelab.benchmark.accuracy import Accuracy
 from bridgelab.benchmark.caption import CaptionMetric
-from bridgelab.benchmark.example import Example, check_examples, choose, fill, require
+from bridgelab.benchmark.example import Example, check_examples, choose, fill, require, under
+from bridgelab.benchmark.lines import another_layout, read_json
 from bridgelab.benchmark.metric import ExampleMetric
 from bridgelab.benchmark.parts import Parts
 from bridgelab.world.question import HOPS
@@ -147,7 +146,7 @@ class Clevr:
         return self.root / folder / f"CLEVR_{part}_{folder}.json"
 
     def _image(self, part: str, entry: dict[str, Any]) -> tuple[str, ...]:
-        return (f"{self.root}/images/{part}/{entry['image_filename']}",)  # a Path each costs seconds
+        return (under(self.root, "images", part, entry["image_filename"]),)
 
     def _scenes(self, part: str) -> Callable[[int], tuple[str, int]]:
         path = require(self._file("scenes", part), LAYOUT, "Unpack CLEVR_v1.0 there, or set benchmark.root.")
@@ -190,13 +189,12 @@ class Clevr:
 
 
 def _load(path: Path, kind: str) -> list[dict[str, Any]]:
+    wanted = f"a list under {kind!r}"
+    content = read_json(path, wanted)
     try:
-        return orjson.loads(path.read_bytes())[kind]
-    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{path} can't be read ({error}): it must be JSON with a list under {kind!r}. "
-            "Unpack or write it again."
-        ) from error
+        return content[kind]
+    except (KeyError, TypeError) as error:
+        raise another_layout(path, content, wanted, error) from error
 
 
 def answer_text(answer: str | int | bool) -> str:

@@ -16,10 +16,9 @@ Layout (unverified: the files were not at hand, their keys are those that others
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from bridgelab.benchmark.caption import CaptionMetric
-from bridgelab.benchmark.example import Example, check_examples, choose, require
+from bridgelab.benchmark.example import Example, check_examples, choose, require, under
+from bridgelab.benchmark.lines import another_layout, read_json
 from bridgelab.benchmark.metric import ExampleMetric
 
 LAYOUT = "<file>, <images>/<filepath>/<filename>"
@@ -89,21 +88,21 @@ class CocoCaptions:
         return {"caption": CaptionMetric(attributes=False)}
 
     def _entries(self, path: Path) -> list[dict[str, Any]]:
+        wanted = "a list under 'images', of entries with split and sentences, as Karpathy's dataset_coco.json"
+        content = read_json(path, wanted)
         try:
-            entries = orjson.loads(path.read_bytes())["images"]
+            entries = content["images"]
             if not isinstance(entries, list):
                 raise ValueError(f"images is a {type(entries).__name__}")
+            if entries and not any("split" in entry for entry in entries):
+                raise KeyError("split")
         except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"{path} can't be read ({error}): it must be JSON with a list under 'images'. Get the file again."
-            ) from error
+            raise another_layout(path, content, wanted, error) from error
         return entries
 
     def _of_image(self, split: str, entry: dict[str, Any]) -> list[Example]:
         captions = tuple(" ".join(sentence["raw"].split()) for sentence in entry["sentences"])
-        image = "/".join(
-            part for part in (str(self.images), entry.get("filepath"), entry["filename"]) if part
-        )
+        image = under(self.images, *filter(None, (entry.get("filepath"), entry["filename"])))
         groups = [(caption,) for caption in captions] if split == "train" else [captions]
         return [
             Example(

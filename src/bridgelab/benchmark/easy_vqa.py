@@ -17,10 +17,9 @@ There is no val: a share of train's images is held out.
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from bridgelab.benchmark.accuracy import Accuracy
 from bridgelab.benchmark.example import Example, check_examples, choose, fill, require
+from bridgelab.benchmark.lines import AGAIN, another_layout, read_json, read_text
 from bridgelab.benchmark.metric import ExampleMetric
 from bridgelab.benchmark.share import check_share, draw_share
 
@@ -71,7 +70,7 @@ class EasyVqa:
         choose(kind, self.kinds, "kind")
         folder = "test" if split == "test" else "train"
         fix = "Get the data from github.com/vzhou842/easy-VQA, or set benchmark.root."
-        known = set(require(self.root / "answers.txt", LAYOUT, fix).read_text().split())
+        known = set(read_text(require(self.root / "answers.txt", LAYOUT, fix)).split())
         path = require(self.root / folder / "questions.json", LAYOUT, fix)
         entries = _load(path, known)
         if split != "test":
@@ -100,18 +99,16 @@ class EasyVqa:
 
 
 def _load(path: Path, known: set[str]) -> list[list[Any]]:
+    wanted = "a list of [question, answer, image], with answers of answers.txt"
+    entries = read_json(path, wanted)
+    if not isinstance(entries, list) or (entries and not isinstance(entries[0], list)):
+        raise another_layout(path, entries, wanted)
     try:
-        entries = orjson.loads(path.read_bytes())
-        if not isinstance(entries, list):
-            raise ValueError(f"it is a {type(entries).__name__}")
         for number, entry in enumerate(entries):
             if not (isinstance(entry, list) and [type(part) for part in entry] == [str, str, int]):
                 raise ValueError(f"entry {number} is {entry!r}")
             if entry[1] not in known:
                 raise ValueError(f"entry {number} has the answer {entry[1]!r}, which answers.txt lacks")
     except ValueError as error:
-        raise ValueError(
-            f"{path} can't be read ({error}): it must be a JSON list of [question, answer, image], with answers of "
-            "answers.txt. Get the file again."
-        ) from error
+        raise ValueError(f"{path} can't be read ({error}): it must be JSON with {wanted}. {AGAIN}") from error
     return entries

@@ -126,6 +126,20 @@ def require(path: Path, layout: str, fix: str) -> Path:
     return path
 
 
+def under(root: str | Path, *names: object) -> str:
+    """The path of a file that an annotation names, under the root.
+
+    Raises:
+        ValueError: if the name leads out of the root.
+    """
+    path = "/".join(str(name) for name in names)
+    if path.startswith("/") or ".." in path.split("/"):
+        raise ValueError(
+            f"{path!r} leads out of {root}: an annotation may name files under it alone. Correct the annotation."
+        )
+    return f"{root}/{path}"  # a Path each costs seconds
+
+
 def choose(value: str, choices: Iterable[str], what: str) -> str:
     """Return the value if it is among the choices.
 

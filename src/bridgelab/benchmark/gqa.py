@@ -25,11 +25,10 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-import orjson
-
-from bridgelab.benchmark.example import Example, check_examples, choose, fill, require
+from bridgelab.benchmark.example import Example, check_examples, choose, fill, require, under
 from bridgelab.benchmark.gqa_metric import GqaMetric
 from bridgelab.benchmark.hub import hub_rows
+from bridgelab.benchmark.lines import another_layout, read_json
 from bridgelab.benchmark.metric import ExampleMetric
 from bridgelab.benchmark.parts import Parts
 from bridgelab.world.words import COLUMNS, ROWS
@@ -183,7 +182,7 @@ class Gqa:
             tags["objects"] = len(phrases)
         return Example(
             id=str(entry["id"]),
-            images=(entry["image"] if self.hub else f"{self.root}/images/{entry['imageId']}.jpg",),
+            images=(entry["image"] if self.hub else under(self.root, "images", f"{entry['imageId']}.jpg"),),
             prompt=fill(self.prompt, "question", entry["question"]),
             answers=(entry["answer"],),
             kind="answer",
@@ -243,12 +242,8 @@ def _ids(written: list[str] | str) -> list[str]:
 
 def _load(path: Path) -> dict[str, Any]:
     """The file's object of objects."""
-    try:
-        content = orjson.loads(path.read_bytes())
-        if not isinstance(content, dict) or not all(isinstance(entry, dict) for entry in content.values()):
-            raise ValueError(f"a {type(content).__name__} of something else")
-    except ValueError as error:
-        raise ValueError(
-            f"{path} can't be read ({error}): it must be JSON, one object with an object under each id. Get it again."
-        ) from error
+    wanted = "an object under each id"
+    content = read_json(path, wanted)
+    if not isinstance(content, dict) or not all(isinstance(entry, dict) for entry in content.values()):
+        raise another_layout(path, content, wanted)
     return content

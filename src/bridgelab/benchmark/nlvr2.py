@@ -25,7 +25,7 @@ from types import MappingProxyType
 from typing import Any
 
 from bridgelab.benchmark.accuracy import Consistency
-from bridgelab.benchmark.example import Example, check_examples, choose, fill, require
+from bridgelab.benchmark.example import Example, check_examples, choose, fill, require, under
 from bridgelab.benchmark.lines import read_lines
 from bridgelab.benchmark.metric import ExampleMetric
 
@@ -98,13 +98,12 @@ class Nlvr2:
                 "'True' or 'False'. Get the file again."
             )
         part, drawn, pair, sentence = named.groups()
-        # As strings, since a Path each costs a second over train.
-        folder = "/".join(
-            [str(self.root), "images", part, *([str(line["directory"])] if "directory" in line else [])]
-        )
+        folder = ("images", part, *([line["directory"]] if "directory" in line else []))
         return Example(
             id=line["identifier"],
-            images=tuple(f"{folder}/{part}-{drawn}-{pair}-img{side}.png" for side in (0, 1)),
+            images=tuple(
+                under(self.root, *folder, f"{part}-{drawn}-{pair}-img{side}.png") for side in (0, 1)
+            ),
             prompt=fill(self.prompt, "sentence", line["sentence"]),
             answers=(label,),
             kind="true_false",

@@ -42,8 +42,14 @@ class Parts:
         """The published part that a split is made of.
 
         Raises:
-            ValueError: if there is no such split.
+            ValueError: if there is no such split, with what to do where training asked.
         """
+        if split in SPLITS and not self._part[split]:
+            key = "train" if split == "val" else split
+            raise ValueError(
+                f"split={split!r}: must be one of {', '.join(self.splits)}, since benchmark.{key}=null. Name a part in "
+                f"benchmark.{key}; without one for training, ask a trained run: bridgelab evaluate RUN benchmark=NAME …"
+            )
         return str(self._part[choose(split, self.splits, "split")])
 
     def keep(self, split: str, images: Sequence[str]) -> list[bool]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bridgelab.benchmark.evaluation_only import choose_test
-from bridgelab.benchmark.example import Example, check_examples, choose, fill, require
+from bridgelab.benchmark.example import Example, check_examples, choose, fill, require, under
 from bridgelab.benchmark.lines import read_lines
 from bridgelab.benchmark.metric import ExampleMetric
 from bridgelab.benchmark.yes_no import YesNo
@@ -89,7 +89,7 @@ class Pope:
             )
         return Example(
             id=f"{setting}-{line['question_id']}",
-            images=(f"{self.images}/{line['image']}",),
+            images=(under(self.images, line["image"]),),
             prompt=fill(self.prompt, "question", line["text"]),
             answers=(line["label"],),
             kind="answer",

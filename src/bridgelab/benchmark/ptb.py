@@ -20,6 +20,14 @@ _SPLIT_WORDS = re.compile(
 )
 _NEGATION = re.compile(r"(?<=\w)(n't)\b", re.IGNORECASE)
 _CLITIC = re.compile(r"(?<=\w)('(?:s|m|d|re|ve|ll))\b", re.IGNORECASE)
+# A letter's full stop ends a sentence, and is no part of it, where one of these begins the next.
+_BEGINNINGS = (
+    "a about according additionally after an as at but earlier he her here however if in it last many more now once one other "
+    "our she since so some such that the their then there these they this we what when while yet you"
+).split()
+_BEGINNING = "|".join([*(f"{word.capitalize()}|{word.upper()}" for word in _BEGINNINGS), "M[rs]\\."])
+_END = re.compile(rf"(?<![^\W_])(?<!\.)([^\W\d_])\.(?=\s+(?:{_BEGINNING})(?:\s|$))")
+_AND = re.compile(r"(?<=\w)('n')(?=\w)", re.IGNORECASE)
 # Whose full stop is no end of a sentence, even at one.
 _ABBREVIATIONS = (
     "mr mrs ms dr prof st jr sr rev hon gov sen rep gen col capt lt sgt ave blvd rd mt ft sq dept univ est tel ext co corp "
@@ -37,7 +45,9 @@ _TOKEN = re.compile(
       )
     | (?<!\S)[-+]?\.\d+(?!\w) | (?<!\S)[-+]\d+(?:[.,:]\d+)*(?!\w)  # .50, -1
     | \d+(?:[.,:]\d+)+                                  # 5.50, 1,000, 5:30
-    | \w+(?:[-/.]\w+|'[^\W\d]+)*                        # black-and-white, and/or, o'brien
+    | (?-i:[A-Z]+(?:[&+][A-Z]+)+)(?!\w) | (?-i:\b[A-Z]+\$) | c\+\+ | [cf]\#(?!\w)  # R&B, US$ 5, C++
+    | [^\W_]+(?:_[^\W_]+)+ | _+                         # cube_1
+    | [^\W_]+(?:[-/.][^\W_]+|'[^\W\d_]+)*              # black-and-white, and/or, o'brien
     | \.\.\. | --+ | \*+ | [!?]{{2,}}
     | [^\w\s]
     """,
@@ -51,9 +61,11 @@ def tokenize(caption: str) -> list[str]:
 
     Agrees with the Stanford tokeniser (3.4.1, `-lowerCase`) behind published numbers on ordinary captions:
     contractions are split ("is n't", "dog 's", "can not"), hyphenated words are not. Left out are its rules for
-    markup, telephone numbers, pictograms and words with a sign inside (C++, dog!cat).
+    markup, telephone numbers, pictograms and words with another sign inside (dog!cat); and that it looks on over the end of a
+    caption, so that a letter's full stop there ("plan B.") goes if the next one begins with a word such as 'A'.
     """
     text = caption.translate(_TYPOGRAPHIC)
+    text = _END.sub(r"\1 .", _AND.sub(r" \1 ", text))
     text = _SPLIT_WORDS.sub(lambda found: " ".join(part for part in found.groups() if part), text)
     text = _CLITIC.sub(r" \1", _NEGATION.sub(r" \1", text))
     tokens = (token.lower() for token in _TOKEN.findall(text))

@@ -2,7 +2,7 @@
 
 Source: Lu et al. 2022, "Learn to Explain" (NeurIPS, arXiv:2209.09513).
 Metric: accuracy over questions, the answer being the option that is likelier as text (published models name its
-letter), by the columns of the authors' table: type (NAT, SOC, LAN), hint=1 (TXT), picture=1 (IMG), context=none
+letter; options of the same text are told apart by theirs, as (B) 5), by the columns of the authors' table: type (NAT, SOC, LAN), hint=1 (TXT), picture=1 (IMG), context=none
 (NO), grades (G1-6, G7-12). Prompt: of `{question}`, `{hint}` and `{options}`, by default as the authors' QCM.
 Tags: type (the subject), topic, hint, picture, context, grades. Licence: CC-BY-NC-SA-4.0.
 Size: 12,726 / 4,241 / 4,241 questions, of which 6,218 / 2,097 / 2,017 have a picture.
@@ -16,13 +16,13 @@ Layout, as lupantech/ScienceQA has it in its folder `data/scienceqa`, read off i
 
 import re
 import string
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from bridgelab.benchmark.accuracy import Accuracy
-from bridgelab.benchmark.example import Example, check_examples, choose, fill, require
+from bridgelab.benchmark.example import Example, check_examples, choose, fill, require, under
+from bridgelab.benchmark.lines import another_layout, read_json
 from bridgelab.benchmark.metric import ExampleMetric
 
 LAYOUT = "problems.json, pid_splits.json, images/<split>/<id>/<image>"
@@ -91,14 +91,9 @@ class ScienceQa:
             LAYOUT,
             "Get the data from github.com/lupantech/ScienceQA, or set benchmark.root.",
         )
-        try:
-            content = orjson.loads(path.read_bytes())
-            if not isinstance(content, dict):
-                raise ValueError(f"it is a {type(content).__name__}")
-        except ValueError as error:
-            raise ValueError(
-                f"{path} can't be read ({error}): it must be a JSON object. Get the file again."
-            ) from error
+        content = read_json(path, "one object")
+        if not isinstance(content, dict):
+            raise another_layout(path, content, "one object")
         return content
 
     def _of(self, parts: dict[str, Any], split: str) -> list[str]:
@@ -117,11 +112,17 @@ class ScienceQa:
             raise ValueError(f"answer={answer!r} must be a place among {len(options)} choices")
         if not shown and not self.blank:
             return None
-        image = f"{self.root}/images/{split}/{number}/{shown}" if shown else str(self.blank)
+        image = under(self.root, "images", split, number, shown) if shown else str(self.blank)
+        lettered = [
+            f"({letter}) {option}" for letter, option in zip(string.ascii_uppercase, options, strict=False)
+        ]
+        # Options of the same text are told apart by their letters, since a place among them is what is right.
+        times = Counter(options)
+        choices = [lettered[k] if times[option] > 1 else option for k, option in enumerate(options)]
         asked = {
             "question": problem["question"],
             "hint": problem["hint"] or "N/A",
-            "options": " ".join(f"({a}) {o}" for a, o in zip(string.ascii_uppercase, options, strict=False)),
+            "options": " ".join(lettered),
         }
         context = (int(bool(problem["hint"])), int(bool(shown)))
         return Example(
@@ -129,7 +130,7 @@ class ScienceQa:
             images=(image,),
             # All at once: a question may hold braces of its own.
             prompt=re.sub(r"\{(question|hint|options)\}", lambda found: asked[found[1]], self.prompt),
-            answers=(options[answer],),
+            answers=(choices[answer],),
             kind="choice",
             tags={
                 "type": problem["subject"],
@@ -139,5 +140,5 @@ class ScienceQa:
                 "context": CONTEXTS[context],
                 "grades": "1-6" if int(problem["grade"].removeprefix("grade")) <= 6 else "7-12",
             },
-            choices=tuple(dict.fromkeys(options)),  # the same text twice is one answer
+            choices=tuple(choices),
         )

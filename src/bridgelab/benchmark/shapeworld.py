@@ -18,6 +18,7 @@ from pathlib import Path
 
 from bridgelab.benchmark.accuracy import Accuracy
 from bridgelab.benchmark.example import TRUE_FALSE, Example, check_examples, choose, fill, require
+from bridgelab.benchmark.lines import read_text
 from bridgelab.benchmark.metric import ExampleMetric
 from bridgelab.benchmark.share import check_share, draw_share
 
@@ -107,8 +108,8 @@ class ShapeWorld:
 
 def _worlds(folder: Path) -> list[list[tuple[str, str]]]:
     """Of each image its captions, with '1.0' where true and '0.0' where false."""
-    blocks = [b.splitlines() for b in (folder / "caption.txt").read_text().strip("\n").split("\n\n")]
-    truths = [line.split(";") for line in (folder / "agreement.txt").read_text().splitlines()]
+    blocks = [b.splitlines() for b in read_text(folder / "caption.txt").strip("\n").split("\n\n")]
+    truths = [line.split(";") for line in read_text(folder / "agreement.txt").splitlines()]
     if [len(block) for block in blocks] != [len(truth) for truth in truths]:
         raise ValueError(
             f"{folder} has captions of {len(blocks)} images and agreements of {len(truths)}, or numbers of them that differ "

@@ -23,14 +23,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from bridgelab.benchmark.accuracy import Accuracy
-from bridgelab.benchmark.example import Example, check_examples, choose, fill, require
+from bridgelab.benchmark.example import Example, check_examples, choose, fill, require, under
 from bridgelab.benchmark.hub import hub_rows
+from bridgelab.benchmark.lines import another_layout, read_json
 from bridgelab.benchmark.metric import ExampleMetric
 from bridgelab.benchmark.parts import Parts
-from bridgelab.benchmark.vqa_accuracy import PLAIN, VARIANTS, VqaAccuracy
+from bridgelab.benchmark.vqa_accuracy import NOTHING, PLAIN, VARIANTS, VqaAccuracy
 
 Entry = dict[str, Any]
 
@@ -166,7 +165,7 @@ class Vqav2:
         if self.hub:
             image = entry["image"]
         else:
-            image = f"{self.root}/{self.image.format(part=part, image_id=entry['image_id'])}"
+            image = under(self.root, self.image.format(part=part, image_id=entry["image_id"]))
         published = {"type": entry.get("answer_type"), "family": entry.get("question_type")}
         return Example(
             id=str(entry["question_id"]),
@@ -181,8 +180,8 @@ class Vqav2:
 def most_given_first(answers: list[Entry] | list[str]) -> tuple[str, ...]:
     """What people answered, as often as it was given, the most frequent first: it is the training target.
 
-    Strings stay as they are, blanks at their ends included: the older metric tells them apart. An answer of nothing
-    becomes '.', which the metric takes for the same. Two people's equal answers count twice, also where annotations
+    Strings stay as they are, blanks at their ends included: the older metric tells them apart. An answer of nothing or of
+    blanks has `NOTHING` before it, which the metric takes away. Two people's equal answers count twice, also where annotations
     lack `answer_id`, without which the official code, which compares whole entries, loses both.
 
     Args:
@@ -198,23 +197,22 @@ def most_given_first(answers: list[Entry] | list[str]) -> tuple[str, ...]:
         raise ValueError("answers=[] must hold at least one")
     if not all(isinstance(answer, str) for answer in given):
         raise TypeError(f"answers={given!r} must be strings")
-    given = [answer if answer.strip() else "." for answer in given]
     times = Counter(answer.strip() for answer in given)
-    return tuple(sorted(given, key=lambda a: (-times[a.strip()], a != a.strip())))
+    ordered = sorted(given, key=lambda a: (-times[a.strip()], a != a.strip()))
+    return tuple(answer if answer.strip() else NOTHING + answer for answer in ordered)
 
 
 def _load(path: Path, kind: str) -> list[Entry]:
     """The file's entries, each with a question_id of its own."""
+    wanted = f"a list under {kind!r}, of entries with a question_id"
+    content = read_json(path, wanted)
     try:
-        entries = orjson.loads(path.read_bytes())[kind]
+        entries = content[kind]
         if not entries:
             raise ValueError("0 entries")
         (name, times), *_ = Counter(entry["question_id"] for entry in entries).most_common(1)
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{path} can't be read ({type(error).__name__}: {error}): it must be JSON with a list under {kind!r}, of entries "
-            "with a question_id. Get it again."
-        ) from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise another_layout(path, content, wanted, error) from error
     if times > 1:
         raise ValueError(
             f"{path}: question_id {name!r} stands {times} times, and must be unique. Check that the file is whole."

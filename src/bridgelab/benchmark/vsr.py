@@ -9,14 +9,14 @@ captions; zeroshot 3,489 / 340 / 1,222, split by what is related.
 Layout, as cambridgeltl/visual-spatial-reasoning has it in its folder `data`:
 
     splits/<variant>/{train,dev,test}.jsonl     JSON lines {image, caption, label 0 or 1, relation}
-    images/<image>                              of COCO's train2017 and val2017, in one folder
+    images/<image>                              of COCO's train2017.zip and val2017.zip, all files in this one folder
 """
 
 from pathlib import Path
 from typing import Any
 
 from bridgelab.benchmark.accuracy import Accuracy
-from bridgelab.benchmark.example import TRUE_FALSE, Example, check_examples, choose, fill, require
+from bridgelab.benchmark.example import TRUE_FALSE, Example, check_examples, choose, fill, require, under
 from bridgelab.benchmark.lines import read_lines
 from bridgelab.benchmark.metric import ExampleMetric
 
@@ -82,7 +82,8 @@ class Vsr:
         path = require(
             self.root / "splits" / self.variant / f"{FILES[split]}.jsonl",
             LAYOUT,
-            "Get the data from github.com/cambridgeltl/visual-spatial-reasoning, or set benchmark.root.",
+            "Get the data from github.com/cambridgeltl/visual-spatial-reasoning, and unpack COCO's train2017.zip and val2017.zip "
+            "into images, all files in that one folder; or set benchmark.root.",
         )
         lines = read_lines(path, {"image": str, "caption": str, "label": int, "relation": str})
         examples = [self._example(split, number, line) for number, line in enumerate(lines)]
@@ -99,7 +100,7 @@ class Vsr:
             )
         return Example(
             id=f"{split}-{number}",
-            images=(f"{self.root}/images/{line['image']}",),
+            images=(under(self.root, "images", line["image"]),),
             prompt=fill(self.prompt, "caption", line["caption"]),
             answers=(TRUE_FALSE[1 - line["label"]],),
             kind="true_false",

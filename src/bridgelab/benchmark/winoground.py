@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bridgelab.benchmark.evaluation_only import choose_test
-from bridgelab.benchmark.example import Example, check_examples, choose, require
+from bridgelab.benchmark.example import Example, check_examples, choose, require, under
 from bridgelab.benchmark.lines import read_lines
 from bridgelab.benchmark.metric import ExampleMetric
 from bridgelab.benchmark.pair_scores import PairScores
@@ -77,7 +77,7 @@ class Winoground:
         return [
             Example(
                 id=f"{line['id']}-{image}",
-                images=(f"{self.root}/images/{line[f'image_{image}']}.png",),
+                images=(under(self.root, "images", f"{line[f'image_{image}']}.png"),),
                 prompt=self.prompt,
                 answers=(captions[image],),
                 kind="choice",
