@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from bridgelab.analysis.records import read_study
@@ -16,6 +17,10 @@ from bridgelab.data.claims import locked
 from bridgelab.train import build as building
 from bridgelab.train import main
 from bridgelab.train import setting as settings
+from bridgelab.train.claim import INDIFFERENT, config_hash
+from bridgelab.train.module import BridgeTraining
+from bridgelab.train.schema import declared
+from bridgelab.train.trained import load_trained
 
 CONF = Path(__file__).parents[2] / "conf"
 BRIDGES = (
@@ -94,6 +99,17 @@ def test_a_bridge_begins_with_the_weights_that_it_is_given(tiny, config, tmp_pat
     given = config("bridge=mlp", f"bridge.init_from={tmp_path}/mlp.safetensors")
     begun = settings.Setting(given, "cpu").model(1).bridge.state_dict()
     assert all(torch.equal(begun[name], weights) for name, weights in first.items())
+    # Without a step it is evaluated as it is, with no search; and can be asked as a trained one.
+    untrained = config("bridge=mlp", f"bridge.init_from={tmp_path}/mlp.safetensors", "train.steps=0")
+    main.run(untrained, tmp_path / "toy" / "bridge=mlp", bridge="mlp")
+    assert not (tmp_path / "toy" / "tune").exists()
+    (only,) = read_study(tmp_path / "toy").runs
+    told = {key: only.record[key] for key in ("steps", "examples_seen", "lr", "tuned_over", "curve")}
+    assert told == {"steps": 0, "examples_seen": 0, "lr": None, "tuned_over": [], "curve": []}
+    assert "test/accuracy" in only.record["metrics"]
+    _, _, asked = load_trained(only.path)
+    assert all(torch.equal(asked.bridge.state_dict()[name], weights) for name, weights in first.items())
+    assert asked.scale > 0
     other = config("bridge=linear", f"bridge.init_from={tmp_path}/mlp.safetensors")
     with pytest.raises(ValueError, match=r"mm_projector\.0\.weight.* are not in this bridge"):
         settings.Setting(other, "cpu")
@@ -198,6 +214,7 @@ def test_weights_of_what_a_benchmark_lacks_go_to_the_rest(tiny, config, tmp_path
 
 def test_thawed_weights_are_found_out(tiny, config, tmp_path, tiny_text, monkeypatch):
     given = config("train.lr=0.001", "evaluate.shuffled=false")
+    shared = tiny_text.model.shared.weight.data.clone()
     fit = settings.Setting.fit
 
     def thaw(self, model, *args, **kwargs):
@@ -209,6 +226,16 @@ def test_thawed_weights_are_found_out(tiny, config, tmp_path, tiny_text, monkeyp
     with pytest.raises(RuntimeError, match=r"fingerprints were .*what is frozen has changed"):
         main.run(given, tmp_path / "run", bridge="linear")
     assert not (tmp_path / "run" / "metrics.json").exists()
+    # What was trained is not lost to a correction of its evaluation, nor to data that moved.
+    tiny_text.model.shared.weight.data = shared
+    monkeypatch.setattr(settings.Setting, "fit", fit)
+    monkeypatch.setattr(BridgeTraining, "training_step", lambda *_: pytest.fail("trained again"))
+    (tmp_path / "moved").symlink_to(given.benchmark.root)
+    mended = config("train.lr=0.001", "evaluate.beams=2", f"benchmark.root={tmp_path}/moved")
+    main.run(mended, tmp_path / "run", bridge="linear")
+    assert OmegaConf.load(tmp_path / "run" / "config.yaml").evaluate.beams == 2
+    record = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert (record["steps"], record["config_hash"]) == (6, config_hash(mended))
 
 
 def test_bad_input_is_refused_before_training(tiny, config, tmp_path, monkeypatch):
@@ -305,6 +332,10 @@ def test_help_and_composition_need_no_torch():
 
 
 def test_a_run_is_named_by_its_overrides():
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        kept = compose("train", return_hydra_config=True).hydra.job.config.override_dirname.exclude_keys
+    corrected = {key for key in declared() if key.startswith("evaluate.")}
+    assert {*INDIFFERENT, *corrected} <= set(kept), "what may change leaves the folder's name as it is"
     assert OmegaConf.create({"a": "${run_name:'bridge=mlp,root=/a/b'}"}).a == "bridge=mlp,root=_a_b"
     assert OmegaConf.create({"a": "${run_name:''}"}).a == "defaults"
     long = [main.run_name(f"bridge=linear,seed={k}," + 300 * "a") for k in (0, 1)]

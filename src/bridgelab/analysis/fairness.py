@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from bridgelab.analysis.run import Run
-from bridgelab.train.claim import NOT_IDENTITY
+from bridgelab.train.claim import INDIFFERENT, NOT_IDENTITY
 
 SHARED = (
     "benchmark",
@@ -34,8 +34,7 @@ OF_IMAGES = ("fingerprints.vision", "features_dtype", "vision", "data.dtype")
 OF_TRAINING = ("examples_seen", "mixture", "tuned_over", "train", "tune", "optim")
 # Choices that say nothing of what was learned or answered: whose run it is, where things lie, how soon and how often.
 FREE = (
-    *NOT_IDENTITY, "study", "seed", "data_seed", "benchmark.root", "benchmark.processes", "data.features", "train.save_every",
-    "train.log_every", "evaluate.batch_size", "evaluate.shuffled",
+    *NOT_IDENTITY, *INDIFFERENT, "study", "seed", "data_seed", "evaluate.shuffled",
 )  # fmt: skip
 # What a choice brings with it in the record.
 FOLLOWS = MappingProxyType(

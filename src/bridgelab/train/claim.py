@@ -1,13 +1,18 @@
 """Who a run directory belongs to: one config, known by its hash. Free of torch: a launcher asks it first."""
 
+import functools
 import hashlib
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from bridgelab.train.whole import whole
+
+log = logging.getLogger(__name__)
+TOLD = 5  # differing keys in a message
 
 # Where things lie, who watches, what it runs on and what will be asked of it say nothing about what was learned.
 NOT_IDENTITY = (
@@ -21,16 +26,31 @@ NOT_IDENTITY = (
     "hydra",
     "data.max_skipped",
 )
+# How it was done, not what: two configs that differ in these alone are of one run. They stand in the hash, which thus tells data in
+# two places apart where nothing else can: a run of another study is taken over (`reuse`) where all is said to be the same.
+INDIFFERENT = (
+    "benchmark.root",  # of moved data; other data are known by their fingerprint
+    "benchmark.processes",
+    "data.features",
+    "train.save_every",
+    "train.log_every",
+    "evaluate.batch_size",
+)
 # All that a run leaves which fails its checks, before it has trained a step.
 BEFORE_ANYTHING = frozenset({"config.yaml", "config.hash", "lock", "log.txt", "train.log"})
 
 
-def config_hash(config: DictConfig) -> str:
-    """A hash of all choices, before paths are filled in: it is the same on another machine."""
+def config_hash(config: DictConfig, *, training: bool = False) -> str:
+    """A hash of all choices, before paths are filled in: it is the same on another machine.
+
+    Args:
+        training: of those alone that what is learned depends on: not of `evaluate`, nor of what is `INDIFFERENT`.
+    """
     content = OmegaConf.to_container(config, resolve=False)
     assert isinstance(content, dict)
-    kept: dict[Any, Any] = {key: value for key, value in content.items() if key not in NOT_IDENTITY}
-    for group, _, key in (name.partition(".") for name in NOT_IDENTITY):
+    left_out = (*NOT_IDENTITY, *INDIFFERENT, "evaluate") if training else NOT_IDENTITY
+    kept: dict[Any, Any] = {key: value for key, value in content.items() if key not in left_out}
+    for group, _, key in (name.partition(".") for name in left_out):
         if key and isinstance(kept.get(group), dict):
             kept[group] = {name: value for name, value in kept[group].items() if name != key}
     return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:16]
@@ -38,6 +58,9 @@ def config_hash(config: DictConfig) -> str:
 
 def refuse_another(directory: Path, config: DictConfig) -> bool:
     """Whether the directory has been claimed, by this config. Where another one's run left nothing, it is free.
+
+    What is `INDIFFERENT` may change at any time, and `evaluate` until the record stands: what was trained is not lost to a
+    correction of how it is to be evaluated.
 
     Raises:
         ValueError: if it holds a run of another config.
@@ -48,12 +71,30 @@ def refuse_another(directory: Path, config: DictConfig) -> bool:
     if other != own:
         if BEFORE_ANYTHING.issuperset(path.name for path in directory.iterdir()):
             return False
-        raise ValueError(
-            f"{directory} holds a run of another config (hash {other}, this one {own}; they differ in "
-            f"{_difference(directory / 'config.yaml', _resolved(config))}). One directory holds one config: give this run "
-            "another study=NAME, or move that directory away."
-        )
+        may_change = INDIFFERENT if (directory / "metrics.json").exists() else (*INDIFFERENT, "evaluate")
+        changed = _difference(directory / "config.yaml", _resolved(config))
+        if keys := [key for key in changed if not {key, key.split(".")[0]} & set(may_change)]:
+            raise ValueError(
+                f"{directory} holds a run of another config (hash {other}, this one {own}; they differ in "
+                f"{', '.join(keys[:TOLD])}{', …' if len(keys) > TOLD else ''}). One directory holds one config: give this run "
+                "another study=NAME, or move that directory away"
+                + (
+                    f"; `bridgelab evaluate {directory}` evaluates anew without training."
+                    if all(key.startswith("evaluate.") for key in keys)
+                    else "."
+                )
+            )
+        if "benchmark.root" in changed:
+            _tell(
+                f"{directory}: benchmark.root is another than when it began: taken for the same data, moved"
+            )
     return True
+
+
+@functools.cache
+def _tell(line: str) -> None:
+    """Log a line once, however often a directory is asked for."""
+    log.info(line)
 
 
 def claim(directory: Path, config: DictConfig) -> bool:
@@ -65,12 +106,14 @@ def claim(directory: Path, config: DictConfig) -> bool:
         ValueError: if it holds a run of another config.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    if not refuse_another(directory, config):
+    begun = refuse_another(directory, config)
+    finished = (directory / "metrics.json").exists()
+    if not begun or (not finished and (directory / "config.hash").read_text().strip() != config_hash(config)):
         with whole(directory / "config.yaml") as aside:
             OmegaConf.save(_resolved(config), aside)
         with whole(directory / "config.hash") as aside:  # last: where it stands, the other does
             aside.write_text(config_hash(config) + "\n")
-    return (directory / "metrics.json").exists()
+    return finished
 
 
 def _resolved(config: DictConfig) -> Any:
@@ -79,8 +122,8 @@ def _resolved(config: DictConfig) -> Any:
     return OmegaConf.create(OmegaConf.to_container(OmegaConf.create(kept), resolve=True))
 
 
-def _difference(written: Path, config: Any) -> str:
-    """The keys in which two resolved configs differ, at most five."""
+def _difference(written: Path, config: Any) -> list[str]:
+    """The keys in which two resolved configs differ."""
 
     def leaves(node: Any, prefix: str = "") -> dict[str, Any]:
         if isinstance(node, dict):
@@ -91,5 +134,4 @@ def _difference(written: Path, config: Any) -> str:
     keys = [
         key for key in sorted(sides[0].keys() | sides[1].keys()) if sides[0].get(key) != sides[1].get(key)
     ]
-    keys = [key for key in keys if not {key, key.split(".")[0]} & set(NOT_IDENTITY)]
-    return ", ".join(keys[:5]) + (", …" if len(keys) > 5 else "") or "how a value is written"
+    return [key for key in keys if not {key, key.split(".")[0]} & set(NOT_IDENTITY)]

@@ -20,6 +20,7 @@ from bridgelab.train.guard import Finite, memory_told
 from bridgelab.train.module import BridgeTraining, step_is_done, warmup_then
 from bridgelab.train.preemption import Preemption
 from bridgelab.train.record import MetricsCsv
+from bridgelab.train.whole import whole
 
 log = logging.getLogger(__name__)
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
@@ -142,6 +143,15 @@ class LastCheckpoint(pl.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Seconds trained, over all attempts."""
         self.seconds = float(state_dict["seconds"])
+
+
+def save_untrained(model: BridgedModel, identity: dict[str, str], path: Path) -> None:
+    """`last.ckpt` of a bridge as it begins, for what reads a trained one's."""
+    module = BridgeTraining(model, optimizer=torch.optim.AdamW, schedule=lambda _: 1.0, identity=identity)
+    checkpoint = {"state_dict": module.state_dict(), "global_step": 0}
+    module.on_save_checkpoint(checkpoint)
+    with whole(path) as aside:
+        torch.save(checkpoint, aside)
 
 
 def whole_checkpoint(directory: Path) -> tuple[Path, int] | None:

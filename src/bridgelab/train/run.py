@@ -18,7 +18,7 @@ from bridgelab.train.claim import config_hash
 from bridgelab.train.costs import COSTED, measure_costs
 from bridgelab.train.evaluate import judge, predict_views
 from bridgelab.train.features import device_of
-from bridgelab.train.loop import LAST
+from bridgelab.train.loop import LAST, save_untrained
 from bridgelab.train.record import is_flat, provenance, repeat_untrained, write_json, write_predictions
 from bridgelab.train.setting import Setting
 from bridgelab.train.wandb_run import tell_record
@@ -43,11 +43,12 @@ def train_and_evaluate(
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     on_gpu = config.trainer.accelerator in ("gpu", "cuda", "auto") and torch.cuda.is_available()
     setting = Setting(config, device_of(0) if on_gpu else torch.device("cpu"))
-    identity = {**setting.fingerprints, "config": config_hash(config)}
+    identity = {**setting.fingerprints, "config": config_hash(config, training=True)}
 
     tuned: dict[str, Any] = {"lr": None, "warmup": None, "tuned_over": []}
     model = setting.model(config.seed)
-    trains = any(p.requires_grad for p in model.parameters())
+    has_weights = any(p.requires_grad for p in model.parameters())
+    trains = has_weights and config.train.steps > 0
     curve: list[tuple[int, float]] = []
     seconds = 0.0
     counts: dict[str, int] = {}
@@ -82,6 +83,9 @@ def train_and_evaluate(
             label=directory.name,
             terminal=sys.stderr.isatty(),
         )
+    elif has_weights:  # train.steps=0: evaluated as it begins, which a run's folder must be able to tell
+        setting.calibrate(model, setting.batches(1, config.data_seed))
+        save_untrained(model, identity, directory / LAST)
     model.to(setting.device).eval()
 
     tests = setting.tests()

@@ -284,5 +284,5 @@ class Setting:
             warmup=float(config.train.schedule.warmup),
             warmups=list(config.tune.warmups),
             extend=config.tune.extend,
-            config_hash=config_hash(own),
+            config_hash=config_hash(own, training=True),
         )
