@@ -1,5 +1,6 @@
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -8,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
-from bridgelab import cli
+from bridgelab import cli, interrupt
 from bridgelab.data.features import FeatureStore
 from bridgelab.train import features
 
@@ -34,6 +35,26 @@ def test_a_reader_that_stops_reading_is_no_error():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.fixture
+def interrupted(monkeypatch):
+    """The process as it starts, whose Ctrl-C is given back in the end."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    monkeypatch.setattr(interrupt, "_pressed", False)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_ends_a_command_without_a_traceback_and_a_second_at_once(interrupted, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["bridgelab", "bench"])
+    monkeypatch.setitem(cli.COMMANDS, "bench", lambda args: os.kill(os.getpid(), signal.SIGINT))
+    assert cli.main() == 130
+    assert capsys.readouterr().err == "bridgelab bench: stopped\n"
+    assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL  # the system's: at once, whatever Python is at
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    assert cli.main() == 0  # as in a shell's background job
+    assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
 
 
 @pytest.mark.parametrize("command", sorted(cli.COMMANDS))

@@ -5,12 +5,14 @@ import difflib
 import importlib.util
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from bridgelab import __version__
+from bridgelab.interrupt import take
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -53,6 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     os.environ.setdefault("BRIDGELAB_ROOT", str(ROOT))
     args = list(sys.argv[1:] if argv is None else argv)
+    if argv is None:  # else another program's process, whose Ctrl-C is its own
+        take()
     try:
         if not args or args[0] in ("-h", "--help", "help"):
             print(HELP, end="")
@@ -65,6 +69,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except KeyboardInterrupt:
+        print(f"bridgelab {args[0]}: stopped", file=sys.stderr)
+        return 128 + signal.SIGINT
     except (UsageError, ValueError, OSError) as error:
         # One line for the person at the terminal; HYDRA_FULL_ERROR=1 gives the traceback here as in Hydra.
         if os.environ.get("HYDRA_FULL_ERROR"):
@@ -262,6 +269,8 @@ def _doctor(args: list[str]) -> None:
 
 
 def _train(args: list[str]) -> None:
+    # Of further processes, by Lightning or Slurm: else a file in the working folder is taken for a module of the same name.
+    os.environ["PYTHONSAFEPATH"] = "1"
     if "SLURM_JOB_ID" in os.environ:
         importlib.import_module("bridgelab.train.queue").requeue_when_warned()
     _hydra_app("bridgelab train", "bridgelab.train.main", args)

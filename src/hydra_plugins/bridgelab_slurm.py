@@ -1,6 +1,7 @@
 """Makes `hydra/launcher=slurm` known to Hydra, which imports this in every app: so nothing heavy here."""
 
 import itertools
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,7 @@ class SlurmLauncher(BaseSubmititLauncher):
         todo = [
             (one, job)
             for one, job in zip(shapes, jobs, strict=True)
-            if not (job.folder / self.finished).exists()
+            if not os.path.exists(job.folder / self.finished)  # False where it can't be asked, unlike Path's
         ]
         if len(todo) < len(jobs):
             say(f"{len(jobs) - len(todo)} of {len(jobs)} jobs are finished already")

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from bridgelab.train import launcher
 from bridgelab.train.claim import config_hash
-from bridgelab.train.launcher import Job, run_pool, slot_environments
+from bridgelab.train.launcher import Job, Stopped, run_pool, slot_environments
 
 ROOT = Path(__file__).parents[2]
 
@@ -59,16 +59,21 @@ hydra:
 
 @pytest.fixture
 def app(tmp_path):
-    """A Hydra app without torch, and a function that gives the process of a command line of it."""
-    (tmp_path / "tiny_app.py").write_text(APP)
-    (tmp_path / "conf").mkdir()
-    (tmp_path / "conf" / "app.yaml").write_text(CONF)
+    """A Hydra app without torch, and a function that gives the process of a command line of it.
 
-    def start(*args):
-        path = os.pathsep.join([str(tmp_path), str(ROOT / "src")])
+    A file in its working folder is named as a module that all of them import.
+    """
+    (tmp_path / "app" / "conf").mkdir(parents=True)
+    (tmp_path / "app" / "tiny_app.py").write_text(APP)
+    (tmp_path / "app" / "conf" / "app.yaml").write_text(CONF)
+    (tmp_path / "json.py").write_text("raise SystemExit('the working folder came first')")
+
+    def start(*args, **how):
+        path = os.pathsep.join([str(tmp_path / "app"), str(ROOT / "src")])
         return subprocess.Popen(
-            [sys.executable, "-m", "tiny_app", *args],
+            [sys.executable, "-P", "-m", "tiny_app", *args],
             cwd=tmp_path,
+            **how,
             env=os.environ | {"PYTHONPATH": path, "LOCAL_RANK": "1", "CUDA_VISIBLE_DEVICES": ""},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -86,14 +91,19 @@ def records(folder):
 
 def test_sweep_survives_a_failure_and_goes_on_from_there(app, tmp_path):
     sweep = ["-m", "number=0,1,2,3", "seconds=1"]
+    (tmp_path / "runs/tiny/number=2/config.hash").mkdir(parents=True)  # not a file: no concern of the others
     first = app(*sweep, "broken=1")
     out, _ = first.communicate(timeout=120)
     assert first.returncode == 1, out
-    # The failure is shown when it happens, with its last words, and again at the end.
-    assert "number=1  failed with exit status 1:" in out
-    assert "RuntimeError: number 1 is broken" in out
+    # The failure is shown when it happens, with the exception alone, and again at the end.
     assert re.search(
-        r"1 of 4 jobs failed:\n  number=1 failed with exit status 1; see runs/tiny/number=1/log.txt", out
+        r"number=1  failed with exit status 1:\n    RuntimeError: number 1 is broken\n    File .*tiny_app\.py\", line \d+, in main\n",
+        out,
+    )
+    assert re.search(
+        r"1 of 4 jobs failed:\n  number=1 failed with exit status 1: RuntimeError: number 1 is broken; "
+        r"see runs/tiny/number=1/log.txt",
+        out,
     )
     assert re.search(r"4/4  number=", out)
 
@@ -119,7 +129,7 @@ def test_sweep_survives_a_failure_and_goes_on_from_there(app, tmp_path):
 
 
 def test_child_gets_hydra_overrides_and_config_of_the_parent(app, tmp_path):
-    (tmp_path / "conf" / "other.yaml").write_text(CONF.replace("study: tiny", "study: other"))
+    (tmp_path / "app" / "conf" / "other.yaml").write_text(CONF.replace("study: tiny", "study: other"))
     process = app("--config-name=other", "-m", "number=5,6", "hydra.job.name=renamed")
     out, _ = process.communicate(timeout=120)
     assert process.returncode == 0, out
@@ -127,12 +137,18 @@ def test_child_gets_hydra_overrides_and_config_of_the_parent(app, tmp_path):
 
 
 def test_terminated_sweep_leaves_no_job_behind(app, tmp_path):
-    process = app("-m", "number=0,1,2", "seconds=100")
+    """Started as by nohup: of SIGHUP it goes on hearing nothing."""
+    process = app(
+        "-m", "number=0,1,2", "seconds=100", preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    )
     deadline = time.monotonic() + 60
     logs = [tmp_path / f"runs/tiny/number={number}/log.txt" for number in (0, 1)]
     while not all(log.exists() and "working on" in log.read_text() for log in logs):
         assert time.monotonic() < deadline
         time.sleep(0.1)
+    process.send_signal(signal.SIGHUP)
+    time.sleep(0.5)
+    assert process.poll() is None
     process.send_signal(signal.SIGTERM)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -155,17 +171,91 @@ def test_a_job_without_its_last_file_has_failed(script):
     assert re.search(r"empty ended without writing metrics\.json; see .*empty/log\.txt", line)
 
 
-def test_a_killed_job_is_named_by_its_signal(script):
-    (line,) = run_pool([script("gone", "import os; os.kill(os.getpid(), 9)")], [{}], "metrics.json")
-    assert "gone was ended by SIGKILL" in line
+def test_a_killed_job_is_named_by_its_signal(script, capsys):
+    code = "import os; print('ValueError: was caught', flush=True); print('step 7', flush=True); os.kill(os.getpid(), 9)"
+    (line,) = run_pool([script("gone", code)], [{}], "metrics.json")
+    assert re.search(r"gone was ended by SIGKILL; see .*log\.txt$", line)  # no exception is why
+    assert "    step 7\n" in capsys.readouterr().out
+
+
+def test_a_folder_that_cannot_be_used_fails_its_own_job_alone(script, tmp_path):
+    (tmp_path / "a file").touch()
+    (tmp_path / "a log" / "log.txt").mkdir(parents=True)
+    good = script("good", f"open({str(tmp_path / 'good' / 'metrics.json')!r}, 'w').close()")
+    jobs = [*(script(name, "pass") for name in ("a file", "a log", 300 * "x")), good]
+    failed = run_pool(jobs, [{}], "metrics.json")
+    for line, name, why in zip(failed, ("a file", "a log", "xxx"), ("File exists", "Is a directory", "File name too long"), strict=True):  # fmt: skip
+        assert re.search(
+            rf"{name} can't be run: {why}: /.*{name}.*\. A run needs a folder that it may write to: move",
+            line,
+        )
+    assert (tmp_path / "good" / "metrics.json").exists()
+
+
+TRAINING = """
+import os, pathlib, signal, sys, time
+asked = []
+signal.signal(signal.SIGTERM, lambda *_: asked.append(1))
+here = pathlib.Path({folder!r})
+(here / "began").touch()
+while not asked:
+    time.sleep(0.02)
+(here / "asked").touch()
+time.sleep({saving})
+(here / "last.ckpt").touch()
+"""
+
+
+@pytest.mark.parametrize("presses", [1, 2])
+def test_ctrl_c_lets_jobs_save_and_a_second_does_not(presses, script, tmp_path, capsys):
+    code = TRAINING.format(folder=str(tmp_path / "job"), saving=0.3 if presses == 1 else 60)
+
+    def press():
+        for seen in ("began", "asked")[:presses]:
+            while not (tmp_path / "job" / seen).exists():
+                time.sleep(0.02)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=press)
+    thread.start()
+    with pytest.raises(Stopped, match=r"stopped: 0 of 2 jobs done\. The same command goes on from here\."):
+        run_pool([script("job", code), script("next", "pass")], [{}], "metrics.json")
+    thread.join()
+    assert (tmp_path / "job" / "last.ckpt").exists() == (presses == 1)
+    assert not (tmp_path / "next").exists()
+    told = "stopping: jobs that train finish their step and save (1 run); Ctrl-C again ends them at once"
+    assert told in capsys.readouterr().out
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_of_a_log_the_last_exception_tells_why_a_job_failed(tmp_path):
+    log = tmp_path / "log.txt"
+    shown = {
+        "began\nTraceback (most recent call last):\n  File \"a.py\", line 1, in one\n    1 / 0\nZeroDivisionError: by zero\n"
+        "\nDuring handling of the above exception, another exception occurred:\n\nTraceback (most recent call last):\n"
+        '  File "b.py", line 2, in two\n    raise Own("x")\nmine.Own: first line\nsecond line\nleaked 514 functions!\n': [
+            "mine.Own: first line", 'File "b.py", line 2, in two'
+        ],
+        "[12:00] began\nValueError: train.lr=x: must be a number. Set train.lr.\n": [
+            "ValueError: train.lr=x: must be a number. Set train.lr."
+        ],
+        "Killed\n10%\r20%\n": ["Killed", "20%"],
+    }  # fmt: skip
+    for text, expected in shown.items():
+        log.write_text(text)
+        raised, said = launcher.failure(log)
+        assert said == expected
+        assert raised == ("" if said[0] == "Killed" else f": {said[0]}")
+    assert launcher.failure(log, start=7) == ("", ["20%"])
+    assert launcher.failure(tmp_path / "none") == launcher.failure(tmp_path) == ("", [])
 
 
 def test_only_the_last_attempt_is_shown(script, tmp_path, capsys):
     run_pool([script("job", "print('first words'); 1 / 0")], [{}], "metrics.json")
     capsys.readouterr()
-    run_pool([script("job", "print('10%\\r20%\\r30%'); 1 / 0")], [{}], "metrics.json")
+    run_pool([script("job", "print('10%\\r20%\\r30%')")], [{}], "metrics.json")
     out = capsys.readouterr().out
-    assert "ZeroDivisionError" in out
+    assert "ZeroDivisionError" not in out
     assert "    30%" in out
     assert "20%" not in out
     assert "first words" not in out

@@ -20,7 +20,7 @@ def heard():
     found = []
     before = {
         number: signal.signal(number, lambda n, _: found.append(n))
-        for number in (signal.SIGUSR1, signal.SIGTERM)
+        for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     }
     yield found
     for number, handler in before.items():
@@ -56,6 +56,40 @@ def test_a_signal_waits_for_the_step_and_the_checkpoint(heard, monkeypatch):
     assert heard == [signal.SIGUSR1] * 2 + [signal.SIGTERM]
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_ctrl_c_and_a_closed_terminal_save_first(number, heard, monkeypatch, capfd, caplog):
+    monkeypatch.setenv("SLURM_JOB_ID", "1")  # nobody queues it again after these
+    saved = []
+    callback = Preemption(saved.append)
+    callback.on_train_start(Trainer())
+    os.kill(os.getpid(), number)
+    if number == signal.SIGINT:
+        assert "saves and ends; Ctrl-C again ends it at once" in capfd.readouterr().err
+        assert signal.getsignal(number) == signal.SIG_DFL
+    callback.on_train_batch_end(Trainer(), None, None, None, 0)
+    assert len(saved) == 1
+    with pytest.raises(SystemExit, match=str(128 + number)):
+        callback.on_train_batch_start(Trainer())
+    assert "The same command goes on from here" in caplog.text
+    callback.teardown()
+    assert heard == []
+    assert callable(signal.getsignal(number))
+
+
+def test_what_was_ignored_stays_ignored(heard):
+    """As SIGHUP by nohup; Lightning listens to SIGTERM whatever it was before."""
+    for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    callback = Preemption(lambda _: None)
+    signal.signal(signal.SIGTERM, lambda *_: heard.append("Lightning"))
+    callback.on_train_start(Trainer())
+    for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
+        os.kill(os.getpid(), number)
+        assert signal.getsignal(number) == signal.SIG_IGN
+    assert (callback.warned, heard) == (0, [])
+    callback.teardown()
+
+
 def test_slurms_sigterm_does_not_end_a_run(heard, monkeypatch):
     monkeypatch.setenv("SLURM_JOB_ID", "1")
     saved = []
@@ -85,11 +119,16 @@ def test_a_run_that_is_ended_goes_on_where_it_was_to_the_same_weights(tiny, conf
     def stopping(self, model):
         steps.append(1)
         if len(steps) == 1:  # at the second of six steps
+            raise KeyboardInterrupt
+        if len(steps) == 2:
             os.kill(os.getpid(), signal.SIGTERM)
         return validate(self, model)
 
     monkeypatch.setattr(Setting, "validate", stopping)
-    with pytest.raises(SystemExit):
+    with pytest.raises(KeyboardInterrupt):  # not the exit that Lightning makes of it
+        main.run(given, tmp_path / "cut", bridge="mlp")
+    assert not (tmp_path / "cut" / LAST).exists()
+    with pytest.raises(SystemExit, match="143"):
         main.run(given, tmp_path / "cut", bridge="mlp")
     assert torch.load(tmp_path / "cut" / LAST, weights_only=True)["global_step"] == 2
     main.run(given, tmp_path / "cut", bridge="mlp")
@@ -111,6 +150,9 @@ def test_a_job_that_slurm_warns_is_queued_again(tmp_path, monkeypatch):
     with pytest.raises(SystemExit):
         os.kill(os.getpid(), signal.SIGUSR1)
     assert (tmp_path / "asked").read_text().split() == ["requeue", "5_3"]
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    queue.requeue_when_warned()
+    assert signal.getsignal(signal.SIGUSR1) == signal.SIG_IGN
     signal.signal(signal.SIGUSR1, before)
     monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")  # it does so itself
     queue.requeue_when_warned()

@@ -4,11 +4,12 @@ from bridgelab.train import queue
 def test_jobs_are_waited_for_until_they_leave_the_queue(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(queue, "POLL_SECONDS", 0.01)
     monkeypatch.setattr(queue, "PATIENCE", 0.05)
-    folders = {name: tmp_path / name for name in ("1_0", "1_1", "1_2")}
+    folders = {name: tmp_path / name for name in ("1_0", "1_1", "1_2", "1_3")}
     for folder in folders.values():
         folder.mkdir()
     logs = {name: tmp_path / f"{name}.log" for name in folders}
     logs["1_1"].write_text("began\n\nKilled [red]\n")
+    logs["1_3"].write_text("Traceback (most recent call last):\n  File 'x'\nOSError: no disk\nbye\n")
     seen = []
 
     def look():
@@ -25,9 +26,13 @@ def test_jobs_are_waited_for_until_they_leave_the_queue(tmp_path, monkeypatch, c
         return {}
 
     failed = queue.wait(folders, logs, "metrics.json", look)
-    assert failed == [f"  1_1 (job 1_1) ended without writing metrics.json; see {tmp_path}/1_1.log"]
+    why = "ended without writing metrics.json"
+    assert sorted(failed) == [
+        f"  1_1 (job 1_1) {why}; see {tmp_path}/1_1.log",
+        f"  1_3 (job 1_3) {why}: OSError: no disk; see {tmp_path}/1_3.log",
+    ]
     out = capsys.readouterr().out
-    assert "1/3  1_0" in out
+    assert "1/4  1_0" in out
     assert "the controller is busy; asking again" in out
     assert "    Killed [red]" in out  # not taken as markup
 

@@ -5,6 +5,7 @@ A forked job is as fresh as a started one: nothing has run in its parent but imp
 have been asked something during an import and does not survive a fork. Free of torch.
 """
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -19,7 +20,7 @@ import sys
 from collections.abc import Sequence
 from typing import BinaryIO
 
-STARTED, ENDED = "started", "ended"
+READY, STARTED, ENDED = "ready", "started", "ended"
 
 
 class Forked:
@@ -61,6 +62,14 @@ class Forker:
         self._environment, self._preload = environment, list(preload)
         self._process: subprocess.Popen | None = None
         self._talk: socket.socket | None = None
+        self._imported = False
+
+    def ready(self) -> bool:
+        """Start the process if there is none; whether its imports are done, so that `start` takes a moment."""
+        if self._process is None:
+            self._begin()
+        assert self._talk is not None
+        return self._imported or bool(select.select([self._talk], [], [], 0)[0])
 
     def start(self, arguments: Sequence[str], log: BinaryIO) -> Forked:
         """Run `python -m <arguments>` as the leader of a session of its own, its output going to `log`.
@@ -74,6 +83,7 @@ class Forker:
                 self._begin()
             assert self._talk is not None
             with contextlib.suppress(OSError):
+                self._imported = self._imported or _receive(self._talk) is not None
                 socket.send_fds(self._talk, [json.dumps(list(arguments)).encode() + b"\n"], [log.fileno()])
                 told = _receive(self._talk)
                 if told:
@@ -89,6 +99,7 @@ class Forker:
             self._process.kill()
             self._process.wait()
         self._process = self._talk = None
+        self._imported = False
 
     def _begin(self) -> None:
         ours, theirs = socket.socketpair()
@@ -160,10 +171,22 @@ def main(descriptor: int, preload: Sequence[str]) -> None:
     # 2.8 s of a core a job in place of 0.6.
     gc.collect()
     gc.freeze()
-    arguments = serve(socket.socket(fileno=descriptor))
+    talk = socket.socket(fileno=descriptor)
+    talk.sendall(json.dumps({READY: os.getpid()}).encode() + b"\n")
+    arguments = serve(talk)
     if arguments is not None:
+        atexit.register(_fall_silent)  # the first that is registered is the last that is called
         sys.argv = list(arguments)
         runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
+
+
+def _fall_silent() -> None:
+    """After all that a job may say: what was frozen looks leaked to some libraries (nanobind), which count it at the very end."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ inside a multirun starts the whole sweep again in its second process: hence a fr
 import contextlib
 import fcntl
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -27,8 +28,10 @@ from bridgelab.train.forks import Forked, Forker
 _RANK_VARIABLES = ("LOCAL_RANK", "RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "MASTER_", "SLURM_", "PMI_")
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
-TAIL_LINES = 15  # of a failed job's log
-GRACE_SECONDS = 10.0  # between asking a job to end and killing it
+TAIL_LINES = 15  # of a failed job's log, where it names no exception
+LOOKED_AT = 64 * 1024  # bytes at its end
+RAISED = re.compile(r"[\w.]*(Error|Exception)(: |$)")  # a line that a job ends with, told without a traceback
+GRACE_SECONDS = 30.0  # between asking a job to end and killing it; after Ctrl-C until the next one
 ASK_AGAIN_SECONDS = 2.0  # for a job that another process runs
 
 
@@ -104,9 +107,9 @@ def run_pool(
     """Run every job that is not finished, one for each of `environments` at a time, and wait for all.
 
     A job's output goes to log.txt in its folder, to which a further attempt is appended. A job that fails
-    does not stop the others. The lock on log.txt is shared with the job's process, so that two sweeps over
-    the same folders never run one job twice at once, even where the first launcher was killed: each waits for
-    what the other runs, and runs what that leaves undone.
+    does not stop the others, nor does one whose folder can't be used. The lock on log.txt is shared with the
+    job's process, so that two sweeps over the same folders never run one job twice at once, even where the
+    first launcher was killed: each waits for what the other runs, and runs what that leaves undone.
 
     Args:
         jobs: each with a folder of its own.
@@ -117,7 +120,8 @@ def run_pool(
     Returns:
         One line for each job that failed, naming it, the reason and its log.
     Raises:
-        Stopped: on SIGINT, SIGTERM or SIGHUP, after the running jobs have been ended.
+        Stopped: on SIGINT, SIGTERM or SIGHUP, after the running jobs have finished their step, saved and ended. A further
+            signal ends them at once. One that was ignored stays ignored.
     """
     return _Pool(jobs, environments, finished, preload).run()
 
@@ -131,19 +135,23 @@ class _Pool:
         preload: Sequence[str],
     ) -> None:
         own = {key: value for key, value in os.environ.items() if not key.startswith(_RANK_VARIABLES)}
+        own["PYTHONSAFEPATH"] = (
+            "1"  # else a file in the working folder is taken for a module of the same name
+        )
         self.environments = [own | added for added in environments]
         self.forkers = [
             Forker(whole, preload) if preload and not added.get("CUDA_VISIBLE_DEVICES") else None
             for whole, added in zip(self.environments, environments, strict=True)
         ]
         self.finished = finished
-        self.waiting = [job for job in jobs if not (job.folder / finished).exists()]
+        self.waiting = [job for job in jobs if not self._is_finished(job)]
         self.skipped = len(jobs) - len(self.waiting)
         self.total = len(self.waiting)
         self.running: list[_Running] = []
         self.held: list[Job] = []  # by another process
         self.told: list[Job] = []  # of them, those that were spoken of
         self.asked_at = 0.0  # when they were last asked for
+        self.asked: list[int] = []  # signals to stop that came
         self.failed: list[str] = []
         self.durations: list[float] = []
         self.console = Console(highlight=False, soft_wrap=True)
@@ -154,24 +162,30 @@ class _Pool:
         if not self.waiting:
             return []
         view = Live(get_renderable=self._view, console=self.console, refresh_per_second=2, transient=True)
-        with _signals_as_interrupt():
+        with _noted(self.asked):
             try:
                 with view:
-                    while self.waiting or self.running or self.held:
+                    while (self.waiting or self.running or self.held) and not self.asked:
                         self._start()
                         self._collect()
                         time.sleep(0.1)
-            except KeyboardInterrupt:
-                done = len(self.durations)
-                raise Stopped(
-                    f"stopped: {done} of {self.total} jobs done. The same command goes on from here."
-                ) from None
+                if self.waiting or self.running or self.held:
+                    self._say_stopping()
+                    own = [one.job for one in self.running]
+                    self._end()
+                    done = len(self.durations) + sum(map(self._is_finished, own))
+                    raise Stopped(
+                        f"stopped: {done} of {self.total} jobs done. The same command goes on from here."
+                    )
             finally:
-                _end(self.running)
+                self._end()
                 for forker in self.forkers:
                     if forker:
                         forker.close()
         return self.failed
+
+    def _is_finished(self, job: Job) -> bool:
+        return os.path.exists(job.folder / self.finished)  # False where it can't be asked, unlike Path's
 
     def _start(self) -> None:
         if not self.waiting and time.monotonic() > self.asked_at + ASK_AGAIN_SECONDS:
@@ -179,16 +193,34 @@ class _Pool:
             self.asked_at = time.monotonic()
         free = set(range(len(self.environments))) - {one.slot for one in self.running}
         for slot in sorted(free):
+            forker = self.forkers[slot]
+            if self.waiting and forker and not forker.ready():
+                continue
             while self.waiting:
                 job = self.waiting.pop(0)
-                if log := self._locked(job):
-                    self.running.append(_Running(job, slot, self._process(job, slot, log), log, log.tell()))
-                    break
+                if not (log := self._locked(job)):
+                    continue
+                try:
+                    process = self._process(job, slot, log)
+                except OSError as error:
+                    log.close()
+                    self._fail(job, f"could not be started: {error}")
+                    continue
+                self.running.append(_Running(job, slot, process, log, log.tell()))
+                break
 
     def _locked(self, job: Job) -> BinaryIO | None:
-        """The job's log, if there is something to run and nobody else runs it."""
-        job.folder.mkdir(parents=True, exist_ok=True)
-        log = (job.folder / "log.txt").open("ab")
+        """The job's log, if there is something to run, it can be written, and nobody else runs it."""
+        try:
+            job.folder.mkdir(parents=True, exist_ok=True)
+            log = (job.folder / "log.txt").open("ab")
+        except OSError as error:
+            self._fail(
+                job,
+                f"can't be run: {error.strerror}: {error.filename}. A run needs a folder that it may write to: move that away, or "
+                "give the sweep another study=NAME",
+            )
+            return None
         try:
             fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -198,7 +230,7 @@ class _Pool:
                 self._say(f"{job.folder.name} is being run by another process, and waited for")
             self.held.append(job)
             return None
-        if (job.folder / self.finished).exists():  # by another sweep, since this one began
+        if self._is_finished(job):  # by another sweep, since this one began
             log.close()
             self.durations.append(0.0)
             self._say(f"{self._counted(job)}  by another process")
@@ -226,7 +258,7 @@ class _Pool:
             self.running.remove(one)
             seconds = one.seconds
             one.log.close()
-            if status == 0 and (one.job.folder / self.finished).exists():
+            if status == 0 and self._is_finished(one.job):
                 self.durations.append(seconds)
                 self._say(f"{self._counted(one.job)}  {_time(seconds)}{self._time_left()}")
             else:
@@ -237,16 +269,18 @@ class _Pool:
                     reason = f"failed with exit status {status}"
                 else:
                     reason = f"was ended by {signal.Signals(-status).name}"
-                self._fail(one.job, reason, tail(one.job.folder / "log.txt", one.log_start))
+                log = one.job.folder / "log.txt"
+                raised, said = failure(log, one.log_start, signalled=status < 0)
+                self._fail(one.job, f"{reason}{raised}; see {log}", reason, said)
 
-    def _fail(self, job: Job, reason: str, tail: list[str]) -> None:
-        self.failed.append(f"  {job.folder.name} {reason}; see {job.folder / 'log.txt'}")
-        self._say(f"{self._counted(job)}  {reason}:", style="bold red")
-        for line in tail:
+    def _fail(self, job: Job, told: str, short: str | None = None, said: Sequence[str] = ()) -> None:
+        self._say(f"{self._counted(job, failed=1)}  {short or told}" + ":" * bool(said), style="bold red")
+        for line in said:
             self._say(f"    {line}")
+        self.failed.append(f"  {job.folder.name} {told}")
 
-    def _counted(self, job: Job) -> str:
-        ended = len(self.durations) + len(self.failed)
+    def _counted(self, job: Job, failed: int = 0) -> str:
+        ended = len(self.durations) + len(self.failed) + failed
         return f"{ended:{len(str(self.total))}d}/{self.total}  {job.folder.name}"
 
     def _time_left(self) -> str:
@@ -266,37 +300,45 @@ class _Pool:
         lines += [Text(f"  {job.folder.name}  by another process") for job in self.held]
         return Group(ProgressBar(total=self.total, completed=ended, width=40), head, *lines)
 
+    def _say_stopping(self) -> None:
+        if self.running:
+            again = "; Ctrl-C again ends them at once" if signal.SIGINT in self.asked else ""
+            self._say(
+                f"stopping: jobs that train finish their step and save ({len(self.running)} run){again}"
+            )
+
+    def _end(self) -> None:
+        """Ask the jobs to end, and kill what has not, after a while or when asked again; each with all that it started."""
+        deadline = time.monotonic() + GRACE_SECONDS
+        for one in self.running:
+            _signal_family(one, signal.SIGTERM)
+        while any(one.process.poll() is None for one in self.running) and len(self.asked) < 2:
+            if signal.SIGINT not in self.asked and time.monotonic() > deadline:
+                break
+            time.sleep(0.05)
+        for one in self.running:
+            _signal_family(one, signal.SIGKILL)
+        for one in self.running:
+            one.process.wait()
+            one.log.close()
+        self.running = []
+
     def _say(self, line: str, style: str | None = None) -> None:
         self.console.print(Text(line), style=style)
 
 
 @contextlib.contextmanager
-def _signals_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP do what Ctrl-C does, so that a killed sweep leaves no jobs behind."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+def _noted(heard: list[int]) -> Iterator[None]:
+    """Note Ctrl-C, SIGTERM and SIGHUP in `heard`: an exception might come between a job's start and the note of it."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    taken = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
+    for number in taken:
+        signal.signal(number, lambda number, _: heard.append(number))
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in taken.items():
             signal.signal(number, handler)
-
-
-def _end(running: Sequence[_Running]) -> None:
-    """Ask the jobs to end, and kill what has not after a while; each with all processes that it started."""
-    deadline = time.monotonic() + GRACE_SECONDS
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        for one in running:
-            _signal_family(one, number)
-        with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C cuts the waiting short
-            while any(one.process.poll() is None for one in running) and time.monotonic() < deadline:
-                time.sleep(0.05)
-    for one in running:
-        one.process.wait()
-        one.log.close()
 
 
 def _signal_family(one: _Running, number: signal.Signals) -> None:
@@ -323,16 +365,41 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def tail(log: Path, start: int = 0) -> list[str]:
-    """The last lines of `log` after byte `start`; of a progress bar's many states the last. None where there is no log."""
-    if not log.exists():
+def failure(log: Path, start: int = 0, *, signalled: bool = False) -> tuple[str, list[str]]:
+    """Why a job failed, from what it wrote to `log` after byte `start`.
+
+    Args:
+        signalled: a signal ended it, so that no exception in the log is why.
+    Returns:
+        `: <the last exception, with the first line of its message>`, or nothing where there is none; and what to show: that
+        exception and where it was raised, or else the last lines.
+    """
+    lines = _lines(log, start)
+    where: str | None = None
+    found: list[str] = []
+    inside = False  # of a traceback, whose first line that is not indented is the exception
+    for line in lines:
+        if line.startswith("Traceback (most recent call last)"):
+            inside, where = True, None
+        elif inside and line.startswith('  File "'):
+            where = line.strip()
+        elif (inside and not line.startswith(" ")) or RAISED.match(line):
+            found = [line] + ([where] if where else [])
+            inside, where = False, None
+    return (f": {found[0]}", found) if found and not signalled else ("", lines[-TAIL_LINES:])
+
+
+def _lines(log: Path, start: int) -> list[str]:
+    """The end of `log` after byte `start`, of a progress bar's many states the last; nothing where there is no log."""
+    try:
+        with log.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(start, size - LOOKED_AT))
+            text = file.read().decode(errors="replace")
+    except OSError:
         return []
-    with log.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(start, size - 64 * 1024))
-        text = file.read().decode(errors="replace")
     lines = [line.rstrip().rsplit("\r", 1)[-1] for line in text.split("\n")]
-    return [line for line in lines if line][-TAIL_LINES:]
+    return [line for line in lines if line]
 
 
 def _time(seconds: float) -> str:

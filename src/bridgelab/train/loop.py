@@ -277,5 +277,12 @@ def fit(
     began = time.monotonic()
     warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")  # what is frozen
     with memory_told(batches.sampler.batch_size):
-        lightning.fit(module, train_dataloaders=batches, ckpt_path=resumed, weights_only=True)
+        try:
+            lightning.fit(module, train_dataloaders=batches, ckpt_path=resumed, weights_only=True)
+        except SystemExit as leaving:
+            if isinstance(
+                leaving.__context__, KeyboardInterrupt
+            ):  # Lightning makes an exit of it, without a word
+                raise KeyboardInterrupt from None
+            raise
     return curve.curve if curve else [], last.seconds if directory else time.monotonic() - began

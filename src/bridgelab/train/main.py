@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import signal
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from bridgelab.data.claims import locked
+from bridgelab.interrupt import take
 from bridgelab.train.build import is_own
 from bridgelab.train.claim import claim, refuse_another
 from bridgelab.train.reuse import finished_elsewhere, take_over
@@ -43,6 +45,9 @@ def main(config: DictConfig) -> None:
         own = is_own(config.bridge, "bridge")  # then the yaml's name would be another's
         name = config.bridge._target_ if own else job.runtime.choices["bridge"]
         run(config, directory, bridge=str(name))
+    except KeyboardInterrupt:
+        log.warning("stopped. The same command goes on from here.")
+        raise SystemExit(128 + signal.SIGINT) from None
     except Exception:
         log.exception("%s failed", directory)
         raise
@@ -92,5 +97,6 @@ def is_first(environment: Mapping[str, str]) -> bool:
     return all(environment.get(name, "0") == "0" for name in ("LOCAL_RANK", "SLURM_PROCID"))
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # a further process of a run, as Lightning starts it
+    take()
     main()

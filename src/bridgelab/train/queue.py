@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from bridgelab.train.launcher import tail
+from bridgelab.train.launcher import failure
 
 POLL_SECONDS = 5.0
 PATIENCE = 30.0  # seconds in which a shared disk has shown every node what another one wrote
@@ -71,16 +71,17 @@ def wait(
             now = time.monotonic()
             for job in [job for job in left if job not in queue]:
                 folder = left[job]
-                if (folder / finished).exists():
+                if os.path.exists(folder / finished):  # False where it can't be asked, unlike Path's
                     done += 1
                     console.print(f"{done + len(failed)}/{len(folders)}  {folder.name}", markup=False)
                 elif now - gone.setdefault(job, now) < PATIENCE:
                     continue
                 else:
                     why = f"ended without writing {finished}"
-                    failed.append(f"  {folder.name} (job {job}) {why}; see {logs[job]}")
+                    raised, said = failure(logs[job])
+                    failed.append(f"  {folder.name} (job {job}) {why}{raised}; see {logs[job]}")
                     console.print(f"{folder.name}  {why}:", style="bold red")
-                    for line in tail(logs[job]):
+                    for line in said:
                         console.print(f"    {line}", markup=False)
                 del left[job]
             running = sum(queue.get(job) in GOING for job in left)
@@ -108,9 +109,9 @@ def requeue() -> None:
 def requeue_when_warned() -> None:
     """In a Slurm job that submitit does not look after: SIGUSR1 (`sbatch --signal=USR1@120`) queues it again.
 
-    From the first moment on: one that is warned while it imports must not die of it.
+    From the first moment on: one that is warned while it imports must not die of it. Ignored, it stays ignored.
     """
-    if "SUBMITIT_EXECUTOR" not in os.environ:
+    if "SUBMITIT_EXECUTOR" not in os.environ and signal.getsignal(signal.SIGUSR1) != signal.SIG_IGN:
         signal.signal(signal.SIGUSR1, _requeue)
 
 

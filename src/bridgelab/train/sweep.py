@@ -57,6 +57,8 @@ def sweep_jobs(
             refuse_another(folder, own)  # an unlike run must not count as finished
         except ValueError as error:
             refused.append(f"{folder.name}: {error}")
+        except OSError:
+            pass  # a folder that can't be used: that job fails, when it is its turn
         jobs.append(SweepJob(number, tuple(overrides), own, folder))
     if refused:
         raise ValueError("\n".join([f"{len(refused)} of {len(jobs)} jobs can't be run:", *refused]))

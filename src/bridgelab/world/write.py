@@ -5,16 +5,20 @@ ground, k + 1 is object k) are ours. Each scene has a random generator of its ow
 and the balance of answers is kept by blocks of `BLOCK` images, so that the result does not hang on `processes`.
 """
 
+import contextlib
 import json
 import multiprocessing
 import os
 import random
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from bridgelab.data.progress import Progress
+from bridgelab.interrupt import deaf_children
 from bridgelab.world.bend import bend_of, changes
 from bridgelab.world.caption import ORDERS, caption, caption_prompt
 from bridgelab.world.held_out import EVALUATED, check
@@ -102,12 +106,18 @@ def write_world(
         (out, split, seed, start, min(start + BLOCK, images), questions_per_image, objects, size)
         for start in range(0, images, BLOCK)
     ]
-    if processes == 1 or len(blocks) == 1:
-        written = [_write_block(block) for block in blocks]
-    else:
-        # spawn: a fork of a process that already runs threads (torch, numba) may hang.
-        with multiprocessing.get_context("spawn").Pool(min(processes, len(blocks))) as pool:
-            written = pool.map(_write_block, blocks, chunksize=1)
+    written = []
+    with contextlib.ExitStack() as stack:
+        drawn: Iterable[Any] = map(_write_block, blocks)
+        if processes > 1 and len(blocks) > 1:
+            # spawn: a fork of a process that already runs threads (torch, numba) may hang.
+            with deaf_children():
+                pool = multiprocessing.get_context("spawn").Pool(min(processes, len(blocks)))
+            drawn = stack.enter_context(pool).imap(_write_block, blocks)
+        progress = stack.enter_context(Progress(f"drawing {split}", images))
+        for block in drawn:
+            written.append(block)
+            progress.to(min(len(written) * BLOCK, images))
     info = {**VERSION, "generator": GENERATOR, "split": split, "seed": seed, "images": images}
     info |= {
         "questions_per_image": questions_per_image,
