@@ -126,6 +126,7 @@ class _Benchmark(_Class):
     val_share: ProperShare = 0.5
     test_share: ProperShare = 0.5
     train_folder: Name = ""
+    test_folder: Name = ""
     seed: Seed = 0
     variant: Name = ""
     prompt: Name = ""
