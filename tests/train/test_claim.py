@@ -62,6 +62,32 @@ def test_what_was_trained_survives_moved_data_and_a_corrected_evaluation(tmp_pat
         claim(tmp_path, OmegaConf.merge(corrected, {"evaluate": {"beams": 3}}))
 
 
+def test_weights_that_lie_here_are_recorded_by_their_whole_path(tmp_path, monkeypatch):
+    """From another folder t5/plain would be taken for a name on the hub."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("t5/plain", "miniature", "ViT-L-14", "vit"):
+        (tmp_path / folder).mkdir(parents=True)
+    for file in ("vit.safetensors", "weights.pt"):
+        (tmp_path / file).touch()
+    for key, value, kept in (
+        ("text.path", "t5/../t5/plain", f"{tmp_path}/t5/plain"),
+        ("text.path", "google/flan-t5-base", "google/flan-t5-base"),
+        ("text.path", "miniature", "miniature"),
+        ("vision.weights", "vit.safetensors", f"{tmp_path}/vit.safetensors"),
+        ("vision.weights", "local-dir:vit", f"local-dir:{tmp_path}/vit"),
+        ("vision.weights", "ViT-L-14", "ViT-L-14"),
+        ("vision.pretrained", "weights.pt", f"{tmp_path}/weights.pt"),
+        ("vision.pretrained", "openai", "openai"),
+        ("vision.pretrained", None, None),
+    ):
+        group, name = key.split(".")
+        config = OmegaConf.merge(CONFIG, {group: {name: value}})
+        folder = tmp_path / "runs" / config_hash(config)
+        claim(folder, config)
+        assert OmegaConf.load(folder / "config.yaml")[group][name] == kept
+        assert not claim(folder, config), "it is the same run again"
+
+
 def test_asking_leaves_nothing_behind(tmp_path):
     assert not refuse_another(tmp_path / "new", CONFIG)
     assert not (tmp_path / "new").exists()

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from bridgelab.analysis.run import Run
-from bridgelab.train.claim import INDIFFERENT, NOT_IDENTITY
+from bridgelab.train.claim import INDIFFERENT, NOT_IDENTITY, WEIGHTS
 
 SHARED = (
     "benchmark",
@@ -145,8 +145,13 @@ def configured(run: Path) -> Mapping[str, Any]:
 def _parsed(text: str) -> Mapping[str, Any]:
     content = yaml.safe_load(text) or {}
     leaves = (leaf for key in content for leaf in _leaves(key, content[key]))
+    # Where weights lie differs from machine to machine; whether they are the same is told by their fingerprint.
     return MappingProxyType(
-        {name: value for name, value in leaves if not any(_below(name, free) for free in FREE)}
+        {
+            name: value.rpartition("/")[2] if name in WEIGHTS and isinstance(value, str) else value
+            for name, value in leaves
+            if not any(_below(name, free) for free in FREE)
+        }
     )
 
 

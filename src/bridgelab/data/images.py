@@ -30,7 +30,7 @@ TURNS = {
 THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 MISSING = "is missing"
 # By content; of the others that Pillow knows some start a program (EPS Ghostscript).
-FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+FORMATS: tuple[str, ...] = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 if importlib.util.find_spec("PIL.AvifImagePlugin"):  # of Pillow 11.3
     FORMATS += ("AVIF",)
 MOST_PIXELS = 89_478_485  # Pillow's own bound, where it warns; reading takes 11 to 22 bytes a pixel, in each of `THREADS`

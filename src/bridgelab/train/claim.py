@@ -4,6 +4,7 @@ import functools
 import hashlib
 import json
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ INDIFFERENT = (
     "train.log_every",
     "evaluate.batch_size",
 )
+WEIGHTS = ("text.path", "vision.weights", "vision.pretrained")
+LOCAL = "local-dir:"  # open_clip's own word
 # All that a run leaves which fails its checks, before it has trained a step.
 BEFORE_ANYTHING = frozenset({"config.yaml", "config.hash", "lock", "log.txt", "train.log"})
 
@@ -117,9 +120,26 @@ def claim(directory: Path, config: DictConfig) -> bool:
 
 
 def _resolved(config: DictConfig) -> Any:
-    """Without what Hydra says of itself, which can only be resolved inside a job."""
+    """Without what Hydra says of itself, which can only be resolved inside a job; weights that lie here by their whole path."""
     kept = {key: value for key, value in config.items_ex(resolve=False) if key != "hydra"}
-    return OmegaConf.create(OmegaConf.to_container(OmegaConf.create(kept), resolve=True))
+    return _placed(OmegaConf.create(OmegaConf.to_container(OmegaConf.create(kept), resolve=True)))
+
+
+def _placed(config: Any) -> Any:
+    for key in WEIGHTS:
+        if isinstance(value := OmegaConf.select(config, key), str):
+            OmegaConf.update(config, key, _whole_path(key, value))
+    return config
+
+
+def _whole_path(key: str, value: str) -> str:
+    """A place as it is found from any folder; else a hub would be asked for it from another one. A name as it is."""
+    scheme = LOCAL if value.startswith(LOCAL) else ""
+    place = value.removeprefix(scheme)
+    names_a_model = key == "vision.weights" and not (scheme or value.endswith(".safetensors"))
+    if value == "miniature" or names_a_model or not os.path.exists(place):
+        return value
+    return scheme + os.path.abspath(place)
 
 
 def _difference(written: Path, config: Any) -> list[str]:
@@ -130,7 +150,7 @@ def _difference(written: Path, config: Any) -> list[str]:
             return {k: v for key, value in node.items() for k, v in leaves(value, f"{prefix}{key}.").items()}
         return {prefix[:-1]: node}
 
-    sides = [leaves(OmegaConf.to_container(side)) for side in (OmegaConf.load(written), config)]
+    sides = [leaves(OmegaConf.to_container(side)) for side in (_placed(OmegaConf.load(written)), config)]
     keys = [
         key for key in sorted(sides[0].keys() | sides[1].keys()) if sides[0].get(key) != sides[1].get(key)
     ]
