@@ -1,6 +1,8 @@
 """W&B's own client, offline, and against a server that is not there."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 
@@ -118,11 +120,19 @@ def test_a_run_goes_on_where_wandb_cannot_be_begun(tiny, config, tmp_path, monke
     assert (tmp_path / "run" / "metrics.json").exists()
 
 
-def test_runs_keep_their_id(tmp_path):
-    first = wandb_identity(tmp_path / "study" / "bridge=linear,seed=0")
-    assert first == wandb_identity(tmp_path / "study" / "bridge=linear,seed=0")
-    assert first["id"] != wandb_identity(tmp_path / "study" / "bridge=linear,seed=1")["id"]
-    assert first["group"] == "study"
+def test_a_run_keeps_its_id_and_one_made_anew_has_another(tmp_path):
+    """Two people in one project, or the same folder emptied: equal names are no equal runs."""
+    mine, theirs = (tmp_path / who / "study" / "bridge=linear,seed=0" for who in ("a", "b"))
+    for directory in (mine, theirs):
+        directory.mkdir(parents=True)
+    first = wandb_identity(mine)
+    assert re.fullmatch("[0-9a-f]{16}", first["id"])
+    assert first == wandb_identity(mine)
+    assert first["id"] != wandb_identity(theirs)["id"]
+    assert (first["name"], first["group"]) == ("bridge=linear,seed=0", "study")
+    shutil.rmtree(mine)
+    mine.mkdir()
+    assert wandb_identity(mine)["id"] != first["id"]
 
 
 def test_difficulty_is_in_order_and_of_numbers_alone():

@@ -1,9 +1,9 @@
 """What Weights & Biases is told of a run: its config, its curve, and in the end its record, some predictions and, where asked,
 its bridge. A run's files hold all of it too, so that nothing is lost with W&B."""
 
-import hashlib
 import logging
 import re
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +23,9 @@ from bridgelab.train.evaluate import on_device
 from bridgelab.train.overlay import overlaid
 from bridgelab.train.patch_attention import patch_attention
 from bridgelab.train.replacement import fall_maps, with_target
+from bridgelab.train.whole import whole
 
+ID = "wandb_id"  # the file that keeps a run's
 SHOWN = 32  # predictions in the table, spread over all
 LOOKED_INTO = 8  # of their questions; a map costs as many predictions as there are patches
 LEAST = 0.01  # nats; where no patch matters more than that, rounding is not to be seen as a map
@@ -65,12 +67,18 @@ def wandb_run(config: DictConfig, directory: Path, bridge: str) -> Iterator[Wand
 
 
 def wandb_identity(directory: Path) -> dict[str, Any]:
-    """A W&B run's name, group and id, the same whenever the run is resumed."""
-    name = f"{directory.parent.name}/{directory.name}"
+    """A W&B run's name, group and id, the same whenever the run is resumed.
+
+    The id is drawn when the run is first told and kept in its folder: runs of equal names, of other people or made anew, are others.
+    """
+    kept = directory / ID
+    if not kept.exists() and getattr(rank_zero_only, "rank", 0) == 0:  # the other processes tell nothing
+        with whole(kept) as aside:
+            aside.write_text(secrets.token_hex(8) + "\n")
     return {
         "name": directory.name,
         "group": directory.parent.name,
-        "id": hashlib.sha256(name.encode()).hexdigest()[:16],
+        "id": kept.read_text().strip() if kept.exists() else None,
         "resume": "allow",
         "save_dir": str(directory),
     }
