@@ -19,6 +19,7 @@ from bridgelab.train import main
 from bridgelab.train import setting as settings
 from bridgelab.train.claim import INDIFFERENT, config_hash
 from bridgelab.train.module import BridgeTraining
+from bridgelab.train.run import every_tenth
 from bridgelab.train.schema import declared
 from bridgelab.train.trained import load_trained
 
@@ -358,3 +359,20 @@ def test_a_run_that_another_process_is_at_is_not_begun(tiny, config, tmp_path, m
     assert main.is_first({})
     assert main.is_first({"LOCAL_RANK": "0", "SLURM_PROCID": "0"})
     assert not main.is_first({"SLURM_PROCID": "1"})
+
+
+@pytest.mark.parametrize(("of", "batch"), [(1000, 1), (1000, 128), (37, 5), (7, 1), (5, 128)])
+def test_progress_is_said_once_a_tenth(caplog, of, batch):
+    """Also where no batch ends on a tenth."""
+    say = every_tenth("evaluating")
+    steps = [*range(batch, of, batch), of]
+    with caplog.at_level("INFO", "bridgelab.train.run"):
+        for done in steps:
+            say("answer, image", done, of)
+    said = [int(re.search(r"image, (\d+) of", line)[1]) for line in caplog.messages]
+    assert said == [
+        next(k for k in steps if k * 10 >= tenth * of)
+        for tenth in sorted({10 * k // of for k in steps} - {0})
+    ]
+    assert said[-1] == of
+    assert len(said) == min(10, len(steps))

@@ -1,7 +1,6 @@
 """`bridgelab answer`: one question about one image, to a trained bridge, and a picture of what the answer rests on."""
 
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -64,7 +63,9 @@ def answer(
     prepared = Prepared([one], sides.text, {"/asked": 0}, lambda rows: patches, model.conditioning)
     said = predict(model, prepared, [0], batch_size=1)[0].text
     batch = with_target(model, on_device(prepared.batch([0]), model), said)
-    print(f"{said or '(nothing)'}   (probability {model.likelihood(batch).exp().item():.2f})")
+    strange = [repr(word) for word in sides.text.unknown(asked.split())]
+    without = f"; asked without {', '.join(strange)}, which the T5 does not know" if strange else ""
+    print(f"{said or '(nothing)'}   (probability {model.likelihood(batch).exp().item():.2f}{without})")
     if explain is not None:
         save(picture(model, batch, pixels, sides.vision.grid, sides.vision.cls, asked, said), explain)
         print(f"{explain}: where the answer's probability falls when patches are replaced by the mean patch")
@@ -78,15 +79,10 @@ def in_template(benchmark: Any, question: str) -> str:
 
 
 def in_its_words(question: str, text: Any) -> str:
-    """The question, in lower case and with its punctuation apart if the T5 knows more words so; what it does not know is said."""
-
+    """The question, in lower case and with its punctuation apart if the T5 knows more words so."""
     apart = " ".join(re.sub(r"([?,.;:!])", r" \1 ", question.lower()).split())
     strange = text.unknown(question.split())
-    if strange and len(text.unknown(apart.split())) <= len(strange):
-        question = apart
-    if strange := text.unknown(question.split()):
-        print(f"the T5 does not know {', '.join(map(repr, strange))}", file=sys.stderr)
-    return question
+    return apart if strange and len(text.unknown(apart.split())) <= len(strange) else question
 
 
 def picture(

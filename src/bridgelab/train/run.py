@@ -157,16 +157,15 @@ def train_and_evaluate(
 
 
 def every_tenth(label: str) -> Callable[[str, int, int], None]:
-    """Progress as log lines, with the time left."""
+    """Progress as log lines with the time left, one for each tenth of the way that is behind."""
     began: dict[str, float] = {}
+    said: dict[str, int] = {}
 
     def say(what: str, done: int, of: int) -> None:
         start = began.setdefault(what, time.monotonic())
-        tenth = max(1, of // 4)
-        if done == of or done // tenth != (done - 1) // tenth:
-            spent = time.monotonic() - start
-            log.info(
-                "%s: %s, %d of %d, %.0f s left", label, what, done, of, spent / max(done, 1) * (of - done)
-            )
+        tenth = 10 * done // of  # which batches seldom end on
+        if tenth > said.get(what, 0):
+            said[what], spent = tenth, time.monotonic() - start
+            log.info("%s: %s, %d of %d, %.0f s left", label, what, done, of, spent / done * (of - done))
 
     return say
