@@ -60,8 +60,8 @@ def test_what_is_trained_has_weights_gradients_and_a_state(probe):
 def test_weights_of_both_sides(probe):
     c = probe("bridge=linear", "train.precision=fp32")
     plain = c.memory(LENGTHS)
-    # Our encoder's own copies of queries, keys, values and the wide matrices, and its bias, for four examples at once.
-    folded = 4 * 7 * (3 * 16 * 16 + 2 * 16 * 24) + 4 * (4 * 2 * 72 * 72)
+    # Our encoder's own copies of queries, keys, values and the wide matrices, and its bias, once.
+    folded = 4 * 7 * (3 * 16 * 16 + 2 * 16 * 24) + 4 * (2 * 72 * 72)
     assert plain.text == pytest.approx(c.text_weights + folded, rel=0.02)
     own = probe("bridge=linear", "text.dtype=bfloat16").memory(LENGTHS)
     assert own.text == pytest.approx(c.text_weights / 2, rel=0.01)

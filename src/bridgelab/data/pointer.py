@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-START = b"version https://git-lfs.github.com/spec/"
+from bridgelab.benchmark.lines import LFS
+
 FETCH = (
     "a Git LFS pointer, not the file itself: run `git lfs pull` where it was cloned, or copy the file again"
 )
@@ -15,7 +16,7 @@ def is_pointer(path: str | Path) -> bool:
     if not path.is_file():
         return False
     with path.open("rb") as file:
-        return file.read(len(START)) == START
+        return file.read(len(LFS)) == LFS
 
 
 def refuse_pointers(paths: Iterable[Path], key: str) -> None:
