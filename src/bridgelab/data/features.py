@@ -18,9 +18,9 @@ from bridgelab.data.claims import claimed, groups
 from bridgelab.data.encoding import DTYPES, Encoder, encode, moments, rounded
 from bridgelab.data.images import THREADS, check_image, file_hash, listed, read_image, refuse_broken, tried
 from bridgelab.data.mapped import MappedFeatures
-from bridgelab.data.progress import Progress
 from bridgelab.data.shard import Shard, write_shard
 from bridgelab.data.shelf import Shelf, shelf_name
+from bridgelab.progress import Progress
 
 ROWS, BYTES = 1024, 64 * 2**20  # a shard is written when it has so many, at the end of a batch
 log = logging.getLogger(__name__)

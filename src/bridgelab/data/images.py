@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from bridgelab.data.pointer import FETCH, is_pointer
-from bridgelab.data.progress import Progress
+from bridgelab.progress import Progress
 
 T = TypeVar("T")
 ORIENTATION = 0x0112  # EXIF's tag

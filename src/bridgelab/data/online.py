@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bridgelab.data.encoding import Encoder, encode, moments, pooled, rounded
 from bridgelab.data.images import THREADS, check_image, read_image, refuse_broken, tried
-from bridgelab.data.progress import Progress
+from bridgelab.progress import Progress
 
 
 class OnlineFeatures:

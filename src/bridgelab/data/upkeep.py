@@ -9,9 +9,9 @@ from pathlib import Path
 
 from bridgelab.data.claims import BUCKETS, claimed
 from bridgelab.data.images import THREADS
-from bridgelab.data.progress import Progress
 from bridgelab.data.shard import Shard
 from bridgelab.data.shelf import shelves
+from bridgelab.progress import Progress
 
 
 @dataclass(frozen=True)

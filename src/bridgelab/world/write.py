@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from bridgelab.data.progress import Progress
 from bridgelab.interrupt import deaf_children
+from bridgelab.progress import Progress
 from bridgelab.world.bend import bend_of, changes
 from bridgelab.world.caption import ORDERS, caption, caption_prompt
 from bridgelab.world.held_out import EVALUATED, check

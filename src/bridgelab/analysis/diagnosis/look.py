@@ -29,9 +29,9 @@ from bridgelab.benchmark.clevr import Clevr
 from bridgelab.benchmark.example import Example
 from bridgelab.benchmark.world import World
 from bridgelab.data.batches import Prepared
-from bridgelab.data.progress import Progress
 from bridgelab.data.sampler import spread
 from bridgelab.model import BridgedModel
+from bridgelab.progress import Progress
 from bridgelab.train.build import target
 from bridgelab.train.claim import config_hash
 from bridgelab.train.evaluate import on_device, predict

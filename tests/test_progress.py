@@ -1,8 +1,8 @@
 import logging
 import sys
 
-from bridgelab.data import progress
-from bridgelab.data.progress import Progress
+from bridgelab import progress
+from bridgelab.progress import Progress
 
 
 def test_lines_tell_rate_and_time_left(monkeypatch, caplog):
