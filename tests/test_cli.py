@@ -1,12 +1,15 @@
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from PIL import Image
 
 from bridgelab import cli, interrupt
@@ -136,6 +139,16 @@ def test_features_are_built_by_a_line_as_trainings(monkeypatch, capsys):
             ["world", "--out", "x", "--split", "v", "--images", "0"],
             "--images 0 is not positive. Give at least",
         ),
+        (
+            ["world", "--out", "x", "--split", "vall", "--images", "1"],
+            "split='vall': must be one of train, val, test, or one of these with a bend",
+        ),
+        (["train", "train.step=10"], r"there is no key train\.step\. Did you mean train\.steps\?"),
+        (["train", "bridge==x"], r"bridge==x can't be read: .* Write 'bridge=\"=x\"'"),
+        (["train", "paths.reuse=[a=b]"], r"Write each text inside so, as in 'paths\.reuse=\[\"A\",\"B\"\]'"),
+        (["evaluate", "no/bridge=linear,seed=9", "benchmark=pope"], r"no folder no/bridge=linear,seed=9\."),
+        (["evaluate", ".", "seed=3"], "seed=3 changes nothing here: it is the run's own"),
+        (["check-bridge", "mlp", "wdth=3"], "wdth: MLP takes no such argument, it takes hidden_dim"),
     ],
 )
 def test_bad_input_is_named_with_the_fix(args, message, capsys):
@@ -143,6 +156,38 @@ def test_bad_input_is_named_with_the_fix(args, message, capsys):
     captured = capsys.readouterr()
     assert captured.out == ""
     assert re.search(message, captured.err)
+
+
+@pytest.mark.parametrize(
+    "text", ["runs/x/bridge=linear,seed=0/last.ckpt", "données", "é ü", 'a "b" (c)', "it's"]
+)
+def test_what_hydra_cannot_read_is_told_as_it_can(text, capsys):
+    assert cli.main(["train", f"benchmark.root={text}"]) == 2
+    (quoted,) = shlex.split(capsys.readouterr().err.split(" Write ")[1])
+    assert OverridesParser.create().parse_override(quoted).value() == text
+
+
+def test_a_home_is_written_out(capsys):
+    assert cli.main(["train", "benchmark.root=~/data"]) == 2
+    assert f"Write 'benchmark.root=\"{Path.home()}/data\"'" in capsys.readouterr().err
+
+
+def test_the_help_of_training_tells_what_there_is_and_means(capsys):
+    assert cli.main(["train", "--help"]) == 0
+    told = capsys.readouterr().out
+    conf = cli.ROOT / "conf"
+    for folder in (
+        conf / "bridge",
+        conf / "benchmark",
+        conf / "hydra" / "launcher",
+        cli.ROOT / "experiments",
+    ):
+        assert all(path.stem in told.replace("\n", " ") for path in folder.glob("*.yaml"))
+    assert "pretrain" not in told
+    assert "  seed: 0          # of a bridge's init\n" in told
+    with pytest.raises(SystemExit):
+        cli.main(["plan", "--help"])
+    assert "80 % power" in " ".join(capsys.readouterr().out.split())
 
 
 def test_report_of_no_folder_names_the_nearest(tmp_path, capsys):

@@ -5,8 +5,10 @@ import difflib
 import importlib.util
 import os
 import re
+import shlex
 import signal
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,10 @@ usage: bridgelab COMMAND ...
 
 `bridgelab COMMAND --help` tells more.
 """
+
+
+# What `evaluate` takes as `train` does; all else is the run's own.
+EVALUATED = ("benchmark", "evaluate", "data", "paths", "experiments", "question", "hypothesis")
 
 
 class UsageError(Exception):
@@ -159,7 +165,7 @@ def _plan(args: list[str]) -> None:
     parser = argparse.ArgumentParser(
         "bridgelab plan",
         description="The smallest difference between the baseline and each bridge that a study like this one would find, with "
-        "80 %% power.",
+        "80 % power.",
     )
     parser.add_argument(
         "study",
@@ -187,25 +193,34 @@ def _evaluate(args: list[str]) -> None:
     )
     _trusting(parser)
     given = parser.parse_intermixed_args(args)
-    choices = [one for one in given.named if "=" in one and not Path(one).is_dir()]
-    runs = [Path(one) for one in given.named if one not in choices]
+    choices = [one for one in given.named if _is_choice(one)]
+    runs = [_folder(Path(one)) for one in given.named if one not in choices]  # all, before hours are spent
     if not runs:
         raise UsageError(f"none of {', '.join(choices)} is a folder. Give runs, such as runs/first_look/*.")
+    for one in choices:
+        if re.split(r"[=.@/]", one.lstrip("+~"))[0] not in EVALUATED:
+            raise UsageError(
+                f"{one} changes nothing here: it is the run's own, and an evaluation takes {', '.join(EVALUATED)}. Leave it out."
+            )
     asked = _composed(choices)
     from bridgelab.train.run import every_tenth
     from bridgelab.train.trained import trains_nothing
 
     elsewhere = importlib.import_module("bridgelab.train.elsewhere")
     for run in runs:
-        if run.is_dir() and ((run / "last.ckpt").exists() or trains_nothing(run)):
+        if (run / "last.ckpt").exists() or trains_nothing(run):
             out = elsewhere.evaluate_elsewhere(
                 run, asked, ROOT, split=given.split, progress=every_tenth(run.name), trust=given.trust
             )
             print(out, flush=True)
-        elif run.is_dir():  # a run that is not finished, or a folder of trials
+        else:  # a run that is not finished, or a folder of trials
             print(f"{run} has no last.ckpt: left out", file=sys.stderr)
-        else:
-            raise UsageError(f"there is no folder {run}. Give a run of runs/<study>/.")
+
+
+def _is_choice(given: str) -> bool:
+    """Whether this is `key=value` and no run's folder, whose name has a `=` too: a key has no `/` but in a group's name."""
+    key, equals, _ = given.partition("=")
+    return bool(equals) and not Path(given).is_dir() and ("/" not in key or key.startswith("hydra/"))
 
 
 def _answer(args: list[str]) -> None:
@@ -269,11 +284,41 @@ def _doctor(args: list[str]) -> None:
 
 
 def _train(args: list[str]) -> None:
+    if {"-h", "--help"} & set(args):
+        print(_train_help(), end="")
+        return
+    check_choices(args, _conf())
+    _check_keys(args)
     # Of further processes, by Lightning or Slurm: else a file in the working folder is taken for a module of the same name.
     os.environ["PYTHONSAFEPATH"] = "1"
     if "SLURM_JOB_ID" in os.environ:
         importlib.import_module("bridgelab.train.queue").requeue_when_warned()
     _hydra_app("bridgelab train", "bridgelab.train.main", args)
+
+
+def _train_help() -> str:
+    """What `bridgelab train` takes: groups with their options, studies, launchers, and every key with what it means."""
+    conf = _conf()
+    folders = {path.name: path for path in sorted(conf.iterdir()) if path.is_dir()}
+    groups = {name: path for name, path in folders.items() if name not in ("hydra", "pretrain")}
+    groups |= {"experiments": conf.parent / "experiments", "hydra/launcher": conf / "hydra" / "launcher"}
+    lines = [
+        "usage: bridgelab train [-m] [GROUP=OPTION ...] [KEY=VALUE ...]", "",
+        "One run; with -m one for each combination of values that are given as A,B,C. The same command goes on from where it was.",
+        "--cfg job prints the config and does nothing; --hydra-help has Hydra's own options.", "",
+        "groups:",
+    ]  # fmt: skip
+    for group, folder in groups.items():
+        options = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
+        lines += textwrap.wrap(f"{group}={options}", 120, initial_indent="  ", subsequent_indent="      ")
+    keys = (conf / "train.yaml").read_text().split("\n\n", 1)[1].split("\nhydra:")[0]
+    lines += [
+        "",
+        f"An option's own keys are told in {conf}/GROUP/OPTION.yaml, a study's question in its file.",
+        "",
+        "keys:",
+    ]
+    return "\n".join([*lines, *(f"  {line}".rstrip() for line in keys.splitlines())]) + "\n"
 
 
 def _features(args: list[str]) -> None:
@@ -357,6 +402,7 @@ def _composed(choices: list[str]) -> Any:
 
     conf = _conf()
     check_choices(choices, conf)
+    _check_keys(choices)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     importlib.import_module("bridgelab.train.main")  # registers what configs call
     try:
@@ -461,6 +507,7 @@ def _check_bridge(args: list[str]) -> None:
     OmegaConf.set_struct(config, False)
     config.merge_with(choices)
     chosen = {str(key): value for key, value in config.items() if key != "_target_"}
+    importlib.import_module("bridgelab.train.build").check_arguments(kind, chosen)
     broken = 0
     for result in importlib.import_module("bridgelab.bridge.check").check(kind, chosen):
         broken += result.problem is not None
@@ -514,6 +561,47 @@ def _conf() -> Path:
     return conf
 
 
+def _check_grammar(args: Sequence[str]) -> None:
+    """Refuse what Hydra's grammar can't read, with the key and as it has to be quoted: its own message has neither.
+
+    Raises:
+        UsageError: with the line for a shell.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    parser = OverridesParser.create()
+    for arg in args:
+        key, equals, value = arg.partition("=")
+        if not equals or arg.startswith("-"):
+            continue
+        try:
+            parser.parse_override(arg)
+        except HydraException as error:
+            whole = str(Path(value).expanduser()) if value.startswith("~") else value
+            quoted = shlex.quote(key + '="' + whole.replace('"', '\\"') + '"')
+            if value.startswith(("[", "{")):
+                quoted = "each text inside so, as in " + shlex.quote(key + '=["A","B"]')
+            raise UsageError(
+                f"{key}={value} can't be read: text with signs or letters beyond ASCII is quoted, for the shell and for Hydra. "
+                f"Write {quoted}"
+            ) from error
+
+
+def _check_keys(args: Sequence[str]) -> None:
+    """Refuse a key of training that there is not, before Hydra does so without a suggestion.
+
+    Keys of what a config names by its class, as of a bridge, are left to Hydra: a user's own has others.
+    """
+    from bridgelab.train.schema import CLASSES, declared, nearest
+
+    known = declared()
+    for arg in args:
+        match = re.fullmatch(r"([a-z]\w*(?:\.\w+)+)=.*", arg, re.DOTALL)
+        if match and match[1].split(".")[0] not in (*CLASSES, "hydra") and match[1] not in known:
+            raise UsageError(f"there is no key {match[1]}{nearest(match[1], known)}")
+
+
 def check_choices(args: Sequence[str], conf: Path) -> None:
     """Refuse `group=name` where `conf/group/` has no such name, before Hydra does so without a suggestion.
 
@@ -525,6 +613,7 @@ def check_choices(args: Sequence[str], conf: Path) -> None:
     """
     if any(arg.startswith(("--config-dir", "-cd", "--config-path", "-cp")) for arg in args):
         return  # groups may then have options that are not on our disk
+    _check_grammar(args)
     for arg in args:
         match = re.fullmatch(r"\+*([a-z][\w/]*)(?:@[\w.]+)?=([\w./-]+(?:,[\w./-]+)*)", arg)
         if not match or match[1].startswith("hydra/"):
@@ -551,7 +640,7 @@ def _folder(study: Path) -> Path:
     """A study's folder that is there, or the nearest name."""
     if not study.is_dir():
         others = sorted(str(path) for path in study.parent.glob("*") if path.is_dir())
-        raise UsageError(f"there is no folder {study}. {_nearest(str(study), others)}")
+        raise UsageError(f"there is no folder {study}. {_nearest(str(study), others)}".strip())
     return study
 
 

@@ -3,7 +3,7 @@
 import inspect
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import hydra.utils
@@ -89,11 +89,30 @@ def _defined_in(found: Any, packages: tuple[str, ...]) -> bool:
     )
 
 
+def check_arguments(kind: Any, choices: Iterable[str]) -> None:
+    """Refuse keyword arguments that a class does not take, with those that it takes.
+
+    Raises:
+        ValueError: with the name.
+    """
+    taken = inspect.signature(kind).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
+        return
+    for choice in choices:
+        if choice not in taken:
+            own = ", ".join(name for name in taken if name not in ("vision_dim", "text_dim", "grid"))
+            raise ValueError(
+                f"{choice}: {kind.__name__} takes no such argument, it takes {own or 'none'}. Correct the name."
+            )
+
+
 def bridge_choices(config: DictConfig, grid: tuple[int, int] | None) -> dict[str, Any]:
     """The keyword arguments of a bridge's class: what its yaml chooses, and the patches' grid if it takes one and there is one."""
     chosen: Any = OmegaConf.to_container(config, resolve=True)
     choices = {str(key): value for key, value in chosen.items() if key not in ("_target_", "init_from")}
-    takes_grid = grid is not None and "grid" in inspect.signature(target(config, "bridge")).parameters
+    kind = target(config, "bridge")
+    check_arguments(kind, choices)
+    takes_grid = grid is not None and "grid" in inspect.signature(kind).parameters
     return choices | ({"grid": grid} if takes_grid else {})
 
 
@@ -116,7 +135,8 @@ def build(config: DictConfig, slot: str, *args: Any, **kwargs: Any) -> Any:
     Raises:
         ValueError: if configs may not name it, or as it says itself.
     """
-    target(config, slot)
+    kind = target(config, slot)
+    check_arguments(kind, {str(key) for key in config} - {"_target_", "_partial_", "_convert_", "init_from"})
     inside = SLOTS[slot].inside
     for name in _named_inside(config):
         if not (name.startswith(inside) and _defined_in(hydra.utils.get_object(name), inside)):

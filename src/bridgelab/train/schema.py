@@ -307,6 +307,12 @@ class _Config(_Keys):
         return self
 
 
+# Groups that name a class: a user's own has keys of its own.
+CLASSES = frozenset(
+    name
+    for name, field in _Config.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, _Class | _Logger)
+)
 TOLD = {  # in place of pydantic's own words
     "int_type": "must be an integer",
     "float_type": "must be a number",

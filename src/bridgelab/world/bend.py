@@ -68,14 +68,20 @@ BENDS: dict[str, Bend] = {
     "counting": Bend(families=tuple(f"{hop}_count" for hop in HOPS[:4])),
 }
 
+SPLITS = ("train", "val", "test")
+
 
 def bend_of(split: str) -> tuple[str, Bend]:
     """A split's name without its bend, and the bend.
 
     Raises:
-        ValueError: if it names a bend that there is not.
+        ValueError: if there is no such split, or no such bend.
     """
     base, dash, name = split.partition("-")
+    if base not in SPLITS:
+        raise ValueError(
+            f"split={split!r}: must be one of {', '.join(SPLITS)}, or one of these with a bend, as in 'test-clutter'."
+        )
     if not dash:
         return split, Bend()
     if name not in BENDS:
