@@ -124,7 +124,7 @@ def test_features_are_built_by_a_line_as_trainings(monkeypatch, capsys):
     for line, match in (
         (["benchmark=nlv"], "benchmark 'nlv' is not one of .* Did you mean 'nlvr'"),
         (["--shard", "2/2"], "--shard 2/2: must be i/n"),
-        (["data.dtpe=float16"], "Could not override 'data.dtpe'"),
+        (["data.dtpe=float16"], r"there is no key data\.dtpe\. Did you mean data\.dtype\?"),
     ):
         assert cli.main(["features", "build", *line]) == 2
         assert re.search(match, capsys.readouterr().err)

@@ -474,6 +474,10 @@ def _convert(args: list[str]) -> None:
         found = convert.to_published(tensors, given.goal)
     convert.write_weights(found, given.out)
     print(f"{given.out}: {len(found)} tensors, {sum(t.numel() for t in found.values()):,} weights")
+    if given.origin:
+        print(
+            f"Next: bridgelab train bridge=NAME bridge.init_from={given.out}, with train.steps=0 to evaluate it as it is"
+        )
 
 
 def _bridges(args: list[str]) -> None:

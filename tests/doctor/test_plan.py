@@ -60,6 +60,13 @@ def test_a_sweep_multiplies(config):
     )
 
 
+def test_a_sweep_takes_no_less_than_one_of_its_jobs(config):
+    sweep = Sweep(config, {"seed": 2})
+    told = found(hours(sweep, probe(), Volume("", images=600, validated=ANSWERS, tested=ANSWERS), COSTS, 2))
+    assert told["one run"] == "10 min to 12 min in all"
+    assert told["the sweep"].startswith("10 min to 12 min: 2 jobs (2 seed), 1 searches, 2 at a time")
+
+
 def test_what_is_given_is_not_searched_for(composed):
     config = composed("train.lr=0.01", "train.steps=100", "evaluate.shuffled=false")
     choices = {"choice": Kind(10, Lengths(8, 1), 0, choices=4)}

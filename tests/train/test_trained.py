@@ -1,6 +1,7 @@
 """A trained run is put back as it was, and asked."""
 
 import re
+import sys
 
 import pandas as pd
 import pytest
@@ -76,9 +77,11 @@ def test_the_question_stands_in_the_benchmarks_prompt(benchmark, asked):
 
 def test_code_from_outside_is_not_run_unless_it_is_trusted(config, tmp_path, monkeypatch):
     (tmp_path / "somebodys.py").write_text("open('ran', 'w').close()")
-    monkeypatch.chdir(tmp_path)
-    run = tmp_path / "theirs"
-    run.mkdir()
+    elsewhere, run = tmp_path / "elsewhere", tmp_path / "runs" / "theirs" / "one"
+    run.mkdir(parents=True)
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.setattr(sys, "path", list(sys.path))
     torch.save({"identity": {}}, run / "last.ckpt")
     for slot, name in (("bridge", "somebodys.Bridge"), ("text", "somebodys.Text")):
         OmegaConf.save(config(f"{slot}._target_={name}"), run / "config.yaml")
@@ -86,10 +89,10 @@ def test_code_from_outside_is_not_run_unless_it_is_trusted(config, tmp_path, mon
             ValueError, match=rf"config.yaml: {slot}._target_={name} is code from .*Add --trust"
         ):
             load_trained(run)
-        assert not (tmp_path / "ran").exists()
+        assert not (elsewhere / "ran").exists()
     with pytest.raises(ValueError, match=r"somebodys.Text could not be imported"):
         load_trained(run, trust=True)
-    assert (tmp_path / "ran").exists()
+    assert (elsewhere / "ran").exists()  # found beside runs/, from any working folder
 
 
 def test_bad_input(run, tmp_path, tiny_text):

@@ -178,7 +178,11 @@ def hours(sweep: Sweep, probe: Probe, volume: Volume, costs: Costs, slots: int) 
     each = train + validate + evaluate
     yield Finding(OK, "one run", f"{_between(features + tune[0] + each, features + tune[1] + each)} in all")
     if sweep.jobs > 1:
-        totals = [(features + sweep.searches * one + sweep.jobs * each) / slots for one in tune]
+        # Jobs share out encoding and searches, but a sweep is never done before a job of its own would be.
+        totals = [
+            max(features + one + each, (features + sweep.searches * one + sweep.jobs * each) / slots)
+            for one in tune
+        ]
         swept = " × ".join(f"{number} {key}" for key, number in sweep.values.items())
         told = f"{_between(*totals)}: {sweep.jobs} jobs ({swept}), {sweep.searches} searches, {slots} at a time, each as long as the first"
         yield Finding(OK, "the sweep", told)

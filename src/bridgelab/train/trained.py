@@ -1,6 +1,7 @@
 """A run's trained bridge, put back between the frozen sides that it was trained between."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from bridgelab.model import BridgedModel
-from bridgelab.train.build import is_own
+from bridgelab.train.build import is_own, target
 from bridgelab.train.module import FROZEN
 from bridgelab.train.sides import Sides
 
@@ -36,6 +37,15 @@ def refuse_foreign(config: DictConfig, run: Path) -> None:
             )
 
 
+def _look_above(run: Path, module: str) -> None:
+    """Let a module of one's own be imported from above its run's folder: where that was trained, `runs/` lies beside the file."""
+    for folder in run.resolve().parents:
+        if (folder / f"{module}.py").is_file() or (folder / module / "__init__.py").is_file():
+            if str(folder) not in sys.path:
+                sys.path.append(str(folder))
+            return
+
+
 def load_trained(
     run: Path, device: Any = "cpu", *, trust: bool = False
 ) -> tuple[DictConfig, Sides, BridgedModel]:
@@ -44,7 +54,8 @@ def load_trained(
     Args:
         run: a run's folder, with its `config.yaml` and `last.ckpt`; where nothing was trained, with `metrics.json`.
         device: where the model goes.
-        trust: import what the record names from outside of this package, such as a bridge of one's own.
+        trust: import what the record names from outside of this package, such as a bridge of one's own: it is looked for in the
+            working folder and in those above the run.
     Raises:
         FileNotFoundError: if a file is missing.
         ValueError: if the checkpoint was trained between other sides than those that the config names here, or the config names
@@ -59,8 +70,13 @@ def load_trained(
             )
     config = OmegaConf.load(run / "config.yaml")
     assert isinstance(config, DictConfig)
-    if not trust:
+    if trust:
+        for slot in BUILT:
+            if is_own(config[slot], slot):
+                _look_above(run, str(config[slot]._target_).partition(".")[0])
+    else:
         refuse_foreign(config, run)
+    target(config.bridge, "bridge")  # before anything large is read
     config.bridge.init_from = None  # what it began with may be gone, and counts no more
     if untrained:
         checkpoint = {"identity": json.loads((run / "metrics.json").read_bytes())["fingerprints"]}
