@@ -10,7 +10,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from bridgelab.train import build as building
 from bridgelab.train import main as train  # registers what configs call and sets BRIDGELAB_ROOT
-from bridgelab.train.schema import check_config, check_content, declared
+from bridgelab.train.schema import check_config, check_content, check_launcher, declared
 
 ROOT = train.ROOT
 CONF = ROOT / "conf"
@@ -182,6 +182,19 @@ def test_every_key_has_a_type_and_a_range(group):
         for place, value in leaves(content if group is None else {group: content[group]}):
             for other in wrong(key := ".".join(place), value):
                 assert key in refused(content, place, other), f"{key}={other} of {options} is accepted"
+
+
+def test_a_launcher_is_checked_too():
+    for name in sorted(path.stem for path in (CONF / "hydra" / "launcher").glob("*.yaml")):
+        check_launcher(composed([f"hydra/launcher={name}", "hydra.sweep.dir=x"], hydra=True))
+    for given in ("slots=0", "slots=abc", "threads=-1", "gpus_per_job=auto"):
+        with pytest.raises(ValueError, match=rf"^hydra\.launcher\.{given.split('=')[0]}=.*: must be a"):
+            check_launcher(composed([f"hydra.launcher.{given}"], hydra=True))
+    slurm = composed(
+        ["hydra/launcher=slurm", "hydra.launcher.timeout_min=0", "hydra.sweep.dir=x"], hydra=True
+    )
+    with pytest.raises(ValueError, match=r"^hydra\.launcher\.timeout_min=0: must be at least 1\.$"):
+        check_launcher(slurm)
 
 
 @pytest.mark.parametrize(

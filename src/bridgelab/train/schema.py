@@ -307,6 +307,30 @@ class _Config(_Keys):
         return self
 
 
+class _Launcher(_Class):
+    slots: Count | None = None
+    gpus_per_job: Count = 1
+    threads: Count | None = None
+    finished: Name
+    timeout_min: Count = 1
+    signal_delay_s: Number = 0
+    array_parallelism: Count = 1
+    cpus_per_task: Count = 1
+    mem_gb: Positive | None = None
+    stderr_to_stdout: bool = True
+    setup: list[str] | None = None
+    srun_args: list[str] | None = None
+    additional_parameters: dict[str, Any] = {}
+
+
+class _Hydra(_Keys):
+    launcher: _Launcher
+
+
+class _Sweep(_Keys):
+    hydra: _Hydra
+
+
 # Groups that name a class: a user's own has keys of its own.
 CLASSES = frozenset(
     name
@@ -351,10 +375,22 @@ def check_config(config: DictConfig) -> None:
     check_content(content)
 
 
-def check_content(content: Any) -> None:
+def check_launcher(config: DictConfig) -> None:
+    """As `check_config`, of what runs a sweep.
+
+    Args:
+        config: with Hydra's own.
+    Raises:
+        ValueError: a line for each key at fault.
+    """
+    launcher = OmegaConf.to_container(config.hydra.launcher, resolve=True)
+    check_content({"hydra": {"launcher": launcher}}, _Sweep)
+
+
+def check_content(content: Any, keys: type[BaseModel] = _Config) -> None:
     """As `check_config`, of a config as plain dictionaries, resolved."""
     try:
-        _Config.model_validate(content)
+        keys.model_validate(content)
     except ValidationError as error:
         raise ValueError("\n".join(_lines(error.errors(include_url=False), content))) from None
 

@@ -9,7 +9,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, open_dict
 
 from bridgelab.train.claim import refuse_another
-from bridgelab.train.schema import check_config
+from bridgelab.train.schema import check_config, check_launcher
 
 PRIMARY = "train"  # the config whose keys are known; a launcher may serve another app
 
@@ -44,6 +44,7 @@ def sweep_jobs(
     Raises:
         ValueError: if a config has a value that it may not have, a folder holds a run of another config, or two jobs share one.
     """
+    check_launcher(config)
     jobs: list[SweepJob] = []
     refused: list[str] = []
     for number, overrides in enumerate(job_overrides, first):
