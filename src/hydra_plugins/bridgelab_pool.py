@@ -1,5 +1,6 @@
 """Makes `hydra/launcher=pool` known to Hydra, which imports this in every app: so nothing heavy here."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,11 @@ class PoolLauncher(Launcher):
             print(f"\n{stop}")
             raise SystemExit(130) from None
         if failed:
-            raise CompactHydraException("\n".join([f"{len(failed)} of {len(jobs)} jobs failed:", *failed]))
+            again = "The same command runs them again; what is done stays."
+            raise CompactHydraException(
+                "\n".join([f"{len(failed)} of {len(jobs)} jobs failed:", *failed, again])
+            )
+        print(f"{len(jobs)} jobs are done. Next: bridgelab report {shlex.quote(str(jobs[0].folder.parent))}")
         return [
             JobReturn(overrides=list(overrides), working_dir=str(job.folder), status=JobStatus.COMPLETED)
             for overrides, job in zip(job_overrides, jobs, strict=True)

@@ -15,7 +15,7 @@ from bridgelab.analysis.records import read_study
 from bridgelab.bridge.convert import write_weights
 from bridgelab.data.claims import locked
 from bridgelab.train import build as building
-from bridgelab.train import main
+from bridgelab.train import console, main
 from bridgelab.train import setting as settings
 from bridgelab.train.claim import INDIFFERENT, config_hash
 from bridgelab.train.module import BridgeTraining
@@ -50,7 +50,7 @@ def test_a_study_of_runs_leaves_complete_records(tiny, config, tmp_path):
     assert [step for step, _ in linear["curve"]] == [2, 4, 6]
     assert linear["tuned_over"] == sorted(map(float, given.tune.lrs))
     assert linear["lr"] == records["bridge=linear,seed=1"]["lr"]
-    trials = list((tmp_path / "toy" / "tune" / "bridge=linear").glob("*.json"))
+    trials = list((tmp_path / "toy" / "tune").glob("Linear-*/*.json"))
     assert len(trials) == len(linear["tuning"]["trials"]) >= 3
     assert {"vision", "text", "data"} == set(linear["fingerprints"])
     assert {
@@ -168,10 +168,10 @@ def test_a_run_that_another_study_has_finished_is_not_trained_again(tiny, config
         main.run(config("study=third", "paths.reuse=nowhere"), tmp_path / "third", bridge="linear")
 
 
-def test_init_seed_and_data_seed_are_separate(tiny, config, tmp_path):
+def test_init_seed_and_data_seed_are_separate(tiny, config, tmp_path, monkeypatch):
+    seeds = ((0, 0), (1, 0), (0, 1))
     first, other_init, other_data = (
-        settings.Setting(config(f"seed={s}", f"data_seed={d}"), torch.device("cpu"))
-        for s, d in ((0, 0), (1, 0), (0, 1))
+        settings.Setting(config(f"seed={s}", f"data_seed={d}"), torch.device("cpu")) for s, d in seeds
     )
 
     def order(setting):
@@ -183,6 +183,19 @@ def test_init_seed_and_data_seed_are_separate(tiny, config, tmp_path):
     assert order(first) == order(other_init) != order(other_data)
     assert torch.equal(init(first), init(other_data))
     assert not torch.equal(init(first), init(other_init))
+
+    # All of them share a search, in folders whose names are cut too.
+    def searched(setting, *seeds):
+        name = main.run_name("bridge=linear,seed={},data_seed={},".format(*seeds) + 300 * "a")
+        return setting.tune(tmp_path / "toy" / name)
+
+    monkeypatch.setattr(settings, "search", lambda folder, *_, **__: folder)
+    (shared,) = {
+        searched(setting, *own) for setting, own in zip((first, other_init, other_data), seeds, strict=True)
+    }
+    assert shared.parent == tmp_path / "toy" / "tune"
+    first.config.train.batch_size = 3
+    assert searched(first, 0, 0) != shared
 
 
 def test_every_bridge_sees_the_same_examples_in_the_same_order(tiny, config, tmp_path):
@@ -320,16 +333,55 @@ def test_a_broken_image_is_named_before_training(tiny, config, tmp_path):
         main.run(given, tmp_path / "run", bridge="linear")
 
 
-def test_help_and_composition_need_no_torch():
-    script = (
-        "import sys, bridgelab.train.main as m; from hydra import compose, initialize_config_dir;"
-        "initialize_config_dir(str(m.ROOT / 'conf'), version_base='1.3').__enter__(); compose('train');"
-        "print('torch' in sys.modules)"
-    )
+def test_help_and_composition_need_no_torch_and_an_error_is_one_line(tmp_path):
+    script = """if True:
+        import sys, bridgelab.train.main as m
+        from hydra import compose, initialize_config_dir
+        with initialize_config_dir(str(m.ROOT / 'conf'), version_base='1.3'):
+            compose('train')
+        print('torch' in sys.modules, flush=True)
+        m.main()
+    """
+    environment = {name: value for name, value in os.environ.items() if name != "HYDRA_FULL_ERROR"}
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, env=dict(os.environ), check=True
-    )
-    assert done.stdout.strip() == "False"
+        [sys.executable, "-c", script, "train.steps=-1"], capture_output=True, text=True, env=environment, cwd=tmp_path
+    )  # fmt: skip
+    assert done.returncode == 1
+    log = "runs/scratch/train.steps=-1/train.log"
+    assert re.fullmatch(rf"False\n\[\d\d:\d\d:\d\d\] failed; the traceback is in {log}\n", done.stdout)
+    assert re.fullmatch(r"ValueError: train\.steps=-1.*\n", done.stderr)
+    logged = (tmp_path / log).read_text()
+    assert "Traceback" in logged
+    assert done.stderr in logged
+
+
+def test_a_surprise_shows_its_traceback(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    try:
+        {}["some key"]
+    except KeyError as error:
+        console.tell_failure(error, tmp_path / "a run")
+    said = capsys.readouterr().err
+    assert said.startswith("Traceback (most recent call last):")
+    assert said.endswith("\nKeyError: 'some key'\n")
+
+
+def test_a_run_ends_with_what_it_found_and_what_to_do_next(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    metrics = {
+        "test/majority": 0.4,
+        "test/accuracy": 0.712,
+        "test_shuffled/accuracy": 0.3549,
+        "test/accuracy/hops=2": 0.1,
+    }
+    assert console.summary(metrics, tmp_path / "runs" / "a b" / "seed=0") == [
+        "accuracy 71.2 % on test, 40.0 % for the most frequent answer, 35.5 % with another image's patches",
+        "record: 'runs/a b/seed=0'/metrics.json",
+        "next: bridgelab report 'runs/a b'",
+        "  or: bridgelab answer 'runs/a b/seed=0' IMAGE \"QUESTION\"",
+    ]  # fmt: skip
+    captions = {"test/cider": 0.5, "test/cider/objects=3": 1.0, "test_shuffled/cider": 0.1}
+    assert console.summary(captions, tmp_path)[0] == "test/cider 0.5000"
 
 
 def test_a_run_is_named_by_its_overrides():

@@ -276,6 +276,7 @@ def fit(
     )
     began = time.monotonic()
     warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")  # what is frozen
+    warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")  # Lightning's own, at each start
     with memory_told(batches.sampler.batch_size):
         try:
             lightning.fit(module, train_dataloaders=batches, ckpt_path=resumed, weights_only=True)

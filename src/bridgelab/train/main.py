@@ -16,6 +16,7 @@ from bridgelab.data.claims import locked
 from bridgelab.interrupt import take
 from bridgelab.train.build import is_own
 from bridgelab.train.claim import claim, refuse_another
+from bridgelab.train.console import shown, tell_failure
 from bridgelab.train.reuse import finished_elsewhere, take_over
 from bridgelab.train.schema import check_config
 
@@ -37,7 +38,7 @@ OmegaConf.register_new_resolver("run_name", run_name, replace=True)
 
 @hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name="train")
 def main(config: DictConfig) -> None:
-    """One run; a failure is logged here, since Hydra tells of it only when a sweep has ended."""
+    """One run; a failure is told here, in a line, and its traceback logged."""
     job = HydraConfig.get()
     directory = Path(job.runtime.output_dir)
     try:
@@ -48,9 +49,11 @@ def main(config: DictConfig) -> None:
     except KeyboardInterrupt:
         log.warning("stopped. The same command goes on from here.")
         raise SystemExit(128 + signal.SIGINT) from None
-    except Exception:
-        log.exception("%s failed", directory)
-        raise
+    except Exception as error:
+        if os.environ.get("HYDRA_FULL_ERROR"):
+            raise
+        tell_failure(error, directory)
+        raise SystemExit(1) from None  # Hydra would show the traceback once more
 
 
 def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
@@ -83,7 +86,7 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
                 "goes on from its last checkpoint."
             )
         claim(directory, config)
-        log.info("config of %s\n%s", directory, OmegaConf.to_yaml(config, resolve=True))
+        log.info("the config of %s is in its config.yaml", shown(directory))
 
         from bridgelab.train.run import train_and_evaluate
         from bridgelab.train.wandb_run import wandb_run

@@ -15,6 +15,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from bridgelab.train.build import build
 from bridgelab.train.claim import config_hash
+from bridgelab.train.console import summary
 from bridgelab.train.costs import COSTED, measure_costs
 from bridgelab.train.evaluate import judge, predict_views
 from bridgelab.train.features import device_of
@@ -80,7 +81,6 @@ def train_and_evaluate(
             loggers=loggers,
             save_every=config.train.save_every,
             log_every=config.train.log_every,
-            label=directory.name,
             terminal=sys.stderr.isatty(),
         )
     elif has_weights:  # train.steps=0: evaluated as it begins, which a run's folder must be able to tell
@@ -151,9 +151,8 @@ def train_and_evaluate(
         kept = directory / LAST if trains and config.logger.get("artifact") else None
         tell_record(watched, content, rows, tests, model, setting.sides.vision, kept)
     write_json(directory / "metrics.json", content)
-    for name, value in metrics.items():
-        if "=" not in name:
-            log.info("%s %.4f", name, value)
+    for line in summary(metrics, directory):
+        log.info("%s", line)
 
 
 def every_tenth(label: str) -> Callable[[str, int, int], None]:

@@ -244,7 +244,8 @@ class Setting:
         own = OmegaConf.masked_copy(
             config, [str(k) for k in config if k not in ("seed", "data_seed", "evaluate")]
         )
-        parts = [p for p in directory.name.split(",") if not p.startswith(("seed=", "data_seed="))]
+        # Not the folder's name, which is cut where it is long, and then differs from seed to seed.
+        key = config_hash(own, training=True)
 
         def trial(rate: float, warmup: float) -> dict[str, float]:
             model = self.model(config.tune.seed)
@@ -258,7 +259,7 @@ class Setting:
                 alone=True,
                 identity={},
                 validate=None,
-                label=f"{directory.name}, lr={rate:g}, warmup={warmup:g}",
+                label=f"lr={rate:g}, warmup={warmup:g}",
             )
             model.to(self.device)
             last = config.train.stages[-1]
@@ -278,11 +279,11 @@ class Setting:
             return {"val/loss": total} | {f"val/loss_{kind}": loss for kind, loss in losses.items()}
 
         return search(
-            directory.parent / "tune" / (",".join(parts) or "defaults"),
+            directory.parent / "tune" / f"{config.bridge._target_.rpartition('.')[2]}-{key}",
             list(config.tune.lrs),
             trial,
             warmup=float(config.train.schedule.warmup),
             warmups=list(config.tune.warmups),
             extend=config.tune.extend,
-            config_hash=config_hash(own, training=True),
+            config_hash=key,
         )
