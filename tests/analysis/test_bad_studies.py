@@ -76,13 +76,30 @@ def test_a_log_that_does_not_end_with_an_error_is_of_a_run_that_may_still_go_on(
     assert [str(one) for one in read_study(study).missing] == ["bridge=qformer,seed=1: unfinished"]
 
 
+def test_what_libraries_say_at_the_end_does_not_hide_why_a_run_failed(simulated):
+    study = simulated.write(bridges=PAIR, images=6)
+    run = study / "bridge=qformer,seed=1"
+    (run / "metrics.json").unlink()
+    raised = "Traceback (most recent call last):\n  here\nValueError: num_heads=5 does not divide\x1b[2J 6\nsecond line\n"
+    noise = "nanobind: leaked 3 instances!\n - leaked instance of Own\n" * 7
+    (run / "log.txt").write_text(raised + noise)
+    (missing,) = read_study(study).missing
+    assert missing.reason == "failed: ValueError: num_heads=5 does not divide\ufffd[2J 6"
+    for line in ("[2026-11-28 15:04:05,000][bridgelab][INFO] - again", "[15:04:05] again"):
+        (run / "log.txt").write_text(f"{raised}{noise}{line}\n")
+        assert read_study(study).missing[0].reason == "unfinished"
+    (run / "log.txt").rename(run / "train.log")
+    (run / "train.log").write_text(f"[2026-11-28 15:04:05,000][bridgelab][ERROR] - failed\n{raised}")
+    assert read_study(study).missing == (missing,)
+
+
 @pytest.mark.parametrize("score", [0.0, 1.0])
 def test_cells_that_are_all_right_or_all_wrong(simulated, score):
     study = simulated.write(bridges=FLOORED, images=12)
     for run in study.glob("bridge=*"):
         edit(run, score=score)
     page = told(study)
-    assert f"{100 * score:.1f}<small>{100 * score:.1f}–{100 * score:.1f}</small>" in page
+    assert f"{100 * score:.1f} <small>{100 * score:.1f}–{100 * score:.1f}</small>" in page
     assert "Not told from the blind floor" in page
 
 
@@ -131,6 +148,29 @@ def test_tags_that_no_example_has(simulated):
     for run in study.glob("bridge=*"):
         edit(run, tag_hops=float("nan"), tag_type=None)
     assert "24 questions on 12 images" in told(study)
+
+
+@pytest.mark.parametrize(
+    ("task", "told"),
+    [
+        (
+            "['experiments=theirs', 'text.path=a b']",
+            "Run `bridgelab train experiments=theirs 'text.path=a b'` again",
+        ),
+        ("['bridge=linear,mlp']", "Run `bridgelab train -m bridge=linear,mlp` again"),
+        (None, "Run `bridgelab train bridge=mlp seed=0` again"),
+    ],
+)
+def test_what_is_to_be_run_again_is_what_was_run(tmp_path, task, told):
+    (tmp_path / "bridge=mlp,seed=0").mkdir()
+    (tmp_path / "bridge=mlp,seed=0" / "log.txt").write_text("ValueError: x\n")
+    (tmp_path / "bridge=mlp,seed=0" / "config.yaml").write_text("{}")
+    if task:
+        (tmp_path / "multirun.yaml").write_text(f"hydra: {{overrides: {{task: {task}}}}}")
+    with pytest.raises(FileNotFoundError) as error:
+        read_study(tmp_path)
+    assert "bridge=mlp,seed=0: failed: ValueError: x" in str(error.value)
+    assert told in str(error.value)
 
 
 @pytest.mark.parametrize("runs", ["none", "unfinished"])

@@ -34,8 +34,8 @@ def test_an_id_that_was_never_asked_with_its_own_image_is_refused(simulated):
     table = pd.read_parquet(run / "predictions.parquet")
     strange = (table["view"] == "shuffled") & (table["id"] == "0-exist")
     edit(run, id=table["id"].mask(strange, "other"))
-    with pytest.raises(ValueError, match="holds id 'other' in view 'shuffled' alone"):
-        read_study(study)
+    (missing,) = read_study(study).missing
+    assert "holds id 'other' in view 'shuffled' alone" in missing.reason
 
 
 def test_a_run_without_any_row_of_its_own_image_is_refused(simulated):
@@ -48,11 +48,16 @@ def test_a_run_without_any_row_of_its_own_image_is_refused(simulated):
         read_study(study)
 
 
-def test_a_torn_file_is_refused(simulated):
+def test_a_torn_file_is_told_and_the_first_that_is_whole_gives_the_examples(simulated):
     study = simulated.write(bridges=PAIR, images=4)
-    file = study / "bridge=qformer,seed=1" / "predictions.parquet"
+    file = study / "bridge=linear,seed=0" / "predictions.parquet"  # that would have given them
     file.write_bytes(file.read_bytes()[:-20])
-    with pytest.raises(ValueError, match=r"predictions.parquet cannot be read .* delete the folder"):
+    found = read_study(study)
+    assert len(found.runs) == 5
+    assert "predictions.parquet can't be read (" in found.missing[0].reason
+    for other in study.glob("*/predictions.parquet"):
+        other.write_bytes(b"")
+    with pytest.raises(FileNotFoundError, match=r"0 finished runs and 6 unfinished ones: .*can't be read"):
         read_study(study)
 
 

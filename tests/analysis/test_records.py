@@ -1,11 +1,21 @@
 """Reading a study: what is there, what is missing, what may not be compared."""
 
 import json
+import os
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from bridgelab.analysis.records import read_runs, read_study
+from bridgelab.analysis.dashboard import metrics_of
+from bridgelab.analysis.predictions import COLUMNS
+from bridgelab.analysis.provenance import provenance
+from bridgelab.analysis.records import Study, read_runs, read_study
+from bridgelab.analysis.summary import gain_of
+from bridgelab.train.recorded import Record
 
 SMALL = {"linear": {"exist": 0.7}, "mlp": {"exist": 0.7}, "words": {"exist": 0.9}}
 
@@ -113,32 +123,169 @@ def test_all_runs_answer_the_same_examples(simulated):
         read_study(path)
 
 
-def edited(file, **columns):
-    pd.read_parquet(file).assign(**columns).to_parquet(file)
+def _deep(levels):
+    return "[" * levels + "]" * levels
 
 
-def test_malformed_records_are_refused(simulated):
-    path = simulated.write(bridges=SMALL, images=4)
-    run = path / "bridge=mlp,seed=1"
-    whole, record = pd.read_parquet(run / "predictions.parquet"), (run / "metrics.json").read_text()
-    edited(run / "predictions.parquet", score=2.0)
-    with pytest.raises(ValueError, match=r"score=2.0. A score lies between 0 and 1"):
-        read_study(path)
-    edited(run / "predictions.parquet", score=float("nan"))
-    with pytest.raises(ValueError, match="holds score=nan"):
-        read_study(path)
-    edited(run / "predictions.parquet", id="same")
-    with pytest.raises(ValueError, match="id 'same' twice"):
-        read_study(path)
-    whole.drop(columns="image").to_parquet(run / "predictions.parquet")
-    with pytest.raises(ValueError, match="lacks the columns image"):
-        read_study(path)
-    (run / "metrics.json").write_text(record[:50])
-    with pytest.raises(ValueError, match="is not JSON"):
-        read_study(path)
-    (run / "metrics.json").write_text(json.dumps({"bridge": "mlp"}))
-    with pytest.raises(ValueError, match="lacks benchmark, fingerprints"):
-        read_study(path)
+def _pipe(file):
+    file.unlink()
+    os.mkfifo(file)
+
+
+def _columns(**changed):
+    def write(file):
+        pd.read_parquet(file).assign(**changed).to_parquet(file)
+
+    return write
+
+
+def _record(**changed):
+    return lambda file: file.write_text(json.dumps(json.loads(file.read_text()) | changed))
+
+
+def _text(text):
+    return lambda file: file.write_bytes(text.encode() if isinstance(text, str) else text)
+
+
+METRICS, CONFIG, ROWS, STEPS = "metrics.json", "config.yaml", "predictions.parquet", "metrics.csv"
+MALFORMED = [
+    (METRICS, _text("5"), "metrics.json is 5: input should be a valid dictionary"),
+    (METRICS, _text("null"), "metrics.json is None: input should be"),
+    (METRICS, _text('{"bridge": "mlp"}'), "metrics.json lacks benchmark, fingerprints"),
+    (METRICS, _text('{"bridge"'), "metrics.json is not JSON"),
+    (METRICS, _text(_deep(100_000)), "is not JSON (recursion limit exceeded"),
+    (METRICS, _text('{"bridge": "\\ud800"}'), "is not JSON ("),
+    (METRICS, _record(costs=None), "holds costs=None"),
+    (METRICS, _record(costs={"trainable_parameters": None}), "holds costs.trainable_parameters=None: input should be a valid integer"),
+    (METRICS, _record(metrics={"test/accuracy": "0.9"}), "holds metrics.test/accuracy='0.9': input should be a valid number"),
+    (METRICS, _record(seed="1"), "holds seed='1'"),
+    (METRICS, _record(tuning={"trials": {"x": 1.0}}), "holds tuning.trials.x.[key]='x'"),
+    (METRICS, _record(curve=[[0, 0.1, 5]]), "holds curve.0=[0, 0.1, 5]"),
+    (METRICS, _pipe, "metrics.json is not a regular file"),
+    (CONFIG, _text("a: [b"), "config.yaml can't be read (while parsing"),
+    (CONFIG, _text("- 5"), "config.yaml can't be read (it is [5], and no mapping)"),
+    (CONFIG, _text("a: &a [x]\nb: [*a, *a]"), "config.yaml can't be read (it holds an alias)"),
+    (CONFIG, _text(f"a: {_deep(5000)}"), "nested more than 64 levels deep"),
+    (CONFIG, _text("a: !!python/object/apply:os.getcwd []"), "it holds the tag"),
+    (CONFIG, _pipe, "config.yaml is not a regular file"),
+    (ROWS, _text("PAR1 torn PAR1"), "predictions.parquet can't be read"),
+    (ROWS, _pipe, "predictions.parquet is not a regular file"),
+    (ROWS, _columns(score=2.0), "holds score=2.0. A score lies between 0 and 1"),
+    (ROWS, _columns(score=float("nan")), "has rows without score"),
+    (ROWS, _columns(score="0.5"), "holds score as large_string, where a run writes a number"),
+    (ROWS, _columns(prediction=5), "holds prediction as int64, where a run writes text"),
+    (ROWS, _columns(kind=None), "has rows without kind"),
+    (ROWS, _columns(id="same"), "holds id 'same' twice"),
+    (ROWS, lambda file: pd.read_parquet(file).drop(columns="image").to_parquet(file), "lacks the columns image"),
+]  # fmt: skip
+
+
+@pytest.fixture
+def three(simulated):
+    """A study of three runs."""
+    return simulated.write(bridges={"mlp": {"exist": 0.7}}, images=3)
+
+
+@pytest.fixture
+def broken(three):
+    """The run of it that a test breaks."""
+    run = three / "bridge=mlp,seed=1"
+    (run / CONFIG).write_text("seed: 1\n")
+    return run
+
+
+@pytest.mark.parametrize(("file", "spoil", "told"), MALFORMED)
+def test_a_malformed_record_is_one_line_and_the_others_are_read(three, broken, capsys, file, spoil, told):
+    spoil(broken / file)
+    study = read_study(three)
+    assert [run.seed for run in study.runs] == [0, 2]
+    (missing,) = study.missing
+    line = str(missing)
+    assert line.startswith("bridge=mlp,seed=1: can't be read: ")
+    assert told in line
+    assert "\n" not in line
+    if file != ROWS:  # which it does not read
+        assert metrics_of(three)
+        assert capsys.readouterr().err == f"{line}\n"
+
+
+def test_a_log_that_is_none_does_not_end_the_reading(three, broken):
+    (broken / METRICS).unlink()
+    (broken / STEPS).write_text(f"step\n{'9' * 5000}\n7\n")
+    assert str(read_study(three).missing[0]) == "bridge=mlp,seed=1: unfinished, last logged at step 7"
+    (broken / STEPS).write_text(f"step\n{'x' * 200_000}\n")
+    assert "metrics.csv is no table (field larger than field limit" in str(read_study(three).missing[0])
+    _pipe(broken / STEPS)
+    assert "metrics.csv is not a regular file" in str(read_study(three).missing[0])
+
+
+def test_a_run_whose_name_is_no_text_is_named_nonetheless(three):
+    folder = os.fsencode(three) + b"/seed=\xff"
+    os.mkdir(folder)
+    open(folder + b"/metrics.csv", "w").close()
+    assert [one.name for one in read_study(three).missing] == ["seed=\ufffd"]
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+CHANGES = st.dictionaries(
+    st.sampled_from(sorted(Record.model_fields)),
+    ANYTHING | st.dictionaries(st.sampled_from(["trainable_parameters", "trials", "delta"]), ANYTHING),
+    min_size=1,
+    max_size=2,
+)
+QUICK = settings(
+    max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)  # fmt: skip
+
+
+@QUICK
+@given(ANYTHING, CHANGES, st.booleans())
+def test_any_json_in_a_records_place_is_read_or_told_in_a_line(three, broken, anything, changes, whole):
+    record = json.loads((three / "bridge=mlp,seed=0" / METRICS).read_text()) | {"seed": 1} | changes
+    (broken / METRICS).write_text(json.dumps(record if whole else anything))
+    runs, unfinished = read_runs(three)
+    assert len(runs) + len(unfinished) == 3
+    assert all("\n" not in str(one) for one in unfinished)
+    for run in runs:  # what was let through can be worked with
+        assert all((run.bridge, run.sees, run.name, run.row))
+        assert (run.seed, run.data_seed) == (int(run.seed), int(run.data_seed))
+        assert run.trains in (True, False)
+    provenance(Study("x", three, tuple(runs), (), pd.DataFrame()))
+    assert gain_of(runs) is None or isinstance(gain_of(runs), float)
+
+
+COLUMN = st.sampled_from(
+    [pa.array(["a", "b"]), pa.array([0.0, 1.0]), pa.array([1, None]), pa.array([None, None]), pa.array([[1], []]), pa.array([b"\xff", b"a"]),
+     pa.array([{"a": 1}, None]), pa.array(["yes", "no"]).dictionary_encode(), pa.array([True, False])]
+)  # fmt: skip
+NAMES = (*COLUMNS, "likelihood", "majority", "prompt", "tag_type")
+
+
+@QUICK
+@given(
+    st.binary(max_size=40)
+    | st.dictionaries(st.sampled_from(NAMES), COLUMN)
+    | st.fixed_dictionaries(dict.fromkeys(COLUMNS, COLUMN))
+)
+def test_any_table_in_the_place_of_predictions_is_read_or_told_in_a_line(three, broken, content):
+    if isinstance(content, bytes):
+        (broken / ROWS).write_bytes(b"PAR1" + content + b"PAR1")
+    else:
+        pq.write_table(pa.table(content), broken / ROWS)
+    (line,) = _told_of(three)
+    assert "\n" not in line
+    assert "bridge=mlp,seed=1: can't be read: predictions.parquet" in line or "put to only one of" in line
+
+
+def _told_of(study):
+    try:
+        return [str(one) for one in read_study(study).missing]
+    except ValueError as error:  # well formed, of other examples
+        return [str(error)]
 
 
 def test_runs_that_cannot_be_compared_are_read_for_what_compares_nothing(simulated, change):

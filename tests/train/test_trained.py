@@ -82,7 +82,7 @@ def test_code_from_outside_is_not_run_unless_it_is_trusted(config, tmp_path, mon
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    torch.save({"identity": {}}, run / "last.ckpt")
+    torch.save({"identity": {}, "state_dict": {}}, run / "last.ckpt")
     for slot, name in (("bridge", "somebodys.Bridge"), ("text", "somebodys.Text")):
         OmegaConf.save(config(f"{slot}._target_={name}"), run / "config.yaml")
         with pytest.raises(

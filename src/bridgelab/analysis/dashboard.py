@@ -1,5 +1,6 @@
 """`bridgelab dashboard`: the W&B workspace of these studies as code, so that every project has the same one."""
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -54,8 +55,12 @@ WORLD = (
 
 
 def metrics_of(study: Path) -> tuple[str, ...]:
-    """The names of all metrics in a study's records, whether or not its runs could be compared."""
-    return tuple(dict.fromkeys(name for run in read_runs(study)[0] for name in run.record["metrics"]))
+    """The names of all metrics in a study's records, whether or not its runs could be compared; records that can't be read are told."""
+    runs, unfinished = read_runs(study)
+    for one in unfinished:
+        if one.malformed:
+            sys.stderr.write(f"{one}\n")
+    return tuple(dict.fromkeys(name for run in runs for name in run.record["metrics"]))
 
 
 def workspace(
@@ -71,7 +76,7 @@ def workspace(
     """
     by_tag: dict[str, list[str]] = {}
     for name in metrics:
-        if name.startswith("test/accuracy/"):
+        if re.fullmatch("test/accuracy/[^=]+=.+", name):
             by_tag.setdefault(name.removeprefix("test/accuracy/").split("=")[0], []).append(name)
     counted = [tag for tag, names in by_tag.items() if all(name.split("=")[1].isdigit() for name in names)]
     told = [name for name in ("test/accuracy", "test_shuffled/accuracy", "test/majority") if name in metrics]

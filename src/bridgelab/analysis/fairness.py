@@ -6,6 +6,7 @@ all is alike. Any other difference is refused, unless a reader allows it by name
 """
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,10 +14,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import yaml
-
 from bridgelab.analysis.run import Run
 from bridgelab.train.claim import INDIFFERENT, NOT_IDENTITY, WEIGHTS
+from bridgelab.train.recorded import mapping, read_yaml
 
 SHARED = (
     "benchmark",
@@ -114,13 +114,13 @@ def check_comparable(
     # What follows from another difference is not told a second time.
     causes = [one for one in refused if not any(_follows(other.key, one.key) for other in refused)]
     if causes:
-        fix = " ".join(f"--allow {one.key}" for one in causes)
+        fix = [part for one in causes for part in ("--allow", one.key)]
         told = "; ".join(str(one) for one in causes[:TOLD])
         more = f"; and {len(causes) - TOLD} more keys" if len(causes) > TOLD else ""
         raise ValueError(
             f"{told}{more}. Runs of one table share all but the bridge, its seeds and what their study sweeps, or they say nothing "
             "about the bridge: run the study again from one configuration (delete the run that is out of date), move the run to a "
-            f"study of its own, sweep what differs, or allow it, which the table then says: `bridgelab report {study} {fix}`."
+            f"study of its own, sweep what differs, or allow it, which the table then says: `{shlex.join(['bridgelab', 'report', str(study), *fix])}`."
         )
     return [_told(one.key, recorded if one.key in of_records else chosen) for one in allowed]
 
@@ -131,19 +131,21 @@ def covers(factor: str, key: str) -> bool:
 
 
 def configured(run: Path) -> Mapping[str, Any]:
-    """A run's choices by full name, but for `FREE` ones, from its config.yaml; empty where it has none."""
+    """A run's choices by full name, but for `FREE` ones, from its config.yaml; empty where it has none.
+
+    Raises:
+        Malformed: if it holds no plain mapping.
+    """
     path = run / "config.yaml"
+    if not path.exists():
+        return {}
     # The configs of one bridge differ in two lines, so that each text is parsed once, to one object.
-    return (
-        _parsed(re.sub(r"(?m)^(data_)?seed: .*\n", "", path.read_text(encoding="utf-8")))
-        if path.exists()
-        else {}
-    )
+    return read_yaml(path, lambda text: _parsed(re.sub(r"(?m)^(data_)?seed: .*\n", "", text)))
 
 
 @lru_cache(maxsize=1024)
 def _parsed(text: str) -> Mapping[str, Any]:
-    content = yaml.safe_load(text) or {}
+    content = mapping(text)
     leaves = (leaf for key in content for leaf in _leaves(key, content[key]))
     # Where weights lie differs from machine to machine; whether they are the same is told by their fingerprint.
     return MappingProxyType(

@@ -18,7 +18,10 @@ def by_family(study: Study, *, repetitions: int = 2000) -> Grid | None:
     distance from blind, and every other interval, is resampled over seeds and images, the same images for all.
     """
     asked = study.asked
-    if not {"tag_family", "majority_of_family"} <= set(asked) or asked["tag_family"].nunique() < 2:
+    if (
+        not {"tag_type", "tag_family", "majority_of_family"} <= set(asked)
+        or asked["tag_family"].nunique() < 2
+    ):
         return None
     draws = Bootstrap(study.clusters[asked.index], repetitions=repetitions)
     found: dict[str, dict[str, Estimate]] = {}

@@ -4,9 +4,8 @@ import re
 from collections import Counter
 from typing import Any
 
-import yaml
-
 from bridgelab.analysis.records import Study
+from bridgelab.analysis.sweep import command
 
 
 def provenance(study: Study) -> list[tuple[str, str]]:
@@ -38,15 +37,7 @@ def provenance(study: Study) -> list[tuple[str, str]]:
 
 def reproduction(study: Study) -> str:
     """The command that made the study."""
-    path = study.path / "multirun.yaml"
-    if path.exists():
-        hydra = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("hydra") or {}
-        task = [str(one) for one in (hydra.get("overrides") or {}).get("task") or []]
-        if any(one.startswith("experiments=") for one in task):
-            return "bridgelab train " + " ".join(task)
-        if task:
-            return "bridgelab train -m " + " ".join(task)
-    return "\n".join("bridgelab train " + run.name.replace(",", " ") for run in study.runs)
+    return command(study.path, [run.name for run in study.runs])
 
 
 def _told(value: Any) -> str:

@@ -5,7 +5,7 @@ A record is a folder `runs/<study>/<overrides>/` with `predictions.parquet` (one
 """
 
 import csv
-import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,11 +20,16 @@ import pandas as pd
 from bridgelab.analysis.fairness import SHARED, check_comparable, configured
 from bridgelab.analysis.predictions import FILE, SEEN, Answers, clusters
 from bridgelab.analysis.run import Run
-from bridgelab.analysis.sweep import factors, overrides, swept
+from bridgelab.analysis.sweep import command, factors, overrides, swept
+from bridgelab.train.launcher import failure, last_lines
+from bridgelab.train.plain import plain
+from bridgelab.train.recorded import MOST, Malformed, read_record, regular
 
 REQUIRED = (*(name for name in SHARED if name != "precision"), "bridge", "seed", "costs", "metrics")
-LOG_END = 4096  # bytes of a log in which its last words are looked for
+LOGS = ("log.txt", "train.log")  # of a job of a sweep, and of any run
+GOES_ON = re.compile(r"\[(\d{4}-\d\d-\d\d |\d\d:\d\d:\d\d\] )|.*\bstep \d")  # a line of a run's log
 WORDS = 160  # characters of them that are told
+DIGITS = 16  # of a step
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,7 @@ class Missing:
 
     name: str
     reason: str
+    malformed: bool = False  # there is a record, and it cannot be read
 
     def __str__(self) -> str:
         return f"{self.name}: {self.reason}"
@@ -115,7 +121,7 @@ def read_study(study: Path, *, allow: Sequence[str] = ()) -> Study:
         allow: keys in which runs may differ beside what the study sweeps, such as train.steps.
     Raises:
         FileNotFoundError: if the folder is missing or holds no finished run.
-        ValueError: if a record is malformed, stands twice, or cannot be compared with the others.
+        ValueError: if a record stands twice, or cannot be compared with the others. One that is malformed is among `missing`.
     """
     study = Path(study)
     runs, unfinished = read_runs(study)
@@ -126,18 +132,20 @@ def read_study(study: Path, *, allow: Sequence[str] = ()) -> Study:
     allowed = check_comparable(study, runs, varied, allow)
     orders = {name: sweep.get(name, []) for name in ("bridge", *varied)}
     runs.sort(key=lambda run: _place(run, orders))
-    answers = Answers(runs[0].path)
-    runs = [replace(run, scores=answers.scores(run.path)) for run in runs]
+    answers, runs, torn = _answered(runs)
+    if not runs:
+        raise _nothing(study, torn)
+    unfinished += torn
     missing = (*unfinished, *_absent(runs, unfinished, sweep, varied))
     return Study(study.name, study, tuple(runs), missing, answers.examples, tuple(allowed))
 
 
 def read_runs(study: Path) -> tuple[list[Run], list[Missing]]:
-    """The runs of a study's folder that are finished, without their answers, and those that are not; nothing is compared.
+    """The runs of a study's folder that are finished, without their answers, and those that are not or whose record is malformed;
+    nothing is compared.
 
     Raises:
         FileNotFoundError: if the folder is missing or holds no finished run.
-        ValueError: if a record is malformed.
     """
     if not study.is_dir():
         raise FileNotFoundError(
@@ -150,39 +158,68 @@ def read_runs(study: Path) -> tuple[list[Run], list[Missing]]:
         found = _read_run(path)
         (runs if isinstance(found, Run) else unfinished).append(found)  # type: ignore[arg-type]
     if not runs:
-        told = f": {'; '.join(map(str, unfinished[:5]))}" if unfinished else ""
-        raise FileNotFoundError(
-            f"{study} holds 0 finished runs and {len(unfinished)} unfinished ones{told}. A run is finished when "
-            f"its metrics.json stands. Run `bridgelab train experiments={study.name}`: it does what is "
-            "missing."
-        )
+        raise _nothing(study, unfinished)
     return runs, unfinished
+
+
+def _nothing(study: Path, unfinished: Sequence[Missing]) -> FileNotFoundError:
+    told = f": {'; '.join(map(str, unfinished[:5]))}" if unfinished else ""
+    lines = command(study, [one.name for one in unfinished]).splitlines()
+    again = (
+        f"Run `{lines[0]}` again: it does what is missing."
+        if lines
+        else "Train into it: `bridgelab train study=NAME`."
+    )
+    return FileNotFoundError(
+        f"{study} holds 0 finished runs and {len(unfinished)} unfinished ones{told}. A run is finished when its metrics.json "
+        f"stands. {again}"
+    )
+
+
+def _answered(runs: list[Run]) -> tuple[Answers, list[Run], list[Missing]]:
+    """The runs with their scores, and those whose predictions are malformed."""
+    answers, whole, torn = None, [], []
+    for run in runs:
+        try:
+            answers = answers or Answers(run.path)
+            whole.append(replace(run, scores=answers.scores(run.path)))
+        except (Malformed, OSError) as error:
+            torn.append(_torn(run.path, error))
+    return answers, whole, torn  # type: ignore[return-value]
 
 
 def _is_run(path: Path) -> bool:
     marks = ("metrics.json", "config.yaml", FILE, "metrics.csv", "last.ckpt")
-    return path.is_dir() and any((path / mark).exists() for mark in marks)
+    try:
+        return path.is_dir() and any((path / mark).exists() for mark in marks)
+    except OSError:  # a folder that may not be looked into
+        return True
 
 
 def _read_run(path: Path) -> Run | Missing:
-    if not (path / "metrics.json").exists():
-        return Missing(path.name, _how_far(path))
     try:
-        record = json.loads((path / "metrics.json").read_bytes())
-    except ValueError as error:
-        raise ValueError(
-            f"{path / 'metrics.json'} is not JSON ({error}). Records are written whole: delete the folder "
-            "and run the study again."
-        ) from error
-    lacking = [key for key in REQUIRED if key not in record]
-    if lacking:
-        raise ValueError(
-            f"{path / 'metrics.json'} lacks {', '.join(lacking)}. A record needs {', '.join(REQUIRED)}: "
-            "delete the folder and run the study again with this version."
-        )
+        return _read_whole(path)
+    except (Malformed, OSError) as error:
+        return _torn(path, error)
+
+
+def _torn(path: Path, error: Exception) -> Missing:
+    return Missing(shown(path), f"can't be read: {error}".replace(f"{path}/", ""), malformed=True)
+
+
+def shown(path: Path) -> str:
+    """A run's name, whose bytes need not be text."""
+    return plain(os.fsencode(path.name).decode(errors="replace"))
+
+
+def _read_whole(path: Path) -> Run | Missing:
+    if not (path / "metrics.json").exists():
+        return Missing(shown(path), _how_far(path))
+    record = read_record(path, REQUIRED)
+    configured(path)  # it is compared with others', later: if it can't be read, this is where that is told
     if not (path / FILE).exists():
         return Missing(
-            path.name, "metrics.json without predictions.parquet: delete the folder and run it again"
+            shown(path), "metrics.json without predictions.parquet: delete the folder and run it again"
         )
     return Run(path, record)
 
@@ -193,15 +230,16 @@ def _how_far(path: Path) -> str:
     at = f", last logged at step {step}" if step else ""
     if (path / "not_finite.json").exists():
         return f"failed{at}: a loss or a gradient was not finite, see not_finite.json"
-    if (path / "log.txt").exists():
-        with (path / "log.txt").open("rb") as log:
-            log.seek(max(0, log.seek(0, 2) - LOG_END))
-            lines = [
-                line for line in log.read().decode("utf-8", errors="replace").splitlines() if line.strip()
-            ]
-        raised = re.match(r"[\w.]*(Error|Exception|Interrupt)\b.*", lines[-1]) if lines else None
-        if raised:
-            return f"failed{at}: {raised[0][:WORDS]}"
+    for name in LOGS:
+        if not (path / name).exists():
+            continue
+        log = regular(path / name)
+        told, said = failure(log)
+        lines = last_lines(log)
+        after = lines[len(lines) - lines[::-1].index(said[0]) :] if told else []
+        # What libraries say at a process's end comes after it too; of a further attempt there are lines of ours.
+        if told and not any(GOES_ON.match(line) for line in after):
+            return f"failed{at}{plain(told)[:WORDS]}"
     return f"unfinished{at}"
 
 
@@ -209,9 +247,12 @@ def _last_step(log: Path) -> int:
     """The largest step in a flushed log, 0 if there is none; its last line may be torn."""
     if not log.exists():
         return 0
-    with log.open(newline="", encoding="utf-8", errors="replace") as lines:
-        steps = [row.get("step") or "" for row in csv.DictReader(lines)]
-    return max((int(step) for step in steps if step.isdecimal()), default=0)
+    with regular(log, MOST).open(newline="", encoding="utf-8", errors="replace") as lines:
+        try:
+            steps = [row.get("step") or "" for row in csv.DictReader(lines)]
+        except csv.Error as error:
+            raise Malformed(f"{log} is no table ({error}).") from error
+    return max((int(step) for step in steps if step.isdecimal() and len(step) < DIGITS), default=0)
 
 
 def _level(run: Run, factor: str) -> str:

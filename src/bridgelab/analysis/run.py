@@ -1,5 +1,6 @@
 """One finished run of a study, as its record tells."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bridgelab.analysis.predictions import FILE
+from bridgelab.analysis.predictions import read_rows
 from bridgelab.analysis.sweep import overrides
+from bridgelab.train.plain import plain
 
 
 @dataclass(frozen=True, eq=False)  # compared by identity: arrays have no truth value
@@ -30,11 +32,11 @@ class Run:
     @property
     def predictions(self) -> pd.DataFrame:
         """All that was written of its answers, one row an example and view; read anew each time."""
-        return pd.read_parquet(self.path / FILE)
+        return read_rows(self.path)
 
     @cached_property
     def bridge(self) -> str:
-        return str(self.record["bridge"])
+        return plain(str(self.record["bridge"]))
 
     @cached_property
     def row(self) -> str:
@@ -60,7 +62,9 @@ class Run:
 
     @cached_property
     def name(self) -> str:
-        return str(self.record.get("overrides") or self.path.name)
+        return plain(
+            str(self.record.get("overrides") or os.fsencode(self.path.name).decode(errors="replace"))
+        )
 
     @cached_property
     def overrides(self) -> dict[str, str]:

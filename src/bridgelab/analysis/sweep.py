@@ -1,9 +1,14 @@
 """What a study sweeps: as Hydra's multirun.yaml declares it, and as the names of its runs tell."""
 
 import re
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import yaml
+from pydantic import Field
+
+from bridgelab.train.recorded import Checked, checked, read_yaml
 
 ALWAYS = ("bridge", "seed", "data_seed")  # what any study may vary: a row is a bridge, and its runs are seeds
 _APART = re.compile(r",(?![^\[({]*[\])}])")  # a comma outside of brackets
@@ -15,15 +20,64 @@ def overrides(name: str) -> dict[str, str]:
     return dict(parts)
 
 
-def swept(study: Path) -> dict[str, list[str]]:
-    """The values of the last sweep, of the study's yaml and of the command line: {'bridge': ['linear', …], …}."""
+class Sweeper(Checked):
+    """`hydra.sweeper` of a multirun.yaml."""
+
+    params: dict[str, Any] | None = None
+
+
+class Overrides(Checked):
+    """`hydra.overrides` of a multirun.yaml."""
+
+    task: list[str] = Field(default_factory=list)
+
+
+class Declared(Checked):
+    """What Hydra keeps of a sweep: its study's values, and the command line's."""
+
+    sweeper: Sweeper = Sweeper()
+    overrides: Overrides = Overrides()
+
+
+class Multirun(Checked):
+    """A study's multirun.yaml."""
+
+    hydra: Declared = Declared()
+
+
+def last_sweep(study: Path) -> Declared:
+    """What a study's last sweep was given; nothing where it has none.
+
+    Raises:
+        Malformed: if multirun.yaml is not one that Hydra writes.
+    """
     path = study / "multirun.yaml"
     if not path.exists():
-        return {}
-    hydra = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("hydra") or {}
-    given = dict((hydra.get("sweeper") or {}).get("params") or {})
-    task = (hydra.get("overrides") or {}).get("task") or []
-    given |= dict(item.split("=", 1) for item in task if "=" in item)
+        return Declared()
+    return checked(path, read_yaml(path), Multirun).hydra
+
+
+def command(study: Path, names: Sequence[str]) -> str:
+    """What to type for a study to be made, or to go on: as its last sweep was, else a line for each of its runs.
+
+    Args:
+        study: its folder.
+        names: of runs.
+    Raises:
+        Malformed: as `last_sweep`.
+    """
+    task = last_sweep(study).overrides.task
+    if task:
+        sweeps = not any(one.startswith("experiments=") for one in task)
+        return shlex.join(["bridgelab", "train", *(["-m"] if sweeps else []), *task])
+    return "\n".join(shlex.join(["bridgelab", "train", *_APART.split(name)]) for name in names if "=" in name)
+
+
+def swept(study: Path) -> dict[str, list[str]]:
+    """The values of the last sweep, of the study's yaml and of the command line: {'bridge': ['linear', …], …}."""
+    declared = last_sweep(study)
+    given = dict(declared.sweeper.params or {})
+    given |= dict(item.split("=", 1) for item in declared.overrides.task if "=" in item)
     return {
         name.lstrip("+"): [value.strip().replace("/", "_") for value in str(values).split(",")]
         for name, values in given.items()

@@ -1,6 +1,5 @@
 """A trained run on another benchmark, or another split: `bridgelab evaluate`. Nothing is trained, and no choice is made."""
 
-import json
 import logging
 import time
 from pathlib import Path
@@ -13,6 +12,7 @@ from bridgelab.train.costs import COSTED, measure_costs
 from bridgelab.train.evaluate import Progress, evaluate
 from bridgelab.train.material import Material
 from bridgelab.train.record import provenance, write_json, write_predictions
+from bridgelab.train.recorded import read_record
 from bridgelab.train.trained import load_trained
 
 OF_EVALUATION = ("benchmark", "evaluate", "data", "paths")  # what is asked for anew; all else is the run's
@@ -79,7 +79,7 @@ def evaluate_elsewhere(
     )
     write_predictions(out / "predictions.parquet", rows)
     some = next(iter(tests.values()))
-    record = json.loads((run / "metrics.json").read_text())
+    record = read_record(run, ("costs", "benchmark"))
     record.pop("taken_from", None)  # of the run; this is made here
     costs = record["costs"] | measure_costs(model, some.batch(list(range(min(len(some), COSTED)))))
     told = {

@@ -374,7 +374,7 @@ def failure(log: Path, start: int = 0, *, signalled: bool = False) -> tuple[str,
         `: <the last exception, with the first line of its message>`, or nothing where there is none; and what to show: that
         exception and where it was raised, or else the last lines.
     """
-    lines = _lines(log, start)
+    lines = last_lines(log, start)
     where: str | None = None
     found: list[str] = []
     inside = False  # of a traceback, whose first line that is not indented is the exception
@@ -389,7 +389,7 @@ def failure(log: Path, start: int = 0, *, signalled: bool = False) -> tuple[str,
     return (f": {found[0]}", found) if found and not signalled else ("", lines[-TAIL_LINES:])
 
 
-def _lines(log: Path, start: int) -> list[str]:
+def last_lines(log: Path, start: int = 0) -> list[str]:
     """The end of `log` after byte `start`, of a progress bar's many states the last; nothing where there is no log."""
     try:
         with log.open("rb") as file:

@@ -3,6 +3,7 @@
 import csv
 import importlib.metadata
 import json
+import logging
 import os
 import platform
 import re
@@ -15,14 +16,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from bridgelab import __version__
 from bridgelab.train.claim import NOT_IDENTITY, config_hash
+from bridgelab.train.recorded import read_config, read_record, regular
 from bridgelab.train.whole import whole
 
+log = logging.getLogger(__name__)
 LOGGED = ("step", "lr", "train/loss", "val/loss", "val/accuracy")
 VERSIONS = (
     "torch",
@@ -107,16 +110,20 @@ def repeat_untrained(directory: Path, config: DictConfig, fingerprints: Mapping[
         config: of this run.
         fingerprints: of what it would run on.
     """
-    own = _seedless(OmegaConf.load(directory / "config.yaml"))
-    for path in sorted(directory.parent.glob("*/metrics.json")):
-        record = json.loads(path.read_text())
-        if (
-            record["costs"]["trainable_parameters"] == 0
-            and record["fingerprints"] == fingerprints
-            and _seedless(OmegaConf.load(path.with_name("config.yaml"))) == own
-        ):
+    own = _seedless(read_config(directory))
+    for run in sorted(path.parent for path in directory.parent.glob("*/metrics.json")):
+        try:
+            record = read_record(run, ("costs", "fingerprints"))
+            untrained = record["costs"].get("trainable_parameters") == 0
+            alike = (
+                untrained and record["fingerprints"] == fingerprints and _seedless(read_config(run)) == own
+            )
+        except (ValueError, OSError) as error:
+            log.warning("not looked at: %s", error)
+            continue
+        if alike:
             with whole(directory / "predictions.parquet") as aside:
-                shutil.copyfile(path.with_name("predictions.parquet"), aside)
+                shutil.copyfile(regular(run / "predictions.parquet"), aside)
             record.pop("taken_from", None)  # of the other seed
             of_this = {"overrides": directory.name, "seed": config.seed, "data_seed": config.data_seed}
             write_json(directory / "metrics.json", record | of_this | {"config_hash": config_hash(config)})

@@ -1,6 +1,6 @@
 """A run's trained bridge, put back between the frozen sides that it was trained between."""
 
-import json
+import pickle
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,16 +11,24 @@ from omegaconf import DictConfig, OmegaConf
 from bridgelab.model import BridgedModel
 from bridgelab.train.build import is_own, target
 from bridgelab.train.module import FROZEN
+from bridgelab.train.recorded import read_config, read_record, regular
 from bridgelab.train.sides import Sides
 
 MODEL = "model."
 BUILT = ("bridge", "vision", "text", "benchmark")  # of a run's config, by whoever reads the run
+NEEDED = (
+    *(f"{slot}._target_" for slot in BUILT), "seed", "train.precision", "budget.tokens", "budget.params", "model.insert",
+    "model.positions",
+)  # fmt: skip
+lacks = object()
+SHOWN = 300  # characters of a library's message
 
 
 def trains_nothing(run: Path) -> bool:
     """Whether a run's record says that nothing was trained: plain words are the frozen T5 alone."""
-    record = run / "metrics.json"
-    return record.exists() and not json.loads(record.read_bytes())["costs"].get("trainable_parameters", 1)
+    if not (run / "metrics.json").exists():
+        return False
+    return not read_record(run, ("costs",))["costs"].get("trainable_parameters", 1)
 
 
 def refuse_foreign(config: DictConfig, run: Path) -> None:
@@ -46,6 +54,24 @@ def _look_above(run: Path, module: str) -> None:
             return
 
 
+def _checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint's tensors and names; a pickle that holds anything else is refused unread."""
+    try:
+        found = torch.load(regular(path), map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(
+            f"{path} is not a checkpoint of tensors alone ({' '.join(str(error).split())[:SHOWN]})."
+        ) from error
+    if not (
+        isinstance(found, dict)
+        and all(isinstance(found.get(key), dict) for key in ("identity", "state_dict"))
+    ):
+        raise ValueError(
+            f"{path} has no identity and state_dict: it is not a run's last.ckpt. Give a folder of runs/<study>/."
+        )
+    return found
+
+
 def load_trained(
     run: Path, device: Any = "cpu", *, trust: bool = False
 ) -> tuple[DictConfig, Sides, BridgedModel]:
@@ -68,8 +94,11 @@ def load_trained(
                 f"{run} has no {name}: a trained run has config.yaml and last.ckpt. Give a folder of runs/<study>/ whose "
                 "bridge trains something."
             )
-    config = OmegaConf.load(run / "config.yaml")
-    assert isinstance(config, DictConfig)
+    config = read_config(run)
+    if lacking := [key for key in NEEDED if OmegaConf.select(config, key, default=lacks) is lacks]:
+        raise ValueError(
+            f"{run / 'config.yaml'} lacks {', '.join(lacking)}: it is no run's. Give a folder of runs/<study>/."
+        )
     if trust:
         for slot in BUILT:
             if is_own(config[slot], slot):
@@ -79,9 +108,9 @@ def load_trained(
     target(config.bridge, "bridge")  # before anything large is read
     config.bridge.init_from = None  # what it began with may be gone, and counts no more
     if untrained:
-        checkpoint = {"identity": json.loads((run / "metrics.json").read_bytes())["fingerprints"]}
+        checkpoint = {"identity": read_record(run, ("fingerprints",))["fingerprints"]}
     else:
-        checkpoint = torch.load(run / "last.ckpt", map_location="cpu", weights_only=True)
+        checkpoint = _checkpoint(run / "last.ckpt")
     sides = Sides(config, device)
     for name, found in sides.fingerprints.items():
         trained = checkpoint["identity"].get(name)
@@ -97,11 +126,18 @@ def load_trained(
         for name, value in checkpoint["state_dict"].items()
         if not name.startswith(FROZEN)
     }
-    standard = {name: weights[name] for name in ("mean", "std") if weights[name].numel() > 1}
+    standard = {
+        name: weights[name] for name in ("mean", "std") if name in weights and weights[name].numel() > 1
+    }
     positions = weights.get("positions")
     images = 1 if positions is None else len(positions) // sides.patches(1)
     model = sides.model(config.seed, images=images, **standard)
-    lacking, unknown = model.load_state_dict(weights, strict=False)
+    try:
+        lacking, unknown = model.load_state_dict(weights, strict=False)
+    except RuntimeError as error:  # of other shapes
+        raise ValueError(
+            f"{run / 'last.ckpt'} does not fit the bridge of its config ({' '.join(str(error).split())})."
+        ) from error
     lacking = [name for name in lacking if not name.startswith(FROZEN.removeprefix(MODEL))]
     if lacking or unknown:
         raise ValueError(

@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pytest
@@ -83,11 +84,31 @@ def test_estimates_of_a_dataclass():
 
 
 @pytest.mark.parametrize(
-    "text", ["{", '{"version": 2}', '{"version": 1, "numbers": {}, "maps": [], "words": []}', "[]"]
+    ("change", "told"),
+    [
+        (None, "is not JSON"),
+        ({"version": 2}, "is of version 2, not 1"),
+        ({"seed": "0"}, "holds seed='0'"),
+        ({"words": [["red", "much"]]}, "holds words.0.1='much'"),
+        (
+            {"numbers": {"a": {"value": 1, "replicates": [1]}, "b": {"value": 1, "replicates": []}}},
+            "of unequal lengths",
+        ),
+        (
+            {"maps": [{"id": "0", "said": "yes", "fall": [[1, 2], [3]], "attention": None}]},
+            "of unequal lengths",
+        ),
+    ],
 )
-def test_a_malformed_record_is_refused(tmp_path, text):
-    (tmp_path / FILE).write_text(text)
+def test_a_malformed_record_is_told_and_the_others_are_read(tmp_path, capsys, change, told):
+    for bridge in ("mlp", "linear"):
+        (tmp_path / bridge).mkdir()
+        write_diagnosis(tmp_path / bridge, made(bridge))
+    file = tmp_path / "mlp" / FILE
+    file.write_text(json.dumps(json.loads(file.read_text()) | change) if change else "{")
     with pytest.raises(
-        ValueError, match=r"diagnosis.json can't be read .*Delete it and diagnose the run again"
+        ValueError, match=rf"diagnosis.json .*{re.escape(told)}.*Delete it and diagnose the run again"
     ):
-        read_diagnosis(tmp_path)
+        read_diagnosis(tmp_path / "mlp")
+    assert list(read_diagnoses(tmp_path)) == ["linear"]
+    assert told in capsys.readouterr().err

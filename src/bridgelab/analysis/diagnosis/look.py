@@ -1,6 +1,5 @@
 """All diagnostics of one trained run: what each needs is made ready here, and what cannot be told is named."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +35,7 @@ from bridgelab.train.build import target
 from bridgelab.train.claim import config_hash
 from bridgelab.train.evaluate import on_device, predict
 from bridgelab.train.material import Material
+from bridgelab.train.recorded import read_config, read_record
 from bridgelab.train.trained import load_trained
 
 TEST, FIT, CLUTTERED = "test", "train", "test-clutter"
@@ -67,8 +67,7 @@ class Amounts:
 
 def made_of(run: Path, amounts: Amounts) -> dict[str, Any]:
     """What a diagnosis of a run hangs on: it is made again if this has changed."""
-    config = OmegaConf.load(run / "config.yaml")
-    return {"config": config_hash(config), "looked_at": vars(amounts)}  # type: ignore[arg-type]
+    return {"config": config_hash(read_config(run)), "looked_at": vars(amounts)}
 
 
 def look(run: Path, amounts: Amounts, shown: Sequence[str] = (), *, trust: bool = False) -> Diagnosis:
@@ -84,7 +83,7 @@ def look(run: Path, amounts: Amounts, shown: Sequence[str] = (), *, trust: bool 
         ValueError: if the run does not fit the models that are here, or two splits that should pair do not.
     """
     identity = made_of(run, amounts)
-    record = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    record = read_record(run, ("bridge", "seed", "benchmark"))
     config, sides, model = load_trained(run, "cuda" if torch.cuda.is_available() else "cpu", trust=trust)
     OmegaConf.set_struct(config, False)
     is_world = issubclass(target(config.benchmark, "benchmark"), World)

@@ -1,6 +1,6 @@
 """`bridgelab diagnose`: look inside trained bridges, leave a record in each run's folder, and print what was found."""
 
-import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from bridgelab.analysis.examples import chosen_examples
 from bridgelab.analysis.figure import save
 from bridgelab.analysis.records import Study, read_study
 from bridgelab.analysis.table import StudyTable, to_rich
+from bridgelab.train.recorded import Malformed, read_record
 from bridgelab.train.whole import whole
 
 MAPPED = 8  # questions of which maps are made
@@ -99,7 +100,12 @@ def finished(paths: Sequence[Path]) -> list[Path]:
             found.append(path)
         else:
             runs = [run for run in sorted(path.iterdir()) if (run / "metrics.json").exists()]
-            found += [run for run in runs if (run / "last.ckpt").exists() and _sees(run) == "image"]
+            for run in runs:
+                try:
+                    if (run / "last.ckpt").exists() and _sees(run) == "image":
+                        found.append(run)
+                except Malformed as error:
+                    print(f"left out: {error}", file=sys.stderr)
     if not found:
         raise FileNotFoundError(
             f"{', '.join(map(str, paths))}: no finished run of a bridge that sees images. Train one: `bridgelab train`."
@@ -108,7 +114,7 @@ def finished(paths: Sequence[Path]) -> list[Path]:
 
 
 def _sees(run: Path) -> str:
-    return str(json.loads((run / "metrics.json").read_text(encoding="utf-8")).get("sees", "image"))
+    return str(read_record(run).get("sees", "image"))
 
 
 def _study(path: Path) -> Study | None:

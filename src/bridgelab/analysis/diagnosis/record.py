@@ -5,18 +5,22 @@ put together, and bridges be compared, as scores are (`statistics`). Free of tor
 """
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field, Strict
 
 from bridgelab.analysis.statistics import Bootstrap, Estimate, over_seeds
+from bridgelab.train.recorded import Checked, Malformed, Whole, checked, read_json
 from bridgelab.train.whole import whole
 
 FILE = "diagnosis.json"
 VERSION = 1
+AGAIN = "Delete it and diagnose the run again."
 REPETITIONS = 500  # replicates of each number
 
 
@@ -112,40 +116,73 @@ def _rounded(values: Any) -> Any:
     return float(f"{values:.6g}") if np.isfinite(values) else None
 
 
+_Grid = Annotated[list[Annotated[list[float | None], Field(min_length=1)]], Field(min_length=1)]
+
+
+class _Number(Checked):
+    value: float | None
+    replicates: list[float | None]
+
+
+class _Map(Checked):
+    id: str
+    said: str
+    fall: _Grid
+    attention: _Grid | None
+
+
+class _Written(Checked):
+    """`diagnosis.json`, with None for what is not finite."""
+
+    version: int
+    bridge: str
+    seed: Whole
+    data_seed: Whole
+    benchmark: str
+    made_of: dict[str, Any]
+    numbers: dict[str, _Number]
+    counts: dict[str, int]
+    words: list[Annotated[tuple[str, float], Strict(False)]]
+    maps: list[_Map]
+    left_out: dict[str, str]
+
+
 def read_diagnosis(run: Path) -> Diagnosis | None:
     """The diagnosis of a run; None where there is none.
 
     Raises:
-        ValueError: if the file is malformed, or of another version.
+        Malformed: if the file is, or of another version.
     """
     path = run / FILE
     if not path.exists():
         return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        version = content.pop("version")
-        if version != VERSION:
-            raise ValueError(f"version {version}, not {VERSION}")
-        numbers = {
-            name: Estimate(float(_array(one["value"])), _array(one["replicates"]))
-            for name, one in content.pop("numbers").items()
-        }
-        maps = tuple(
-            Map(
-                one["id"],
-                one["said"],
-                _array(one["fall"]),
-                None if one["attention"] is None else _array(one["attention"]),
-            )
-            for one in content.pop("maps")
-        )
-        words = tuple((str(word), float(share)) for word, share in content.pop("words"))
-        return Diagnosis(**content, numbers=numbers, maps=maps, words=words)
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{path} can't be read ({error!r}): it must be what `bridgelab diagnose` writes in this version. Delete it and "
-            "diagnose the run again."
-        ) from error
+    found = checked(path, read_json(path, AGAIN), _Written, AGAIN)
+    if found.version != VERSION:
+        raise Malformed(f"{path} is of version {found.version}, not {VERSION}. {AGAIN}")
+    lengths = {len(one.replicates) for one in found.numbers.values()}
+    ragged = any(
+        len({len(row) for row in grid}) > 1 for one in found.maps for grid in (one.fall, one.attention or [])
+    )
+    if len(lengths) > 1 or ragged:
+        raise Malformed(f"{path} holds numbers or maps of unequal lengths. {AGAIN}")
+    return Diagnosis(
+        bridge=found.bridge,
+        seed=found.seed,
+        data_seed=found.data_seed,
+        benchmark=found.benchmark,
+        made_of=found.made_of,
+        numbers={
+            name: Estimate(float(_array(one.value)), _array(one.replicates))
+            for name, one in found.numbers.items()
+        },
+        counts=found.counts,
+        words=tuple(found.words),
+        maps=tuple(
+            Map(one.id, one.said, _array(one.fall), None if one.attention is None else _array(one.attention))
+            for one in found.maps
+        ),
+        left_out=found.left_out,
+    )
 
 
 def _array(values: Any) -> np.ndarray:
@@ -159,9 +196,15 @@ def read_diagnoses(study: Path, order: Sequence[str] = ()) -> dict[str, list[Dia
         study: its folder.
         order: of the bridges; others follow by name.
     Raises:
-        ValueError: if one is malformed, or they are of different numbers of examples.
+        ValueError: if they are of different numbers of examples. One that is malformed is told and left out.
     """
-    found = [one for run in sorted(study.iterdir()) if run.is_dir() and (one := read_diagnosis(run))]
+    found = []
+    for run in sorted(study.iterdir()):
+        try:
+            if run.is_dir() and (one := read_diagnosis(run)):
+                found.append(one)
+        except (Malformed, OSError) as error:
+            print(f"left out: {error}", file=sys.stderr)
     looked = {json.dumps(one.made_of.get("looked_at")): one for one in found}
     if len(looked) > 1:
         first, other, *_ = looked.values()
