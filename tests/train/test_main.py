@@ -10,6 +10,7 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from bridgelab.analysis.records import read_study
 from bridgelab.bridge.convert import write_weights
@@ -391,6 +392,12 @@ def test_a_run_is_named_by_its_overrides():
     assert {*INDIFFERENT, *corrected} <= set(kept), "what may change leaves the folder's name as it is"
     assert OmegaConf.create({"a": "${run_name:'bridge=mlp,root=/a/b'}"}).a == "bridge=mlp,root=_a_b"
     assert OmegaConf.create({"a": "${run_name:''}"}).a == "defaults"
+    for study in ("../../x", "/tmp/x", "a/../../x"):
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            hydra = compose("train", [f"study={study}"], return_hydra_config=True).hydra
+        for folder in ("run.dir", "sweep.dir"):  # Hydra makes it before a run is begun
+            with pytest.raises(OmegaConfBaseException, match=r"leads out of paths\.runs: give a name"):
+                OmegaConf.select(hydra, folder)
     long = [main.run_name(f"bridge=linear,seed={k}," + 300 * "a") for k in (0, 1)]
     assert long[0] != long[1]
     assert all(len(name) < 255 and name.startswith("bridge=linear") for name in long)

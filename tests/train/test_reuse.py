@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 
 import pytest
 from omegaconf import OmegaConf
@@ -100,6 +101,33 @@ def test_a_budget_that_a_run_keeps_of_itself_is_none(first, tmp_path):
     )
 
 
+def test_a_record_that_is_malformed_or_a_link_is_told_and_the_next_is_taken(first, tmp_path, caplog):
+    """A link's name says nothing of where it leads: it was read through, and a file of the system was copied."""
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    others = [shutil.copytree(first, first.parent / name) for name in ("a", "b", "c", "d")]
+    (others[0] / "metrics.json").write_text('{"study": "first", "costs": 5}')
+    (others[1] / "diagnosis.json").symlink_to(secret)
+    (others[2] / "last.ckpt").unlink()
+    os.mkfifo(others[2] / "last.ckpt")
+    (others[3] / "config.hash").unlink()
+    os.mkfifo(others[3] / "config.hash")
+    assert finished_elsewhere(tmp_path / "own", SECOND, [first.parent]) == first
+    told = (
+        "costs=5",
+        "diagnosis.json is a link",
+        "last.ckpt is not a regular file",
+        "config.hash is not a regular file",
+    )
+    assert len(caplog.messages) == 4
+    for line, folder, reason in zip(caplog.messages, others, told, strict=True):
+        assert line.startswith(f"not taken over: {folder}")
+        assert reason in line
+    with pytest.raises(ValueError, match="is a link"):  # put there since it was looked at
+        take_over(others[1], tmp_path / "own", SECOND, bridge="mine")
+    assert not (tmp_path / "own").exists()
+
+
 @pytest.mark.parametrize("change", [{"seed": 1}, {"train": {"lr": 0.2}}, {"budget": {"tokens": 4}}])
 def test_another_config_is_not_taken(first, tmp_path, change):
     assert finished_elsewhere(tmp_path / "own", OmegaConf.merge(SECOND, change), [first.parent]) is None
@@ -132,14 +160,14 @@ def test_a_record_that_is_no_such_run_s_is_not_taken(first, tmp_path, change):
     assert finished_elsewhere(tmp_path / "own", asked, [first.parent]) is None
 
 
-@pytest.mark.parametrize(("moment", "claimed"), [("claim", False), ("json.loads", True)])
+@pytest.mark.parametrize(("moment", "claimed"), [("reuse.claim", False), ("reuse.read_record", True)])
 def test_a_kill_in_between_is_made_good(first, tmp_path, monkeypatch, moment, claimed):
     def die(*args, **kwargs):
         raise KeyboardInterrupt
 
     own = tmp_path / "second" / "seed=0"
     with monkeypatch.context() as killing:
-        killing.setattr(f"bridgelab.train.reuse.{moment}", die)
+        killing.setattr(f"bridgelab.train.{moment}", die)
         with pytest.raises(KeyboardInterrupt):
             take_over(first, own, SECOND, bridge="mine")
     assert (own / "config.hash").exists() == claimed

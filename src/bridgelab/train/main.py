@@ -18,7 +18,7 @@ from bridgelab.train.build import is_own
 from bridgelab.train.claim import claim, refuse_another
 from bridgelab.train.console import shown, tell_failure
 from bridgelab.train.reuse import finished_elsewhere, take_over
-from bridgelab.train.schema import check_config
+from bridgelab.train.schema import check_config, leads_out
 
 ROOT = Path(os.environ.setdefault("BRIDGELAB_ROOT", str(Path(__file__).resolve().parents[3])))
 LONGEST_NAME = 200
@@ -33,7 +33,21 @@ def run_name(overrides: str) -> str:
     return name
 
 
+def within_runs(study: str) -> str:
+    """A study's name, if its folder lies below `paths.runs`; asked before Hydra makes the folder.
+
+    Raises:
+        ValueError: if it leads elsewhere.
+    """
+    if leads_out(study):
+        raise ValueError(
+            f"study={study} leads out of paths.runs: give a name, without '..' and no leading '/'."
+        )
+    return study
+
+
 OmegaConf.register_new_resolver("run_name", run_name, replace=True)
+OmegaConf.register_new_resolver("within_runs", within_runs, replace=True)
 
 
 @hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name="train")

@@ -1,6 +1,7 @@
 """Runs that another study has finished already: a study that shares rows with it needs no second training. Free of torch."""
 
 import json
+import logging
 import os
 import shutil
 from collections.abc import Sequence
@@ -10,9 +11,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from bridgelab.data.claims import locked
 from bridgelab.train.claim import claim, config_hash, refuse_another
+from bridgelab.train.recorded import read_record, regular
 from bridgelab.train.whole import whole
 
 # What training, evaluation and a look inside leave. The first marks a directory as taken from the moment that it is claimed.
+HASH = 64  # characters of a config's hash, at most
+log = logging.getLogger(__name__)
 FILES = ("predictions.parquet", "metrics.csv", "last.ckpt", "diagnosis.json")
 
 
@@ -35,13 +39,43 @@ def finished_elsewhere(directory: Path, config: DictConfig, studies: Sequence[Pa
             raise ValueError(
                 f"paths.reuse={study} is no folder. Give studies whose runs are to be taken over, such as runs/first_look, or null."
             )
-        for path in sorted(study.glob("*/metrics.json")):
-            claimed = path.with_name("config.hash")
-            if claimed.exists() and claimed.read_text().strip() in _hashes(
-                config, json.loads(path.read_text())
-            ):
-                return path.parent
+        for run in sorted(path.parent for path in study.glob("*/metrics.json")):
+            try:
+                if _is_of(run, config):
+                    return run
+            except (ValueError, OSError) as error:
+                log.warning("not taken over: %s", error)
     return None
+
+
+def _is_of(run: Path, config: DictConfig) -> bool:
+    """Whether a run is of this config, but for its study's name.
+
+    Raises:
+        ValueError: if its record is malformed, or a file that would be taken over is not a plain one.
+        OSError: if it can't be read.
+    """
+    claimed = run / "config.hash"
+    if not claimed.exists() or regular(claimed).read_text()[:HASH].strip() not in _hashes(
+        config, read_record(run)
+    ):
+        return False
+    _files(run)
+    return True
+
+
+def _files(run: Path) -> list[Path]:
+    """What there is to take over.
+
+    Raises:
+        ValueError: if a file is not a plain one.
+    """
+    found = [run / name for name in FILES if os.path.lexists(run / name)]
+    for file in found:
+        if file.is_symlink():
+            raise ValueError(f"{file} is a link, which may lead anywhere. Put the file itself in its place.")
+        regular(file)
+    return found
 
 
 def _hashes(config: DictConfig, record: dict) -> set[str]:
@@ -67,14 +101,15 @@ def take_over(run: Path, directory: Path, config: DictConfig, *, bridge: str) ->
         config: of the latter.
         bridge: its name there.
     Raises:
-        ValueError: if the directory holds a run of another config.
+        ValueError: if the directory holds a run of another config, or a file of the run is not a plain one.
     """
+    files = _files(run)
     directory.mkdir(parents=True, exist_ok=True)
     with locked(directory / "lock"):
         if (directory / "metrics.json").exists():  # by another process, since it was looked for
             return
         refuse_another(directory, config)  # before anything of its is replaced
-        for file in [run / name for name in FILES if (run / name).exists()]:
+        for file in files:
             with whole(directory / file.name) as aside:
                 aside.unlink(missing_ok=True)  # left by a kill: what is linked must not be written into
                 if file.suffix == ".ckpt" and _linked(
@@ -83,7 +118,7 @@ def take_over(run: Path, directory: Path, config: DictConfig, *, bridge: str) ->
                     continue
                 shutil.copyfile(file, aside)
         claim(directory, config)
-        record = json.loads((run / "metrics.json").read_text())
+        record = read_record(run)
         own = {
             "study": config.study,
             "question": config.question,

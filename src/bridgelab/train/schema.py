@@ -27,6 +27,17 @@ def _expanded(path: str) -> str:
     return path
 
 
+def leads_out(study: str) -> bool:
+    """Whether a study's folder would lie elsewhere than below the folder of all."""
+    return Path(study).is_absolute() or ".." in Path(study).parts
+
+
+def _inside(study: str) -> str:
+    if leads_out(study):
+        raise PydanticCustomError("outside", "must be a name, without '..' and no leading '/'")
+    return study
+
+
 def _drawing(stage: dict[str, float]) -> dict[str, float]:
     if not stage.get("share", 1) or not any(weight for name, weight in stage.items() if name != "share"):
         raise PydanticCustomError(
@@ -260,7 +271,7 @@ class _Paths(_Keys):
 
 
 class _Config(_Keys):
-    study: Name
+    study: Annotated[Name, AfterValidator(_inside)]
     question: str | None
     hypothesis: str | None
     seed: Seed
