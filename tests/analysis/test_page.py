@@ -1,8 +1,12 @@
 """The page in a real browser, where there is one."""
 
 import json
+import os
 import re
+import shlex
 import shutil
+import struct
+import zlib
 from io import StringIO
 
 import numpy as np
@@ -11,7 +15,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from bridgelab.analysis.examples import Answer, Shown, chosen_examples
+from bridgelab.analysis.examples import Answer, Shown, _folders, _pictures, chosen_examples
 from bridgelab.analysis.page import page
 from bridgelab.analysis.provenance import provenance, reproduction
 from bridgelab.analysis.records import read_study
@@ -193,6 +197,45 @@ def test_without_its_images_a_question_stands_by_itself(study):
     assert 'alt="The image of the question"' not in made(study).read_text()
 
 
+def test_pictures_are_plain_files_in_their_folders_and_what_cannot_be_read_is_left_out(study, tmp_path):
+    """A record says where they lie, and a record may be anybody's."""
+    images, private = tmp_path / "world" / "images", tmp_path / "private.png"
+    found = chosen_examples(read_study(study))
+    shown = {one.id: one.pictures for one in found}
+    assert all(map(len, shown.values()))
+    first, second, third, fourth = list(dict.fromkeys(one.id.split("-")[0] for one in found))[:4]
+    (images / f"{first}.png").rename(private)
+    (images / f"{first}.png").symlink_to(private)
+    (images / f"{second}.png").unlink()
+    os.mkfifo(images / f"{second}.png")
+    (images / f"{third}.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+    bomb = bytearray((images / f"{fourth}.png").read_bytes())
+    bomb[16:24] = struct.pack(">II", 20_000, 20_000)
+    bomb[29:33] = struct.pack(">I", zlib.crc32(bomb[12:29]))
+    (images / f"{fourth}.png").write_bytes(bomb)
+    for one in chosen_examples(read_study(study)):
+        hidden = one.id.split("-")[0] in (first, second, third, fourth)
+        assert one.pictures == (() if hidden else shown[one.id])
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../private.png", "images/../../private.png", "private.png", "/private.png", "images/", "images/.."],
+)
+def test_a_name_that_leads_elsewhere_is_no_picture(tmp_path, name):
+    (tmp_path / "world" / "images").mkdir(parents=True)
+    Image.new("RGB", (9, 9)).save(tmp_path / "private.png")
+    assert _pictures([name], tmp_path / "world" / "images") == {}
+
+
+def test_the_search_for_pictures_has_an_end(tmp_path, monkeypatch):
+    for folder in ("a/b/c/d/e/f/g", "h"):
+        (tmp_path / folder).mkdir(parents=True)
+    assert [folder.name for folder in _folders(tmp_path)][1:] == ["a", "h", "b", "c", "d", "e"]
+    monkeypatch.setattr("bridgelab.analysis.examples.MOST_ENTRIES", 2)
+    assert [folder.name for folder in _folders(tmp_path)][1:] == ["a", "h"]
+
+
 def test_outcomes_are_bold_and_a_floor_is_called_so_at_each_level_of_what_is_swept():
     shown = Shown("1", "exist", "is it ?", "yes", {"blind, train.steps=400": Answer("no", 0, 3)}, ())
     said = ("linear against x: breaks on count (−3.0 points); the data cannot tell on query.",)
@@ -220,5 +263,10 @@ def test_what_was_asked_and_where_it_comes_from_are_told(study):
     assert dict(provenance(read_study(study)))["taken over"] == "3 from other"
     (study / "multirun.yaml").write_text("hydra: {overrides: {task: ['bridge=linear,mlp']}}")
     assert reproduction(read_study(study)) == "bridgelab train -m bridge=linear,mlp"
+    (study / "multirun.yaml").write_text(
+        "hydra: {overrides: {task: ['bridge=mlp; touch x', \"text.path='a b'\"]}}"
+    )
+    typed = reproduction(read_study(study))
+    assert shlex.split(typed) == ["bridgelab", "train", "-m", "bridge=mlp; touch x", "text.path='a b'"]
     (study / "multirun.yaml").unlink()
     assert reproduction(read_study(study)).splitlines()[0] == "bridgelab train bridge=blind seed=0"

@@ -1,22 +1,26 @@
 """Questions to look at: what each bridge answered, chosen so that bridges that disagree are seen, with the images where these lie."""
 
 import base64
+import contextlib
 import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import yaml
 from PIL import Image
 
 from bridgelab.analysis.records import Study
 from bridgelab.analysis.summary import by_role, reasoning_type, rows_of
+from bridgelab.data.images import read_image
+from bridgelab.train.recorded import read_yaml
 
 SHOWN = 36
 SIDE = 160  # pixels of a picture, at most
+DEEPEST = 6  # levels of folders in which pictures are looked for
+MOST_ENTRIES = 2_000_000  # files and folders there
 
 
 @dataclass(frozen=True)
@@ -132,28 +136,56 @@ def _root(study: Study) -> Path | None:
     for run in study.runs:
         path = run.path / "config.yaml"
         if path.exists():
-            given = ((yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("benchmark") or {}).get(
-                "root"
-            )
-            if given and Path(given).is_dir():
-                return Path(given)
+            benchmark = read_yaml(path).get("benchmark")
+            given = benchmark.get("root") if isinstance(benchmark, dict) else None
+            with contextlib.suppress(OSError):  # a name that no folder can have
+                if isinstance(given, str) and given and Path(given).is_dir():
+                    return Path(given)
     return None
 
 
 def _pictures(names: Iterable[str], root: Path | None) -> dict[str, str]:
-    """Small pictures as `data:` addresses, by the last two parts of their paths; those that are found."""
-    wanted, found = set(names), {}
-    for folder, _, files in os.walk(root) if root else ():
-        for file in files:
-            name = f"{Path(folder).name}/{file}"
-            if name in wanted and name not in found:
-                try:
-                    with Image.open(Path(folder) / file) as opened:
-                        image = opened.convert("RGB")
-                except OSError:
-                    continue
-                image.thumbnail((SIDE, SIDE))
-                out = io.BytesIO()
-                image.save(out, "PNG", optimize=True)
-                found[name] = "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()
+    """Small pictures as `data:` addresses, by the last two parts of their paths; those that are found and can be read.
+
+    Where they lie a record says, which may be anybody's: links are not followed, and the search has an end.
+    """
+    wanted: dict[str, list[str]] = {}
+    for name in names:
+        folder, _, file = name.rpartition("/")
+        if file not in ("", ".", "..") and "/" not in folder:
+            wanted.setdefault(folder, []).append(file)
+    found: dict[str, str] = {}
+    for folder in _folders(root) if root else ():
+        for file in wanted.get(folder.name, ()):
+            name = f"{folder.name}/{file}"
+            with contextlib.suppress(ValueError, OSError):
+                if name not in found and not (folder / file).is_symlink():
+                    found[name] = _small(folder / file)
+        if len(found) == sum(map(len, wanted.values())):
+            break
     return found
+
+
+def _folders(root: Path) -> Iterator[Path]:
+    """A folder and those below it, near ones first: at most `DEEPEST` levels, and not past `MOST_ENTRIES` files and folders."""
+    level, left = [root], MOST_ENTRIES
+    for _ in range(DEEPEST):
+        yield from level
+        below = []
+        for folder in level:
+            with contextlib.suppress(OSError), os.scandir(folder) as entries:
+                for entry in entries:
+                    left -= 1
+                    if left < 0:
+                        return
+                    if entry.is_dir(follow_symlinks=False):
+                        below.append(Path(entry.path))
+        level = sorted(below)
+
+
+def _small(path: Path) -> str:
+    image = Image.fromarray(read_image(path))
+    image.thumbnail((SIDE, SIDE))
+    out = io.BytesIO()
+    image.save(out, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()
