@@ -15,6 +15,7 @@ from typing import Any
 
 from bridgelab import __version__
 from bridgelab.interrupt import take
+from bridgelab.train.plain import plain
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -82,7 +83,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         # One line for the person at the terminal; HYDRA_FULL_ERROR=1 gives the traceback here as in Hydra.
         if os.environ.get("HYDRA_FULL_ERROR"):
             raise
-        print(f"bridgelab {args[0]}: {error}", file=sys.stderr)
+        told = "\n".join(map(plain, str(error).split("\n")))  # it may name what another's file holds
+        print(f"bridgelab {args[0]}: {told}", file=sys.stderr)
         return 2
     return 0
 

@@ -6,7 +6,9 @@ import re
 import shutil
 import subprocess
 
+import pandas as pd
 import pytest
+from rich.console import Console
 
 from bridgelab import cli
 from bridgelab.analysis.difficulty import by_difficulty
@@ -14,7 +16,7 @@ from bridgelab.analysis.formats import to_csv, to_latex
 from bridgelab.analysis.records import read_study
 from bridgelab.analysis.report import tables
 from bridgelab.analysis.summary import summarise
-from bridgelab.analysis.table import Cell, Grid, StudyTable
+from bridgelab.analysis.table import Cell, Grid, Measured, StudyTable, to_html, to_markdown, to_rich
 
 ODD = StudyTable(
     "heading",
@@ -22,7 +24,15 @@ ODD = StudyTable(
         Grid(
             "A & B, %",
             ("bridge", "all"),
-            (("bridge", (Cell("x_1", ""), Cell("−4.0", "−5.0 to −3.0, breaks"))),),
+            (
+                (
+                    "bridge",
+                    (
+                        Cell("x_1", ""),
+                        Cell("−4.0", "−5.0 to −3.0, breaks", Measured(-4, -5, -3, 0.9, "points", "breaks")),
+                    ),
+                ),
+            ),
         ),
     ),
     ("a note",),
@@ -35,29 +45,70 @@ def whole(simulated):
     return tables(study, summarise(study), by_difficulty(study), {})[1]
 
 
-def test_csv_has_a_line_a_number(whole):
-    rows = list(csv.DictReader(io.StringIO(to_csv(whole))))
-    notes = [row["value"] for row in rows if row["table"] == "notes"]
-    assert notes == [*whole.said, *whole.notes]
-    assert len(rows) - len(notes) == sum((len(grid.heads) - 1) * len(grid.rows) for grid in whole.grids)
-    for row, column, low, high in (
-        (r["row"], r["column"], *r["interval"].split(" to "))
-        for r in rows
-        if r["table"] == "Accuracy, %" and " to " in r["interval"]
-    ):
-        assert float(low) <= float(high), (row, column)
+def test_csv_has_a_line_a_number_and_numbers_as_numbers(whole):
+    frame = pd.read_csv(io.StringIO(to_csv(whole)), keep_default_na=False)
+    notes = frame[frame["table"] == "notes"]
+    assert list(notes["text"]) == [*whole.said, *whole.notes]
+    cells = [
+        (grid.title, cells[0].text, head, cell)
+        for grid in whole.grids for _, cells in grid.rows for head, cell in zip(grid.heads[1:], cells[1:], strict=True)
+    ]  # fmt: skip
+    rows = frame.iloc[: -len(notes)].to_dict("records")
+    assert len(rows) == len(cells)
+    judged = 0
+    for row, (title, name, head, cell) in zip(rows, cells, strict=True):
+        assert [row[key].removeprefix("'") for key in ("table", "row", "column")] == [title, name, head]
+        assert (row["value"] == "") == (cell.number is None)
+        if cell.number and row["low"]:
+            assert float(row["low"]) <= float(row["high"])
+        if title == "Accuracy, %" and cell.number:
+            assert (
+                f"{float(row['value']):.1f} {float(row['low']):.1f}–{float(row['high']):.1f}" == row["text"]
+            )
+            assert (row["unit"], float(row["level"])) == ("%", 0.95)
+        judged += bool(row["outcome"])
+    assert judged == sum(bool(cell.number and cell.number.outcome) for *_, cell in cells) > 0
 
 
 def test_csv_numbers_have_a_plain_minus():
     row, note = csv.DictReader(io.StringIO(to_csv(ODD)))
-    assert note["value"] == "a note"
+    assert note["text"] == "a note"
     assert row == {
-        "table": "A & B, %",
-        "row": "x_1",
-        "column": "all",
-        "value": "-4.0",
-        "interval": "-5.0 to -3.0, breaks",
-    }
+        "table": "A & B, %", "row": "x_1", "column": "all", "value": "-4", "low": "-5", "high": "-3", "level": "0.9", "unit": "points",
+        "outcome": "breaks", "text": "−4.0 −5.0 to −3.0, breaks",
+    }  # fmt: skip
+
+
+ACTING = "x\n\\input{/etc/passwd}\x1b]0;t\x07\u202e"
+
+
+@pytest.mark.parametrize(
+    "form", [to_csv, to_latex, to_markdown, to_html, lambda table: _terminal(to_rich(table))]
+)
+def test_a_name_is_text_alone_in_every_form(form):
+    """Not a line's end, behind which LaTeX would read on; not an escape that a terminal obeys."""
+    table = StudyTable(ACTING, (Grid(ACTING, ("bridge", ACTING), (("bridge", (Cell(ACTING), Cell(ACTING, ACTING))),)),), (ACTING,), (ACTING,))  # fmt: skip
+    plain = StudyTable(
+        "x", (Grid("x", ("bridge", "x"), (("bridge", (Cell("x"), Cell("x", "x"))),)),), ("x",), ("x",)
+    )
+    text = form(table)
+    assert not set("\x1b\x07\u202e") & set(text)
+    if form in (to_csv, to_latex, to_markdown, to_html):
+        assert len(text.splitlines()) == len(form(plain).splitlines())
+
+
+def _terminal(made):
+    out = io.StringIO()
+    Console(file=out, width=300, force_terminal=True, color_system=None).print(made)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+cmd|' /C calc'!A0", "-1+1", "@SUM(A1)"])
+def test_csv_holds_no_formulas(text):
+    table = StudyTable("x", (Grid(text, ("bridge", text), (("bridge", (Cell(text), Cell(text))),)),), (text,))
+    cells = [cell for row in csv.reader(io.StringIO(to_csv(table))) for cell in row]
+    assert f"'{text}" in cells
+    assert not [cell for cell in cells if cell[:1] in ("=", "+", "-", "@")]
 
 
 def test_latex_escapes_what_it_would_read_as_a_command():

@@ -16,6 +16,7 @@ from bridgelab.data.images import read_image
 from bridgelab.model import BridgedModel
 from bridgelab.train.build import build
 from bridgelab.train.evaluate import on_device, predict
+from bridgelab.train.plain import plain
 from bridgelab.train.replacement import fall_maps, with_target
 from bridgelab.train.trained import load_trained
 
@@ -65,7 +66,7 @@ def answer(
     batch = with_target(model, on_device(prepared.batch([0]), model), said)
     strange = [repr(word) for word in sides.text.unknown(asked.split())]
     without = f"; asked without {', '.join(strange)}, which the T5 does not know" if strange else ""
-    print(f"{said or '(nothing)'}   (probability {model.likelihood(batch).exp().item():.2f}{without})")
+    print(f"{plain(said) or '(nothing)'}   (probability {model.likelihood(batch).exp().item():.2f}{without})")
     if explain is not None:
         save(picture(model, batch, pixels, sides.vision.grid, sides.vision.cls, asked, said), explain)
         print(f"{explain}: where the answer's probability falls when patches are replaced by the mean patch")
@@ -99,9 +100,9 @@ def picture(
     most = float(np.abs(falls).max()) or 1.0
     figure = Figure(figsize=(8.4, 4.1 * len(pixels)), layout="constrained")
     panels = figure.subplots(len(pixels), 2, squeeze=False)
-    for (plain, over), image, fall in zip(panels, pixels, falls, strict=True):
+    for (bare, over), image, fall in zip(panels, pixels, falls, strict=True):
         height, width = image.shape[:2]
-        for axes in (plain, over):
+        for axes in (bare, over):
             axes.imshow(image)
             axes.set_axis_off()
         # Blue and red are told apart by colour-blind readers; white is no effect.

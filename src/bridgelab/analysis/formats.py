@@ -2,9 +2,11 @@
 
 import csv
 import io
+import math
 
 from bridgelab.analysis.table import Cell, Grid, StudyTable
 
+COLUMNS = ("table", "row", "column", "value", "low", "high", "level", "unit", "outcome", "text")
 _LATEX = str.maketrans(
     {
         "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -15,20 +17,38 @@ _LATEX = str.maketrans(
 
 
 def to_csv(table: StudyTable) -> str:
-    """One line a cell: table, row, column, number, and its interval with outcome as printed; numbers with a plain minus.
+    """One line a cell, numbers as numbers: value, ends and level of its interval, unit and outcome; `text` is what is printed.
 
-    After them one line a note, of the table "notes".
+    A cell that is no number has its text alone. After them one line a note, of the table "notes".
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(("table", "row", "column", "value", "interval"))
+    writer.writerow(COLUMNS)
     for grid in table.grids:
         for _, (first, *others) in grid.rows:
             for head, cell in zip(grid.heads[1:], others, strict=True):
-                writer.writerow((grid.title, first.text, head, _plain(cell.text), _plain(cell.interval)))
+                place = (_text(grid.title), _text(first.text), _text(head))
+                writer.writerow(
+                    (*place, *_numbers(cell), _text(" ".join(filter(None, (cell.text, cell.interval)))))
+                )
     for number, note in enumerate((*table.said, *table.notes), start=1):
-        writer.writerow(("notes", str(number), "", note, ""))
+        writer.writerow(("notes", str(number), "", *_numbers(Cell("")), _text(note)))
     return out.getvalue()
+
+
+def _numbers(cell: Cell) -> tuple[str, ...]:
+    if cell.number is None:
+        return ("",) * 6
+    found = cell.number
+    numbers = (
+        "" if math.isnan(one) else f"{one:.10g}" for one in (found.value, found.low, found.high, found.level)
+    )
+    return (*numbers, found.unit, _text(found.outcome))
+
+
+def _text(text: str) -> str:
+    """A cell that a spreadsheet takes for text: what begins like a formula would be computed."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
 
 
 def to_latex(table: StudyTable) -> str:
@@ -62,7 +82,3 @@ def _grid(grid: Grid) -> str:
 
 def _small(cell: Cell) -> str:
     return rf"{{\scriptsize {cell.interval.translate(_LATEX)}}}" if cell.interval else ""
-
-
-def _plain(text: str) -> str:
-    return text.replace("−", "-").replace("–", "" if text == "–" else " to ")

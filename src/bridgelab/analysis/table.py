@@ -16,6 +16,7 @@ from rich.text import Text
 
 from bridgelab.analysis.statistics import LEAST_GAP, LEVEL, Estimate
 from bridgelab.analysis.summary import ALL, CONSISTENCY, Row, Summary
+from bridgelab.train.plain import plain
 
 NONE = "–"
 
@@ -51,6 +52,9 @@ class Cell:
     interval: str = ""
     number: Measured | None = field(default=None, compare=False)
 
+    def __post_init__(self) -> None:
+        _make_plain(self, text=plain(self.text), interval=plain(self.interval))
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -59,6 +63,9 @@ class Grid:
     title: str
     heads: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Cell, ...]], ...]  # (role, cells)
+
+    def __post_init__(self) -> None:
+        _make_plain(self, title=plain(self.title), heads=tuple(map(plain, self.heads)))
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,16 @@ class StudyTable:
     grids: tuple[Grid, ...]
     notes: tuple[str, ...]
     said: tuple[str, ...] = ()  # the verdict in sentences
+
+    def __post_init__(self) -> None:
+        said, notes = (tuple(map(plain, lines)) for lines in (self.said, self.notes))
+        _make_plain(self, heading=plain(self.heading), said=said, notes=notes)
+
+
+def _make_plain(one: Cell | Grid | StudyTable, **texts: str | tuple[str, ...]) -> None:
+    """Names come from records, which may be anybody's: whatever prints a table has them as text alone."""
+    for name, text in texts.items():
+        object.__setattr__(one, name, text)
 
 
 def study_table(summary: Summary) -> StudyTable:
@@ -350,5 +367,6 @@ def grid_to_html(grid: Grid) -> str:
 
 
 def _html_cell(cell: Cell) -> str:
-    interval = f"<small>{html.escape(cell.interval)}</small>" if cell.interval else ""
+    # The space is for where nobody styles it, as in a notebook.
+    interval = f" <small>{html.escape(cell.interval)}</small>" if cell.interval else ""
     return html.escape(cell.text) + interval
