@@ -116,6 +116,13 @@ def test_a_split_without_examples_is_refused_before_features_are_made(run, monke
         Setting(run.config(f"{key}={{answer:0,caption:0}}"), "cpu")
 
 
+def test_a_single_test_image_that_is_to_be_shuffled_is_refused_before_features_are_made(run, monkeypatch):
+    monkeypatch.setattr(FeatureStore, "features", None)
+    choices = ("benchmark.images.test=1", "evaluate.shuffled=true", "evaluate.limit.caption=0")
+    with pytest.raises(ValueError, match=r"1 image can't be shuffled: .* or set evaluate\.shuffled=false"):
+        Setting(run.config(*choices), "cpu")
+
+
 def test_metrics_are_asked_before_anything_is_trained(run, monkeypatch, caplog):
     """On a single image CIDEr-D is 0 whatever is said of it."""
     monkeypatch.setattr(FeatureStore, "features", None)

@@ -147,7 +147,10 @@ def another_image(images: int) -> np.ndarray:
         ValueError: if there is only one image.
     """
     if images < 2:
-        raise ValueError(f"{images} image can't be shuffled: at least 2 are needed. Evaluate on more images.")
+        raise ValueError(
+            f"{images} image can't be shuffled: at least 2 are needed. Evaluate on more images, or set "
+            "evaluate.shuffled=false."
+        )
     order = np.random.default_rng(0).permutation(images)
     other = np.empty(images, dtype=np.int64)
     other[order] = np.roll(order, 1)  # one cycle: nobody keeps its own

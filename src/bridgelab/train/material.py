@@ -83,7 +83,7 @@ class Material:
 
     def images_of(self, split: str) -> int:
         """How many images a split has."""
-        return len(self.features(split)[0])
+        return len(self._images(split))
 
     def standard(self, split: str) -> dict[str, torch.Tensor]:
         """Mean and deviation of a split's patches; none where there are no patches."""

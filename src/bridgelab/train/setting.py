@@ -20,7 +20,7 @@ from bridgelab.model import BridgedModel
 from bridgelab.train.build import build
 from bridgelab.train.claim import config_hash
 from bridgelab.train.compile import compile_step, refuse_without_compiler
-from bridgelab.train.evaluate import mean_loss, on_device, predict
+from bridgelab.train.evaluate import another_image, mean_loss, on_device, predict
 from bridgelab.train.features import SPLITS
 from bridgelab.train.loop import fit
 from bridgelab.train.material import Material
@@ -115,6 +115,8 @@ class Setting:
             )
         self.material.check("val", config.train.val_limit, "train.val_limit", alone=True)
         self.material.check("test", config.evaluate.limit, "evaluate.limit")
+        if config.evaluate.shuffled and self.sees == "image":
+            another_image(self.material.images_of("test"))  # which refuses a single one
 
     def _check_captioned(self) -> None:
         prompt = self.config.evaluate.captioned
