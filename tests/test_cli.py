@@ -133,6 +133,14 @@ def test_features_are_built_by_a_line_as_trainings(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
+        (
+            ["train", "-m", "study=../../x"],
+            r"^bridgelab train: study=\.\./\.\./x leads out of paths\.runs: give a name.*\n$",
+        ),
+        (
+            ["train", "study=/tmp/x"],
+            r"^bridgelab train: study=/tmp/x leads out of paths\.runs: give a name.*\n$",
+        ),
         (["trian"], "command 'trian' is not one of world, train, .*Did you mean 'train'"),
         (["pretrain", "txt"], "model to pretrain 'txt' is not one of text, vision. Did you mean 'text'"),
         (

@@ -547,6 +547,12 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
 def _hydra_app(program: str, module: str, args: list[str]) -> None:
     """Hand `args` to the Hydra app `module:main`, which reads them from `sys.argv`."""
     check_choices(args, _conf())
+    for study in (arg.removeprefix("study=") for arg in args if arg.startswith("study=")):
+        # What asks for the folder refuses too (`within_runs`), inside Hydra, which makes a traceback of it.
+        if Path(study).is_absolute() or ".." in Path(study).parts:
+            raise UsageError(
+                f"study={study} leads out of paths.runs: give a name, without '..' and no leading '/'."
+            )
     sys.argv = [program, *args]
     # Lightning's ddp starts its other ranks as `python -m <name of __main__'s spec> <sys.argv[1:]>`.
     script = sys.modules["__main__"]
