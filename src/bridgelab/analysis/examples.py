@@ -151,9 +151,9 @@ def _pictures(names: Iterable[str], root: Path | None) -> dict[str, str]:
     """
     wanted: dict[str, list[str]] = {}
     for name in names:
-        folder, _, file = name.rpartition("/")
-        if file not in ("", ".", "..") and "/" not in folder:
-            wanted.setdefault(folder, []).append(file)
+        parent, _, file = name.rpartition("/")
+        if file not in ("", ".", "..") and "/" not in parent:
+            wanted.setdefault(parent, []).append(file)
     found: dict[str, str] = {}
     for folder in _folders(root) if root else ():
         for file in wanted.get(folder.name, ()):
