@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bridgelab.analysis.contrast import Part
 from bridgelab.analysis.diagnosis.bottleneck import READ
-from bridgelab.analysis.diagnosis.record import Diagnosis, Map, write_diagnosis
+from bridgelab.analysis.diagnosis.record import ONE, Diagnosis, Map, write_diagnosis
 from bridgelab.analysis.statistics import Estimate
 from bridgelab.world.scene import ATTRIBUTES
 
@@ -162,7 +163,10 @@ def diagnosed() -> Callable[..., None]:
             found = Diagnosis(
                 bridge=record["bridge"], seed=record["seed"], data_seed=0, benchmark="world",
                 made_of={"config": "cc", "looked_at": {"questions": 400}},
-                numbers={name: Estimate(one, one + 0.05 * rng.normal(size=50)) for name, one in values.items()},
+                numbers={
+                    name: Estimate(one, {ONE: Part(np.array([one]), 0.007 * rng.normal(size=(1, 50)), np.arange(50), 50, 0.0, (0,))})
+                    for name, one in values.items()
+                },
                 counts={"questions": 390, "fit": 1500, "images": 400, "fields": 2100, "objects": 2600},
                 words=(("red", 0.3), ("<b>cube</b>", 0.1)),
                 maps=tuple(

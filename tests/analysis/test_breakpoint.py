@@ -2,8 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bridgelab.analysis.breakpoint import breakpoints
+from bridgelab.analysis.breakpoint import Breakpoint, Crossing, _passes, breakpoints
 from bridgelab.analysis.breakpoint_table import breakpoint_grid, breakpoint_sentences
+from bridgelab.analysis.contrast import Contrast
 from bridgelab.analysis.records import read_study
 
 BRIDGES = {"linear": {"exist": 0.5}, "mlp": {"exist": 0.5}, "perceiver": {"exist": 0.5}}
@@ -30,10 +31,13 @@ def test_a_planted_break_is_found_where_it_lies(simulated):
     broken = found["perceiver"]
     low, high = broken.slope.interval()
     assert low < -0.03 < high < 0
-    at, begins, sure = broken.passes
-    assert begins <= 3 + 0.02 / 0.03 <= sure  # −2 points at 3.67 objects
-    assert begins <= at <= sure
+    (passed,) = broken.passes
+    assert passed.bound == -0.02
+    assert passed.low <= 3 + 0.02 / 0.03 <= passed.high  # −2 points at 3.67 objects
+    assert passed.low <= passed.at <= passed.high
     assert broken.below
+    low, high = broken.slope.interval(broken.level)
+    assert (high < 0) == (broken.p < 0.05)
     assert found["mlp"].passes is None
     assert found["mlp"].p > 0.05
     told = breakpoint_sentences(list(found.values()), "linear", 0.02)
@@ -43,7 +47,7 @@ def test_a_planted_break_is_found_where_it_lies(simulated):
     assert "passes −2 points at" in told[1]
     grid = breakpoint_grid(list(found.values()), "linear")
     assert grid.heads == ("difference", "a step of objects")
-    assert "passes δ at" in grid.rows[1][1][1].interval
+    assert ", passes −2 points at" in grid.rows[1][1][1].interval
 
 
 def test_intervals_hold_the_truth_over_many_studies(simulated):
@@ -57,8 +61,8 @@ def test_intervals_hold_the_truth_over_many_studies(simulated):
         slopes += low < -0.04 < high
         if found.passes:
             known += 1
-            _, begins, sure = found.passes
-            passings += begins <= 3.5 + 0.07 and not sure < 3.5 - 0.07  # of places 0.07 apart
+            passed = found.passes[-1]
+            passings += passed.low <= 3.5 + 0.07 and not passed.high < 3.5 - 0.07  # of places 0.07 apart
     assert slopes > 33
     assert known > 35
     assert passings > known - 7
@@ -75,3 +79,53 @@ def test_what_has_not_converged_claims_nothing(simulated):
 @pytest.mark.parametrize("bridges", [{"mlp": {"exist": 0.5}}, {"linear": {"exist": 0.5}}])
 def test_without_a_pair_there_is_none(simulated, bridges):
     assert breakpoints(read_study(simulated.write(bridges=bridges, images=20))) == []
+
+
+INF = float("inf")
+
+
+def line(first, last, error=0.01):
+    """A straight line over 3 to 10, with one error everywhere (of many images, so that t is 1.96)."""
+    return [
+        Contrast(np.array(value), np.zeros(2), np.zeros(2), np.array(error**2), (3, 3), 10**6)
+        for value in np.linspace(first, last, 101)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "expected"),
+    [
+        # Falls by 2 points a level from +6 to −8: stops leading at 5, breaks at 7; the line's interval is ±1.96 points, so ±.98 levels.
+        (0.06, -0.08, [(0.02, 5.0, 4.02, 5.98), (-0.02, 7.0, 6.02, 7.98)]),
+        (-0.08, 0.06, [(-0.02, 6.0, 5.02, 6.98), (0.02, 8.0, 7.02, 8.98)]),  # rises: breaks at first, leads in the end
+        (0.0, -0.07, [(-0.02, 5.0, 3.04, 6.96)]),
+        (-0.01, -0.08, [(-0.02, 4.0, -INF, 5.96)]),  # its lower end lies before the lowest level
+        (0.0, -0.03, [(-0.02, 7.67, 3.1, INF)]),
+        (0.0, -0.015, [(-0.02, INF, 3.2, INF)]),
+        (-0.06, -0.13, [(-0.02, -INF, -INF, -INF)]),  # beyond the bound at all levels
+    ],
+)  # fmt: skip
+def test_a_line_passes_both_bounds_and_open_ends_are_open(first, last, expected):
+    found = _passes(np.linspace(3, 10, 101), line(first, last), 0.02 if last > first else -0.02)
+    told = [(one.bound, one.at, one.low, one.high) for one in found]
+    assert [one[0] for one in told] == [one[0] for one in expected]
+    for one, other in zip(told, expected, strict=True):
+        np.testing.assert_allclose(one[1:], other[1:], atol=0.071)  # places are 0.07 apart
+
+
+@pytest.mark.parametrize(
+    ("crossing", "told"),
+    [
+        (Crossing(-0.02, 5.2, 4.1, 6.3), "−2 points at 5.2 (4.1 to 6.3)"),
+        (Crossing(0.02, 3.6, -INF, 4.3), "+2 points at 3.6 (before 3 to 4.3)"),
+        (Crossing(-0.02, 9.5, 8.0, INF), "−2 points at 9.5 (8.0 to beyond 10)"),
+        (Crossing(-0.02, INF, 8.0, INF), "−2 points beyond 10 (perhaps from 8.0 on)"),
+        (Crossing(-0.02, -INF, -INF, 3.4), "−2 points before 3 (perhaps at up to 3.4)"),
+        (Crossing(0.02, -INF, -INF, -INF), "+2 points before 3"),
+        (Crossing(0.02, INF, INF, INF), "+2 points beyond 10"),
+    ],
+)
+def test_where_a_line_passes_is_said_with_its_open_ends(crossing, told):
+    one = Breakpoint("objects", "mlp", line(0, 1)[0], 0.01, 0.99, (3.0, 10.0), (crossing,), True, "")
+    assert f", passes {told}" in breakpoint_grid([one], "linear").rows[0][1][1].interval
+    assert f"and passes {told}." in breakpoint_sentences([one], "linear", 0.02)[0]

@@ -1,9 +1,11 @@
 """The simulation's own truth, and a short calibration; the long one is `make calibrate`."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
-from bridgelab.analysis import calibrate
+from bridgelab.analysis import calibrate, calibrate_power
 from bridgelab.analysis.calibrate import rates
 from bridgelab.analysis.contrast import contrast, part
 from bridgelab.analysis.simulation import World, contrasts, simulate
@@ -47,6 +49,45 @@ def test_the_verdict_errs_as_seldom_as_it_says(difference):
         assert found.holds <= 0.083
 
 
+@pytest.mark.parametrize(
+    "world",
+    [
+        World("", seed_sd=0.03, heavy=True),
+        World("", images=8, asked=1),
+        World("", images=50, asked=12),
+        World("", collapse=0.25),
+    ],
+    ids=["heavy tails", "few images", "groups", "both collapse"],
+)
+def test_it_errs_as_seldom_where_seeds_or_images_are_less_benign(world):
+    found = rates(world, seeds=3, difference=-0.02, studies=300)["in use"]
+    assert found.covers >= 0.917
+    assert found.holds <= 0.083
+
+
+def test_what_no_test_can_keep_is_said_and_warned_of():
+    one = rates(World("", collapse=0.25, collapsing=1), seeds=3, difference=0.0, studies=300)["in use"]
+    assert one.differs > 0.1
+    assert 0.4 < one.apart < 0.55  # some of three seeds falls in 1 − .8³ = 49 %
+    benign = rates(World("", seed_sd=0.02), seeds=3, difference=0.0, studies=100)["in use"]
+    assert benign.apart == 0
+    shared = rates(World("", images=1000, bridge_sd=0.02), seeds=3, difference=0.0, studies=200)["in use"]
+    assert shared.covers < 0.8
+
+
+@pytest.mark.parametrize(
+    "world",
+    [
+        World("", images=50, collapse=0.25, collapsing=1),
+        World("", images=50, bridge_sd=0.02),
+        World("", images=50, heavy=True),
+    ],
+)
+def test_worlds_keep_the_truth_that_they_say(world):
+    shares = simulate(world, np.random.default_rng(0), studies=1500, seeds=3, difference=0.1)
+    np.testing.assert_allclose(shares.mean(axis=(0, 1, 3, 4)), [0.85, 0.75], atol=0.005)
+
+
 def test_what_was_not_chosen_errs_where_images_are_few():
     found = rates(World("", images=40), seeds=5, difference=-0.02, studies=300)
     assert found["t over seeds"].covers < found["in use"].covers
@@ -57,8 +98,16 @@ def test_it_prints_a_table_a_method(monkeypatch, capsys):
     monkeypatch.setattr(calibrate, "STUDIES", 20)
     monkeypatch.setattr(calibrate, "SEEDS", (3,))
     monkeypatch.setattr(calibrate, "WORLDS", (World("few", images=20),))
+    monkeypatch.setattr(calibrate, "UNKEPT", (World("one falls", images=20, collapse=0.25, collapsing=1),))
+    monkeypatch.setattr(calibrate, "SETTLED", ((World("few", images=20), -0.1),))
+    monkeypatch.setattr(calibrate_power, "PILOTS", 20)
+    monkeypatch.setattr(calibrate, "promise", partial(calibrate_power.promise, single=5))
     calibrate.calibrate()
     printed = capsys.readouterr().out
     assert all(f"{name}: 20 studies" in printed for name in calibrate.METHODS)
-    assert printed.count("few") == 9 + 1  # and a row of what a plan promises
+    assert (
+        printed.count("few") == 2 * 3 + 1 + 1
+    )  # a row of what a plan promises, and one of what settles a cell
+    assert printed.count("one falls") == 3  # not alike, so both ways
+    assert "promises that can't be kept, by the method in use: 20 studies" in printed
     assert "promises to find in 80 % of studies" in printed

@@ -56,5 +56,5 @@ def test_what_is_alike_needs_no_control(sized):
 
 def test_the_report_says_it(sized):
     study = sized("linear", "qformer")
-    table, whole = tables(study, summarise(study, repetitions=20), [], {})
+    table, whole = tables(study, summarise(study), [], {})
     assert table.said[-1] == whole.said[-1] == controls(study, "linear")[0]

@@ -25,7 +25,7 @@ def planted(path):
 def test_a_planted_fall_is_found(simulated):
     path = simulated.write(bridges={"linear": {"exist": 0.5}, "mlp": {"exist": 0.5}}, images=2000)
     planted(path)
-    (found,) = [one for one in by_difficulty(read_study(path), repetitions=200) if one.tag == "objects"]
+    (found,) = [one for one in by_difficulty(read_study(path)) if one.tag == "objects"]
     assert found.levels == ("3", "4", "5", "6")
     assert found.questions == (500,) * 4
     assert [one.value for one in found.accuracy["linear"]] == pytest.approx([0.9, 0.75, 0.6, 0.45], abs=0.03)
@@ -35,7 +35,7 @@ def test_a_planted_fall_is_found(simulated):
     grid = difficulty_grid(found)
     assert grid.heads == ("bridge", "3 (500)", "4 (500)", "5 (500)", "6 (500)")
     assert [cells[0].text for _, cells in grid.rows] == ["linear", "mlp"]
-    figure = draw_difficulty([found], summarise(read_study(path), repetitions=50))
+    figure = draw_difficulty([found], summarise(read_study(path)))
     (axes,) = figure.axes
     assert [label.get_text() for label in axes.get_xticklabels()] == list(found.levels)
 
@@ -53,4 +53,4 @@ def test_many_numbers_are_put_together_and_rare_ones_left_out():
 
 def test_tags_that_are_no_numbers_or_say_nothing_are_left_out(simulated):
     path = simulated.write(images=10)  # one hop in all questions, types in words
-    assert by_difficulty(read_study(path), repetitions=50) == []
+    assert by_difficulty(read_study(path)) == []

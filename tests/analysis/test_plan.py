@@ -16,15 +16,18 @@ def numbers(study, column):
     out = StringIO()
     plan(study, console=Console(file=out, width=140))
     rows = [line.split("│") for line in out.getvalue().splitlines() if line.startswith("│")]
-    return [float(row[column]) for row in rows]
+    return [float(row[column].split("(")[0]) for row in rows], [
+        tuple(map(float, row[column].strip(" )").split("(")[1].split("–"))) for row in rows
+    ]
 
 
 def test_more_seeds_and_more_images_find_smaller_differences(simulated):
-    found = numbers(simulated.write(bridges=TWO), 4)
+    found, ranges = numbers(simulated.write(bridges=TWO), 4)
     assert len(found) == 6
     assert found[:3] == sorted(found[:3], reverse=True)
     assert all(few >= many for few, many in zip(found[:3], found[3:], strict=True))
     assert min(found) > 2  # δ
+    assert all(low < high for low, high in ranges)
 
 
 def test_a_plan_needs_two_bridges_and_two_seeds(simulated):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bridgelab.analysis.calibrate_power import promise, typical
+from bridgelab.analysis.calibrate_power import promise, settled, typical
 from bridgelab.analysis.contrast import Contrast
-from bridgelab.analysis.power import smallest
+from bridgelab.analysis.power import smallest, smallest_range
 from bridgelab.analysis.simulation import CELLS, World
 from bridgelab.analysis.verdict import planned
 
@@ -51,7 +51,7 @@ def test_with_one_bridge_of_few_seeds_it_is_what_draws_of_the_statistic_find():
 # 400 studies: 80 % has a standard deviation of 2 points; `make calibrate` has 2,000.
 @pytest.mark.parametrize("seeds", [3, 10])
 def test_the_difference_promised_is_found_as_often_as_promised(seeds):
-    found = promise(World("", seed_sd=0.02, images=100), seeds=seeds, studies=400)
+    found = promise(World("", seed_sd=0.02, images=100), seeds=seeds, studies=400, single=5)
     assert found.found >= 0.77 - 0.04
     assert found.error == pytest.approx(np.sqrt(found.found * (1 - found.found) / 400))
 
@@ -61,3 +61,29 @@ def test_more_seeds_and_more_images_promise_smaller_differences():
     few, seeds, images = (smallest(planned(pilot, *more), 0.02, CELLS) for more in ((3, 1), (10, 1), (3, 4)))
     assert seeds < few
     assert images < few
+
+
+def test_pilots_have_the_true_difference_in_their_range_as_often_as_it_says():
+    """Pilots of three seeds from known variances: 80 % nominal, of 60 within three standard deviations."""
+    true = Contrast(np.array(0.0), np.array([3e-4, 1e-4]), np.zeros(2), np.array(2e-4), (3, 3), 300)
+    least = float(smallest(planned(true, 5, 1), 0.02, CELLS))
+    rng, inside = np.random.default_rng(2), 0
+    for _ in range(60):
+        pilot = Contrast(
+            true.value,
+            true.seeds * rng.chisquare(2, 2) / 2,
+            true.both,
+            true.images * rng.chisquare(299) / 299,
+            (3, 3),
+            300,
+        )
+        low, high = smallest_range(pilot, 0.02, CELLS, seeds=5)
+        inside += low <= least <= high
+    assert inside / 60 == pytest.approx(0.8, abs=0.155)
+
+
+def test_how_often_a_cell_is_settled_by_what_would_settle_it():
+    found = settled(World("", seed_sd=0.03, images=300), difference=-0.12, studies=40)
+    assert 5 < found.cells <= 40
+    assert 0.5 < found.share <= 1
+    assert found.error == pytest.approx(np.sqrt(found.share * (1 - found.share) / found.cells))

@@ -9,8 +9,10 @@ from bridgelab.analysis.difficulty import by_difficulty
 from bridgelab.analysis.records import read_study
 from bridgelab.analysis.report import tables
 from bridgelab.analysis.search import by_trial
+from bridgelab.analysis.shift import shift_of
 from bridgelab.analysis.summary import ALL, summarise
-from bridgelab.analysis.table import StudyTable, to_markdown
+from bridgelab.analysis.table import StudyTable, percent, to_markdown
+from bridgelab.analysis.verdict import BREAKS, CANNOT_TELL, LEADS
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,16 +41,38 @@ def test_the_readme_and_the_finding_print_what_the_records_give(tmp_path):
 
 
 def test_the_finding_on_conditioning_is_of_the_records(tmp_path):
-    """Means alone: intervals are resampled over the runs of the study, which here has others beside them."""
+    """Each row with its interval, which hangs on its own runs alone."""
     study = read_study(unpacked(tmp_path, "first_look_full", "conditioning") / "first_look_full")
-    accuracy = {row.name: 100 * row.accuracy[ALL].value for row in summarise(study).rows if row.accuracy}
+    accuracy = {row.name: percent(row.accuracy[ALL]) for row in summarise(study).rows if row.accuracy}
     told = {"nothing": "", "the question": "_question", "another example's question": "_mismatched"}
     named = {"Q-Former": "qformer", "Perceiver Resampler": "perceiver"}
     lines = (ROOT / "experiments" / "conditioning.md").read_text().splitlines()
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("| ")][2:]
     assert len(rows) == 6
     for bridge, by, _, found in rows:
-        assert found.split()[0] == f"{accuracy[named[bridge] + told[by]]:.1f}"
+        cell = accuracy[named[bridge] + told[by]]
+        assert found == f"{cell.text} ({cell.interval})"
+
+
+def test_the_findings_on_other_splits_are_of_the_records(tmp_path):
+    runs = unpacked(tmp_path, "shifts_and_aa") / "shifts"
+    for name, split, outcome in (
+        ("clutter", "clutter", BREAKS),
+        ("objects", "many", LEADS),
+        ("depth", "longer", CANNOT_TELL),
+    ):
+        found = shift_of(read_study(runs / f"first_look_full_on_world_test-{split}"))
+        said = " ".join((ROOT / "experiments" / f"{name}.md").read_text().split())
+        judged, other = found.change["perceiver"], found.change["qformer"]
+        assert judged.outcome == outcome
+        assert f"*{outcome}*" in said
+        assert other.why == "not converged: qformer"
+        ends = sorted(abs(100 * end) for end in judged.adjusted)
+        assert f"by {abs(100 * judged.contrast.value):.1f} points ({ends[0]:.1f} to {ends[1]:.1f}" in said
+        for row in ("linear", "perceiver"):
+            kept = found.kept[row]
+            low, high = kept.interval
+            assert f"{100 * kept.value:.0f} % ({100 * low:.0f} to {100 * high:.0f})" in said
 
 
 def test_the_finding_on_tokens_is_of_the_records(tmp_path):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridgelab.analysis.contrast import Contrast
@@ -14,7 +14,9 @@ from bridgelab.analysis.verdict import (
     holm,
     judge,
     outcome,
+    p_values,
     planned,
+    stands_apart,
     would_settle,
 )
 
@@ -64,6 +66,7 @@ def test_a_cell_that_is_not_judged_counts_as_one_whose_p_is_1():
     assert few["one"].why == "its questions are on 1 image"
 
 
+@settings(max_examples=20, deadline=None)
 @given(
     st.lists(st.tuples(st.floats(-0.1, 0.1), st.floats(0.001, 0.05)), min_size=1, max_size=8),
     st.integers(0, 3),
@@ -134,10 +137,32 @@ def test_the_seeds_asked_for_are_the_fewest_that_settle_a_cell(value):
     assert judge({"cell": found})["cell"].outcome == CANNOT_TELL
     told = would_settle(found, 0.02, 1)
     number = int(told.removesuffix(" seeds would settle it"))
-    assert judge({"cell": planned(found, number, 1)})["cell"].outcome != CANNOT_TELL
-    assert judge({"cell": planned(found, number - 1, 1)})["cell"].outcome == CANNOT_TELL
+    # Drawn one by one, by the definition: values, and variances of seeds and of images, of as many studies.
+    rng = np.random.default_rng(1)
+
+    def settled(seeds):
+        plan, size = planned(found, seeds, 1), 4000
+        study = Contrast(
+            rng.normal(value, plan.error, size),
+            plan.seeds * rng.chisquare(seeds - 1, (size, 2)) / (seeds - 1),
+            np.zeros((size, 2)),
+            plan.images * rng.chisquare(999, size) / 999,
+            plan.runs,
+            plan.number,
+        )
+        return np.mean(outcome(*(p[:, None] for p in p_values(study, 0.02)))[0] != CANNOT_TELL)
+
+    assert settled(number) > 0.78
+    assert settled(number - 1) < 0.82
 
 
 def test_images_are_asked_for_where_seeds_would_not_do():
     assert "times the images would settle it" in would_settle(known(0.0, 0.03), 0.02, 1)
     assert "too near to a bound" in would_settle(known(-0.02, 0.01), 0.02, 1)
+
+
+def test_a_seed_stands_apart_from_the_median():
+    values = np.array([[0.8, 0.55, 0.79], [0.8, 0.71, 0.75], [0.5, 0.51, 0.9]])
+    expected = [[False, True, False], [False, False, False], [False, False, True]]
+    np.testing.assert_array_equal(stands_apart(values), expected)
+    assert not stands_apart(np.array([0.2, 0.9])).any()

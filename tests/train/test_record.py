@@ -7,7 +7,6 @@ import torch
 
 from bridgelab.train.record import (
     MetricsCsv,
-    is_flat,
     provenance,
     write_json,
     write_predictions,
@@ -50,17 +49,3 @@ def test_provenance_outside_of_git(tmp_path):
     assert found["git_sha"] is None
     assert found["versions"]["torch"]
     assert found["machine"].endswith(f", {os.cpu_count()} cores")
-
-
-@pytest.mark.parametrize(
-    ("curve", "flat"),
-    [
-        ([], False),
-        ([(100, 0.9)], False),
-        ([(80, 0.700), (90, 0.705), (100, 0.709)], True),
-        ([(80, 0.700), (90, 0.709), (100, 0.710001)], False),
-        ([(50, 0.5), (100, 0.505)], True),
-    ],
-)
-def test_flat_is_less_than_a_point_over_the_last_fifth(curve, flat):
-    assert is_flat(curve) is flat

@@ -3,8 +3,9 @@ r"""Where the baseline breaks as questions get harder: how its difference to ano
 With $d(x)$ the difference baseline − comparator over questions at level x of a tag (objects, hops, …), a line is fitted over the
 levels, weighted by their questions: $d(x) \approx \bar d + b (x - \bar x)$. Its slope b is the interaction of bridge and
 difficulty. Both b and the line at any x are weighted sums of cells, so their variances over seeds and images are those of
-`contrast`. The line passes the bound s δ (s the sign of its slope) at x*, whose 95 % interval is the set of levels at which the
-line's own interval holds the bound (Fieller 1954, doi:10.1111/j.2517-6161.1954.tb00159.x).
+`contrast`. The line passes a bound, −δ or δ, at x*, whose 95 % interval is the set of levels at which the line's own interval holds
+the bound (Fieller 1954, doi:10.1111/j.2517-6161.1954.tb00159.x). Levels beyond those that were asked about are not looked at: an end
+of the interval that lies there is open.
 """
 
 from collections.abc import Sequence
@@ -17,10 +18,27 @@ from bridgelab.analysis.comparison import contrasts, declaration, not_converged,
 from bridgelab.analysis.contrast import Contrast
 from bridgelab.analysis.difficulty import counted_tags, levels
 from bridgelab.analysis.records import Study
-from bridgelab.analysis.verdict import ALPHA, LEAST_SEEDS, holm
+from bridgelab.analysis.verdict import ALPHA, LEAST_SEEDS, adjusted_levels, holm
 
 FINE = 101  # places along a tag at which the line is looked at
 Cells = list[tuple[float, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """Where a line passes a bound.
+
+    Args:
+        bound: −δ or δ.
+        at: the level; ∓∞ where it lies before the lowest or beyond the highest.
+        low: the lower end of its 95 % interval; −∞ where that lies before the lowest level.
+        high: the upper end; ∞ where that lies beyond the highest.
+    """
+
+    bound: float
+    at: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -32,8 +50,9 @@ class Breakpoint:
         comparator: the bridge that the baseline is set against.
         slope: of the difference, a step of the tag.
         p: that the slope is 0, corrected over all comparators and tags of the study (Holm).
+        level: of the slope's interval that leaves out 0 if and only if the slope is told from 0.
         span: the lowest and the highest level.
-        passes: the level at which the line passes δ, with the ends of its interval; nan where that lies outside of the span.
+        passes: where the line passes the bound that it goes towards, and before that the other one, if it does so within the span;
             None where the slope is not told from 0.
         below: whether it is the baseline that gets worse.
         why: why nothing is claimed, where that is so.
@@ -43,8 +62,9 @@ class Breakpoint:
     comparator: str
     slope: Contrast
     p: float
+    level: float
     span: tuple[float, float]
-    passes: tuple[float, float, float] | None
+    passes: tuple[Crossing, ...] | None
     below: bool
     why: str
 
@@ -72,9 +92,10 @@ def breakpoints(study: Study) -> list[Breakpoint]:
     found = contrasts(study, baseline, chosen)
     keys = [key for key in found if key[1] in places]
     p = np.array([2 * min(float(found[key].p_below(0)), float(found[key].p_above(0))) for key in keys])
-    corrected = holm(np.where(np.isfinite(p), p, 1.0)) if len(p) else p
+    p = np.where(np.isfinite(p), np.minimum(p, 1), 1.0)
+    corrected, at = (holm(p), adjusted_levels(p)) if len(p) else (p, p)
     made = []
-    for key, value in zip(keys, corrected, strict=True):
+    for key, value, level in zip(keys, corrected, at, strict=True):
         name, tag = key
         few = min(found[key].runs)
         why = not_converged(study, (beside[name], name)) or (
@@ -84,7 +105,7 @@ def breakpoints(study: Study) -> list[Breakpoint]:
         line = [found[name, f"{tag} {k}"] for k in range(FINE)]
         passes = _passes(places[tag], line, -delta if below else delta) if value < ALPHA and not why else None
         span = (float(places[tag][0]), float(places[tag][-1]))
-        made.append(Breakpoint(tag, name, found[key], float(value), span, passes, below, why))
+        made.append(Breakpoint(tag, name, found[key], float(value), float(level), span, passes, below, why))
     return made
 
 
@@ -105,13 +126,23 @@ def _line(masks: Sequence[np.ndarray], centres: Sequence[float], place: float) -
     return list(zip((share + at * slope).tolist(), masks, strict=True))
 
 
-def _passes(places: np.ndarray, line: Sequence[Contrast], bound: float) -> tuple[float, float, float]:
-    """The first place at which the line lies beyond the bound, at which its interval begins to, and from which all of it does."""
-    sign = np.sign(bound)
-    value = sign * np.array([float(one.value) for one in line])
-    ends = np.sort(sign * np.array([[float(end) for end in one.interval()] for one in line]), axis=1)
-
-    def first(beyond: np.ndarray) -> float:
-        return float(places[beyond.argmax()]) if beyond.any() else float("nan")
-
-    return first(value > abs(bound)), first(ends[:, 1] > abs(bound)), first(ends[:, 0] > abs(bound))
+def _passes(places: np.ndarray, line: Sequence[Contrast], towards: float) -> tuple[Crossing, ...]:
+    """The crossing of the bound that the line goes towards, and before it of the other one, where it comes from beyond that."""
+    value = np.array([float(one.value) for one in line])
+    low, high = np.array([[float(end) for end in one.interval()] for one in line]).T
+    found = []
+    for bound in (-towards, towards):
+        held = np.flatnonzero((low <= bound) & (bound <= high))
+        at = places[0] + (bound - value[0]) / (value[-1] - value[0]) * (places[-1] - places[0])
+        at = -np.inf if at < places[0] else np.inf if at > places[-1] else at
+        if not np.isfinite(at):
+            if bound != towards:
+                continue
+            if not len(held):
+                found.append(Crossing(bound, float(at), float(at), float(at)))
+                continue
+        ends = places[held[[0, -1]]] if len(held) else (at, at)
+        first = -np.inf if low[0] <= bound <= high[0] else min(ends[0], at)
+        last = np.inf if low[-1] <= bound <= high[-1] else max(ends[1], at)
+        found.append(Crossing(bound, float(at), float(first), float(last)))
+    return tuple(found)

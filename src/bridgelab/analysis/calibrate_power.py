@@ -3,6 +3,11 @@
 The spread is that of studies with three seeds that differ so, on the mean of many, so that what is tested is the promise and not
 one study's luck; it is carried to other numbers of seeds as a plan does. All other cells of the study have no difference, so that
 Holm's correction gives the one nothing: the hardest case, and the one that is promised. The better bridge has the world's accuracy.
+
+A plan has one pilot and no mean of many, so beside the promise stands what single pilots of three seeds promise: the power that 10 and 90 %
+of them really have at the difference they name, and how many have the true one in the range that they print.
+
+Last, of cells that could not be told and were told how many seeds would settle them: how many a second study with so many seeds settled.
 """
 
 from collections.abc import Iterator
@@ -12,13 +17,41 @@ import numpy as np
 from rich.table import Table
 
 from bridgelab.analysis.contrast import Contrast
-from bridgelab.analysis.power import POWER, smallest
-from bridgelab.analysis.simulation import CELLS, STUDIES, World, drawn
-from bridgelab.analysis.verdict import BREAKS, DELTA, LEAST_SEEDS, outcome, p_values, planned
+from bridgelab.analysis.power import FEWER, power, smallest, smallest_range
+from bridgelab.analysis.simulation import CELLS, STUDIES, WORLDS, World, drawn
+from bridgelab.analysis.verdict import (
+    ALPHA,
+    BREAKS,
+    CANNOT_TELL,
+    DELTA,
+    LEAST_SEEDS,
+    POWER,
+    outcome,
+    p_values,
+    planned,
+    would_settle,
+)
 
-PILOTS = 2000
+PILOTS = 1000
 ROUNDS = 3  # of finding the difference whose own spread promises it: spread changes with accuracy
-POWER_HEADS = ("studies of", "seeds", "promised to be found, points", "found, %", "± simulation, points")
+SINGLE = 100  # pilots looked at one by one
+POWER_HEADS = (
+    "studies of",
+    "seeds",
+    "promised to be found, points",
+    "found, %",
+    "± simulation, points",
+    "power by one pilot: 10–90 % of pilots, %",
+    "in its range, %",
+)
+SETTLED = ((WORLDS[1], -0.05), (WORLDS[1], -0.08), (WORLDS[2], -0.12), (WORLDS[4], 0.0), (WORLDS[4], -0.05))
+SETTLED_HEADS = (
+    "studies of",
+    "true difference",
+    "cells told how many seeds",
+    "settled by so many, %",
+    "± simulation, points",
+)
 
 
 @dataclass(frozen=True)
@@ -29,11 +62,15 @@ class Promise:
         smallest: the difference that is to be found.
         found: the share of simulated studies in which it was.
         studies: how many.
+        single: the power of 10 and of 90 % of single pilots at the difference that they name.
+        inside: the share of single pilots in whose range the difference lies that has the power promised.
     """
 
     smallest: float
     found: float
     studies: int
+    single: tuple[float, float] = (np.nan, np.nan)
+    inside: float = np.nan
 
     @property
     def error(self) -> float:
@@ -58,13 +95,16 @@ def typical(
     )
 
 
-def promise(world: World, *, seeds: int, studies: int = STUDIES, draw: int = 0) -> Promise:
+def promise(
+    world: World, *, seeds: int, studies: int = STUDIES, single: int = SINGLE, draw: int = 0
+) -> Promise:
     """The smallest difference that a plan promises with 80 % power, and how often simulated studies find it.
 
     Args:
         world: what they are drawn from.
         seeds: of each bridge.
         studies: how many.
+        single: pilots looked at one by one.
         draw: seed of the simulation.
     """
     rng = np.random.default_rng([draw, seeds, world.images])
@@ -78,7 +118,19 @@ def promise(world: World, *, seeds: int, studies: int = STUDIES, draw: int = 0) 
         outcome(*p_values(one, DELTA))[0][:, 0] == BREAKS
         for one in drawn(_below(world, least), rng, studies=studies, seeds=seeds, difference=difference)
     ]
-    return Promise(least, float(np.concatenate(found).mean()), studies)
+    true = planned(pilot, seeds, 1)
+    one_by_one = [
+        Contrast(np.array(0.0), one.seeds[k, 0], one.both[k, 0], one.images[k, 0], one.runs, one.number)
+        for one in drawn(_below(world, least), rng, studies=single, seeds=LEAST_SEEDS, difference=-least)
+        for k in range(len(one.value))
+    ]
+    named = [float(smallest(planned(one, seeds, 1), DELTA, CELLS, draws=FEWER)) for one in one_by_one]
+    ranges = [smallest_range(one, DELTA, CELLS, seeds=seeds) for one in one_by_one]
+    low, high = np.quantile([power(true, one, DELTA, CELLS) for one in named], [0.1, 0.9])
+    inside = np.mean([low <= least <= high for low, high in ranges])
+    return Promise(
+        least, float(np.concatenate(found).mean()), studies, (float(low), float(high)), float(inside)
+    )
 
 
 def _below(world: World, difference: float) -> World:
@@ -104,3 +156,71 @@ def power_row(world: World, seeds: int, found: Promise) -> Iterator[str]:
     yield f"{100 * found.smallest:.1f}"
     yield f"{100 * found.found:.1f}"
     yield f"{100 * found.error:.1f}"
+    yield "–".join(f"{100 * one:.0f}" for one in found.single)
+    yield f"{100 * found.inside:.0f}"
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Of cells that could not be told: how many were told a number of seeds, and the share that so many settled."""
+
+    cells: int
+    share: float
+
+    @property
+    def error(self) -> float:
+        """The standard error of the share."""
+        return float(np.sqrt(self.share * (1 - self.share) / max(1, self.cells)))
+
+
+def settled(world: World, *, difference: float, studies: int = 2 * SINGLE, draw: int = 0) -> Settled:
+    """Run studies of three seeds, and of those with a first cell that can't be told a second one with the seeds that would settle it.
+
+    Args:
+        world: what they are drawn from.
+        difference: the truth.
+        studies: how many.
+        draw: seed of the simulation.
+    """
+    rng = np.random.default_rng([draw, world.images, round(1000 * (difference + 1))])
+    asked: list[int] = []
+    for found in drawn(world, rng, studies=studies, seeds=LEAST_SEEDS, difference=difference):
+        said = outcome(*p_values(found, DELTA))[0][:, 0]
+        for k in np.flatnonzero(said == CANNOT_TELL):
+            one = Contrast(
+                found.value[k, 0],
+                found.seeds[k, 0],
+                found.both[k, 0],
+                found.images[k, 0],
+                found.runs,
+                found.number,
+            )
+            seeds, _, rest = would_settle(one, DELTA, CELLS).partition(" ")
+            if rest == "seeds would settle it":
+                asked.append(int(seeds))
+    hits = []
+    for seeds in sorted(set(asked)):
+        for found in drawn(world, rng, studies=asked.count(seeds), seeds=seeds, difference=difference):
+            below, above, inside = (p[:, 0] for p in p_values(found, DELTA))
+            hits.append((2 * np.minimum(below, above) * CELLS < ALPHA) | (inside < ALPHA))
+    share = float(np.concatenate(hits).mean()) if hits else float("nan")
+    return Settled(len(asked), share)
+
+
+def settled_table() -> Table:
+    """An empty table under `SETTLED_HEADS`."""
+    table = Table(
+        title=f"'n seeds would settle it', said to be so in {100 * POWER:g} % of studies were the pilot the truth"
+    )
+    for index, head in enumerate(SETTLED_HEADS):
+        table.add_column(head, justify="right" if index else "left")
+    return table
+
+
+def settled_row(world: World, difference: float, found: Settled) -> Iterator[str]:
+    """Cells under `SETTLED_HEADS`."""
+    yield world.name
+    yield f"{100 * difference:+g}"
+    yield str(found.cells)
+    yield f"{100 * found.share:.0f}"
+    yield f"{100 * found.error:.0f}"

@@ -14,9 +14,9 @@ import pandas as pd
 
 from bridgelab.analysis.contrast import Contrast, Part, contrast, part
 from bridgelab.analysis.records import Study
-from bridgelab.analysis.statistics import is_flat
 from bridgelab.analysis.summary import gain_of, in_order, reasoning_type
 from bridgelab.analysis.verdict import DELTA, Finding, check_delta, judge
+from bridgelab.train.flat import is_flat
 
 BASELINE = "linear"
 HEADLINE = "reasoning beyond seeing"

@@ -23,7 +23,7 @@ the seeds alone, are wrong in some of them.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,8 +111,8 @@ class Contrast:
     @property
     def freedom(self) -> np.ndarray:
         """Degrees of freedom [...]."""
-        of_seeds = (self.seeds**2 / (np.array(self.runs) - 1.0)).sum(axis=-1)
         with np.errstate(divide="ignore", invalid="ignore"):
+            of_seeds = (self.seeds**2 / (np.array(self.runs) - 1.0)).sum(axis=-1)
             return self.variance**2 / (of_seeds + self.images**2 / (self.number - 1.0))
 
     @property
@@ -122,16 +122,19 @@ class Contrast:
 
     def interval(self, level: float | np.ndarray = 0.95) -> tuple[np.ndarray, np.ndarray]:
         """Lower and upper end [...]."""
-        half = special.stdtrit(self.freedom, (1 + level) / 2) * self.error
+        # Without any variance there are no degrees of freedom either, and the value is all there is.
+        half = np.where(self.error == 0, 0.0, special.stdtrit(self.freedom, (1 + level) / 2) * self.error)
         return self.value - half, self.value + half
 
     def p_below(self, bound: float) -> np.ndarray:
         """How likely a value so low is, were the truth at `bound` or above [...]."""
-        return stats.t.cdf((self.value - bound) / self.error, self.freedom)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return stats.t.cdf((self.value - bound) / self.error, self.freedom)
 
     def p_above(self, bound: float) -> np.ndarray:
         """How likely a value so high is, were the truth at `bound` or below [...]."""
-        return stats.t.sf((self.value - bound) / self.error, self.freedom)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return stats.t.sf((self.value - bound) / self.error, self.freedom)
 
 
 def part(
@@ -180,6 +183,29 @@ def part(
     )
 
 
+def pooled(runs: Sequence[Part], data_seeds: Sequence[int]) -> Part:
+    """Parts of one run each as that of all, in their order; runs of one data seed are averaged where there are several data seeds."""
+    images = union(runs)
+    values, influence = (
+        np.concatenate([one.values for one in runs]),
+        np.concatenate([one.over(images) for one in runs]),
+    )
+    levels = sorted(set(data_seeds))
+    if len(levels) > 1:
+        at = np.asarray(data_seeds)
+        values, influence = (
+            np.stack([of[at == level].mean(axis=0) for level in levels]) for of in (values, influence)
+        )
+    return Part(
+        values,
+        influence,
+        images,
+        min(one.number for one in runs),
+        max(one.least for one in runs),
+        tuple(levels if len(levels) > 1 else data_seeds),
+    )
+
+
 def contrast(first: Part, second: Part) -> Contrast:
     """First − second."""
     return total([first, second * -1])
@@ -213,6 +239,29 @@ def total(parts: Sequence[Part], *, of_any_runs: bool = True) -> Contrast:
         np.maximum((of_images**2).sum(axis=-1), max(one.least for one in parts)),
         tuple(one.values.shape[-1] for one in known),
         min(one.number for one in parts),
+    )
+
+
+def redrawn(found: Contrast, number: int) -> Contrast:
+    r"""The variances that other studies would find, were these the true ones: $V \chi^2_\nu / \nu$, the same ones each time [draw, ...]."""
+    return _drawn(found, number, lambda drawn: drawn)
+
+
+def meant(found: Contrast, number: int) -> Contrast:
+    r"""The true variances that these may have been found for: $V \nu / \chi^2_\nu$, likewise [draw, ...]."""
+    return _drawn(found, number, np.reciprocal)
+
+
+def _drawn(found: Contrast, number: int, of: Callable[[np.ndarray], np.ndarray]) -> Contrast:
+    rng = np.random.default_rng(0)
+    of_seeds, of_images = np.maximum(np.array(found.runs) - 1.0, 1), max(found.number - 1, 1)
+    return Contrast(
+        found.value,
+        found.seeds * of(rng.chisquare(of_seeds, size=(number, *found.seeds.shape)) / of_seeds),
+        found.both,
+        found.images * of(rng.chisquare(of_images, size=(number, *found.images.shape)) / of_images),
+        found.runs,
+        found.number,
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from bridgelab.analysis.records import Study
-from bridgelab.analysis.statistics import Bootstrap, Estimate
+from bridgelab.analysis.statistics import Estimate, Runs, Sample
 from bridgelab.analysis.summary import by_role, label
 from bridgelab.analysis.table import Cell, Grid, percent
 
@@ -33,20 +33,17 @@ class Difficulty:
     accuracy: dict[str, tuple[Estimate, ...]]
 
 
-def by_difficulty(study: Study, *, repetitions: int = 2000) -> list[Difficulty]:
-    """All tags that count something and have two levels or more, resampled over seeds and images, the same images for all."""
+def by_difficulty(study: Study) -> list[Difficulty]:
+    """All tags that count something and have two levels or more."""
     asked = study.asked
     counted = counted_tags(asked)
     chosen = {name: levels(values) for name, values in counted.items()}
     chosen = {name: found for name, found in chosen.items() if len(found) > 1}
     if not chosen:
         return []
-    draws = Bootstrap(study.clusters[asked.index], repetitions=repetitions)
+    sample = Sample(study.clusters[asked.index])
     bridges = {
-        name: (
-            study.scores(name),
-            draws.seeds([r.data_seed for r in study.of(name)]),
-        )
+        name: (study.scores(name), Runs(tuple(run.data_seed for run in study.of(name))))
         for name in by_role(study)
     }
     made = []
@@ -60,8 +57,8 @@ def by_difficulty(study: Study, *, repetitions: int = 2000) -> list[Difficulty]:
                 places=tuple(float(values[mask].mean()) for mask in masks),
                 questions=tuple(int(mask.sum()) for mask in masks),
                 accuracy={
-                    bridge: tuple(draws.mean(scores, seeds, mask) for mask in masks)
-                    for bridge, (scores, seeds) in bridges.items()
+                    bridge: tuple(sample.mean(scores, own, mask) for mask in masks)
+                    for bridge, (scores, own) in bridges.items()
                 },
             )
         )

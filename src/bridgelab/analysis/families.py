@@ -6,16 +6,16 @@ What a model without an image answers well above the most frequent answer, a que
 import numpy as np
 
 from bridgelab.analysis.records import Study
-from bridgelab.analysis.statistics import Bootstrap, Estimate
+from bridgelab.analysis.statistics import Estimate, Runs, Sample
 from bridgelab.analysis.summary import label, reasoning_type
 from bridgelab.analysis.table import Cell, Grid, count, percent
 
 
-def by_family(study: Study, *, repetitions: int = 2000) -> Grid | None:
+def by_family(study: Study) -> Grid | None:
     """One row a family and reasoning type, one column a bridge, floor or ceiling; None where questions have no families.
 
     The most frequent answer is that of the family's questions of one type (what colour, what shape, …) in training. Its
-    distance from blind, and every other interval, is resampled over seeds and images, the same images for all.
+    distance from blind, and every other interval, is over seeds and images, the same images for all.
     """
     asked = study.asked
     if (
@@ -23,7 +23,7 @@ def by_family(study: Study, *, repetitions: int = 2000) -> Grid | None:
         or asked["tag_family"].nunique() < 2
     ):
         return None
-    draws = Bootstrap(study.clusters[asked.index], repetitions=repetitions)
+    sample = Sample(study.clusters[asked.index])
     found: dict[str, dict[str, Estimate]] = {}
     kinds, target = asked["tag_type"].astype(str), asked["target"].astype(str)
     family = np.array(
@@ -34,12 +34,12 @@ def by_family(study: Study, *, repetitions: int = 2000) -> Grid | None:
     )
     names = sorted(set(family))
     frequent = (target == asked["majority_of_family"].astype(str)).to_numpy(np.float64)
-    prior = {name: draws.mean(frequent[None], draws.seeds([0]), family == name) for name in names}
+    once = Runs((0,))
+    prior = {name: sample.mean(frequent[None], once, family == name) for name in names}
     for bridge in study.bridges:
-        runs = study.of(bridge)
-        seeds = draws.seeds([run.data_seed for run in runs])
+        own = Runs(tuple(run.data_seed for run in study.of(bridge)))
         scores = study.scores(bridge)
-        found[bridge] = {name: draws.mean(scores, seeds, family == name) for name in names}
+        found[bridge] = {name: sample.mean(scores, own, family == name) for name in names}
     heads = ["family", "questions", "most frequent answer"]
     if "blind" in found:
         heads.append("blind above it")

@@ -4,7 +4,7 @@ from matplotlib.figure import Figure
 
 from bridgelab.analysis.figure import plain, style, tidy
 from bridgelab.analysis.pareto import front
-from bridgelab.analysis.summary import ALL, Row, Summary
+from bridgelab.analysis.summary import ALL, Summary
 from bridgelab.analysis.table import scaled
 
 COSTS = {
@@ -15,7 +15,11 @@ COSTS = {
 
 
 def draw_pareto(summary: Summary) -> Figure | None:
-    """One panel a cost, with the front as a line; None where fewer than two bridges have both."""
+    """One panel a cost; None where fewer than two bridges have both.
+
+    Filled: not told to be worse than a bridge that costs no more (`pareto.front`). In a preview, where how far training got is
+    compared, all are.
+    """
     rows = [row for row in summary.rows if row.role == "bridge" and row.accuracy and row.costs]
     shown = [cost for cost in COSTS if sum(cost in row.costs for row in rows) > 1]
     if not shown:
@@ -23,22 +27,19 @@ def draw_pareto(summary: Summary) -> Figure | None:
     figure = Figure(figsize=(4.3 * len(shown), 3.7), layout="constrained")
     panels = figure.subplots(1, len(shown), squeeze=False, sharey=True)[0]
     for axes, cost in zip(panels, shown, strict=True):
-        points = {row.name: _point(row, cost) for row in rows if cost in row.costs}
+        points = {row.name: (row.costs[cost], row.accuracy[ALL]) for row in rows if cost in row.costs}
+        best = set(points) if summary.not_flat else set(front(points))
         for index, row in enumerate(rows):
             if row.name not in points:
                 continue
-            (x, y), (low, high) = points[row.name], row.accuracy[ALL].interval
+            x, y, (low, high) = row.costs[cost], 100 * row.accuracy[ALL].value, row.accuracy[ALL].interval
             colour, marker, _ = style(index)
             known = low == low
             axes.errorbar(
                 x, y, [[max(y - 100 * low, 0)], [max(100 * high - y, 0)]] if known else None, color=colour,
                 fmt=marker, markersize=7, elinewidth=1.4, label=plain(row.label), zorder=3,
+                markerfacecolor=colour if row.name in best else "white",
             )  # fmt: skip
-        best = front(points)
-        axes.plot(
-            [points[name][0] for name in best], [points[name][1] for name in best],
-            color="#777777", drawstyle="steps-post", linewidth=1, zorder=1,
-        )  # fmt: skip
         values = sorted({x for x, _ in points.values()})
         if values[0] > 0:
             axes.set_xscale("log")
@@ -59,7 +60,3 @@ def _apart(values: list[float]) -> list[float]:
         if value >= 4 / 3 * kept[-1]:
             kept.append(value)
     return kept
-
-
-def _point(row: Row, cost: str) -> tuple[float, float]:
-    return row.costs[cost], 100 * row.accuracy[ALL].value

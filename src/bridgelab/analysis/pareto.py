@@ -1,22 +1,27 @@
-"""Which bridges are the best that can be had for what they cost."""
+"""Which bridges are not told to be worse than one that costs no more."""
 
 from collections.abc import Mapping
 
+from bridgelab.analysis.statistics import LEVEL, Estimate
 
-def front(points: Mapping[str, tuple[float, float]]) -> list[str]:
-    """The names that no other one beats: none costs as little or less and is as good or better, in one of both strictly.
+
+def front(points: Mapping[str, tuple[float, Estimate]]) -> list[str]:
+    """The names that no other one beats: none that costs as little or less is told to be better, at 5 % over all such pairs.
+
+    Bonferroni's correction, so that a bridge leaves the front by what the data show and not by a point estimate. Of a study without
+    intervals none is told to be better, so all are on it.
 
     Args:
         points: cost and value by name.
     Returns:
-        from the cheapest on; of equal points all.
+        from the cheapest on.
     """
-
-    def beaten(name: str) -> bool:
-        cost, value = points[name]
-        return any(
-            other_cost <= cost and other_value >= value and (other_cost, other_value) != (cost, value)
-            for other_cost, other_value in points.values()
-        )
-
-    return sorted((name for name in points if not beaten(name)), key=lambda name: points[name])
+    pairs = [
+        (name, other)
+        for name in points
+        for other in points
+        if name != other and points[other][0] <= points[name][0]
+    ]
+    level = 1 - (1 - LEVEL) / max(1, len(pairs))
+    beaten = {name for name, other in pairs if (points[other][1] - points[name][1]).at(level)[0] > 0}
+    return sorted((name for name in points if name not in beaten), key=lambda name: points[name][0])

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bridgelab.analysis.comparison import HEADLINE, declaration, differences, pairs, seeing
-from bridgelab.analysis.power import smallest
+from bridgelab.analysis.power import RANGE, smallest, smallest_range
 from bridgelab.analysis.records import read_study
 from bridgelab.analysis.verdict import LEAST_SEEDS, planned
 
@@ -17,6 +17,8 @@ IMAGES = (1, 4)  # times as many
 
 def plan(study_dir: Path, *, allow: Sequence[str] = (), console: Console | None = None) -> None:
     """Print, for each bridge and kind of question, the smallest difference to the baseline found with 80 % power, in points.
+
+    Beside it stands the range of what that difference may be, these runs' spread being known from few seeds alone.
 
     Args:
         study_dir: `runs/<study>`, finished in part or whole, with two seeds or more.
@@ -48,20 +50,22 @@ def plan(study_dir: Path, *, allow: Sequence[str] = (), console: Console | None 
         table.add_column(head, justify="left" if head == "bridge" else "right")
     for kind in kinds:
         table.add_column(kind.replace("_", " "), justify="right")
-    number = next(iter(found.values())).number
+    number = len(set(study.clusters))
     for name in dict.fromkeys(name for name, _ in found):
         for seeds, times in [(seeds, times) for times in IMAGES for seeds in SEEDS]:
             points = []
             for kind in kinds:
                 family = len(headline) if kind == HEADLINE else len(cells)
+                pilot = found[name, kind]
                 # What fewer images find, more do: where seeds alone are left, with their few degrees of freedom, Satterthwaite's
                 # number falls faster than the variance.
-                least = min(
-                    smallest(planned(found[name, kind], seeds, fewer), delta, family)
+                least, fewer = min(
+                    (float(smallest(planned(pilot, seeds, fewer), delta, family)), fewer)
                     for fewer in IMAGES
                     if fewer <= times
                 )
-                points.append(f"{100 * least:.1f}")
+                low, high = smallest_range(pilot, delta, family, seeds=seeds, images=fewer)
+                points.append(f"{100 * least:.1f} ({100 * low:.1f}–{100 * high:.1f})")
             first = (seeds, times) == (SEEDS[0], IMAGES[0])
             table.add_row(name if first else "", str(seeds), f"{number * times:,}", *points)
         table.add_section()
@@ -70,5 +74,6 @@ def plan(study_dir: Path, *, allow: Sequence[str] = (), console: Console | None 
     console.print(table)
     console.print(
         f"Corrected over all {len(cells)} cells (Holm), {len(headline)} of the headline by themselves; with fewer than {LEAST_SEEDS} seeds "
-        "nothing is told. Spread over seeds and images as these runs show it, itself uncertain with few seeds."
+        f"nothing is told. Spread over seeds and images as these runs show it, which is itself uncertain: of studies that show such a "
+        f"spread, {100 * RANGE:g} % have their smallest difference in the range in brackets."
     )

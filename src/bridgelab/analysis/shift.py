@@ -13,7 +13,7 @@ import pandas as pd
 from bridgelab.analysis.comparison import contrasts, declaration, not_converged, pairs
 from bridgelab.analysis.predictions import SEEN
 from bridgelab.analysis.records import Study, read_study
-from bridgelab.analysis.statistics import Bootstrap, Estimate, share
+from bridgelab.analysis.statistics import Estimate, Runs, Sample, Share, share
 from bridgelab.analysis.summary import by_role, label
 from bridgelab.analysis.table import Cell, Grid, percent
 from bridgelab.analysis.verdict import Finding, judge
@@ -41,7 +41,7 @@ class Shift:
     baseline: str
     delta: float
     accuracy: dict[str, tuple[Estimate, Estimate]]
-    kept: dict[str, Estimate | None]
+    kept: dict[str, Share | None]
     change: dict[str, Finding]
 
 
@@ -64,11 +64,11 @@ def shift_of(study: Study) -> Shift | None:
     if not both.runs:
         return None
     baseline, delta, _ = declaration(both)
-    draws = Bootstrap(both.clusters[both.asked.index])
+    sample = Sample(both.clusters[both.asked.index])
     accuracy = {}
     for name in by_role(both):
-        scores, seeds = both.scores(name), draws.seeds([run.data_seed for run in both.of(name)])
-        accuracy[name] = (draws.mean(scores, seeds, ~shifted), draws.mean(scores, seeds, shifted))
+        scores, own = both.scores(name), Runs(tuple(run.data_seed for run in both.of(name)))
+        accuracy[name] = (sample.mean(scores, own, ~shifted), sample.mean(scores, own, shifted))
     floor = accuracy.get(FLOOR)
     kept = (
         {name: share(after - floor[1], before - floor[0]) for name, (before, after) in accuracy.items()}

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from bridgelab.analysis.records import Missing, Run, Study
-from bridgelab.analysis.statistics import Bootstrap, Estimate, Seeds, gap_closed, is_flat, late_gain
+from bridgelab.analysis.statistics import Estimate, Runs, Sample, Share, gap_closed
 from bridgelab.benchmark.cider import cider_d
+from bridgelab.train.flat import is_flat, late_gain
 
 # The order in which reasoning types are shown; others follow by name.
 TYPES = ("exist", "count", "query", "compare_attribute", "compare_integer")
@@ -51,7 +52,7 @@ class Row:
     role: str
     seeds: int = 0
     accuracy: dict[str, Estimate] = field(default_factory=dict)
-    gap: dict[str, Estimate | None] = field(default_factory=dict)
+    gap: dict[str, Share | None] = field(default_factory=dict)
     captioned: dict[str, Estimate] = field(default_factory=dict)
     captions: dict[str, Estimate] = field(default_factory=dict)
     costs: dict[str, float] = field(default_factory=dict)
@@ -111,21 +112,25 @@ def reasoning_type(tag: object) -> str:
     return "query" if name.startswith("query") else name
 
 
-def summarise(study: Study, *, repetitions: int = 2000) -> Summary:
-    """Compute all rows with their intervals; the same study gives the same numbers each time."""
+def summarise(study: Study, *, intervals: bool = True) -> Summary:
+    """Compute all rows.
+
+    Args:
+        intervals: whether with their intervals, for which captions are read too.
+    """
     asked = study.asked
     chosen = _chosen(asked)
     names = list(chosen)
-    draws = Bootstrap(study.clusters[asked.index], repetitions=repetitions) if len(asked) else None
+    sample = Sample(study.clusters[asked.index], intervals=intervals) if len(asked) else None
 
-    def estimates(scores: np.ndarray, seeds: Seeds) -> dict[str, Estimate]:
-        assert draws is not None
-        found = {name: draws.mean(scores, seeds, chosen[name]) for name in names if name != CONSISTENCY}
+    def estimates(scores: np.ndarray, of: Runs) -> dict[str, Estimate]:
+        assert sample is not None
+        found = {name: sample.mean(scores, of, chosen[name]) for name in names if name != CONSISTENCY}
         if CONSISTENCY in chosen:
             whole = (
                 pd.DataFrame(scores.T).groupby(asked["tag_group"].to_numpy()).transform("min").to_numpy().T
             )
-            found[CONSISTENCY] = draws.mean(whole, seeds, chosen[CONSISTENCY])
+            found[CONSISTENCY] = sample.mean(whole, of, chosen[CONSISTENCY])
         return found
 
     rows: list[Row] = []
@@ -135,13 +140,13 @@ def summarise(study: Study, *, repetitions: int = 2000) -> Summary:
         role = {"nothing": "floor", "words": "ceiling"}.get(runs[0].sees, "bridge")
         accuracy: dict[str, Estimate] = {}
         captioned: dict[str, Estimate] = {}
-        if draws is not None:
-            seeds = draws.seeds([run.data_seed for run in runs])
-            accuracy = estimates(study.scores(bridge), seeds)
+        if sample is not None:
+            own = Runs(tuple(run.data_seed for run in runs))
+            accuracy = estimates(study.scores(bridge), own)
             if role == "bridge" and study.has(bridge, "shuffled"):
-                shuffled.append(estimates(study.scores(bridge, "shuffled"), seeds))
+                shuffled.append(estimates(study.scores(bridge, "shuffled"), own))
             if role == "bridge" and study.has(bridge, "captioned"):
-                captioned = estimates(study.scores(bridge, "captioned"), seeds)
+                captioned = estimates(study.scores(bridge, "captioned"), own)
         rows.append(
             Row(
                 bridge,
@@ -149,7 +154,7 @@ def summarise(study: Study, *, repetitions: int = 2000) -> Summary:
                 seeds=len(runs) if runs[0].trains else 0,
                 accuracy=accuracy,
                 captioned=captioned,
-                captions=_captions(study, runs, repetitions),
+                captions=_captions(study, runs, intervals),
                 costs=_costs(runs),
                 gain=gain_of(runs),
                 curves=tuple(np.array(run.record["curve"]) for run in runs if run.record.get("curve")),
@@ -157,9 +162,9 @@ def summarise(study: Study, *, repetitions: int = 2000) -> Summary:
         )
     if shuffled:
         rows.append(Row("shuffled", "floor", accuracy={name: _average(shuffled, name) for name in names}))
-    if draws is not None and "majority" in asked:
+    if sample is not None and "majority" in asked:
         right = (asked["majority"].astype(str) == asked["target"].astype(str)).to_numpy(np.float64)[None]
-        rows.append(Row("majority", "floor", accuracy=estimates(right, draws.seeds([0]))))
+        rows.append(Row("majority", "floor", accuracy=estimates(right, Runs((0,)))))
 
     by_name = {row.name: row for row in rows}
     there = {run.bridge for run in study.runs}
@@ -224,23 +229,23 @@ def _chosen(asked: pd.DataFrame) -> dict[str, np.ndarray]:
 
 
 def _average(parts: list[dict[str, Estimate]], name: str) -> Estimate:
-    value = float(np.mean([part[name].value for part in parts]))
-    return Estimate(value, np.mean([part[name].replicates for part in parts], axis=0))
+    first, *others = [part[name] * (1 / len(parts)) for part in parts]
+    return sum(others, start=first)
 
 
 def _with_gap(row: Row, blind: dict[str, Estimate], words: dict[str, Estimate], names: list[str]) -> Row:
     return replace(row, gap={n: gap_closed(row.accuracy[n], blind[n], words[n]) for n in names})
 
 
-def _captions(study: Study, runs: Sequence[Run], repetitions: int) -> dict[str, Estimate]:
+def _captions(study: Study, runs: Sequence[Run], intervals: bool) -> dict[str, Estimate]:
     """CIDEr-D and attributes right, with intervals where the rows give back the recorded value."""
     images = study.captioned["image"]
     if not len(images):
         return {}
-    draws = Bootstrap(study.clusters[images.index], repetitions=repetitions)
-    seeds = draws.seeds([run.data_seed for run in runs])
+    sample = Sample(study.clusters[images.index], intervals=intervals)
+    own = Runs(tuple(run.data_seed for run in runs))
     of_rows = {"attributes": np.stack([run.scores["image"][images.index] for run in runs])}
-    if repetitions:  # else what is recorded will do, and no caption need be read
+    if intervals:  # else what is recorded will do, and no caption need be read
         ids = study.captioned["id"]
         tables = [rows_of(run, "image", captions=True).loc[ids] for run in runs]
         of_rows["cider"] = np.stack([_cider(table) for table in tables])
@@ -252,7 +257,9 @@ def _captions(study: Study, runs: Sequence[Run], repetitions: int) -> dict[str, 
         # Rows keep one reference; with several the official value is the recorded one, without interval.
         given = name in of_rows and np.allclose(of_rows[name].mean(axis=1), recorded, atol=1e-4)
         found[name] = (
-            draws.mean(of_rows[name], seeds) if given else Estimate(float(recorded.mean()), np.empty(0))
+            sample.mean(of_rows[name], own, shares=name == "attributes")
+            if given
+            else Estimate(float(recorded.mean()), {})
         )
     return found
 

@@ -14,7 +14,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from bridgelab.analysis.statistics import LEAST_GAP, LEVEL, Estimate
+from bridgelab.analysis.statistics import LEAST_GAP, LEVEL, Estimate, Share
 from bridgelab.analysis.summary import ALL, CONSISTENCY, Row, Summary
 from bridgelab.train.plain import plain
 
@@ -164,7 +164,7 @@ def curve_grid(summary: Summary) -> Grid | None:
     return Grid(f"Validation {summary.curve_of} while training, %, mean over seeds", heads, tuple(rows))
 
 
-def percent(estimate: Estimate | None, digits: int = 1, unit: str = "%") -> Cell:
+def percent(estimate: Estimate | Share | None, digits: int = 1, unit: str = "%") -> Cell:
     """A share in percent, or a difference of shares in points, with its interval; a dash where there is none."""
     return Cell(NONE) if estimate is None else _cell(estimate, scale=100, digits=digits, unit=unit)
 
@@ -179,7 +179,7 @@ def count(value: float, text: str | None = None) -> Cell:
     return Cell(f"{value:,.0f}" if text is None else text, number=Measured(float(value)))
 
 
-def _cell(estimate: Estimate, *, scale: float, digits: int, unit: str = "") -> Cell:
+def _cell(estimate: Estimate | Share, *, scale: float, digits: int, unit: str = "") -> Cell:
     if estimate.value != estimate.value:
         return Cell(NONE)
     value, (low, high) = scale * estimate.value, (scale * end for end in estimate.interval)
@@ -258,9 +258,10 @@ def _notes(summary: Summary) -> list[str]:
         f"{summary.questions[ALL]} questions on {summary.images} images"
         + (f" ({', '.join(by_type)})" if by_type else "")
         + (
-            f". Ranges are 95 % intervals over seeds and {drawn} (hierarchical bootstrap, the same {drawn} for all rows)."
-            if any(len(one.replicates) for row in summary.rows for one in row.accuracy.values())
-            else ". Nothing was resampled, so no interval is given."
+            f". Ranges are 95 % intervals over seeds and {drawn} (Student's t on the verdict's variance, the same {drawn} for all rows; "
+            "Fieller's for shares)."
+            if any(one.parts for row in summary.rows for one in row.accuracy.values())
+            else ". No interval is given."
         )
     )
     if groups is not None:
@@ -269,7 +270,7 @@ def _notes(summary: Summary) -> list[str]:
         instead = "" if summary.ceiling == "words" else f", with {summary.ceiling} for words"
         notes.append(
             f"Gap closed = (bridge − blind) / (words − blind){instead}; not "
-            f"clipped, and not given (–) where words − blind is under {100 * LEAST_GAP:.0f} points."
+            f"clipped, and not given (–) where words − blind is under {100 * LEAST_GAP:.0f} points or not told from 0."
         )
     else:
         lacking = [

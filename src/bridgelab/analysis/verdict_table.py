@@ -3,9 +3,23 @@
 import math
 from collections.abc import Sequence
 
-from bridgelab.analysis.comparison import HEADLINE, Verdict
+import numpy as np
+
+from bridgelab.analysis.comparison import HEADLINE, Verdict, seeing
+from bridgelab.analysis.records import Study
 from bridgelab.analysis.table import Cell, Grid, Measured, number
-from bridgelab.analysis.verdict import ALPHA, BREAKS, CANNOT_TELL, HOLDS, LEADS, LEAST_SEEDS, Finding
+from bridgelab.analysis.verdict import (
+    ALPHA,
+    APART,
+    BREAKS,
+    CANNOT_TELL,
+    HOLDS,
+    LEADS,
+    LEAST_SEEDS,
+    POWER,
+    Finding,
+    stands_apart,
+)
 
 
 def verdict_grid(verdict: Verdict) -> Grid:
@@ -81,9 +95,36 @@ def sentences(verdict: Verdict) -> list[str]:
         "same. Intervals show the outcome: the adjusted one lies beyond ±δ where a cell breaks or leads, the one of 90 %, given for what "
         "holds, within."
     )
+    if any(
+        "would settle it" in finding.why for finding in (*verdict.cells.values(), *verdict.headline.values())
+    ):
+        said.append(
+            f"What would settle a cell would in {100 * POWER:g} % of studies, were its difference and its spread as found here; these are "
+            "themselves uncertain, so that it does in fewer (`bridgelab calibrate` says in how many)."
+        )
     if not verdict.declared:
         said.append("These records declare no baseline and no δ: the ones used are this version's defaults.")
     return said
+
+
+def seeds_apart(study: Study) -> list[str]:
+    """A warning where a seed of a bridge stands apart; empty elsewhere."""
+    found = []
+    for name in seeing(study) if len(study.asked) else ():
+        values = study.scores(name).mean(axis=1)
+        for place in np.flatnonzero(stands_apart(values)):
+            run, middle = study.of(name)[place], float(np.median(values))
+            which = f"seed {run.seed}" + (f" of data seed {run.data_seed}" if run.data_seed else "")
+            found.append(
+                f"{name}, {which} ({number(100 * values[place], 1)} % beside {number(100 * middle, 1)})"
+            )
+    if not found:
+        return []
+    return [
+        f"A seed stands apart, over {100 * APART:g} points from the median of its bridge's: {'; '.join(found)}. How often a bridge "
+        f"meets such a fate a few seeds can't show, and where it is one bridge's alone the verdict errs more often than {100 * ALPHA:g} % "
+        "(`bridgelab calibrate` says how often): run more seeds, and look at that run."
+    ]
 
 
 def _told(kind: str, finding: Finding) -> str:

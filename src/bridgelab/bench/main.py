@@ -66,7 +66,9 @@ def bench() -> None:
         made = _table("the default world made from nothing, once", WORLD_HEADS)
         made.add_row(*world_row(compose("train"), Path(folder) / "default"))
         console.print(made)
-        large = _table("a large study's records, read and put in tables, then resampled", RECORDS_HEADS)
+        large = _table(
+            "a large study's records, read and put in tables, then the accuracies' intervals", RECORDS_HEADS
+        )
         large.add_row(*records_row(Path(folder) / "records"))
         console.print(large)
         shutil.rmtree(Path(folder) / "records")

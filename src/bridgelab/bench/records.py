@@ -1,4 +1,4 @@
-"""How long the records of a large study take to read and to summarise, in how much memory, and how long their resampling takes.
+"""How long the records of a large study take to read and to summarise, in how much memory, and how long their intervals take.
 
 The records are generated: bridges that are right as often as drawn, with both floors and the ceiling, on the same questions and
 captions. Reading and tables run in a process of their own, whose largest size is what is told.
@@ -25,7 +25,7 @@ RECORDS_HEADS = (
     "tables s",
     "both, processor s",
     "peak GB",
-    "resampling s",
+    "intervals s",
 )
 KINDS = ("exist", "count", "query_color", "compare_shape", "greater_than")
 SHUFFLED = "shuffled"
@@ -71,7 +71,7 @@ def records_row(folder: Path, size: Size | None = None) -> list[str]:
         f"{predictions:,}",
         *(f"{told[name]:.1f}" for name in ("read", "tables", "processor")),
         f"{told['peak'] / 1e9:.2f}",
-        f"{told['resampling']:.1f}",
+        f"{told['intervals']:.1f}",
     ]
 
 
@@ -156,24 +156,24 @@ def _record(path: Path, bridge: str, sees: str, seed: int, accuracy: float) -> d
 
 
 def measure(folder: Path) -> dict[str, float]:
-    """Read and tabulate a study, then resample its accuracies; seconds, bytes and the number of runs."""
+    """Read and tabulate a study, then find its accuracies' intervals; seconds, bytes and the number of runs."""
     from bridgelab.analysis.records import read_study
-    from bridgelab.analysis.statistics import Bootstrap
+    from bridgelab.analysis.statistics import Runs, Sample
     from bridgelab.analysis.summary import summarise
     from bridgelab.analysis.table import study_table, to_markdown
 
     began, processor = time.perf_counter(), time.process_time()
     study = read_study(folder)
     read = time.perf_counter()
-    to_markdown(study_table(summarise(study, repetitions=0)))
+    to_markdown(study_table(summarise(study, intervals=False)))
     told, processor, peak = time.perf_counter(), time.process_time() - processor, resident("VmHWM")
-    draws = Bootstrap(study.asked["image"])
+    sample = Sample(study.clusters[study.asked.index])
     for bridge in study.bridges:
-        seeds = draws.seeds([run.data_seed for run in study.of(bridge)])
-        draws.mean(study.scores(bridge), seeds)
+        own = Runs(tuple(run.data_seed for run in study.of(bridge)))
+        _ = sample.mean(study.scores(bridge), own).interval
     return {
         "runs": len(study.runs), "read": read - began, "tables": told - read, "processor": processor, "peak": peak,
-        "resampling": time.perf_counter() - told,
+        "intervals": time.perf_counter() - told,
     }  # fmt: skip
 
 

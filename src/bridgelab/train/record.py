@@ -162,16 +162,3 @@ def _machine(device: torch.device) -> str:
     told = Path("/proc/cpuinfo")
     named = re.search(r"^model name\s*: (.+)$", told.read_text() if told.exists() else "", re.MULTILINE)
     return f"{named[1] if named else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
-
-
-def is_flat(curve: Sequence[tuple[int, float]]) -> bool:
-    """Whether validation accuracy gained less than one point over the last fifth of training.
-
-    Args:
-        curve: (step, accuracy), by step; the last is the end of training.
-    """
-    if len(curve) < 2:
-        return False
-    end, last = curve[-1]
-    before = [accuracy for step, accuracy in curve if step <= 0.8 * end]
-    return bool(before) and last - before[-1] < 0.01

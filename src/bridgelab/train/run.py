@@ -19,8 +19,9 @@ from bridgelab.train.console import summary
 from bridgelab.train.costs import COSTED, measure_costs
 from bridgelab.train.evaluate import judge, predict_views
 from bridgelab.train.features import device_of
+from bridgelab.train.flat import is_flat, late_gain
 from bridgelab.train.loop import LAST, save_untrained
-from bridgelab.train.record import is_flat, provenance, repeat_untrained, write_json, write_predictions
+from bridgelab.train.record import provenance, repeat_untrained, write_json, write_predictions
 from bridgelab.train.setting import Setting
 from bridgelab.train.wandb_run import tell_record
 
@@ -144,7 +145,7 @@ def train_and_evaluate(
         "costs": {**costs, "train_seconds": seconds, "wall_seconds": time.monotonic() - began},
         "curve": curve,
         "curve_of": "token probability" if set(setting.val) == {"caption"} else "accuracy",
-        "flat": is_flat(curve) if trains else True,
+        "flat": is_flat(late_gain(curve)) if trains else True,
         "metrics": metrics,
     }
     if watched:

@@ -37,7 +37,7 @@ def test_what_clutter_costs_is_a_difference_of_pairs(tiny_text, monkeypatch):
     assert found.cost.value == pytest.approx(0.2)
     assert found.likelihood_cost.value == pytest.approx(0.2)
     # Images of both belong together: the spread is that of the 20 pairs that differ.
-    assert found.cost.replicates.std() == pytest.approx(np.sqrt(0.2 * 0.8 / 100), rel=0.2)
+    assert found.cost.contrast.error == pytest.approx(np.sqrt(0.2 * 0.8 / 99))
     assert told == [100, 200]
     with pytest.raises(ValueError, match="100 plain and 100 cluttered questions are not the same ones"):
         clutter(None, prepared(tiny_text, "plain"), prepared(tiny_text, "b", "is it red ?"), Accuracy())

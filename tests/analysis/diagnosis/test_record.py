@@ -4,8 +4,10 @@ import re
 import numpy as np
 import pytest
 
+from bridgelab.analysis.contrast import Part
 from bridgelab.analysis.diagnosis.record import (
     FILE,
+    ONE,
     Diagnosis,
     Map,
     number,
@@ -14,7 +16,17 @@ from bridgelab.analysis.diagnosis.record import (
     read_diagnosis,
     write_diagnosis,
 )
-from bridgelab.analysis.statistics import Bootstrap, Estimate
+from bridgelab.analysis.statistics import Estimate, Runs, Sample
+
+
+def estimate(value, influence):
+    part = Part(np.array([value]), influence[None], np.arange(len(influence)), len(influence), 0.0, (0,))
+    return Estimate(value, {ONE: part})
+
+
+def written(images, influence):
+    part = {"images": images, "influence": influence, "number": 2.0, "least": 0.0}
+    return {"value": 1.0, "bounds": [None, None], "part": part}
 
 
 def made(bridge="linear", seed=0, data_seed=0, questions=400, **numbers):
@@ -24,7 +36,7 @@ def made(bridge="linear", seed=0, data_seed=0, questions=400, **numbers):
         data_seed=data_seed,
         benchmark="world",
         made_of={"config": "aa", "looked_at": {"questions": questions}},
-        numbers=numbers or {"selection/visited": Estimate(1.5, np.linspace(1, 2, 500))},
+        numbers=numbers or {"selection/visited": estimate(1.5, np.linspace(-0.1, 0.1, 5))},
         counts={"questions": 390},
         words=(("red", 0.25),),
         maps=(Map("q1", "red", np.eye(2), None), Map("q2", "blue", np.eye(2), np.full((2, 2), 0.25))),
@@ -34,34 +46,40 @@ def made(bridge="linear", seed=0, data_seed=0, questions=400, **numbers):
 
 def test_what_is_written_is_read(tmp_path):
     assert read_diagnosis(tmp_path) is None
-    write_diagnosis(tmp_path, made(a=Estimate(float("nan"), np.array([np.nan, 1.0]))))
+    write_diagnosis(tmp_path, made(a=Estimate(float("nan"), {}), b=estimate(0.5, np.array([-0.3, 0.3]))))
     assert [path.name for path in tmp_path.iterdir()] == [FILE]
     found, whole = read_diagnosis(tmp_path), made()
     for name in ("bridge", "seed", "data_seed", "benchmark", "made_of", "counts", "words", "left_out"):
         assert getattr(found, name) == getattr(whole, name)
     assert np.isnan(found.numbers["a"].value)
-    assert found.numbers["a"].replicates[1] == 1
+    assert np.isnan(found.numbers["a"].interval).all()
+    assert found.numbers["b"].interval == pytest.approx(estimate(0.5, np.array([-0.3, 0.3])).interval)
     assert found.maps[0].attention is None
     assert found.maps[1].attention.tolist() == [[0.25, 0.25], [0.25, 0.25]]
-    assert json.loads((tmp_path / FILE).read_text())["numbers"]["a"]["interval"] == [1.0, 1.0]
+    assert json.loads((tmp_path / FILE).read_text())["numbers"]["a"]["interval"] == [None, None]
 
 
 def test_seeds_are_put_together_as_scores_are(tmp_path):
-    """The mean of scores over seeds, by its own bootstrap and from each run's replicates, has the same interval."""
+    """The mean of scores over seeds, from all scores and from what each run's file keeps of its own, has the same interval."""
     rng = np.random.default_rng(0)
     scores = rng.random((3, 200)) < np.array([0.5, 0.6, 0.8])[:, None]
-    draws = Bootstrap(range(200), repetitions=500)
-    expected = draws.mean(scores.astype(float), draws.seeds([0, 0, 0]))
+    sample = Sample(range(200))
+    expected = sample.mean(scores.astype(float), Runs((0, 0, 0)))
     runs = []
     for seed, row in enumerate(scores):
-        own = Bootstrap(range(200), repetitions=500)
-        runs.append(made(seed=seed, a=own.mean(row[None].astype(float), own.seeds([0]))))
+        write_diagnosis(tmp_path, made(seed=seed, a=sample.mean(row[None].astype(float), ONE)))
+        runs.append(read_diagnosis(tmp_path))
     found = number(runs, "a")
     assert found.value == pytest.approx(expected.value)
-    assert found.interval == pytest.approx(expected.interval, abs=0.03)
+    assert found.interval == pytest.approx(expected.interval, abs=1e-4)
     assert found.interval[1] - found.interval[0] > 0.15  # far above the images' part of one run, 0.13 / √3
     alone = number(runs[:1], "a")
-    assert alone.replicates == pytest.approx(runs[0].numbers["a"].replicates)
+    assert alone.interval == pytest.approx(runs[0].numbers["a"].interval)
+    # Data seeds are the level above: two runs of one are averaged first.
+    paired = number(
+        [made(seed=k, data_seed=k // 2, a=run.numbers["a"]) for k, run in enumerate([*runs, runs[0]])], "a"
+    )
+    assert paired.contrast.runs == (2,)
     assert number([*runs, made(seed=3)], "a") is None  # a run has it not
     assert number(runs, "b") is None
 
@@ -79,7 +97,7 @@ def test_a_studys_diagnoses_in_the_order_of_its_sweep(tmp_path):
 
 
 def test_estimates_of_a_dataclass():
-    one = Estimate(1.0, np.ones(2))
+    one = Estimate(1.0, {})
     assert numbers_of("a", {"b": one, "c": None, "d": 3}) == {"a/b": one}
 
 
@@ -87,13 +105,11 @@ def test_estimates_of_a_dataclass():
     ("change", "told"),
     [
         (None, "is not JSON"),
-        ({"version": 2}, "is of version 2, not 1"),
+        ({"version": 1}, "is of version 1, not 2"),
         ({"seed": "0"}, "holds seed='0'"),
         ({"words": [["red", "much"]]}, "holds words.0.1='much'"),
-        (
-            {"numbers": {"a": {"value": 1, "replicates": [1]}, "b": {"value": 1, "replicates": []}}},
-            "of unequal lengths",
-        ),
+        ({"numbers": {"a": written([0, 1], [0.1])}}, "of unequal lengths"),
+        ({"numbers": {"a": written([1, 0], [0.1, 0.2])}}, "images that do not ascend"),
         (
             {"maps": [{"id": "0", "said": "yes", "fall": [[1, 2], [3]], "attention": None}]},
             "of unequal lengths",

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bridgelab.analysis.diagnosis.record import REPETITIONS
-from bridgelab.analysis.statistics import Bootstrap, Estimate
+from bridgelab.analysis.diagnosis.record import ONE, sample_of
+from bridgelab.analysis.statistics import Estimate
 from bridgelab.data.batches import Prepared
 from bridgelab.model import BridgedModel
 from bridgelab.train.evaluate import on_device
@@ -46,6 +46,5 @@ def attention(model: BridgedModel, prepared: Prepared, parts: np.ndarray) -> Att
         found.append(shares)
     mass = (np.concatenate(found)[:, None] * parts).sum(2)
     asked = parts[:, 0].sum(1) > 0
-    draws = Bootstrap([e.images[0] for e in prepared.examples], repetitions=REPETITIONS)
-    one = draws.seeds([0])
-    return Attention(*(draws.mean(mass[None, :, k], one, asked) for k in range(3)))
+    sample = sample_of(prepared.examples)
+    return Attention(*(sample.mean(mass[None, :, k], ONE, asked) for k in range(3)))

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from bridgelab.analysis.contrast import Part
 from bridgelab.analysis.diagnosis.probe import Probe, gram
-from bridgelab.analysis.diagnosis.record import REPETITIONS
-from bridgelab.analysis.statistics import Bootstrap, Estimate
+from bridgelab.analysis.diagnosis.record import ONE
+from bridgelab.analysis.statistics import Estimate, Sample
 from bridgelab.world.scene import ATTRIBUTES
 
 FIELDS = 4
@@ -73,7 +74,7 @@ def readable(fit: np.ndarray, new: np.ndarray, of_fit: Layout, of_new: Layout) -
 
     Args:
         fit: features of the fitting images [image, token, dim].
-        new: of the new ones, which are resampled.
+        new: of the new ones, over which the intervals are.
         of_fit: the fitting images' objects.
         of_new: the new ones'.
     """
@@ -97,12 +98,8 @@ def readable(fit: np.ndarray, new: np.ndarray, of_fit: Layout, of_new: Layout) -
         about[asked, field] = ((known_place.mean(0) - place) ** 2).sum(1)
     found = {"occupied": _share(there == of_new.occupied, np.ones_like(judged))}
     found |= {name: _share(hits[name], judged) for name in ATTRIBUTES}
-    errors, spreads = _share(missed, judged), _share(about, judged)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        where = Estimate(
-            float(1 - np.divide(errors.value, spreads.value)), 1 - errors.replicates / spreads.replicates
-        )
-    return found | {"place": where}
+    errors, spreads = (_share(one, judged, shares=False) for one in (missed, about))
+    return found | {"place": (errors / spreads * -1).plus(1)}
 
 
 def read_off(fit: np.ndarray, targets: dict[str, np.ndarray], new: np.ndarray) -> dict[str, np.ndarray]:
@@ -151,7 +148,7 @@ def guessed(of_fit: Layout, of_new: Layout) -> dict[str, Estimate]:
             usual = np.bincount(values, minlength=len(words)).argmax()
             hits[:, field] = of_new.attributes[name][:, field] == usual
         found[name] = _share(hits, judged)
-    return found | {"place": Estimate(0.0, np.full(REPETITIONS, np.nan))}
+    return found | {"place": Estimate(0.0, {})}
 
 
 def _judged(of_fit: Layout, of_new: Layout) -> np.ndarray:
@@ -159,11 +156,11 @@ def _judged(of_fit: Layout, of_new: Layout) -> np.ndarray:
     return (of_new.single >= 0) & ((of_fit.single >= 0).sum(0) >= 2)
 
 
-def _share(hits: np.ndarray, judged: np.ndarray) -> Estimate:
+def _share(hits: np.ndarray, judged: np.ndarray, *, shares: bool = True) -> Estimate:
     """The mean over fields that are judged; all fields of an image are drawn together."""
     images, fields = hits.shape
-    draws = Bootstrap(np.repeat(np.arange(images), fields).tolist(), repetitions=REPETITIONS)
-    return draws.mean(hits.reshape(1, -1).astype(float), draws.seeds([0]), judged.ravel())
+    sample = Sample(np.repeat(np.arange(images), fields))
+    return sample.mean(hits.reshape(1, -1).astype(float), ONE, judged.ravel(), shares=shares)
 
 
 def effective_rank(matrix: np.ndarray) -> float:
@@ -198,12 +195,11 @@ def rank_over_images(tokens: np.ndarray) -> Estimate:
 def rank_within_image(tokens: np.ndarray) -> Estimate:
     """The effective rank of one image's tokens, mean over images: near 1 where they all say the same."""
     each = np.array([effective_rank(one.astype(np.float64)) for one in tokens])
-    draws = Bootstrap(range(len(each)), repetitions=REPETITIONS)
-    return draws.mean(each[None], draws.seeds([0]))
+    return Sample(range(len(each))).mean(each[None], ONE, shares=False)
 
 
 def jackknife(statistic: Any, images: int) -> Estimate:
-    r"""A statistic that is no mean, with replicates from its pseudo-values $G\theta - (G-1)\theta_{(g)}$, $g$ being left out.
+    r"""A statistic that is no mean, with its variance from its pseudo-values $G\theta - (G-1)\theta_{(g)}$, $g$ being left out.
 
     Args:
         statistic: of a set of images [image], their indices.
@@ -219,5 +215,6 @@ def jackknife(statistic: Any, images: int) -> Estimate:
     pseudo = np.array(
         [groups * whole - (groups - 1) * statistic(np.flatnonzero(of != g)) for g in range(groups)]
     )
-    drawn = np.random.default_rng(0).multinomial(groups, np.full(groups, 1 / groups), REPETITIONS) / groups
-    return Estimate(whole, whole + (drawn - 1 / groups) @ pseudo)
+    influence = (pseudo - pseudo.mean()) / math.sqrt(groups * (groups - 1))
+    found = Part(np.array([whole]), influence[None], np.arange(groups), groups, 0.0, ONE.data_seeds)
+    return Estimate(whole, {ONE: found})

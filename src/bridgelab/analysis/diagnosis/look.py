@@ -181,8 +181,8 @@ class _Found:
                 torch.from_numpy(tokens), self.material.sides.text, [example.words for example in examples]
             )
             self.numbers |= numbers_of("words", beside)
-            fixed = np.full(len(beside.gap.replicates), np.nan)  # the vocabulary is not drawn
-            self.numbers["words/cosine_of_words"] = Estimate(beside.cosine_of_words, fixed)
+            # The vocabulary is not drawn, so there is no interval.
+            self.numbers["words/cosine_of_words"] = Estimate(beside.cosine_of_words, {})
             self.words = beside.most
 
     def selection(self) -> None:

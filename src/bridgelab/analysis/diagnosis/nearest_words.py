@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from bridgelab.analysis.diagnosis.bottleneck import jackknife
-from bridgelab.analysis.diagnosis.record import REPETITIONS
-from bridgelab.analysis.statistics import Bootstrap, Estimate
+from bridgelab.analysis.diagnosis.record import ONE
+from bridgelab.analysis.statistics import Estimate, Sample
 
 MOST = 12  # words that are listed
 AT_ONCE = 2**26  # numbers of a matrix of cosines
@@ -44,7 +44,7 @@ def nearest_words(tokens: Tensor, text: Any, scenes: Sequence[str | None] = ()) 
     """Compare the tokens of some images with the T5's word embeddings.
 
     Args:
-        tokens: [image, token, dim], as the T5's encoder reads them; images are resampled.
+        tokens: [image, token, dim], as the T5's encoder reads them; intervals are over images.
         text: the text side.
         scenes: each image's scene in words, where there are any.
     """
@@ -56,7 +56,7 @@ def nearest_words(tokens: Tensor, text: Any, scenes: Sequence[str | None] = ()) 
     of_words, _ = _nearest(words, words, itself=False)
     told = [text.decode(torch.tensor([[k]]))[0] or "(special)" for k in range(len(table))]
     near = np.array(told, dtype=object)[index].reshape(images, number)
-    draws = Bootstrap(range(images), repetitions=REPETITIONS)
+    sample = Sample(range(images))
     each = flat.view(images, number, -1).mean(1).double().cpu().numpy()
     middle = words.double().mean(0).cpu().numpy()
     counts = Counter(near.ravel().tolist())
@@ -65,7 +65,7 @@ def nearest_words(tokens: Tensor, text: Any, scenes: Sequence[str | None] = ()) 
         named = _named(near, [set(str(scene).split()) for scene in scenes])
     return NearestWords(
         gap=jackknife(lambda chosen: float(np.linalg.norm(each[chosen].mean(0) - middle)), images),
-        cosine=draws.mean(cosine.reshape(images, number).mean(1)[None].astype(float), draws.seeds([0])),
+        cosine=sample.mean(cosine.reshape(images, number).mean(1)[None].astype(float), ONE, shares=False),
         cosine_of_words=float(of_words.mean()),
         named=named[0],
         named_elsewhere=named[1],
@@ -79,11 +79,11 @@ def _named(near: np.ndarray, scenes: Sequence[set[str]]) -> tuple[Estimate | Non
     if not judged.any():
         return None, None
     images, number = near.shape
-    draws = Bootstrap(np.repeat(np.arange(images), number).tolist(), repetitions=REPETITIONS)
+    sample = Sample(np.repeat(np.arange(images), number))
     found = []
     for shift in (0, 1):
         hits = [[word in scenes[(k + shift) % images] for word in row] for k, row in enumerate(near)]
-        found.append(draws.mean(np.array(hits, float).reshape(1, -1), draws.seeds([0]), judged.ravel()))
+        found.append(sample.mean(np.array(hits, float).reshape(1, -1), ONE, judged.ravel()))
     return found[0], found[1]
 
 

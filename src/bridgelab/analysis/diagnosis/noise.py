@@ -10,8 +10,8 @@ import numpy as np
 
 from bridgelab.analysis.diagnosis.places import covered, shows
 from bridgelab.analysis.diagnosis.probe import Probe, gram
-from bridgelab.analysis.diagnosis.record import REPETITIONS
-from bridgelab.analysis.statistics import Bootstrap, Estimate
+from bridgelab.analysis.diagnosis.record import ONE, sample_of
+from bridgelab.analysis.statistics import Estimate, Sample
 from bridgelab.benchmark.metric import ExampleMetric
 from bridgelab.data.batches import Prepared
 from bridgelab.model import BridgedModel
@@ -66,11 +66,11 @@ def clutter(
         found = predict(model, prepared, np.arange(len(prepared)), batch_size=batch_size, progress=say)
         scores.append([metric.score(one.text, e) for one, e in zip(found, prepared.examples, strict=True)])
         likely.append([one.likelihood for one in found])
-    draws = Bootstrap([e.images[0] for e in plain.examples], repetitions=REPETITIONS)
-    one = draws.seeds([0])
+    sample = sample_of(plain.examples)
     right, nats = np.array(scores, dtype=float), np.array(likely)
-    without, with_it = (draws.mean(row[None], one) for row in right)
-    return Clutter(without, with_it, without - with_it, draws.mean(nats[:1] - nats[1:], one))
+    without, with_it = (sample.mean(row[None], ONE) for row in right)
+    cost = sample.mean(nats[:1] - nats[1:], ONE, shares=False)
+    return Clutter(without, with_it, without - with_it, cost)
 
 
 @dataclass(frozen=True)
@@ -132,17 +132,16 @@ def background(fit: Things, new: Things) -> dict[str, dict[str, Estimate]]:
     Returns:
         {patch: {attribute: share}}.
     """
-    draws = Bootstrap(new.image.tolist(), repetitions=REPETITIONS)
-    one = draws.seeds([0])
+    sample = Sample(new.image)
     found: dict[str, dict[str, Estimate]] = {}
     for name, features in fit.features.items():
         probe, across = Probe(gram(features, features)), gram(new.features[name], features)
         found[name] = {}
         for attribute, words in ATTRIBUTES.items():
             said = probe.predict(np.eye(len(words))[fit.labels[attribute]], across).argmax(1)
-            found[name][attribute] = draws.mean((said == new.labels[attribute])[None].astype(float), one)
+            found[name][attribute] = sample.mean((said == new.labels[attribute])[None].astype(float), ONE)
     found["guessed"] = {}
     for attribute, words in ATTRIBUTES.items():
         usual = np.bincount(fit.labels[attribute], minlength=len(words)).argmax()
-        found["guessed"][attribute] = draws.mean((new.labels[attribute] == usual)[None].astype(float), one)
+        found["guessed"][attribute] = sample.mean((new.labels[attribute] == usual)[None].astype(float), ONE)
     return found

@@ -1,10 +1,11 @@
 """What a diagnosis found of one run, as a file of its own in the run's folder: `diagnosis.json`.
 
-Each number is kept with its replicates on images drawn, the same images for all runs, so that numbers of several seeds can be
-put together, and bridges be compared, as scores are (`statistics`). Free of torch: reports and notebooks read it.
+Each number is kept with what each image adds to it, the same images for all runs, so that numbers of several seeds can be
+put together as scores are (`statistics`). Free of torch: reports and notebooks read it.
 """
 
 import json
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,16 +13,19 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import pandas as pd
 from pydantic import Field, Strict
 
-from bridgelab.analysis.statistics import Bootstrap, Estimate, over_seeds
+from bridgelab.analysis.contrast import Part, pooled
+from bridgelab.analysis.predictions import clusters
+from bridgelab.analysis.statistics import Estimate, Runs, Sample
 from bridgelab.train.recorded import Checked, Malformed, Whole, checked, read_json
 from bridgelab.train.whole import whole
 
 FILE = "diagnosis.json"
-VERSION = 1
+VERSION = 2
 AGAIN = "Delete it and diagnose the run again."
-REPETITIONS = 500  # replicates of each number
+ONE = Runs((0,))  # the run that is looked into
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,15 @@ class Diagnosis:
     left_out: dict[str, str] = field(default_factory=dict)
 
 
+def sample_of(examples: Sequence[Any]) -> Sample:
+    """Examples, to be drawn by the images, or groups of images, that belong together."""
+    rows = {
+        "image": ["|".join(map(str, one.images)) for one in examples],
+        "tag_group": [one.tags.get("group") for one in examples],
+    }
+    return Sample(clusters(pd.DataFrame(rows)))
+
+
 def numbers_of(prefix: str, found: Any) -> dict[str, Estimate]:
     """The estimates among a dataclass's fields, or of a dictionary, with a prefix."""
     values: Mapping[str, Any] = found if isinstance(found, Mapping) else vars(found)
@@ -103,7 +116,17 @@ def _told(estimate: Estimate) -> dict[str, Any]:
     return {
         "value": _rounded(estimate.value),
         "interval": [_rounded(low), _rounded(high)],
-        "replicates": _rounded(estimate.replicates),
+        "bounds": [_rounded(bound) for bound in estimate.bounds],
+        "part": _told_part(*estimate.parts.values()) if estimate.parts else None,
+    }
+
+
+def _told_part(one: Part) -> dict[str, Any]:
+    return {
+        "images": one.images.tolist(),
+        "influence": _rounded(one.influence[0]),
+        "number": one.number,
+        "least": one.least,
     }
 
 
@@ -119,9 +142,17 @@ def _rounded(values: Any) -> Any:
 _Grid = Annotated[list[Annotated[list[float | None], Field(min_length=1)]], Field(min_length=1)]
 
 
+class _Part(Checked):
+    images: Annotated[list[Whole], Field(min_length=1)]
+    influence: list[float | None]
+    number: Annotated[float, Field(ge=1)]
+    least: Annotated[float, Field(ge=0)]
+
+
 class _Number(Checked):
     value: float | None
-    replicates: list[float | None]
+    bounds: Annotated[tuple[float | None, float | None], Strict(False)]
+    part: _Part | None
 
 
 class _Map(Checked):
@@ -159,22 +190,21 @@ def read_diagnosis(run: Path) -> Diagnosis | None:
     found = checked(path, read_json(path, AGAIN), _Written, AGAIN)
     if found.version != VERSION:
         raise Malformed(f"{path} is of version {found.version}, not {VERSION}. {AGAIN}")
-    lengths = {len(one.replicates) for one in found.numbers.values()}
+    parts = [one.part for one in found.numbers.values() if one.part]
     ragged = any(
         len({len(row) for row in grid}) > 1 for one in found.maps for grid in (one.fall, one.attention or [])
     )
-    if len(lengths) > 1 or ragged:
+    if ragged or any(len(one.images) != len(one.influence) for one in parts):
         raise Malformed(f"{path} holds numbers or maps of unequal lengths. {AGAIN}")
+    if any(sorted(set(one.images)) != one.images for one in parts):
+        raise Malformed(f"{path} holds images that do not ascend. {AGAIN}")
     return Diagnosis(
         bridge=found.bridge,
         seed=found.seed,
         data_seed=found.data_seed,
         benchmark=found.benchmark,
         made_of=found.made_of,
-        numbers={
-            name: Estimate(float(_array(one.value)), _array(one.replicates))
-            for name, one in found.numbers.items()
-        },
+        numbers={name: _estimate(one) for name, one in found.numbers.items()},
         counts=found.counts,
         words=tuple(found.words),
         maps=tuple(
@@ -183,6 +213,16 @@ def read_diagnosis(run: Path) -> Diagnosis | None:
         ),
         left_out=found.left_out,
     )
+
+
+def _estimate(told: _Number) -> Estimate:
+    value, (low, high) = float(_array(told.value)), told.bounds
+    bounds = (-math.inf if low is None else low, math.inf if high is None else high)
+    if told.part is None:
+        return Estimate(value, {}, bounds)
+    images, influence = np.array(told.part.images, dtype=int), _array(told.part.influence)
+    part = Part(np.array([value]), influence[None], images, told.part.number, told.part.least, ONE.data_seeds)
+    return Estimate(value, {ONE: part}, bounds)
 
 
 def _array(values: Any) -> np.ndarray:
@@ -224,9 +264,8 @@ def number(runs: Sequence[Diagnosis], name: str) -> Estimate | None:
     found = [run.numbers[name] for run in runs if name in run.numbers]
     if len(found) < len(runs) or not found:
         return None
-    replicates = np.stack([one.replicates for one in found], 1)
-    levels = [run.data_seed for run in runs]
-    # Runs of one data seed are one level of the bootstrap, as for scores.
-    draws = Bootstrap(["0", "1"], repetitions=len(replicates)).seeds(levels)
-    values = draws.average(np.array([[one.value] for one in found]))[:, 0]
-    return over_seeds(values, draws.average(replicates.T).T, draws)
+    if not all(one.parts for one in found):
+        return Estimate(float(np.mean([one.value for one in found])), {}, found[0].bounds)
+    levels = tuple(run.data_seed for run in runs)
+    together = pooled([part for one in found for part in one.parts.values()], levels)
+    return Estimate(float(together.values.mean()), {Runs(levels): together}, found[0].bounds)

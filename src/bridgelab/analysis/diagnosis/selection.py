@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bridgelab.analysis.diagnosis.record import REPETITIONS
-from bridgelab.analysis.statistics import Bootstrap, Estimate
+from bridgelab.analysis.diagnosis.record import ONE, sample_of
+from bridgelab.analysis.statistics import Estimate
 from bridgelab.data.batches import Prepared
 from bridgelab.model import BridgedModel
 from bridgelab.train.replacement import effects
@@ -75,11 +75,10 @@ def selection(
     groups, enough = matched(parts, np.random.default_rng(seed))
     fall = effects(model, prepared, np.concatenate([parts, groups], 1), progress)
     whole, others, background = fall[:, :3], fall[:, 3], fall[:, 4]
-    draws = Bootstrap([e.images[0] for e in prepared.examples], repetitions=REPETITIONS)
-    one = draws.seeds([0])
+    sample = sample_of(prepared.examples)
 
     def mean(values: np.ndarray, chosen: np.ndarray) -> Estimate:
-        return draws.mean(values[None].astype(np.float64), one, chosen)
+        return sample.mean(values[None].astype(np.float64), ONE, chosen, shares=False)
 
     visited = mean(whole[:, 0], asked)
     total = mean(whole.sum(1), asked)
@@ -89,15 +88,10 @@ def selection(
         others=mean(others, asked & enough[:, 0]),
         background=mean(background, asked & enough[:, 1]),
         random=mean(fall[:, 5:].mean(1), asked),
-        selection=_ratio(visited, total) if low > 0 or high < 0 else None,
+        selection=visited / total if low > 0 or high < 0 else None,
         base=mean(number / np.maximum(parts.sum((1, 2)), 1), asked),
         questions=int(asked.sum()),
     )
-
-
-def _ratio(part: Estimate, whole: Estimate) -> Estimate:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return Estimate(part.value / whole.value, part.replicates / whole.replicates)
 
 
 def matched(parts: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
