@@ -98,6 +98,7 @@ def test_it_prints_a_table_a_method(monkeypatch, capsys):
     monkeypatch.setattr(calibrate, "STUDIES", 20)
     monkeypatch.setattr(calibrate, "SEEDS", (3,))
     monkeypatch.setattr(calibrate, "WORLDS", (World("few", images=20),))
+    monkeypatch.setattr(calibrate, "PLANNED", (World("few", images=20),))
     monkeypatch.setattr(calibrate, "UNKEPT", (World("one falls", images=20, collapse=0.25, collapsing=1),))
     monkeypatch.setattr(calibrate, "SETTLED", ((World("few", images=20), -0.1),))
     monkeypatch.setattr(calibrate_power, "PILOTS", 20)

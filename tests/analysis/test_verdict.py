@@ -164,5 +164,6 @@ def test_images_are_asked_for_where_seeds_would_not_do():
 def test_a_seed_stands_apart_from_the_median():
     values = np.array([[0.8, 0.55, 0.79], [0.8, 0.71, 0.75], [0.5, 0.51, 0.9]])
     expected = [[False, True, False], [False, False, False], [False, False, True]]
-    np.testing.assert_array_equal(stands_apart(values), expected)
-    assert not stands_apart(np.array([0.2, 0.9])).any()
+    np.testing.assert_array_equal(stands_apart(values, 1000), expected)
+    assert not stands_apart(values[0], 40).any()  # 25 points on 40 questions is chance
+    assert not stands_apart(np.array([0.2, 0.9]), 1000).any()

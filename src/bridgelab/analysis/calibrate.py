@@ -18,6 +18,7 @@ from rich.progress import track
 from rich.table import Table
 
 from bridgelab.analysis.calibrate_power import (
+    PLANNED,
     SETTLED,
     power_row,
     power_table,
@@ -90,14 +91,21 @@ def rates(
     seen: dict[str, list[tuple[np.ndarray, ...]]] = {name: [] for name in METHODS}
     for shares in batches(world, rng, studies=studies, seeds=seeds, difference=difference):
         found = contrasts(shares)
-        apart = stands_apart(shares.mean(axis=(1, 4))).any(axis=(1, 2))
+        asked = CELLS * world.images * world.asked
+        apart = np.asarray(stands_apart(shares.mean(axis=(1, 4)), asked).any(axis=(1, 2)))
         for name, method in METHODS.items():
             by = method(**vars(found))
             said, _ = outcome(*p_values(by, DELTA))
             low, high = by.interval()
             differs = np.asarray(np.isin(said, (BREAKS, LEADS)).any(axis=-1))
             seen[name].append(
-                (differs, said == HOLDS, (low <= difference) & (difference <= high), (high - low) / 2, apart)
+                (
+                    differs,
+                    said == HOLDS,
+                    np.asarray((low <= difference) & (difference <= high)),
+                    (high - low) / 2,
+                    apart,
+                )
             )
     return {
         name: Rates(*(float(np.concatenate(column).mean()) for column in zip(*parts, strict=True)))
@@ -128,7 +136,7 @@ def calibrate() -> None:
         for name, found in of_methods.items():
             tables[name].add_row(*row(world, seeds, difference, found))
     promised = power_table(STUDIES)
-    planned = [(world, seeds) for world in WORLDS for seeds in SEEDS]
+    planned = [(world, seeds) for world in PLANNED for seeds in SEEDS]
     for world, seeds in track(planned, description="simulating plans", transient=True):
         promised.add_row(*power_row(world, seeds, promise(world, seeds=seeds, studies=STUDIES)))
     settling = settled_table()

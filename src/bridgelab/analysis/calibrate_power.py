@@ -34,7 +34,10 @@ from bridgelab.analysis.verdict import (
 
 PILOTS = 1000
 ROUNDS = 3  # of finding the difference whose own spread promises it: spread changes with accuracy
-SINGLE = 100  # pilots looked at one by one
+PLANNED = WORLDS[
+    :8
+]  # where a difference can be planned for: on a few images, or where seeds fail, none is found
+SINGLE = 60  # pilots looked at one by one
 POWER_HEADS = (
     "studies of",
     "seeds",
@@ -111,7 +114,7 @@ def promise(
     least = 0.0
     for _ in range(ROUNDS):
         pilot = typical(_below(world, least), rng, difference=-least)
-        least = smallest(planned(pilot, seeds, 1), DELTA, CELLS)
+        least = float(smallest(planned(pilot, seeds, 1), DELTA, CELLS))
     difference = np.zeros(CELLS)
     difference[0] = -least
     found = [
@@ -173,7 +176,7 @@ class Settled:
         return float(np.sqrt(self.share * (1 - self.share) / max(1, self.cells)))
 
 
-def settled(world: World, *, difference: float, studies: int = 2 * SINGLE, draw: int = 0) -> Settled:
+def settled(world: World, *, difference: float, studies: int = 200, draw: int = 0) -> Settled:
     """Run studies of three seeds, and of those with a first cell that can't be told a second one with the seeds that would settle it.
 
     Args:
@@ -195,9 +198,9 @@ def settled(world: World, *, difference: float, studies: int = 2 * SINGLE, draw:
                 found.runs,
                 found.number,
             )
-            seeds, _, rest = would_settle(one, DELTA, CELLS).partition(" ")
+            number, _, rest = would_settle(one, DELTA, CELLS).partition(" ")
             if rest == "seeds would settle it":
-                asked.append(int(seeds))
+                asked.append(int(number))
     hits = []
     for seeds in sorted(set(asked)):
         for found in drawn(world, rng, studies=asked.count(seeds), seeds=seeds, difference=difference):

@@ -122,16 +122,13 @@ class Share:
             at_none, at_more, at_less = (np.asarray(getattr(one, name)) for one in (none, more, less))
             return at_none, (at_more - at_less) / 2, (at_more + at_less) / 2 - at_none
 
-        seeds, both, images = map(components, ("seeds", "both", "images"))
+        of = [components(name) for name in ("seeds", "both", "images")]
 
         def beyond(ratio: float) -> float:
             """Above 0 where part − ratio whole is told from 0."""
-            found = Contrast(
-                np.asarray(self.part.value - ratio * self.whole.value),
-                *(np.maximum(a + b * ratio + c * ratio**2, 0) for a, b, c in (seeds, both, images)),
-                none.runs,
-                none.number,
-            )
+            value = np.asarray(self.part.value - ratio * self.whole.value)
+            seeds, both, images = (np.maximum(a + b * ratio + c * ratio**2, 0) for a, b, c in of)
+            found = Contrast(value, seeds, both, images, none.runs, none.number)
             error = float(found.error)
             return abs(float(found.value)) - (
                 float(special.stdtrit(found.freedom, (1 + LEVEL) / 2)) * error if error else 0.0

@@ -126,14 +126,17 @@ def check_delta(delta: float) -> None:
         )
 
 
-def stands_apart(values: np.ndarray) -> np.ndarray:
-    """Which runs of a bridge lie more than `APART` from the median of all [..., run]; none of fewer than three.
+def stands_apart(values: np.ndarray, questions: int) -> np.ndarray:
+    """Which runs of a bridge lie further from the median of all than `APART` and than chance takes them [..., run].
+
+    Chance: four standard errors of a share of so many questions, at the most. Of fewer than three runs none stands apart.
 
     Args:
         values: accuracies of its runs, of each by itself [..., run].
+        questions: how many each is over.
     """
     away = np.abs(values - np.median(values, axis=-1, keepdims=True))
-    return (away > APART) & (values.shape[-1] >= LEAST_SEEDS)
+    return (away > max(APART, 4 * math.sqrt(0.25 / questions))) & (values.shape[-1] >= LEAST_SEEDS)
 
 
 def p_values(found: Contrast, delta: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -112,7 +112,7 @@ def seeds_apart(study: Study) -> list[str]:
     found = []
     for name in seeing(study) if len(study.asked) else ():
         values = study.scores(name).mean(axis=1)
-        for place in np.flatnonzero(stands_apart(values)):
+        for place in np.flatnonzero(stands_apart(values, len(study.asked))):
             run, middle = study.of(name)[place], float(np.median(values))
             which = f"seed {run.seed}" + (f" of data seed {run.data_seed}" if run.data_seed else "")
             found.append(
