@@ -1,5 +1,7 @@
 """The verdict of studies whose truth is planted."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from bridgelab.analysis.comparison import differences, verdict
 from bridgelab.analysis.records import read_study
 from bridgelab.analysis.verdict import BREAKS, CANNOT_TELL, HOLDS, LEADS
-from bridgelab.analysis.verdict_table import sentences, verdict_grid
+from bridgelab.analysis.verdict_table import seeds_apart, sentences, verdict_grid
 
 TRUTH = {
     "linear": {"exist": 0.7, "count": 0.5, "query_color": 0.9},
@@ -85,6 +87,17 @@ def test_two_seeds_cannot_tell(simulated):
     found = verdict(read_study(simulated.write(bridges=TRUTH, seeds=(0, 1), images=100)))
     assert {finding.outcome for finding in found.cells.values()} == {CANNOT_TELL}
     assert "cannot tell on any kind of question; 2 of at least 3 seeds." in sentences(found)[0]
+
+
+def test_a_seed_that_stands_apart_is_warned_of(study):
+    assert seeds_apart(read_study(study)) == []
+    path = study / "bridge=qformer,seed=1" / "predictions.parquet"
+    table = pd.read_parquet(path)
+    pd.read_parquet(path).assign(score=table["score"].where(table["kind"] == "caption", 0.0)).to_parquet(path)
+    (told,) = seeds_apart(read_study(study))
+    assert re.match(
+        r"A seed stands apart, over 10 points .*: qformer, seed 1 \(0\.0 % beside 68\.\d\)\.", told
+    )
 
 
 def test_one_seed_gives_numbers_without_intervals(simulated):
