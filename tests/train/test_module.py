@@ -16,6 +16,7 @@ from bridgelab.data.sampler import MixtureSampler
 from bridgelab.model import BridgedModel
 from bridgelab.optim.muon_adamw import MuonAdamW
 from bridgelab.train.loop import LastCheckpoint, fit
+from bridgelab.train.budgets import branch_points, cool_down, smaller
 from bridgelab.train.module import parameter_groups, warmup_then
 from bridgelab.train.record import MetricsCsv
 
@@ -65,6 +66,8 @@ def train(
     validate=None,
     save_every=1,
     optimizer=AdamW,
+    schedule=None,
+    budget=None,
     **trainer_choices,
 ):
     model, batches = setting(text, steps)
@@ -85,7 +88,7 @@ def train(
         batches,
         trainer=trainer,
         optimizer=functools.partial(optimizer, lr=1e-2, weight_decay=0.1),
-        schedule={"shape": "linear", "warmup": 0.2},
+        schedule=schedule or {"shape": "linear", "warmup": 0.2},
         identity=identity,
         validate=validate,
         points=4,
@@ -93,6 +96,7 @@ def train(
         loggers=[MetricsCsv(directory)] if log else None,
         save_every=save_every,
         log_every=1,
+        **budget or {},
     )
     return model, found
 
@@ -107,6 +111,54 @@ def test_killed_and_resumed_ends_with_the_same_weights(tmp_path, tiny_text, stop
     for a, b in zip(resumed.bridge.parameters(), whole.bridge.parameters(), strict=True):
         torch.testing.assert_close(a, b, atol=0, rtol=0)
     assert resumed.scale == whole.scale
+
+
+def test_a_smaller_budget_is_what_a_run_of_its_length_is(tmp_path, tiny_text):
+    """Branched off at 80 % of it and cooled down, killed on the way, or trained alone: the same weights at the same rate."""
+    schedule = {"shape": "warmup_stable_decay", "warmup": 0.1, "decay": 0.4}
+    train_so = functools.partial(train, tiny_text, steps=20, schedule=schedule)
+    whole, _ = train_so()
+    alone, _ = train_so(budget={"end": 10})
+    (tmp_path / "run").mkdir()
+    points = branch_points(tmp_path / "run", [10], schedule["decay"])
+    assert list(points.values()) == [6]
+    branched, _ = train_so(directory=tmp_path / "run", budget={"branches": points})
+    for name, weights in whole.bridge.state_dict().items():
+        assert torch.equal(weights, branched.bridge.state_dict()[name]), name
+        assert not torch.equal(weights, alone.bridge.state_dict()[name]), name
+    cooled = []
+
+    def cool(end, begin, own):
+        choices = {"directory": own, "budget": {"end": end, "begin": begin}}
+        with pytest.raises(Killed):
+            train_so(stop=8, **choices)
+        cooled.append(train_so(**choices)[0])
+        return {"val/accuracy": 0.5}
+
+    assert cool_down(tmp_path / "run", [10], cool) == [{"steps": 10, "val/accuracy": 0.5}]
+    for name, weights in alone.bridge.state_dict().items():
+        assert torch.equal(weights, cooled[0].bridge.state_dict()[name]), name
+    assert cool_down(tmp_path / "run", [10], cool) == [{"steps": 10, "val/accuracy": 0.5}]  # once
+    assert len(cooled) == 1
+    assert [path.name for path in (tmp_path / "run" / "budgets").iterdir()] == ["10.json"]
+
+
+@pytest.mark.parametrize(
+    ("shares", "shape", "message"),
+    [
+        ([0.5], "cosine", r"train\.budgets=\[0\.5\] with train\.schedule\.shape=cosine: .* Set train\.schedule\.shape"),
+        ([1.5], "warmup_stable_decay", r"train\.budgets=\[1\.5\]: each is a share of train\.steps, between 0 and 1"),
+        ([0.1], "warmup_stable_decay", r"at 10 steps the cool-down would begin before the warm-up of 20 steps ends"),
+    ],
+)  # fmt: skip
+def test_budgets_that_cannot_be_are_refused(shares, shape, message):
+    with pytest.raises(ValueError, match=message):
+        smaller(100, shares, {"shape": shape, "warmup": 0.2, "decay": 0.2})
+    assert smaller(100, [], {"shape": "cosine"}) == []
+    assert smaller(100, [0.5, 0.25], {"shape": "warmup_stable_decay", "warmup": 0.05, "decay": 0.2}) == [
+        25,
+        50,
+    ]
 
 
 @pytest.mark.parametrize("world", [2, 4])
@@ -348,13 +400,17 @@ def test_full_memory_is_told_with_what_needs_less(tiny_text, monkeypatch):
 
 
 def test_schedules():
-    linear, cosine, constant = (warmup_then(s, 100, 0.1) for s in ("linear", "cosine", "constant"))
-    for factor in (linear, cosine, constant):
+    shapes = ("linear", "cosine", "constant", "warmup_stable_decay")
+    linear, cosine, constant, stable = (warmup_then(s, 100, 0.1) for s in shapes)
+    half = warmup_then("warmup_stable_decay", 100, 0.1, end=50)
+    for factor in (linear, cosine, constant, stable, half):
         assert [factor(k) for k in (0, 4, 9)] == pytest.approx([0.1, 0.5, 1.0])
     assert linear(55) == pytest.approx(0.5)
     assert linear(100) == pytest.approx(0.0)
     assert cosine(10 + 30) == pytest.approx((1 + math.cos(math.pi / 3)) / 2)
     assert constant(99) == 1
+    assert [stable(k) for k in (10, 79, 80, 90, 99, 100)] == pytest.approx([1, 1, 1, 0.5, 0.05, 0])
+    assert [half(k) for k in (10, 39, 40, 45, 50)] == pytest.approx([1, 1, 1, 0.5, 0])
     with pytest.raises(
         ValueError, match=r"train\.schedule\.shape='step' must be one of linear, cosine, constant"
     ):

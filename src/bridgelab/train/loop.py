@@ -16,6 +16,7 @@ from pytorch_lightning.loggers import Logger
 
 from bridgelab.data.batches import TrainingBatches
 from bridgelab.model import BridgedModel
+from bridgelab.train.budgets import Branches
 from bridgelab.train.guard import Finite, memory_told
 from bridgelab.train.module import BridgeTraining, step_is_done, warmup_then
 from bridgelab.train.preemption import Preemption
@@ -225,6 +226,9 @@ def fit(
     log_every: int = 10,
     label: str = "training",
     terminal: bool = False,
+    end: int | None = None,
+    begin: Path | None = None,
+    branches: Mapping[Path, int] | None = None,
 ) -> tuple[list[tuple[int, float]], float]:
     """Train a bridge to the end of its batches, going on from `last.ckpt` where the directory has one.
 
@@ -233,10 +237,13 @@ def fit(
         validate: None trains without validation.
         directory: where `last.ckpt` goes; None keeps nothing.
         terminal: show a progress bar; else log lines.
+        end: the step to stop at, before the batches end: of a smaller budget, which cools down by then.
+        begin: a checkpoint to go on from, where the directory has none.
+        branches: checkpoints to keep for smaller budgets, and the step after which each is written.
     Returns:
         The curve [(step, validation accuracy, or of captions alone $e^{-loss}$)] and the seconds trained.
     """
-    steps = len(batches.sampler)
+    steps = end or len(batches.sampler)
     log_every = min(log_every, steps)
     files = [logger for logger in loggers or [] if isinstance(logger, MetricsCsv)]
     curve = Curve(validate, points, files) if validate else None
@@ -249,12 +256,12 @@ def fit(
     else:
         callbacks.append(PlainProgress(label))
     if directory:
-        callbacks += [Finite(batches, directory), Rows(files, log_every), last, Preemption(last.save)]
-    module = BridgeTraining(
-        model, optimizer=optimizer, schedule=warmup_then(steps=steps, **schedule), identity=identity
-    )
+        callbacks += [Finite(batches, directory), Rows(files, log_every), Branches(branches or {})]
+        callbacks += [last, Preemption(last.save)]
+    rate = warmup_then(steps=len(batches.sampler), end=end, **schedule)
+    module = BridgeTraining(model, optimizer=optimizer, schedule=rate, identity=identity)
     found = whole_checkpoint(directory) if directory else None
-    resumed, step = found or (None, 0)
+    resumed, step = found or (begin, 0)
     if found:
         log.info("resuming from %s at step %d of %d", resumed, step, steps)
     for file in files:

@@ -103,16 +103,25 @@ def step_is_done(trainer: pl.Trainer, batch: int) -> bool:
     return (batch + 1) % trainer.accumulate_grad_batches == 0
 
 
-def warmup_then(shape: str, steps: int, warmup: float) -> Callable[[int], float]:
-    """Linear warm-up over the share `warmup` of all steps, then `linear` or `cosine` decay, or `constant`.
+def warmup_then(
+    shape: str, steps: int, warmup: float, decay: float = 0.2, end: int | None = None
+) -> Callable[[int], float]:
+    """The rate as a share of its peak, by step.
 
+    Linear warm-up over the share `warmup` of all steps; then `linear` or `cosine` decay to 0, or `constant`, or
+    `warmup_stable_decay`: constant, then linear to 0 over the share `decay` (Hägele et al. 2024, arXiv:2405.18392).
+
+    Args:
+        end: of warmup_stable_decay, the step at which the rate is 0, for a budget smaller than `steps`; None for `steps`.
     Raises:
         ValueError: if the shape is unknown.
     """
-    shapes = {
-        "linear": lambda t: 1 - t,
-        "cosine": lambda t: (1 + math.cos(math.pi * t)) / 2,
-        "constant": lambda t: 1.0,
+    cool = (1 - decay) * (end or steps)
+    shapes: dict[str, Callable[[int], float]] = {
+        "linear": lambda step: 1 - (step - rise) / max(1, steps - rise),
+        "cosine": lambda step: (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise))) / 2,
+        "constant": lambda step: 1.0,
+        "warmup_stable_decay": lambda step: min(1.0, ((end or steps) - step) / ((end or steps) - cool)),
     }
     if shape not in shapes:
         raise ValueError(f"train.schedule.shape={shape!r} must be one of {', '.join(shapes)}.")
@@ -121,6 +130,6 @@ def warmup_then(shape: str, steps: int, warmup: float) -> Callable[[int], float]
     def factor(step: int) -> float:
         if step < rise:
             return (step + 1) / rise
-        return shapes[shape](min(1.0, (step - rise) / max(1, steps - rise)))
+        return max(0.0, shapes[shape](min(step, steps)))
 
     return factor

@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger, WandbLogger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
+from bridgelab.train.budgets import branch_points, cool_down, smaller
 from bridgelab.train.build import build
 from bridgelab.train.claim import config_hash
 from bridgelab.train.console import summary
@@ -54,6 +56,8 @@ def train_and_evaluate(
     curve: list[tuple[int, float]] = []
     seconds = 0.0
     counts: dict[str, int] = {}
+    budgets: list[dict[str, Any]] = []
+    ends = smaller(config.train.steps, config.train.budgets, config.train.schedule) if trains else []
     if not trains and getattr(rank_zero_only, "rank", 0) > 0:
         return  # nothing brings the processes together: the first does it all
     if not trains and repeat_untrained(directory, config, setting.fingerprints):
@@ -70,20 +74,33 @@ def train_and_evaluate(
             loggers.append(build(config.logger.tensorboard, "logger", save_dir=str(directory)))
         if watched:
             loggers.append(watched)
-        curve, seconds = setting.fit(
-            model,
-            batches,
+        fit = partial(
+            setting.fit,
             lr=tuned["lr"],
             warmup=tuned["warmup"],
             identity=identity,
             validate=setting.validate,
-            points=config.train.val_points,
-            directory=directory,
-            loggers=loggers,
             save_every=config.train.save_every,
             log_every=config.train.log_every,
             terminal=sys.stderr.isatty(),
         )
+        curve, seconds = fit(
+            model,
+            batches,
+            points=config.train.val_points,
+            directory=directory,
+            loggers=loggers,
+            branches=branch_points(directory, ends, config.train.schedule.decay),
+        )
+        def branch(end: int, begin: Path, own: Path) -> dict[str, Any]:
+            cooled, again = setting.model(config.seed), setting.batches(config.train.steps, config.data_seed)
+            label = f"budget of {end} steps"
+            points, spent = fit(cooled, again, points=1, directory=own, end=end, begin=begin, label=label)
+            return {"val/accuracy": points[-1][1], "train_seconds": spent}
+
+        budgets = cool_down(directory, ends, branch)
+        if curve:
+            budgets.append({"steps": curve[-1][0], "val/accuracy": curve[-1][1], "train_seconds": seconds})
     elif has_weights:  # train.steps=0: evaluated as it begins, which a run's folder must be able to tell
         setting.calibrate(model, setting.batches(1, config.data_seed))
         save_untrained(model, identity, directory / LAST)
@@ -144,6 +161,7 @@ def train_and_evaluate(
         **provenance(Path(os.environ["BRIDGELAB_ROOT"]), setting.device),
         "costs": {**costs, "train_seconds": seconds, "wall_seconds": time.monotonic() - began},
         "curve": curve,
+        "budgets": budgets,
         "curve_of": "token probability" if set(setting.val) == {"caption"} else "accuracy",
         "flat": is_flat(late_gain(curve)) if trains else True,
         "metrics": metrics,
