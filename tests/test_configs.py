@@ -210,6 +210,8 @@ def test_a_launcher_is_checked_too():
         (["+bridge.wdth=3"], r"^bridge\.wdth: there is no such key\. Did you mean width\?$"),
         (["benchmark.root='~/x'"], r"^benchmark\.root='~/x': must not begin with '~'.*: give /.*/x\.$"),
         (["train.lr=${oc.env:NOPE}"], r"^train\.lr: .*'NOPE' not found"),
+        (["train.schedule.shape=cosine"], r"^train\.budgets=\[0\.25, 0\.5\] with train\.schedule\.shape=cosine: .* Set "),
+        (["train.budgets=[0.05]"], r"^train\.budgets=\[0\.05\]: at 0\.05 of the steps .* train\.schedule\.warmup below 0\.04\.$"),
         (["verdict.delta=-1", "train.steps=-1"], r"^train\.steps=-1: .* 0\.\nverdict\.delta=-1: must be above 0\.$"),
     ],
 )  # fmt: skip

@@ -123,8 +123,14 @@ def hours(sweep: Sweep, probe: Probe, volume: Volume, costs: Costs, slots: int) 
         forward, backward = probe.flops(max(volume.pools.values(), key=lambda one: one[0])[1])
         told = f"{duration(step)} with {probe.batch_size} examples; the T5 computes {_flops(forward + backward)} an example"
         yield Finding(OK, "a step", told)
-        train = config.train.steps * step
-        yield Finding(OK, "training", f"{duration(train)}: {config.train.steps:,} steps")
+        branched = config.train.schedule.decay * sum(
+            config.train.budgets
+        )  # of smaller budgets, their cool-downs alone
+        train = config.train.steps * (1 + branched) * step
+        told = f"{duration(train)}: {config.train.steps:,} steps"
+        if branched:
+            told += f", and {branched:.0%} of them for {len(config.train.budgets)} smaller budgets"
+        yield Finding(OK, "training", told)
         if config.train.lr is None:
             after = sum(
                 kind.examples * (costs.answering[name].read + costs.answering[name].score + beside)
@@ -149,7 +155,7 @@ def hours(sweep: Sweep, probe: Probe, volume: Volume, costs: Costs, slots: int) 
 
     validate = evaluate = 0.0
     if volume.validated and trains:
-        points = config.train.val_points
+        points = config.train.val_points + len(config.train.budgets)
         validate = answered(
             volume.validated, {name: points * (name != "caption") for name in volume.validated}
         )

@@ -19,36 +19,16 @@ from bridgelab.train.module import step_is_done
 from bridgelab.train.record import write_json
 
 FOLDER = "budgets"
-SHAPE = "warmup_stable_decay"
 
 
-def smaller(steps: int, shares: Sequence[float], schedule: Mapping[str, Any]) -> list[int]:
+def smaller(steps: int, shares: Sequence[float]) -> list[int]:
     """The steps of each smaller budget, in ascending order.
 
     Args:
         steps: of the whole run.
         shares: of them, each between 0 and 1.
-        schedule: `train.schedule`.
-    Raises:
-        ValueError: if a share is not between 0 and 1, the schedule has no constant rate to branch off, or a cool-down
-            would begin before the warm-up ends.
     """
-    if not shares:
-        return []
-    if schedule["shape"] != SHAPE:
-        raise ValueError(
-            f"train.budgets={list(shares)} with train.schedule.shape={schedule['shape']}: a smaller budget branches off a constant "
-            f"rate. Set train.schedule.shape={SHAPE}, or train.budgets=[]."
-        )
-    if any(not 0 < share < 1 for share in shares):
-        raise ValueError(f"train.budgets={list(shares)}: each is a share of train.steps, between 0 and 1.")
-    ends = sorted({max(1, round(share * steps)) for share in shares} - {steps})
-    if ends and (1 - schedule["decay"]) * ends[0] < schedule["warmup"] * steps:
-        raise ValueError(
-            f"train.budgets={list(shares)}: at {ends[0]} steps the cool-down would begin before the warm-up of "
-            f"{schedule['warmup'] * steps:.0f} steps ends. Leave the smallest out, or set train.schedule.warmup lower."
-        )
-    return ends
+    return sorted({round(share * steps) for share in shares} - {0, steps})
 
 
 class Branches(pl.Callback):

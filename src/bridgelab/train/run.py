@@ -57,7 +57,7 @@ def train_and_evaluate(
     seconds = 0.0
     counts: dict[str, int] = {}
     budgets: list[dict[str, Any]] = []
-    ends = smaller(config.train.steps, config.train.budgets, config.train.schedule) if trains else []
+    ends = smaller(config.train.steps, config.train.budgets) if trains else []
     if not trains and getattr(rank_zero_only, "rank", 0) > 0:
         return  # nothing brings the processes together: the first does it all
     if not trains and repeat_untrained(directory, config, setting.fingerprints):

@@ -219,8 +219,9 @@ class _Data(_Keys):
 
 
 class _Schedule(_Keys):
-    shape: Literal["linear", "cosine", "constant"]
+    shape: Literal["linear", "cosine", "constant", "warmup_stable_decay"]
     warmup: Share
+    decay: ProperShare
 
 
 class _Limit(_Keys):
@@ -236,6 +237,7 @@ class _Train(_Keys):
     window: Count
     lr: Positive | None
     schedule: _Schedule
+    budgets: list[ProperShare]
     precision: Literal["auto", "bf16", "fp32"]
     save_every: Count
     log_every: Count
@@ -303,6 +305,27 @@ class _Config(_Keys):
                 "train.batch_size={size} is not divisible by {parts}, which is trainer.devices times num_nodes times "
                 "accumulate_grad_batches. Make it a multiple",
                 {"size": self.train.batch_size, "parts": parts},
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _branches(self) -> "_Config":
+        shares, schedule = self.train.budgets, self.train.schedule
+        if not shares:
+            return self
+        if schedule.shape != "warmup_stable_decay":
+            raise PydanticCustomError(
+                "branches",
+                "train.budgets={shares} with train.schedule.shape={shape}: a smaller budget branches off a constant rate. Set "
+                "train.schedule.shape=warmup_stable_decay, or train.budgets=[]",
+                {"shares": str(shares), "shape": schedule.shape},
+            )
+        if (1 - schedule.decay) * min(shares) < schedule.warmup:
+            raise PydanticCustomError(
+                "branches",
+                "train.budgets={shares}: at {least:g} of the steps the cool-down would begin before the warm-up ends. Leave it "
+                "out, or set train.schedule.warmup below {most:g}",
+                {"shares": str(shares), "least": min(shares), "most": (1 - schedule.decay) * min(shares)},
             )
         return self
 
