@@ -92,15 +92,16 @@ def train_and_evaluate(
             loggers=loggers,
             branches=branch_points(directory, ends, config.train.schedule.decay),
         )
+
         def branch(end: int, begin: Path, own: Path) -> dict[str, Any]:
             cooled, again = setting.model(config.seed), setting.batches(config.train.steps, config.data_seed)
             label = f"budget of {end} steps"
             points, spent = fit(cooled, again, points=1, directory=own, end=end, begin=begin, label=label)
-            return {"val/accuracy": points[-1][1], "train_seconds": spent}
+            return {"value": points[-1][1], "train_seconds": spent}
 
         budgets = cool_down(directory, ends, branch)
         if curve:
-            budgets.append({"steps": curve[-1][0], "val/accuracy": curve[-1][1], "train_seconds": seconds})
+            budgets.append({"steps": curve[-1][0], "value": curve[-1][1], "train_seconds": seconds})
     elif has_weights:  # train.steps=0: evaluated as it begins, which a run's folder must be able to tell
         setting.calibrate(model, setting.batches(1, config.data_seed))
         save_untrained(model, identity, directory / LAST)
