@@ -15,8 +15,8 @@ from bridgelab.data.batches import Prepared, TrainingBatches
 from bridgelab.data.sampler import MixtureSampler
 from bridgelab.model import BridgedModel
 from bridgelab.optim.muon_adamw import MuonAdamW
-from bridgelab.train.loop import LastCheckpoint, fit
 from bridgelab.train.budgets import branch_points, cool_down, smaller
+from bridgelab.train.loop import LastCheckpoint, fit
 from bridgelab.train.module import parameter_groups, warmup_then
 from bridgelab.train.record import MetricsCsv
 
