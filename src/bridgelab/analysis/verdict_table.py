@@ -100,7 +100,7 @@ def sentences(verdict: Verdict) -> list[str]:
     ):
         said.append(
             f"What would settle a cell would in {100 * POWER:g} % of studies, were its difference and its spread as found here; these are "
-            "themselves uncertain, so that it does in fewer (`bridgelab calibrate` says in how many)."
+            "themselves uncertain (`bridgelab calibrate` says in how many simulated studies it did)."
         )
     if not verdict.declared:
         said.append("These records declare no baseline and no δ: the ones used are this version's defaults.")
