@@ -58,7 +58,7 @@ def test_a_weights_file_that_was_cut_short_is_seen(tmp_path, monkeypatch):
     assert f"has {len(whole) - 10} bytes and must have {len(whole)}" in found.found
     path.unlink()
     (tmp_path / "assets" / "text" / "tokenizer.json").unlink()
-    assert "tokenizer.json is missing; assets/vision.safetensors: is missing" in reach.miniature().found
+    assert "text/tokenizer.json is missing; assets/vision.safetensors: is missing" in reach.miniature().found
 
 
 @pytest.mark.parametrize(

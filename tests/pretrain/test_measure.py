@@ -10,7 +10,7 @@ def test_the_shipped_t5_is_measured_again_and_nothing_else_changes(tmp_path):
     shutil.copytree(ASSETS / "text", tmp_path / "text")
     shutil.copy(ASSETS / "text_card.json", tmp_path)
     before = json.loads((tmp_path / "text_card.json").read_text())
-    card = measure.measure(tmp_path, scenes=4)
+    (card,) = measure.measure(tmp_path, scenes=4)
     assert card == json.loads((tmp_path / "text_card.json").read_text())
     measured = ("words", "words_with_most_objects", "measured_on_generator")
     assert {k: v for k, v in card.items() if k not in measured} == {

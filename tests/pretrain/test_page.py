@@ -9,6 +9,7 @@ def test_the_page_says_what_the_cards_measured(tmp_path):
     earlier = {"seed": 0, "minutes": 12.5, "steps": 5, "lessons": 640, "went_on_from": None}
     text = {
         "fingerprint": "0123abcd", "parameters": 1_500_000, "seed": 0, "minutes": 40.0, "threads": 1, "steps": 10, "lessons": 1280, "went_on_from": earlier,
+        "recipe": {"phases": [{"blur": 0.3}]},
         "words": {form: {"mean": 0.9, "families": families} for form in ("compact", "patch_like")},
     }  # fmt: skip
     one = {"value": 0.951, "interval": [0.94, 0.96], "objects": 10}
@@ -21,11 +22,18 @@ def test_the_page_says_what_the_cards_measured(tmp_path):
         "images_seen": 1000, "scenes": 400, "steps": 20, "probe": probe,
     }  # fmt: skip
     (tmp_path / "text_card.json").write_text(json.dumps(text))
+    prose = text | {"fingerprint": "89abcdef", "recipe": {"phases": [{"blur": 0.0}]}}
+    (tmp_path / "text_prose_card.json").write_text(json.dumps(prose))
     (tmp_path / "vision_card.json").write_text(json.dumps(vision))
     page = write_page(tmp_path).read_text()
     assert "| zero_hop_query | 100 | 0.900 ± 0.059 | 0.900 ± 0.059 |" in page
     assert "Fingerprint `0123abcd`" in page
     assert "Fingerprint `4567cdef`" in page
     assert "1,280 lessons" in page
+    schooled, prose = page.split("## T5: ")[1:]
+    assert "behind noise of any strength" in schooled
+    assert prose.startswith("prose")
+    assert "Fingerprint `89abcdef`" in prose
+    assert "behind noise of any strength" not in prose
     assert "on top of 12.5 minutes and 640 lessons, from nothing" in page
     assert "0.951 [0.940, 0.960]" in page

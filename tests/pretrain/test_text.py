@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from omegaconf import OmegaConf
+from hydra import compose, initialize_config_dir
 from torch.nn import functional as F
 from transformers import T5ForConditionalGeneration
 
@@ -235,8 +235,13 @@ def test_every_family_is_taught():
     assert {lesson.family for lesson in many} >= set(FAMILIES)
 
 
+def settings(reader="schooled"):
+    with initialize_config_dir(str(ROOT / "conf" / "pretrain"), version_base="1.3"):
+        return compose("text", [f"reader={reader}"])
+
+
 def test_training_leaves_weights_card_and_page_and_goes_on_where_it_was(tmp_path):
-    cfg = OmegaConf.load(ROOT / "conf" / "pretrain" / "text.yaml")
+    cfg = settings()
     cfg.update(
         {"out": str(tmp_path), "install": False, "lessons": 64, "batch": 16, "scenes_per_chunk": 4}
         | {
@@ -271,7 +276,7 @@ def test_training_leaves_weights_card_and_page_and_goes_on_where_it_was(tmp_path
 
 
 def test_a_run_that_was_killed_ends_with_the_weights_of_one_that_was_not(tmp_path, monkeypatch):
-    cfg = OmegaConf.load(ROOT / "conf" / "pretrain" / "text.yaml")
+    cfg = settings()
     cfg.update(
         {"install": False, "lessons": 150, "batch": 16, "scenes_per_chunk": 4, "checkpoint_every": 0}
         | {"test_scenes": 2, "tagged_block": 1, "bound_block": 1, "traced_blocks": [1], "local_heads": [2, 3]}

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 
 from bridgelab.doctor.amount import size
 from bridgelab.doctor.finding import MISSING, NOTE, OK, Finding
-from bridgelab.text.t5 import ASSETS
+from bridgelab.text.t5 import ASSETS, SHIPPED
 
 MINIATURE = "miniature"
 DEADLINE = 4.0  # seconds that one question to a server may take, its name's look-up included
@@ -25,10 +25,12 @@ RESTORE = "restore src/bridgelab/assets from git, or make pretrain"
 
 
 def miniature() -> Finding:
-    """The pair that comes with the package: its files are there, and whole."""
-    files = [ASSETS / name for name in ("vision.safetensors", "text/model.safetensors")]
-    described = [ASSETS / name for name in ("vision.json", "text/config.json", "text/tokenizer.json")]
-    problems = [f"{path.name} is missing" for path in described if not path.is_file()]
+    """The ViT and the T5s that come with the package: their files are there, and whole."""
+    readers = [ASSETS / folder for folder in SHIPPED.values()]
+    files = [ASSETS / "vision.safetensors", *(folder / "model.safetensors" for folder in readers)]
+    described = [ASSETS / "vision.json"]
+    described += [folder / name for folder in readers for name in ("config.json", "tokenizer.json")]
+    problems = [f"{path.parent.name}/{path.name} is missing" for path in described if not path.is_file()]
     problems += [f"{path.parent.name}/{path.name}: {told}" for path in files if (told := broken(path))]
     if problems:
         return Finding(MISSING, "miniature", "; ".join(problems), RESTORE)
@@ -57,7 +59,7 @@ def broken(path: Path) -> str | None:
 def text_side(config: DictConfig) -> Finding:
     """The T5 of a run."""
     path = str(config.path)
-    if path == MINIATURE:
+    if path in SHIPPED:
         return _named("text", miniature())
     if Path(path).is_dir():
         return _t5_folder(Path(path))

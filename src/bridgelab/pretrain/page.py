@@ -6,9 +6,28 @@ from pathlib import Path
 from bridgelab.world.question import FAMILIES
 from bridgelab.world.scene import ATTRIBUTES
 
+# By folder: the reader's name, and what its lessons were.
+READERS = {
+    "text": (
+        "schooled (`text=miniature`)",
+        "It was taught to read what bridges hand over: objects at one position, objects in pieces, raster order with filler "
+        "and repeats, scenes behind noise. This favours a bridge with one token a patch; no published T5 had such lessons.",
+    ),
+    "text_prose": (
+        "prose (`text=miniature_prose`)",
+        "It has read prose alone: each word at a position of its own, objects in any order, filler between them. Columns "
+        "other than *compact* ask for what it was never taught.",
+    ),
+    "text_dense": (
+        "dense (`text=miniature_dense`)",
+        "It has read prose, and scenes whose objects stand at one position each, in any order. Raster order it was never "
+        "taught.",
+    ),
+}
+
 
 def write_page(assets: Path) -> Path:
-    """Write `README.md` in `assets` from `text_card.json` and `vision_card.json`, those that are there."""
+    """Write `README.md` in `assets` from the cards of T5s and ViT that are there."""
     parts = [
         "# The miniature pair\n\n"
         "A ViT (open_clip's own class) and a T5 (transformers' own), made from nothing by `make pretrain` and then frozen: "
@@ -16,10 +35,11 @@ def write_page(assets: Path) -> Path:
         "image. This page is written by `bridgelab.pretrain.page` from the cards beside it; every figure is from "
         "scenes that no pre-training drew.\n"
     ]
-    for name, tell in (("text_card.json", _text), ("vision_card.json", _vision)):
-        if (assets / name).exists():
-            parts.append(tell(json.loads((assets / name).read_text())))
-    sizes = {p.name: p.stat().st_size for p in sorted(assets.rglob("*.safetensors"))}
+    readers = {path.name.removesuffix("_card.json"): path for path in sorted(assets.glob("text*_card.json"))}
+    parts += [_text(READERS[name], json.loads(path.read_text())) for name, path in readers.items()]
+    if (vision := assets / "vision_card.json").exists():
+        parts.append(_vision(json.loads(vision.read_text())))
+    sizes = {str(p.relative_to(assets)): p.stat().st_size for p in sorted(assets.rglob("*.safetensors"))}
     listed = ", ".join(f"{name} {size / 1e6:.1f} MB" for name, size in sizes.items())
     parts.append(f"## Size\n\n{listed}; {sum(sizes.values()) / 1e6:.1f} MB in all.\n")
     page = assets / "README.md"
@@ -27,10 +47,13 @@ def write_page(assets: Path) -> Path:
     return page
 
 
-def _text(card: dict) -> str:
+def _text(reader: tuple[str, str], card: dict) -> str:
     forms = card["words"]
+    name, lessons = reader
+    blurred = any(phase["blur"] for phase in card["recipe"]["phases"])
     lines = [
-        "## T5\n",
+        f"## T5: {name}\n",
+        f"{lessons}\n",
         f"Fingerprint `{card['fingerprint']}`. "
         f"{card['parameters'] / 1e6:.2f} M parameters, seed {card['seed']}, {card['minutes']} minutes on "
         f"{_threads(card)} (wall clock), "
@@ -38,8 +61,13 @@ def _text(card: dict) -> str:
         "A lesson's target is the answer (or caption) alone, and what ships is a plain T5. While it was made, linear heads "
         "on the encoder's blocks also had to tell, for each word of the question, which set of objects it "
         "describes, for each word of the scene, all words of its object, and in which of the program's sets that is (`pretrain/traces.py`): deep "
-        "supervision, from text and programs. The heads are thrown away. A share of the scenes stood behind noise "
-        "of any strength (`blurred` in `pretrain/text.py`), so that vague vectors, a bridge's first, are read as vague.\n",
+        "supervision, from text and programs. The heads are thrown away."
+        + blurred
+        * (
+            " A share of the scenes stood behind noise of any strength (`blurred` in `pretrain/text.py`), so that vague "
+            "vectors, a bridge's first, are read as vague."
+        )
+        + "\n",
         *([f"{card['history'][0].upper()}{card['history'][1:]}\n"] if "history" in card else []),
         "The scene in words is written in two forms, *compact* (each object once, in any order) and *patch-like* (raster "
         "order on 64 positions, with filler and repeats), and each of them in two ways: in ordinary phrases, six words "

@@ -341,7 +341,7 @@ def export(model, tokenizer, folder: Path) -> None:
 
 @hydra.main(version_base="1.3", config_path=CONF, config_name="text")
 def main(cfg: DictConfig) -> None:
-    """Hydra app: `python -m bridgelab.pretrain.text lessons=800000 out=runs/pretrain/longer`."""
+    """Hydra app: `python -m bridgelab.pretrain.text reader=prose out=runs/pretrain/longer`."""
     OmegaConf.resolve(cfg)
     found = train(cfg)
     print(json.dumps({form: mean_over_families(f) for form, f in found.items()}))
@@ -387,10 +387,11 @@ def train(cfg: DictConfig) -> dict:
     found = evaluate(model, vocabulary, scenes=cfg.test_scenes, split="test")
     crowded = evaluate(model, vocabulary, scenes=cfg.test_scenes, split="test", objects=(MOST, MOST))
     assets = ASSETS if cfg.install else out
-    export(model.cpu(), tokenizer, assets / "text")
+    folder = assets / cfg.shipped_as
+    export(model.cpu(), tokenizer, folder)
     recipe: Any = OmegaConf.to_container(cfg)  # less what is a matter of this machine
     card = {
-        "fingerprint": T5(str(assets / "text")).fingerprint,
+        "fingerprint": T5(str(folder)).fingerprint,
         "parameters": sum(p.numel() for p in model.parameters()),
         "seed": cfg.seed,
         "minutes": round(state["seconds"] / 60, 1),
@@ -406,9 +407,14 @@ def train(cfg: DictConfig) -> dict:
         "words": by_form(found),
         "words_with_most_objects": {"objects": MOST, **by_form(crowded)},
     }
-    (assets / "text_card.json").write_text(json.dumps(card, indent=1) + "\n")
+    _card(folder).write_text(json.dumps(card, indent=1) + "\n")
     write_page(assets)
     return found
+
+
+def _card(folder: Path) -> Path:
+    """What is told of the weights in a folder, beside it."""
+    return folder.with_name(f"{folder.name}_card.json")
 
 
 def by_form(found: dict) -> dict:
@@ -426,7 +432,7 @@ def _curve(path: Path) -> list[dict[str, float]]:
 
 def _earlier(start: str | None) -> dict | None:
     """What had been spent on the weights that a run set out from, by the card beside their folder."""
-    path = Path(start).parent / "text_card.json" if start else None
+    path = _card(Path(start)) if start else None
     if path is None or not path.exists():
         return None
     card = json.loads(path.read_text())

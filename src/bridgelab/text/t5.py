@@ -27,6 +27,7 @@ from transformers import (
 from bridgelab.data.pointer import refuse_pointers
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
+SHIPPED = {"miniature": "text", "miniature_prose": "text_prose"}  # path in a config -> folder of the assets
 FILLER = "."
 PLAIN = ("yes", "no", "what", "is", "the", "a")  # words that any tokenizer of use here knows
 MULTIPLE = 8  # lengths are rounded up to this, so that few shapes meet the CPU's kernel cache
@@ -38,8 +39,8 @@ class T5(nn.Module):
     T5, T5 v1.1 and Flan-T5 of any size. The reading is transformers' own; nothing of a repository is run.
 
     Args:
-        path: a folder with `config.json`, `model.safetensors` and a tokenizer, a hub name, or `miniature`
-            for the one that comes with bridgelab.
+        path: a folder with `config.json`, `model.safetensors` and a tokenizer, a hub name, or a key of `SHIPPED`
+            for one that comes with bridgelab.
         dtype: `float32` or `bfloat16`. T5's activations overflow float16.
         attention: transformers' implementation; `eager` is the fastest for a tiny T5 on a CPU.
         device_map: spread the layers over devices, as `auto` or {module: device} (needs accelerate); None keeps them together.
@@ -68,8 +69,8 @@ class T5(nn.Module):
             raise ValueError(
                 f"text.dtype={dtype}: T5 overflows in float16. Set text.dtype to float32 or bfloat16."
             )
-        folder = str(ASSETS / "text") if path == "miniature" else located(path)
-        if path == "miniature" and not (ASSETS / "text" / "model.safetensors").exists():
+        folder = str(ASSETS / SHIPPED[path]) if path in SHIPPED else located(path)
+        if path in SHIPPED and not (Path(folder) / "model.safetensors").exists():
             raise FileNotFoundError(
                 f"{folder} holds no weights. Make them by `make pretrain`, or restore them from git."
             )
