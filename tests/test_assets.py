@@ -9,7 +9,7 @@ import torch
 from bridgelab.bridge.words import Words
 from bridgelab.pretrain.lessons import lessons
 from bridgelab.pretrain.page import write_page
-from bridgelab.text.t5 import ASSETS, T5
+from bridgelab.text.t5 import ASSETS, SHIPPED, T5
 from bridgelab.vision.openclip import OpenClipVision
 from bridgelab.world.layout import written
 from bridgelab.world.question import FAMILIES
@@ -17,7 +17,9 @@ from bridgelab.world.question import FAMILIES
 
 @pytest.fixture(scope="module")
 def cards():
-    return {side: json.loads((ASSETS / f"{side}_card.json").read_text()) for side in ("text", "vision")}
+    return {
+        side: json.loads((ASSETS / f"{side}_card.json").read_text()) for side in (*SHIPPED.values(), "vision")
+    }
 
 
 def test_the_page_is_what_the_cards_say(tmp_path):
@@ -29,15 +31,18 @@ def test_the_page_is_what_the_cards_say(tmp_path):
 
 def test_fingerprints_are_those_on_the_page(cards):
     page = (ASSETS / "README.md").read_text()
-    for side, built in (("text", T5("miniature")), ("vision", OpenClipVision())):
+    built_by_side = {folder: T5(path) for path, folder in SHIPPED.items()} | {"vision": OpenClipVision()}
+    for side, built in built_by_side.items():
         assert cards[side]["fingerprint"] == built.fingerprint
         assert f"`{built.fingerprint}`" in page
 
 
-@pytest.mark.parametrize("form", ["compact", "patch_like"])
-def test_a_sample_of_questions_gives_the_accuracy_on_the_page(cards, form):
+@pytest.mark.parametrize(
+    ("path", "form"), [("miniature", "compact"), ("miniature", "patch_like"), ("miniature_prose", "compact")]
+)
+def test_a_sample_of_questions_gives_the_accuracy_on_the_page(cards, path, form):
     """By the path that a bridge takes: the scene's words as a prefix of vectors, then the question."""
-    text = T5("miniature")
+    text = T5(path)
     bridge = Words(text.dim, text.dim, num_tokens=0)
     made = lessons("test", 7, 0, scenes=20, shares={"question": 10, "caption": 0, "look_up": 0})[:200]
     rng = np.random.default_rng(0)
@@ -55,6 +60,6 @@ def test_a_sample_of_questions_gives_the_accuracy_on_the_page(cards, form):
             )
         answers = text.decode(said)
         right += [answer == lesson.target for answer, lesson in zip(answers, part, strict=True)]
-    of_families = cards["text"]["words"][form]["families"]
+    of_families = cards[SHIPPED[path]]["words"][form]["families"]
     expected = np.mean([hits / asked for name, (hits, asked) in of_families.items() if name in FAMILIES])
     assert np.mean(right) == pytest.approx(expected, abs=3.3 * np.sqrt(expected * (1 - expected) / 200))

@@ -97,7 +97,9 @@ class Simulated:
         rows.to_parquet(path / "predictions.parquet")
         trained = bridge != "words"
         answers = rows[(rows["kind"] == "answer") & (rows["view"] == "image")]
-        end = float(answers["score"].mean()) if len(answers) else 0.75  # of captions alone, what the caption loss says
+        end = (
+            float(answers["score"].mean()) if len(answers) else 0.75
+        )  # of captions alone, what the caption loss says
         late = 0.0 if flat else 0.05
         curve = [[0, 0.2], [400, end - late - 0.1], [800, end - late], [1000, end]]
         record = {
