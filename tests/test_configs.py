@@ -200,7 +200,7 @@ def test_a_launcher_is_checked_too():
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["seed=[0,1]"], r"^seed=\[0, 1\]: must be an integer; a sweep over several is written -m seed=A,B\.$"),
+        (["seed=[0,1]"], r"^seed=\[0, 1\]: must be an integer; a sweep over several is written -m seed=A,B\.\ndata_seed=.*$"),
         (["evaluate.limit.answer=abc"], r"^evaluate\.limit\.answer='abc': must be an integer\.$"),
         (["paths.reuse=5"], r"^paths\.reuse=5: must be text, or a list\.$"),
         (["paths.reuse=[a,5]"], r"^paths\.reuse\[1\]=5: must be text\.$"),

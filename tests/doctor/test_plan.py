@@ -34,7 +34,8 @@ def found(findings):
 
 @pytest.fixture
 def config(composed):
-    return composed("train.steps=100", "tune.steps=10", "tune.warmups=[0.05,0.1]", "train.val_points=5")
+    overrides = ("train.steps=100", "tune.steps=10", "tune.warmups=[0.05,0.1]", "train.val_points=5")
+    return composed(*overrides, "train.budgets=[]")
 
 
 def test_hours_add_up(config):
@@ -49,6 +50,15 @@ def test_hours_add_up(config):
     assert told["evaluation"] == "60 s: 10 × 2 of answer"
     assert told["encoding"] == "60 s: once for all runs with this ViT"
     assert told["one run"] == "10 min to 12 min in all"  # 60 + 160 … 240 + 200 + 150 + 60
+
+
+def test_smaller_budgets_cost_their_cool_downs_and_a_validation_each(composed):
+    config = composed("train.lr=0.01", "train.steps=100", "train.val_points=5", "train.budgets=[0.25,0.5]")
+    told = found(hours(Sweep(config, {}), probe(), Volume("", validated=ANSWERS), COSTS, 1))
+    assert (
+        told["training"] == "3.8 min: 100 steps, and 15% of them for 2 smaller budgets"
+    )  # 100 + 5 + 10 steps of 2 s
+    assert told["validation"] == "3.5 min: 7 times"
 
 
 def test_a_sweep_multiplies(config):

@@ -144,9 +144,9 @@ def test_a_smaller_budget_is_what_a_run_of_its_length_is(tmp_path, tiny_text):
 
 
 def test_smaller_budgets_are_shares_of_the_steps():
-    assert smaller(100, [0.5, 0.25]) == [25, 50]
-    assert smaller(6, [0.25, 0.5, 0.9]) == [2, 3, 5]
-    assert smaller(1, [0.4]) == smaller(0, [0.5]) == []
+    assert smaller(100, [0.5, 0.25], 0.2) == [25, 50]
+    assert smaller(6, [0.25, 0.5, 0.9], 0.2) == [3, 5]  # the last fifth of 2 steps is none
+    assert smaller(1, [0.4], 0.2) == smaller(0, [0.5], 0.2) == []
 
 
 @pytest.mark.parametrize("world", [2, 4])

@@ -84,7 +84,8 @@ def test_code_from_outside_is_not_run_unless_it_is_trusted(config, tmp_path, mon
     monkeypatch.setattr(sys, "path", list(sys.path))
     torch.save({"identity": {}, "state_dict": {}}, run / "last.ckpt")
     for slot, name in (("bridge", "somebodys.Bridge"), ("text", "somebodys.Text")):
-        OmegaConf.save(config(f"{slot}._target_={name}"), run / "config.yaml")
+        recorded = OmegaConf.to_container(config(f"{slot}._target_={name}"), resolve=True)
+        OmegaConf.save(OmegaConf.create(recorded), run / "config.yaml")
         with pytest.raises(
             ValueError, match=rf"config.yaml: {slot}._target_={name} is code from .*Add --trust"
         ):

@@ -91,7 +91,7 @@ def write_possible(function):
     ("arguments", "message"),
     [
         ({"images": 0}, "images=0: must be at least 1"),
-        ({"images": 1, "split": "../x"}, "split='../x': must be letters"),
+        ({"images": 1, "split": "../x"}, "split='../x': must be one of train"),
     ],
 )
 def test_bad_arguments_are_refused(tmp_path, arguments, message):

@@ -21,14 +21,16 @@ from bridgelab.train.record import write_json
 FOLDER = "budgets"
 
 
-def smaller(steps: int, shares: Sequence[float]) -> list[int]:
-    """The steps of each smaller budget, in ascending order.
+def smaller(steps: int, shares: Sequence[float], decay: float) -> list[int]:
+    """The steps of each smaller budget, in ascending order, without those that are too short to cool down.
 
     Args:
         steps: of the whole run.
         shares: of them, each between 0 and 1.
+        decay: the share of a budget in which its rate falls.
     """
-    return sorted({round(share * steps) for share in shares} - {0, steps})
+    ends = {round(share * steps) for share in shares} - {steps}
+    return sorted(end for end in ends if 0 < _branch(end, decay) < end)
 
 
 class Branches(pl.Callback):
@@ -63,7 +65,7 @@ def branch_points(directory: Path, ends: Sequence[int], decay: float) -> dict[Pa
     """
     (directory / FOLDER).mkdir(exist_ok=True)
     return {
-        directory / FOLDER / f"{end}.ckpt": max(1, round((1 - decay) * end))
+        directory / FOLDER / f"{end}.ckpt": _branch(end, decay)
         for end in ends
         if not _told(directory, end).exists()
     }
@@ -92,6 +94,10 @@ def cool_down(
         (directory / FOLDER / f"{end}.ckpt").unlink(missing_ok=True)
         found.append(json.loads(told.read_text()))
     return found
+
+
+def _branch(end: int, decay: float) -> int:
+    return round((1 - decay) * end)
 
 
 def _told(directory: Path, end: int) -> Path:

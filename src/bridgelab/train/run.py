@@ -57,7 +57,6 @@ def train_and_evaluate(
     seconds = 0.0
     counts: dict[str, int] = {}
     budgets: list[dict[str, Any]] = []
-    ends = smaller(config.train.steps, config.train.budgets) if trains else []
     if not trains and getattr(rank_zero_only, "rank", 0) > 0:
         return  # nothing brings the processes together: the first does it all
     if not trains and repeat_untrained(directory, config, setting.fingerprints):
@@ -74,6 +73,8 @@ def train_and_evaluate(
             loggers.append(build(config.logger.tensorboard, "logger", save_dir=str(directory)))
         if watched:
             loggers.append(watched)
+        decay = config.train.schedule.decay
+        ends = smaller(config.train.steps, config.train.budgets, decay)
         fit = partial(
             setting.fit,
             lr=tuned["lr"],
@@ -90,7 +91,7 @@ def train_and_evaluate(
             points=config.train.val_points,
             directory=directory,
             loggers=loggers,
-            branches=branch_points(directory, ends, config.train.schedule.decay),
+            branches=branch_points(directory, ends, decay),
         )
 
         def branch(end: int, begin: Path, own: Path) -> dict[str, Any]:

@@ -323,9 +323,13 @@ class _Config(_Keys):
         if (1 - schedule.decay) * min(shares) < schedule.warmup:
             raise PydanticCustomError(
                 "branches",
-                "train.budgets={shares}: at {least:g} of the steps the cool-down would begin before the warm-up ends. Leave it "
-                "out, or set train.schedule.warmup below {most:g}",
-                {"shares": str(shares), "least": min(shares), "most": (1 - schedule.decay) * min(shares)},
+                "train.budgets={shares}: at {least} of the steps the cool-down would begin before the warm-up ends. Leave it "
+                "out, or set train.schedule.warmup below {most}",
+                {
+                    "shares": str(shares),
+                    "least": min(shares),
+                    "most": f"{(1 - schedule.decay) * min(shares):g}",
+                },
             )
         return self
 
