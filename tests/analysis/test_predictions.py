@@ -4,8 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bridgelab.analysis.predictions import Answers, clusters
+from bridgelab.analysis.predictions import Answers, clusters, read_rows
 from bridgelab.analysis.records import read_study
+from bridgelab.train.record import write_predictions
+from bridgelab.train.recorded import Malformed
 
 PAIR = {"linear": {"exist": 0.7, "count": 0.5}, "qformer": {"exist": 0.8, "count": 0.6}}
 
@@ -83,3 +85,25 @@ def test_examples_that_share_a_picture_or_a_group_are_one_cluster(images, groups
     found = clusters(pd.DataFrame({"image": images} | ({"tag_group": groups} if groups else {})))
     together = [np.flatnonzero(found == number).tolist() for number in range(found.max() + 1)]
     assert sorted(together) == expected
+
+
+def test_the_likelihoods_of_a_choice_are_read(tmp_path):
+    """As training writes them: a list where options are scored, nothing where an answer is written."""
+    row = {
+        "image": "a.png",
+        "kind": "answer",
+        "view": "image",
+        "target": "x",
+        "prediction": "x",
+        "score": 1.0,
+    }
+    chosen = {"id": "2", **row, "kind": "choice", "likelihoods": [-0.5, -2.0]}
+    write_predictions(tmp_path / "predictions.parquet", [{"id": "1", **row}, chosen])
+    first, second = read_rows(tmp_path)["likelihoods"]
+    assert first is None
+    assert list(second) == [-0.5, -2.0]
+    write_predictions(tmp_path / "predictions.parquet", [chosen | {"likelihoods": ["x"]}])
+    with pytest.raises(
+        Malformed, match=r"likelihoods as list<.*string>, where a run writes a list of numbers"
+    ):
+        read_rows(tmp_path)

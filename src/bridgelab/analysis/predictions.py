@@ -27,6 +27,7 @@ SEEN = (
 KEYS = ["id", "image", "kind", "view"]
 COLUMNS = (*KEYS, "target", "prediction", "score")
 NUMBERS = ("score", "likelihood")
+LISTS = ("likelihoods",)  # of a choice, one number an option
 MOST_ROWS = 10**8
 
 
@@ -150,9 +151,12 @@ def _check_columns(path: Path, told: pq.FileMetaData) -> None:
         text = column.name in COLUMNS and column.name != "score"
         number = column.name in NUMBERS
         kinds = (_is_text,) if text else (_is_number,) if number else (_is_text, _is_number)
+        wanted = "text" if text else "a number"
+        if column.name in LISTS:
+            kinds, wanted = (_is_list_of_numbers,), "a list of numbers"
         if not any(is_kind(column.type) for is_kind in kinds):
             raise Malformed(
-                f"{path} holds {column.name} as {column.type}, where a run writes {'text' if text else 'a number'}. {FIX}"
+                f"{path} holds {column.name} as {column.type}, where a run writes {wanted}. {FIX}"
             )
     if len(set(schema.names)) < len(schema.names):
         raise Malformed(f"{path} has two columns of one name. {FIX}")
@@ -166,6 +170,11 @@ def _is_text(kind: pa.DataType) -> bool:
 
 def _is_number(kind: pa.DataType) -> bool:
     return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+
+
+def _is_list_of_numbers(kind: pa.DataType) -> bool:
+    listed = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    return pa.types.is_null(kind) or (listed and _is_number(kind.value_type))
 
 
 def read_rows(folder: Path) -> pd.DataFrame:
