@@ -18,11 +18,6 @@ READERS = {
         "It has read prose alone: each word at a position of its own, objects in any order, filler between them. Columns "
         "other than *compact* ask for what it was never taught.",
     ),
-    "text_dense": (
-        "dense (`text=miniature_dense`)",
-        "It has read prose, and scenes whose objects stand at one position each, in any order. Raster order it was never "
-        "taught.",
-    ),
 }
 
 
