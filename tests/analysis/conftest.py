@@ -46,7 +46,7 @@ class Simulated:
         bridges: dict[str, dict[str, float]] = TRUTH,
         seeds: tuple[int, ...] = (0, 1, 2),
         images: int = 40,
-        flat: bool = True,
+        converged: bool = True,
         seed_effect: float = 0.01,
         draw: int = 0,
     ) -> Path:
@@ -62,7 +62,7 @@ class Simulated:
                         rng, bridges.get("blind", truth), hard, images, view="shuffled", captions=0
                     )
                 self._write_run(
-                    study / f"bridge={bridge},seed={seed}", bridge, seed, pd.DataFrame(rows), flat
+                    study / f"bridge={bridge},seed={seed}", bridge, seed, pd.DataFrame(rows), converged
                 )
         return study
 
@@ -92,7 +92,7 @@ class Simulated:
                 )  # fmt: skip
         return rows
 
-    def _write_run(self, path: Path, bridge: str, seed: int, rows: pd.DataFrame, flat: bool) -> None:
+    def _write_run(self, path: Path, bridge: str, seed: int, rows: pd.DataFrame, converged: bool) -> None:
         path.mkdir(parents=True)
         rows.to_parquet(path / "predictions.parquet")
         trained = bridge != "words"
@@ -100,7 +100,7 @@ class Simulated:
         end = (
             float(answers["score"].mean()) if len(answers) else 0.75
         )  # of captions alone, what the caption loss says
-        late = 0.0 if flat else 0.05
+        late = 0.0 if converged else 0.05
         curve = [[0, 0.2], [400, end - late - 0.1], [800, end - late], [1000, end]]
         record = {
             "study": path.parent.name, "overrides": path.name, "bridge": bridge,
@@ -118,7 +118,8 @@ class Simulated:
                 "flops_bridge_forward": 1e6, "flops_bridge_backward": 2e6, "flops_text_forward": 3e8,
                 "flops_text_backward": 6e8, "train_seconds": 60.0, "wall_seconds": 70.0,
             },
-            "curve": curve if trained else [], "flat": flat,
+            "curve": curve if trained else [],
+            "budgets": [{"steps": 500, "value": end - late}, {"steps": 1000, "value": end}] if trained else [],
             "metrics": {"test/accuracy": end, "test/caption_attributes": 0.75, "test/cider": 1.25},
         }  # fmt: skip
         (path / "metrics.json").write_text(json.dumps(record))

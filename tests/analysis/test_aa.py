@@ -43,9 +43,9 @@ def test_seeds_that_differ_are_told(simulated):
 
 
 def test_curves_that_still_rise_hide_no_alarm(simulated):
-    path = simulated.write(bridges=ALIKE, images=300, seeds=(0, 1, 2), seed_effect=0.0, flat=False)
+    path = simulated.write(bridges=ALIKE, images=300, seeds=(0, 1, 2), seed_effect=0.0, converged=False)
     low = {name: dict.fromkeys(KINDS, 0.3) for name in ALIKE}
-    simulated.write(bridges=low, images=300, seeds=(3, 4, 5), seed_effect=0.0, flat=False)
+    simulated.write(bridges=low, images=300, seeds=(3, 4, 5), seed_effect=0.0, converged=False)
     assert partings(read_study(path), "linear").alarms == 1
 
 

@@ -68,12 +68,12 @@ def test_intervals_hold_the_truth_over_many_studies(simulated):
     assert passings > known - 7
 
 
-def test_what_has_not_converged_claims_nothing(simulated):
-    path = simulated.write(bridges=BRIDGES, images=800, flat=False)
+def test_what_has_not_converged_is_told_at_this_budget(simulated):
+    path = simulated.write(bridges=BRIDGES, images=800, converged=False)
     planted(path, {"linear": 0.08, "mlp": 0.0, "perceiver": 0.0})
     found = breakpoints(read_study(path))
-    assert all(one.passes is None and "not converged" in one.why for one in found)
-    assert breakpoint_sentences(found, "linear", 0.02) == []
+    assert all(one.at_budget and not one.why for one in found)
+    assert "linear against mlp (at this budget): " in breakpoint_sentences(found, "linear", 0.02)[0]
 
 
 @pytest.mark.parametrize("bridges", [{"mlp": {"exist": 0.5}}, {"linear": {"exist": 0.5}}])
@@ -126,6 +126,6 @@ def test_a_line_passes_both_bounds_and_open_ends_are_open(first, last, expected)
     ],
 )
 def test_where_a_line_passes_is_said_with_its_open_ends(crossing, told):
-    one = Breakpoint("objects", "mlp", line(0, 1)[0], 0.01, 0.99, (3.0, 10.0), (crossing,), True, "")
+    one = Breakpoint("objects", "mlp", line(0, 1)[0], 0.01, 0.99, (3.0, 10.0), (crossing,), True, "", False)
     assert f", passes {told}" in breakpoint_grid([one], "linear").rows[0][1][1].interval
     assert f"and passes {told}." in breakpoint_sentences([one], "linear", 0.02)[0]

@@ -107,10 +107,28 @@ def test_one_seed_gives_numbers_without_intervals(simulated):
     assert "nan" not in " ".join(cell.text for cell in grid.rows[0][1])
 
 
-def test_a_curve_that_is_not_flat_cannot_tell(simulated):
-    found = verdict(read_study(simulated.write(bridges=TRUTH, images=300, flat=False)))
-    assert {finding.why for finding in found.cells.values()} == {"not converged: linear and qformer"}
-    assert {finding.outcome for finding in found.headline.values()} == {CANNOT_TELL}
+def test_outcomes_of_a_bridge_that_has_not_converged_hold_at_this_budget(simulated, change):
+    path = simulated.write(bridges=TRUTH, images=300)
+    before = verdict(read_study(path))
+    for seed in range(3):
+        budgets = [{"steps": 500, "value": 0.5}, {"steps": 1000, "value": 0.6}]
+        change(path / f"bridge=qformer,seed={seed}", budgets=budgets)
+    found = verdict(read_study(path))
+    assert {key: one.outcome for key, one in found.cells.items()} == {
+        key: one.outcome for key, one in before.cells.items()
+    }
+    told = {one.told for (name, _), one in found.cells.items() if name == "qformer"}
+    assert BREAKS in {one.outcome for one in before.cells.values()}
+    assert told <= {
+        CANNOT_TELL,
+        f"{BREAKS} at this budget",
+        f"{HOLDS} at this budget",
+        f"{LEADS} at this budget",
+    }
+    assert not any(one.at_budget for one in before.cells.values())
+    assert sentences(found)[0].startswith("linear against qformer, at this budget: ")
+    assert "one of the two is not shown to have converged" in " ".join(sentences(found))
+    assert "at this budget" not in " ".join(sentences(before)).lower()
 
 
 def test_the_records_declare_baseline_and_delta(study, change):

@@ -61,7 +61,7 @@ def test_csv_has_a_line_a_number_and_numbers_as_numbers(whole):
         assert (row["value"] == "") == (cell.number is None)
         if cell.number and row["low"]:
             assert float(row["low"]) <= float(row["high"])
-        if title == "Accuracy, %" and cell.number:
+        if title == "Accuracy, %" and cell.number and head != "last doubling":
             assert (
                 f"{float(row['value']):.1f} {float(row['low']):.1f}–{float(row['high']):.1f}" == row["text"]
             )

@@ -41,20 +41,20 @@ def run(name):
 # jupyter_client's own sockets and loops: nothing of ours is in that process.
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_study_is_read_in_the_notebook(simulated, monkeypatch):
-    study = simulated.write(images=10, flat=False)
+    study = simulated.write(images=10, converged=False)
     monkeypatch.setenv("BRIDGELAB_RUNS", str(study))
     monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     shown = run("01_read_a_study.ipynb")
     assert "19 finished runs, 0 missing" in shown[0]["text/markdown"]
-    assert "preview, not converged" in shown[1]["text/html"]
+    assert "at most +5.0; not converged" in shown[1]["text/html"]
     assert "image/png" in shown[2]
     assert "| mlp |" in shown[3]["text/markdown"]
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("flat", [True, False])
-def test_the_verdict_is_read_in_the_notebook(simulated, monkeypatch, flat):
-    study = simulated.write(images=60, flat=flat)
+@pytest.mark.parametrize("converged", [True, False])
+def test_the_verdict_is_read_in_the_notebook(simulated, monkeypatch, converged):
+    study = simulated.write(images=60, converged=converged)
     for file in study.glob("*/predictions.parquet"):
         table = pd.read_parquet(file)
         table.assign(prompt="is it " + table["id"], tag_objects=table["image"].str.len()).to_parquet(file)
@@ -63,11 +63,11 @@ def test_the_verdict_is_read_in_the_notebook(simulated, monkeypatch, flat):
     shown = run("02_where_does_linear_break.ipynb")
     assert "linear against mlp, perceiver, qformer; δ = 2 points" in shown[0]["text/markdown"]
     assert "linear − qformer" in shown[1]["text/html"]
-    assert ("not converged" in shown[2]["text/markdown"]) is not flat
+    assert ("at this budget" in shown[2]["text/markdown"]) is not converged
     assert "image/png" in shown[3]
     assert "Accuracy by objects" in shown[4]["text/html"]
     assert "a step of objects" in shown[5]["text/html"]
-    assert ("nothing is claimed" in shown[6]["text/markdown"]) is not flat
+    assert ("at this budget" in shown[6]["text/markdown"]) is not converged
     assert "| is it " in shown[7]["text/markdown"]
 
 

@@ -91,7 +91,7 @@ def test_one_row_a_bridge_then_floors_then_ceilings(simulated):
         "ceiling: words", "ceiling: words, prompted",
     ]  # fmt: skip
     assert table.grids[0].heads == (
-        "bridge", "all", "exist", "count", "query", "compare attribute", "compare integer", "learning curve",
+        "bridge", "all", "exist", "count", "query", "compare attribute", "compare integer", "last doubling",
     )  # fmt: skip
 
 
@@ -102,32 +102,36 @@ def test_rows_are_never_sorted_by_a_result(simulated):
     assert list(rows(tables(path)))[:3] == ["c", "a", "b"]
 
 
-@pytest.mark.parametrize("flat", [True, False])
-def test_a_preview_says_so_and_ranks_nothing(simulated, flat):
-    table = tables(simulated.write(images=6, flat=flat))
-    assert table.heading == ("first_look on world" if flat else "first_look on world: preview, not converged")
+@pytest.mark.parametrize("converged", [True, False])
+def test_each_row_tells_what_its_last_doubling_brought(simulated, converged):
+    table = tables(simulated.write(images=6, converged=converged))
+    cell = rows(table)["linear"][-1]
+    assert cell.text == ("+0.0" if converged else "+5.0")
+    assert cell.interval == ("at most +0.0; converged" if converged else "at most +5.0; not converged")
     for text in (printed(table), to_markdown(table), to_html(table)):
-        assert ("preview, not converged" in text) is not flat
-        assert ("No ranking is drawn" in text.replace("\n", " ")) is not flat
-    assert rows(table)["linear"][-1].text == ("flat (+0.0)" if flat else "not flat (+5.0)")
+        assert ("No ranking is drawn" in text.replace("\n", " ")) is not converged
     assert "<b>" not in to_html(table)
     assert not any("**" in line for line in to_markdown(table).splitlines() if line.startswith("|"))
 
 
-def test_one_row_that_is_not_flat_makes_a_preview(simulated, change):
+def test_one_row_that_has_not_converged_touches_no_other(simulated, change):
     path = simulated.write(images=6)
-    for seed in range(3):
-        change(path / f"bridge=mlp,seed={seed}", curve=[[0, 0.2], [800, 0.5], [1000, 0.6]])
+    for seed, end in enumerate((0.58, 0.6, 0.62)):
+        budgets = [{"steps": 500, "value": 0.5}, {"steps": 1000, "value": end}]
+        change(path / f"bridge=mlp,seed={seed}", budgets=budgets)
     table = tables(path)
-    assert table.heading.endswith("preview, not converged")
-    assert rows(table)["mlp"][-1].text == "not flat (+10.0)"
-    assert "known) for mlp. No ranking" in table.notes[0]
+    # By hand: 10 points, standard deviation 2, t(2) = 2.920.
+    assert rows(table)["mlp"][-1].interval == "at most +13.4; not converged"
+    assert rows(table)["linear"][-1].interval.endswith("; converged")
+    assert "not shown for mlp. No ranking" in table.notes[0]
 
 
-def test_an_unknown_curve_is_not_flat(simulated, change):
+def test_one_budget_or_one_seed_shows_no_convergence(simulated, change):
     path = simulated.write(images=6)
-    change(path / "bridge=mlp,seed=0", curve=[])
-    assert rows(tables(path))["mlp"][-1].text == "not flat (unknown)"
+    change(path / "bridge=mlp,seed=0", budgets=[{"steps": 1000, "value": 0.6}])
+    assert rows(tables(path))["mlp"][-1] == Cell("–", "one budget")
+    alone = simulated.write("alone", images=6, seeds=(0,))
+    assert rows(tables(alone))["mlp"][-1] == Cell("+0.0", "one seed")
 
 
 def test_gap_closed_stands_only_where_there_is_a_gap(simulated):
@@ -193,7 +197,7 @@ def test_a_bridge_at_the_blind_floor_is_named(simulated):
     seen = {"linear": {"exist": 0.49, "count": 0.29}, "qformer": {"exist": 0.9, "count": 0.8}}
     notes = tables(simulated.write(bridges=seen | {"blind": TWO["blind"]})).notes
     (said,) = [note for note in notes if "blind floor" in note]
-    assert "holds 0): linear. A flat curve" in said
+    assert "holds 0): linear. Converged there" in said
     assert not any("blind floor" in note for note in tables(simulated.write("other")).notes)
 
 
@@ -242,7 +246,7 @@ def test_a_benchmark_without_types_or_captions(simulated):
         table = pd.read_parquet(file).query("kind != 'caption'").assign(kind="true_false")
         table.drop(columns=["tag_type", "majority"]).to_parquet(file)
     table = tables(path)
-    assert table.grids[0].heads == ("bridge", "all", "learning curve")
+    assert table.grids[0].heads == ("bridge", "all", "last doubling")
     assert list(rows(table)) == ["linear", "floor: blind", "floor: shuffled"]
 
 
@@ -285,13 +289,13 @@ def test_reasoning_types_are_grouped(tag, group):
 
 
 def test_a_report_is_three_files_and_the_same_each_time(simulated):
-    path = simulated.write(images=10, flat=False)
+    path = simulated.write(images=10, converged=False)
     out = StringIO()
     paths = report(path, console=Console(file=out, width=130))
     assert {name: file.name for name, file in paths.items()} == {
         "figure": "figure.png", "table": "table.md", "page": "index.html"
     }  # fmt: skip
-    assert "first_look on world: preview, not converged" in out.getvalue()
+    assert "first_look on world" in out.getvalue()
     picture = imread(paths["figure"])
     assert picture.shape[1] > 1500
     assert picture[..., :3].std() > 0.05  # something is drawn
@@ -306,7 +310,7 @@ def test_the_page_is_whole_and_needs_nothing_else(simulated):
     page = report(path, console=Console(file=StringIO()))["page"].read_text()
     assert page.startswith("<!DOCTYPE html>")
     found = parsed(page)
-    assert found.tags.count("table") == 5
+    assert found.tags.count("table") == 6
     assert found.tags.count("script") == 1
     assert "link" not in found.tags
     script = page[page.index("<script>") + len("<script>") : page.index("</script>")]
@@ -345,7 +349,7 @@ def test_names_are_escaped_everywhere(simulated, change):
     assert "<img" not in markdown
     heads = next(line for line in markdown.splitlines() if line.startswith("| bridge"))
     assert markdown.splitlines()[0].startswith("### a\\|b\\*&lt;script&gt;")
-    assert len(heads.replace("\\|", "").split("|")) == 7  # bridge, all, two types, learning curve
+    assert len(heads.replace("\\|", "").split("|")) == 7  # bridge, all, two types, last doubling
     assert "[red]" in printed(tables(path))
 
 

@@ -53,13 +53,13 @@ def test_with_fewer_than_three_seeds_nothing_can_be_told(runs):
 
 def test_a_cell_that_is_not_judged_counts_as_one_whose_p_is_1():
     """By hand: of ten tests the smallest p is taken ten times, however many of the others are judged."""
-    cells = {"cell": known(-0.045, 0.01)} | {name: known(-0.5, 0.01) for name in range(9)}
-    found = judge(cells, unsettled=dict.fromkeys(range(9), "not converged"))
+    cells = {"cell": known(-0.045, 0.01)} | {name: known(-0.5, 0.01, (2, 3)) for name in range(9)}
+    found = judge(cells)
     raw = 2 * float(cells["cell"].p_below(-0.02))
     assert raw < 0.05 < 10 * raw
     assert found["cell"].p == pytest.approx(10 * raw)
     assert found["cell"].outcome == CANNOT_TELL
-    assert {found[name].why for name in range(9)} == {"not converged"}
+    assert {found[name].why for name in range(9)} == {"2 of at least 3 seeds"}
     assert list(found) == list(cells)
     few = judge({"cell": cells["cell"], "few": known(-0.5, 0.01, (2, 3)), "one": known(0, 0.01, number=1)})
     assert few["cell"].p == pytest.approx(3 * raw)
@@ -73,9 +73,9 @@ def test_a_cell_that_is_not_judged_counts_as_one_whose_p_is_1():
 )
 def test_the_outcome_is_seen_in_the_intervals(values, withheld):
     cells = {k: known(*value) for k, value in enumerate(values)} | {
-        -k: known(-0.5, 0.01) for k in range(1, withheld + 1)
+        -k: known(-0.5, 0.01, (1, 3)) for k in range(1, withheld + 1)
     }
-    found = judge(cells, unsettled={-k: "not converged" for k in range(1, withheld + 1)})
+    found = judge(cells)
     for key in range(len(values)):
         (low, high), (below, above), said = found[key].adjusted, found[key].plain, found[key].outcome
         assert (high < -0.02) == (said == BREAKS)

@@ -15,7 +15,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from bridgelab.analysis.comparison import declaration, differences, kinds_of
+from bridgelab.analysis.comparison import differences, kinds_of
+from bridgelab.analysis.declaration import declaration
 from bridgelab.analysis.records import Study, read_study
 from bridgelab.analysis.verdict import BREAKS, HOLDS, LEADS, LEAST_SEEDS, judge
 

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bridgelab.analysis.comparison import contrasts, declaration, not_converged, pairs
+from bridgelab.analysis.comparison import contrasts, pairs
 from bridgelab.analysis.contrast import Contrast
+from bridgelab.analysis.convergence import not_converged
+from bridgelab.analysis.declaration import declaration
 from bridgelab.analysis.difficulty import counted_tags, levels
 from bridgelab.analysis.records import Study
 from bridgelab.analysis.verdict import ALPHA, LEAST_SEEDS, adjusted_levels, holm
@@ -56,6 +58,7 @@ class Breakpoint:
             None where the slope is not told from 0.
         below: whether it is the baseline that gets worse.
         why: why nothing is claimed, where that is so.
+        at_budget: whether it holds at this budget alone, since one of the two is not shown to have converged.
     """
 
     tag: str
@@ -67,6 +70,7 @@ class Breakpoint:
     passes: tuple[Crossing, ...] | None
     below: bool
     why: str
+    at_budget: bool
 
 
 def breakpoints(study: Study) -> list[Breakpoint]:
@@ -98,14 +102,15 @@ def breakpoints(study: Study) -> list[Breakpoint]:
     for key, value, level in zip(keys, corrected, at, strict=True):
         name, tag = key
         few = min(found[key].runs)
-        why = not_converged(study, (beside[name], name)) or (
-            f"{few} of at least {LEAST_SEEDS} seeds" if few < LEAST_SEEDS else ""
-        )
+        why = f"{few} of at least {LEAST_SEEDS} seeds" if few < LEAST_SEEDS else ""
+        at_budget = bool(not_converged(study, (beside[name], name)))
         below = bool(found[key].value < 0)
         line = [found[name, f"{tag} {k}"] for k in range(FINE)]
         passes = _passes(places[tag], line, -delta if below else delta) if value < ALPHA and not why else None
         span = (float(places[tag][0]), float(places[tag][-1]))
-        made.append(Breakpoint(tag, name, found[key], float(value), float(level), span, passes, below, why))
+        made.append(
+            Breakpoint(tag, name, found[key], float(value), float(level), span, passes, below, why, at_budget)
+        )
     return made
 
 

@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 
 from bridgelab.analysis.breakpoint import Breakpoint, Crossing
-from bridgelab.analysis.table import Cell, Grid, Measured, number
-from bridgelab.analysis.verdict import ALPHA
+from bridgelab.analysis.table import Cell, Grid, Measured, number, signed
+from bridgelab.analysis.verdict import ALPHA, AT_BUDGET
 
 
 def breakpoint_grid(found: Sequence[Breakpoint], baseline: str) -> Grid:
@@ -34,7 +34,8 @@ def breakpoint_sentences(found: Sequence[Breakpoint], baseline: str, delta: floa
         changing = [_told(one, baseline) for one in own if one.passes]
         still = ", ".join(one.tag.replace("_", " ") for one in own if not one.passes)
         parts = changing + ([f"no change with {still} is told from 0"] if still else [])
-        said.append(f"With difficulty, {baseline} against {name}: {'; '.join(parts)}.")
+        when = f" ({AT_BUDGET})" if own[0].at_budget else ""
+        said.append(f"With difficulty, {baseline} against {name}{when}: {'; '.join(parts)}.")
     if said:
         said.append(
             f"A line through the difference over the levels of a tag; told from 0 at {100 * ALPHA:g} % over all "
@@ -50,7 +51,7 @@ def _cell(one: Breakpoint) -> Cell:
     where = f", passes {_where(one)}" if one.passes else ""
     value = 100 * float(one.slope.value)
     level = one.level if low == low else math.nan
-    return Cell(_signed(value), known + where, Measured(value, low, high, level, "points"))
+    return Cell(signed(value, 2), known + where, Measured(value, low, high, level, "points"))
 
 
 def _told(one: Breakpoint, baseline: str) -> str:
@@ -83,8 +84,3 @@ def _place(crossing: Crossing, span: tuple[float, float]) -> str:
 
 def _level(value: float, end: float) -> str:
     return f"{value:.1f}" if math.isfinite(value) else f"{'beyond' if value > 0 else 'before'} {end:g}"
-
-
-def _signed(value: float) -> str:
-    text = number(value, 2)
-    return text if text.startswith("−") else f"+{text}"

@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 
 from bridgelab.analysis.contrast import Contrast, Part, contrast, part
+from bridgelab.analysis.convergence import not_converged
+from bridgelab.analysis.declaration import declaration
 from bridgelab.analysis.records import Study
-from bridgelab.analysis.summary import gain_of, in_order, reasoning_type
-from bridgelab.analysis.verdict import DELTA, Finding, check_delta, judge
-from bridgelab.train.flat import is_flat
+from bridgelab.analysis.summary import in_order, reasoning_type
+from bridgelab.analysis.verdict import Finding, judge
 
-BASELINE = "linear"
 HEADLINE = "reasoning beyond seeing"
 
 
@@ -64,10 +64,10 @@ def verdict(study: Study) -> Verdict | None:
     if not beside or not kinds or len(set(study.clusters)) < 2:
         return None
     cells, headline = differences(study, baseline)
-    steep = {name: not_converged(study, (first, name)) for name, first in beside.items()}
+    open_ended = {name for name, first in beside.items() if not_converged(study, (first, name))}
 
     def judged(found: dict[Any, Contrast], name_of: Callable[[Any], str]) -> dict[Any, Finding]:
-        return judge(found, delta=delta, unsettled={key: steep[name_of(key)] for key in found})
+        return judge(found, delta=delta, at_budget={key for key in found if name_of(key) in open_ended})
 
     return Verdict(
         baseline,
@@ -77,29 +77,6 @@ def verdict(study: Study) -> Verdict | None:
         {kind: int(chosen.sum()) for kind, chosen in kinds.items()},
         declared,
     )
-
-
-def declaration(study: Study) -> tuple[str, float, bool]:
-    """Baseline and δ as the records declare them, else the defaults, and whether they do.
-
-    Raises:
-        ValueError: if runs declare different ones, or a δ that is none.
-    """
-    declared = {
-        (str(run.record["verdict"]["baseline"]), float(run.record["verdict"]["delta"]))
-        for run in study.runs
-        if run.record.get("verdict")
-    }
-    if len(declared) > 1:
-        told = "; ".join(f"baseline={baseline}, delta={delta:g}" for baseline, delta in sorted(declared))
-        raise ValueError(
-            f"the runs of {study.name} declare {told}. A study has one verdict: move the runs that differ to a study of their own."
-        )
-    if not declared:
-        return BASELINE, DELTA, False
-    baseline, delta = declared.pop()
-    check_delta(delta)
-    return baseline, delta, True
 
 
 def differences(study: Study, baseline: str) -> tuple[dict[tuple[str, str], Contrast], dict[str, Contrast]]:
@@ -139,13 +116,6 @@ def contrasts(
         own = parts_of(name)  # of one comparator at a time: with many runs they are large
         found |= {(name, key): contrast(firsts[first][key], own[key]) for key in chosen}
     return found
-
-
-def not_converged(study: Study, names: Sequence[str]) -> str:
-    """Which of some bridges' curves are not flat, in words; empty where all are."""
-    gains = {name: gain_of(study.of(name)) for name in dict.fromkeys(names)}
-    steep = [name for name, gain in gains.items() if gain is not None and not is_flat(gain)]
-    return f"not converged: {' and '.join(steep)}" if steep else ""
 
 
 def pairs(study: Study, baseline: str) -> dict[str, str]:

@@ -125,8 +125,6 @@ def _lengths(error: np.ndarray) -> np.ndarray | None:
 def _curves(axes: Axes, summary: Summary) -> None:
     ends: list[tuple[float, str, str]] = []
     last = max(float(curve[:, 0].max()) for row in summary.rows for curve in row.curves)
-    axes.axvspan(0.8 * last, last, color="#f1f1f1", zorder=0, linewidth=0)
-    axes.text(0.9 * last, 2, "last\nfifth", ha="center", va="bottom", fontsize=8, color="#555555")
     bridges = [row.name for row in summary.rows if row.role == "bridge"]
     for row in summary.rows:
         if not row.curves:
@@ -139,13 +137,19 @@ def _curves(axes: Axes, summary: Summary) -> None:
         steps = steps[steps <= min(float(curve[:, 0].max()) for curve in row.curves)]
         mean = np.mean([np.interp(steps, curve[:, 0], curve[:, 1]) for curve in row.curves], axis=0)
         axes.plot(steps, 100 * mean, color=colour, linestyle=dash, linewidth=2)
-        flat = "" if row.flat else " (not flat)"
-        ends.append((100 * float(mean[-1]), short(row.label) + flat, colour))
+        if row.convergence and len(row.convergence.steps) > 1:
+            at = 100 * row.convergence.accuracy.mean(axis=0)
+            axes.plot(
+                row.convergence.steps, at, "o", color=colour, markersize=6, markeredgecolor="white", zorder=3
+            )
+        ends.append((100 * float(mean[-1]), short(row.label), colour))
     axes.set_xlim(0, last)
     axes.set_ylim(0, 103)
     _label_ends(axes, 1.02 * last, ends, least=4.2)
     axes.set_xlabel("step")
-    axes.set_title(f"Validation {summary.curve_of}, %, while training", loc="left", fontsize=11, pad=26)
+    whole = any(row.convergence and len(row.convergence.steps) > 1 for row in summary.rows)
+    dots = "; dots: at each budget" * whole
+    axes.set_title(f"Validation {summary.curve_of}, %, while training{dots}", loc="left", fontsize=11, pad=26)
     tidy(axes)
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bridgelab.analysis.comparison import HEADLINE, declaration, differences, pairs, seeing
+from bridgelab.analysis.comparison import HEADLINE, differences, pairs, seeing
+from bridgelab.analysis.declaration import declaration
 from bridgelab.analysis.power import RANGE, smallest, smallest_range
 from bridgelab.analysis.records import read_study
 from bridgelab.analysis.verdict import LEAST_SEEDS, planned

@@ -30,7 +30,15 @@ from bridgelab.analysis.records import Study, read_study
 from bridgelab.analysis.search import by_trial
 from bridgelab.analysis.shift import shift_grid, shift_of, shift_sentences
 from bridgelab.analysis.summary import Summary, summarise
-from bridgelab.analysis.table import Grid, StudyTable, curve_grid, study_table, to_markdown, to_rich
+from bridgelab.analysis.table import (
+    Grid,
+    StudyTable,
+    budget_grid,
+    curve_grid,
+    study_table,
+    to_markdown,
+    to_rich,
+)
 from bridgelab.analysis.verdict_table import seeds_apart, sentences, verdict_grid
 from bridgelab.train.whole import whole
 
@@ -75,7 +83,7 @@ def report(study_dir: Path, *, allow: Sequence[str] = (), console: Console | Non
         pictures.append(
             (
                 "Accuracy against what a bridge costs. Filled: not told to be worse than one that costs no more, at 5 % over all "
-                "pairs of a panel; in a preview all are filled. All numbers are in the tables.",
+                "pairs of a panel. All numbers are in the tables.",
                 _png(costs),
             )
         )
@@ -147,6 +155,7 @@ def tables(
         *harder,
         *map(difficulty_grid, hard),
         by_family(study),
+        budget_grid(summary),
         curve_grid(summary),
         by_trial(study),
         *diagnosis_grids(inside),

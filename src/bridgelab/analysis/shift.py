@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from bridgelab.analysis.comparison import contrasts, declaration, not_converged, pairs
+from bridgelab.analysis.comparison import contrasts, pairs
+from bridgelab.analysis.convergence import not_converged
+from bridgelab.analysis.declaration import declaration
 from bridgelab.analysis.predictions import SEEN
 from bridgelab.analysis.records import Study, read_study
 from bridgelab.analysis.statistics import Estimate, Runs, Sample, Share, share
@@ -77,8 +79,8 @@ def shift_of(study: Study) -> Shift | None:
     )
     compared = pairs(both, baseline)
     found = contrasts(both, baseline, {"": [(1.0, shifted), (-1.0, ~shifted)]}) if compared else {}
-    unsettled = {name: why for name, first in compared.items() if (why := not_converged(both, (first, name)))}
-    change = judge({name: one for (name, _), one in found.items()}, delta=delta, unsettled=unsettled)
+    open_ended = {name for name, first in compared.items() if not_converged(both, (first, name))}
+    change = judge({name: one for (name, _), one in found.items()}, delta=delta, at_budget=open_ended)
     return Shift(plain, split, baseline, delta, accuracy, kept, change)
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
+from bridgelab.analysis.convergence import Convergence, convergence_of
 from bridgelab.analysis.records import Missing, Run, Study
 from bridgelab.analysis.statistics import Estimate, Runs, Sample, Share, gap_closed
 from bridgelab.benchmark.cider import cider_d
-from bridgelab.train.flat import is_flat, late_gain
 
 # The order in which reasoning types are shown; others follow by name.
 TYPES = ("exist", "count", "query", "compare_attribute", "compare_integer")
@@ -44,7 +44,7 @@ class Row:
         captioned: accuracy from the bridge's own caption in place of its tokens, likewise; empty where not recorded.
         captions: "cider" and "attributes", as far as recorded.
         costs: "parameters", "visual_tokens" and "flops" (an example, forward and backward, bridge and text).
-        gain: accuracy gained over the last fifth of training, mean over seeds; None if nothing is trained.
+        convergence: validation accuracy at each budget; None if nothing is trained.
         curves: validation accuracy, or what `Summary.curve_of` says, of each seed, (step, accuracy) pairs.
     """
 
@@ -56,7 +56,7 @@ class Row:
     captioned: dict[str, Estimate] = field(default_factory=dict)
     captions: dict[str, Estimate] = field(default_factory=dict)
     costs: dict[str, float] = field(default_factory=dict)
-    gain: float | None = None
+    convergence: Convergence | None = None
     curves: tuple[np.ndarray, ...] = ()
 
     @property
@@ -66,9 +66,9 @@ class Row:
         return f"{self.role}: {self.name}" if self.role != "bridge" and found == self.name else found
 
     @property
-    def flat(self) -> bool:
-        """Whether training converged; what trains nothing has."""
-        return self.gain is None or is_flat(self.gain)
+    def converged(self) -> bool:
+        """Whether it is shown that more training would not matter; of what trains nothing it is known."""
+        return self.convergence is None or self.convergence.reached
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,12 @@ class Summary:
     curve_of: str = "accuracy"  # what curves are of
 
     @property
-    def not_flat(self) -> tuple[Row, ...]:
-        return tuple(row for row in self.rows if not row.flat)
+    def not_converged(self) -> tuple[Row, ...]:
+        return tuple(row for row in self.rows if not row.converged)
 
     @property
     def heading(self) -> str:
-        """The study's name, under 'preview, not converged' where a row has not converged."""
-        title = f"{self.name} on {self.benchmark}"
-        return f"{title}: preview, not converged" if self.not_flat else title
+        return f"{self.name} on {self.benchmark}"
 
 
 def by_role(study: Study) -> list[str]:
@@ -156,7 +154,7 @@ def summarise(study: Study, *, intervals: bool = True) -> Summary:
                 captioned=captioned,
                 captions=_captions(study, runs, intervals),
                 costs=_costs(runs),
-                gain=gain_of(runs),
+                convergence=convergence_of(study, bridge),
                 curves=tuple(np.array(run.record["curve"]) for run in runs if run.record.get("curve")),
             )
         )
@@ -281,13 +279,6 @@ def _costs(runs: Sequence[Run]) -> dict[str, float]:
     return found
 
 
-def gain_of(runs: Sequence[Run]) -> float | None:
-    """Accuracy gained over the last fifth of training, mean over seeds; None if nothing is trained."""
-    if not runs[0].trains:
-        return None
-    return float(np.mean([late_gain(run.record.get("curve") or []) for run in runs]))
-
-
 def _at_the_floor(rows: Sequence[Row], below: Mapping[str, Row | None]) -> list[str]:
     """Bridges whose answers, over all questions, can't be told from those given without an image."""
     near = [
@@ -302,7 +293,7 @@ def _at_the_floor(rows: Sequence[Row], below: Mapping[str, Row | None]) -> list[
         return []
     return [
         f"Not told from the blind floor over all questions (the 95 % interval of the difference holds 0): "
-        f"{', '.join(near)}. A flat curve there may be training that has not begun."
+        f"{', '.join(near)}. Converged there may mean that training has not begun."
     ]
 
 

@@ -1,13 +1,12 @@
 """A study's numbers as text: for the terminal, as markdown and as HTML, from one set of cells.
 
-Rows stand in the order of the sweep. They are never sorted by a result and none is set in bold: where the
-curves are not flat a ranking would be false, and where they are it is the intervals that a reader should
-compare.
+Rows stand in the order of the sweep. They are never sorted by a result and none is set in bold: where bridges have not
+converged a ranking would be false, and where they have it is the intervals that a reader should compare.
 """
 
 import html
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rich.box import SIMPLE
 from rich.console import Group
@@ -95,7 +94,7 @@ def study_table(summary: Summary) -> StudyTable:
     accuracy = [
         (
             row.role,
-            (Cell(row.label), *(percent(row.accuracy.get(name)) for name in types), Cell(_curve(row))),
+            (Cell(row.label), *(percent(row.accuracy.get(name)) for name in types), _last_doubling(row)),
         )
         for row in summary.rows
     ]
@@ -118,7 +117,7 @@ def study_table(summary: Summary) -> StudyTable:
     ]
     costs = [(row.role, _costs(row)) for row in summary.rows if row.costs or row.captions]
     grids = [
-        Grid("Accuracy, %", ("bridge", *heads, "learning curve"), tuple(accuracy)),
+        Grid("Accuracy, %", ("bridge", *heads, "last doubling"), tuple(accuracy)),
         Grid("Gap closed, %", ("bridge", *heads), tuple(gap)),
         Grid(
             "Accuracy through words, %: the bridge's own caption in place of its tokens",
@@ -164,6 +163,29 @@ def curve_grid(summary: Summary) -> Grid | None:
     return Grid(f"Validation {summary.curve_of} while training, %, mean over seeds", heads, tuple(rows))
 
 
+def budget_grid(summary: Summary) -> Grid | None:
+    """Validation accuracy at each budget, mean over seeds; None where every run has one budget."""
+    found = {
+        row.label: row.convergence
+        for row in summary.rows
+        if row.convergence and len(row.convergence.steps) > 1
+    }
+    every = sorted({steps for one in found.values() for steps in one.steps})
+    rows = []
+    for label, one in found.items():
+        means = dict(zip(one.steps, 100 * one.accuracy.mean(axis=0), strict=True))
+        cells = [
+            Cell(number(means[steps], 1), number=Measured(float(means[steps]), unit="%"))
+            if steps in means
+            else Cell(NONE)
+            for steps in every
+        ]
+        rows.append(("budget", (Cell(label), *cells)))
+    heads = ("bridge", *(f"{steps:,} steps" for steps in every))
+    title = f"Validation {summary.curve_of} at each budget, %, mean over seeds"
+    return Grid(title, heads, tuple(rows)) if rows else None
+
+
 def percent(estimate: Estimate | Share | None, digits: int = 1, unit: str = "%") -> Cell:
     """A share in percent, or a difference of shares in points, with its interval; a dash where there is none."""
     return Cell(NONE) if estimate is None else _cell(estimate, scale=100, digits=digits, unit=unit)
@@ -202,15 +224,30 @@ def number(value: float, digits: int) -> str:
     return (text[1:] if float(text) == 0 and text[0] == "-" else text).replace("-", "−")
 
 
-def _curve(row: Row) -> str:
-    if row.role != "bridge" and row.gain is None:
-        return NONE
-    if row.gain is None:
-        return "not trained"
-    if row.gain != row.gain:
-        return "not flat (unknown)"
-    gain = number(100 * row.gain, 1)
-    return f"{'flat' if row.flat else 'not flat'} ({gain if gain.startswith('−') else '+' + gain})"
+def _last_doubling(row: Row) -> Cell:
+    """What validation accuracy gained from half of the steps to all, in points, with its upper bound."""
+    found = row.convergence
+    if found is None:
+        return Cell("not trained" if row.role == "bridge" else NONE)
+    if not len(found.gains):
+        return Cell(NONE, "one budget")
+    gain, bound = 100 * found.gain, 100 * found.bound
+    seen = Measured(
+        gain,
+        high=bound,
+        level=LEVEL,
+        unit="points",
+        outcome="converged" if found.reached else "not converged",
+    )
+    if bound != bound:
+        return Cell(signed(gain, 1), "one seed", replace(seen, level=math.nan))
+    return Cell(signed(gain, 1), f"at most {signed(bound, 1)}; {seen.outcome}", seen)
+
+
+def signed(value: float, digits: int) -> str:
+    """A difference, rounded: always with its sign."""
+    text = number(value, digits)
+    return text if text.startswith("−") else f"+{text}"
 
 
 def _costs(row: Row) -> tuple[Cell, ...]:
@@ -240,12 +277,17 @@ def scaled(value: float) -> str:
 
 def _notes(summary: Summary) -> list[str]:
     notes = []
-    if summary.not_flat:
-        rows = ", ".join(row.name for row in summary.not_flat)
+    if any(row.convergence for row in summary.rows):
+        delta = next(row.convergence.delta for row in summary.rows if row.convergence)
+        rows = ", ".join(row.name for row in summary.not_converged)
         notes.append(
-            "Preview, not converged: over the last fifth of training, validation accuracy still gained 1 "
-            f"point or more (or is not known) for {rows}. No ranking is drawn: rows stand in the order of "
-            "the sweep."
+            "Last doubling: what validation accuracy gained from half of the steps to all of them, each with a schedule of its own, and at "
+            f"most (one-sided 95 % bound over seeds). Below {100 * delta:g} points a bridge has converged"
+            + (
+                f"; not shown for {rows}. No ranking is drawn: rows stand in the order of the sweep."
+                if rows
+                else "."
+            )
         )
     by_type = [
         f"{name.replace('_', ' ')} {count}"

@@ -8,15 +8,16 @@ the study:
   data, so leaving them out may not make the others' tests easier.
 - *holds*: it lies within ±δ, by two one-sided tests at 5 % (Schuirmann 1987, doi:10.1007/BF01068419). A claim about one cell, so
   not corrected over them.
-- *cannot tell*: neither, with what would settle it; and always with fewer than three seeds of either bridge, or where either's
-  curve is not flat, which compares how far training got.
+- *cannot tell*: neither, with what would settle it; and always with fewer than three seeds of either bridge.
+
+Where either bridge is not shown to have converged (`convergence`), an outcome stands, and holds *at this budget*.
 
 `make calibrate` says how often each is wrong.
 """
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,7 @@ APART = 0.1  # five times the usual δ: where seeds differ so, one of them has m
 NOT_JUDGED = (1.0, 1.0, 1.0)  # the p values of a cell that is not judged
 
 BREAKS, LEADS, HOLDS, CANNOT_TELL = "breaks", "leads", "holds", "cannot tell"
+AT_BUDGET = "at this budget"
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Finding:
         p: of the test for breaks or leads, corrected over all cells; nan where the cell is not judged.
         why: what would settle a cell that cannot tell; empty for the others.
         level: of `adjusted`.
+        at_budget: whether it holds at this budget alone, since one of the two is not shown to have converged.
     """
 
     outcome: str
@@ -54,6 +57,14 @@ class Finding:
     p: float
     why: str = ""
     level: float = 1 - ALPHA
+    at_budget: bool = False
+
+    @property
+    def told(self) -> str:
+        """The outcome in words."""
+        return (
+            f"{self.outcome} {AT_BUDGET}" if self.at_budget and self.outcome != CANNOT_TELL else self.outcome
+        )
 
     @property
     def adjusted(self) -> tuple[float, float]:
@@ -82,22 +93,21 @@ def _ends(found: Contrast, level: float) -> tuple[float, float]:
 
 
 def judge(
-    cells: Mapping[Any, Contrast], *, delta: float = DELTA, unsettled: Mapping[Any, str] | None = None
+    cells: Mapping[Any, Contrast], *, delta: float = DELTA, at_budget: Collection[Any] = ()
 ) -> dict[Any, Finding]:
     """What each cell of a study says.
 
     Args:
         cells: differences baseline − comparator, by any key.
         delta: the least difference that matters, of accuracies in 0 to 1.
-        unsettled: cells that are not to be judged whatever their numbers, with the reason.
+        at_budget: cells whose outcome holds at this budget alone.
     Raises:
         ValueError: if δ is not between 0 and 1.
     """
     check_delta(delta)
     if not cells:
         return {}
-    unsettled = unsettled or {}
-    withheld = {key: unsettled.get(key) or _few(found) for key, found in cells.items()}
+    withheld = {key: _few(found) for key, found in cells.items()}
     of_cells = {
         key: p_values(found, delta) if not withheld[key] else NOT_JUDGED for key, found in cells.items()
     }
@@ -106,11 +116,12 @@ def judge(
     levels = adjusted_levels(two_sided(below, above))
     findings = {}
     for key, said, corrected, level in zip(cells, outcomes, p, levels, strict=True):
+        provisional = key in at_budget
         if why := withheld[key]:
-            findings[key] = Finding(CANNOT_TELL, cells[key], math.nan, why, float(level))
+            findings[key] = Finding(CANNOT_TELL, cells[key], math.nan, why, float(level), provisional)
         else:
             why = would_settle(cells[key], delta, len(cells)) if said == CANNOT_TELL else ""
-            findings[key] = Finding(str(said), cells[key], float(corrected), why, float(level))
+            findings[key] = Finding(str(said), cells[key], float(corrected), why, float(level), provisional)
     return findings
 
 

@@ -7,10 +7,11 @@ import numpy as np
 
 from bridgelab.analysis.comparison import HEADLINE, Verdict, seeing
 from bridgelab.analysis.records import Study
-from bridgelab.analysis.table import Cell, Grid, Measured, number
+from bridgelab.analysis.table import Cell, Grid, Measured, number, signed
 from bridgelab.analysis.verdict import (
     ALPHA,
     APART,
+    AT_BUDGET,
     BREAKS,
     CANNOT_TELL,
     HOLDS,
@@ -51,9 +52,9 @@ def finding_cell(finding: Finding | None) -> Cell:
     level = finding.decisive_level if known else math.nan
     value = 100 * float(finding.contrast.value)
     return Cell(
-        _signed(finding),
-        f"{intervals}{finding.outcome}",
-        Measured(value, low, high, level, "points", finding.outcome),
+        signed(100 * float(finding.contrast.value), 1),
+        f"{intervals}{finding.told}",
+        Measured(value, low, high, level, "points", finding.told),
     )
 
 
@@ -62,10 +63,9 @@ def sentences(verdict: Verdict) -> list[str]:
     said = []
     for name in verdict.comparators:
         every = [verdict.cells[name, kind] for kind in verdict.kinds]
+        against = f"{verdict.baseline} against {name}" + (f", {AT_BUDGET}" if every[0].at_budget else "")
         if len({(finding.outcome, finding.why) for finding in every}) == 1 and (why := every[0].why):
-            said.append(
-                f"{verdict.baseline} against {name}: the data cannot tell on any kind of question; {why}."
-            )
+            said.append(f"{against}: the data cannot tell on any kind of question; {why}.")
             continue
         by: dict[str, list[str]] = {}
         for kind in verdict.kinds:
@@ -78,7 +78,7 @@ def sentences(verdict: Verdict) -> list[str]:
         ]
         if CANNOT_TELL in by:
             parts.append(f"the data cannot tell on {_listed(by[CANNOT_TELL])}")
-        said.append(f"{verdict.baseline} against {name}: {'; '.join(parts)}.")
+        said.append(f"{against}: {'; '.join(parts)}.")
     if verdict.headline:
         told = "; ".join(
             f"against {name} {_outcome(finding)} ({_points(finding)})"
@@ -91,8 +91,8 @@ def sentences(verdict: Verdict) -> list[str]:
     said.append(
         f"Breaks: below −{100 * verdict.delta:g} points; leads: above +{100 * verdict.delta:g}; both at {100 * ALPHA:g} % over all "
         f"{len(verdict.cells)} cells (Holm), the headline's by themselves. Holds: within ±{100 * verdict.delta:g} (two one-sided tests, "
-        f"{100 * ALPHA:g} %). Fewer than {LEAST_SEEDS} seeds, or a curve that is not flat, cannot tell, and counts among the cells all the "
-        "same. Intervals show the outcome: the adjusted one lies beyond ±δ where a cell breaks or leads, the one of 90 %, given for what "
+        f"{100 * ALPHA:g} %). Fewer than {LEAST_SEEDS} seeds cannot tell, and count among the cells all the same. "
+        "Intervals show the outcome: the adjusted one lies beyond ±δ where a cell breaks or leads, the one of 90 %, given for what "
         "holds, within."
     )
     if any(
@@ -101,6 +101,11 @@ def sentences(verdict: Verdict) -> list[str]:
         said.append(
             f"What would settle a cell would in {100 * POWER:g} % of studies, were its difference and its spread as found here; these are "
             "themselves uncertain (`bridgelab calibrate` says in how many simulated studies it did)."
+        )
+    if any(one.at_budget for one in (*verdict.cells.values(), *verdict.headline.values())):
+        said.append(
+            f"{AT_BUDGET.capitalize()}: one of the two is not shown to have converged (see *last doubling*), so more training may "
+            "change the outcome."
         )
     if not verdict.declared:
         said.append("These records declare no baseline and no δ: the ones used are this version's defaults.")
@@ -133,22 +138,17 @@ def _told(kind: str, finding: Finding) -> str:
 
 
 def _outcome(finding: Finding) -> str:
-    return f"cannot tell, {finding.why}" if finding.why else finding.outcome
+    return f"cannot tell, {finding.why}" if finding.why else finding.told
 
 
 def _points(finding: Finding) -> str:
     known = f", {_ends(finding.decisive)}" if finding.decisive[0] == finding.decisive[0] else ""
-    return f"{_signed(finding)} points{known}"
+    return f"{signed(100 * float(finding.contrast.value), 1)} points{known}"
 
 
 def _ends(interval: tuple[float, float]) -> str:
     low, high = interval
     return f"{number(100 * low, 1)} to {number(100 * high, 1)}"
-
-
-def _signed(finding: Finding) -> str:
-    text = number(100 * float(finding.contrast.value), 1)
-    return text if text.startswith("−") else f"+{text}"
 
 
 def _listed(parts: Sequence[str]) -> str:

@@ -149,7 +149,7 @@ def _record(path: Path, bridge: str, sees: str, seed: int, accuracy: float) -> d
             "trainable_parameters": 20608 if trains else 0, "visual_tokens": 16, "flops_bridge_forward": 1e6,
             "flops_bridge_backward": 2e6, "flops_text_forward": 2e8, "flops_text_backward": 4e8,
         },
-        "curve": [[step, accuracy] for step in range(0, 4501, 900)] if trains else [], "flat": True,
+        "curve": [[step, accuracy] for step in range(0, 4501, 900)] if trains else [],
         "metrics": {f"test/accuracy/type={kind}": accuracy for kind in KINDS}
         | {"test/accuracy": accuracy, "test/caption_attributes": accuracy, "test/cider": 8.0},
     }  # fmt: skip

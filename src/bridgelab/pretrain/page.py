@@ -13,6 +13,11 @@ READERS = {
         "It was taught to read what bridges hand over: objects at one position, objects in pieces, raster order with filler "
         "and repeats, scenes behind noise. This favours a bridge with one token a patch; no published T5 had such lessons.",
     ),
+    "text_dense": (
+        "dense (`text=miniature_dense`)",
+        "It has read prose, and then prose where a position holds any number of an object's words, up to all of them. It "
+        "was never taught raster order, repeats or noise.",
+    ),
     "text_prose": (
         "prose (`text=miniature_prose`)",
         "It has read prose alone: each word at a position of its own, objects in any order, filler between them. Columns "

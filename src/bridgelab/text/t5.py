@@ -27,7 +27,8 @@ from transformers import (
 from bridgelab.data.pointer import refuse_pointers
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
-SHIPPED = {"miniature": "text", "miniature_prose": "text_prose"}  # path in a config -> folder of the assets
+# Path in a config -> folder of the assets.
+SHIPPED = {"miniature": "text", "miniature_prose": "text_prose", "miniature_dense": "text_dense"}
 FILLER = "."
 PLAIN = ("yes", "no", "what", "is", "the", "a")  # words that any tokenizer of use here knows
 MULTIPLE = 8  # lengths are rounded up to this, so that few shapes meet the CPU's kernel cache

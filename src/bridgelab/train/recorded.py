@@ -59,6 +59,13 @@ class Verdict(Checked):
     delta: Finite
 
 
+class Budget(Checked):
+    """One of `budgets` of a record: validation accuracy where a schedule of so many steps ends."""
+
+    steps: Annotated[int, Field(ge=0, le=10**12)]
+    value: Finite
+
+
 class Tuning(Checked):
     """`tuning` of a record."""
 
@@ -97,6 +104,7 @@ class Record(Checked):
     machine: str | None = None
     costs: Costs = Costs()
     curve: list[Annotated[list[Finite], Field(min_length=2, max_length=2)]] = []
+    budgets: list[Budget] = []
     metrics: dict[str, float | None] = {}
 
 

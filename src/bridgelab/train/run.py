@@ -21,7 +21,6 @@ from bridgelab.train.console import summary
 from bridgelab.train.costs import COSTED, measure_costs
 from bridgelab.train.evaluate import judge, predict_views
 from bridgelab.train.features import device_of
-from bridgelab.train.flat import is_flat, late_gain
 from bridgelab.train.loop import LAST, save_untrained
 from bridgelab.train.record import provenance, repeat_untrained, write_json, write_predictions
 from bridgelab.train.setting import Setting
@@ -165,7 +164,6 @@ def train_and_evaluate(
         "curve": curve,
         "budgets": budgets,
         "curve_of": "token probability" if set(setting.val) == {"caption"} else "accuracy",
-        "flat": is_flat(late_gain(curve)) if trains else True,
         "metrics": metrics,
     }
     if watched:

@@ -1,0 +1,39 @@
+"""What a study declared before it ran: which bridge is compared to the others, and the difference that matters."""
+
+from typing import NamedTuple
+
+from bridgelab.analysis.records import Study
+from bridgelab.analysis.verdict import DELTA, check_delta
+
+BASELINE = "linear"
+
+
+class Declaration(NamedTuple):
+    """A study's baseline and δ, and whether they stand in its records or are this version's defaults."""
+
+    baseline: str
+    delta: float
+    declared: bool
+
+
+def declaration(study: Study) -> Declaration:
+    """As the records declare them.
+
+    Raises:
+        ValueError: if runs declare different ones, or a δ that is none.
+    """
+    declared = {
+        (str(run.record["verdict"]["baseline"]), float(run.record["verdict"]["delta"]))
+        for run in study.runs
+        if run.record.get("verdict")
+    }
+    if len(declared) > 1:
+        told = "; ".join(f"baseline={baseline}, delta={delta:g}" for baseline, delta in sorted(declared))
+        raise ValueError(
+            f"the runs of {study.name} declare {told}. A study has one verdict: move the runs that differ to a study of their own."
+        )
+    if not declared:
+        return Declaration(BASELINE, DELTA, False)
+    baseline, delta = declared.pop()
+    check_delta(delta)
+    return Declaration(baseline, delta, True)
