@@ -38,7 +38,13 @@ def test_fingerprints_are_those_on_the_page(cards):
 
 
 @pytest.mark.parametrize(
-    ("path", "form"), [("miniature", "compact"), ("miniature", "patch_like"), ("miniature_prose", "compact")]
+    ("path", "form"),
+    [
+        ("miniature", "compact"),
+        ("miniature", "patch_like"),
+        ("miniature_prose", "compact"),
+        ("miniature_dense", "compact"),
+    ],
 )
 def test_a_sample_of_questions_gives_the_accuracy_on_the_page(cards, path, form):
     """By the path that a bridge takes: the scene's words as a prefix of vectors, then the question."""

@@ -29,6 +29,7 @@ usage: bridgelab COMMAND ...
   features      the frozen encoder's features: make them before any run, check them, list them, clear up
                 bridgelab features build benchmark=nlvr vision=miniature
   report        table and picture of a study: bridgelab report runs/first_look
+  map           where linear breaks, over levels and kinds of questions: bridgelab map runs/reader runs/tokens
   plan          the smallest difference that a study would find, and with more seeds: bridgelab plan runs/first_look
   dashboard     a study's charts at W&B, as code: bridgelab dashboard runs/first_look --save
   evaluate      trained runs on another benchmark: bridgelab evaluate runs/first_look/* benchmark=pope
@@ -121,6 +122,24 @@ def _report(args: list[str]) -> None:
         module.print_as(study, given.format, allow=given.allow)
     else:
         module.report(study, allow=given.allow)
+
+
+def _map(args: list[str]) -> None:
+    parser = argparse.ArgumentParser(
+        "bridgelab map",
+        description="The break map: each level of what studies vary, by kind of question, with difference and outcome. All cells are "
+        "one family. A bridge that was not trained as long as the first study's baseline gives an empty row.",
+    )
+    parser.add_argument(
+        "studies", type=Path, nargs="+", metavar="STUDY_DIR", help="the first holds the centre"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="PNG", help="the picture (STUDY_DIR/map.png of the first)"
+    )
+    given = parser.parse_args(args)
+    studies = [_folder(study) for study in given.studies]
+    out = given.out or studies[0] / "map.png"
+    importlib.import_module("bridgelab.analysis.report").report_map(studies, out)
 
 
 def _allowing(parser: argparse.ArgumentParser) -> None:
@@ -530,6 +549,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "dashboard": _dashboard,
     "features": _features,
     "report": _report,
+    "map": _map,
     "plan": _plan,
     "evaluate": _evaluate,
     "answer": _answer,

@@ -103,7 +103,9 @@ def test_the_finding_on_tokens_is_of_the_records(tmp_path):
         ("tokens_64", "+8.5", "1.6 to 15.5", "cannot tell"),
     ):
         assert f"({difference} points, {interval})" in said
-        assert re.search(rf"{re.escape(difference)} \({interval}; 90 %: [^;]*; {outcome}( at this budget)?\)", printed[by])
+        assert re.search(
+            rf"{re.escape(difference)} \({interval}; 90 %: [^;]*; {outcome}( at this budget)?\)", printed[by]
+        )
 
 
 def test_the_finding_on_rates_is_of_the_records(tmp_path):

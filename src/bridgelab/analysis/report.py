@@ -9,6 +9,7 @@ from types import MappingProxyType
 from matplotlib.figure import Figure
 from rich.console import Console
 
+from bridgelab.analysis.breakmap import break_map, has_levels, map_grids
 from bridgelab.analysis.breakpoint import breakpoints
 from bridgelab.analysis.breakpoint_table import breakpoint_grid, breakpoint_sentences
 from bridgelab.analysis.comparison import verdict
@@ -22,6 +23,7 @@ from bridgelab.analysis.examples import chosen_examples
 from bridgelab.analysis.families import by_family
 from bridgelab.analysis.figure import draw, save
 from bridgelab.analysis.figure_difficulty import draw_difficulty
+from bridgelab.analysis.figure_map import draw_map
 from bridgelab.analysis.figure_pareto import draw_pareto
 from bridgelab.analysis.formats import to_csv, to_latex
 from bridgelab.analysis.page import page
@@ -87,6 +89,14 @@ def report(study_dir: Path, *, allow: Sequence[str] = (), console: Console | Non
                 _png(costs),
             )
         )
+    if has_levels(study):
+        pictures.append(
+            (
+                "Break map: levels of what the study varies, by kind of question; a dashed edge is an outcome at this budget. All numbers "
+                "are in the tables.",
+                _png(draw_map(break_map([study]))),
+            )
+        )
     if inside := draw_diagnosis(found):
         pictures.append(
             (
@@ -112,10 +122,7 @@ def report(study_dir: Path, *, allow: Sequence[str] = (), console: Console | Non
         rests(study, shown, found),
     )
     _write(paths["page"], made.encode())
-    if console is None:
-        console = Console()
-        # In a log there is no terminal to ask for its width, and 80 columns would fold the numbers.
-        console = console if console.is_terminal else Console(width=120)
+    console = console or _console()
     console.print(to_rich(table))
     for path in paths.values():
         console.print(str(path), style="dim", markup=False, highlight=False, soft_wrap=True)
@@ -152,6 +159,7 @@ def tables(
             said=(*table.said, *shift_sentences(shift)),
         )
     longer = [
+        *(map_grids(break_map([study])) if has_levels(study) else ()),
         *harder,
         *map(difficulty_grid, hard),
         by_family(study),
@@ -165,6 +173,24 @@ def tables(
         grids=(*table.grids, *(grid for grid in longer if grid)),
         notes=(*table.notes, *diagnosis_notes(inside)),
     )
+
+
+def report_map(study_dirs: Sequence[Path], out: Path, *, console: Console | None = None) -> None:
+    """Print the break map of some studies, and write its picture.
+
+    Args:
+        study_dirs: `runs/<study>` of each; the first holds the centre.
+        out: the picture's path.
+        console: where to print; the terminal if not given.
+    Raises:
+        FileNotFoundError, ValueError: as `report`, and as `break_map`.
+    """
+    found = break_map([read_study(Path(study_dir)) for study_dir in study_dirs])
+    _write(out, _png(draw_map(found)))
+    console = console or _console()
+    table = StudyTable(f"Where {found.baseline} breaks", tuple(map_grids(found)), ())
+    console.print(to_rich(table))
+    console.print(str(out), style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
 def print_as(study_dir: Path, form: str, *, allow: Sequence[str] = ()) -> None:
@@ -187,6 +213,12 @@ def asked(study: Study) -> list[tuple[str, str]]:
     """The study's question and hypothesis, as its yaml states them."""
     record = study.runs[0].record
     return [(name, str(record[name])) for name in ("question", "hypothesis") if record.get(name)]
+
+
+def _console() -> Console:
+    """In a log there is no terminal to ask for its width, and 80 columns would fold the numbers."""
+    console = Console()
+    return console if console.is_terminal else Console(width=120)
 
 
 def _png(figure: Figure) -> bytes:

@@ -1,0 +1,107 @@
+import matplotlib.image
+import numpy as np
+import pytest
+
+from bridgelab.analysis.breakmap import break_map, has_levels, map_grids
+from bridgelab.analysis.records import read_study
+from bridgelab.analysis.report import report_map
+from bridgelab.analysis.verdict import BREAKS, CANNOT_TELL, HOLDS
+from bridgelab.cli import main
+
+ALIKE = {"exist": 0.7, "count": 0.5}
+BROKEN = {"exist": 0.7, "count": 0.25}
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory):
+    """Three studies, of which the second has a break planted on count questions."""
+    from tests.analysis.conftest import Simulated
+
+    made = Simulated(tmp_path_factory.mktemp("map"))
+    return [
+        made.write(name, bridges={"linear": linear, "qformer": ALIKE}, images=700, seed_effect=0.0)
+        for name, linear in (("near", ALIKE), ("far", BROKEN), ("farther", ALIKE))
+    ]
+
+
+def test_a_planted_break_is_found_there_and_nowhere_else(three):
+    found = break_map([read_study(path) for path in three])
+    assert found.levels == ("near", "far", "farther")
+    assert found.kinds == ("exist", "count")
+    assert {key for key, one in found.cells.items() if one.outcome == BREAKS} == {("qformer", "far", "count")}
+    assert {one.outcome for key, one in found.cells.items() if key[1:] != ("far", "count")} <= {
+        HOLDS,
+        CANNOT_TELL,
+    }
+
+
+def test_all_cells_are_one_family(three):
+    """By hand: of six cells the smallest p is taken six times; of the study alone, twice."""
+    studies = [read_study(path) for path in three]
+    whole, alone = break_map(studies), break_map(studies[1:2])
+    key = ("qformer", "far", "count")
+    assert whole.cells[key].p == pytest.approx(3 * alone.cells[key].p)
+    assert len(whole.cells) == 3 * len(alone.cells) == 6
+
+
+def test_what_was_trained_on_another_budget_or_with_two_seeds_is_empty(three, change, simulated):
+    short = simulated.write("short", bridges={"linear": BROKEN, "qformer": ALIKE}, images=300)
+    for path in short.iterdir():
+        change(path, examples_seen=32000)
+    few = simulated.write("few", bridges={"linear": BROKEN, "qformer": ALIKE}, images=300, seeds=(0, 1))
+    found = break_map([read_study(path) for path in (three[0], short, few)])
+    assert {level for _, level, _ in found.cells} == {"near"}
+    assert found.empty == {
+        ("qformer", "short"): "trained on 32,000 examples, the centre on 64,000",
+        ("qformer", "few"): "2 of at least 3 seeds",
+    }
+    grid = map_grids(found)[0]
+    assert [[cell.text for cell in cells[1:]] for _, cells in grid.rows][1:] == [["–", "–"], ["–", "–"]]
+
+
+def test_a_study_that_sweeps_something_is_a_map_by_itself(simulated, change):
+    bridges = {"linear": ALIKE, "qformer": ALIKE}
+    path = simulated.write("swept", bridges=bridges, images=60)
+    assert not has_levels(read_study(path))
+    for run in sorted(path.iterdir()):
+        for tokens in (4, 16):
+            copy = run.with_name(f"{run.name},budget.tokens={tokens}")
+            copy.mkdir()
+            for file in run.iterdir():
+                (copy / file.name).write_bytes(file.read_bytes())
+            change(copy, overrides=copy.name)
+            (copy / "config.yaml").write_text(f"budget: {{tokens: {tokens}}}")
+        for file in run.iterdir():
+            file.unlink()
+        run.rmdir()
+    study = read_study(path)
+    assert has_levels(study)
+    assert break_map([study]).levels == ("budget.tokens=4", "budget.tokens=16")
+
+
+def test_studies_that_declare_different_things_make_no_map(three, change, simulated):
+    other = simulated.write("other", bridges={"linear": ALIKE, "qformer": ALIKE}, images=30)
+    for path in other.iterdir():
+        change(path, verdict={"baseline": "qformer", "delta": 0.02})
+    with pytest.raises(ValueError, match=r"a map has one baseline and one δ.*other: baseline=qformer"):
+        break_map([read_study(three[0]), read_study(other)])
+    blind = simulated.write("blind", bridges={"blind": ALIKE}, images=30)
+    with pytest.raises(ValueError, match=r"no study has linear and another bridge .*: blind. Run both"):
+        break_map([read_study(blind)])
+    with pytest.raises(ValueError, match="at least 1 study"):
+        break_map([])
+
+
+def test_the_command_prints_the_map_and_writes_its_picture(three, tmp_path, capsys):
+    out = tmp_path / "map.png"
+    assert main(["map", *map(str, three), "--out", str(out)]) == 0
+    told = capsys.readouterr().out
+    assert "Break map: linear − qformer" in told
+    assert "breaks" in told
+    picture = matplotlib.image.imread(out)[..., :3]
+    # The colour of 'breaks' fills one cell of six, and that of nothing else.
+    vermilion = np.abs(picture - np.array([0xF0, 0xA2, 0x7A]) / 255).max(axis=2) < 0.02
+    assert 0.01 < vermilion.mean() < 0.2
+    report_map(three[:1], out)
+    again = matplotlib.image.imread(out)[..., :3]
+    assert (np.abs(again - np.array([0xF0, 0xA2, 0x7A]) / 255).max(axis=2) < 0.02).mean() < 0.01
