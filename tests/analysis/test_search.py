@@ -31,5 +31,24 @@ def test_each_rate_is_a_column_and_so_is_each_warm_up_at_the_best_one(simulated)
         assert "each trial of the search" in report(study)[name].read_text()
 
 
+def test_what_half_of_the_steps_would_have_chosen_stands_below(simulated):
+    study = simulated.write(bridges=TWO, images=6)
+    trials = {"lr=0.02,warmup=0.05": 0.3, "lr=0.005,warmup=0.05": 0.5}
+    for bridge, half in (("linear", (0.6, 0.7)), ("blind", (0.9, 0.8))):
+        searched(study, bridge, trials)
+        for path in study.glob(f"bridge={bridge},*/metrics.json"):
+            record = json.loads(path.read_text())
+            record["tuning"]["at_half"] = dict(zip(trials, half, strict=True))
+            path.write_text(json.dumps(record))
+    grid = by_trial(read_study(study))
+    rows = {cells[0].text: cells[1:] for _, cells in grid.rows}
+    assert rows["linear"] == (Cell("0.500", "half: 0.700"), Cell("0.300", "chosen; half: 0.600, chosen"))
+    assert rows["floor: blind"] == (
+        Cell("0.500", "half: 0.800, chosen"),
+        Cell("0.300", "chosen; half: 0.900"),
+    )
+    assert "would have chosen another rate for blind:" in report(study)["table"].read_text()
+
+
 def test_without_a_search_there_is_no_such_table(simulated):
     assert by_trial(read_study(simulated.write(bridges=TWO, images=6))) is None

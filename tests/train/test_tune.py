@@ -100,6 +100,16 @@ def test_a_best_rate_at_an_end_is_looked_beyond(tmp_path, lowest, found, tried, 
     assert result["tuned_over"] == [1, 2, 4]  # the same for every bridge, however far its search went
 
 
+def test_what_half_of_the_steps_would_have_chosen_is_told(tmp_path):
+    def trial(rate, warmup):
+        return {"val/loss": rate, "half/val/loss": 3 - rate, "half/steps": 5}
+
+    result = search(tmp_path, [1, 1.5, 2], trial, config_hash="h")
+    assert result["lr"] == 1
+    assert result["at_half"] == {"lr=1,warmup=0.05": 2, "lr=1.5,warmup=0.05": 1.5, "lr=2,warmup=0.05": 1}
+    assert search(tmp_path / "other", [1, 2, 4], valley(2), config_hash="h")["at_half"] == {}
+
+
 def test_warm_ups_are_tried_at_the_best_rate(tmp_path):
     result = search(tmp_path, [1, 2, 4], valley(2), warmups=[0.02, 0.05, 0.2], config_hash="h")
     assert (result["lr"], result["warmup"]) == (2, 0.2)

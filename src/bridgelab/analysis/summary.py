@@ -297,6 +297,21 @@ def _at_the_floor(rows: Sequence[Row], below: Mapping[str, Row | None]) -> list[
     ]
 
 
+def _extrapolated(first: Mapping[str, Run]) -> str:
+    """Whether half of the search's steps would have chosen alike; empty where that was not looked at."""
+    other, looked = [], False
+    for name, run in first.items():
+        tuning = run.record.get("tuning") or {}
+        trials, half = (dict(tuning.get(key) or {}) for key in ("trials", "at_half"))
+        looked |= bool(half)
+        if half and min(half, key=lambda trial: half[trial]) != min(trials, key=lambda trial: trials[trial]):
+            other.append(name)
+    if not looked:
+        return ""
+    told = f"another rate for {', '.join(other)}" if other else "the same rate for each"
+    return f" Half of the search's steps would have chosen {told}: how far the choice holds for longer runs."
+
+
 def _remarks(study: Study) -> list[str]:
     """What a reader must know of these runs in particular."""
     remarks = [f"Differs between the runs above, and was allowed to: {told}." for told in study.allowed]
@@ -330,7 +345,7 @@ def _remarks(study: Study) -> list[str]:
         found = ", ".join(f"{b} {'/'.join(rate)}" for b, rate in rates.items() if rate and first[b].trains)
         over = ", ".join(f"{rate:g}" if isinstance(rate, float) else str(rate) for rate in searched)
         remarks.append(
-            f"Learning rate, searched for each over {over}, and beyond while the best was at an end: {found}."
+            f"Learning rate, searched for each over {over}, and beyond while the best was at an end: {found}.{_extrapolated(first)}"
         )
     commits = {str(run.record["git_sha"]) for run in study.runs if run.record.get("git_sha")}
     if len(commits) > 1:

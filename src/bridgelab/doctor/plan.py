@@ -138,8 +138,13 @@ def hours(sweep: Sweep, probe: Probe, volume: Volume, costs: Costs, slots: int) 
             )
             trials = len(config.tune.lrs) + len(set(config.tune.warmups) - {config.train.schedule.warmup})
             most = trials + config.tune.extend
-            tune = tuple(number * (config.tune.steps * step + after) for number in (trials, most))
-            told = f"{_between(*tune)}: {trials}–{most} trials of {config.tune.steps:,} steps, once for all seeds"
+            one = config.tune.steps * step + after
+            halved = config.train.schedule.shape == "warmup_stable_decay"
+            if halved:  # it cools down after half of its steps too
+                one += 0.5 * config.train.schedule.decay * config.tune.steps * step + after
+            tune = tuple(number * one for number in (trials, most))
+            told = f"{_between(*tune)}: {trials}–{most} trials of {config.tune.steps:,} steps"
+            told += f"{', and of half as many' * halved}, once for all seeds"
             yield Finding(
                 OK,
                 "tuning",

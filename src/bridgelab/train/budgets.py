@@ -30,7 +30,7 @@ def smaller(steps: int, shares: Sequence[float], decay: float) -> list[int]:
         decay: the share of a budget in which its rate falls.
     """
     ends = {round(share * steps) for share in shares} - {steps}
-    return sorted(end for end in ends if 0 < _branch(end, decay) < end)
+    return sorted(end for end in ends if 0 < branch_step(end, decay) < end)
 
 
 class Branches(pl.Callback):
@@ -65,7 +65,7 @@ def branch_points(directory: Path, ends: Sequence[int], decay: float) -> dict[Pa
     """
     (directory / FOLDER).mkdir(exist_ok=True)
     return {
-        directory / FOLDER / f"{end}.ckpt": _branch(end, decay)
+        directory / FOLDER / f"{end}.ckpt": branch_step(end, decay)
         for end in ends
         if not _told(directory, end).exists()
     }
@@ -96,7 +96,8 @@ def cool_down(
     return found
 
 
-def _branch(end: int, decay: float) -> int:
+def branch_step(end: int, decay: float) -> int:
+    """The step at which a budget's rate begins to fall."""
     return round((1 - decay) * end)
 
 

@@ -256,7 +256,10 @@ def fit(
     else:
         callbacks.append(PlainProgress(label))
     if directory:
-        callbacks += [Finite(batches, directory), Rows(files, log_every), Branches(branches or {})]
+        callbacks += [Finite(batches, directory), Rows(files, log_every)]
+    if branches:
+        callbacks.append(Branches(branches))
+    if directory:
         callbacks += [last, Preemption(last.save)]
     rate = warmup_then(steps=len(batches.sampler), end=end, **schedule)
     module = BridgeTraining(model, optimizer=optimizer, schedule=rate, identity=identity)

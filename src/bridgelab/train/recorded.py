@@ -70,6 +70,7 @@ class Tuning(Checked):
     """`tuning` of a record."""
 
     trials: dict[Trial, float] = {}
+    at_half: dict[Trial, float] = {}
 
 
 class Record(Checked):

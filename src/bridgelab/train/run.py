@@ -150,7 +150,7 @@ def train_and_evaluate(
         "warmup": tuned["warmup"],
         "tuned_over": tuned["tuned_over"],
         "verdict": dict(config.verdict),
-        "tuning": {key: tuned[key] for key in ("at_edge", "trials") if key in tuned},
+        "tuning": {key: tuned[key] for key in ("at_edge", "trials", "at_half") if key in tuned},
         "steps": config.train.steps if trains else 0,
         "examples_seen": config.train.steps * config.train.batch_size if trains else 0,
         "mixture": {name: number * config.train.batch_size for name, number in counts.items()},

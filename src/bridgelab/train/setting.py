@@ -5,6 +5,7 @@ import hashlib
 import logging
 import math
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from bridgelab.benchmark.example import Example
 from bridgelab.data.batches import Prepared, TrainingBatches, unknown_answers
 from bridgelab.data.sampler import MixtureSampler
 from bridgelab.model import BridgedModel
+from bridgelab.train.budgets import branch_step, smaller
 from bridgelab.train.build import build
 from bridgelab.train.claim import config_hash
 from bridgelab.train.compile import compile_step, refuse_without_compiler
@@ -250,35 +252,47 @@ class Setting:
         key = config_hash(own, training=True)
 
         def trial(rate: float, warmup: float) -> dict[str, float]:
-            model = self.model(config.tune.seed)
-            batches = self.batches(config.tune.steps, config.tune.seed)
-            self.calibrate(model, batches)
-            self.fit(
-                model,
-                batches,
-                lr=rate,
-                warmup=warmup,
-                alone=True,
-                identity={},
-                validate=None,
-                label=f"lr={rate:g}, warmup={warmup:g}",
+            steps, label = config.tune.steps, f"lr={rate:g}, warmup={warmup:g}"
+            train = functools.partial(
+                self.fit, lr=rate, warmup=warmup, alone=True, identity={}, validate=None
             )
+
+            def fresh() -> tuple[BridgedModel, TrainingBatches]:
+                return self.model(config.tune.seed), self.batches(steps, config.tune.seed)
+
+            model, batches = fresh()
+            self.calibrate(model, batches)
+            schedule = config.train.schedule
+            constant = schedule.shape == "warmup_stable_decay" and warmup < 1 - schedule.decay
+            halves = smaller(steps, [0.5], schedule.decay) if constant else []
+            with tempfile.TemporaryDirectory() as folder:
+                begins = {Path(folder) / f"{end}.ckpt": end for end in halves}
+                branches = {path: branch_step(end, schedule.decay) for path, end in begins.items()}
+                train(model, batches, label=label, branches=branches)
+                found = losses(model)
+                for begin, end in begins.items():
+                    cooled, again = fresh()
+                    train(cooled, again, label=f"{label}, {end} steps", end=end, begin=begin)
+                    found |= {"half/steps": end, "half/val/loss": losses(cooled)["val/loss"]}
+            return found
+
+        def losses(model: BridgedModel) -> dict[str, float]:
             model.to(self.device)
             last = config.train.stages[-1]
             weights = {kind: last.get("caption" if kind == "caption" else "answer", 0) for kind in self.val}
             if not any(weights.values()):  # it draws from what val lacks: then from what it has
                 weights = dict.fromkeys(self.val, 1)
             size = config.evaluate.batch_size
-            losses = {
+            of_kinds = {
                 kind: mean_loss(model, made, range(len(made)), batch_size=size)
                 for kind, made in self.val.items()
                 if weights[kind]
             }
-            total = sum(weights[kind] * loss for kind, loss in losses.items()) / sum(
-                weights[k] for k in losses
+            total = sum(weights[kind] * loss for kind, loss in of_kinds.items()) / sum(
+                weights[k] for k in of_kinds
             )
             total = total if math.isfinite(total) else math.inf
-            return {"val/loss": total} | {f"val/loss_{kind}": loss for kind, loss in losses.items()}
+            return {"val/loss": total} | {f"val/loss_{kind}": loss for kind, loss in of_kinds.items()}
 
         return search(
             directory.parent / "tune" / f"{config.bridge._target_.rpartition('.')[2]}-{key}",

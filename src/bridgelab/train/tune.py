@@ -43,7 +43,9 @@ def search(
         extend: most rates beyond the given ones.
         config_hash: of all choices but the seeds; trials of another config are refused.
     Returns:
-        {lr, warmup, tuned_over, at_edge, trials}; `tuned_over` is what was asked for, the same for every bridge.
+        {lr, warmup, tuned_over, at_edge, trials, at_half}; `tuned_over` is what was asked for, the same for every bridge, and
+        `at_half` the losses of schedules of half as many steps, where trials tell them: whether they would have chosen alike
+        shows how far the choice may be extrapolated.
     Raises:
         ValueError: if there are fewer than three rates, trials of another config, or no finite loss.
     """
@@ -53,25 +55,29 @@ def search(
             f"tune.lrs={rates} has {len(rates)} values: a search needs at least 3. Add some to tune.lrs."
         )
     folder.mkdir(parents=True, exist_ok=True)
-    losses = _trials(folder, [(rate, warmup) for rate in rates], trial, config_hash)
-    best = _best(losses)
+    made = _trials(folder, [(rate, warmup) for rate in rates], trial, config_hash)
+    best = _best(made)
     for _ in range(extend):
-        tried = sorted(rate for rate, _ in losses)
+        tried = sorted(rate for rate, _ in made)
         if best[0] not in (tried[0], tried[-1]):
             break
         beyond = tried[0] ** 2 / tried[1] if best[0] == tried[0] else tried[-1] ** 2 / tried[-2]
-        losses |= _trials(folder, [(float(f"{beyond:.3g}"), warmup)], trial, config_hash)
-        best = _best(losses)
-    tried = sorted(rate for rate, _ in losses)
+        made |= _trials(folder, [(float(f"{beyond:.3g}"), warmup)], trial, config_hash)
+        best = _best(made)
+    tried = sorted(rate for rate, _ in made)
     others = sorted({float(other) for other in warmups} - {warmup})
-    losses |= _trials(folder, [(best[0], other) for other in others], trial, config_hash)
-    lr, chosen = _best(losses)
+    made |= _trials(folder, [(best[0], other) for other in others], trial, config_hash)
+    lr, chosen = _best(made)
+    halves = {
+        _name(point): one["half/val/loss"] for point, one in sorted(made.items()) if "half/val/loss" in one
+    }
     return {
         "lr": lr,
         "warmup": chosen,
         "tuned_over": [*rates, *(f"warm-up {other:g}" for other in (warmup, *others) if others)],
         "at_edge": lr in (tried[0], tried[-1]),
-        "trials": {_name(point): loss for point, loss in sorted(losses.items())},
+        "trials": {_name(point): one["val/loss"] for point, one in sorted(made.items())},
+        "at_half": halves,
     }
 
 
@@ -79,18 +85,18 @@ def _name(point: Point) -> str:
     return f"lr={point[0]:g},warmup={point[1]:g}"
 
 
-def _best(losses: dict[Point, float]) -> Point:
-    best = min(losses, key=lambda point: losses[point])
-    if losses[best] == float("inf"):
-        rates = sorted({rate for rate, _ in losses})
+def _best(made: dict[Point, dict[str, float]]) -> Point:
+    best = min(made, key=lambda point: made[point]["val/loss"])
+    if made[best]["val/loss"] == float("inf"):
+        rates = sorted({rate for rate, _ in made})
         raise ValueError(f"no rate of {rates} gave a finite validation loss. Set tune.lrs lower.")
     return best
 
 
 def _trials(
     folder: Path, points: Sequence[Point], trial: Callable[[float, float], dict[str, float]], config_hash: str
-) -> dict[Point, float]:
-    """The validation loss at each of some points, shared out among the jobs that ask at the same time."""
+) -> dict[Point, dict[str, float]]:
+    """What is told of the trial at each of some points, shared out among the jobs that ask at the same time."""
 
     def path(point: Point) -> Path:
         return folder / f"{_name(point)}.json"
@@ -120,4 +126,4 @@ def _trials(
             f"{folder} holds trials of another config (hash {other.pop()}, this one {config_hash}): all of a "
             "study's trials share one. Give this run another study=NAME, or move that folder away."
         )
-    return {point: float(found["val/loss"]) for point, found in trials.items()}
+    return trials
