@@ -36,11 +36,13 @@ def predictions(folder):
 
 def test_a_sweep_reports_what_fails_and_goes_on_from_there(train, cluster, ask, until, tmp_path):
     sweep = ("-m", SLURM, "train.steps=4", "bridge=linear,mlp")
-    broken = train(*sweep, "+bridge.nonsense=1", "study=broken")
+    refused = train(*sweep, "+bridge.nonsense=1", "study=refused")  # nothing is submitted
+    assert "2 of 2 jobs can't be run:" in ended(refused)
+    broken = train(*sweep, "benchmark.root=/proc/nowhere", "study=broken")
     out = ended(broken)
     assert broken.returncode == 1
     assert "2 of 2 jobs failed:" in out
-    assert "nonsense" in out  # the last words of each
+    assert "/proc/nowhere" in out  # the last words of each
     whole = train(*sweep, "study=s")
     out = ended(whole)
     assert whole.returncode == 0
