@@ -1,1 +1,0 @@
-"""Training one bridge between two frozen models, and the record it leaves."""
