@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from transformers import T5Config, T5ForConditionalGeneration
 
+pytest_plugins = ["simulated_study", "tiny_experiment"]  # fixtures of several rooms
 WORDS = "<pad> </s> <unk> . yes no true false what is it red blue cube sphere a there ? describe left of 1 2 3".split()
 
 

@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bridgelab.analysis.contrast import Part
-from bridgelab.analysis.diagnosis.bottleneck import READ
-from bridgelab.analysis.diagnosis.record import ONE, Diagnosis, Map, write_diagnosis
-from bridgelab.analysis.statistics import Estimate
+from bridgelab.report.diagnosis.record import ONE, READ, Diagnosis, Map, write_diagnosis
+from bridgelab.statistics.contrast import Part
+from bridgelab.statistics.estimate import Estimate
 from bridgelab.world.scene import ATTRIBUTES
 
 TYPES = ("exist", "count", "query_color", "compare_shape", "greater_than")

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from bridgelab.bridge.words import Words
-from bridgelab.pretrain.lessons import lessons
-from bridgelab.pretrain.page import write_page
+from bridgelab.pretraining.lessons import lessons
+from bridgelab.pretraining.page import write_page
 from bridgelab.text.t5 import ASSETS, SHIPPED, T5
 from bridgelab.vision.openclip import OpenClipVision
 from bridgelab.world.layout import written

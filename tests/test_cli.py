@@ -12,14 +12,15 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from PIL import Image
 
-from bridgelab import cli, interrupt
+from bridgelab import interrupt
+from bridgelab.cli import main as cli
+from bridgelab.data import feature_source as features
 from bridgelab.data.features import FeatureStore
-from bridgelab.train import features
 
 
 def test_help_is_quick_and_imports_nothing_heavy():
     code = (
-        "import sys; from bridgelab.cli import main; main(['--help']); "
+        "import sys; from bridgelab.cli.main import main; main(['--help']); "
         "heavy = {'torch', 'hydra', 'numpy', 'omegaconf', 'rich'} & set(sys.modules); "
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
@@ -32,7 +33,7 @@ def test_help_is_quick_and_imports_nothing_heavy():
 
 def test_a_reader_that_stops_reading_is_no_error():
     code = (
-        "import sys; from bridgelab import cli; "
+        "import sys; from bridgelab.cli import main as cli; "
         "cli.COMMANDS['bench'] = lambda args: exec('raise BrokenPipeError(32, str())'); "
         "sys.exit(cli.main(['bench']))"
     )
@@ -78,7 +79,7 @@ def test_help_of_a_command_imports_nothing_heavy(command, capsys):
 
 def test_upkeep_of_features_imports_nothing_heavy(tmp_path):
     code = (
-        "import sys; from bridgelab.cli import main; "
+        "import sys; from bridgelab.cli.main import main; "
         "ended = [main(['features', action, '--root', sys.argv[1]]) for action in ('info', 'verify', 'prune')]; "
         "heavy = {'torch', 'hydra'} & set(sys.modules); sys.exit(str(heavy) if heavy or any(ended) else 0)"
     )
@@ -234,15 +235,15 @@ def test_world_hands_over_its_numbers(target, tmp_path):
 
 def test_report_hands_over_the_folder(target, tmp_path):
     assert cli.main(["report", str(tmp_path)]) == 0
-    assert [call[:2] for call in target] == [("bridgelab.analysis.report", (tmp_path,))]
+    assert [call[:2] for call in target] == [("bridgelab.report.write", (tmp_path,))]
 
 
 @pytest.mark.parametrize(
     ("args", "module"),
     [
-        (["train", "-m", "seed=0,1", "--cfg", "job"], "bridgelab.train.main"),
-        (["pretrain", "text", "seed=2", "--help"], "bridgelab.pretrain.text"),
-        (["pretrain", "vision"], "bridgelab.pretrain.vision"),
+        (["train", "-m", "seed=0,1", "--cfg", "job"], "bridgelab.training.main"),
+        (["pretrain", "text", "seed=2", "--help"], "bridgelab.pretraining.text"),
+        (["pretrain", "vision"], "bridgelab.pretraining.vision"),
     ],
 )
 def test_hydra_apps_get_the_rest_of_the_line(target, args, module):

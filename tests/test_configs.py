@@ -8,9 +8,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.utils import get_object
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from bridgelab.train import build as building
-from bridgelab.train import main as train  # registers what configs call and sets BRIDGELAB_ROOT
-from bridgelab.train.schema import check_config, check_content, check_launcher, declared
+from bridgelab.config import instantiate as building
+from bridgelab.config.schema import check_config, check_content, check_launcher, declared
+from bridgelab.training import main as train  # registers what configs call and sets BRIDGELAB_ROOT
 
 ROOT = train.ROOT
 CONF = ROOT / "conf"

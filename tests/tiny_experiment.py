@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from bridgelab.train import build as building
-from bridgelab.train import main, sides
-from bridgelab.train.forks import Forker
+from bridgelab import backbones as sides
+from bridgelab.config import instantiate as building
+from bridgelab.launch.fork_server import Forker
+from bridgelab.training import main
 
 CONF = main.ROOT / "conf"
 SMALL = (
@@ -74,8 +75,8 @@ def config(world, tmp_path):
 def program(tmp_path_factory):
     """A folder and a number of processes -> a run of them, whose log is given if it fails."""
     home, own = tmp_path_factory.mktemp("home"), Path(__file__).parent
-    path = os.pathsep.join([str(own.parent), str(own), *filter(None, sys.path)])
-    forker = Forker(os.environ | {"PYTHONPATH": path}, ["tiny_run", "bridgelab.train.run"])
+    path = os.pathsep.join([str(own), *filter(None, sys.path)])
+    forker = Forker(os.environ | {"PYTHONPATH": path}, ["tiny_run", "bridgelab.training.run"])
 
     def run(folder, number, *choices):
         places = (f"benchmark.root={home}/world", f"paths.features={home}/features")

@@ -1,5 +1,5 @@
-"""A run between two tiny frozen sides, as a program: `python -m tiny_run FOLDER PROCESSES key=value ...`, with tests/ and
-tests/train/ on the path. Several processes are forked, so that what is imported is imported once."""
+"""A run between two tiny frozen sides, as a program: `python -m tiny_run FOLDER PROCESSES key=value ...`, with tests/
+on the path. Several processes are forked, so that what is imported is imported once."""
 
 import os
 import socket
@@ -10,10 +10,11 @@ from conftest import TinyText, TinyVision
 from hydra import compose, initialize_config_dir
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from bridgelab.train import build as building
-from bridgelab.train import main, sides
+from bridgelab import backbones as sides
+from bridgelab.config import instantiate as building
+from bridgelab.training import main
 
-CONF = Path(__file__).parents[2] / "conf"
+CONF = Path(__file__).parents[1] / "conf"
 
 
 def build_tiny(config, *args, **kwargs):

@@ -8,8 +8,8 @@ from omegaconf import DictConfig
 
 from bridgelab.bridge.budget import with_parameters, with_tokens
 from bridgelab.bridge.convert import load_bridge, read_weights
+from bridgelab.config.instantiate import bridge_choices, build, target
 from bridgelab.model import BridgedModel, autocast_pays
-from bridgelab.train.build import bridge_choices, build, target
 
 log = logging.getLogger(__name__)
 

@@ -41,6 +41,9 @@ class Language(Protocol):
     def decode(self, ids: Tensor) -> list[str]: ...
 
 
+FROZEN = "model.language."  # begins the names of the weights that a checkpoint leaves out
+
+
 class BridgedModel(nn.Module):
     r"""A frozen T5 whose encoder reads [bridge(patches); prompt].
 

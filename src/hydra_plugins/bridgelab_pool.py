@@ -16,7 +16,7 @@ _SWEEP_ONLY = ("hydra.mode", "hydra.sweep", "hydra/sweeper", "hydra.launcher", "
 
 
 class PoolLauncher(Launcher):
-    """Each job of a sweep in a fresh process in RUN mode, some at a time; see `bridgelab.train.launcher`.
+    """Each job of a sweep in a fresh process in RUN mode, some at a time; see `bridgelab.launch.pool`.
 
     Args:
         command: a module and its first arguments, run as `python -m`.
@@ -54,8 +54,8 @@ class PoolLauncher(Launcher):
         Raises:
             CompactHydraException: at the end, naming the jobs that failed; or at once, if none can be run.
         """
-        from bridgelab.train.launcher import Job, Stopped, run_pool, slot_environments
-        from bridgelab.train.sweep import sweep_jobs
+        from bridgelab.launch.pool import Job, Stopped, run_pool, slot_environments
+        from bridgelab.launch.sweep_check import sweep_jobs
 
         try:
             jobs = [

@@ -40,7 +40,7 @@ class SlurmLauncher(BaseSubmititLauncher):
 
     def __call__(self, *args: Any, **kwargs: Any) -> JobReturn:
         """In the job: what configs call is made known first, and a failure is one in Slurm's eyes too."""
-        import bridgelab.train.main  # noqa: F401
+        import bridgelab.training.main  # noqa: F401
 
         done = super().__call__(*args, **kwargs)
         done.return_value  # noqa: B018 - where the run has failed, this raises what it raised
@@ -55,8 +55,8 @@ class SlurmLauncher(BaseSubmititLauncher):
         import submitit
         from rich import print as say
 
-        from bridgelab.train.queue import wait
-        from bridgelab.train.sweep import SweepJob, sweep_jobs
+        from bridgelab.launch.slurm import wait
+        from bridgelab.launch.sweep_check import SweepJob, sweep_jobs
 
         assert self.config is not None
         assert self.hydra_context is not None

@@ -1,7 +1,7 @@
 from hydra import compose, initialize_config_dir
 
 from bridgelab.bench import likelihood, main
-from bridgelab.train.main import ROOT
+from bridgelab.training.main import ROOT
 
 
 def test_one_pass_of_the_encoder_beside_one_for_each_answer(tmp_path, monkeypatch):

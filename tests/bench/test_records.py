@@ -2,8 +2,8 @@
 
 import pytest
 
-from bridgelab.analysis.records import read_study
 from bridgelab.bench.records import RECORDS_HEADS, Size, records_row, write_records
+from bridgelab.runs.study import read_study
 
 SMALL = Size(bridges=5, seeds=2, questions=20, captions=4)
 

@@ -43,4 +43,4 @@ def test_what_fails_is_no_time(tmp_path):
 
 def test_what_is_preloaded_is_the_pools_own(monkeypatch):
     monkeypatch.setenv("BRIDGELAB_ROOT", str(Path(__file__).parents[2]))
-    assert "bridgelab.train.run" in start._preloaded()
+    assert "bridgelab.training.run" in start._preloaded()

@@ -1,7 +1,7 @@
 from hydra import compose, initialize_config_dir
 
 from bridgelab.bench.world import WORLD_HEADS, world_row
-from bridgelab.train.main import ROOT
+from bridgelab.training.main import ROOT
 
 
 def test_a_world_is_made_with_its_features_and_removed_again(tmp_path):

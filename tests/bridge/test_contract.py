@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from bridgelab.bridge.check import DEMANDS, Case, check
-from bridgelab.cli import main
+from bridgelab.cli.main import main
 
 CONF = Path(__file__).parents[2] / "conf"
 NAMES = sorted(path.stem for path in (CONF / "bridge").glob("*.yaml"))

@@ -30,7 +30,7 @@ from bridgelab.bridge.mlp import MLP
 from bridgelab.bridge.perceiver import PerceiverResampler
 from bridgelab.bridge.perceiver_idefics2 import Idefics2Perceiver
 from bridgelab.bridge.qformer import QFormer
-from bridgelab.cli import main
+from bridgelab.cli.main import main
 
 T5 = {
     "model_type": "t5", "d_model": 8, "d_kv": 4, "num_heads": 2, "d_ff": 16, "num_layers": 1, "vocab_size": 40,

@@ -3,11 +3,11 @@ from pathlib import Path
 import pytest
 
 from bridgelab.benchmark.example import Example
+from bridgelab.data import feature_source as features
+from bridgelab.data.feature_source import build_features, device_of, image_features, left_out, part_of
 from bridgelab.data.features import FeatureStore
 from bridgelab.data.mapped import MappedFeatures
 from bridgelab.data.online import OnlineFeatures
-from bridgelab.train import features
-from bridgelab.train.features import build_features, device_of, image_features, left_out, part_of
 
 
 @pytest.fixture

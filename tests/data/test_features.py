@@ -140,7 +140,7 @@ def test_what_was_read_is_not_held(tmp_path, images, tiny_vision):
 
 
 def test_several_jobs_make_it_once(tmp_path, images, tiny_vision, monkeypatch):
-    monkeypatch.setattr("bridgelab.data.claims.GROUP", 1)
+    monkeypatch.setattr("bridgelab.runs.locks.GROUP", 1)
     own = type(tiny_vision).__call__
 
     def slow(self, pixels):
@@ -165,7 +165,8 @@ def test_several_jobs_make_it_once(tmp_path, images, tiny_vision, monkeypatch):
 WRITERS = textwrap.dedent("""
     import os, sys, time, torch
     from pathlib import Path
-    from bridgelab.data import claims, features
+    from bridgelab.data import features
+    from bridgelab.runs import locks as claims
     claims.GROUP, features.ROWS = 4, 4
     class Slow:
         dim, fingerprint = 3, "slow"

@@ -5,7 +5,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from transformers import T5Config
 
-from bridgelab.train import main as train  # sets BRIDGELAB_ROOT
+from bridgelab.training import main as train  # sets BRIDGELAB_ROOT
 
 CONF = Path(os.environ["BRIDGELAB_ROOT"]) / "conf"
 

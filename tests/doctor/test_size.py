@@ -12,8 +12,8 @@ from bridgelab.doctor.size import (
     text_flops,
     weight_bytes,
 )
+from bridgelab.evaluation.costs import measure_costs
 from bridgelab.model import BridgedModel
-from bridgelab.train.costs import measure_costs
 
 CPU = torch.device("cpu")
 

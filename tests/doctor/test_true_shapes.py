@@ -7,9 +7,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from bridgelab.config.instantiate import build
 from bridgelab.doctor.shaped import ShapedVision, filled, text_config, text_model, tokenizer, tower
-from bridgelab.train.build import build
-from bridgelab.train.main import run
+from bridgelab.training.main import run
 
 CPU = torch.device("cpu")
 

@@ -5,8 +5,8 @@ from bridgelab.bridge.blind import Blind
 from bridgelab.bridge.linear import Linear
 from bridgelab.bridge.qformer import QFormer
 from bridgelab.bridge.words import Words
+from bridgelab.evaluation.costs import measure_costs
 from bridgelab.model import BridgedModel
-from bridgelab.train.costs import measure_costs
 
 
 def batch(text, patches):

@@ -9,10 +9,10 @@ import torch
 from omegaconf import OmegaConf
 from PIL import Image
 
-from bridgelab.analysis.answer import answer, in_its_words, in_template
 from bridgelab.data.images import read_image
-from bridgelab.train import main
-from bridgelab.train.trained import load_trained
+from bridgelab.evaluation.load import load_trained
+from bridgelab.explain.answer import answer, in_its_words, in_template
+from bridgelab.training import main
 
 
 @pytest.fixture

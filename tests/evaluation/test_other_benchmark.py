@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from bridgelab import cli
-from bridgelab.analysis.records import read_study
-from bridgelab.train import main
-from bridgelab.train.elsewhere import evaluate_elsewhere
+from bridgelab.cli import main as cli
+from bridgelab.evaluation.other_benchmark import evaluate_elsewhere
+from bridgelab.runs.study import read_study
+from bridgelab.training import main
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from bridgelab.benchmark.example import Example
 from bridgelab.bridge.linear import Linear
 from bridgelab.bridge.words import Words
 from bridgelab.data.batches import Prepared
+from bridgelab.evaluation.predict import another_image, evaluate, mean_loss, predict
 from bridgelab.model import BridgedModel
-from bridgelab.train.evaluate import another_image, evaluate, mean_loss, predict
 
 
 def setting(text, kind="answer", answers=("red", "blue cube", "yes")):

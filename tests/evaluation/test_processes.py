@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 import torch
 
-from bridgelab.train.loop import LAST
-from bridgelab.train.processes import Processes, processes
+from bridgelab.evaluation.processes import Processes, processes
+from bridgelab.training.fit import LAST
 
 
 def of_seen(folder):

@@ -3,13 +3,13 @@ import pytest
 import torch
 from torch import nn
 
-from bridgelab.analysis.diagnosis.attention import attention
 from bridgelab.bridge.attention import attend, watched
 from bridgelab.bridge.perceiver import PerceiverResampler
 from bridgelab.bridge.perceiver_idefics2 import Idefics2Perceiver
 from bridgelab.bridge.qformer import QFormer
+from bridgelab.explain.attention import attention
+from bridgelab.explain.patch_attention import patch_attention
 from bridgelab.model import BridgedModel
-from bridgelab.train.patch_attention import patch_attention
 
 
 class Attends(nn.Module):

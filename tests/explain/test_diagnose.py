@@ -3,11 +3,11 @@
 import pytest
 from rich.console import Console
 
-from bridgelab.analysis.diagnosis import look as looking
-from bridgelab.analysis.diagnosis.look import Amounts
-from bridgelab.analysis.diagnosis.main import diagnose, finished
-from bridgelab.analysis.diagnosis.record import read_diagnosis
-from bridgelab.train import main
+from bridgelab.explain import look as looking
+from bridgelab.explain.diagnose import diagnose, finished
+from bridgelab.explain.look import Amounts
+from bridgelab.report.diagnosis.record import read_diagnosis
+from bridgelab.training import main
 
 AMOUNTS = Amounts(questions=8, images=4, fit=6)
 

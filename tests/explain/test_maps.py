@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bridgelab.analysis.diagnosis.maps import maps, said_instead
-from bridgelab.analysis.diagnosis.overlay import SIDE, over_image
 from bridgelab.benchmark.example import Example
+from bridgelab.explain.maps import maps, said_instead
+from bridgelab.report.diagnosis.overlay import SIDE, over_image
 
 
 def test_a_map_is_the_fall_by_window(planted, adds, reads):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from bridgelab.analysis.diagnosis.nearest_words import nearest_words
+from bridgelab.explain.nearest_words import nearest_words
 
 
 def words_of(tiny_text, rows):

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from bridgelab.analysis.diagnosis import noise
-from bridgelab.analysis.diagnosis.noise import background, clutter, things
 from bridgelab.benchmark.accuracy import Accuracy
 from bridgelab.benchmark.example import Example
 from bridgelab.data.batches import Prepared
-from bridgelab.train.evaluate import Predicted
+from bridgelab.evaluation.predict import Predicted
+from bridgelab.explain import noise
+from bridgelab.explain.noise import background, clutter, things
 from bridgelab.world.scene import ATTRIBUTES
 
 COLORS = ATTRIBUTES["color"]

@@ -3,8 +3,8 @@ import torch
 from torch import nn
 
 from bridgelab.bridge.linear import Linear
+from bridgelab.explain.occlusion import effect, windows
 from bridgelab.model import BridgedModel
-from bridgelab.train.replacement import effect, windows
 
 
 class LooksAtOne(nn.Module):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bridgelab.analysis.diagnosis.places import Places, covered, discs, shows
 from bridgelab.benchmark.clevr import Clevr
 from bridgelab.benchmark.easy_vqa import EasyVqa
+from bridgelab.explain.places import Places, covered, discs, shows
 from bridgelab.world.program import step
 from bridgelab.world.write import write_world
 

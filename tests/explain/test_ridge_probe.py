@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bridgelab.analysis.diagnosis.probe import LAMBDAS, Probe, gram
+from bridgelab.explain.ridge_probe import LAMBDAS, Probe, gram
 
 
 def primal(x, y, new, strength):

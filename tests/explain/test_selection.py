@@ -3,11 +3,11 @@ import pytest
 import torch
 from torch import nn
 
-from bridgelab.analysis.diagnosis.selection import DRAWS, matched, selection
 from bridgelab.bridge.blind import Blind
 from bridgelab.bridge.linear import Linear
+from bridgelab.explain.occlusion import effect, effects
+from bridgelab.explain.selection import DRAWS, matched, selection
 from bridgelab.model import BridgedModel
-from bridgelab.train.replacement import effect, effects
 
 EVERY, VISITED, SOME = 0, 1, 2
 

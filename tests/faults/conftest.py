@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from bridgelab.data.shard import Shard
-from bridgelab.train.forks import Forker
+from bridgelab.launch.fork_server import Forker
 
 TESTS = Path(__file__).parents[1]
 SEED = int(os.environ.get("FAULTS_SEED", "0"))
@@ -57,10 +57,8 @@ class Faulty:
     given = CHOICES
 
     def __init__(self, home):
-        path = os.pathsep.join(
-            [str(TESTS), str(TESTS / "train"), str(Path(__file__).parent), *filter(None, sys.path)]
-        )
-        imported = ["pytorch_lightning", "conftest", "bridgelab.train.run", "bridgelab.analysis.report"]
+        path = os.pathsep.join([str(TESTS), str(Path(__file__).parent), *filter(None, sys.path)])
+        imported = ["pytorch_lightning", "conftest", "bridgelab.training.run", "bridgelab.report.write"]
         self.environment = os.environ | {"PYTHONPATH": path}
         self.home, self.forker = home, Forker(self.environment, imported)
 
@@ -127,7 +125,8 @@ def of_run():
 def _of_run(folder):
     record = json.loads((folder / "metrics.json").read_text())
     record.pop("git_sha")  # somebody may commit meanwhile
-    record["costs"] = {key: value for key, value in record["costs"].items() if "seconds" not in key}
+    record["costs"] = _timeless(record["costs"])
+    record["budgets"] = [_timeless(budget) for budget in record["budgets"]]
     checkpoint = torch.load(folder / "last.ckpt", weights_only=True)
     checkpoint["callbacks"].pop("LastCheckpoint")
     return {
@@ -136,6 +135,10 @@ def _of_run(folder):
         "log": (folder / "metrics.csv").read_text(),
         "checkpoint": _plain(checkpoint),
     }
+
+
+def _timeless(told):
+    return {key: value for key, value in told.items() if "seconds" not in key}
 
 
 def _plain(node):

@@ -16,12 +16,13 @@ from pathlib import Path
 from tiny_run import build_tiny, run
 
 from bridgelab.benchmark.world import World
-from bridgelab.data import claims, features
+from bridgelab.data import feature_source as feature_builds
+from bridgelab.data import features
 from bridgelab.data.features import FeatureStore
-from bridgelab.train import features as feature_builds
-from bridgelab.train import run as runs
-from bridgelab.train.loop import LastCheckpoint
-from bridgelab.train.setting import Setting
+from bridgelab.runs import locks as claims
+from bridgelab.training import run as runs
+from bridgelab.training.experiment import Setting
+from bridgelab.training.fit import LastCheckpoint
 
 OPERATIONS = ("open", "os.rename", "os.remove", "os.mkdir", "os.truncate", "shutil.copyfile")
 CPU_CLOCK = 2  # CLOCK_PROCESS_CPUTIME_ID
@@ -125,7 +126,7 @@ def main(what, folder, home, told, data=None, choices=(), operation=None, torn=F
         with initialize_config_dir(os.environ["BRIDGELAB_ROOT"] + "/conf", version_base="1.3"):
             feature_builds.build_features(compose("train", list(choices)), None, (0, 1))
     else:
-        from bridgelab.analysis.report import report
+        from bridgelab.report.write import report
 
         watch.enter("report")
         report(Path(folder))

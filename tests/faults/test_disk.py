@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from bridgelab.train.loop import whole_checkpoint
+from bridgelab.training.fit import whole_checkpoint
 
 pytestmark = pytest.mark.faults
 PAGE = 4096  # bytes: the least that a file takes there

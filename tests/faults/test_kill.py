@@ -6,7 +6,7 @@ from itertools import count as numbers
 import pytest
 
 from bridgelab.data import upkeep
-from bridgelab.train.loop import whole_checkpoint
+from bridgelab.training.fit import whole_checkpoint
 
 pytestmark = pytest.mark.faults
 KILLS = {"run": 36, "checkpoint": 8, "features": 10, "report": 8}

@@ -18,7 +18,7 @@ def sweep(faulty, tmp_path):
     def begin(runs):
         own = [
             f"hydra.launcher.{key}"
-            for key in ("command=[tiny_sweep]", "slots=1", "preload=[tiny_run,bridgelab.train.run]")
+            for key in ("command=[tiny_sweep]", "slots=1", "preload=[tiny_run,bridgelab.training.run]")
         ]
         swept = ["bridge=linear,mlp", "seed=0,1", f"paths.runs={runs}", "study=s"]
         return subprocess.Popen(

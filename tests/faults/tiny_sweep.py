@@ -2,7 +2,8 @@
 
 from tiny_run import build_tiny
 
-from bridgelab.train import main, sides
+from bridgelab import backbones as sides
+from bridgelab.training import main
 
 if __name__ == "__main__":
     sides.build = build_tiny

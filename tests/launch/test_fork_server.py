@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from bridgelab.train.forks import Forker
+from bridgelab.launch.fork_server import Forker
 
 JOB = """
 import atexit, json, os, sys, time

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from bridgelab.train import launcher
-from bridgelab.train.claim import config_hash
-from bridgelab.train.launcher import Job, Stopped, run_pool, slot_environments
+from bridgelab.launch import pool as launcher
+from bridgelab.launch.pool import Job, Stopped, run_pool, slot_environments
+from bridgelab.runs.identity import config_hash
 
 ROOT = Path(__file__).parents[2]
 
@@ -206,7 +206,16 @@ time.sleep({saving})
 """
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C is heard: a shell ignores it in what it starts in the background, such as these tests."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("presses", [1, 2])
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_lets_jobs_save_and_a_second_does_not(presses, script, tmp_path, capsys):
     code = TRAINING.format(folder=str(tmp_path / "job"), saving=0.3 if presses == 1 else 60)
 
@@ -266,7 +275,7 @@ def test_only_the_last_attempt_is_shown(script, tmp_path, capsys):
 def test_a_job_that_runs_elsewhere_is_waited_for_and_not_run_twice(
     ends, script, tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr("bridgelab.train.launcher.ASK_AGAIN_SECONDS", 0.1)
+    monkeypatch.setattr("bridgelab.launch.pool.ASK_AGAIN_SECONDS", 0.1)
     folder = tmp_path / "job"
     folder.mkdir()
     log = (folder / "log.txt").open("ab")
@@ -349,7 +358,7 @@ def test_gpus_are_counted_without_torch(tmp_path, monkeypatch):
 
 def test_the_plugin_imports_nothing_heavy():
     code = (
-        "import sys, hydra_plugins.bridgelab_pool, bridgelab.train.launcher; "
+        "import sys, hydra_plugins.bridgelab_pool, bridgelab.launch.pool; "
         "sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

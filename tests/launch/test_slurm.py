@@ -1,4 +1,4 @@
-from bridgelab.train import queue
+from bridgelab.launch import slurm as queue
 
 
 def test_jobs_are_waited_for_until_they_leave_the_queue(tmp_path, monkeypatch, capsys):

@@ -1,8 +1,8 @@
 import json
 import shutil
 
-from bridgelab.pretrain import measure
-from bridgelab.pretrain.text import ASSETS
+from bridgelab.pretraining import measure
+from bridgelab.pretraining.text import ASSETS
 from bridgelab.world.write import GENERATOR
 
 

@@ -1,6 +1,6 @@
 import json
 
-from bridgelab.pretrain.page import write_page
+from bridgelab.pretraining.page import write_page
 from bridgelab.world.scene import ATTRIBUTES
 
 

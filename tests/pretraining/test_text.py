@@ -8,10 +8,10 @@ from hydra import compose, initialize_config_dir
 from torch.nn import functional as F
 from transformers import T5ForConditionalGeneration
 
-from bridgelab.pretrain import text
-from bridgelab.pretrain.batches import UNTOLD, Lessons, collate
-from bridgelab.pretrain.lessons import lessons
-from bridgelab.pretrain.text import (
+from bridgelab.pretraining import text
+from bridgelab.pretraining.batches import UNTOLD, Lessons, collate
+from bridgelab.pretraining.lessons import lessons
+from bridgelab.pretraining.text import (
     TraceHeads,
     blurred,
     captions_by_attribute,
@@ -20,7 +20,7 @@ from bridgelab.pretrain.text import (
     make_tokenizer,
     train,
 )
-from bridgelab.pretrain.traces import ROLES
+from bridgelab.pretraining.traces import ROLES
 from bridgelab.world.layout import LAYOUTS, WORDS
 from bridgelab.world.question import FAMILIES
 from bridgelab.world.words import COLUMNS, SLOTS, scene_words

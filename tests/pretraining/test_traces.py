@@ -3,8 +3,8 @@ import random
 import numpy as np
 import pytest
 
-from bridgelab.pretrain.lessons import symbolic
-from bridgelab.pretrain.traces import ROLES, tags, trace
+from bridgelab.pretraining.lessons import symbolic
+from bridgelab.pretraining.traces import ROLES, tags, trace
 from bridgelab.world.program import step
 from bridgelab.world.question import FAMILIES, Balance, ask, questions
 from bridgelab.world.scene import SHAPES, sample_scene

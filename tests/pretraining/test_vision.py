@@ -9,11 +9,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from bridgelab.pretrain import pool as pool_module
-from bridgelab.pretrain import probe as probes
-from bridgelab.pretrain.page import write_page
-from bridgelab.pretrain.pool import FACTS, facts_of, open_pool, pool_scene
-from bridgelab.pretrain.vision import (
+from bridgelab.pretraining import scene_pool as pool_module
+from bridgelab.pretraining import vision_probe as probes
+from bridgelab.pretraining.page import write_page
+from bridgelab.pretraining.scene_pool import FACTS, facts_of, open_pool, pool_scene
+from bridgelab.pretraining.vision import (
     END,
     PAD,
     START,

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from bridgelab import cli
-from bridgelab.analysis.records import read_study
-from bridgelab.analysis.report import report
+from bridgelab.cli import main as cli
+from bridgelab.report.write import report
+from bridgelab.runs.study import read_study
 
 PAIR = {"linear": {"exist": 0.7, "count": 0.5}, "qformer": {"exist": 0.8, "count": 0.6}}
 FLOORED = PAIR | {"blind": {"exist": 0.5, "count": 0.3}, "words": {"exist": 0.9, "count": 0.9}}

@@ -2,10 +2,10 @@
 
 import pytest
 
-from bridgelab.analysis.controls import controls
-from bridgelab.analysis.records import read_study
-from bridgelab.analysis.report import tables
-from bridgelab.analysis.summary import summarise
+from bridgelab.report.controls import controls
+from bridgelab.report.summary import summarise
+from bridgelab.report.write import tables
+from bridgelab.runs.study import read_study
 
 SIZES = {
     "linear": (64, 20_608),

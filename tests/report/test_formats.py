@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from bridgelab import cli
-from bridgelab.analysis.difficulty import by_difficulty
-from bridgelab.analysis.formats import to_csv, to_latex
-from bridgelab.analysis.records import read_study
-from bridgelab.analysis.report import tables
-from bridgelab.analysis.summary import summarise
-from bridgelab.analysis.table import Cell, Grid, Measured, StudyTable, to_html, to_markdown, to_rich
+from bridgelab.cli import main as cli
+from bridgelab.report.formats import to_csv, to_latex
+from bridgelab.report.summary import summarise
+from bridgelab.report.table import Cell, Grid, Measured, StudyTable, to_html, to_markdown, to_rich
+from bridgelab.report.tables.difficulty import by_difficulty
+from bridgelab.report.write import tables
+from bridgelab.runs.study import read_study
 
 ODD = StudyTable(
     "heading",

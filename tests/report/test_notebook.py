@@ -9,8 +9,8 @@ import pytest
 from nbclient import NotebookClient
 from PIL import Image
 
-from bridgelab.analysis.examples import chosen_examples
-from bridgelab.analysis.records import read_study
+from bridgelab.report.examples import chosen_examples
+from bridgelab.runs.study import read_study
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 

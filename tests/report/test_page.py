@@ -15,12 +15,12 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from bridgelab.analysis.examples import Answer, Shown, _folders, _pictures, chosen_examples
-from bridgelab.analysis.page import page
-from bridgelab.analysis.provenance import provenance, reproduction
-from bridgelab.analysis.records import read_study
-from bridgelab.analysis.report import report
-from bridgelab.analysis.table import StudyTable
+from bridgelab.report.examples import Answer, Shown, _folders, _pictures, chosen_examples
+from bridgelab.report.page import page
+from bridgelab.report.provenance import provenance, reproduction
+from bridgelab.report.table import StudyTable
+from bridgelab.report.write import report
+from bridgelab.runs.study import read_study
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
@@ -232,7 +232,7 @@ def test_the_search_for_pictures_has_an_end(tmp_path, monkeypatch):
     for folder in ("a/b/c/d/e/f/g", "h"):
         (tmp_path / folder).mkdir(parents=True)
     assert [folder.name for folder in _folders(tmp_path)][1:] == ["a", "h", "b", "c", "d", "e"]
-    monkeypatch.setattr("bridgelab.analysis.examples.MOST_ENTRIES", 2)
+    monkeypatch.setattr("bridgelab.report.examples.MOST_ENTRIES", 2)
     assert [folder.name for folder in _folders(tmp_path)][1:] == ["a", "h"]
 
 

@@ -5,14 +5,14 @@ import re
 import tarfile
 from pathlib import Path
 
-from bridgelab.analysis.difficulty import by_difficulty
-from bridgelab.analysis.records import read_study
-from bridgelab.analysis.report import tables
-from bridgelab.analysis.search import by_trial
-from bridgelab.analysis.shift import shift_of
-from bridgelab.analysis.summary import ALL, summarise
-from bridgelab.analysis.table import StudyTable, percent, to_markdown
-from bridgelab.analysis.verdict import BREAKS, CANNOT_TELL, LEADS
+from bridgelab.report.summary import ALL, summarise
+from bridgelab.report.table import StudyTable, percent, to_markdown
+from bridgelab.report.tables.difficulty import by_difficulty
+from bridgelab.report.tables.lr_search import by_trial
+from bridgelab.report.tables.shift import shift_of
+from bridgelab.report.write import tables
+from bridgelab.runs.study import read_study
+from bridgelab.statistics.verdict import BREAKS, CANNOT_TELL, LEADS
 
 ROOT = Path(__file__).parents[2]
 

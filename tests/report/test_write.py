@@ -14,11 +14,11 @@ import pytest
 from matplotlib.image import imread
 from rich.console import Console
 
-from bridgelab.analysis.figure import short, style
-from bridgelab.analysis.records import read_study
-from bridgelab.analysis.report import report
-from bridgelab.analysis.summary import reasoning_type, summarise
-from bridgelab.analysis.table import Cell, study_table, to_html, to_markdown, to_rich
+from bridgelab.report.figures.study import short, style
+from bridgelab.report.summary import reasoning_type, summarise
+from bridgelab.report.table import Cell, study_table, to_html, to_markdown, to_rich
+from bridgelab.report.write import report
+from bridgelab.runs.study import read_study
 
 TWO = {"linear": {"exist": 0.7, "count": 0.5}, "blind": {"exist": 0.5, "count": 0.3}}
 VOID = ("meta", "img")
@@ -354,7 +354,7 @@ def test_names_are_escaped_everywhere(simulated, change):
 
 
 def test_reading_a_study_needs_no_torch():
-    code = "import sys, bridgelab.analysis.report; assert 'torch' not in sys.modules, 'torch was imported'"
+    code = "import sys, bridgelab.report.write; assert 'torch' not in sys.modules, 'torch was imported'"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from bridgelab.train.whole import whole
+from bridgelab.runs.atomic import whole
 
 
 def torn(path):

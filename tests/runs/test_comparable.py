@@ -7,13 +7,13 @@ import pytest
 import yaml
 from rich.console import Console
 
-from bridgelab import cli
-from bridgelab.analysis.comparison import pairs, verdict
-from bridgelab.analysis.fairness import covers
-from bridgelab.analysis.records import read_study
-from bridgelab.analysis.report import report
-from bridgelab.analysis.summary import summarise
-from bridgelab.analysis.sweep import overrides
+from bridgelab.cli import main as cli
+from bridgelab.report.summary import summarise
+from bridgelab.report.write import report
+from bridgelab.runs.comparable import covers
+from bridgelab.runs.study import read_study
+from bridgelab.runs.sweep import overrides
+from bridgelab.statistics.comparison import pairs, verdict
 
 SMALL = {"linear": {"exist": 0.7}, "mlp": {"exist": 0.7}, "blind": {"exist": 0.4}, "words": {"exist": 0.9}}
 CONFIG = {

@@ -1,8 +1,8 @@
 import pytest
 from omegaconf import OmegaConf
 
-from bridgelab.train.claim import claim, config_hash, refuse_another
-from bridgelab.train.record import write_json
+from bridgelab.runs.identity import claim, config_hash, refuse_another
+from bridgelab.runs.record import write_json
 
 CONFIG = OmegaConf.create(
     {"seed": 0, "paths": {"data": "/a"}, "benchmark": {"root": "${paths.data}/world"}, "train": {"lr": 0.1}}

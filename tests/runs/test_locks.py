@@ -1,7 +1,7 @@
 import hashlib
 import threading
 
-from bridgelab.data.claims import BUCKETS, GROUP, claimed, groups, locked
+from bridgelab.runs.locks import BUCKETS, GROUP, claimed, groups, locked
 
 
 def hashes(number):

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bridgelab.analysis.predictions import Answers, clusters, read_rows
-from bridgelab.analysis.records import read_study
-from bridgelab.train.record import write_predictions
-from bridgelab.train.recorded import Malformed
+from bridgelab.runs.predictions import Answers, clusters, read_rows
+from bridgelab.runs.record import write_predictions
+from bridgelab.runs.record_schema import Malformed
+from bridgelab.runs.study import read_study
 
 PAIR = {"linear": {"exist": 0.7, "count": 0.5}, "qformer": {"exist": 0.8, "count": 0.6}}
 

@@ -5,12 +5,9 @@ import pandas as pd
 import pytest
 import torch
 
-from bridgelab.train.record import (
-    MetricsCsv,
-    provenance,
-    write_json,
-    write_predictions,
-)
+from bridgelab.runs.environment import provenance
+from bridgelab.runs.record import write_json, write_predictions
+from bridgelab.training.loggers.csv_logger import MetricsCsv
 
 
 def test_json_is_whole_or_not_there(tmp_path):

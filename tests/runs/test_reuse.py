@@ -5,8 +5,8 @@ import shutil
 import pytest
 from omegaconf import OmegaConf
 
-from bridgelab.train.claim import claim, config_hash
-from bridgelab.train.reuse import finished_elsewhere, take_over
+from bridgelab.runs.identity import claim, config_hash
+from bridgelab.runs.reuse import finished_elsewhere, take_over
 
 CONFIG = OmegaConf.create(
     {
@@ -167,7 +167,7 @@ def test_a_kill_in_between_is_made_good(first, tmp_path, monkeypatch, moment, cl
 
     own = tmp_path / "second" / "seed=0"
     with monkeypatch.context() as killing:
-        killing.setattr(f"bridgelab.train.{moment}", die)
+        killing.setattr(f"bridgelab.runs.{moment}", die)
         with pytest.raises(KeyboardInterrupt):
             take_over(first, own, SECOND, bridge="mine")
     assert (own / "config.hash").exists() == claimed

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bridgelab.analysis.convergence import converging
-from bridgelab.analysis.dashboard import metrics_of
-from bridgelab.analysis.predictions import COLUMNS
-from bridgelab.analysis.provenance import provenance
-from bridgelab.analysis.records import Study, read_runs, read_study
-from bridgelab.train.recorded import Record
+from bridgelab.report.dashboard import metrics_of
+from bridgelab.report.provenance import provenance
+from bridgelab.runs.predictions import COLUMNS
+from bridgelab.runs.record_schema import Record
+from bridgelab.runs.study import Study, read_runs, read_study
+from bridgelab.statistics.convergence import converging
 
 SMALL = {"linear": {"exist": 0.7}, "mlp": {"exist": 0.7}, "words": {"exist": 0.9}}
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bridgelab.analysis.sweep import factors, overrides, swept
+from bridgelab.runs.sweep import factors, overrides, swept
 
 
 def test_the_command_line_narrows_what_the_yaml_sweeps(tmp_path):

@@ -1,12 +1,14 @@
 import matplotlib.image
 import numpy as np
 import pytest
+from simulated_study import Simulated
 
-from bridgelab.analysis.breakmap import break_map, has_levels, map_grids
-from bridgelab.analysis.records import read_study
-from bridgelab.analysis.report import report_map
-from bridgelab.analysis.verdict import BREAKS, CANNOT_TELL, HOLDS
-from bridgelab.cli import main
+from bridgelab.cli.main import main
+from bridgelab.report.tables.break_map import map_grids
+from bridgelab.report.write import report_map
+from bridgelab.runs.study import read_study
+from bridgelab.statistics.break_map import break_map, has_levels
+from bridgelab.statistics.verdict import BREAKS, CANNOT_TELL, HOLDS
 
 ALIKE = {"exist": 0.7, "count": 0.5}
 BROKEN = {"exist": 0.7, "count": 0.25}
@@ -15,8 +17,6 @@ BROKEN = {"exist": 0.7, "count": 0.25}
 @pytest.fixture(scope="module")
 def three(tmp_path_factory):
     """Three studies, of which the second has a break planted on count questions."""
-    from tests.analysis.conftest import Simulated
-
     made = Simulated(tmp_path_factory.mktemp("map"))
     return [
         made.write(name, bridges={"linear": linear, "qformer": ALIKE}, images=700, seed_effect=0.0)

@@ -2,10 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bridgelab.analysis.breakpoint import Breakpoint, Crossing, _passes, breakpoints
-from bridgelab.analysis.breakpoint_table import breakpoint_grid, breakpoint_sentences
-from bridgelab.analysis.contrast import Contrast
-from bridgelab.analysis.records import read_study
+from bridgelab.report.tables.breakpoint import breakpoint_grid, breakpoint_sentences
+from bridgelab.runs.study import read_study
+from bridgelab.statistics.breakpoint import Breakpoint, Crossing, _passes, breakpoints
+from bridgelab.statistics.contrast import Contrast
 
 BRIDGES = {"linear": {"exist": 0.5}, "mlp": {"exist": 0.5}, "perceiver": {"exist": 0.5}}
 

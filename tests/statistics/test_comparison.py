@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bridgelab.analysis.comparison import differences, verdict
-from bridgelab.analysis.records import read_study
-from bridgelab.analysis.verdict import BREAKS, CANNOT_TELL, HOLDS, LEADS
-from bridgelab.analysis.verdict_table import seeds_apart, sentences, verdict_grid
+from bridgelab.report.tables.verdict import seeds_apart, sentences, verdict_grid
+from bridgelab.runs.study import read_study
+from bridgelab.statistics.comparison import differences, verdict
+from bridgelab.statistics.verdict import BREAKS, CANNOT_TELL, HOLDS, LEADS
 
 TRUTH = {
     "linear": {"exist": 0.7, "count": 0.5, "query_color": 0.9},

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bridgelab.analysis.contrast import contrast, part
+from bridgelab.statistics.contrast import contrast, part
 
 ALL = np.ones(400, dtype=bool)
 EACH = np.arange(400)

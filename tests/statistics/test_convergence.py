@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from bridgelab.analysis.convergence import converging
+from bridgelab.statistics.convergence import converging
 
 
 def record(**values):

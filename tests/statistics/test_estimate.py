@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bridgelab.analysis.statistics import Estimate, Runs, Sample, gap_closed, share
+from bridgelab.statistics.estimate import Estimate, Runs, Sample, gap_closed, share
 
 THREE = (0, 0, 0)
 

@@ -2,8 +2,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridgelab.analysis.pareto import front
-from bridgelab.analysis.statistics import Estimate, Runs, Sample
+from bridgelab.statistics.estimate import Estimate, Runs, Sample
+from bridgelab.statistics.pareto import front
 
 NUMBERS = st.integers(0, 5)
 

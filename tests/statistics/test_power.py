@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bridgelab.analysis.calibrate_power import promise, settled, typical
-from bridgelab.analysis.contrast import Contrast
-from bridgelab.analysis.power import smallest, smallest_range
-from bridgelab.analysis.simulation import CELLS, World
-from bridgelab.analysis.verdict import planned
+from bridgelab.statistics.calibration_power import promise, settled, typical
+from bridgelab.statistics.contrast import Contrast
+from bridgelab.statistics.power import smallest, smallest_range
+from bridgelab.statistics.simulation import CELLS, World
+from bridgelab.statistics.verdict import planned
 
 
 def test_with_many_seeds_and_images_it_is_the_normal_one():

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridgelab.analysis.contrast import Contrast
-from bridgelab.analysis.verdict import (
+from bridgelab.statistics.contrast import Contrast
+from bridgelab.statistics.verdict import (
     BREAKS,
     CANNOT_TELL,
     HOLDS,

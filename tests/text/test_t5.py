@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import BertConfig, T5Config, T5ForConditionalGeneration
 
-from bridgelab.pretrain.text import make_tokenizer
+from bridgelab.pretraining.text import make_tokenizer
 from bridgelab.text.t5 import T5
 
 

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 import torch
 
-from bridgelab.train import setting as settings
-from bridgelab.train.compile import refuse_without_compiler
-from bridgelab.train.loop import LAST
+from bridgelab.training import experiment as settings
+from bridgelab.training.compile import refuse_without_compiler
+from bridgelab.training.fit import LAST
 
 COMPILER = shutil.which("g++") or shutil.which("clang++")
 

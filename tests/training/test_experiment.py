@@ -8,15 +8,15 @@ import pytest
 from hydra import compose, initialize_config_dir
 from PIL import Image
 
-from bridgelab.analysis.records import read_study
-from bridgelab.analysis.summary import summarise
-from bridgelab.analysis.table import curve_grid
 from bridgelab.benchmark import caption
 from bridgelab.benchmark.example import Example
+from bridgelab.data.datamodule import spread_groups
 from bridgelab.data.features import FeatureStore
-from bridgelab.train import main
-from bridgelab.train.material import spread_groups
-from bridgelab.train.setting import Setting
+from bridgelab.report.summary import summarise
+from bridgelab.report.table import curve_grid
+from bridgelab.runs.study import read_study
+from bridgelab.training import main
+from bridgelab.training.experiment import Setting
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ from bridgelab.data.batches import Prepared, TrainingBatches
 from bridgelab.data.sampler import MixtureSampler
 from bridgelab.model import BridgedModel
 from bridgelab.optim.muon_adamw import MuonAdamW
-from bridgelab.train.budgets import branch_points, cool_down, smaller
-from bridgelab.train.loop import LastCheckpoint, fit
-from bridgelab.train.module import parameter_groups, warmup_then
-from bridgelab.train.record import MetricsCsv
+from bridgelab.training.budgets import branch_points, cool_down, smaller
+from bridgelab.training.fit import LastCheckpoint, fit
+from bridgelab.training.lightning_module import parameter_groups, warmup_then
+from bridgelab.training.loggers.csv_logger import MetricsCsv
 
 IDENTITY = {"vision": "v", "text": "t", "config": "c"}
 

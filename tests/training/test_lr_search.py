@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from bridgelab.train import tune
+from bridgelab.training import lr_search as tune
 
 
 def search(folder, rates, trial, *, warmup=0.05, **choices):

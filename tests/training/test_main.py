@@ -12,17 +12,17 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from bridgelab.analysis.records import read_study
 from bridgelab.bridge.convert import write_weights
-from bridgelab.data.claims import locked
-from bridgelab.train import build as building
-from bridgelab.train import console, main
-from bridgelab.train import setting as settings
-from bridgelab.train.claim import INDIFFERENT, config_hash
-from bridgelab.train.module import BridgeTraining
-from bridgelab.train.run import every_tenth
-from bridgelab.train.schema import declared
-from bridgelab.train.trained import load_trained
+from bridgelab.config import instantiate as building
+from bridgelab.config.schema import declared
+from bridgelab.evaluation.load import load_trained
+from bridgelab.runs.identity import INDIFFERENT, config_hash
+from bridgelab.runs.locks import locked
+from bridgelab.runs.study import read_study
+from bridgelab.training import console, main
+from bridgelab.training import experiment as settings
+from bridgelab.training.lightning_module import BridgeTraining
+from bridgelab.training.run import every_tenth
 
 CONF = Path(__file__).parents[2] / "conf"
 BRIDGES = (
@@ -307,7 +307,7 @@ def test_what_stands_inside_of_a_target_is_limited_too(inside):
         ("text", "bridgelab.text.t5.AutoConfig.from_pretrained"),
         ("text", "bridgelab.text.t5.AutoConfig"),
         ("text", "bridgelab.text.t5.Path.unlink"),
-        ("vision", "bridgelab.train.record.shutil.copyfile"),
+        ("vision", "bridgelab.runs.record.shutil.copyfile"),
         ("benchmark", "bridgelab.benchmark.world.importlib"),
         ("benchmark", "bridgelab.benchmark.example.require"),  # ours, and no benchmark
         ("benchmark", "bridgelab.benchmark.accuracy.Accuracy"),
@@ -338,7 +338,7 @@ def test_a_broken_image_is_named_before_training(tiny, config, tmp_path):
 
 def test_help_and_composition_need_no_torch_and_an_error_is_one_line(tmp_path):
     script = """if True:
-        import sys, bridgelab.train.main as m
+        import sys, bridgelab.training.main as m
         from hydra import compose, initialize_config_dir
         with initialize_config_dir(str(m.ROOT / 'conf'), version_base='1.3'):
             compose('train')
@@ -427,7 +427,7 @@ def test_progress_is_said_once_a_tenth(caplog, of, batch):
     """Also where no batch ends on a tenth."""
     say = every_tenth("evaluating")
     steps = [*range(batch, of, batch), of]
-    with caplog.at_level("INFO", "bridgelab.train.run"):
+    with caplog.at_level("INFO", "bridgelab.training.run"):
         for done in steps:
             say("answer, image", done, of)
     said = [int(re.search(r"image, (\d+) of", line)[1]) for line in caplog.messages]

@@ -5,7 +5,7 @@ from torch import nn
 from bridgelab.bridge.linear import Linear
 from bridgelab.bridge.qformer import QFormer
 from bridgelab.model import BridgedModel
-from bridgelab.train.start import check_start
+from bridgelab.training.start_check import check_start
 
 
 @pytest.fixture

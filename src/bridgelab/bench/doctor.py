@@ -26,7 +26,7 @@ from bridgelab.doctor.probe import Probe
 from bridgelab.doctor.resident import resident
 from bridgelab.doctor.shaped import filled, text_config, text_model, tokenizer, tower
 from bridgelab.doctor.volume import volume
-from bridgelab.train.setting import Setting
+from bridgelab.training.experiment import Setting
 
 STEPS = 9
 WARM_UP = 4  # first steps, in which kernels are chosen and memory is taken

@@ -7,8 +7,8 @@ import torch
 from omegaconf import DictConfig
 
 from bridgelab.data.batches import LABEL_IGNORED
-from bridgelab.train.evaluate import on_device
-from bridgelab.train.setting import Setting
+from bridgelab.evaluation.predict import on_device
+from bridgelab.training.experiment import Setting
 from bridgelab.world.scene import ATTRIBUTES
 
 TIMES = 5

@@ -11,7 +11,7 @@ import torch
 from omegaconf import DictConfig
 from rich.table import Table
 
-from bridgelab.train.build import build
+from bridgelab.config.instantiate import build
 from bridgelab.world.question import Balance, questions
 from bridgelab.world.render import render, sample_visible_scene
 from bridgelab.world.write import scene_record

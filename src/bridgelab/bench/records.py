@@ -157,10 +157,10 @@ def _record(path: Path, bridge: str, sees: str, seed: int, accuracy: float) -> d
 
 def measure(folder: Path) -> dict[str, float]:
     """Read and tabulate a study, then find its accuracies' intervals; seconds, bytes and the number of runs."""
-    from bridgelab.analysis.records import read_study
-    from bridgelab.analysis.statistics import Runs, Sample
-    from bridgelab.analysis.summary import summarise
-    from bridgelab.analysis.table import study_table, to_markdown
+    from bridgelab.report.summary import summarise
+    from bridgelab.report.table import study_table, to_markdown
+    from bridgelab.runs.study import read_study
+    from bridgelab.statistics.estimate import Runs, Sample
 
     began, processor = time.perf_counter(), time.process_time()
     study = read_study(folder)

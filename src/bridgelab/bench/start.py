@@ -11,8 +11,8 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from bridgelab.train.forks import Forker
-from bridgelab.train.launcher import slot_environments
+from bridgelab.launch.fork_server import Forker
+from bridgelab.launch.pool import slot_environments
 
 START_HEADS = ("what begins", "seconds", "of which on a core")
 SWEEP_HEADS = ("jobs", "by hand, s", "in the pool, s", "ratio")

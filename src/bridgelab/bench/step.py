@@ -14,12 +14,12 @@ import torch
 from omegaconf import DictConfig
 
 from bridgelab.bench.floor import filling, products_of
+from bridgelab.config.instantiate import build
 from bridgelab.data.batches import Batch, TrainingBatches
+from bridgelab.evaluation.predict import on_device
 from bridgelab.model import BridgedModel
-from bridgelab.train.build import build
-from bridgelab.train.evaluate import on_device
-from bridgelab.train.module import parameter_groups
-from bridgelab.train.setting import Setting
+from bridgelab.training.experiment import Setting
+from bridgelab.training.lightning_module import parameter_groups
 
 STEPS = 40
 WARM_UP = 4  # first steps, in which kernels are chosen and memory is taken

@@ -17,12 +17,12 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from bridgelab.bench.step import bare_step
+from bridgelab.config.instantiate import build
 from bridgelab.data.mapped import MappedFeatures
 from bridgelab.data.shard import Shard, write_shard
-from bridgelab.train.build import build
-from bridgelab.train.evaluate import on_device
-from bridgelab.train.module import parameter_groups
-from bridgelab.train.setting import Setting
+from bridgelab.evaluation.predict import on_device
+from bridgelab.training.experiment import Setting
+from bridgelab.training.lightning_module import parameter_groups
 
 ROW = (64, 160)  # patches and channels of the miniature, in bfloat16
 ROWS = 1024  # of a file

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from bridgelab.train.build import build
-from bridgelab.train.features import build_features
+from bridgelab.config.instantiate import build
+from bridgelab.data.feature_source import build_features
 
 WORLD_HEADS = ("images", "drawn and asked about, s", "encoded, s", "together, s")
 

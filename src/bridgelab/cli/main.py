@@ -15,9 +15,9 @@ from typing import Any
 
 from bridgelab import __version__
 from bridgelab.interrupt import take
-from bridgelab.train.plain import plain
+from bridgelab.printable import plain
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 HELP = """\
 usage: bridgelab COMMAND ...
@@ -117,7 +117,7 @@ def _report(args: list[str]) -> None:
     )
     _allowing(parser)
     given = parser.parse_args(args)
-    study, module = _folder(given.study), importlib.import_module("bridgelab.analysis.report")
+    study, module = _folder(given.study), importlib.import_module("bridgelab.report.write")
     if given.format:
         module.print_as(study, given.format, allow=given.allow)
     else:
@@ -139,7 +139,7 @@ def _map(args: list[str]) -> None:
     given = parser.parse_args(args)
     studies = [_folder(study) for study in given.studies]
     out = given.out or studies[0] / "map.png"
-    importlib.import_module("bridgelab.analysis.report").report_map(studies, out)
+    importlib.import_module("bridgelab.report.write").report_map(studies, out)
 
 
 def _allowing(parser: argparse.ArgumentParser) -> None:
@@ -174,7 +174,7 @@ def _dashboard(args: list[str]) -> None:
         "--save", action="store_true", help="send it to W&B; without, its JSON is printed, offline"
     )
     given = parser.parse_args(args)
-    importlib.import_module("bridgelab.analysis.dashboard").dashboard(
+    importlib.import_module("bridgelab.report.dashboard").dashboard(
         _folder(given.study) if given.study else None,
         entity=given.entity,
         project=given.project,
@@ -197,7 +197,7 @@ def _plan(args: list[str]) -> None:
     _allowing(parser)
     given = parser.parse_args(args)
     study = _folder(given.study)
-    importlib.import_module("bridgelab.analysis.plan").plan(study, allow=given.allow)
+    importlib.import_module("bridgelab.statistics.power_plan").plan(study, allow=given.allow)
 
 
 def _evaluate(args: list[str]) -> None:
@@ -224,10 +224,10 @@ def _evaluate(args: list[str]) -> None:
                 f"{one} changes nothing here: it is the run's own, and an evaluation takes {', '.join(EVALUATED)}. Leave it out."
             )
     asked = _composed(choices)
-    from bridgelab.train.run import every_tenth
-    from bridgelab.train.trained import trains_nothing
+    from bridgelab.evaluation.load import trains_nothing
+    from bridgelab.training.run import every_tenth
 
-    elsewhere = importlib.import_module("bridgelab.train.elsewhere")
+    elsewhere = importlib.import_module("bridgelab.evaluation.other_benchmark")
     for run in runs:
         if (run / "last.ckpt").exists() or trains_nothing(run):
             out = elsewhere.evaluate_elsewhere(
@@ -256,7 +256,7 @@ def _answer(args: list[str]) -> None:
     )
     _trusting(parser)
     given = parser.parse_args(args)
-    importlib.import_module("bridgelab.analysis.answer").answer(
+    importlib.import_module("bridgelab.explain.answer").answer(
         given.run, given.images, given.question, given.explain, trust=given.trust
     )
 
@@ -292,9 +292,9 @@ def _diagnose(args: list[str]) -> None:
     import logging
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    importlib.import_module("bridgelab.train.main")  # registers what configs call
-    amounts = importlib.import_module("bridgelab.analysis.diagnosis.look").Amounts
-    module = importlib.import_module("bridgelab.analysis.diagnosis.main")
+    importlib.import_module("bridgelab.training.main")  # registers what configs call
+    amounts = importlib.import_module("bridgelab.explain.look").Amounts
+    module = importlib.import_module("bridgelab.explain.diagnose")
     module.diagnose(
         given.paths, amounts(given.questions, given.images, given.fit), again=given.again, trust=given.trust
     )
@@ -313,8 +313,8 @@ def _train(args: list[str]) -> None:
     # Of further processes, by Lightning or Slurm: else a file in the working folder is taken for a module of the same name.
     os.environ["PYTHONSAFEPATH"] = "1"
     if "SLURM_JOB_ID" in os.environ:
-        importlib.import_module("bridgelab.train.queue").requeue_when_warned()
-    _hydra_app("bridgelab train", "bridgelab.train.main", args)
+        importlib.import_module("bridgelab.launch.slurm").requeue_when_warned()
+    _hydra_app("bridgelab train", "bridgelab.training.main", args)
 
 
 def _train_help() -> str:
@@ -408,7 +408,7 @@ def _features(args: list[str]) -> None:
 
 
 def _build_features(choices: list[str], shard: str | None, splits: str | None) -> None:
-    features = importlib.import_module("bridgelab.train.features")
+    features = importlib.import_module("bridgelab.data.feature_source")
     part = features.part_of(shard, os.environ)
     config = _composed(choices)
     print(features.build_features(config, splits.split(",") if splits else None, part))
@@ -425,13 +425,13 @@ def _composed(choices: list[str]) -> Any:
     check_choices(choices, conf)
     _check_keys(choices)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    importlib.import_module("bridgelab.train.main")  # registers what configs call
+    importlib.import_module("bridgelab.training.main")  # registers what configs call
     try:
         with initialize_config_dir(str(conf), version_base="1.3"):
             config = compose("train", choices)
     except HydraException as error:
         raise UsageError(str(error)) from error
-    importlib.import_module("bridgelab.train.schema").check_config(config)
+    importlib.import_module("bridgelab.config.schema").check_config(config)
     return config
 
 
@@ -442,7 +442,7 @@ def _pretrain(args: list[str]) -> None:
         print("`bridgelab pretrain text --help` lists the keys.")
         return
     _choose("model to pretrain", args[0], models)
-    _hydra_app(f"bridgelab pretrain {args[0]}", f"bridgelab.pretrain.{args[0]}", args[1:])
+    _hydra_app(f"bridgelab pretrain {args[0]}", f"bridgelab.pretraining.{args[0]}", args[1:])
 
 
 def _bench(args: list[str]) -> None:
@@ -466,9 +466,9 @@ def _calibrate(args: list[str]) -> None:
     )
     given = parser.parse_args(args)
     if given.study:
-        importlib.import_module("bridgelab.analysis.aa").aa(_folder(given.study))
+        importlib.import_module("bridgelab.statistics.aa").aa(_folder(given.study))
     else:
-        importlib.import_module("bridgelab.analysis.calibrate").calibrate()
+        importlib.import_module("bridgelab.statistics.calibration").calibrate()
 
 
 def _convert(args: list[str]) -> None:
@@ -505,7 +505,7 @@ def _bridges(args: list[str]) -> None:
     argparse.ArgumentParser(
         "bridgelab bridges", description="The bridges at their sizes for the miniature, as a markdown table."
     ).parse_args(args)
-    print(importlib.import_module("bridgelab.train.bridges").table())
+    print(importlib.import_module("bridgelab.training.bridge_table").table())
 
 
 def _check_bridge(args: list[str]) -> None:
@@ -528,11 +528,11 @@ def _check_bridge(args: list[str]) -> None:
         _choose("bridge", given.bridge, sorted(path.stem for path in (conf / "bridge").glob("*.yaml")))
         with initialize_config_dir(str(conf), version_base="1.3"):
             config = OmegaConf.create(compose(f"bridge/{given.bridge}").bridge)
-    kind = importlib.import_module("bridgelab.train.build").target(config, "bridge")
+    kind = importlib.import_module("bridgelab.config.instantiate").target(config, "bridge")
     OmegaConf.set_struct(config, False)
     config.merge_with(choices)
     chosen = {str(key): value for key, value in config.items() if key != "_target_"}
-    importlib.import_module("bridgelab.train.build").check_arguments(kind, chosen)
+    importlib.import_module("bridgelab.config.instantiate").check_arguments(kind, chosen)
     broken = 0
     for result in importlib.import_module("bridgelab.bridge.check").check(kind, chosen):
         broken += result.problem is not None
@@ -625,7 +625,7 @@ def _check_keys(args: Sequence[str]) -> None:
 
     Keys of what a config names by its class, as of a bridge, are left to Hydra: a user's own has others.
     """
-    from bridgelab.train.schema import CLASSES, declared, nearest
+    from bridgelab.config.schema import CLASSES, declared, nearest
 
     known = declared()
     for arg in args:

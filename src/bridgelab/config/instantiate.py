@@ -35,7 +35,7 @@ SLOTS = {
     "optim": Slot(("bridgelab.optim.", "torch.optim."), "torch.optim.Optimizer"),
     "trainer": Slot(("pytorch_lightning.",), "pytorch_lightning.Trainer", ("pytorch_lightning.",)),
     "logger": Slot(
-        ("bridgelab.train.", "pytorch_lightning."),
+        ("bridgelab.training.loggers.", "pytorch_lightning."),
         "pytorch_lightning.loggers.Logger",
         ("pytorch_lightning.",),
     ),

@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 
+from bridgelab.backbones import Sides
 from bridgelab.benchmark.example import Example
+from bridgelab.config.instantiate import build
 from bridgelab.data.batches import Prepared
+from bridgelab.data.feature_source import image_features, left_out, skips
 from bridgelab.data.images import missing, refuse_broken
 from bridgelab.data.sampler import spread
-from bridgelab.train.build import build
-from bridgelab.train.features import image_features, left_out, skips
-from bridgelab.train.sides import Sides
 from bridgelab.world.layout import patch_like
 
 MAX_SKIPPED = 0.1  # where a record was written before `data.max_skipped`

@@ -10,11 +10,11 @@ import torch
 from omegaconf import DictConfig
 
 from bridgelab.benchmark.example import choose
+from bridgelab.config.instantiate import build
 from bridgelab.data.features import FeatureStore
 from bridgelab.data.images import check_image, listed, tried
 from bridgelab.data.mapped import MappedFeatures
 from bridgelab.data.online import OnlineFeatures
-from bridgelab.train.build import build
 
 SPLITS = ("train", "val", "test")  # what a run reads
 SOURCES = ("store", "online")

@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from bridgelab.data.pointer import FETCH, is_pointer
+from bridgelab.lfs_pointer import FETCH, is_pointer
 from bridgelab.progress import Progress
 
 T = TypeVar("T")

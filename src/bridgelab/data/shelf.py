@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from bridgelab.data.claims import locked
 from bridgelab.data.shard import KINDS, LAYOUT, PART, SUFFIX, ForeignError, Shard, write_shard
+from bridgelab.runs.locks import locked
 
 DEAD_AFTER = 60.0  # seconds after which a `.part` that nobody holds is a killed writer's
 

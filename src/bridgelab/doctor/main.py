@@ -43,7 +43,7 @@ def doctor(args: Sequence[str]) -> None:
     given = parser.parse_args(list(args)).overrides
     from rich.console import Console
 
-    from bridgelab.train.main import ROOT
+    from bridgelab.training.main import ROOT
 
     console = Console(highlight=False)
     if not console.is_terminal:
@@ -51,8 +51,8 @@ def doctor(args: Sequence[str]) -> None:
     counts = {m[1]: tuple(map(int, m[2].split("+"))) for one in given if (m := COUNTS.fullmatch(one))}
     overrides = [one for one in given if not COUNTS.fullmatch(one)]
     with _quiet():
+        from bridgelab.config.schema import check_config
         from bridgelab.doctor.sweep import sweep
-        from bridgelab.train.schema import check_config
 
         found = sweep(ROOT / "conf", overrides)
         check_config(found.config)

@@ -9,14 +9,14 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 from transformers import T5Config
 
+from bridgelab.backbones import Sides
+from bridgelab.config.instantiate import build, target
 from bridgelab.data.batches import LABEL_IGNORED, Batch
 from bridgelab.doctor.ledger import part
 from bridgelab.doctor.shaped import ShapedText, ShapedVision
 from bridgelab.doctor.size import Layers, Positions
 from bridgelab.model import BridgedModel
-from bridgelab.train.build import build, target
-from bridgelab.train.module import parameter_groups
-from bridgelab.train.sides import Sides
+from bridgelab.training.lightning_module import parameter_groups
 
 SCENE = 96  # positions of a scene in words, as many as the built-in world's have at most
 

@@ -15,7 +15,7 @@ from bridgelab.doctor.resident import resident
 from bridgelab.doctor.shaped import text_config, tokenizer, tower
 from bridgelab.doctor.sweep import Sweep
 from bridgelab.doctor.volume import Counts, Volume, volume
-from bridgelab.train.launcher import slot_environments
+from bridgelab.launch.pool import slot_environments
 
 
 def run(conf: Path, sweep: Sweep, given: Mapping[str, Counts]) -> Iterator[tuple[str, Iterable[Finding]]]:

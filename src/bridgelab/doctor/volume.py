@@ -15,10 +15,10 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from bridgelab.benchmark.example import Example
+from bridgelab.config.instantiate import build
 from bridgelab.data.batches import Prepared
 from bridgelab.data.sampler import MixtureSampler, spread
 from bridgelab.doctor.rehearsal import Lengths
-from bridgelab.train.build import build
 
 SPLITS = ("train", "val", "test")
 ASSUMED = Lengths(prompt=32, target=4)  # of a question with its instruction, and a short answer

@@ -6,8 +6,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from bridgelab.data.batches import Batch
+from bridgelab.evaluation.predict import on_device
 from bridgelab.model import BridgedModel
-from bridgelab.train.evaluate import on_device
 
 COSTED = 16  # examples on which FLOPs are counted: the same for every bridge, so padded alike
 

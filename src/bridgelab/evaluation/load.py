@@ -8,11 +8,10 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from bridgelab.model import BridgedModel
-from bridgelab.train.build import is_own, target
-from bridgelab.train.module import FROZEN
-from bridgelab.train.recorded import read_config, read_record, regular
-from bridgelab.train.sides import Sides
+from bridgelab.backbones import Sides
+from bridgelab.config.instantiate import is_own, target
+from bridgelab.model import FROZEN, BridgedModel
+from bridgelab.runs.record_schema import read_config, read_record, regular
 
 MODEL = "model."
 BUILT = ("bridge", "vision", "text", "benchmark")  # of a run's config, by whoever reads the run

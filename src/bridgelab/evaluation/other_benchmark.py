@@ -7,13 +7,14 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 
-from bridgelab.train.claim import claim, config_hash
-from bridgelab.train.costs import COSTED, measure_costs
-from bridgelab.train.evaluate import Progress, evaluate
-from bridgelab.train.material import Material
-from bridgelab.train.record import provenance, write_json, write_predictions
-from bridgelab.train.recorded import read_record
-from bridgelab.train.trained import load_trained
+from bridgelab.data.datamodule import Material
+from bridgelab.evaluation.costs import COSTED, measure_costs
+from bridgelab.evaluation.load import load_trained
+from bridgelab.evaluation.predict import Progress, evaluate
+from bridgelab.runs.environment import provenance
+from bridgelab.runs.identity import claim, config_hash
+from bridgelab.runs.record import write_json, write_predictions
+from bridgelab.runs.record_schema import read_record
 
 OF_EVALUATION = ("benchmark", "evaluate", "data", "paths")  # what is asked for anew; all else is the run's
 log = logging.getLogger(__name__)

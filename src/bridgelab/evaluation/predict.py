@@ -12,8 +12,8 @@ from bridgelab.benchmark.accuracy import majority
 from bridgelab.benchmark.example import Example
 from bridgelab.benchmark.metric import ExampleMetric
 from bridgelab.data.batches import LABEL_IGNORED, Batch, Prepared
+from bridgelab.evaluation.processes import processes
 from bridgelab.model import BridgedModel
-from bridgelab.train.processes import processes
 
 Progress = Callable[[str, int, int], None]
 

@@ -9,16 +9,16 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from bridgelab.analysis.figure import save
 from bridgelab.benchmark.example import Example
+from bridgelab.config.instantiate import build
 from bridgelab.data.batches import Prepared
 from bridgelab.data.images import read_image
+from bridgelab.evaluation.load import load_trained
+from bridgelab.evaluation.predict import on_device, predict
+from bridgelab.explain.occlusion import fall_maps, with_target
 from bridgelab.model import BridgedModel
-from bridgelab.train.build import build
-from bridgelab.train.evaluate import on_device, predict
-from bridgelab.train.plain import plain
-from bridgelab.train.replacement import fall_maps, with_target
-from bridgelab.train.trained import load_trained
+from bridgelab.printable import plain
+from bridgelab.report.figures.study import save
 
 LONGEST = 64  # tokens of an answer
 

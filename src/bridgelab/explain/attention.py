@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bridgelab.analysis.diagnosis.record import ONE, sample_of
-from bridgelab.analysis.statistics import Estimate
 from bridgelab.data.batches import Prepared
+from bridgelab.evaluation.predict import on_device
+from bridgelab.explain.patch_attention import patch_attention
 from bridgelab.model import BridgedModel
-from bridgelab.train.evaluate import on_device
-from bridgelab.train.patch_attention import patch_attention
+from bridgelab.report.diagnosis.record import ONE, sample_of
+from bridgelab.statistics.estimate import Estimate
 
 BATCH = 64
 

@@ -14,16 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from bridgelab.analysis.contrast import Part
-from bridgelab.analysis.diagnosis.probe import Probe, gram
-from bridgelab.analysis.diagnosis.record import ONE
-from bridgelab.analysis.statistics import Estimate, Sample
+from bridgelab.explain.ridge_probe import Probe, gram
+from bridgelab.report.diagnosis.record import ONE
+from bridgelab.statistics.contrast import Part
+from bridgelab.statistics.estimate import Estimate, Sample
 from bridgelab.world.scene import ATTRIBUTES
 
 FIELDS = 4
 STEP = 4
 GROUPS = 20  # of images, each left out once
-READ = ("occupied", *ATTRIBUTES, "place")
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from bridgelab.analysis.diagnosis.figure import draw_diagnosis
-from bridgelab.analysis.diagnosis.look import Amounts, look, made_of
-from bridgelab.analysis.diagnosis.record import read_diagnoses, read_diagnosis, write_diagnosis
-from bridgelab.analysis.diagnosis.table import diagnosis_grids, diagnosis_notes
-from bridgelab.analysis.examples import chosen_examples
-from bridgelab.analysis.figure import save
-from bridgelab.analysis.records import Study, read_study
-from bridgelab.analysis.table import StudyTable, to_rich
-from bridgelab.train.recorded import Malformed, read_record
-from bridgelab.train.whole import whole
+from bridgelab.explain.look import Amounts, look, made_of
+from bridgelab.report.diagnosis.figure import draw_diagnosis
+from bridgelab.report.diagnosis.record import read_diagnoses, read_diagnosis, write_diagnosis
+from bridgelab.report.diagnosis.table import diagnosis_grids, diagnosis_notes
+from bridgelab.report.examples import chosen_examples
+from bridgelab.report.figures.study import save
+from bridgelab.report.table import StudyTable, to_rich
+from bridgelab.runs.atomic import whole
+from bridgelab.runs.record_schema import Malformed, read_record
+from bridgelab.runs.study import Study, read_study
 
 MAPPED = 8  # questions of which maps are made
 FIGURE = "diagnosis.png"

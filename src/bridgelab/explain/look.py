@@ -9,34 +9,34 @@ import numpy as np
 import torch
 from omegaconf import OmegaConf
 
-from bridgelab.analysis.diagnosis.attention import attention
-from bridgelab.analysis.diagnosis.bottleneck import (
+from bridgelab.benchmark.clevr import Clevr
+from bridgelab.benchmark.example import Example
+from bridgelab.benchmark.world import World
+from bridgelab.config.instantiate import target
+from bridgelab.data.batches import Prepared
+from bridgelab.data.datamodule import Material
+from bridgelab.data.sampler import spread
+from bridgelab.evaluation.load import load_trained
+from bridgelab.evaluation.predict import on_device, predict
+from bridgelab.explain.attention import attention
+from bridgelab.explain.bottleneck import (
     guessed,
     layout,
     rank_over_images,
     rank_within_image,
     readable,
 )
-from bridgelab.analysis.diagnosis.maps import maps, said_instead
-from bridgelab.analysis.diagnosis.nearest_words import nearest_words
-from bridgelab.analysis.diagnosis.noise import background, clutter, things
-from bridgelab.analysis.diagnosis.places import Places
-from bridgelab.analysis.diagnosis.record import Diagnosis, numbers_of
-from bridgelab.analysis.diagnosis.selection import selection
-from bridgelab.analysis.statistics import Estimate
-from bridgelab.benchmark.clevr import Clevr
-from bridgelab.benchmark.example import Example
-from bridgelab.benchmark.world import World
-from bridgelab.data.batches import Prepared
-from bridgelab.data.sampler import spread
+from bridgelab.explain.maps import maps, said_instead
+from bridgelab.explain.nearest_words import nearest_words
+from bridgelab.explain.noise import background, clutter, things
+from bridgelab.explain.places import Places
+from bridgelab.explain.selection import selection
 from bridgelab.model import BridgedModel
 from bridgelab.progress import Progress
-from bridgelab.train.build import target
-from bridgelab.train.claim import config_hash
-from bridgelab.train.evaluate import on_device, predict
-from bridgelab.train.material import Material
-from bridgelab.train.recorded import read_config, read_record
-from bridgelab.train.trained import load_trained
+from bridgelab.report.diagnosis.record import Diagnosis, numbers_of
+from bridgelab.runs.identity import config_hash
+from bridgelab.runs.record_schema import read_config, read_record
+from bridgelab.statistics.estimate import Estimate
 
 TEST, FIT, CLUTTERED = "test", "train", "test-clutter"
 BATCH = 128

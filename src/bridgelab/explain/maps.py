@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from bridgelab.analysis.diagnosis.record import Map
 from bridgelab.benchmark.example import Example
 from bridgelab.data.batches import Prepared
+from bridgelab.evaluation.predict import on_device
+from bridgelab.explain.occlusion import fall_maps
+from bridgelab.explain.patch_attention import patch_attention
 from bridgelab.model import BridgedModel
-from bridgelab.train.evaluate import on_device
-from bridgelab.train.patch_attention import patch_attention
-from bridgelab.train.replacement import fall_maps
+from bridgelab.report.diagnosis.record import Map
 
 
 def said_instead(example: Example, said: str) -> Example:

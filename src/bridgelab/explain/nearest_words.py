@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bridgelab.analysis.diagnosis.bottleneck import jackknife
-from bridgelab.analysis.diagnosis.record import ONE
-from bridgelab.analysis.statistics import Estimate, Sample
+from bridgelab.explain.bottleneck import jackknife
+from bridgelab.report.diagnosis.record import ONE
+from bridgelab.statistics.estimate import Estimate, Sample
 
 MOST = 12  # words that are listed
 AT_ONCE = 2**26  # numbers of a matrix of cosines

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bridgelab.analysis.diagnosis.places import covered, shows
-from bridgelab.analysis.diagnosis.probe import Probe, gram
-from bridgelab.analysis.diagnosis.record import ONE, sample_of
-from bridgelab.analysis.statistics import Estimate, Sample
 from bridgelab.benchmark.metric import ExampleMetric
 from bridgelab.data.batches import Prepared
+from bridgelab.evaluation.predict import predict
+from bridgelab.explain.places import covered, shows
+from bridgelab.explain.ridge_probe import Probe, gram
 from bridgelab.model import BridgedModel
-from bridgelab.train.evaluate import predict
+from bridgelab.report.diagnosis.record import ONE, sample_of
+from bridgelab.statistics.estimate import Estimate, Sample
 from bridgelab.world.scene import ATTRIBUTES
 
 PATCHES = ("own", "beside", "apart")

@@ -8,8 +8,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from bridgelab.data.batches import LABEL_IGNORED, Prepared
+from bridgelab.evaluation.predict import on_device
 from bridgelab.model import BridgedModel
-from bridgelab.train.evaluate import on_device
 
 AT_ONCE = 64  # altered copies that the model sees together
 

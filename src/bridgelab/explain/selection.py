@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bridgelab.analysis.diagnosis.record import ONE, sample_of
-from bridgelab.analysis.statistics import Estimate
 from bridgelab.data.batches import Prepared
+from bridgelab.explain.occlusion import effects
 from bridgelab.model import BridgedModel
-from bridgelab.train.replacement import effects
+from bridgelab.report.diagnosis.record import ONE, sample_of
+from bridgelab.statistics.estimate import Estimate
 
 DRAWS = 4  # of random patches, averaged
 

@@ -105,7 +105,7 @@ class Forker:
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "bridgelab.train.forks", str(theirs.fileno()), *self._preload],
+                [sys.executable, "-m", "bridgelab.launch.fork_server", str(theirs.fileno()), *self._preload],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

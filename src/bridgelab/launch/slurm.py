@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from bridgelab.train.launcher import failure
+from bridgelab.launch.pool import failure
 
 POLL_SECONDS = 5.0
 PATIENCE = 30.0  # seconds in which a shared disk has shown every node what another one wrote

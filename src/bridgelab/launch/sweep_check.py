@@ -8,8 +8,8 @@ from pathlib import Path
 from hydra.types import HydraContext
 from omegaconf import DictConfig, open_dict
 
-from bridgelab.train.claim import refuse_another
-from bridgelab.train.schema import check_config, check_launcher
+from bridgelab.config.schema import check_config, check_launcher
+from bridgelab.runs.identity import refuse_another
 
 PRIMARY = "train"  # the config whose keys are known; a launcher may serve another app
 

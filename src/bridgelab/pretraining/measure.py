@@ -1,4 +1,4 @@
-"""Measure the shipped T5s again where the world's questions have changed since: `python -m bridgelab.pretrain.measure`.
+"""Measure the shipped T5s again where the world's questions have changed since: `python -m bridgelab.pretraining.measure`.
 
 The weights stay as they are; the cards' figures on words, and the page, are written anew.
 """
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from transformers import T5ForConditionalGeneration
 
-from bridgelab.pretrain.page import write_page
-from bridgelab.pretrain.text import ASSETS, MOST, by_form, evaluate, make_tokenizer
+from bridgelab.pretraining.page import write_page
+from bridgelab.pretraining.text import ASSETS, MOST, by_form, evaluate, make_tokenizer
 from bridgelab.world.write import GENERATOR
 
 

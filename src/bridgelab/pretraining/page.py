@@ -32,7 +32,7 @@ def write_page(assets: Path) -> Path:
         "# The miniature pair\n\n"
         "A ViT (open_clip's own class) and a T5 (transformers' own), made from nothing by `make pretrain` and then frozen: "
         "the ViT has seen rendered scenes with captions and never a question, the T5 has read text and never seen an "
-        "image. This page is written by `bridgelab.pretrain.page` from the cards beside it; every figure is from "
+        "image. This page is written by `bridgelab.pretraining.page` from the cards beside it; every figure is from "
         "scenes that no pre-training drew.\n"
     ]
     readers = {path.name.removesuffix("_card.json"): path for path in sorted(assets.glob("text*_card.json"))}

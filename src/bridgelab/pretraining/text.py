@@ -29,10 +29,10 @@ from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGene
 from bridgelab.benchmark.caption import attribute_shares
 from bridgelab.model import autocast_pays
 from bridgelab.optim.muon import Muon
-from bridgelab.pretrain.batches import END, NONE, PAD, UNTOLD, Lessons, collate
-from bridgelab.pretrain.lessons import lessons
-from bridgelab.pretrain.page import write_page
-from bridgelab.pretrain.traces import ROLES
+from bridgelab.pretraining.batches import END, NONE, PAD, UNTOLD, Lessons, collate
+from bridgelab.pretraining.lessons import lessons
+from bridgelab.pretraining.page import write_page
+from bridgelab.pretraining.traces import ROLES
 from bridgelab.text.t5 import ASSETS, T5, load_weights
 from bridgelab.world.layout import WORDS
 from bridgelab.world.question import FAMILIES
@@ -341,7 +341,7 @@ def export(model, tokenizer, folder: Path) -> None:
 
 @hydra.main(version_base="1.3", config_path=CONF, config_name="text")
 def main(cfg: DictConfig) -> None:
-    """Hydra app: `python -m bridgelab.pretrain.text reader=prose out=runs/pretrain/longer`."""
+    """Hydra app: `python -m bridgelab.pretraining.text reader=prose out=runs/pretrain/longer`."""
     OmegaConf.resolve(cfg)
     found = train(cfg)
     print(json.dumps({form: mean_over_families(f) for form, f in found.items()}))

@@ -28,8 +28,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from bridgelab.model import autocast_pays
 from bridgelab.optim.muon import Muon
-from bridgelab.pretrain.page import write_page
-from bridgelab.pretrain.pool import FACTS, Pool, facts_of, open_pool
+from bridgelab.pretraining.page import write_page
+from bridgelab.pretraining.scene_pool import FACTS, Pool, facts_of, open_pool
 from bridgelab.text.t5 import ASSETS
 from bridgelab.world.render import render
 from bridgelab.world.scene import ATTRIBUTES
@@ -404,7 +404,7 @@ def train(cfg: dict[str, Any], stop_after: int | None = None) -> Path | None:
 
 def measure(run: Training, out: Path) -> dict[str, Any]:
     """Export the weights as they are and probe them."""
-    from bridgelab.pretrain.probe import probe, summary
+    from bridgelab.pretraining.vision_probe import probe, summary
     from bridgelab.vision.openclip import OpenClipVision
 
     vision = OpenClipVision(weights=str(export(run.model, run.cfg, out))).to(run.device)
@@ -422,7 +422,7 @@ def retrieval(run: Training, scenes: int) -> dict[str, float]:
 
     The scenes are those that the probes are judged on.
     """
-    from bridgelab.pretrain.probe import probe_scenes
+    from bridgelab.pretraining.vision_probe import probe_scenes
 
     wanted, most = run.cfg["probe"], int(run.cfg["objects"][1])
     drawn = probe_scenes(
@@ -473,7 +473,7 @@ def card(run: Training, out: Path) -> None:
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="vision")
 def main(cfg: DictConfig) -> None:
-    """Hydra app: `python -m bridgelab.pretrain.vision images=800000 out=runs/pretrain/longer`."""
+    """Hydra app: `python -m bridgelab.pretraining.vision images=800000 out=runs/pretrain/longer`."""
     OmegaConf.resolve(cfg)
     weights = train(OmegaConf.to_container(cfg))  # type: ignore[arg-type]
     if weights and cfg.install:

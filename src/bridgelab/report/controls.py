@@ -5,9 +5,9 @@ owed to either. A control is a plain bridge (`PLAIN`: a layer or two on each pat
 with its parameters: what leads of it too is not owed to that number.
 """
 
-from bridgelab.analysis.comparison import pairs
-from bridgelab.analysis.records import Study
-from bridgelab.analysis.run import Run
+from bridgelab.runs.run import Run
+from bridgelab.runs.study import Study
+from bridgelab.statistics.comparison import pairs
 
 PLAIN = ("linear", "linear_pooled", "mlp", "mlp_pooled")
 WITHIN = 0.02  # of the parameters, as `budget.params` gives them

@@ -9,7 +9,7 @@ from typing import Any
 import wandb_workspaces.reports.v2 as panels
 import wandb_workspaces.workspaces as workspaces
 
-from bridgelab.analysis.records import read_runs
+from bridgelab.runs.study import read_runs
 
 BRIDGE = panels.Config("bridge_name")  # as `train.wandb_run` calls it
 MOST = 8  # charts of accuracy by one tag

@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from bridgelab.analysis.records import Study
-from bridgelab.analysis.summary import by_role, reasoning_type, rows_of
 from bridgelab.data.images import read_image
-from bridgelab.train.recorded import read_yaml
+from bridgelab.report.summary import by_role, rows_of
+from bridgelab.runs.record_schema import read_yaml
+from bridgelab.runs.study import Study
+from bridgelab.statistics.kinds import reasoning_type
 
 SHOWN = 36
 SIDE = 160  # pixels of a picture, at most

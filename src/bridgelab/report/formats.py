@@ -4,7 +4,7 @@ import csv
 import io
 import math
 
-from bridgelab.analysis.table import Cell, Grid, StudyTable
+from bridgelab.report.table import Cell, Grid, StudyTable
 
 COLUMNS = ("table", "row", "column", "value", "low", "high", "level", "unit", "outcome", "text")
 _LATEX = str.maketrans(

@@ -7,10 +7,10 @@ import json
 import re
 from collections.abc import Sequence
 
-from bridgelab.analysis.diagnosis.section import STYLE as MAPS
-from bridgelab.analysis.examples import Shown
-from bridgelab.analysis.summary import label
-from bridgelab.analysis.table import StudyTable, grid_to_html
+from bridgelab.report.diagnosis.section import STYLE as MAPS
+from bridgelab.report.examples import Shown
+from bridgelab.report.summary import label
+from bridgelab.report.table import StudyTable, grid_to_html
 
 OUTCOME = re.compile(r"\b(breaks|leads|holds)(?= on )")  # of a sentence, for the eye
 STYLE = """

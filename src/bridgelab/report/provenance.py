@@ -4,8 +4,8 @@ import re
 from collections import Counter
 from typing import Any
 
-from bridgelab.analysis.records import Study
-from bridgelab.analysis.sweep import command
+from bridgelab.runs.study import Study
+from bridgelab.runs.sweep import command
 
 
 def provenance(study: Study) -> list[tuple[str, str]]:

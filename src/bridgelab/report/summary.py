@@ -6,14 +6,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from bridgelab.analysis.convergence import Convergence, convergence_of
-from bridgelab.analysis.records import Missing, Run, Study
-from bridgelab.analysis.statistics import Estimate, Runs, Sample, Share, gap_closed
 from bridgelab.benchmark.cider import cider_d
+from bridgelab.runs.study import Missing, Run, Study
+from bridgelab.statistics.convergence import Convergence, convergence_of
+from bridgelab.statistics.estimate import Estimate, Runs, Sample, Share, gap_closed
+from bridgelab.statistics.kinds import in_order, reasoning_type
 
-# The order in which reasoning types are shown; others follow by name.
-TYPES = ("exist", "count", "query", "compare_attribute", "compare_integer")
-_INTEGER = ("equal_integer", "less_than", "greater_than", "compare_integer")
 ALL = "all"
 CONSISTENCY = "consistency"  # the share of groups in which every answer is right
 FLOPS = ("flops_bridge_forward", "flops_bridge_backward", "flops_text_forward", "flops_text_backward")
@@ -98,16 +96,6 @@ def by_role(study: Study) -> list[str]:
     """Names in the order of the sweep: bridges, then floors, then ceilings."""
     rank = {"image": 0, "nothing": 1, "words": 2}
     return sorted(study.bridges, key=lambda name: rank.get(study.of(name)[0].sees, 0))
-
-
-def reasoning_type(tag: object) -> str:
-    """The group of a question type: 'query_color' -> 'query', 'equal_shape' -> 'compare_attribute'."""
-    name = str(tag)
-    if name in _INTEGER:
-        return "compare_integer"
-    if name.startswith(("equal_", "compare_")):
-        return "compare_attribute"
-    return "query" if name.startswith("query") else name
 
 
 def summarise(study: Study, *, intervals: bool = True) -> Summary:
@@ -206,12 +194,6 @@ def _types(asked: pd.DataFrame) -> np.ndarray:
     if "tag_type" not in asked:
         return np.full(len(asked), "", dtype=object)
     return np.array(["" if pd.isna(tag) else reasoning_type(tag) for tag in asked["tag_type"]], dtype=object)
-
-
-def in_order(types: np.ndarray) -> list[str]:
-    """The reasoning types among some, each once."""
-    found = set(types) - {""}
-    return [name for name in TYPES if name in found] + sorted(found - set(TYPES))
 
 
 def _chosen(asked: pd.DataFrame) -> dict[str, np.ndarray]:

@@ -13,9 +13,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from bridgelab.analysis.statistics import LEAST_GAP, LEVEL, Estimate, Share
-from bridgelab.analysis.summary import ALL, CONSISTENCY, Row, Summary
-from bridgelab.train.plain import plain
+from bridgelab.printable import plain
+from bridgelab.report.summary import ALL, CONSISTENCY, Row, Summary
+from bridgelab.statistics.estimate import LEAST_GAP, LEVEL, Estimate, Share
 
 NONE = "–"
 

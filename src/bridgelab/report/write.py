@@ -9,30 +9,21 @@ from types import MappingProxyType
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from bridgelab.analysis.breakmap import break_map, has_levels, map_grids
-from bridgelab.analysis.breakpoint import breakpoints
-from bridgelab.analysis.breakpoint_table import breakpoint_grid, breakpoint_sentences
-from bridgelab.analysis.comparison import verdict
-from bridgelab.analysis.controls import controls
-from bridgelab.analysis.diagnosis.figure import draw_diagnosis
-from bridgelab.analysis.diagnosis.record import read_diagnoses
-from bridgelab.analysis.diagnosis.section import rests
-from bridgelab.analysis.diagnosis.table import Diagnoses, diagnosis_grids, diagnosis_notes
-from bridgelab.analysis.difficulty import Difficulty, by_difficulty, difficulty_grid
-from bridgelab.analysis.examples import chosen_examples
-from bridgelab.analysis.families import by_family
-from bridgelab.analysis.figure import draw, save
-from bridgelab.analysis.figure_difficulty import draw_difficulty
-from bridgelab.analysis.figure_map import draw_map
-from bridgelab.analysis.figure_pareto import draw_pareto
-from bridgelab.analysis.formats import to_csv, to_latex
-from bridgelab.analysis.page import page
-from bridgelab.analysis.provenance import provenance, reproduction
-from bridgelab.analysis.records import Study, read_study
-from bridgelab.analysis.search import by_trial
-from bridgelab.analysis.shift import shift_grid, shift_of, shift_sentences
-from bridgelab.analysis.summary import Summary, summarise
-from bridgelab.analysis.table import (
+from bridgelab.report.controls import controls
+from bridgelab.report.diagnosis.figure import draw_diagnosis
+from bridgelab.report.diagnosis.record import read_diagnoses
+from bridgelab.report.diagnosis.section import rests
+from bridgelab.report.diagnosis.table import Diagnoses, diagnosis_grids, diagnosis_notes
+from bridgelab.report.examples import chosen_examples
+from bridgelab.report.figures.break_map import draw_map
+from bridgelab.report.figures.difficulty import draw_difficulty
+from bridgelab.report.figures.pareto import draw_pareto
+from bridgelab.report.figures.study import draw, save
+from bridgelab.report.formats import to_csv, to_latex
+from bridgelab.report.page import page
+from bridgelab.report.provenance import provenance, reproduction
+from bridgelab.report.summary import Summary, summarise
+from bridgelab.report.table import (
     Grid,
     StudyTable,
     budget_grid,
@@ -41,8 +32,18 @@ from bridgelab.analysis.table import (
     to_markdown,
     to_rich,
 )
-from bridgelab.analysis.verdict_table import seeds_apart, sentences, verdict_grid
-from bridgelab.train.whole import whole
+from bridgelab.report.tables.break_map import map_grids
+from bridgelab.report.tables.breakpoint import breakpoint_grid, breakpoint_sentences
+from bridgelab.report.tables.difficulty import Difficulty, by_difficulty, difficulty_grid
+from bridgelab.report.tables.families import by_family
+from bridgelab.report.tables.lr_search import by_trial
+from bridgelab.report.tables.shift import shift_grid, shift_of, shift_sentences
+from bridgelab.report.tables.verdict import seeds_apart, sentences, verdict_grid
+from bridgelab.runs.atomic import whole
+from bridgelab.runs.study import Study, read_study
+from bridgelab.statistics.break_map import break_map, has_levels
+from bridgelab.statistics.breakpoint import breakpoints
+from bridgelab.statistics.comparison import verdict
 
 FORMATS = MappingProxyType({"md": to_markdown, "csv": to_csv, "latex": to_latex})
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from bridgelab.train.whole import whole
+from bridgelab.runs.atomic import whole
 
 log = logging.getLogger(__name__)
 TOLD = 5  # differing keys in a message

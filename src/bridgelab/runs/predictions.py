@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from bridgelab.train.recorded import FIX, Malformed, regular
+from bridgelab.runs.record_schema import FIX, Malformed, regular
 
 FILE = "predictions.parquet"
 SEEN = (

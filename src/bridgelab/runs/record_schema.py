@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
-from bridgelab.train.plain import plain
+from bridgelab.printable import plain
 
 MOST = 2**26  # bytes of a record
 MOST_OF_CONFIG = 2**20  # bytes of a config

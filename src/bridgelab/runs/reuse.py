@@ -9,10 +9,10 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from bridgelab.data.claims import locked
-from bridgelab.train.claim import claim, config_hash, refuse_another
-from bridgelab.train.recorded import read_record, regular
-from bridgelab.train.whole import whole
+from bridgelab.runs.atomic import whole
+from bridgelab.runs.identity import claim, config_hash, refuse_another
+from bridgelab.runs.locks import locked
+from bridgelab.runs.record_schema import read_record, regular
 
 # What training, evaluation and a look inside leave. The first marks a directory as taken from the moment that it is claimed.
 HASH = 64  # characters of a config's hash, at most

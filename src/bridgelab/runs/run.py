@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bridgelab.analysis.predictions import read_rows
-from bridgelab.analysis.sweep import overrides
-from bridgelab.train.plain import plain
+from bridgelab.printable import plain
+from bridgelab.runs.predictions import read_rows
+from bridgelab.runs.sweep import overrides
 
 
 @dataclass(frozen=True, eq=False)  # compared by identity: arrays have no truth value

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bridgelab.analysis.fairness import SHARED, check_comparable, configured
-from bridgelab.analysis.predictions import FILE, SEEN, Answers, clusters
-from bridgelab.analysis.run import Run
-from bridgelab.analysis.sweep import command, factors, overrides, swept
-from bridgelab.train.launcher import failure, last_lines
-from bridgelab.train.plain import plain
-from bridgelab.train.recorded import MOST, Malformed, read_record, regular
+from bridgelab.printable import plain
+from bridgelab.runs.comparable import SHARED, check_comparable, configured
+from bridgelab.runs.log import failure, last_lines
+from bridgelab.runs.predictions import FILE, SEEN, Answers, clusters
+from bridgelab.runs.record_schema import MOST, Malformed, read_record, regular
+from bridgelab.runs.run import Run
+from bridgelab.runs.sweep import command, factors, overrides, swept
 
 REQUIRED = (*(name for name in SHARED if name != "precision"), "bridge", "seed", "costs", "metrics")
 LOGS = ("log.txt", "train.log")  # of a job of a sweep, and of any run

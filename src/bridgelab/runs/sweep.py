@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from bridgelab.train.recorded import Checked, checked, read_yaml
+from bridgelab.runs.record_schema import Checked, checked, read_yaml
 
 ALWAYS = ("bridge", "seed", "data_seed")  # what any study may vary: a row is a bridge, and its runs are seeds
 _APART = re.compile(r",(?![^\[({]*[\])}])")  # a comma outside of brackets

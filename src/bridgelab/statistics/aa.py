@@ -15,10 +15,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from bridgelab.analysis.comparison import differences, kinds_of
-from bridgelab.analysis.declaration import declaration
-from bridgelab.analysis.records import Study, read_study
-from bridgelab.analysis.verdict import BREAKS, HOLDS, LEADS, LEAST_SEEDS, judge
+from bridgelab.runs.study import Study, read_study
+from bridgelab.statistics.comparison import differences, kinds_of
+from bridgelab.statistics.declaration import declaration
+from bridgelab.statistics.verdict import BREAKS, HOLDS, LEADS, LEAST_SEEDS, judge
 
 HEADS = (
     "bridge",

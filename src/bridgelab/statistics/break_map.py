@@ -8,15 +8,13 @@ centre, which is the baseline in the first study: differences at other budgets c
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bridgelab.analysis.comparison import differences, kinds_of, pairs
-from bridgelab.analysis.contrast import Contrast
-from bridgelab.analysis.convergence import not_converged
-from bridgelab.analysis.declaration import declaration
-from bridgelab.analysis.records import Study
-from bridgelab.analysis.run import Run
-from bridgelab.analysis.table import Cell, Grid
-from bridgelab.analysis.verdict import LEAST_SEEDS, Finding, judge
-from bridgelab.analysis.verdict_table import finding_cell
+from bridgelab.runs.run import Run
+from bridgelab.runs.study import Study
+from bridgelab.statistics.comparison import differences, kinds_of, pairs
+from bridgelab.statistics.contrast import Contrast
+from bridgelab.statistics.convergence import not_converged
+from bridgelab.statistics.declaration import declaration
+from bridgelab.statistics.verdict import LEAST_SEEDS, Finding, judge
 
 Place = tuple[str, str]  # comparator, level
 
@@ -120,22 +118,3 @@ def _withheld(runs: Sequence[Run], others: Sequence[Run], centre: int) -> str:
         return f"{few} of at least {LEAST_SEEDS} seeds"
     seen = {_budget([run]) for run in (*runs, *others)} - {centre}
     return f"trained on {max(seen):,} examples, the centre on {centre:,}" if seen else ""
-
-
-def map_grids(found: BreakMap) -> list[Grid]:
-    """One table a comparator: a row a level, a column a kind."""
-    grids = []
-    for comparator in found.comparators:
-        rows = []
-        for level in found.levels:
-            why = found.empty.get((comparator, level))
-            of = [found.cells.get((comparator, level, kind)) for kind in found.kinds]
-            if why or any(of):
-                cells = [Cell("–", why) if why else finding_cell(one) for one in of]
-                rows.append(("map", (Cell(level), *cells)))
-        title = (
-            f"Break map: {found.baseline} − {comparator}, points; intervals adjusted over all {len(found.cells)} cells of the map "
-            "(Holm), and at 90 %"
-        )
-        grids.append(Grid(title, ("level", *(kind.replace("_", " ") for kind in found.kinds)), tuple(rows)))
-    return grids

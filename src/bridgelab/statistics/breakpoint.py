@@ -14,13 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bridgelab.analysis.comparison import contrasts, pairs
-from bridgelab.analysis.contrast import Contrast
-from bridgelab.analysis.convergence import not_converged
-from bridgelab.analysis.declaration import declaration
-from bridgelab.analysis.difficulty import counted_tags, levels
-from bridgelab.analysis.records import Study
-from bridgelab.analysis.verdict import ALPHA, LEAST_SEEDS, adjusted_levels, holm
+from bridgelab.runs.study import Study
+from bridgelab.statistics.comparison import contrasts, pairs
+from bridgelab.statistics.contrast import Contrast
+from bridgelab.statistics.convergence import not_converged
+from bridgelab.statistics.declaration import declaration
+from bridgelab.statistics.tags import counted_tags, levels
+from bridgelab.statistics.verdict import ALPHA, LEAST_SEEDS, adjusted_levels, holm
 
 FINE = 101  # places along a tag at which the line is looked at
 Cells = list[tuple[float, np.ndarray]]

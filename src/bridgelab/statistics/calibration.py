@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from bridgelab.analysis.calibrate_power import (
+from bridgelab.statistics.calibration_power import (
     PLANNED,
     SETTLED,
     power_row,
@@ -27,9 +27,9 @@ from bridgelab.analysis.calibrate_power import (
     settled_row,
     settled_table,
 )
-from bridgelab.analysis.contrast import Contrast
-from bridgelab.analysis.simulation import CELLS, SEEDS, STUDIES, UNKEPT, WORLDS, World, batches, contrasts
-from bridgelab.analysis.verdict import BREAKS, DELTA, HOLDS, LEADS, outcome, p_values, stands_apart
+from bridgelab.statistics.contrast import Contrast
+from bridgelab.statistics.simulation import CELLS, SEEDS, STUDIES, UNKEPT, WORLDS, World, batches, contrasts
+from bridgelab.statistics.verdict import BREAKS, DELTA, HOLDS, LEADS, outcome, p_values, stands_apart
 
 HEADS = ("studies of", "seeds", "true difference", "breaks or leads, %", "holds, %", "interval holds the truth, %", "half width", "a seed apart, %")  # fmt: skip
 

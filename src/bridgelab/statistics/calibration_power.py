@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from rich.table import Table
 
-from bridgelab.analysis.contrast import Contrast
-from bridgelab.analysis.power import FEWER, power, smallest, smallest_range
-from bridgelab.analysis.simulation import CELLS, STUDIES, WORLDS, World, drawn
-from bridgelab.analysis.verdict import (
+from bridgelab.statistics.contrast import Contrast
+from bridgelab.statistics.power import FEWER, power, smallest, smallest_range
+from bridgelab.statistics.simulation import CELLS, STUDIES, WORLDS, World, drawn
+from bridgelab.statistics.verdict import (
     ALPHA,
     BREAKS,
     CANNOT_TELL,

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bridgelab.analysis.contrast import Contrast, Part, contrast, part
-from bridgelab.analysis.convergence import not_converged
-from bridgelab.analysis.declaration import declaration
-from bridgelab.analysis.records import Study
-from bridgelab.analysis.summary import in_order, reasoning_type
-from bridgelab.analysis.verdict import Finding, judge
+from bridgelab.runs.study import Study
+from bridgelab.statistics.contrast import Contrast, Part, contrast, part
+from bridgelab.statistics.convergence import not_converged
+from bridgelab.statistics.declaration import declaration
+from bridgelab.statistics.kinds import in_order, reasoning_type
+from bridgelab.statistics.verdict import Finding, judge
 
 HEADLINE = "reasoning beyond seeing"
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from bridgelab.analysis.declaration import declaration
-from bridgelab.analysis.records import Study
+from bridgelab.runs.study import Study
+from bridgelab.statistics.declaration import declaration
 
 LEVEL = 0.95
 

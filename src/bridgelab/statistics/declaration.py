@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-from bridgelab.analysis.records import Study
-from bridgelab.analysis.verdict import DELTA, check_delta
+from bridgelab.runs.study import Study
+from bridgelab.statistics.verdict import DELTA, check_delta
 
 BASELINE = "linear"
 

@@ -16,7 +16,7 @@ from functools import cached_property
 import numpy as np
 from scipy import optimize, special
 
-from bridgelab.analysis.contrast import Contrast, Part, part, total
+from bridgelab.statistics.contrast import Contrast, Part, part, total
 
 LEVEL = 0.95
 LEAST_GAP = (

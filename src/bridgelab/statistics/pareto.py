@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from bridgelab.analysis.statistics import LEVEL, Estimate
+from bridgelab.statistics.estimate import LEVEL, Estimate
 
 
 def front(points: Mapping[str, tuple[float, Estimate]]) -> list[str]:

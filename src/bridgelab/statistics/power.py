@@ -14,8 +14,8 @@ import math
 import numpy as np
 from scipy import special
 
-from bridgelab.analysis.contrast import Contrast, meant, redrawn
-from bridgelab.analysis.verdict import ALPHA, POWER, planned
+from bridgelab.statistics.contrast import Contrast, meant, redrawn
+from bridgelab.statistics.verdict import ALPHA, POWER, planned
 
 DRAWS = 4000  # the power that they give is off by 0.3 points
 PILOTS, FEWER = 60, 500  # variances that a pilot's may stand for, and draws for each of them

@@ -6,11 +6,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bridgelab.analysis.comparison import HEADLINE, differences, pairs, seeing
-from bridgelab.analysis.declaration import declaration
-from bridgelab.analysis.power import RANGE, smallest, smallest_range
-from bridgelab.analysis.records import read_study
-from bridgelab.analysis.verdict import LEAST_SEEDS, planned
+from bridgelab.runs.study import read_study
+from bridgelab.statistics.comparison import HEADLINE, differences, pairs, seeing
+from bridgelab.statistics.declaration import declaration
+from bridgelab.statistics.power import RANGE, smallest, smallest_range
+from bridgelab.statistics.verdict import LEAST_SEEDS, planned
 
 SEEDS = (3, 5, 10)
 IMAGES = (1, 4)  # times as many

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from bridgelab.analysis.contrast import Contrast, Part, contrast
+from bridgelab.statistics.contrast import Contrast, Part, contrast
 
 STUDIES = 1000
 CELLS = 5

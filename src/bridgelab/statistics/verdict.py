@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from bridgelab.analysis.contrast import Contrast, redrawn
+from bridgelab.statistics.contrast import Contrast, redrawn
 
 DELTA = 0.02
 ALPHA = 0.05

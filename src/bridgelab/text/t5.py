@@ -24,7 +24,7 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
-from bridgelab.data.pointer import refuse_pointers
+from bridgelab.lfs_pointer import refuse_pointers
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 # Path in a config -> folder of the assets.

@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from torch.utils.flop_counter import FlopCounterMode
 
-from bridgelab.train.build import bridge_choices, build, target
+from bridgelab.config.instantiate import bridge_choices, build, target
 
 WORDS = 32  # of a question: as many as prompts of the built-in world are padded to, mostly
 HEADS = ("bridge", "tokens", "parameters", "FLOPs an image", "idea", "its authors' code")

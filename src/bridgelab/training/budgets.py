@@ -15,8 +15,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from bridgelab.train.module import step_is_done
-from bridgelab.train.record import write_json
+from bridgelab.runs.record import write_json
+from bridgelab.training.lightning_module import step_is_done
 
 FOLDER = "budgets"
 

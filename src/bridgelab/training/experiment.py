@@ -14,21 +14,21 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEnvironment
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from bridgelab.backbones import Sides
 from bridgelab.benchmark.example import Example
+from bridgelab.config.instantiate import build
 from bridgelab.data.batches import Prepared, TrainingBatches, unknown_answers
+from bridgelab.data.datamodule import Material
+from bridgelab.data.feature_source import SPLITS
 from bridgelab.data.sampler import MixtureSampler
+from bridgelab.evaluation.predict import another_image, mean_loss, on_device, predict
 from bridgelab.model import BridgedModel
-from bridgelab.train.budgets import branch_step, smaller
-from bridgelab.train.build import build
-from bridgelab.train.claim import config_hash
-from bridgelab.train.compile import compile_step, refuse_without_compiler
-from bridgelab.train.evaluate import another_image, mean_loss, on_device, predict
-from bridgelab.train.features import SPLITS
-from bridgelab.train.loop import fit
-from bridgelab.train.material import Material
-from bridgelab.train.sides import Sides
-from bridgelab.train.start import check_start
-from bridgelab.train.tune import search
+from bridgelab.runs.identity import config_hash
+from bridgelab.training.budgets import branch_step, smaller
+from bridgelab.training.compile import compile_step, refuse_without_compiler
+from bridgelab.training.fit import fit
+from bridgelab.training.lr_search import search
+from bridgelab.training.start_check import check_start
 
 POOLS = ("answer", "caption", "simple_caption")  # what stages may draw from
 log = logging.getLogger(__name__)

@@ -16,12 +16,12 @@ from pytorch_lightning.loggers import Logger
 
 from bridgelab.data.batches import TrainingBatches
 from bridgelab.model import BridgedModel
-from bridgelab.train.budgets import Branches
-from bridgelab.train.guard import Finite, memory_told
-from bridgelab.train.module import BridgeTraining, step_is_done, warmup_then
-from bridgelab.train.preemption import Preemption
-from bridgelab.train.record import MetricsCsv
-from bridgelab.train.whole import whole
+from bridgelab.runs.atomic import whole
+from bridgelab.training.budgets import Branches
+from bridgelab.training.callbacks.finite import Finite, memory_told
+from bridgelab.training.callbacks.preemption import Preemption
+from bridgelab.training.lightning_module import BridgeTraining, step_is_done, warmup_then
+from bridgelab.training.loggers.csv_logger import MetricsCsv
 
 log = logging.getLogger(__name__)
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"

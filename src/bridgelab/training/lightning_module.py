@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-FROZEN = "model.language."
+from bridgelab.model import FROZEN
 
 
 def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:

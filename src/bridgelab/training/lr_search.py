@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bridgelab.data.claims import locked
-from bridgelab.train.record import write_json
+from bridgelab.runs.locks import locked
+from bridgelab.runs.record import write_json
 
 log = logging.getLogger(__name__)
 Point = tuple[float, float]  # learning rate, warm-up

@@ -12,13 +12,13 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from bridgelab.data.claims import locked
+from bridgelab.config.instantiate import is_own
+from bridgelab.config.schema import check_config, leads_out
 from bridgelab.interrupt import take
-from bridgelab.train.build import is_own
-from bridgelab.train.claim import claim, refuse_another
-from bridgelab.train.console import shown, tell_failure
-from bridgelab.train.reuse import finished_elsewhere, take_over
-from bridgelab.train.schema import check_config, leads_out
+from bridgelab.runs.identity import claim, refuse_another
+from bridgelab.runs.locks import locked
+from bridgelab.runs.reuse import finished_elsewhere, take_over
+from bridgelab.training.console import shown, tell_failure
 
 ROOT = Path(os.environ.setdefault("BRIDGELAB_ROOT", str(Path(__file__).resolve().parents[3])))
 LONGEST_NAME = 200
@@ -102,8 +102,8 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
         claim(directory, config)
         log.info("the config of %s is in its config.yaml", shown(directory))
 
-        from bridgelab.train.run import train_and_evaluate
-        from bridgelab.train.wandb_run import wandb_run
+        from bridgelab.training.loggers.wandb_logger import wandb_run
+        from bridgelab.training.run import train_and_evaluate
 
         with wandb_run(config, directory, bridge) as watched:
             train_and_evaluate(config, directory, bridge=bridge, watched=watched)

@@ -14,17 +14,18 @@ from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger, WandbLogger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from bridgelab.train.budgets import branch_points, cool_down, smaller
-from bridgelab.train.build import build
-from bridgelab.train.claim import config_hash
-from bridgelab.train.console import summary
-from bridgelab.train.costs import COSTED, measure_costs
-from bridgelab.train.evaluate import judge, predict_views
-from bridgelab.train.features import device_of
-from bridgelab.train.loop import LAST, save_untrained
-from bridgelab.train.record import provenance, repeat_untrained, write_json, write_predictions
-from bridgelab.train.setting import Setting
-from bridgelab.train.wandb_run import tell_record
+from bridgelab.config.instantiate import build
+from bridgelab.data.feature_source import device_of
+from bridgelab.evaluation.costs import COSTED, measure_costs
+from bridgelab.evaluation.predict import judge, predict_views
+from bridgelab.runs.environment import provenance
+from bridgelab.runs.identity import config_hash
+from bridgelab.runs.record import repeat_untrained, write_json, write_predictions
+from bridgelab.training.budgets import branch_points, cool_down, smaller
+from bridgelab.training.console import summary
+from bridgelab.training.experiment import Setting
+from bridgelab.training.fit import LAST, save_untrained
+from bridgelab.training.loggers.wandb_logger import tell_record
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from bridgelab.data.pointer import refuse_pointers
+from bridgelab.lfs_pointer import refuse_pointers
 
 SCHEMES = ("hf-hub:", "local-dir:")
 PREPROCESS = ("mean", "std", "interpolation")

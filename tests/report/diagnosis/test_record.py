@@ -4,8 +4,7 @@ import re
 import numpy as np
 import pytest
 
-from bridgelab.analysis.contrast import Part
-from bridgelab.analysis.diagnosis.record import (
+from bridgelab.report.diagnosis.record import (
     FILE,
     ONE,
     Diagnosis,
@@ -16,7 +15,8 @@ from bridgelab.analysis.diagnosis.record import (
     read_diagnosis,
     write_diagnosis,
 )
-from bridgelab.analysis.statistics import Estimate, Runs, Sample
+from bridgelab.statistics.contrast import Part
+from bridgelab.statistics.estimate import Estimate, Runs, Sample
 
 
 def estimate(value, influence):

@@ -3,10 +3,10 @@ import io
 import numpy as np
 from PIL import Image
 
-from bridgelab.analysis.diagnosis.figure import draw_diagnosis
-from bridgelab.analysis.diagnosis.record import number, read_diagnoses
-from bridgelab.analysis.diagnosis.table import diagnosis_grids, diagnosis_notes
-from bridgelab.analysis.figure import save
+from bridgelab.report.diagnosis.figure import draw_diagnosis
+from bridgelab.report.diagnosis.record import number, read_diagnoses
+from bridgelab.report.diagnosis.table import diagnosis_grids, diagnosis_notes
+from bridgelab.report.figures.study import save
 
 
 def test_every_number_stands_in_a_table(simulated, diagnosed):

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bridgelab.analysis.difficulty import by_difficulty, difficulty_grid, levels
-from bridgelab.analysis.figure_difficulty import draw_difficulty
-from bridgelab.analysis.records import read_study
-from bridgelab.analysis.summary import summarise
+from bridgelab.report.figures.difficulty import draw_difficulty
+from bridgelab.report.summary import summarise
+from bridgelab.report.tables.difficulty import by_difficulty, difficulty_grid, levels
+from bridgelab.runs.study import read_study
 
 
 def planted(path):

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bridgelab.analysis.families import by_family
-from bridgelab.analysis.records import read_study
-from bridgelab.analysis.report import report
-from bridgelab.analysis.table import Cell
+from bridgelab.report.table import Cell
+from bridgelab.report.tables.families import by_family
+from bridgelab.report.write import report
+from bridgelab.runs.study import read_study
 
 
 def with_families(study, usual=0.4):

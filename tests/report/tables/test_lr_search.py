@@ -2,10 +2,10 @@
 
 import json
 
-from bridgelab.analysis.records import read_study
-from bridgelab.analysis.report import report
-from bridgelab.analysis.search import by_trial
-from bridgelab.analysis.table import Cell
+from bridgelab.report.table import Cell
+from bridgelab.report.tables.lr_search import by_trial
+from bridgelab.report.write import report
+from bridgelab.runs.study import read_study
 
 TWO = {"linear": {"exist": 0.7}, "blind": {"exist": 0.5}}
 

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bridgelab.analysis.records import read_study
-from bridgelab.analysis.report import print_as, report
-from bridgelab.analysis.shift import beside, shift_grid, shift_of, shift_sentences
+from bridgelab.report.tables.shift import beside, shift_grid, shift_of, shift_sentences
+from bridgelab.report.write import print_as, report
+from bridgelab.runs.study import read_study
 
 KINDS = ("exist", "count", "query_color", "compare_shape", "greater_than")
 PLAIN = {"linear": 0.8, "mlp": 0.8, "qformer": 0.75, "blind": 0.4, "words": 0.95}

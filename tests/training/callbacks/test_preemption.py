@@ -4,10 +4,11 @@ import signal
 import pytest
 import torch
 
-from bridgelab.train import main, queue
-from bridgelab.train.loop import LAST
-from bridgelab.train.preemption import Preemption
-from bridgelab.train.setting import Setting
+from bridgelab.launch import slurm as queue
+from bridgelab.training import main
+from bridgelab.training.callbacks.preemption import Preemption
+from bridgelab.training.experiment import Setting
+from bridgelab.training.fit import LAST
 
 
 class Trainer:

@@ -5,7 +5,7 @@ import struct
 
 from tensorboardX.proto.event_pb2 import Event
 
-from bridgelab.train import main
+from bridgelab.training import main
 
 
 def events(path):

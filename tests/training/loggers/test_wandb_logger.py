@@ -15,9 +15,9 @@ from bridgelab.benchmark.example import Example
 from bridgelab.bridge.attention import attend
 from bridgelab.data.batches import Prepared
 from bridgelab.model import BridgedModel
-from bridgelab.train import main
-from bridgelab.train.loop import LAST
-from bridgelab.train.wandb_run import difficulty, look_into, wandb_identity
+from bridgelab.training import main
+from bridgelab.training.fit import LAST
+from bridgelab.training.loggers.wandb_logger import difficulty, look_into, wandb_identity
 
 
 class LooksAtOne(nn.Module):

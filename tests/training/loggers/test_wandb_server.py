@@ -13,9 +13,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import wandb
 
-from bridgelab.analysis.dashboard import dashboard
-from bridgelab.train import main
-from bridgelab.train.wandb_run import wandb_identity
+from bridgelab.report.dashboard import dashboard
+from bridgelab.training import main
+from bridgelab.training.loggers.wandb_logger import wandb_identity
 
 RUN = {"id": "run", "name": "", "displayName": "", "config": "{}", "sweepName": None, "historyLineCount": 0,
        "project": {"id": "project", "name": "bridgelab", "entity": {"id": "entity", "name": "me"}}}  # fmt: skip
@@ -174,7 +174,7 @@ ONLINE = ("logger=wandb", "logger.wandb.offline=false", "bridge=linear", "train.
 
 def test_a_run_that_is_ended_and_resumed_is_one_run_there(tiny, config, tmp_path, server, monkeypatch):
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    from bridgelab.train.setting import Setting
+    from bridgelab.training.experiment import Setting
 
     validate, ended = Setting.validate, []
 

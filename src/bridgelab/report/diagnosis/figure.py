@@ -6,11 +6,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bridgelab.analysis.diagnosis.bottleneck import READ
-from bridgelab.analysis.diagnosis.record import number
-from bridgelab.analysis.diagnosis.table import Diagnoses
-from bridgelab.analysis.figure import plain, style, tidy
-from bridgelab.analysis.statistics import Estimate
+from bridgelab.report.diagnosis.record import READ, number
+from bridgelab.report.diagnosis.table import Diagnoses
+from bridgelab.report.figures.study import plain, style, tidy
+from bridgelab.statistics.estimate import Estimate
 
 GROUPS = (
     ("visited", "visited\nobjects"),

@@ -16,15 +16,17 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, Strict
 
-from bridgelab.analysis.contrast import Part, pooled
-from bridgelab.analysis.predictions import clusters
-from bridgelab.analysis.statistics import Estimate, Runs, Sample
-from bridgelab.train.recorded import Checked, Malformed, Whole, checked, read_json
-from bridgelab.train.whole import whole
+from bridgelab.runs.atomic import whole
+from bridgelab.runs.predictions import clusters
+from bridgelab.runs.record_schema import Checked, Malformed, Whole, checked, read_json
+from bridgelab.statistics.contrast import Part, pooled
+from bridgelab.statistics.estimate import Estimate, Runs, Sample
+from bridgelab.world.scene import ATTRIBUTES
 
 FILE = "diagnosis.json"
 VERSION = 2
 AGAIN = "Delete it and diagnose the run again."
+READ = ("occupied", *ATTRIBUTES, "place")  # what is read out of patches and tokens by a probe
 ONE = Runs((0,))  # the run that is looked into
 
 

@@ -3,12 +3,12 @@
 import html
 from collections.abc import Sequence
 
-from bridgelab.analysis.diagnosis.overlay import over_image
-from bridgelab.analysis.diagnosis.record import Map
-from bridgelab.analysis.diagnosis.table import Diagnoses
-from bridgelab.analysis.examples import Shown
-from bridgelab.analysis.records import Study
-from bridgelab.analysis.summary import rows_of
+from bridgelab.report.diagnosis.overlay import over_image
+from bridgelab.report.diagnosis.record import Map
+from bridgelab.report.diagnosis.table import Diagnoses
+from bridgelab.report.examples import Shown
+from bridgelab.report.summary import rows_of
+from bridgelab.runs.study import Study
 
 STYLE = """
 .strip { display: flex; flex-wrap: wrap; gap: .75rem; margin: .5rem 0 1.5rem; }

@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from bridgelab.analysis.diagnosis.bottleneck import READ
-from bridgelab.analysis.diagnosis.record import Diagnosis, number
-from bridgelab.analysis.statistics import Estimate
-from bridgelab.analysis.table import NONE, Cell, Grid, decimal, percent
+from bridgelab.report.diagnosis.record import READ, Diagnosis, number
+from bridgelab.report.table import NONE, Cell, Grid, decimal, percent
+from bridgelab.statistics.estimate import Estimate
 from bridgelab.world.scene import ATTRIBUTES
 
 Diagnoses = Mapping[str, Sequence[Diagnosis]]

@@ -6,10 +6,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from bridgelab.analysis.breakmap import BreakMap
-from bridgelab.analysis.figure import plain
-from bridgelab.analysis.table import signed
-from bridgelab.analysis.verdict import AT_BUDGET, BREAKS, CANNOT_TELL, HOLDS, LEADS, Finding
+from bridgelab.report.figures.study import plain
+from bridgelab.report.table import signed
+from bridgelab.statistics.break_map import BreakMap
+from bridgelab.statistics.verdict import AT_BUDGET, BREAKS, CANNOT_TELL, HOLDS, LEADS, Finding
 
 # Colour and sign say the same, so that either will do. Okabe and Ito's vermilion and blue, lightened for black letters.
 LOOKS = {

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from bridgelab.analysis.difficulty import Difficulty
-from bridgelab.analysis.figure import LINES, UNKNOWN, plain, style, tidy
-from bridgelab.analysis.summary import Summary
+from bridgelab.report.figures.study import LINES, UNKNOWN, plain, style, tidy
+from bridgelab.report.summary import Summary
+from bridgelab.report.tables.difficulty import Difficulty
 
 MOST = 3  # panels
 

@@ -2,10 +2,10 @@
 
 from matplotlib.figure import Figure
 
-from bridgelab.analysis.figure import plain, style, tidy
-from bridgelab.analysis.pareto import front
-from bridgelab.analysis.summary import ALL, Summary
-from bridgelab.analysis.table import scaled
+from bridgelab.report.figures.study import plain, style, tidy
+from bridgelab.report.summary import ALL, Summary
+from bridgelab.report.table import scaled
+from bridgelab.statistics.pareto import front
 
 COSTS = {
     "visual_tokens": "visual tokens",

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bridgelab.analysis.summary import ALL, Row, Summary
+from bridgelab.report.summary import ALL, Row, Summary
 
 # Okabe and Ito's colours, told apart by colour-blind readers too; markers say the same a second time.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")

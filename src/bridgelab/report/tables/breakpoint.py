@@ -3,9 +3,9 @@
 import math
 from collections.abc import Sequence
 
-from bridgelab.analysis.breakpoint import Breakpoint, Crossing
-from bridgelab.analysis.table import Cell, Grid, Measured, number, signed
-from bridgelab.analysis.verdict import ALPHA, AT_BUDGET
+from bridgelab.report.table import Cell, Grid, Measured, number, signed
+from bridgelab.statistics.breakpoint import Breakpoint, Crossing
+from bridgelab.statistics.verdict import ALPHA, AT_BUDGET
 
 
 def breakpoint_grid(found: Sequence[Breakpoint], baseline: str) -> Grid:

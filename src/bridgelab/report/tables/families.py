@@ -5,10 +5,11 @@ What a model without an image answers well above the most frequent answer, a que
 
 import numpy as np
 
-from bridgelab.analysis.records import Study
-from bridgelab.analysis.statistics import Estimate, Runs, Sample
-from bridgelab.analysis.summary import label, reasoning_type
-from bridgelab.analysis.table import Cell, Grid, count, percent
+from bridgelab.report.summary import label
+from bridgelab.report.table import Cell, Grid, count, percent
+from bridgelab.runs.study import Study
+from bridgelab.statistics.estimate import Estimate, Runs, Sample
+from bridgelab.statistics.kinds import reasoning_type
 
 
 def by_family(study: Study) -> Grid | None:

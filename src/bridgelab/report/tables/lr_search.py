@@ -3,9 +3,9 @@
 import math
 from collections import Counter
 
-from bridgelab.analysis.records import Study
-from bridgelab.analysis.summary import label
-from bridgelab.analysis.table import NONE, Cell, Grid, Measured
+from bridgelab.report.summary import label
+from bridgelab.report.table import NONE, Cell, Grid, Measured
+from bridgelab.runs.study import Study
 
 Point = tuple[float, float]  # learning rate, warm-up
 

@@ -10,16 +10,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from bridgelab.analysis.comparison import contrasts, pairs
-from bridgelab.analysis.convergence import not_converged
-from bridgelab.analysis.declaration import declaration
-from bridgelab.analysis.predictions import SEEN
-from bridgelab.analysis.records import Study, read_study
-from bridgelab.analysis.statistics import Estimate, Runs, Sample, Share, share
-from bridgelab.analysis.summary import by_role, label
-from bridgelab.analysis.table import Cell, Grid, percent
-from bridgelab.analysis.verdict import Finding, judge
-from bridgelab.analysis.verdict_table import finding_cell
+from bridgelab.report.summary import by_role, label
+from bridgelab.report.table import Cell, Grid, percent
+from bridgelab.report.tables.verdict import finding_cell
+from bridgelab.runs.predictions import SEEN
+from bridgelab.runs.study import Study, read_study
+from bridgelab.statistics.comparison import contrasts, pairs
+from bridgelab.statistics.convergence import not_converged
+from bridgelab.statistics.declaration import declaration
+from bridgelab.statistics.estimate import Estimate, Runs, Sample, Share, share
+from bridgelab.statistics.verdict import Finding, judge
 
 FLOOR = "blind"
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bridgelab.analysis.comparison import HEADLINE, Verdict, seeing
-from bridgelab.analysis.records import Study
-from bridgelab.analysis.table import Cell, Grid, Measured, number, signed
-from bridgelab.analysis.verdict import (
+from bridgelab.report.table import Cell, Grid, Measured, number, signed
+from bridgelab.runs.study import Study
+from bridgelab.statistics.comparison import HEADLINE, Verdict, seeing
+from bridgelab.statistics.verdict import (
     ALPHA,
     APART,
     AT_BUDGET,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from bridgelab.data.batches import TrainingBatches
-from bridgelab.train.record import write_json
+from bridgelab.runs.record import write_json
 
 NOT_FINITE = "not_finite.json"
 

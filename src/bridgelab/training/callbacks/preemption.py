@@ -12,7 +12,7 @@ import torch
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from bridgelab.interrupt import next_at_once
-from bridgelab.train.module import step_is_done
+from bridgelab.training.lightning_module import step_is_done
 
 # Slurm's warning before a time limit is what `--signal` says (submitit asks for USR2).
 WARNINGS = (signal.SIGUSR1, signal.SIGUSR2)

@@ -14,16 +14,16 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
+from bridgelab.config.instantiate import build
 from bridgelab.data.batches import Prepared
 from bridgelab.data.images import read_image
 from bridgelab.data.sampler import spread
+from bridgelab.evaluation.predict import on_device
+from bridgelab.explain.occlusion import fall_maps, with_target
+from bridgelab.explain.patch_attention import patch_attention
 from bridgelab.model import BridgedModel
-from bridgelab.train.build import build
-from bridgelab.train.evaluate import on_device
-from bridgelab.train.overlay import overlaid
-from bridgelab.train.patch_attention import patch_attention
-from bridgelab.train.replacement import fall_maps, with_target
-from bridgelab.train.whole import whole
+from bridgelab.report.diagnosis.overlay import overlaid
+from bridgelab.runs.atomic import whole
 
 ID = "wandb_id"  # the file that keeps a run's
 SHOWN = 32  # predictions in the table, spread over all

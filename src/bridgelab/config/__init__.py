@@ -1,0 +1,1 @@
+"""What a config may hold, and what is built of it."""

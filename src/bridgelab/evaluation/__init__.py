@@ -1,0 +1,1 @@
+"""A trained bridge's answers, their scores and costs."""

@@ -1,0 +1,1 @@
+"""What a bridge's answers rest on, and what its tokens hold."""

@@ -1,0 +1,1 @@
+"""How the miniature pair is made."""

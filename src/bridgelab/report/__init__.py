@@ -1,0 +1,1 @@
+"""A study as text, figures and a page."""

@@ -1,0 +1,1 @@
+"""What `bridgelab diagnose` found, as tables, a figure and a part of the page."""

@@ -1,0 +1,1 @@
+"""One table of a study a file."""

@@ -1,0 +1,24 @@
+"""A break map as tables."""
+
+from bridgelab.report.table import Cell, Grid
+from bridgelab.report.tables.verdict import finding_cell
+from bridgelab.statistics.break_map import BreakMap
+
+
+def map_grids(found: BreakMap) -> list[Grid]:
+    """One table a comparator: a row a level, a column a kind."""
+    grids = []
+    for comparator in found.comparators:
+        rows = []
+        for level in found.levels:
+            why = found.empty.get((comparator, level))
+            of = [found.cells.get((comparator, level, kind)) for kind in found.kinds]
+            if why or any(of):
+                cells = [Cell("–", why) if why else finding_cell(one) for one in of]
+                rows.append(("map", (Cell(level), *cells)))
+        title = (
+            f"Break map: {found.baseline} − {comparator}, points; intervals adjusted over all {len(found.cells)} cells of the map "
+            "(Holm), and at 90 %"
+        )
+        grids.append(Grid(title, ("level", *(kind.replace("_", " ") for kind in found.kinds)), tuple(rows)))
+    return grids

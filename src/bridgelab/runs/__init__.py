@@ -1,0 +1,1 @@
+"""What a run leaves and how it is read: atomic files, locks, identity, record, study. Free of torch."""

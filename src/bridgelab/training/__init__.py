@@ -1,0 +1,1 @@
+"""A run of `bridgelab train`: the search for a rate, training, its record."""
