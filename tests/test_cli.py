@@ -1,3 +1,5 @@
+import importlib
+import importlib.util
 import os
 import re
 import shlex
@@ -14,6 +16,8 @@ from PIL import Image
 
 from bridgelab import interrupt
 from bridgelab.cli import main as cli
+from bridgelab.cli.arguments import UsageError
+from bridgelab.cli.hydra_app import check_choices
 from bridgelab.data import feature_source as features
 from bridgelab.data.features import FeatureStore
 
@@ -33,9 +37,9 @@ def test_help_is_quick_and_imports_nothing_heavy():
 
 def test_a_reader_that_stops_reading_is_no_error():
     code = (
-        "import sys; from bridgelab.cli import main as cli; "
-        "cli.COMMANDS['bench'] = lambda args: exec('raise BrokenPipeError(32, str())'); "
-        "sys.exit(cli.main(['bench']))"
+        "import sys; from bridgelab.cli import bench, main; "
+        "bench.run = lambda args: exec('raise BrokenPipeError(32, str())'); "
+        "sys.exit(main.main(['bench']))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (1, "")
@@ -52,7 +56,7 @@ def interrupted(monkeypatch):
 
 def test_ctrl_c_ends_a_command_without_a_traceback_and_a_second_at_once(interrupted, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["bridgelab", "bench"])
-    monkeypatch.setitem(cli.COMMANDS, "bench", lambda args: os.kill(os.getpid(), signal.SIGINT))
+    monkeypatch.setattr("bridgelab.cli.bench.run", lambda args: os.kill(os.getpid(), signal.SIGINT))
     assert cli.main() == 130
     assert capsys.readouterr().err == "bridgelab bench: stopped\n"
     assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL  # the system's: at once, whatever Python is at
@@ -216,13 +220,19 @@ def target(monkeypatch):
 
         return called
 
+    really = importlib.import_module
+
     def import_module(name):
+        if name.startswith("bridgelab.cli."):
+            return really(name)
         return SimpleNamespace(
             main=record(name), write_world=record(name), report=record(name), bench=record(name)
         )
 
-    spec = SimpleNamespace(find_spec=lambda name: SimpleNamespace(name=name))
-    monkeypatch.setattr(cli, "importlib", SimpleNamespace(import_module=import_module, util=spec))
+    for command in ("world", "report", "hydra_app"):
+        really(f"bridgelab.cli.{command}")
+    monkeypatch.setattr(importlib, "import_module", import_module)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: SimpleNamespace(name=name))
     monkeypatch.setattr(sys, "argv", ["bridgelab"])
     return calls
 
@@ -293,8 +303,8 @@ def conf(tmp_path):
     ],
 )
 def test_an_unknown_choice_is_refused_with_the_nearest(args, message, conf):
-    with pytest.raises(cli.UsageError, match=message):
-        cli.check_choices(args, conf)
+    with pytest.raises(UsageError, match=message):
+        check_choices(args, conf)
 
 
 @pytest.mark.parametrize(
@@ -303,5 +313,5 @@ def test_an_unknown_choice_is_refused_with_the_nearest(args, message, conf):
      "bridge.depth=2", "seed=7", "hydra/launcher=basic", "experiments=first_look", "-m", "x=[1,2]"],
 )  # fmt: skip
 def test_other_overrides_are_left_to_hydra(arg, conf):
-    cli.check_choices([arg], conf)
-    cli.check_choices(["--config-dir", "elsewhere", "bridge=theirs"], conf)
+    check_choices([arg], conf)
+    check_choices(["--config-dir", "elsewhere", "bridge=theirs"], conf)

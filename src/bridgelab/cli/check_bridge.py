@@ -1,0 +1,44 @@
+"""`bridgelab check-bridge`: whether a bridge keeps the contract."""
+
+import argparse
+import importlib
+import os
+from pathlib import Path
+
+from bridgelab.cli.arguments import UsageError, choose
+
+
+def run(args: list[str]) -> None:
+    """Run the command with what follows its name."""
+    parser = argparse.ArgumentParser(
+        "bridgelab check-bridge", description="Hold a bridge to the contract that every bridge keeps."
+    )
+    parser.add_argument("bridge", help="my_module.MyBridge, or a name in conf/bridge")
+    parser.add_argument(
+        "choices", nargs="*", metavar="key=value", help="its keyword arguments, such as num_queries=8"
+    )
+    given = parser.parse_args(args)
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
+
+    conf = Path(os.environ["BRIDGELAB_ROOT"]) / "conf"
+    choices = OmegaConf.from_dotlist(given.choices)
+    if "." in given.bridge:
+        config = OmegaConf.create({"_target_": given.bridge})
+    else:
+        choose("bridge", given.bridge, sorted(path.stem for path in (conf / "bridge").glob("*.yaml")))
+        with initialize_config_dir(str(conf), version_base="1.3"):
+            config = OmegaConf.create(compose(f"bridge/{given.bridge}").bridge)
+    kind = importlib.import_module("bridgelab.config.instantiate").target(config, "bridge")
+    OmegaConf.set_struct(config, False)
+    config.merge_with(choices)
+    chosen = {str(key): value for key, value in config.items() if key != "_target_"}
+    importlib.import_module("bridgelab.config.instantiate").check_arguments(kind, chosen)
+    broken = 0
+    for result in importlib.import_module("bridgelab.bridge.check").check(kind, chosen):
+        broken += result.problem is not None
+        print(f"{'holds ' if result.problem is None else 'BROKEN'}  {result.demand}", flush=True)
+        if result.problem:
+            print(f"        {result.problem}")
+    if broken:
+        raise UsageError(f"{given.bridge} breaks {broken} of the contract's demands.")
