@@ -29,7 +29,7 @@ def model(tiny_text, batch):
     model = BridgedModel(
         Linear(6, tiny_text.dim), tiny_text, mean=torch.arange(6.0), std=torch.arange(1.0, 7.0)
     )
-    model.calibrate(batch)
+    model.init_output_scale(batch)
     return model
 
 
@@ -114,7 +114,7 @@ def test_at_init_a_bridges_output_has_the_size_of_word_embeddings(model, batch, 
     assert rms == pytest.approx(tiny_text.embedding_rms, rel=1e-5)
     before = model.scale.clone()
     model.bridge.mm_projector.weight.data *= 3
-    model.calibrate(batch)
+    model.init_output_scale(batch)
     assert model.scale == before  # once
 
 
@@ -131,7 +131,7 @@ def test_the_blind_floor_sees_nothing(tiny_text, batch):
         Blind(1, tiny_text.dim, num_tokens=4), tiny_text, mean=torch.ones(6), std=torch.ones(6)
     )
     blank = batch | {"patches": torch.zeros(3, 1, 1)}
-    model.calibrate(blank)
+    model.init_output_scale(blank)
     assert model.prefix(blank).shape == (3, 4, tiny_text.dim)
 
 
@@ -156,7 +156,7 @@ def test_bad_input(tiny_text, tiny_text_class, batch):
     nn.init.zeros_(dead.mm_projector.weight)
     nn.init.zeros_(dead.mm_projector.bias)
     with pytest.raises(ValueError, match="RMS of 0: it must be finite and above 0"):
-        BridgedModel(dead, tiny_text).calibrate(batch)
+        BridgedModel(dead, tiny_text).init_output_scale(batch)
 
 
 @pytest.mark.parametrize("conditioning", ["question", "mismatched"])
@@ -170,7 +170,7 @@ def test_a_conditioned_bridge_reads_what_the_encoder_makes_of_the_question_alone
     question, mask = tiny_text.tokenize(["describe", "what is it ?", "is there a red cube"])
     batch |= {"question": question, "question_mask": mask}
     model = BridgedModel(bridge, tiny_text)
-    model.calibrate(batch)
+    model.init_output_scale(batch)
     alone = model.language.encoder(input_ids=question, attention_mask=mask.long()).last_hidden_state
     expected = model.scale * bridge(batch["patches"], alone, mask)
     torch.testing.assert_close(model.prefix(batch), expected, atol=1e-5, rtol=1e-5)
@@ -182,7 +182,7 @@ def test_a_conditioned_bridge_reads_what_the_encoder_makes_of_the_question_alone
 def inserted(tiny_text, batch, **choices):
     torch.manual_seed(1)
     model = BridgedModel(Linear(6, tiny_text.dim), tiny_text, insert="encoder_output", **choices)
-    model.calibrate(batch)
+    model.init_output_scale(batch)
     return model
 
 
@@ -242,7 +242,7 @@ def test_positions_are_added_to_patches_and_learned(tiny_text, batch):
         std=torch.full((6,), 2.0),
         positions=(5, 6),
     )
-    model.calibrate(batch)
+    model.init_output_scale(batch)
     with torch.no_grad():
         model.positions.copy_(torch.randn(5, 6))
     expected = model.scale * model.bridge((batch["patches"] - 1) / 2 + model.positions)

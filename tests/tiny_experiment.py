@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from bridgelab import backbones as sides
+from bridgelab import backbones as backbones
 from bridgelab.config import instantiate as building
-from bridgelab.launch.fork_server import Forker
+from bridgelab.launch.fork_server import ForkServer
 from bridgelab.training import main
 
 CONF = main.ROOT / "conf"
@@ -56,7 +56,7 @@ def tiny(monkeypatch, tiny_text, tiny_vision):
             return tiny_vision
         return build(config, *args, **kwargs)
 
-    monkeypatch.setattr(sides, "build", tiny_build)
+    monkeypatch.setattr(backbones, "build", tiny_build)
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def program(tmp_path_factory):
     """A folder and a number of processes -> a run of them, whose log is given if it fails."""
     home, own = tmp_path_factory.mktemp("home"), Path(__file__).parent
     path = os.pathsep.join([str(own), *filter(None, sys.path)])
-    forker = Forker(os.environ | {"PYTHONPATH": path}, ["tiny_run", "bridgelab.training.run"])
+    forker = ForkServer(os.environ | {"PYTHONPATH": path}, ["tiny_run", "bridgelab.training.run"])
 
     def run(folder, number, *choices):
         places = (f"benchmark.root={home}/world", f"paths.features={home}/features")

@@ -10,7 +10,7 @@ from conftest import TinyText, TinyVision
 from hydra import compose, initialize_config_dir
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from bridgelab import backbones as sides
+from bridgelab import backbones as backbones
 from bridgelab.config import instantiate as building
 from bridgelab.training import main
 
@@ -28,7 +28,7 @@ def build_tiny(config, *args, **kwargs):
 
 def run(folder, *choices):
     """One process's part of a run."""
-    sides.build = build_tiny
+    backbones.build = build_tiny
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("train", list(choices))
     named = dict(choice.split("=", 1) for choice in choices)

@@ -14,7 +14,7 @@ from bridgelab.model import BridgedModel, autocast_pays
 log = logging.getLogger(__name__)
 
 
-class Sides:
+class Backbones:
     """The frozen text side, the frozen vision side (None where the bridge sees no image's patches), and their widths.
 
     Args:

@@ -137,7 +137,7 @@ class BridgedModel(nn.Module):
         self.language.eval()
         return self
 
-    def calibrate(self, batch: dict[str, Tensor]) -> None:
+    def init_output_scale(self, batch: dict[str, Tensor]) -> None:
         """Set the scale from a first batch, once: the bridge's output gets the RMS of what it stands beside.
 
         That is the T5's word embeddings or, inserted at the encoder's output, what the encoder makes of the prompts.
@@ -221,7 +221,7 @@ class BridgedModel(nn.Module):
     @torch.no_grad()
     def likelihood(
         self, batch: dict[str, Tensor], encoded: tuple[Tensor, Tensor] | None = None
-    ) -> Float[Tensor, "batch"]:
+    ) -> Float[Tensor, " batch"]:
         """The log-probability of each example's whole target, end token included."""
         return self.log_probs(encoded or self.encode(batch), batch["labels"]).sum(1)
 

@@ -7,7 +7,7 @@ _APART = re.compile("[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]+")
 _ACTING = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 
 
-def plain(text: str) -> str:
+def printable(text: str) -> str:
     """One line that a terminal shows and does not obey: a space for what ends a line, and � for what is no character.
 
     A newline would end a comment of LaTeX's, and what follows be read as its commands.

@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 from transformers import T5Config
 
 from bridgelab.bench import doctor
-from bridgelab.bench.doctor import HEADS, doctor_row, write_pair
+from bridgelab.bench.doctor import COLUMNS, doctor_row, write_pair
 from bridgelab.text.t5 import T5
 from bridgelab.vision.openclip import OpenClipVision
 
@@ -18,7 +18,7 @@ def test_a_row_has_ratios_of_what_was_predicted_and_measured(monkeypatch):
     monkeypatch.setattr(doctor, "_asked", lambda what, overrides, device: told[what])
     row = doctor_row("a pair", [], "cpu")
     assert row == ["a pair", "1100", "1000", "1.10", "2500", "2000", "1.25"]
-    assert len(row) == len(HEADS)
+    assert len(row) == len(COLUMNS)
 
 
 def test_what_is_written_is_loaded_as_real_weights_are(tmp_path, monkeypatch):

@@ -2,14 +2,14 @@
 
 import pytest
 
-from bridgelab.bench.records import RECORDS_HEADS, Size, records_row, write_records
+from bridgelab.bench.records import RECORDS_COLUMNS, Size, records_row, write_records
 from bridgelab.runs.study import read_study
 
 SMALL = Size(bridges=5, seeds=2, questions=20, captions=4)
 
 
 def test_a_row_is_of_all_records(tmp_path):
-    row = dict(zip(RECORDS_HEADS, records_row(tmp_path / "runs", SMALL), strict=True))
+    row = dict(zip(RECORDS_COLUMNS, records_row(tmp_path / "runs", SMALL), strict=True))
     assert row["records"] == "10"
     assert row["predictions"] == str(3 * 2 * 2 * 24 + 2 * 2 * 24)
     assert 0.01 < float(row["peak GB"]) < 4

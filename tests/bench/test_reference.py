@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from bridgelab.bench.reference import HEADS, TIMES, Contest, contenders, contests, kept_bytes, reference_row
+from bridgelab.bench.reference import COLUMNS, TIMES, Contest, contenders, contests, kept_bytes, reference_row
 
 
 def small(precision="fp32"):
@@ -35,7 +35,7 @@ def test_contenders_do_the_same_work(contest: Contest):
 
 @pytest.mark.parametrize("contest", small(), ids=lambda c: c.name)
 def test_a_row_has_ratios_of_what_was_measured(contest: Contest):
-    row = dict(zip(HEADS, reference_row(contest, "cpu"), strict=True))
+    row = dict(zip(COLUMNS, reference_row(contest, "cpu"), strict=True))
     assert float(row["theirs/ours"]) == pytest.approx(
         float(row["theirs ms"]) / float(row["ours ms"]), rel=0.1
     )

@@ -30,7 +30,7 @@ def test_every_way_reads_every_row(noise, monkeypatch):
 def test_rows_are_ratios_to_the_plain_read_and_say_what_the_cache_was(noise):
     rows = list(store.read_rows(*noise))
     for cache in ("cold", "warm"):
-        found = [dict(zip(store.READ_HEADS, row, strict=True)) for row in rows if row[1] == cache]
+        found = [dict(zip(store.READ_COLUMNS, row, strict=True)) for row in rows if row[1] == cache]
         assert cache == "cold" or len(found) == 4
         if found:
             assert found[0]["of a plain read"] == "100%"
@@ -63,7 +63,7 @@ def test_an_epoch_is_timed_from_the_store_and_online(tmp_path):
     own += ["benchmark.images.train=4", "train.batch_size=8"]
     with initialize_config_dir(conf, version_base="1.3"):
         row = store.epoch_row(compose("train", [*own, "bridge=linear"]), "cpu")
-    found = dict(zip(store.EPOCH_HEADS[1:], row, strict=True))
+    found = dict(zip(store.EPOCH_COLUMNS[1:], row, strict=True))
     assert int(found["steps"]) >= 1
     assert 1 <= int(found["images a step"]) <= 4
     assert float(found["ratio"]) > 0

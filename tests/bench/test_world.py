@@ -1,6 +1,6 @@
 from hydra import compose, initialize_config_dir
 
-from bridgelab.bench.world import WORLD_HEADS, world_row
+from bridgelab.bench.world import WORLD_COLUMNS, world_row
 from bridgelab.training.main import ROOT
 
 
@@ -10,5 +10,5 @@ def test_a_world_is_made_with_its_features_and_removed_again(tmp_path):
     images, drawn, encoded, together = world_row(config, tmp_path / "default")
     assert images == "4 by 1 process(es)"
     assert int(together) >= max(int(drawn), int(encoded))
-    assert len(WORLD_HEADS) == 4
+    assert len(WORLD_COLUMNS) == 4
     assert not (tmp_path / "default").exists()

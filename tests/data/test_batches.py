@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from bridgelab.benchmark.example import Example
-from bridgelab.data.batches import Prepared, TrainingBatches, unknown_answers
+from bridgelab.data.batches import TokenizedExamples, TrainingBatches, unknown_answers
 from bridgelab.data.sampler import MixtureSampler
 
 
@@ -16,7 +16,7 @@ ROWS = {"/a.png": 0, "/b.png": 1}
 
 
 def prepared(examples, text):
-    return Prepared(examples, text, ROWS, lambda rows: FEATURES[torch.as_tensor(rows)])
+    return TokenizedExamples(examples, text, ROWS, lambda rows: FEATURES[torch.as_tensor(rows)])
 
 
 def test_a_batch_says_what_the_examples_say(tiny_text):
@@ -70,7 +70,9 @@ def test_one_long_text_makes_no_other_longer(tiny_text):
 
 def test_texts_are_cut_after_data_longest(tiny_text):
     asked = [example(0, "what is it ?", "a red blue cube"), example(1, "is it", "yes")]
-    made = Prepared(asked, tiny_text, ROWS, lambda r: FEATURES[r], longest={"prompt": 4, "answer": 3})
+    made = TokenizedExamples(
+        asked, tiny_text, ROWS, lambda r: FEATURES[r], longest={"prompt": 4, "answer": 3}
+    )
     batch = made.batch([0, 1])
     what, is_, it, end = (tiny_text.tokenize([w])[0][0, 0].item() for w in ("what", "is", "it", ""))
     assert batch["prompt"].tolist() == [[what, is_, it, end, 0, 0, 0, 0], [is_, it, end, 0, 0, 0, 0, 0]]
@@ -84,7 +86,7 @@ def test_texts_are_cut_after_data_longest(tiny_text):
         with pytest.raises(
             ValueError, match=rf"data\.longest\.answer={most!r}: must be a whole number from 1 on"
         ):
-            Prepared(asked, tiny_text, ROWS, None, longest={"answer": most})
+            TokenizedExamples(asked, tiny_text, ROWS, None, longest={"answer": most})
 
 
 def test_answers_with_words_that_the_text_side_does_not_know_are_counted(tiny_text):
@@ -109,7 +111,7 @@ def test_a_conditioned_bridge_is_told_the_question_or_always_the_same_other_one(
     examples = [example(k, text) for k, text in enumerate(texts)]
 
     def told(question, rows):
-        made = Prepared(examples, tiny_text, ROWS, lambda r: FEATURES[torch.as_tensor(r)], question)
+        made = TokenizedExamples(examples, tiny_text, ROWS, lambda r: FEATURES[torch.as_tensor(r)], question)
         batch = made.batch(rows)
         assert tiny_text.decode(batch["prompt"]) == [texts[k] for k in rows]
         if question == "none":
@@ -129,7 +131,7 @@ def test_a_conditioned_bridge_is_told_the_question_or_always_the_same_other_one(
 
 
 def test_where_all_questions_are_one_the_mismatched_is_that_one(tiny_text):
-    made = Prepared(
+    made = TokenizedExamples(
         [example(0), example(1)], tiny_text, ROWS, lambda r: FEATURES[torch.as_tensor(r)], "mismatched"
     )
     assert tiny_text.decode(made.batch([0, 1])["question"]) == ["what is it"] * 2

@@ -35,7 +35,7 @@ def by_hand(text, tokens, words, target, gradient):
 def test_linear_is_counted_by_hand(tiny_text, size):
     model = BridgedModel(Linear(5, tiny_text.dim), tiny_text)
     given = batch(tiny_text, torch.randn(size, 3, 5))
-    model.calibrate(given)
+    model.init_output_scale(given)
     costs = measure_costs(model, given)
     assert costs["trainable_parameters"] == 5 * tiny_text.dim + tiny_text.dim
     assert costs["visual_tokens"] == 3
@@ -59,7 +59,7 @@ def test_the_qformer_is_counted_by_hand(tiny_text, patches):
         tiny_text,
     )
     given = batch(tiny_text, torch.randn(size, patches, vision_dim))
-    model.calibrate(given)
+    model.init_output_scale(given)
     costs = measure_costs(model, given)
     # Multiplications. Once a batch, since queries are the same for all images until they look at one: layer 0's
     # self-attention (four projections, scores and mixing) and the queries of its cross-attention.
@@ -83,7 +83,7 @@ def test_the_qformer_is_counted_by_hand(tiny_text, patches):
 def test_floor_and_ceiling(tiny_text):
     blind = BridgedModel(Blind(1, tiny_text.dim, num_tokens=4), tiny_text)
     given = batch(tiny_text, torch.zeros(2, 1, 1))
-    blind.calibrate(given)
+    blind.init_output_scale(given)
     costs = measure_costs(blind, given)
     assert (costs["trainable_parameters"], costs["visual_tokens"]) == (4 * tiny_text.dim, 4)
     assert costs["flops_bridge_forward"] == 0

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from bridgelab.cli import main as cli
-from bridgelab.evaluation.other_benchmark import evaluate_elsewhere
+from bridgelab.evaluation.other_benchmark import evaluate_run
 from bridgelab.runs.study import read_study
 from bridgelab.training import main
 
@@ -20,7 +20,7 @@ def run(tiny, config, tmp_path):
 
 
 def test_on_its_own_test_split_it_says_what_its_record_says(run, config, tmp_path):
-    out = evaluate_elsewhere(run, config(), tmp_path)
+    out = evaluate_run(run, config(), tmp_path)
     assert out == tmp_path / "runs" / "toy_on_world" / "bridge=linear,seed=0"
     own, found = (json.loads((folder / "metrics.json").read_text()) for folder in (run, out))
     assert found["metrics"] == pytest.approx(own["metrics"])
@@ -32,7 +32,7 @@ def test_on_its_own_test_split_it_says_what_its_record_says(run, config, tmp_pat
 
 def test_on_a_bent_split(run, config, tmp_path):
     bent = config("+benchmark.images={test-many: 3}")
-    out = evaluate_elsewhere(run, bent, tmp_path, split="test-many")
+    out = evaluate_run(run, bent, tmp_path, split="test-many")
     assert out.parent.name == "toy_on_world_test-many"
     rows = pd.read_parquet(out / "predictions.parquet")
     assert set(rows["tag_bend"]) == {"many"}
@@ -44,12 +44,12 @@ def test_the_ceiling_is_evaluated_too_though_nothing_was_trained(tiny, config, t
     main.run(config("bridge=words", "study=toy"), directory, bridge="words")
     assert not (directory / "last.ckpt").exists()
     asked = config("+benchmark.images={test-many: 3}", "question=What of many objects ?")
-    out = evaluate_elsewhere(directory, asked, tmp_path, split="test-many")
+    out = evaluate_run(directory, asked, tmp_path, split="test-many")
     record = json.loads((out / "metrics.json").read_text())
     assert (record["trained_in"], record["question"]) == ("toy", "What of many objects ?")
     assert (record["benchmark"], record["split"]) == ("world_test-many", "test-many")
     assert record["costs"]["trainable_parameters"] == 0
-    own = evaluate_elsewhere(directory, config(), tmp_path)
+    own = evaluate_run(directory, config(), tmp_path)
     first, second = (json.loads((folder / "metrics.json").read_text()) for folder in (directory, own))
     assert second["metrics"] == pytest.approx(first["metrics"])
 

@@ -10,7 +10,7 @@ from bridgelab.benchmark.caption import CaptionMetric
 from bridgelab.benchmark.example import Example
 from bridgelab.bridge.linear import Linear
 from bridgelab.bridge.words import Words
-from bridgelab.data.batches import Prepared
+from bridgelab.data.batches import TokenizedExamples
 from bridgelab.evaluation.predict import another_image, evaluate, mean_loss, predict
 from bridgelab.model import BridgedModel
 
@@ -30,9 +30,9 @@ def setting(text, kind="answer", answers=("red", "blue cube", "yes")):
         for k in range(11)
     ]
     rows = {f"/a/{k}.png": k for k in range(4)}
-    prepared = Prepared(examples, text, rows, lambda r: features[torch.as_tensor(r)])
+    prepared = TokenizedExamples(examples, text, rows, lambda r: features[torch.as_tensor(r)])
     model = BridgedModel(Linear(5, text.dim), text)
-    model.calibrate(prepared.batch(range(4)))
+    model.init_output_scale(prepared.batch(range(4)))
     return model, prepared
 
 
@@ -56,7 +56,7 @@ def test_what_is_generated_is_as_long_as_data_longest_lets_it_be(tiny_text, monk
 
     monkeypatch.setattr(BridgedModel, "generate", generate)
     model, made = setting(tiny_text, answers=("red", "yes", "blue " * 3000))
-    cut = Prepared(
+    cut = TokenizedExamples(
         made.examples, tiny_text, {f"/a/{k}.png": k for k in range(4)}, made.features, longest={"answer": 6}
     )
     predict(model, cut, range(11), batch_size=4)
@@ -104,7 +104,7 @@ def test_the_likeliest_of_choices_of_different_number_and_length(tiny_text):
         replace(e, kind="choice", choices=words[: 2 + k % 3], answers=(words[k % 2],))
         for k, e in enumerate(prepared.examples)
     ]
-    prepared = Prepared(chooses, tiny_text, {f"/a/{k}.png": k for k in range(4)}, prepared.features)
+    prepared = TokenizedExamples(chooses, tiny_text, {f"/a/{k}.png": k for k in range(4)}, prepared.features)
     found = predict(model, prepared, range(11), batch_size=4)
     for row, (one, example) in enumerate(zip(found, chooses, strict=True)):
         alone = []
@@ -186,7 +186,7 @@ def test_captioned_answers_are_read_from_the_bridges_own_caption(tiny_text):
     asked = [
         Example(f"c{k}", (f"/a/{k}.png",), "describe", ("a red cube left of a",), "caption") for k in range(4)
     ]
-    to_caption = Prepared(asked, tiny_text, rows_of, lambda r: features[torch.as_tensor(r)])
+    to_caption = TokenizedExamples(asked, tiny_text, rows_of, lambda r: features[torch.as_tensor(r)])
     captions = [p.text for p in predict(model, to_caption, range(4), batch_size=4)]
     assert any(captions)
     rows, metrics = evaluate(
@@ -220,7 +220,7 @@ def test_captions_themselves_are_not_read_from_captions(tiny_text):
         batch_size=4,
         shuffled=False,
         images=4,
-        to_caption=Prepared(
+        to_caption=TokenizedExamples(
             prepared.examples[:4], tiny_text, {f"/a/{k}.png": k for k in range(4)}, prepared.features
         ),
     )

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from bridgelab.benchmark.example import Example
-from bridgelab.data.batches import Prepared
+from bridgelab.data.batches import TokenizedExamples
 
 QUESTIONS, PATCHES = 240, 16
 
@@ -56,7 +56,9 @@ class Planted:
             Example(f"q{k}", (f"/{k}.png",), "what is it ?", ("red",), "answer") for k in range(QUESTIONS)
         ]
         rows = {f"/{k}.png": k for k in range(QUESTIONS)}
-        self.prepared = Prepared(examples, text, rows, lambda chosen: self.patches[torch.as_tensor(chosen)])
+        self.prepared = TokenizedExamples(
+            examples, text, rows, lambda chosen: self.patches[torch.as_tensor(chosen)]
+        )
 
 
 @pytest.fixture

@@ -83,7 +83,7 @@ def test_every_bridge_that_looks_at_patches_says_so(tiny_text, bridge, layers):
         "question_mask": mask.repeat(2, 1),
     }
     model = BridgedModel(bridge, tiny_text, mean=torch.zeros(6), std=torch.ones(6))
-    model.calibrate(batch)
+    model.init_output_scale(batch)
     with watched() as seen:
         model.prefix(batch)
     assert [tuple(weights.shape)[-1] for weights in seen] == [5] * layers

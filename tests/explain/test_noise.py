@@ -4,7 +4,7 @@ import torch
 
 from bridgelab.benchmark.accuracy import Accuracy
 from bridgelab.benchmark.example import Example
-from bridgelab.data.batches import Prepared
+from bridgelab.data.batches import TokenizedExamples
 from bridgelab.evaluation.predict import Predicted
 from bridgelab.explain import noise
 from bridgelab.explain.noise import background, clutter, things
@@ -16,7 +16,7 @@ COLORS = ATTRIBUTES["color"]
 def prepared(text, folder, prompt="what is it ?"):
     examples = [Example(f"q{k}", (f"/{folder}/{k}.png",), prompt, ("red",), "answer") for k in range(100)]
     rows = {e.images[0]: k for k, e in enumerate(examples)}
-    return Prepared(examples, text, rows, lambda chosen: torch.zeros(len(chosen), 1, 1))
+    return TokenizedExamples(examples, text, rows, lambda chosen: torch.zeros(len(chosen), 1, 1))
 
 
 def test_what_clutter_costs_is_a_difference_of_pairs(tiny_text, monkeypatch):

@@ -34,7 +34,7 @@ def example(tiny_text):
 def planted(text, bridge, example):
     mean = torch.full((6,), 0.5)
     model = BridgedModel(bridge, text, mean=mean, std=torch.ones(6))
-    model.calibrate(example)
+    model.init_output_scale(example)
     return model
 
 

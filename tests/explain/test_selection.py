@@ -45,7 +45,7 @@ def test_a_bridge_that_ignores_patches_has_nothing_to_share_out(planted, tiny_te
     model = BridgedModel(
         Blind(3, tiny_text.dim, num_tokens=2), tiny_text, mean=torch.zeros(3), std=torch.ones(3)
     )
-    model.calibrate(planted.prepared.batch([0]))
+    model.init_output_scale(planted.prepared.batch([0]))
     found = selection(model, planted.prepared, planted.parts)
     assert found.selection is None
     for value in (found.visited, found.others, found.background, found.random):
@@ -55,7 +55,7 @@ def test_a_bridge_that_ignores_patches_has_nothing_to_share_out(planted, tiny_te
 def test_many_examples_at_once_are_as_one_at_a_time(planted, tiny_text):
     torch.manual_seed(0)
     model = BridgedModel(Linear(3, tiny_text.dim), tiny_text, mean=torch.full((3,), 0.5), std=torch.ones(3))
-    model.calibrate(planted.prepared.batch([0]))
+    model.init_output_scale(planted.prepared.batch([0]))
     told = []
     found = effects(model, planted.prepared, planted.parts, told.append)
     for row in (0, 17, 239):

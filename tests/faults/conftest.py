@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from bridgelab.data.shard import Shard
-from bridgelab.launch.fork_server import Forker
+from bridgelab.launch.fork_server import ForkServer
 
 TESTS = Path(__file__).parents[1]
 SEED = int(os.environ.get("FAULTS_SEED", "0"))
@@ -60,7 +60,7 @@ class Faulty:
         path = os.pathsep.join([str(TESTS), str(Path(__file__).parent), *filter(None, sys.path)])
         imported = ["pytorch_lightning", "conftest", "bridgelab.training.run", "bridgelab.report.write"]
         self.environment = os.environ | {"PYTHONPATH": path}
-        self.home, self.forker = home, Forker(self.environment, imported)
+        self.home, self.forker = home, ForkServer(self.environment, imported)
 
     def start(self, what, folder, home, *choices, data=None, **how):
         """Run it to its end, or to the end that was chosen; returns its exit status, the phase it ended in and its log.

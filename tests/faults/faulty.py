@@ -21,7 +21,7 @@ from bridgelab.data import features
 from bridgelab.data.features import FeatureStore
 from bridgelab.runs import locks as claims
 from bridgelab.training import run as runs
-from bridgelab.training.experiment import Setting
+from bridgelab.training.experiment import Experiment
 from bridgelab.training.fit import LastCheckpoint
 
 OPERATIONS = ("open", "os.rename", "os.remove", "os.mkdir", "os.truncate", "shutil.copyfile")
@@ -29,8 +29,8 @@ CPU_CLOCK = 2  # CLOCK_PROCESS_CPUTIME_ID
 PHASES = (
     (World, "make", "world"),
     (FeatureStore, "features", "feature build"),
-    (Setting, "tune", "search"),
-    (Setting, "fit", "train"),
+    (Experiment, "tune", "search"),
+    (Experiment, "fit", "train"),
     (LastCheckpoint, "save", "checkpoint"),
     (runs, "predict_views", "evaluation"),
     (runs, "write_predictions", "record"),

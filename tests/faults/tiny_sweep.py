@@ -2,9 +2,9 @@
 
 from tiny_run import build_tiny
 
-from bridgelab import backbones as sides
+from bridgelab import backbones as backbones
 from bridgelab.training import main
 
 if __name__ == "__main__":
-    sides.build = build_tiny
+    backbones.build = build_tiny
     main.main()

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from bridgelab.launch.fork_server import Forker
+from bridgelab.launch.fork_server import ForkServer
 
 JOB = """
 import atexit, json, os, sys, time
@@ -33,7 +33,7 @@ if sys.argv[1:] == ["sleep"]:
 def forker(tmp_path, monkeypatch):
     (tmp_path / "some_job.py").write_text(JOB)
     path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
-    made = Forker(os.environ | {"PYTHONPATH": path, "SLOT": "7"}, ["decimal", "no_such_module"])
+    made = ForkServer(os.environ | {"PYTHONPATH": path, "SLOT": "7"}, ["decimal", "no_such_module"])
     yield made
     made.close()
 

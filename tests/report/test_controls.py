@@ -3,7 +3,7 @@
 import pytest
 
 from bridgelab.report.controls import controls
-from bridgelab.report.summary import summarise
+from bridgelab.report.summary import summarize
 from bridgelab.report.write import tables
 from bridgelab.runs.study import read_study
 
@@ -56,5 +56,5 @@ def test_what_is_alike_needs_no_control(sized):
 
 def test_the_report_says_it(sized):
     study = sized("linear", "qformer")
-    table, whole = tables(study, summarise(study), [], {})
+    table, whole = tables(study, summarize(study), [], {})
     assert table.said[-1] == whole.said[-1] == controls(study, "linear")[0]

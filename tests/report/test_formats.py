@@ -12,8 +12,8 @@ from rich.console import Console
 
 from bridgelab.cli import main as cli
 from bridgelab.report.formats import to_csv, to_latex
-from bridgelab.report.summary import summarise
-from bridgelab.report.table import Cell, Grid, Measured, StudyTable, to_html, to_markdown, to_rich
+from bridgelab.report.summary import summarize
+from bridgelab.report.table import Cell, Measured, StudyTable, Table, to_html, to_markdown, to_rich
 from bridgelab.report.tables.difficulty import by_difficulty
 from bridgelab.report.write import tables
 from bridgelab.runs.study import read_study
@@ -21,7 +21,7 @@ from bridgelab.runs.study import read_study
 ODD = StudyTable(
     "heading",
     (
-        Grid(
+        Table(
             "A & B, %",
             ("bridge", "all"),
             (
@@ -42,7 +42,7 @@ ODD = StudyTable(
 @pytest.fixture
 def whole(simulated):
     study = read_study(simulated.write(images=6))
-    return tables(study, summarise(study), by_difficulty(study), {})[1]
+    return tables(study, summarize(study), by_difficulty(study), {})[1]
 
 
 def test_csv_has_a_line_a_number_and_numbers_as_numbers(whole):
@@ -87,9 +87,9 @@ ACTING = "x\n\\input{/etc/passwd}\x1b]0;t\x07\u202e"
 )
 def test_a_name_is_text_alone_in_every_form(form):
     """Not a line's end, behind which LaTeX would read on; not an escape that a terminal obeys."""
-    table = StudyTable(ACTING, (Grid(ACTING, ("bridge", ACTING), (("bridge", (Cell(ACTING), Cell(ACTING, ACTING))),)),), (ACTING,), (ACTING,))  # fmt: skip
+    table = StudyTable(ACTING, (Table(ACTING, ("bridge", ACTING), (("bridge", (Cell(ACTING), Cell(ACTING, ACTING))),)),), (ACTING,), (ACTING,))  # fmt: skip
     plain = StudyTable(
-        "x", (Grid("x", ("bridge", "x"), (("bridge", (Cell("x"), Cell("x", "x"))),)),), ("x",), ("x",)
+        "x", (Table("x", ("bridge", "x"), (("bridge", (Cell("x"), Cell("x", "x"))),)),), ("x",), ("x",)
     )
     text = form(table)
     assert not set("\x1b\x07\u202e") & set(text)
@@ -105,7 +105,9 @@ def _terminal(made):
 
 @pytest.mark.parametrize("text", ["=1+1", "+cmd|' /C calc'!A0", "-1+1", "@SUM(A1)"])
 def test_csv_holds_no_formulas(text):
-    table = StudyTable("x", (Grid(text, ("bridge", text), (("bridge", (Cell(text), Cell(text))),)),), (text,))
+    table = StudyTable(
+        "x", (Table(text, ("bridge", text), (("bridge", (Cell(text), Cell(text))),)),), (text,)
+    )
     cells = [cell for row in csv.reader(io.StringIO(to_csv(table))) for cell in row]
     assert f"'{text}" in cells
     assert not [cell for cell in cells if cell[:1] in ("=", "+", "-", "@")]

@@ -15,7 +15,7 @@ from matplotlib.image import imread
 from rich.console import Console
 
 from bridgelab.report.figures.study import short, style
-from bridgelab.report.summary import reasoning_type, summarise
+from bridgelab.report.summary import reasoning_type, summarize
 from bridgelab.report.table import Cell, study_table, to_html, to_markdown, to_rich
 from bridgelab.report.write import report
 from bridgelab.runs.study import read_study
@@ -58,7 +58,7 @@ def printed(table) -> str:
 
 
 def tables(study, **choices):
-    return study_table(summarise(read_study(study), **choices))
+    return study_table(summarize(read_study(study), **choices))
 
 
 def rows(table, grid=0):
@@ -67,7 +67,7 @@ def rows(table, grid=0):
 
 def test_planted_accuracies_are_found(simulated):
     path = simulated.write(images=150)
-    summary = summarise(read_study(path))
+    summary = summarize(read_study(path))
     from_rows = pd.read_parquet(path / "bridge=linear,seed=0" / "predictions.parquet")
     runs = [
         pd.read_parquet(path / f"bridge=linear,seed={seed}" / "predictions.parquet").query("view == 'image'")
@@ -261,7 +261,7 @@ def test_groups_give_consistency_and_are_drawn_whole(simulated):
         rows.to_parquet(file)
         right = rows[rows["view"] == "image"].groupby("tag_group")["score"].min().mean()
         expected.setdefault(file.parent.name.split(",")[0].removeprefix("bridge="), []).append(right)
-    summary = summarise(read_study(path))
+    summary = summarize(read_study(path))
     assert summary.questions == {"all": 200, "consistency": 40}
     assert summary.images == 200
     for row in summary.rows:

@@ -1,17 +1,17 @@
 import pytest
 
-from bridgelab.runs.atomic import whole
+from bridgelab.runs.atomic import atomic_path
 
 
 def torn(path):
-    with whole(path) as aside:
+    with atomic_path(path) as aside:
         aside.write_text("tw")
         raise OSError("No space left on device")
 
 
 def test_a_file_is_whole_or_the_former(tmp_path):
     path = tmp_path / "a.txt"
-    with whole(path) as aside:
+    with atomic_path(path) as aside:
         aside.write_text("one")
         assert not path.exists()
     assert path.read_text() == "one"

@@ -8,7 +8,7 @@ import yaml
 from rich.console import Console
 
 from bridgelab.cli import main as cli
-from bridgelab.report.summary import summarise
+from bridgelab.report.summary import summarize
 from bridgelab.report.write import report
 from bridgelab.runs.comparable import covers
 from bridgelab.runs.study import read_study
@@ -153,7 +153,7 @@ def test_what_a_study_sweeps_makes_rows_of_its_own(swept):
     assert pairs(study, "linear") == {f"mlp, {level}": f"linear, {level}" for level in levels}
     found = verdict(study)
     assert found.comparators == ("mlp, train.steps=400", "mlp, train.steps=800")
-    rows = {row.name: row for row in summarise(study, intervals=False).rows}
+    rows = {row.name: row for row in summarize(study, intervals=False).rows}
     for level in levels:
         linear, mlp, blind, words = (rows[f"{name}, {level}"].accuracy["all"].value for name in SMALL)
         assert float(found.cells[f"mlp, {level}", "all"].contrast.value) == pytest.approx(linear - mlp)

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bridgelab.report.tables.breakpoint import breakpoint_grid, breakpoint_sentences
+from bridgelab.report.tables.breakpoint import breakpoint_sentences, breakpoint_table
 from bridgelab.runs.study import read_study
 from bridgelab.statistics.breakpoint import Breakpoint, Crossing, _passes, breakpoints
 from bridgelab.statistics.contrast import Contrast
@@ -45,7 +45,7 @@ def test_a_planted_break_is_found_where_it_lies(simulated):
     assert "linear loses" in told[1]
     assert "points with each step of objects" in told[1]
     assert "passes −2 points at" in told[1]
-    grid = breakpoint_grid(list(found.values()), "linear")
+    grid = breakpoint_table(list(found.values()), "linear")
     assert grid.heads == ("difference", "a step of objects")
     assert ", passes −2 points at" in grid.rows[1][1][1].interval
 
@@ -127,5 +127,5 @@ def test_a_line_passes_both_bounds_and_open_ends_are_open(first, last, expected)
 )
 def test_where_a_line_passes_is_said_with_its_open_ends(crossing, told):
     one = Breakpoint("objects", "mlp", line(0, 1)[0], 0.01, 0.99, (3.0, 10.0), (crossing,), True, "", False)
-    assert f", passes {told}" in breakpoint_grid([one], "linear").rows[0][1][1].interval
+    assert f", passes {told}" in breakpoint_table([one], "linear").rows[0][1][1].interval
     assert f"and passes {told}." in breakpoint_sentences([one], "linear", 0.02)[0]

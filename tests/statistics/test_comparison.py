@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bridgelab.report.tables.verdict import seeds_apart, sentences, verdict_grid
+from bridgelab.report.tables.verdict import seeds_apart, sentences, verdict_table
 from bridgelab.runs.study import read_study
 from bridgelab.statistics.comparison import differences, verdict
 from bridgelab.statistics.verdict import BREAKS, CANNOT_TELL, HOLDS, LEADS
@@ -102,7 +102,7 @@ def test_a_seed_that_stands_apart_is_warned_of(study):
 
 def test_one_seed_gives_numbers_without_intervals(simulated):
     found = verdict(read_study(simulated.write(bridges=TRUTH, seeds=(0,), images=50)))
-    grid = verdict_grid(found)
+    grid = verdict_table(found)
     assert all(cell.interval == CANNOT_TELL for cell in grid.rows[0][1][1:])
     assert "nan" not in " ".join(cell.text for cell in grid.rows[0][1])
 

@@ -44,7 +44,7 @@ def test_compiled_steps_are_the_eager_ones(program, tmp_path):
 
 def test_a_missing_compiler_is_told_before_anything_is_read(config, monkeypatch):
     given = config("compile=true")
-    monkeypatch.setattr(settings, "Sides", None)
+    monkeypatch.setattr(settings, "Backbones", None)
     for variables, match in (
         ({"PATH": "/nowhere"}, r"compile=true on cpu needs a C\+\+ compiler, and there is no g\+\+ or clang\+\+"),
         ({"CXX": "/no/such/g++"}, r"there is no /no/such/g\+\+\. Install it \(or name it in \$CXX\), or set compile=false"),
@@ -55,7 +55,7 @@ def test_a_missing_compiler_is_told_before_anything_is_read(config, monkeypatch)
             for name, value in variables.items():
                 patched.setenv(name, value)
             with pytest.raises(ValueError, match=match):
-                settings.Setting(given, "cpu")
+                settings.Experiment(given, "cpu")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ValueError, match="compile=true on cuda needs the package triton"):
         refuse_without_compiler(torch.device("cuda"))

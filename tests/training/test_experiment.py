@@ -12,11 +12,11 @@ from bridgelab.benchmark import caption
 from bridgelab.benchmark.example import Example
 from bridgelab.data.datamodule import spread_groups
 from bridgelab.data.features import FeatureStore
-from bridgelab.report.summary import summarise
-from bridgelab.report.table import curve_grid
+from bridgelab.report.summary import summarize
+from bridgelab.report.table import curve_table
 from bridgelab.runs.study import read_study
 from bridgelab.training import main
-from bridgelab.training.experiment import Setting
+from bridgelab.training.experiment import Experiment
 
 
 @pytest.fixture
@@ -45,12 +45,12 @@ def broken(tmp_path, split, number):
 
 
 def test_a_broken_image_of_any_split_is_named_before_training(run, tmp_path, monkeypatch, caplog):
-    setting = Setting(run.config(), "cpu")
-    targets = [e.answers[0] for kind in setting.train_examples.values() for e in kind]
-    strange = sum(bool(setting.text.unknown(target.split())) for target in targets)
+    experiment = Experiment(run.config(), "cpu")
+    targets = [e.answers[0] for kind in experiment.train_examples.values() for e in kind]
+    strange = sum(bool(experiment.text.unknown(target.split())) for target in targets)
     assert f"{strange} of {len(targets)} training answers and captions hold words that the T5" in caplog.text
     paths = [broken(tmp_path, "train", 2), broken(tmp_path, "test", 1)]
-    monkeypatch.setattr(Setting, "fit", None)
+    monkeypatch.setattr(Experiment, "fit", None)
     with pytest.raises(ValueError, match=r"2 of 13 images can't be used") as refused:
         run("bridge=linear")
     assert all(f"{path} can't be read" in str(refused.value) for path in paths)
@@ -58,7 +58,7 @@ def test_a_broken_image_of_any_split_is_named_before_training(run, tmp_path, mon
 
 @pytest.mark.parametrize("bridge", ["linear", "blind"])
 def test_missing_images_are_named_before_any_is_read(run, tmp_path, monkeypatch, bridge):
-    Setting(run.config(), "cpu")
+    Experiment(run.config(), "cpu")
     path = Path(broken(tmp_path, "test", 1))
     path.unlink()
     monkeypatch.setattr(FeatureStore, "features", None)
@@ -91,20 +91,20 @@ def test_examples_of_broken_images_can_be_left_out_and_are_told(run, tmp_path, c
 
 
 def test_too_many_broken_images_are_refused_before_training(run, tmp_path):
-    Setting(run.config(), "cpu")
+    Experiment(run.config(), "cpu")
     path = broken(tmp_path, "test", 1)
     with pytest.raises(
         ValueError,
         match=rf"1 of 4 images of test \(25 %\) can't be used, such as {path}, which can't be read .*data\.max_skipped=0\.2 ",
     ):
-        Setting(run.config("data.on_error=skip", "data.max_skipped=0.2"), "cpu")
+        Experiment(run.config("data.on_error=skip", "data.max_skipped=0.2"), "cpu")
     for number in range(4):
         broken(tmp_path, "test", number)
     with pytest.raises(
         ValueError,
         match=r"split test of world gives 0 examples: it has 0 of kind answer, 0 of kind caption, \d+ were left out",
     ):
-        Setting(run.config("data.on_error=skip", "data.max_skipped=1"), "cpu")
+        Experiment(run.config("data.on_error=skip", "data.max_skipped=1"), "cpu")
 
 
 @pytest.mark.parametrize(("split", "key"), [("val", "train.val_limit"), ("test", "evaluate.limit")])
@@ -113,14 +113,14 @@ def test_a_split_without_examples_is_refused_before_features_are_made(run, monke
     with pytest.raises(
         ValueError, match=rf"split {split} of world gives 0 examples: .*At least 1 is needed\. Raise {key}"
     ):
-        Setting(run.config(f"{key}={{answer:0,caption:0}}"), "cpu")
+        Experiment(run.config(f"{key}={{answer:0,caption:0}}"), "cpu")
 
 
 def test_a_single_test_image_that_is_to_be_shuffled_is_refused_before_features_are_made(run, monkeypatch):
     monkeypatch.setattr(FeatureStore, "features", None)
     choices = ("benchmark.images.test=1", "evaluate.shuffled=true", "evaluate.limit.caption=0")
     with pytest.raises(ValueError, match=r"1 image can't be shuffled: .* or set evaluate\.shuffled=false"):
-        Setting(run.config(*choices), "cpu")
+        Experiment(run.config(*choices), "cpu")
 
 
 def test_metrics_are_asked_before_anything_is_trained(run, monkeypatch, caplog):
@@ -129,10 +129,10 @@ def test_metrics_are_asked_before_anything_is_trained(run, monkeypatch, caplog):
     with pytest.raises(
         ValueError, match=r"world, test: 1 captions of 1 image: .* Set evaluate\.limit\.caption"
     ):
-        Setting(run.config("evaluate.limit.caption=1"), "cpu")
+        Experiment(run.config("evaluate.limit.caption=1"), "cpu")
     monkeypatch.setattr(caption.CaptionMetric, "check", lambda *_, **__: "beware")
     with pytest.raises(TypeError, match="'NoneType' object is not callable"):  # on to the features
-        Setting(run.config(), "cpu")
+        Experiment(run.config(), "cpu")
     assert "world, test: beware" in caplog.text
 
 
@@ -163,23 +163,25 @@ def test_a_limit_below_a_group_is_refused():
 
 
 def test_validation_without_short_answers_is_by_the_loss_of_captions(run):
-    setting = Setting(run.config("train.val_limit={answer:0,caption:3}", "evaluate.batch_size=1"), "cpu")
-    captions = setting.val["caption"]
-    assert (list(setting.val), len(captions)) == (["caption"], 3)
-    model = setting.model(0)
-    setting.calibrate(model, setting.batches(1, 0))
+    experiment = Experiment(
+        run.config("train.val_limit={answer:0,caption:3}", "evaluate.batch_size=1"), "cpu"
+    )
+    captions = experiment.val["caption"]
+    assert (list(experiment.val), len(captions)) == (["caption"], 3)
+    model = experiment.model(0)
+    experiment.init_output_scale(model, experiment.batches(1, 0))
     losses = [model.loss(captions.batch([row])).item() for row in range(3)]
-    assert setting.validate(model) == {"val/loss": pytest.approx(sum(losses) / 3)}
+    assert experiment.validate(model) == {"val/loss": pytest.approx(sum(losses) / 3)}
 
 
 def test_half_of_a_trial_is_the_trial_of_half_as_many_steps(run, tmp_path):
     """The loss after a cool-down that branches off equals that of a search with so many steps, rate by rate."""
     rates = ("bridge=linear", "train.lr=null", "tune.lrs=[0.001,0.01,0.1]", "tune.extend=0")
-    whole = Setting(run.config(*rates, "tune.steps=20"), "cpu").tune(tmp_path / "whole" / "seed=0")
-    half = Setting(run.config(*rates, "tune.steps=10"), "cpu").tune(tmp_path / "half" / "seed=0")
+    whole = Experiment(run.config(*rates, "tune.steps=20"), "cpu").tune(tmp_path / "whole" / "seed=0")
+    half = Experiment(run.config(*rates, "tune.steps=10"), "cpu").tune(tmp_path / "half" / "seed=0")
     assert whole["at_half"] == pytest.approx(half["trials"], rel=1e-6)
     assert whole["trials"] != pytest.approx(half["trials"], rel=1e-3)
-    cosine = Setting(
+    cosine = Experiment(
         run.config(*rates, "tune.steps=10", "train.schedule={shape:cosine}", "train.budgets=[]"), "cpu"
     )
     assert cosine.tune(tmp_path / "cosine" / "seed=0")["at_half"] == {}
@@ -207,7 +209,7 @@ def test_a_benchmark_of_captions_alone_is_searched_trained_and_scored(tiny, tmp_
     assert record["curve_of"] == "token probability"
     assert record["tuning"]["trials"]
     assert 0 <= record["metrics"]["test/cider"] <= 10
-    grid = curve_grid(summarise(read_study(tmp_path / "study")))
+    grid = curve_table(summarize(read_study(tmp_path / "study")))
     assert grid.title == "Validation token probability while training, %, mean over seeds"
 
 
@@ -222,11 +224,11 @@ def test_a_run_says_where_its_features_come_from_and_learns_the_same(run):
 
 
 def test_standardised_by_the_training_images_alone(run, tmp_path):
-    setting = Setting(run.config(), "cpu")
-    frozen = setting.material.frozen
+    experiment = Experiment(run.config(), "cpu")
+    frozen = experiment.material.frozen
     images = frozen.images
     assert len(images) == 13
     train = frozen.part([path for path in images if "/train/" in path])
     assert len(train) == 6
-    assert (setting.standard["mean"] == train.mean).all()
-    assert (setting.standard["mean"] != frozen.mean).any()
+    assert (experiment.standard["mean"] == train.mean).all()
+    assert (experiment.standard["mean"] != frozen.mean).any()

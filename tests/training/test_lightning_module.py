@@ -11,7 +11,7 @@ from torch.optim import AdamW
 
 from bridgelab.benchmark.example import Example
 from bridgelab.bridge.linear import Linear
-from bridgelab.data.batches import Prepared, TrainingBatches
+from bridgelab.data.batches import TokenizedExamples, TrainingBatches
 from bridgelab.data.sampler import MixtureSampler
 from bridgelab.model import BridgedModel
 from bridgelab.optim.muon_adamw import MuonAdamW
@@ -45,14 +45,14 @@ def setting(text, steps=12):
         Example(id=f"{k}", images=(f"/{k % 6}",), prompt="what is it", answers=(words[k % 6],), kind="answer")
         for k in range(30)
     ]
-    prepared = Prepared(
+    prepared = TokenizedExamples(
         examples, text, {f"/{k}": k for k in range(6)}, lambda rows: features[torch.as_tensor(rows)]
     )
     sampler = MixtureSampler(
         {"answer": prepared.prompt_lengths}, [{"answer": 1}], steps=steps, batch_size=4, seed=0
     )
     model = BridgedModel(Linear(5, text.dim), text)
-    model.calibrate(prepared.batch(range(4)))
+    model.init_output_scale(prepared.batch(range(4)))
     return model, TrainingBatches(sampler, {"answer": prepared})
 
 

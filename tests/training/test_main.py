@@ -98,10 +98,10 @@ def test_a_study_of_runs_leaves_complete_records(tiny, config, tmp_path):
 
 
 def test_a_bridge_begins_with_the_weights_that_it_is_given(tiny, config, tmp_path):
-    first = settings.Setting(config("bridge=mlp"), "cpu").model(0).bridge.state_dict()
+    first = settings.Experiment(config("bridge=mlp"), "cpu").model(0).bridge.state_dict()
     write_weights(first, tmp_path / "mlp.safetensors")
     given = config("bridge=mlp", f"bridge.init_from={tmp_path}/mlp.safetensors")
-    begun = settings.Setting(given, "cpu").model(1).bridge.state_dict()
+    begun = settings.Experiment(given, "cpu").model(1).bridge.state_dict()
     assert all(torch.equal(begun[name], weights) for name, weights in first.items())
     # Without a step it is evaluated as it is, with no search; and can be asked as a trained one.
     untrained = config("bridge=mlp", f"bridge.init_from={tmp_path}/mlp.safetensors", "train.steps=0")
@@ -116,7 +116,7 @@ def test_a_bridge_begins_with_the_weights_that_it_is_given(tiny, config, tmp_pat
     assert asked.scale > 0
     other = config("bridge=linear", f"bridge.init_from={tmp_path}/mlp.safetensors")
     with pytest.raises(ValueError, match=r"mm_projector\.0\.weight.* are not in this bridge"):
-        settings.Setting(other, "cpu")
+        settings.Experiment(other, "cpu")
 
 
 def test_a_users_own_bridge_is_trained(tiny, config, tmp_path, monkeypatch):
@@ -132,7 +132,7 @@ def test_a_users_own_bridge_is_trained(tiny, config, tmp_path, monkeypatch):
 
 def test_budgets_are_kept(tiny, config, tmp_path):
     def bridge(*overrides):
-        return settings.Setting(config(*overrides), "cpu").model(0).bridge
+        return settings.Experiment(config(*overrides), "cpu").model(0).bridge
 
     assert bridge("bridge=qformer", "budget.tokens=5").num_queries == 5
     assert bridge("bridge=blind", "budget.tokens=5", "budget.params=70000").num_tokens == 5
@@ -154,14 +154,14 @@ def test_a_finished_run_is_left_alone_and_anothers_directory_refused(tiny, confi
         ValueError, match=r"another config .* differ in evaluate\.shuffled, train\.lr.*study=NAME"
     ):
         main.run(other, tmp_path / "run", bridge="linear")
-    monkeypatch.setattr(settings, "Setting", None)
+    monkeypatch.setattr(settings, "Experiment", None)
     main.run(given, tmp_path / "run", bridge="linear")
     assert (tmp_path / "run" / "metrics.json").read_bytes() == before
 
 
 def test_a_run_that_another_study_has_finished_is_not_trained_again(tiny, config, tmp_path, monkeypatch):
     main.run(config("train.lr=0.001", "study=first"), tmp_path / "first" / "run", bridge="linear")
-    monkeypatch.setattr(settings, "Setting", None)
+    monkeypatch.setattr(settings, "Experiment", None)
     second = config("train.lr=0.001", "study=second", f"paths.reuse={tmp_path}/first")
     main.run(second, tmp_path / "second" / "run", bridge="linear")
     first, taken = (read_study(tmp_path / study).runs[0].record for study in ("first", "second"))
@@ -174,27 +174,28 @@ def test_a_run_that_another_study_has_finished_is_not_trained_again(tiny, config
 def test_init_seed_and_data_seed_are_separate(tiny, config, tmp_path, monkeypatch):
     seeds = ((0, 0), (1, 0), (0, 1))
     first, other_init, other_data = (
-        settings.Setting(config(f"seed={s}", f"data_seed={d}"), torch.device("cpu")) for s, d in seeds
+        settings.Experiment(config(f"seed={s}", f"data_seed={d}"), torch.device("cpu")) for s, d in seeds
     )
 
-    def order(setting):
-        return [step.rows.tolist() for step in setting.batches(6, setting.config.data_seed).sampler]
+    def order(experiment):
+        return [step.rows.tolist() for step in experiment.batches(6, experiment.config.data_seed).sampler]
 
-    def init(setting):
-        return setting.model(setting.config.seed).bridge.mm_projector.weight
+    def init(experiment):
+        return experiment.model(experiment.config.seed).bridge.mm_projector.weight
 
     assert order(first) == order(other_init) != order(other_data)
     assert torch.equal(init(first), init(other_data))
     assert not torch.equal(init(first), init(other_init))
 
     # All of them share a search, in folders whose names are cut too.
-    def searched(setting, *seeds):
+    def searched(experiment, *seeds):
         name = main.run_name("bridge=linear,seed={},data_seed={},".format(*seeds) + 300 * "a")
-        return setting.tune(tmp_path / "toy" / name)
+        return experiment.tune(tmp_path / "toy" / name)
 
     monkeypatch.setattr(settings, "search", lambda folder, *_, **__: folder)
     (shared,) = {
-        searched(setting, *own) for setting, own in zip((first, other_init, other_data), seeds, strict=True)
+        searched(experiment, *own)
+        for experiment, own in zip((first, other_init, other_data), seeds, strict=True)
     }
     assert shared.parent == tmp_path / "toy" / "tune"
     first.config.train.batch_size = 3
@@ -204,48 +205,48 @@ def test_init_seed_and_data_seed_are_separate(tiny, config, tmp_path, monkeypatc
 def test_every_bridge_sees_the_same_examples_in_the_same_order(tiny, config, tmp_path):
     orders = []
     for bridge in BRIDGES:
-        setting = settings.Setting(config(f"bridge={bridge}"), torch.device("cpu"))
-        setting.model(0)
-        batches = setting.batches(6, 0)
-        orders.append([setting.pools[s.pool].examples[r].id for s in batches.sampler for r in s.rows])
+        experiment = settings.Experiment(config(f"bridge={bridge}"), torch.device("cpu"))
+        experiment.model(0)
+        batches = experiment.batches(6, 0)
+        orders.append([experiment.pools[s.pool].examples[r].id for s in batches.sampler for r in s.rows])
     assert all(order == orders[0] for order in orders)
 
 
 def test_a_stage_can_show_few_objects(tiny, config, tmp_path):
     stages = "train.stages=[{share:0.5,simple_caption:1},{share:0.5,caption:0.3,answer:0.7}]"
     given = config("train.simple_objects=6", "benchmark.images.train=6", stages)
-    setting = settings.Setting(given, torch.device("cpu"))
-    simple, captions = setting.pools["simple_caption"].examples, setting.pools["caption"].examples
+    experiment = settings.Experiment(given, torch.device("cpu"))
+    simple, captions = experiment.pools["simple_caption"].examples, experiment.pools["caption"].examples
     assert simple == [e for e in captions if len(e.words.split(" . ")) <= 6]
     assert 0 < len(simple) < len(captions)
-    drawn = [step.pool for step in setting.batches(10, 0).sampler]
+    drawn = [step.pool for step in experiment.batches(10, 0).sampler]
     assert drawn[:5] == ["simple_caption"] * 5
     assert "simple_caption" not in drawn[5:]
 
 
 def test_weights_of_what_a_benchmark_lacks_go_to_the_rest(tiny, config, tmp_path, caplog):
-    setting = settings.Setting(config("train.simple_objects=0"), torch.device("cpu"))
+    experiment = settings.Experiment(config("train.simple_objects=0"), torch.device("cpu"))
     assert "world has no training examples for simple_caption" in caplog.text
-    assert {step.pool for step in setting.batches(10, 0).sampler} == {"answer", "caption"}
+    assert {step.pool for step in experiment.batches(10, 0).sampler} == {"answer", "caption"}
 
 
 def test_thawed_weights_are_found_out(tiny, config, tmp_path, tiny_text, monkeypatch):
     given = config("train.lr=0.001", "evaluate.shuffled=false")
     shared = tiny_text.model.shared.weight.data.clone()
-    fit = settings.Setting.fit
+    fit = settings.Experiment.fit
 
     def thaw(self, model, *args, **kwargs):
         found = fit(self, model, *args, **kwargs)
         self.text.model.shared.weight.data += 1
         return found
 
-    monkeypatch.setattr(settings.Setting, "fit", thaw)
+    monkeypatch.setattr(settings.Experiment, "fit", thaw)
     with pytest.raises(RuntimeError, match=r"fingerprints were .*what is frozen has changed"):
         main.run(given, tmp_path / "run", bridge="linear")
     assert not (tmp_path / "run" / "metrics.json").exists()
     # What was trained is not lost to a correction of its evaluation, nor to data that moved.
     tiny_text.model.shared.weight.data = shared
-    monkeypatch.setattr(settings.Setting, "fit", fit)
+    monkeypatch.setattr(settings.Experiment, "fit", fit)
     monkeypatch.setattr(BridgeTraining, "training_step", lambda *_: pytest.fail("trained again"))
     (tmp_path / "moved").symlink_to(given.benchmark.root)
     mended = config("train.lr=0.001", "evaluate.beams=2", f"benchmark.root={tmp_path}/moved")
@@ -259,7 +260,7 @@ def test_bad_input_is_refused_before_training(tiny, config, tmp_path, monkeypatc
     def untouched(*_, **__):
         raise AssertionError("trained")
 
-    monkeypatch.setattr(settings.Setting, "fit", untouched)
+    monkeypatch.setattr(settings.Experiment, "fit", untouched)
     for overrides, match in (
         (("train.precision=fp16",), r"train\.precision='fp16': must be one of auto, bf16 or fp32"),
         (
@@ -329,7 +330,7 @@ def test_a_target_is_a_class_that_its_slot_takes_and_that_is_defined_where_its_n
 
 def test_a_broken_image_is_named_before_training(tiny, config, tmp_path):
     given = config(f"benchmark.root={tmp_path}/own")
-    settings.Setting(given, torch.device("cpu"))
+    settings.Experiment(given, torch.device("cpu"))
     image = next((tmp_path / "own" / "images" / "train").glob("*3.png"))
     image.write_bytes(b"broken")
     with pytest.raises(ValueError, match=rf"{image.name} can't be read"):

@@ -18,7 +18,7 @@ def batch(tiny_text):
 
 def started(bridge, text, batch):
     model = BridgedModel(bridge, text)
-    model.calibrate(batch)
+    model.init_output_scale(batch)
     return model
 
 

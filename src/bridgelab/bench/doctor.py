@@ -26,11 +26,11 @@ from bridgelab.doctor.probe import Probe
 from bridgelab.doctor.resident import resident
 from bridgelab.doctor.shaped import filled, text_config, text_model, tokenizer, tower
 from bridgelab.doctor.volume import volume
-from bridgelab.training.experiment import Setting
+from bridgelab.training.experiment import Experiment
 
 STEPS = 9
 WARM_UP = 4  # first steps, in which kernels are chosen and memory is taken
-HEADS = ("pair", "predicted ms", "measured ms", "ratio", "predicted MB", "measured MB", "ratio")
+COLUMNS = ("pair", "predicted ms", "measured ms", "ratio", "predicted MB", "measured MB", "ratio")
 # vision, text, examples of a batch: sizes of which a step takes seconds
 LARGE = {"cpu": ("ViT-B-16", "google/flan-t5-base", 4), "cuda": ("ViT-L-14", "google/flan-t5-xl", 32)}
 
@@ -92,7 +92,7 @@ def write_pair(folder: Path, vision: str, text: str) -> list[str]:
 
 
 def doctor_row(name: str, overrides: Sequence[str], device: str) -> list[str]:
-    """A row under `HEADS`."""
+    """A row under `COLUMNS`."""
     row = [name]
     (step, peak), (taken, most) = (_asked(what, overrides, device) for what in ("predicted", "measured"))
     for one, other, unit in ((step, taken, 1e3), (peak, most, 1e-6)):
@@ -121,16 +121,16 @@ def predicted(config: DictConfig, device: torch.device) -> tuple[float, float]:
 
 def measured(config: DictConfig, device: torch.device) -> tuple[float, float]:
     """The same of a run."""
-    setting = Setting(config, device)
-    model = setting.model(0)
-    made = setting.batches(STEPS, 0)
+    experiment = Experiment(config, device)
+    model = experiment.model(0)
+    made = experiment.batches(STEPS, 0)
     timed = Timed(made.sampler, made.pools)
-    setting.calibrate(model, made)
+    experiment.init_output_scale(model, made)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     else:
         Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew: loading is over
-    setting.fit(model, timed, lr=1e-4, alone=True, identity={}, validate=None)
+    experiment.fit(model, timed, lr=1e-4, alone=True, identity={}, validate=None)
     peak = torch.cuda.max_memory_allocated() if device.type == "cuda" else resident("VmHWM")
     return timed.seconds, peak
 

@@ -8,24 +8,24 @@ from omegaconf import DictConfig
 
 from bridgelab.data.batches import LABEL_IGNORED
 from bridgelab.evaluation.predict import on_device
-from bridgelab.training.experiment import Setting
+from bridgelab.training.experiment import Experiment
 from bridgelab.world.scene import ATTRIBUTES
 
 TIMES = 5
 QUESTIONS = 32
 ANSWERS = ("yes", "no", *map(str, range(11)), *(word for words in ATTRIBUTES.values() for word in words))
-LIKELIHOOD_HEADS = ("bridge", "answers", "one pass ms", "a pass an answer ms", "ratio")
+LIKELIHOOD_COLUMNS = ("bridge", "answers", "one pass ms", "a pass an answer ms", "ratio")
 
 
 @torch.no_grad()
 def likelihood_row(config: DictConfig, device: str) -> list[str]:
-    """A row under `LIKELIHOOD_HEADS`, less the bridge's name; both ways give the same numbers."""
-    setting = Setting(config, device)
-    model = setting.model(0).eval()
-    pool = setting.pools["answer"]
+    """A row under `LIKELIHOOD_COLUMNS`, less the bridge's name; both ways give the same numbers."""
+    experiment = Experiment(config, device)
+    model = experiment.model(0).eval()
+    pool = experiment.pools["answer"]
     batch = on_device(pool.batch(range(min(QUESTIONS, len(pool)))), model)
-    model.calibrate(batch)
-    ids, mask = setting.text.tokenize(list(ANSWERS))
+    model.init_output_scale(batch)
+    ids, mask = experiment.text.tokenize(list(ANSWERS))
     labels = torch.where(mask.bool(), ids, LABEL_IGNORED).to(device)
     choices = labels.expand(len(batch["labels"]), -1, -1)
 

@@ -15,23 +15,23 @@ from rich.console import Console
 from rich.table import Table
 from transformers.utils.logging import disable_progress_bar
 
-from bridgelab.bench.likelihood import LIKELIHOOD_HEADS, QUESTIONS, likelihood_row
+from bridgelab.bench.likelihood import LIKELIHOOD_COLUMNS, QUESTIONS, likelihood_row
 from bridgelab.bench.parts import IMAGES, parts
-from bridgelab.bench.records import RECORDS_HEADS, records_row
-from bridgelab.bench.reference import HEADS, contests, reference_row
-from bridgelab.bench.start import START_HEADS, SWEEP_HEADS, start_rows, sweep_row
-from bridgelab.bench.step import FLOOR_HEADS, STEP_HEADS, floor_row, step_row
+from bridgelab.bench.records import RECORDS_COLUMNS, records_row
+from bridgelab.bench.reference import COLUMNS, contests, reference_row
+from bridgelab.bench.start import START_COLUMNS, SWEEP_COLUMNS, start_rows, sweep_row
+from bridgelab.bench.step import FLOOR_COLUMNS, STEP_COLUMNS, floor_row, step_row
 from bridgelab.bench.store import (
-    EPOCH_HEADS,
-    MEMORY_HEADS,
-    READ_HEADS,
+    EPOCH_COLUMNS,
+    MEMORY_COLUMNS,
+    READ_COLUMNS,
     SIZES,
     epoch_row,
     memory_row,
     read_rows,
     write_store,
 )
-from bridgelab.bench.world import WORLD_HEADS, world_row
+from bridgelab.bench.world import WORLD_COLUMNS, world_row
 
 SMALL_WORLD = (
     f"benchmark.images={{train:{IMAGES},val:8,test:8}}",
@@ -54,27 +54,27 @@ def bench() -> None:
         own = [*SMALL_WORLD, f"benchmark.root={folder}/world", f"paths.features={folder}/features"]
         own.append(f"trainer={'gpu' if device == 'cuda' else 'cpu'}")
         console.print(parts(compose("train", own), device))
-        begins = _table("what it takes to begin", START_HEADS)
+        begins = _table("what it takes to begin", START_COLUMNS)
         for begun in start_rows(Path(folder)):
             begins.add_row(*begun)
         console.print(begins)
         sweep = _table(
-            "a sweep of short jobs in the pool, and the same commands by hand, on the CPU", SWEEP_HEADS
+            "a sweep of short jobs in the pool, and the same commands by hand, on the CPU", SWEEP_COLUMNS
         )
         sweep.add_row(*sweep_row(Path(folder) / "sweep"))
         console.print(sweep)
-        made = _table("the default world made from nothing, once", WORLD_HEADS)
+        made = _table("the default world made from nothing, once", WORLD_COLUMNS)
         made.add_row(*world_row(compose("train"), Path(folder) / "default"))
         console.print(made)
         large = _table(
-            "a large study's records, read and put in tables, then the accuracies' intervals", RECORDS_HEADS
+            "a large study's records, read and put in tables, then the accuracies' intervals", RECORDS_COLUMNS
         )
         large.add_row(*records_row(Path(folder) / "records"))
         console.print(large)
         shutil.rmtree(Path(folder) / "records")
         reads, memory = (
-            _table("the feature store's reads", READ_HEADS),
-            _table("its reader's memory", MEMORY_HEADS),
+            _table("the feature store's reads", READ_COLUMNS),
+            _table("its reader's memory", MEMORY_COLUMNS),
         )
         for times, files in SIZES.items():
             noise = Path(folder) / f"noise{times}"
@@ -86,13 +86,13 @@ def bench() -> None:
         console.print(reads)
         console.print(memory)
         shutil.rmtree(noise)
-        epochs = _table(f"a training epoch on {IMAGES} images, {told}", EPOCH_HEADS)
+        epochs = _table(f"a training epoch on {IMAGES} images, {told}", EPOCH_COLUMNS)
         epochs.add_row("linear", *epoch_row(compose("train", [*own, "bridge=linear"]), device))
         console.print(epochs)
-        closed = _table(f"{QUESTIONS} questions answered by likelihood, {told}", LIKELIHOOD_HEADS)
+        closed = _table(f"{QUESTIONS} questions answered by likelihood, {told}", LIKELIHOOD_COLUMNS)
         closed.add_row("linear", *likelihood_row(compose("train", [*own, "bridge=linear"]), device))
         console.print(closed)
-        references = _table(f"forward and backward beside the transformers classes, {told}", HEADS)
+        references = _table(f"forward and backward beside the transformers classes, {told}", COLUMNS)
         for contest in contests(device):
             references.add_row(*reference_row(contest, device))
         console.print(references)
@@ -100,11 +100,11 @@ def bench() -> None:
             path.stem: compose("train", [*own, f"bridge={path.stem}"])
             for path in sorted((conf / "bridge").glob("*.yaml"))
         }
-        console.print(_of_bridges(f"a training step, {told}", STEP_HEADS, bridges, step_row, device))
+        console.print(_of_bridges(f"a training step, {told}", STEP_COLUMNS, bridges, step_row, device))
         console.print(
             _of_bridges(
                 f"a bare step beside its matrix products alone, {told}",
-                FLOOR_HEADS,
+                FLOOR_COLUMNS,
                 bridges,
                 floor_row,
                 device,

@@ -1,4 +1,4 @@
-"""How long the records of a large study take to read and to summarise, in how much memory, and how long their intervals take.
+"""How long the records of a large study take to read and to summarize, in how much memory, and how long their intervals take.
 
 The records are generated: bridges that are right as often as drawn, with both floors and the ceiling, on the same questions and
 captions. Reading and tables run in a process of their own, whose largest size is what is told.
@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from bridgelab.doctor.resident import resident
 
-RECORDS_HEADS = (
+RECORDS_COLUMNS = (
     "records",
     "predictions",
     "read s",
@@ -50,7 +50,7 @@ class Size:
 
 
 def records_row(folder: Path, size: Size | None = None) -> list[str]:
-    """A row under `RECORDS_HEADS`.
+    """A row under `RECORDS_COLUMNS`.
 
     Args:
         folder: where the records are written; it must not be there.
@@ -157,7 +157,7 @@ def _record(path: Path, bridge: str, sees: str, seed: int, accuracy: float) -> d
 
 def measure(folder: Path) -> dict[str, float]:
     """Read and tabulate a study, then find its accuracies' intervals; seconds, bytes and the number of runs."""
-    from bridgelab.report.summary import summarise
+    from bridgelab.report.summary import summarize
     from bridgelab.report.table import study_table, to_markdown
     from bridgelab.runs.study import read_study
     from bridgelab.statistics.estimate import Runs, Sample
@@ -165,7 +165,7 @@ def measure(folder: Path) -> dict[str, float]:
     began, processor = time.perf_counter(), time.process_time()
     study = read_study(folder)
     read = time.perf_counter()
-    to_markdown(study_table(summarise(study, intervals=False)))
+    to_markdown(study_table(summarize(study, intervals=False)))
     told, processor, peak = time.perf_counter(), time.process_time() - processor, resident("VmHWM")
     sample = Sample(study.clusters[study.asked.index])
     for bridge in study.bridges:

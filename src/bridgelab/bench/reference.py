@@ -31,7 +31,7 @@ from bridgelab.bridge.perceiver_idefics2 import Idefics2Perceiver
 from bridgelab.bridge.qformer import QFormer
 from bridgelab.model import autocast_pays
 
-HEADS = (
+COLUMNS = (
     "bridge",
     "size",
     "precision",
@@ -178,7 +178,7 @@ def kept_memory() -> Iterator[None]:
 
 
 def reference_row(contest: Contest, device: str) -> list[str]:
-    """A row under `HEADS`."""
+    """A row under `COLUMNS`."""
     with kept_memory() if device == "cpu" else nullcontext():
         return _row(contest, device)
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from bridgelab.launch.fork_server import Forker
+from bridgelab.launch.fork_server import ForkServer
 from bridgelab.launch.pool import slot_environments
 
-START_HEADS = ("what begins", "seconds", "of which on a core")
-SWEEP_HEADS = ("jobs", "by hand, s", "in the pool, s", "ratio")
+START_COLUMNS = ("what begins", "seconds", "of which on a core")
+SWEEP_COLUMNS = ("jobs", "by hand, s", "in the pool, s", "ratio")
 REPETITIONS = 5
 JOBS, SLOTS = 16, 2
 # A job that does as little as a job can, so that what a launcher adds is seen.
@@ -34,7 +34,7 @@ COMMAND = (sys.executable, "-m", "bridgelab.cli")
 
 
 def start_rows(folder: Path) -> list[list[str]]:
-    """Rows under `START_HEADS`, each the median of some repetitions.
+    """Rows under `START_COLUMNS`, each the median of some repetitions.
 
     Args:
         folder: for logs.
@@ -55,7 +55,7 @@ def start_rows(folder: Path) -> list[list[str]]:
         for name, command in commands.items()
     ]
     (environment,) = slot_environments(1, 1, 1)
-    forker = Forker(os.environ | environment, preload)
+    forker = ForkServer(os.environ | environment, preload)
     taken = []
     with (folder / "log.txt").open("wb") as log:
         for _ in range(REPETITIONS + 1):  # the first waits for the imports
@@ -67,7 +67,7 @@ def start_rows(folder: Path) -> list[list[str]]:
 
 
 def sweep_row(folder: Path) -> list[str]:
-    """A row under `SWEEP_HEADS`: short jobs by their commands, as many at a time as the pool has slots, and in the pool.
+    """A row under `SWEEP_COLUMNS`: short jobs by their commands, as many at a time as the pool has slots, and in the pool.
 
     Args:
         folder: for the world, features and runs.

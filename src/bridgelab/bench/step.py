@@ -18,14 +18,14 @@ from bridgelab.config.instantiate import build
 from bridgelab.data.batches import Batch, TrainingBatches
 from bridgelab.evaluation.predict import on_device
 from bridgelab.model import BridgedModel
-from bridgelab.training.experiment import Setting
+from bridgelab.training.experiment import Experiment
 from bridgelab.training.lightning_module import parameter_groups
 
 STEPS = 40
 WARM_UP = 4  # first steps, in which kernels are chosen and memory is taken
 FILLING = ("products", "copies", "operations", "between")
-STEP_HEADS = ("bridge", "parameters", "tokens", "bare ms", "training ms", "overhead")
-FLOOR_HEADS = ("bridge", "bare ms", "products ms", "ratio", *FILLING)
+STEP_COLUMNS = ("bridge", "parameters", "tokens", "bare ms", "training ms", "overhead")
+FLOOR_COLUMNS = ("bridge", "bare ms", "products ms", "ratio", *FILLING)
 
 
 class InTurn(TrainingBatches):
@@ -72,13 +72,13 @@ def bare_step(model: BridgedModel, optimizer: torch.optim.Optimizer, batch: Batc
 
 
 def floor_row(config: DictConfig, device: str) -> list[str] | None:
-    """What follows a bridge's name under `FLOOR_HEADS`, of one batch's step; None where nothing is trained."""
-    setting = Setting(config, device)
-    model = setting.model(0)
+    """What follows a bridge's name under `FLOOR_COLUMNS`, of one batch's step; None where nothing is trained."""
+    experiment = Experiment(config, device)
+    model = experiment.model(0)
     if not any(p.requires_grad for p in model.bridge.parameters()):
         return None
-    batches = setting.batches(1, 0)
-    setting.calibrate(model, batches)
+    batches = experiment.batches(1, 0)
+    experiment.init_output_scale(model, batches)
     optimizer = build(config.optim, "optim")(parameter_groups(model), lr=1e-4)
     batch = on_device(next(iter(batches)), model)
 
@@ -106,28 +106,28 @@ def floor_row(config: DictConfig, device: str) -> list[str] | None:
 
 
 def step_row(config: DictConfig, device: str) -> list[str] | None:
-    """What follows a bridge's name under `STEP_HEADS`; None where nothing is trained."""
-    setting = Setting(config, device)
-    model = setting.model(0)
+    """What follows a bridge's name under `STEP_COLUMNS`; None where nothing is trained."""
+    experiment = Experiment(config, device)
+    model = experiment.model(0)
     trained = [p for p in model.bridge.parameters() if p.requires_grad]
     if not trained:
         return None  # plain words have nothing to train
-    batches, bare = setting.batches(STEPS, 0), setting.model(0)
-    setting.calibrate(model, batches)
-    setting.calibrate(bare, batches)
+    batches, bare = experiment.batches(STEPS, 0), experiment.model(0)
+    experiment.init_output_scale(model, batches)
+    experiment.init_output_scale(bare, batches)
     optimizer = build(config.optim, "optim")(parameter_groups(bare), lr=1e-4)
     in_turn = InTurn(
         batches,
-        iter(setting.batches(STEPS, 0)),
+        iter(experiment.batches(STEPS, 0)),
         lambda batch: bare_step(bare, optimizer, on_device(batch, bare)),
         torch.cuda.synchronize if device == "cuda" else lambda: None,
     )
-    setting.fit(model, in_turn, lr=1e-4, alone=True, identity={}, validate=None)
+    experiment.fit(model, in_turn, lr=1e-4, alone=True, identity={}, validate=None)
     alone, training, ratio = (
         statistics.median(values[WARM_UP:])
         for values in (*in_turn.seconds, [b / a for a, b in zip(*in_turn.seconds, strict=True)])
     )
-    tokens = bare.prefix(on_device(next(iter(setting.batches(1, 0))), bare)).shape[1]
+    tokens = bare.prefix(on_device(next(iter(experiment.batches(1, 0))), bare)).shape[1]
     return [
         f"{sum(p.numel() for p in trained):,}",
         str(tokens),

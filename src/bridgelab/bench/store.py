@@ -21,7 +21,7 @@ from bridgelab.config.instantiate import build
 from bridgelab.data.mapped import MappedFeatures
 from bridgelab.data.shard import Shard, write_shard
 from bridgelab.evaluation.predict import on_device
-from bridgelab.training.experiment import Setting
+from bridgelab.training.experiment import Experiment
 from bridgelab.training.lightning_module import parameter_groups
 
 ROW = (64, 160)  # patches and channels of the miniature, in bfloat16
@@ -33,10 +33,10 @@ TIMES = 3
 TRIES = 10  # at dropping files from the cache
 BLOCK = 2**20  # of a plain read
 WARM_UP = 2  # steps
-READ_HEADS = ("read", "cache", "GB/s", "of a plain read")
-MEMORY_HEADS = ("store", "MB", "the reader's own memory, MB", "with pages of files mapped, MB")
+READ_COLUMNS = ("read", "cache", "GB/s", "of a plain read")
+MEMORY_COLUMNS = ("store", "MB", "the reader's own memory, MB", "with pages of files mapped, MB")
 MEMORY = ("RssAnon", "VmRSS", "VmHWM")
-EPOCH_HEADS = ("bridge", "steps", "images a step", "from the store ms", "ViT each step ms", "ratio")
+EPOCH_COLUMNS = ("bridge", "steps", "images a step", "from the store ms", "ViT each step ms", "ratio")
 
 
 def write_store(folder: Path, files: int) -> MappedFeatures:
@@ -56,7 +56,7 @@ def write_store(folder: Path, files: int) -> MappedFeatures:
 
 
 def read_rows(store: MappedFeatures, folder: Path) -> Iterator[list[str]]:
-    """Rows under `READ_HEADS`.
+    """Rows under `READ_COLUMNS`.
 
     Args:
         store: as `write_store` made it in `folder`.
@@ -137,7 +137,7 @@ def _cached(path: Path) -> bool:
 
 
 def memory_row(times: int, store: MappedFeatures, folder: Path) -> list[str] | None:
-    """A row under `MEMORY_HEADS`: by how much the process grew at most while it read everything, in random order."""
+    """A row under `MEMORY_COLUMNS`: by how much the process grew at most while it read everything, in random order."""
     before = _memory()
     if before is None:
         return None
@@ -154,16 +154,16 @@ def memory_row(times: int, store: MappedFeatures, folder: Path) -> list[str] | N
 
 
 def epoch_row(config: DictConfig, device: str) -> list[str]:
-    """What follows a bridge's name under `EPOCH_HEADS`: the same steps, in turn."""
+    """What follows a bridge's name under `EPOCH_COLUMNS`: the same steps, in turn."""
     steps = {}
     for source in ("store", "online"):
         own = OmegaConf.merge(config, {"data": {"features": source}})
         assert isinstance(own, DictConfig)
-        setting = Setting(own, device)
-        model = setting.model(0)
-        pool = max(map(len, setting.pools.values()))
-        batches = setting.batches(WARM_UP + max(1, pool // config.train.batch_size), 0)
-        setting.calibrate(model, batches)
+        experiment = Experiment(own, device)
+        model = experiment.model(0)
+        pool = max(map(len, experiment.pools.values()))
+        batches = experiment.batches(WARM_UP + max(1, pool // config.train.batch_size), 0)
+        experiment.init_output_scale(model, batches)
         optimizer = build(config.optim, "optim")(parameter_groups(model), lr=1e-4)
         steps[source] = (iter(batches), model, optimizer)
     taken: dict[str, list[float]] = {source: [] for source in steps}
@@ -175,8 +175,8 @@ def epoch_row(config: DictConfig, device: str) -> list[str]:
                 torch.cuda.synchronize()
             taken[source].append(time.perf_counter() - began)
     stored, online = (1e3 * sum(times[WARM_UP:]) for times in taken.values())
-    order = setting.batches(len(batches), 0).sampler
-    images = np.mean([len(np.unique(setting.pools[step.pool].images[step.rows])) for step in order])
+    order = experiment.batches(len(batches), 0).sampler
+    images = np.mean([len(np.unique(experiment.pools[step.pool].images[step.rows])) for step in order])
     return [
         str(len(batches) - WARM_UP),
         f"{images:.0f}",

@@ -9,11 +9,11 @@ from omegaconf import DictConfig
 from bridgelab.config.instantiate import build
 from bridgelab.data.feature_source import build_features
 
-WORLD_HEADS = ("images", "drawn and asked about, s", "encoded, s", "together, s")
+WORLD_COLUMNS = ("images", "drawn and asked about, s", "encoded, s", "together, s")
 
 
 def world_row(config: DictConfig, folder: Path) -> list[str]:
-    """A row under `WORLD_HEADS`, timed once, since it takes minutes; what was made is removed again.
+    """A row under `WORLD_COLUMNS`, timed once, since it takes minutes; what was made is removed again.
 
     Args:
         config: as `conf/train.yaml` composes it; its world's size and processes are kept.

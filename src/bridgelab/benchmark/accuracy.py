@@ -27,7 +27,7 @@ class Accuracy(ExampleMetric):
         """1 if the prediction is an accepted answer, else 0."""
         return float(prediction.strip() in {answer.strip() for answer in example.answers})
 
-    def summarise(self, rows: list[dict[str, Any]]) -> dict[str, float]:
+    def summarize(self, rows: list[dict[str, Any]]) -> dict[str, float]:
         """The shares of scores, overall and by tag."""
         values = {"accuracy": mean([row["score"] for row in rows])}
         for group, own in by_tag(rows, self.by):
@@ -60,14 +60,14 @@ class Consistency(Accuracy):
             return None
         return f"each of {len(groups)} groups is a single example: their consistency is their accuracy, and not comparable"
 
-    def summarise(self, rows: list[dict[str, Any]]) -> dict[str, float]:
+    def summarize(self, rows: list[dict[str, Any]]) -> dict[str, float]:
         """Accuracy and consistency.
 
         Raises:
             ValueError: if an example has no group.
         """
         groups = self._groups((row["id"], row["tags"], row["score"]) for row in rows)
-        return super().summarise(rows) | {"consistency": mean([min(scores) for scores in groups.values()])}
+        return super().summarize(rows) | {"consistency": mean([min(scores) for scores in groups.values()])}
 
     def _groups(
         self, rows: Iterable[tuple[str, Mapping[str, str | int], float]]

@@ -186,7 +186,7 @@ class CaptionMetric(ExampleMetric):
             )
         return None
 
-    def summarise(self, rows: list[dict[str, Any]]) -> dict[str, float]:
+    def summarize(self, rows: list[dict[str, Any]]) -> dict[str, float]:
         """All values over the corpus."""
         predictions, references = [row["prediction"] for row in rows], [list(row["answers"]) for row in rows]
         if not self.attributes:

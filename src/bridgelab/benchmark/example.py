@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NoReturn, Protocol, runtime_checkable
 
 KINDS = ("answer", "caption", "true_false", "choice")
 TRUE_FALSE = ("true", "false")
@@ -42,7 +42,7 @@ class Example:
     words: str | None = None
     choices: tuple[str, ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.kind == "true_false":
             object.__setattr__(self, "choices", TRUE_FALSE)
         if not self.id:
@@ -79,7 +79,7 @@ class Example:
                     f"tags[{key!r}]", value, "must be str or int, since each tag is a column of the record"
                 )
 
-    def _refuse(self, name: str, value: object, rule: str):
+    def _refuse(self, name: str, value: object, rule: str) -> NoReturn:
         raise ValueError(f"example {self.id}: {name}={value!r} {rule}.")
 
 

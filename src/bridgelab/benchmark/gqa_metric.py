@@ -60,7 +60,7 @@ class GqaMetric(ExampleMetric):
                 if self.choices is not None:
                     self._among(row, "valid")
 
-    def summarise(self, rows: Rows) -> dict[str, float]:
+    def summarize(self, rows: Rows) -> dict[str, float]:
         """All values.
 
         Raises:

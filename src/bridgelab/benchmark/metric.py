@@ -33,7 +33,7 @@ class ExampleMetric(Metric, ABC):
         """How right one prediction is, from 0 to 1: what the run record keeps of each example."""
 
     @abstractmethod
-    def summarise(self, rows: list[dict[str, Any]]) -> dict[str, float]:
+    def summarize(self, rows: list[dict[str, Any]]) -> dict[str, float]:
         """The metrics' values from rows {id, prediction, answers, tags, score, choices, likelihoods}, at least one."""
 
     def check(self, examples: Sequence[Example], *, alone: bool = False) -> str | None:
@@ -96,7 +96,7 @@ class ExampleMetric(Metric, ABC):
         rows = {row["id"]: row for row in map(json.loads, written.decode().splitlines())}
         if not rows:
             raise ValueError("0 examples were seen: a metric needs at least 1. Call update before compute.")
-        return self.summarise(list(rows.values()))
+        return self.summarize(list(rows.values()))
 
 
 def mean(values: list[float]) -> float:

@@ -37,13 +37,13 @@ class PairScores(Accuracy):
         if not alone:
             _whole(halves)
 
-    def summarise(self, rows: list[dict[str, Any]]) -> dict[str, float]:
+    def summarize(self, rows: list[dict[str, Any]]) -> dict[str, float]:
         """The scores, overall and by tag.
 
         Raises:
             ValueError: if an example is no half of an item, has not two likelihoods, or no item is whole.
         """
-        values = super().summarise(rows)
+        values = super().summarize(rows)
         whole = _whole(rows)
         values |= {**_three(whole), "groups": float(len(whole))}
         for group, own in by_tag(rows, self.by):

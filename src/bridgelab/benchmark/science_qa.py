@@ -2,8 +2,9 @@
 
 Source: Lu et al. 2022, "Learn to Explain" (NeurIPS, arXiv:2209.09513).
 Metric: accuracy over questions, the answer being the option that is likelier as text (published models name its
-letter; options of the same text are told apart by theirs, as (B) 5), by the columns of the authors' table: type (NAT, SOC, LAN), hint=1 (TXT), picture=1 (IMG), context=none
-(NO), grades (G1-6, G7-12). Prompt: of `{question}`, `{hint}` and `{options}`, by default as the authors' QCM.
+letter; options of the same text are told apart by theirs, as (B) 5), by the columns of the authors' table: type (NAT, SOC,
+LAN), hint=1 (TXT), picture=1 (IMG), context=none (NO), grades (G1-6, G7-12). Prompt: of `{question}`, `{hint}` and `{options}`,
+by default as the authors' QCM.
 Tags: type (the subject), topic, hint, picture, context, grades. Licence: CC-BY-NC-SA-4.0.
 Size: 12,726 / 4,241 / 4,241 questions, of which 6,218 / 2,097 / 2,017 have a picture.
 

@@ -55,7 +55,7 @@ class YesNo(ExampleMetric):
             return None
         return f"all {len(examples)} labels are {labels.pop()!r}: precision, recall and F1 say nothing"
 
-    def summarise(self, rows: list[dict[str, Any]]) -> dict[str, float]:
+    def summarize(self, rows: list[dict[str, Any]]) -> dict[str, float]:
         """The five values, overall and by tag."""
         values = _five(rows)
         for group, own in by_tag(rows, self.by):

@@ -62,7 +62,7 @@ def attend(
 
 
 def absorbing_pays(queries: int, keys: int, head_dim: int, channels: int) -> bool:
-    """Whether `attend_absorbed` multiplies less than making keys and values and `attend`: about where queries are fewer than a head's channels.
+    """Whether `attend_absorbed` multiplies less than keys, values and `attend`: about where queries are fewer than a head's channels.
 
     It does sooner where queries are the same for all images, which is not reckoned with.
     """

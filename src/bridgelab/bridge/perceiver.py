@@ -61,8 +61,8 @@ class PerceiverResampler(nn.Module):
     pre-norm; at the end $t = \mathrm{LN}(q) W + b$. Latents start as $\mathcal{N}(0, 1)$: no two are alike.
     Source: Alayrac et al. 2022, arXiv:2204.14198, as in OpenFlamingo (depth 6, 64 latents, 8 heads of 64).
     Differs: where it is conditioned, the question's words, from the frozen T5 through one linear layer and a LayerNorm, stand
-    beside latents and patches as keys and values, in all blocks alike (Flamingo's sees no text); no time embeddings (single images); the linear layer to `text_dim`, since the T5 reads the tokens
-    as a prefix and not through gated cross-attention.
+    beside latents and patches as keys and values, in all blocks alike (Flamingo's sees no text); no time embeddings (single
+    images); the linear layer to `text_dim`, since the T5 reads the tokens as a prefix and not through gated cross-attention.
     Keys there: `perceiver.{latents,layers,norm}` without the prefix; `language_projection` is ours.
 
     Args:

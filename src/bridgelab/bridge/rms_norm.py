@@ -36,8 +36,8 @@ def scaled(
 class _Scaled(Function):
     r"""The above in one dtype, differentiable once.
 
-    With $r = 1 / \sqrt{\overline{x^2} + \epsilon}$ and $g = w \odot \nabla y$, $\nabla x = r g - r^3 \, \overline{g \odot x} \, x$. A LayerNorm that is told
-    a mean of zero and this $r$ gives the same less $r \, \overline{g}$, which is added.
+    With $r = 1 / \sqrt{\overline{x^2} + \epsilon}$ and $g = w \odot \nabla y$, $\nabla x = r g - r^3 \, \overline{g \odot x} \,
+    x$. A LayerNorm that is told a mean of zero and this $r$ gives the same less $r \, \overline{g}$, which is added.
     """
 
     @staticmethod

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 import re
 import sys
 from pathlib import Path
@@ -44,8 +45,13 @@ def run(args: list[str]) -> None:
     elsewhere = importlib.import_module("bridgelab.evaluation.other_benchmark")
     for run in runs:
         if (run / "last.ckpt").exists() or trains_nothing(run):
-            out = elsewhere.evaluate_elsewhere(
-                run, asked, ROOT, split=given.split, progress=every_tenth(run.name), trust=given.trust
+            out = elsewhere.evaluate_run(
+                run,
+                asked,
+                Path(os.environ["BRIDGELAB_ROOT"]),
+                split=given.split,
+                progress=every_tenth(run.name),
+                trust=given.trust,
             )
             print(out, flush=True)
         else:  # a run that is not finished, or a folder of trials

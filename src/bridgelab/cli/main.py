@@ -10,7 +10,7 @@ from pathlib import Path
 from bridgelab import __version__
 from bridgelab.cli.arguments import UsageError, choose
 from bridgelab.interrupt import take
-from bridgelab.printable import plain
+from bridgelab.printable import printable
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMANDS = (
@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # One line for the person at the terminal; HYDRA_FULL_ERROR=1 gives the traceback here as in Hydra.
         if os.environ.get("HYDRA_FULL_ERROR"):
             raise
-        told = "\n".join(map(plain, str(error).split("\n")))  # it may name what another's file holds
+        told = "\n".join(map(printable, str(error).split("\n")))  # it may name what another's file holds
         print(f"bridgelab {args[0]}: {told}", file=sys.stderr)
         return 2
     return 0

@@ -30,7 +30,7 @@ class Tokenizer(Protocol):
         ...
 
 
-class Prepared:
+class TokenizedExamples:
     """Examples as arrays.
 
     Args:
@@ -212,7 +212,7 @@ class TrainingBatches:
     """What Lightning iterates over: the sampler's steps as tensors, each in as many parts as are accumulated; the position, in
     whole steps, is saved and restored."""
 
-    def __init__(self, sampler: MixtureSampler, pools: dict[str, Prepared]):
+    def __init__(self, sampler: MixtureSampler, pools: dict[str, TokenizedExamples]):
         self.sampler, self.pools = sampler, pools
 
     def __len__(self) -> int:
@@ -224,7 +224,7 @@ class TrainingBatches:
             for part in range(self.sampler.parts):
                 yield pool.batch(step.rows[part :: self.sampler.parts]) | self._weight(pool, step.whole)
 
-    def _weight(self, pool: Prepared, whole: np.ndarray) -> Batch:
+    def _weight(self, pool: TokenizedExamples, whole: np.ndarray) -> Batch:
         """What a part's loss is divided by: averaged over all parts it is then the mean over the whole batch's tokens."""
         parts = self.sampler.world * self.sampler.parts
         return {} if parts == 1 else {"tokens": torch.tensor(pool.target_lengths[whole].sum() / parts)}

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from bridgelab.backbones import Sides
+from bridgelab.backbones import Backbones
 from bridgelab.benchmark.example import Example
 from bridgelab.config.instantiate import build
-from bridgelab.data.batches import Prepared
+from bridgelab.data.batches import TokenizedExamples
 from bridgelab.data.feature_source import image_features, left_out, skips
 from bridgelab.data.images import missing, refuse_broken
 from bridgelab.data.sampler import spread
@@ -24,12 +24,12 @@ class Material:
     """Some splits of a config's benchmark, as the bridge between two sides sees them.
 
     Args:
-        sides: both frozen sides, with the config that names the benchmark.
+        backbones: both frozen sides, with the config that names the benchmark.
         splits: which are read, at once.
     """
 
-    def __init__(self, sides: Sides, splits: Sequence[str]):
-        self.sides, self.config = sides, sides.config
+    def __init__(self, backbones: Backbones, splits: Sequence[str]):
+        self.backbones, self.config = backbones, backbones.config
         self.benchmark = build(self.config.benchmark, "benchmark")
         self._examples = {
             split: {kind: self.benchmark.examples(split, kind) for kind in self.benchmark.kinds}
@@ -54,8 +54,8 @@ class Material:
         images = list(itertools.chain.from_iterable(of_split.values()))
         if not skips(self.config):  # at once, for all, and for a bridge that sees none of them too
             refuse_broken(missing(images), len(images))
-        if self.sides.sees == "image":
-            self.frozen = image_features(self.config, self.sides.vision.to(self.sides.device), images)
+        if self.backbones.sees == "image":
+            self.frozen = image_features(self.config, self.backbones.vision.to(self.backbones.device), images)
         broken = left_out(self.config, images) if self.frozen is None else self.frozen.left_out
         self.skipped["images"] = broken
         refuse_too_many(broken, of_split, self.config.data.get("max_skipped", MAX_SKIPPED))
@@ -92,11 +92,11 @@ class Material:
         own = self.frozen.part(self._images(split))
         return {"mean": own.mean, "std": own.std}
 
-    def prepared(self, split: str, examples: Sequence[Example], conditioning: str) -> Prepared:
+    def prepared(self, split: str, examples: Sequence[Example], conditioning: str) -> TokenizedExamples:
         """Some examples of a split, ready for a bridge of this conditioning."""
         row_of, look_up = self.features(split)
         longest = self.config.data.get("longest")  # which older runs do not say
-        made = Prepared(examples, self.sides.text, row_of, look_up, conditioning, longest)
+        made = TokenizedExamples(examples, self.backbones.text, row_of, look_up, conditioning, longest)
         for line in made.outliers:
             log.warning("%s: %s", split, line)
         return made
@@ -166,7 +166,7 @@ class Material:
         conditioning: str,
         *,
         groups: bool = False,
-    ) -> dict[str, Prepared]:
+    ) -> dict[str, TokenizedExamples]:
         """As `chosen`, ready for a bridge of this conditioning."""
         chosen = self.chosen(split, limit, groups=groups)
         return {kind: self.prepared(split, examples, conditioning) for kind, examples in chosen.items()}
@@ -188,7 +188,7 @@ class Material:
     def _looked_up(self, split: str, images: list[str]) -> Callable:
         if self.frozen is not None:
             return self.frozen.part(images).get
-        if self.sides.sees != "words":
+        if self.backbones.sees != "words":
             return lambda rows: torch.zeros(len(rows), 1, 1)
         examples = itertools.chain.from_iterable(self._examples[split].values())
         scenes = {e.images[0]: e.words for e in examples if e.words is not None}
@@ -200,7 +200,7 @@ class Material:
         if self.config.bridge.get("form") == "patch_like":
             scenes = {path: patch_like(words) for path, words in scenes.items()}
         with torch.no_grad():
-            embedded = self.sides.text.embed_words([scenes[path] for path in images])
+            embedded = self.backbones.text.embed_words([scenes[path] for path in images])
         return lambda rows: embedded[torch.as_tensor(rows)]
 
 

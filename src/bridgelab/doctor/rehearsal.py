@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 from transformers import T5Config
 
-from bridgelab.backbones import Sides
+from bridgelab.backbones import Backbones
 from bridgelab.config.instantiate import build, target
 from bridgelab.data.batches import LABEL_IGNORED, Batch
 from bridgelab.doctor.ledger import part
@@ -29,7 +29,7 @@ class Lengths:
     target: int
 
 
-class Rehearsal(Sides):
+class Rehearsal(Backbones):
     """Both sides in shape, and what is between them as the config says.
 
     Args:

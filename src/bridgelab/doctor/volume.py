@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bridgelab.benchmark.example import Example
 from bridgelab.config.instantiate import build
-from bridgelab.data.batches import Prepared
+from bridgelab.data.batches import TokenizedExamples
 from bridgelab.data.sampler import MixtureSampler, spread
 from bridgelab.doctor.rehearsal import Lengths
 
@@ -165,9 +165,9 @@ def _measured(
     }
     images = {path: row for row, path in enumerate(sorted(set().union(*paths.values())))}
 
-    def prepared(examples: list[Example]) -> Prepared:
+    def prepared(examples: list[Example]) -> TokenizedExamples:
         longest = config.data.get("longest")
-        return Prepared(
+        return TokenizedExamples(
             examples, tokenizer, images, lambda rows: torch.zeros(len(rows), 1, 1), longest=longest
         )
 
@@ -213,7 +213,7 @@ def _pools(config: DictConfig, read: Mapping[str, list[Example]]) -> dict[str, l
     return {name: made for name, made in pools.items() if made and name in drawn}
 
 
-def _shapes(config: DictConfig, pools: Mapping[str, Prepared]) -> Iterator[tuple[str, Lengths]]:
+def _shapes(config: DictConfig, pools: Mapping[str, TokenizedExamples]) -> Iterator[tuple[str, Lengths]]:
     """The lengths of a sample of a run's batches, in its own order."""
     stages: Any = OmegaConf.to_container(config.train.stages, resolve=True)
     sampler = MixtureSampler(
@@ -247,7 +247,7 @@ def _kinds(
     limit: Mapping[str, int | None],
     some: Mapping[str, list[Example]],
     numbers: Mapping[str, float],
-    prepared: Callable[[list[Example]], Prepared],
+    prepared: Callable[[list[Example]], TokenizedExamples],
 ) -> dict[str, Kind]:
     kinds = {}
     size = config.evaluate.batch_size

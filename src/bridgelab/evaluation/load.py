@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from bridgelab.backbones import Sides
+from bridgelab.backbones import Backbones
 from bridgelab.config.instantiate import is_own, target
 from bridgelab.model import FROZEN, BridgedModel
 from bridgelab.runs.record_schema import read_config, read_record, regular
@@ -73,7 +73,7 @@ def _checkpoint(path: Path) -> dict[str, Any]:
 
 def load_trained(
     run: Path, device: Any = "cpu", *, trust: bool = False
-) -> tuple[DictConfig, Sides, BridgedModel]:
+) -> tuple[DictConfig, Backbones, BridgedModel]:
     """The config, the frozen sides and the model of a run, ready to answer.
 
     Args:
@@ -110,8 +110,8 @@ def load_trained(
         checkpoint = {"identity": read_record(run, ("fingerprints",))["fingerprints"]}
     else:
         checkpoint = _checkpoint(run / "last.ckpt")
-    sides = Sides(config, device)
-    for name, found in sides.fingerprints.items():
+    backbones = Backbones(config, device)
+    for name, found in backbones.fingerprints.items():
         trained = checkpoint["identity"].get(name)
         if trained != found:
             raise ValueError(
@@ -119,7 +119,7 @@ def load_trained(
                 "the models it was trained between alone. Restore those weights, or train again."
             )
     if untrained:
-        return config, sides, sides.model(config.seed).eval()
+        return config, backbones, backbones.model(config.seed).eval()
     weights = {
         name.removeprefix(MODEL): value
         for name, value in checkpoint["state_dict"].items()
@@ -129,8 +129,8 @@ def load_trained(
         name: weights[name] for name in ("mean", "std") if name in weights and weights[name].numel() > 1
     }
     positions = weights.get("positions")
-    images = 1 if positions is None else len(positions) // sides.patches(1)
-    model = sides.model(config.seed, images=images, **standard)
+    images = 1 if positions is None else len(positions) // backbones.patches(1)
+    model = backbones.model(config.seed, images=images, **standard)
     try:
         lacking, unknown = model.load_state_dict(weights, strict=False)
     except RuntimeError as error:  # of other shapes
@@ -143,4 +143,4 @@ def load_trained(
             f"{run / 'last.ckpt'} does not fit the bridge of its config: lacks {lacking}, has {unknown} besides. The bridge's "
             "code has changed since: train again."
         )
-    return config, sides, model.eval()
+    return config, backbones, model.eval()

@@ -20,7 +20,7 @@ OF_EVALUATION = ("benchmark", "evaluate", "data", "paths")  # what is asked for 
 log = logging.getLogger(__name__)
 
 
-def evaluate_elsewhere(
+def evaluate_run(
     run: Path,
     asked: DictConfig,
     root: Path,
@@ -46,10 +46,10 @@ def evaluate_elsewhere(
     """
     began = time.monotonic()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    config, sides, model = load_trained(run, device, trust=trust)
+    config, backbones, model = load_trained(run, device, trust=trust)
     for group in OF_EVALUATION:
         config[group] = asked[group]
-    material = Material(sides, (split,))
+    material = Material(backbones, (split,))
     name = material.benchmark.name if split == "test" else f"{material.benchmark.name}_{split}"
     study = f"{run.resolve().parent.name}_on_{name}"
     out = run.resolve().parent.with_name(study) / run.resolve().name

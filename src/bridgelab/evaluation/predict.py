@@ -11,7 +11,7 @@ from torch import Tensor
 from bridgelab.benchmark.accuracy import majority
 from bridgelab.benchmark.example import Example
 from bridgelab.benchmark.metric import ExampleMetric
-from bridgelab.data.batches import LABEL_IGNORED, Batch, Prepared
+from bridgelab.data.batches import LABEL_IGNORED, Batch, TokenizedExamples
 from bridgelab.evaluation.processes import processes
 from bridgelab.model import BridgedModel
 
@@ -29,7 +29,7 @@ class Predicted:
 
 def predict(
     model: BridgedModel,
-    prepared: Prepared,
+    prepared: TokenizedExamples,
     rows: Sequence[int] | np.ndarray,
     *,
     batch_size: int,
@@ -124,7 +124,7 @@ def on_device(batch: Batch, model: torch.nn.Module) -> Batch:
 
 
 def mean_loss(
-    model: BridgedModel, prepared: Prepared, rows: Sequence[int] | np.ndarray, *, batch_size: int
+    model: BridgedModel, prepared: TokenizedExamples, rows: Sequence[int] | np.ndarray, *, batch_size: int
 ) -> float:
     """The mean loss over batches of some examples, as in training."""
     rows = np.asarray(rows)
@@ -159,13 +159,13 @@ def another_image(images: int) -> np.ndarray:
 
 def predict_views(
     model: BridgedModel,
-    tests: dict[str, Prepared],
+    tests: dict[str, TokenizedExamples],
     *,
     batch_size: int,
     beams: int = 1,
     shuffled: bool,
     images: int,
-    to_caption: Prepared | None = None,
+    to_caption: TokenizedExamples | None = None,
     progress: Progress | None = None,
 ) -> dict[tuple[str, str], list[Predicted]]:
     """All test examples in all views: predictions by kind and view, shared by the processes that train together.
@@ -181,7 +181,7 @@ def predict_views(
     def told(what: str) -> Callable[[int, int], None] | None:
         return (lambda done, of: progress(what, done, of)) if progress else None
 
-    def all_of(prepared: Prepared, what: str, **choices: Any) -> list[Predicted]:
+    def all_of(prepared: TokenizedExamples, what: str, **choices: Any) -> list[Predicted]:
         rows = np.arange(len(prepared))
         return predict(
             model, prepared, rows, batch_size=batch_size, beams=beams, progress=told(what), **choices
@@ -202,9 +202,9 @@ def predict_views(
     return found
 
 
-def judge(
+def score(
     found: dict[tuple[str, str], list[Predicted]],
-    tests: dict[str, Prepared],
+    tests: dict[str, TokenizedExamples],
     metrics: dict[str, ExampleMetric],
     train: dict[str, list[Example]],
 ) -> tuple[list[dict[str, Any]], dict[str, float]]:
@@ -258,10 +258,10 @@ def judge(
 
 def evaluate(
     model: BridgedModel,
-    tests: dict[str, Prepared],
+    tests: dict[str, TokenizedExamples],
     metrics: dict[str, ExampleMetric],
     train: dict[str, list[Example]],
     **choices: Any,
 ) -> tuple[list[dict[str, Any]], dict[str, float]]:
     """`predict_views`, with its choices, and `judge`: where one process does both."""
-    return judge(predict_views(model, tests, **choices), tests, metrics, train)
+    return score(predict_views(model, tests, **choices), tests, metrics, train)

@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 
 from bridgelab.benchmark.example import Example
 from bridgelab.config.instantiate import build
-from bridgelab.data.batches import Prepared
+from bridgelab.data.batches import TokenizedExamples
 from bridgelab.data.images import read_image
 from bridgelab.evaluation.load import load_trained
 from bridgelab.evaluation.predict import on_device, predict
 from bridgelab.explain.occlusion import fall_maps, with_target
 from bridgelab.model import BridgedModel
-from bridgelab.printable import plain
+from bridgelab.printable import printable
 from bridgelab.report.figures.study import save
 
 LONGEST = 64  # tokens of an answer
@@ -39,18 +39,18 @@ def answer(
         ValueError: if an image is broken, or the bridge looks at none.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    config, sides, model = load_trained(run, device, trust=trust)
-    if sides.sees != "image":
+    config, backbones, model = load_trained(run, device, trust=trust)
+    if backbones.sees != "image":
         raise ValueError(
-            f"{run} is of a bridge that sees {sides.sees}, and no image. Give a run of another bridge."
+            f"{run} is of a bridge that sees {backbones.sees}, and no image. Give a run of another bridge."
         )
     pixels = [read_image(path) for path in images]
-    sides.vision.to(device)
+    backbones.vision.to(device)
     with torch.inference_mode():
         patches = torch.cat(
-            [sides.vision.patches(torch.from_numpy(image)[None]).cpu() for image in pixels], 1
+            [backbones.vision.patches(torch.from_numpy(image)[None]).cpu() for image in pixels], 1
         )
-    asked = in_its_words(question, sides.text)
+    asked = in_its_words(question, backbones.text)
     kinds = build(config.benchmark, "benchmark").kinds
     decides = "true_false" in kinds and "answer" not in kinds
     room = "true" if decides else " ".join(["."] * LONGEST)
@@ -61,14 +61,18 @@ def answer(
         (room,),
         "true_false" if decides else "answer",
     )
-    prepared = Prepared([one], sides.text, {"/asked": 0}, lambda rows: patches, model.conditioning)
+    prepared = TokenizedExamples(
+        [one], backbones.text, {"/asked": 0}, lambda rows: patches, model.conditioning
+    )
     said = predict(model, prepared, [0], batch_size=1)[0].text
     batch = with_target(model, on_device(prepared.batch([0]), model), said)
-    strange = [repr(word) for word in sides.text.unknown(asked.split())]
+    strange = [repr(word) for word in backbones.text.unknown(asked.split())]
     without = f"; asked without {', '.join(strange)}, which the T5 does not know" if strange else ""
-    print(f"{plain(said) or '(nothing)'}   (probability {model.likelihood(batch).exp().item():.2f}{without})")
+    print(
+        f"{printable(said) or '(nothing)'}   (probability {model.likelihood(batch).exp().item():.2f}{without})"
+    )
     if explain is not None:
-        save(picture(model, batch, pixels, sides.vision.grid, sides.vision.cls, asked, said), explain)
+        save(picture(model, batch, pixels, backbones.vision.grid, backbones.vision.cls, asked, said), explain)
         print(f"{explain}: where the answer's probability falls when patches are replaced by the mean patch")
     return said
 

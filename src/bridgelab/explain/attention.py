@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bridgelab.data.batches import Prepared
+from bridgelab.data.batches import TokenizedExamples
 from bridgelab.evaluation.predict import on_device
 from bridgelab.explain.patch_attention import patch_attention
 from bridgelab.model import BridgedModel
@@ -29,7 +29,7 @@ class Attention:
     background: Estimate
 
 
-def attention(model: BridgedModel, prepared: Prepared, parts: np.ndarray) -> Attention | None:
+def attention(model: BridgedModel, prepared: TokenizedExamples, parts: np.ndarray) -> Attention | None:
     """The attention's shares, over questions that visit an object.
 
     Args:

@@ -10,11 +10,11 @@ from rich.text import Text
 from bridgelab.explain.look import Amounts, look, made_of
 from bridgelab.report.diagnosis.figure import draw_diagnosis
 from bridgelab.report.diagnosis.record import read_diagnoses, read_diagnosis, write_diagnosis
-from bridgelab.report.diagnosis.table import diagnosis_grids, diagnosis_notes
+from bridgelab.report.diagnosis.table import diagnosis_notes, diagnosis_tables
 from bridgelab.report.examples import chosen_examples
 from bridgelab.report.figures.study import save
 from bridgelab.report.table import StudyTable, to_rich
-from bridgelab.runs.atomic import whole
+from bridgelab.runs.atomic import atomic_path
 from bridgelab.runs.record_schema import Malformed, read_record
 from bridgelab.runs.study import Study, read_study
 
@@ -64,13 +64,13 @@ def diagnose(
             to_rich(
                 StudyTable(
                     f"{name}: inside the bridges",
-                    tuple(diagnosis_grids(found)),
+                    tuple(diagnosis_tables(found)),
                     tuple(diagnosis_notes(found)),
                 )
             )
         )
         if figure := draw_diagnosis(found):
-            with whole(study / FIGURE) as aside:
+            with atomic_path(study / FIGURE) as aside:
                 save(figure, aside)
             _say(console, str(study / FIGURE))
 

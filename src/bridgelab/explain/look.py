@@ -13,7 +13,7 @@ from bridgelab.benchmark.clevr import Clevr
 from bridgelab.benchmark.example import Example
 from bridgelab.benchmark.world import World
 from bridgelab.config.instantiate import target
-from bridgelab.data.batches import Prepared
+from bridgelab.data.batches import TokenizedExamples
 from bridgelab.data.datamodule import Material
 from bridgelab.data.sampler import spread
 from bridgelab.evaluation.load import load_trained
@@ -84,14 +84,14 @@ def look(run: Path, amounts: Amounts, shown: Sequence[str] = (), *, trust: bool 
     """
     identity = made_of(run, amounts)
     record = read_record(run, ("bridge", "seed", "benchmark"))
-    config, sides, model = load_trained(run, "cuda" if torch.cuda.is_available() else "cpu", trust=trust)
+    config, backbones, model = load_trained(run, "cuda" if torch.cuda.is_available() else "cpu", trust=trust)
     OmegaConf.set_struct(config, False)
     is_world = issubclass(target(config.benchmark, "benchmark"), World)
     if is_world:
         config.benchmark.images[CLUTTERED] = config.benchmark.images[TEST]
     annotated = issubclass(target(config.benchmark, "benchmark"), Clevr)
     splits = [TEST, *([FIT] if annotated else []), *([CLUTTERED] if is_world else [])]
-    material = Material(sides, splits)
+    material = Material(backbones, splits)
     material.make_features()
     found = _Found(material, model, amounts)
     left_out: dict[str, str] = {}
@@ -128,13 +128,13 @@ class _Found:
 
     def __init__(self, material: Material, model: BridgedModel, amounts: Amounts):
         self.material, self.model, self.amounts = material, model, amounts
-        self.vision = material.sides.vision
+        self.vision = material.backbones.vision
         self.grid, self.cls = self.vision.grid, int(self.vision.cls)
         self.numbers: dict[str, Estimate] = {}
         self.counts: dict[str, int] = {}
         self.words: tuple[tuple[str, float], ...] = ()
 
-    def prepared(self, split: str, examples: Sequence[Example]) -> Prepared:
+    def prepared(self, split: str, examples: Sequence[Example]) -> TokenizedExamples:
         return self.material.prepared(split, examples, self.model.conditioning)
 
     def questions(self, split: str) -> list[Example]:
@@ -178,7 +178,9 @@ class _Found:
         self.numbers["rank/within_image"] = rank_within_image(tokens)
         if self.model.insert == "encoder_input":
             beside = nearest_words(
-                torch.from_numpy(tokens), self.material.sides.text, [example.words for example in examples]
+                torch.from_numpy(tokens),
+                self.material.backbones.text,
+                [example.words for example in examples],
             )
             self.numbers |= numbers_of("words", beside)
             # The vocabulary is not drawn, so there is no interval.

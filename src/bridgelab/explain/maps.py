@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from bridgelab.benchmark.example import Example
-from bridgelab.data.batches import Prepared
+from bridgelab.data.batches import TokenizedExamples
 from bridgelab.evaluation.predict import on_device
 from bridgelab.explain.occlusion import fall_maps
 from bridgelab.explain.patch_attention import patch_attention
@@ -18,7 +18,7 @@ def said_instead(example: Example, said: str) -> Example:
     return replace(example, answers=(said.strip() or ".",), kind="answer", choices=())
 
 
-def maps(model: BridgedModel, prepared: Prepared, grid: tuple[int, int], cls: bool) -> list[Map]:
+def maps(model: BridgedModel, prepared: TokenizedExamples, grid: tuple[int, int], cls: bool) -> list[Map]:
     """A map for each example, whose target is the bridge's answer (`said_instead`).
 
     Args:

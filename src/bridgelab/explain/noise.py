@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bridgelab.benchmark.metric import ExampleMetric
-from bridgelab.data.batches import Prepared
+from bridgelab.data.batches import TokenizedExamples
 from bridgelab.evaluation.predict import predict
 from bridgelab.explain.places import covered, shows
 from bridgelab.explain.ridge_probe import Probe, gram
@@ -40,8 +40,8 @@ class Clutter:
 
 def clutter(
     model: BridgedModel,
-    plain: Prepared,
-    cluttered: Prepared,
+    plain: TokenizedExamples,
+    cluttered: TokenizedExamples,
     metric: ExampleMetric,
     *,
     batch_size: int = 128,

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from bridgelab.data.batches import LABEL_IGNORED, Prepared
+from bridgelab.data.batches import LABEL_IGNORED, TokenizedExamples
 from bridgelab.evaluation.predict import on_device
 from bridgelab.model import BridgedModel
 
@@ -17,7 +17,7 @@ AT_ONCE = 64  # altered copies that the model sees together
 @torch.no_grad()
 def effect(
     model: BridgedModel, batch: dict[str, Tensor], groups: Bool[Tensor, "group patch"]
-) -> Float[Tensor, "group"]:
+) -> Float[Tensor, " group"]:
     r"""By how much the log-probability of the target falls when a group of patches is taken away.
 
     $e_g = \log p(y \mid x) - \log p(y \mid x_{g \to \mu})$, where $\mu$ is the mean patch of the training images, which tells
@@ -53,7 +53,7 @@ def effect(
 @torch.no_grad()
 def effects(
     model: BridgedModel,
-    prepared: Prepared,
+    prepared: TokenizedExamples,
     groups: Bool[np.ndarray, "example group patch"],
     progress: Callable[[int], None] | None = None,
 ) -> Float[np.ndarray, "example group"]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bridgelab.data.batches import Prepared
+from bridgelab.data.batches import TokenizedExamples
 from bridgelab.explain.occlusion import effects
 from bridgelab.model import BridgedModel
 from bridgelab.report.diagnosis.record import ONE, sample_of
@@ -48,7 +48,7 @@ class Selection:
 
 def selection(
     model: BridgedModel,
-    prepared: Prepared,
+    prepared: TokenizedExamples,
     parts: np.ndarray,
     *,
     seed: int = 0,

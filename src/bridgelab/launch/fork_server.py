@@ -23,8 +23,8 @@ from typing import BinaryIO
 READY, STARTED, ENDED = "ready", "started", "ended"
 
 
-class Forked:
-    """A job that a `Forker` has begun: what the launcher needs of `subprocess.Popen`."""
+class ForkedJob:
+    """A job that a `ForkServer` has begun: what the launcher needs of `subprocess.Popen`."""
 
     def __init__(self, pid: int, talk: socket.socket):
         self.pid, self.returncode = pid, None
@@ -50,7 +50,7 @@ class Forked:
         self.returncode = told[ENDED] if told else -signal.SIGKILL
 
 
-class Forker:
+class ForkServer:
     """A process with some modules imported, which runs one job after the other in forks of itself.
 
     Args:
@@ -71,7 +71,7 @@ class Forker:
         assert self._talk is not None
         return self._imported or bool(select.select([self._talk], [], [], 0)[0])
 
-    def start(self, arguments: Sequence[str], log: BinaryIO) -> Forked:
+    def start(self, arguments: Sequence[str], log: BinaryIO) -> ForkedJob:
         """Run `python -m <arguments>` as the leader of a session of its own, its output going to `log`.
 
         Raises:
@@ -87,7 +87,7 @@ class Forker:
                 socket.send_fds(self._talk, [json.dumps(list(arguments)).encode() + b"\n"], [log.fileno()])
                 told = _receive(self._talk)
                 if told:
-                    return Forked(told[STARTED], self._talk)
+                    return ForkedJob(told[STARTED], self._talk)
             self.close()  # it died between two jobs: once more, with a new one
         raise OSError(f"the process that forks for {arguments[0]!r} ends as soon as it is started.")
 

@@ -21,7 +21,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
-from bridgelab.launch.fork_server import Forked, Forker
+from bridgelab.launch.fork_server import ForkedJob, ForkServer
 from bridgelab.runs.log import failure
 
 # A launcher that is itself a rank of something, or a task of Slurm's, must not tell its jobs that they are so too.
@@ -53,7 +53,7 @@ class Job:
 class _Running:
     job: Job
     slot: int
-    process: subprocess.Popen | Forked
+    process: subprocess.Popen | ForkedJob
     log: BinaryIO
     log_start: int
     began: float = field(default_factory=time.monotonic)
@@ -137,7 +137,7 @@ class _Pool:
         )
         self.environments = [own | added for added in environments]
         self.forkers = [
-            Forker(whole, preload) if preload and not added.get("CUDA_VISIBLE_DEVICES") else None
+            ForkServer(whole, preload) if preload and not added.get("CUDA_VISIBLE_DEVICES") else None
             for whole, added in zip(self.environments, environments, strict=True)
         ]
         self.finished = finished
@@ -234,7 +234,7 @@ class _Pool:
             return None
         return log
 
-    def _process(self, job: Job, slot: int, log: BinaryIO) -> subprocess.Popen | Forked:
+    def _process(self, job: Job, slot: int, log: BinaryIO) -> subprocess.Popen | ForkedJob:
         forker = self.forkers[slot]
         if forker:
             return forker.start(job.arguments, log)

@@ -47,7 +47,7 @@ class MuonAdamW(Optimizer):
         super().__init__([group for part in parts for group in part.param_groups], {})
 
     @torch.no_grad()
-    def step(self, closure=None) -> Any:  # type: ignore[override]
+    def step(self, closure: Any = None) -> Any:  # type: ignore[override]
         """One step of both; the closure, in which Lightning makes the gradients, runs first."""
         loss = None
         if closure is not None:

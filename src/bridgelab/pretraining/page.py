@@ -60,11 +60,11 @@ def _text(reader: tuple[str, str], card: dict) -> str:
         f"{card['lessons']:,} lessons (questions, captions, look-ups) in {card['steps']:,} steps{_before(card)}.\n",
         "A lesson's target is the answer (or caption) alone, and what ships is a plain T5. While it was made, linear heads "
         "on the encoder's blocks also had to tell, for each word of the question, which set of objects it "
-        "describes, for each word of the scene, all words of its object, and in which of the program's sets that is (`pretrain/traces.py`): deep "
-        "supervision, from text and programs. The heads are thrown away."
+        "describes, for each word of the scene, all words of its object, and in which of the program's sets that is "
+        "(`pretraining/traces.py`): deep supervision, from text and programs. The heads are thrown away."
         + blurred
         * (
-            " A share of the scenes stood behind noise of any strength (`blurred` in `pretrain/text.py`), so that vague "
+            " A share of the scenes stood behind noise of any strength (`blurred` in `pretraining/text.py`), so that vague "
             "vectors, a bridge's first, are read as vague."
         )
         + "\n",

@@ -17,7 +17,7 @@ import hydra
 import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
@@ -196,7 +196,7 @@ def blurred(prefix: torch.Tensor, share: float, generator: torch.Generator) -> t
 
 
 def joined(
-    model, batch: dict, blur: Callable[[torch.Tensor], torch.Tensor] = lambda prefix: prefix
+    model: Any, batch: dict, blur: Callable[[torch.Tensor], torch.Tensor] = lambda prefix: prefix
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """What the encoder reads: the scene's vectors, which `blur` may change, then the prompt's embeddings; and the mask.
 
@@ -209,7 +209,7 @@ def joined(
 
 
 def loss_and_hits(
-    model,
+    model: Any,
     batch: dict,
     heads: TraceHeads | None = None,
     blur: Callable[[torch.Tensor], torch.Tensor] = lambda prefix: prefix,
@@ -230,7 +230,7 @@ def loss_and_hits(
     return loss, hits, heads(out.encoder_hidden_states, batch) if heads else None
 
 
-def captions_by_attribute(model, batch: dict, said: dict[int, str]) -> list[float]:
+def captions_by_attribute(model: Any, batch: dict, said: dict[int, str]) -> list[float]:
     """The share of attributes right in what the model says of its own accord, for each caption of a batch."""
     embedded, mask = joined(model, batch)
     ids = model.generate(
@@ -244,7 +244,7 @@ def captions_by_attribute(model, batch: dict, said: dict[int, str]) -> list[floa
     return [attribute_shares(t, w)["attributes"] for t, w in zip(texts, targets, strict=True)]
 
 
-def optimizers(model, heads, muon_lr: float, adamw_lr: float) -> list[torch.optim.Optimizer]:
+def optimizers(model: Any, heads: nn.Module, muon_lr: float, adamw_lr: float) -> list[torch.optim.Optimizer]:
     """Muon on the matrices inside the layers, AdamW on all else (Jordan et al. 2024; what bound words to objects)."""
     matrices, bias, rest = [], [], list(heads.parameters())
     for name, p in model.named_parameters():
@@ -267,7 +267,7 @@ def optimizers(model, heads, muon_lr: float, adamw_lr: float) -> list[torch.opti
 
 @torch.no_grad()
 def evaluate(
-    model,
+    model: Any,
     vocabulary: dict[str, int],
     *,
     scenes: int = 100,
@@ -285,7 +285,7 @@ def evaluate(
     device = next(model.parameters()).device
     for name, (form, cut) in FORMS.items():
         rng = np.random.default_rng(0)
-        by_family: dict[str, list[float]] = {}
+        family_table: dict[str, list[float]] = {}
         for k in range(0, len(made), batch):
             group = made[k : k + batch]
             arrays = {key: a.to(device) for key, a in collate(group, form, vocabulary, rng, cut).items()}
@@ -294,10 +294,10 @@ def evaluate(
                 captions = [k for k, lesson in enumerate(group) if lesson.family == "caption"]
                 if captions:
                     of = {key: a[captions] for key, a in arrays.items()}
-                    by_family.setdefault(BY_ATTRIBUTE, []).extend(captions_by_attribute(model, of, said))
+                    family_table.setdefault(BY_ATTRIBUTE, []).extend(captions_by_attribute(model, of, said))
             for lesson, hit in zip(group, hits, strict=True):
-                by_family.setdefault(lesson.family, []).append(hit)
-        found[name] = {family: [sum(hits), len(hits)] for family, hits in sorted(by_family.items())}
+                family_table.setdefault(lesson.family, []).append(hit)
+        found[name] = {family: [sum(hits), len(hits)] for family, hits in sorted(family_table.items())}
     model.train()
     return found
 
@@ -307,7 +307,7 @@ def mean_over_families(found: dict[str, list[int]]) -> float:
     return float(np.mean([right / n for family, (right, n) in found.items() if family in FAMILIES]))
 
 
-def _save(path: Path, model, heads, made: list, state: dict) -> None:
+def _save(path: Path, model: Any, heads: nn.Module, made: list, state: dict) -> None:
     partial = path.with_suffix(".partial")
     torch.save(
         {
@@ -330,7 +330,7 @@ def _log(path: Path, row: dict) -> None:
         writer.writerow(row)
 
 
-def export(model, tokenizer, folder: Path) -> None:
+def export(model: Any, tokenizer: Any, folder: Path) -> None:
     """Write weights (bfloat16 safetensors), configuration and tokenizer as transformers' own loaders read them."""
     folder.mkdir(parents=True, exist_ok=True)
     copy = T5ForConditionalGeneration(model.config)
@@ -450,7 +450,10 @@ def learning_rate(cfg: DictConfig, step: int, lessons: int) -> float:
     return min(1.0, (step + 1) / cfg.warmup_steps) * min(1.0, max(0.0, left))
 
 
-def _run_phase(cfg, model, heads, made, state, vocabulary, device, out, progress, bar) -> None:
+def _run_phase(
+    cfg: DictConfig, model: Any, heads: TraceHeads, made: list, state: dict, vocabulary: dict[str, int], device: torch.device,
+    out: Path, progress: Progress, bar: TaskID,
+) -> None:  # fmt: skip
     """Train until the phase ends; chunks are drawn in one worker process, in the order of their numbers."""
     now = phase(cfg, state["lessons"])
     taught = cfg.phases[now]

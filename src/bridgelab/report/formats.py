@@ -4,7 +4,7 @@ import csv
 import io
 import math
 
-from bridgelab.report.table import Cell, Grid, StudyTable
+from bridgelab.report.table import Cell, StudyTable, Table
 
 COLUMNS = ("table", "row", "column", "value", "low", "high", "level", "unit", "outcome", "text")
 _LATEX = str.maketrans(
@@ -59,7 +59,7 @@ def to_latex(table: StudyTable) -> str:
     )
 
 
-def _grid(grid: Grid) -> str:
+def _grid(grid: Table) -> str:
     lines = [
         r"\begin{table}",
         r"\centering",

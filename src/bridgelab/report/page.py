@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from bridgelab.report.diagnosis.section import STYLE as MAPS
 from bridgelab.report.examples import Shown
 from bridgelab.report.summary import label
-from bridgelab.report.table import StudyTable, grid_to_html
+from bridgelab.report.table import StudyTable, table_to_html
 
 OUTCOME = re.compile(r"\b(breaks|leads|holds)(?= on )")  # of a sentence, for the eye
 STYLE = """
@@ -138,8 +138,8 @@ def page(
     if table.said:
         parts += ['<h2 id="verdict">Verdict</h2>', OUTCOME.sub(r"<strong>\1</strong>", _list(table.said))]
     first, *others = [_figure(words, content) for words, content in pictures]
-    parts += ['<h2 id="numbers">Numbers</h2>', first, *map(grid_to_html, table.grids[:3]), *others]
-    parts += [*map(grid_to_html, table.grids[3:]), _list(table.notes, "notes")]
+    parts += ['<h2 id="numbers">Numbers</h2>', first, *map(table_to_html, table.grids[:3]), *others]
+    parts += [*map(table_to_html, table.grids[3:]), _list(table.notes, "notes")]
     if examples:
         parts += ['<h2 id="questions">Questions and answers</h2>', _examples(examples)]
     if rests:
@@ -210,7 +210,8 @@ def _examples(examples: Sequence[Shown]) -> str:
     cards = "\n".join(map(_card, examples))
     return (
         "<p>Some questions of every pattern of right and wrong, rare ones as often as common ones: to be looked at, not "
-        f"counted. A bridge is right where most of its seeds are; behind each answer, how many.</p>\n<form>{''.join(choices)}<output></output></form>\n"
+        f"counted. A bridge is right where most of its seeds are; behind each answer, how many.</p>\n"
+        f"<form>{''.join(choices)}<output></output></form>\n"
         f'<div class="cards">{cards}</div>'
     )
 

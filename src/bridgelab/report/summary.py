@@ -98,7 +98,7 @@ def by_role(study: Study) -> list[str]:
     return sorted(study.bridges, key=lambda name: rank.get(study.of(name)[0].sees, 0))
 
 
-def summarise(study: Study, *, intervals: bool = True) -> Summary:
+def summarize(study: Study, *, intervals: bool = True) -> Summary:
     """Compute all rows.
 
     Args:

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 
 from rich.box import SIMPLE
 from rich.console import Group
-from rich.table import Table
+from rich.table import Table as RichTable
 from rich.text import Text
 
-from bridgelab.printable import plain
+from bridgelab.printable import printable
 from bridgelab.report.summary import ALL, CONSISTENCY, Row, Summary
 from bridgelab.statistics.estimate import LEAST_GAP, LEVEL, Estimate, Share
 
@@ -52,11 +52,11 @@ class Cell:
     number: Measured | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        _make_plain(self, text=plain(self.text), interval=plain(self.interval))
+        _make_plain(self, text=printable(self.text), interval=printable(self.interval))
 
 
 @dataclass(frozen=True)
-class Grid:
+class Table:
     """One table: a title, the heads of its columns, and its rows, by role."""
 
     title: str
@@ -64,7 +64,7 @@ class Grid:
     rows: tuple[tuple[str, tuple[Cell, ...]], ...]  # (role, cells)
 
     def __post_init__(self) -> None:
-        _make_plain(self, title=plain(self.title), heads=tuple(map(plain, self.heads)))
+        _make_plain(self, title=printable(self.title), heads=tuple(map(printable, self.heads)))
 
 
 @dataclass(frozen=True)
@@ -72,16 +72,16 @@ class StudyTable:
     """What is printed of a study."""
 
     heading: str
-    grids: tuple[Grid, ...]
+    grids: tuple[Table, ...]
     notes: tuple[str, ...]
     said: tuple[str, ...] = ()  # the verdict in sentences
 
     def __post_init__(self) -> None:
-        said, notes = (tuple(map(plain, lines)) for lines in (self.said, self.notes))
-        _make_plain(self, heading=plain(self.heading), said=said, notes=notes)
+        said, notes = (tuple(map(printable, lines)) for lines in (self.said, self.notes))
+        _make_plain(self, heading=printable(self.heading), said=said, notes=notes)
 
 
-def _make_plain(one: Cell | Grid | StudyTable, **texts: str | tuple[str, ...]) -> None:
+def _make_plain(one: Cell | Table | StudyTable, **texts: str | tuple[str, ...]) -> None:
     """Names come from records, which may be anybody's: whatever prints a table has them as text alone."""
     for name, text in texts.items():
         object.__setattr__(one, name, text)
@@ -117,14 +117,14 @@ def study_table(summary: Summary) -> StudyTable:
     ]
     costs = [(row.role, _costs(row)) for row in summary.rows if row.costs or row.captions]
     grids = [
-        Grid("Accuracy, %", ("bridge", *heads, "last doubling"), tuple(accuracy)),
-        Grid("Gap closed, %", ("bridge", *heads), tuple(gap)),
-        Grid(
+        Table("Accuracy, %", ("bridge", *heads, "last doubling"), tuple(accuracy)),
+        Table("Gap closed, %", ("bridge", *heads), tuple(gap)),
+        Table(
             "Accuracy through words, %: the bridge's own caption in place of its tokens",
             ("bridge", *heads, "tokens above it"),
             tuple(captioned),
         ),
-        Grid(
+        Table(
             "Captions and costs",
             (
                 "bridge",
@@ -141,7 +141,7 @@ def study_table(summary: Summary) -> StudyTable:
     return StudyTable(summary.heading, tuple(grid for grid in grids if grid.rows), tuple(_notes(summary)))
 
 
-def curve_grid(summary: Summary) -> Grid | None:
+def curve_table(summary: Summary) -> Table | None:
     """Validation accuracy, or what else curves are of, while training, mean over seeds; None where nothing was trained."""
     found: dict[str, dict[int, list[float]]] = {}
     for row in summary.rows:
@@ -160,10 +160,10 @@ def curve_grid(summary: Summary) -> Grid | None:
         ]
         rows.append(("curve", (Cell(label), *cells)))
     heads = ("bridge", *(f"step {step:,}" for step in steps))
-    return Grid(f"Validation {summary.curve_of} while training, %, mean over seeds", heads, tuple(rows))
+    return Table(f"Validation {summary.curve_of} while training, %, mean over seeds", heads, tuple(rows))
 
 
-def budget_grid(summary: Summary) -> Grid | None:
+def budget_table(summary: Summary) -> Table | None:
     """Validation accuracy at each budget, mean over seeds; None where every run has one budget."""
     found = {
         row.label: row.convergence
@@ -183,7 +183,7 @@ def budget_grid(summary: Summary) -> Grid | None:
         rows.append(("budget", (Cell(label), *cells)))
     heads = ("bridge", *(f"{steps:,} steps" for steps in every))
     title = f"Validation {summary.curve_of} at each budget, %, mean over seeds"
-    return Grid(title, heads, tuple(rows)) if rows else None
+    return Table(title, heads, tuple(rows)) if rows else None
 
 
 def percent(estimate: Estimate | Share | None, digits: int = 1, unit: str = "%") -> Cell:
@@ -339,9 +339,9 @@ def _notes(summary: Summary) -> list[str]:
 
 def to_rich(table: StudyTable) -> Group:
     """For the terminal; nothing in a name is read as markup."""
-    parts: list[Table | Text] = [Text(table.heading, style="bold")]
+    parts: list[RichTable | Text] = [Text(table.heading, style="bold")]
     for grid in table.grids:
-        printed = Table(
+        printed = RichTable(
             title=Text(grid.title), title_justify="left", box=SIMPLE, padding=(0, 1), pad_edge=False
         )
         for index, head in enumerate(grid.heads):
@@ -390,10 +390,10 @@ def to_html(table: StudyTable) -> str:
     """For a notebook: a heading, the tables and the notes."""
     notes = "\n".join(f"<li>{html.escape(note)}</li>" for note in (*table.said, *table.notes))
     heading = f"<h1>{html.escape(table.heading)}</h1>"
-    return "\n".join([heading, *map(grid_to_html, table.grids), f"<ul>{notes}</ul>"])
+    return "\n".join([heading, *map(table_to_html, table.grids), f"<ul>{notes}</ul>"])
 
 
-def grid_to_html(grid: Grid) -> str:
+def table_to_html(grid: Table) -> str:
     """One table in a box that scrolls by itself."""
     heads = "".join(f'<th scope="col">{html.escape(head)}</th>' for head in grid.heads)
     parts = [

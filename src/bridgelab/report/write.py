@@ -13,7 +13,7 @@ from bridgelab.report.controls import controls
 from bridgelab.report.diagnosis.figure import draw_diagnosis
 from bridgelab.report.diagnosis.record import read_diagnoses
 from bridgelab.report.diagnosis.section import rests
-from bridgelab.report.diagnosis.table import Diagnoses, diagnosis_grids, diagnosis_notes
+from bridgelab.report.diagnosis.table import Diagnoses, diagnosis_notes, diagnosis_tables
 from bridgelab.report.examples import chosen_examples
 from bridgelab.report.figures.break_map import draw_map
 from bridgelab.report.figures.difficulty import draw_difficulty
@@ -22,24 +22,24 @@ from bridgelab.report.figures.study import draw, save
 from bridgelab.report.formats import to_csv, to_latex
 from bridgelab.report.page import page
 from bridgelab.report.provenance import provenance, reproduction
-from bridgelab.report.summary import Summary, summarise
+from bridgelab.report.summary import Summary, summarize
 from bridgelab.report.table import (
-    Grid,
     StudyTable,
-    budget_grid,
-    curve_grid,
+    Table,
+    budget_table,
+    curve_table,
     study_table,
     to_markdown,
     to_rich,
 )
-from bridgelab.report.tables.break_map import map_grids
-from bridgelab.report.tables.breakpoint import breakpoint_grid, breakpoint_sentences
-from bridgelab.report.tables.difficulty import Difficulty, by_difficulty, difficulty_grid
-from bridgelab.report.tables.families import by_family
-from bridgelab.report.tables.lr_search import by_trial
-from bridgelab.report.tables.shift import shift_grid, shift_of, shift_sentences
-from bridgelab.report.tables.verdict import seeds_apart, sentences, verdict_grid
-from bridgelab.runs.atomic import whole
+from bridgelab.report.tables.break_map import map_tables
+from bridgelab.report.tables.breakpoint import breakpoint_sentences, breakpoint_table
+from bridgelab.report.tables.difficulty import Difficulty, by_difficulty, difficulty_table
+from bridgelab.report.tables.families import family_table
+from bridgelab.report.tables.lr_search import lr_search_table
+from bridgelab.report.tables.shift import shift_of, shift_sentences, shift_table
+from bridgelab.report.tables.verdict import seeds_apart, sentences, verdict_table
+from bridgelab.runs.atomic import atomic_path
 from bridgelab.runs.study import Study, read_study
 from bridgelab.statistics.break_map import break_map, has_levels
 from bridgelab.statistics.breakpoint import breakpoints
@@ -65,7 +65,7 @@ def report(study_dir: Path, *, allow: Sequence[str] = (), console: Console | Non
     """
     study_dir = Path(study_dir)
     study = read_study(study_dir, allow=allow)
-    summary = summarise(study)
+    summary = summarize(study)
     hard = by_difficulty(study)
     found = read_diagnoses(study.path, study.bridges)
     table, longer = tables(study, summary, hard, found)
@@ -139,13 +139,13 @@ def tables(
         inside: what `bridgelab diagnose` found, by bridge; empty where it was not run.
     """
     table = study_table(summary)
-    harder: list[Grid] = []
+    harder: list[Table] = []
     if found := verdict(study):
         changing = breakpoints(study)
-        harder = [breakpoint_grid(changing, found.baseline)] if changing else []
+        harder = [breakpoint_table(changing, found.baseline)] if changing else []
         table = replace(
             table,
-            grids=(table.grids[0], verdict_grid(found), *table.grids[1:]),
+            grids=(table.grids[0], verdict_table(found), *table.grids[1:]),
             said=(
                 *sentences(found),
                 *seeds_apart(study),
@@ -156,18 +156,18 @@ def tables(
     if shift := shift_of(study):
         table = replace(
             table,
-            grids=(*table.grids[:2], shift_grid(shift), *table.grids[2:]),
+            grids=(*table.grids[:2], shift_table(shift), *table.grids[2:]),
             said=(*table.said, *shift_sentences(shift)),
         )
     longer = [
-        *(map_grids(break_map([study])) if has_levels(study) else ()),
+        *(map_tables(break_map([study])) if has_levels(study) else ()),
         *harder,
-        *map(difficulty_grid, hard),
-        by_family(study),
-        budget_grid(summary),
-        curve_grid(summary),
-        by_trial(study),
-        *diagnosis_grids(inside),
+        *map(difficulty_table, hard),
+        family_table(study),
+        budget_table(summary),
+        curve_table(summary),
+        lr_search_table(study),
+        *diagnosis_tables(inside),
     ]
     return table, replace(
         table,
@@ -189,7 +189,7 @@ def report_map(study_dirs: Sequence[Path], out: Path, *, console: Console | None
     found = break_map([read_study(Path(study_dir)) for study_dir in study_dirs])
     _write(out, _png(draw_map(found)))
     console = console or _console()
-    table = StudyTable(f"Where {found.baseline} breaks", tuple(map_grids(found)), ())
+    table = StudyTable(f"Where {found.baseline} breaks", tuple(map_tables(found)), ())
     console.print(to_rich(table))
     console.print(str(out), style="dim", markup=False, highlight=False, soft_wrap=True)
 
@@ -206,7 +206,7 @@ def print_as(study_dir: Path, form: str, *, allow: Sequence[str] = ()) -> None:
     """
     study = read_study(study_dir, allow=allow)
     inside = read_diagnoses(study.path, study.bridges)
-    longer = tables(study, summarise(study), by_difficulty(study), inside)[1]
+    longer = tables(study, summarize(study), by_difficulty(study), inside)[1]
     print(FORMATS[form](longer), end="")
 
 
@@ -230,5 +230,5 @@ def _png(figure: Figure) -> bytes:
 
 def _write(path: Path, content: bytes) -> None:
     """Whole or not at all: a page that is being read is never torn."""
-    with whole(path) as aside:
+    with atomic_path(path) as aside:
         aside.write_bytes(content)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path) -> Iterator[Path]:
     """A path beside `path` to write to; what was written takes the name once it is on the disk, and goes if that fails."""
     aside = path.with_name(f"{path.name}.{os.getpid()}")
     try:

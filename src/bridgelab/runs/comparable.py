@@ -120,7 +120,8 @@ def check_comparable(
         raise ValueError(
             f"{told}{more}. Runs of one table share all but the bridge, its seeds and what their study sweeps, or they say nothing "
             "about the bridge: run the study again from one configuration (delete the run that is out of date), move the run to a "
-            f"study of its own, sweep what differs, or allow it, which the table then says: `{shlex.join(['bridgelab', 'report', str(study), *fix])}`."
+            f"study of its own, sweep what differs, or allow it, which the table then says: "
+            f"`{shlex.join(['bridgelab', 'report', str(study), *fix])}`."
         )
     return [_told(one.key, recorded if one.key in of_records else chosen) for one in allowed]
 

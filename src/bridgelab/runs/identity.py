@@ -10,7 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from bridgelab.runs.atomic import whole
+from bridgelab.runs.atomic import atomic_path
 
 log = logging.getLogger(__name__)
 TOLD = 5  # differing keys in a message
@@ -112,9 +112,9 @@ def claim(directory: Path, config: DictConfig) -> bool:
     begun = refuse_another(directory, config)
     finished = (directory / "metrics.json").exists()
     if not begun or (not finished and (directory / "config.hash").read_text().strip() != config_hash(config)):
-        with whole(directory / "config.yaml") as aside:
+        with atomic_path(directory / "config.yaml") as aside:
             OmegaConf.save(_resolved(config), aside)
-        with whole(directory / "config.hash") as aside:  # last: where it stands, the other does
+        with atomic_path(directory / "config.hash") as aside:  # last: where it stands, the other does
             aside.write_text(config_hash(config) + "\n")
     return finished
 

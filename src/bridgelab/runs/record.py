@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from omegaconf import DictConfig
 
-from bridgelab.runs.atomic import whole
+from bridgelab.runs.atomic import atomic_path
 from bridgelab.runs.identity import NOT_IDENTITY, config_hash
 from bridgelab.runs.record_schema import read_config, read_record, regular
 
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 def write_json(path: Path, content: Any) -> None:
     """Write a file that is either whole or not there."""
-    with whole(path) as aside:
+    with atomic_path(path) as aside:
         aside.write_text(json.dumps(content, indent=1))
 
 
@@ -28,7 +28,7 @@ def write_predictions(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """Predictions as parquet, one row an example and view, a column `tag_<name>` for each tag; atomically."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     table = pa.table({name: pa.array([row.get(name) for row in rows]) for name in columns})
-    with whole(path) as aside:
+    with atomic_path(path) as aside:
         pq.write_table(table, aside)
 
 
@@ -52,7 +52,7 @@ def repeat_untrained(directory: Path, config: DictConfig, fingerprints: Mapping[
             log.warning("not looked at: %s", error)
             continue
         if alike:
-            with whole(directory / "predictions.parquet") as aside:
+            with atomic_path(directory / "predictions.parquet") as aside:
                 shutil.copyfile(regular(run / "predictions.parquet"), aside)
             record.pop("taken_from", None)  # of the other seed
             of_this = {"overrides": directory.name, "seed": config.seed, "data_seed": config.data_seed}

@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
-from bridgelab.printable import plain
+from bridgelab.printable import printable
 
 MOST = 2**26  # bytes of a record
 MOST_OF_CONFIG = 2**20  # bytes of a config
@@ -36,7 +36,7 @@ class Malformed(ValueError):
     """A file that is not what a run writes; its message is one line and names the file."""
 
     def __init__(self, message: str):
-        super().__init__(plain(message))
+        super().__init__(printable(message))
 
 
 class Checked(BaseModel):

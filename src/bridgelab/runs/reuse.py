@@ -9,7 +9,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from bridgelab.runs.atomic import whole
+from bridgelab.runs.atomic import atomic_path
 from bridgelab.runs.identity import claim, config_hash, refuse_another
 from bridgelab.runs.locks import locked
 from bridgelab.runs.record_schema import read_record, regular
@@ -110,7 +110,7 @@ def take_over(run: Path, directory: Path, config: DictConfig, *, bridge: str) ->
             return
         refuse_another(directory, config)  # before anything of its is replaced
         for file in files:
-            with whole(directory / file.name) as aside:
+            with atomic_path(directory / file.name) as aside:
                 aside.unlink(missing_ok=True)  # left by a kill: what is linked must not be written into
                 if file.suffix == ".ckpt" and _linked(
                     file, aside
@@ -129,7 +129,7 @@ def take_over(run: Path, directory: Path, config: DictConfig, *, bridge: str) ->
             "config_hash": config_hash(config),
             "taken_from": record.get("taken_from", f"{record['study']}/{run.name}"),
         }
-        with whole(directory / "metrics.json") as aside:
+        with atomic_path(directory / "metrics.json") as aside:
             aside.write_text(json.dumps(record | own, indent=1))
 
 

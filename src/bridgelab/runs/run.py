@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bridgelab.printable import plain
+from bridgelab.printable import printable
 from bridgelab.runs.predictions import read_rows
 from bridgelab.runs.sweep import overrides
 
@@ -36,7 +36,7 @@ class Run:
 
     @cached_property
     def bridge(self) -> str:
-        return plain(str(self.record["bridge"]))
+        return printable(str(self.record["bridge"]))
 
     @cached_property
     def row(self) -> str:
@@ -62,7 +62,7 @@ class Run:
 
     @cached_property
     def name(self) -> str:
-        return plain(
+        return printable(
             str(self.record.get("overrides") or os.fsencode(self.path.name).decode(errors="replace"))
         )
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bridgelab.printable import plain
+from bridgelab.printable import printable
 from bridgelab.runs.comparable import SHARED, check_comparable, configured
 from bridgelab.runs.log import failure, last_lines
 from bridgelab.runs.predictions import FILE, SEEN, Answers, clusters
@@ -209,7 +209,7 @@ def _torn(path: Path, error: Exception) -> Missing:
 
 def shown(path: Path) -> str:
     """A run's name, whose bytes need not be text."""
-    return plain(os.fsencode(path.name).decode(errors="replace"))
+    return printable(os.fsencode(path.name).decode(errors="replace"))
 
 
 def _read_whole(path: Path) -> Run | Missing:
@@ -239,7 +239,7 @@ def _how_far(path: Path) -> str:
         after = lines[len(lines) - lines[::-1].index(said[0]) :] if told else []
         # What libraries say at a process's end comes after it too; of a further attempt there are lines of ours.
         if told and not any(GOES_ON.match(line) for line in after):
-            return f"failed{at}{plain(told)[:WORDS]}"
+            return f"failed{at}{printable(told)[:WORDS]}"
     return f"unfinished{at}"
 
 

@@ -2,8 +2,8 @@
 
 `bridgelab calibrate runs/aa` does so for every way to part them. Nothing but the init differs between the halves, so a cell that
 *breaks* or *leads* is a false alarm of the verdict, on real questions, real images and real inits; `calibrate` alone simulates
-them. Whether curves are flat is not asked: a verdict would then say nothing, and there would be nothing to be wrong about. The ways to part the same runs are not independent of each other: their share of false alarms is a check, no estimate of
-a rate.
+them. Whether bridges have converged is not asked: it changes no outcome. The
+ways to part the same runs are not independent of each other: their share of false alarms is a check, no estimate of a rate.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from bridgelab.statistics.comparison import differences, kinds_of
 from bridgelab.statistics.declaration import declaration
 from bridgelab.statistics.verdict import BREAKS, HOLDS, LEADS, LEAST_SEEDS, judge
 
-HEADS = (
+COLUMNS = (
     "bridge",
     "seeds",
     "partings",
@@ -117,7 +117,7 @@ def aa(folder: Path) -> None:
         raise ValueError(f"{study.name} has no trained bridge that sees images. Name a study that has one.")
     _, delta, _ = declaration(study)
     table = Table(title=f"{study.name}: the same bridge under two names, δ = {100 * delta:g} points")
-    for index, head in enumerate(HEADS):
+    for index, head in enumerate(COLUMNS):
         table.add_column(head, justify="right" if index else "left")
     for name in rows:
         found = partings(study, name)

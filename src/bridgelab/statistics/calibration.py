@@ -31,7 +31,8 @@ from bridgelab.statistics.contrast import Contrast
 from bridgelab.statistics.simulation import CELLS, SEEDS, STUDIES, UNKEPT, WORLDS, World, batches, contrasts
 from bridgelab.statistics.verdict import BREAKS, DELTA, HOLDS, LEADS, outcome, p_values, stands_apart
 
-HEADS = ("studies of", "seeds", "true difference", "breaks or leads, %", "holds, %", "interval holds the truth, %", "half width", "a seed apart, %")  # fmt: skip
+COLUMNS = ("studies of", "seeds", "true difference", "breaks or leads, %", "holds, %", "interval holds the truth, %", "half width",
+           "a seed apart, %")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def calibrate() -> None:
     told = f"{STUDIES:,} studies of {CELLS} cells a row, δ = {100 * DELTA:g} points"
     tables = {name: Table(title=title.format(told)) for name, title in titles.items()}
     for table in tables.values():
-        for index, head in enumerate(HEADS):
+        for index, head in enumerate(COLUMNS):
             table.add_column(head, justify="right" if index else "left")
     for world, seeds, difference in track(cases, description="simulating", transient=True):
         of_methods = rates(world, seeds=seeds, difference=difference, studies=STUDIES)
@@ -149,7 +150,7 @@ def calibrate() -> None:
 
 
 def row(world: World, seeds: int, difference: float, found: Rates) -> Iterator[str]:
-    """Cells under `HEADS`."""
+    """Cells under `COLUMNS`."""
     yield world.name
     yield str(seeds)
     yield f"{100 * difference:+g}"

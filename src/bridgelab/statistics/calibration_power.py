@@ -38,7 +38,7 @@ PLANNED = WORLDS[
     :8
 ]  # where a difference can be planned for: on a few images, or where seeds fail, none is found
 SINGLE = 60  # pilots looked at one by one
-POWER_HEADS = (
+POWER_COLUMNS = (
     "studies of",
     "seeds",
     "promised to be found, points",
@@ -48,7 +48,7 @@ POWER_HEADS = (
     "in its range, %",
 )
 SETTLED = ((WORLDS[1], -0.05), (WORLDS[1], -0.08), (WORLDS[2], -0.12), (WORLDS[4], 0.0), (WORLDS[4], -0.05))
-SETTLED_HEADS = (
+SETTLED_COLUMNS = (
     "studies of",
     "true difference",
     "cells told how many seeds",
@@ -142,18 +142,18 @@ def _below(world: World, difference: float) -> World:
 
 
 def power_table(studies: int) -> Table:
-    """An empty table under `POWER_HEADS`."""
+    """An empty table under `POWER_COLUMNS`."""
     table = Table(
         title=f"what a plan promises to find in {100 * POWER:g} % of studies: {studies:,} studies of {CELLS} cells a row, one of "
         f"which differs, δ = {100 * DELTA:g} points"
     )
-    for index, head in enumerate(POWER_HEADS):
+    for index, head in enumerate(POWER_COLUMNS):
         table.add_column(head, justify="right" if index else "left")
     return table
 
 
 def power_row(world: World, seeds: int, found: Promise) -> Iterator[str]:
-    """Cells under `POWER_HEADS`."""
+    """Cells under `POWER_COLUMNS`."""
     yield world.name
     yield str(seeds)
     yield f"{100 * found.smallest:.1f}"
@@ -211,17 +211,17 @@ def settled(world: World, *, difference: float, studies: int = 200, draw: int = 
 
 
 def settled_table() -> Table:
-    """An empty table under `SETTLED_HEADS`."""
+    """An empty table under `SETTLED_COLUMNS`."""
     table = Table(
         title=f"'n seeds would settle it', said to be so in {100 * POWER:g} % of studies were the pilot the truth"
     )
-    for index, head in enumerate(SETTLED_HEADS):
+    for index, head in enumerate(SETTLED_COLUMNS):
         table.add_column(head, justify="right" if index else "left")
     return table
 
 
 def settled_row(world: World, difference: float, found: Settled) -> Iterator[str]:
-    """Cells under `SETTLED_HEADS`."""
+    """Cells under `SETTLED_COLUMNS`."""
     yield world.name
     yield f"{100 * difference:+g}"
     yield str(found.cells)

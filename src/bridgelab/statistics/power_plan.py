@@ -75,7 +75,7 @@ def plan(study_dir: Path, *, allow: Sequence[str] = (), console: Console | None 
     console.print(table)
     console.print(
         f"Corrected over all {len(cells)} cells (Holm), {len(headline)} of the headline by themselves; with fewer than {LEAST_SEEDS} seeds "
-        f"nothing is told. Spread over seeds and images as these runs show it, which is itself uncertain: in brackets, the {100 * RANGE:g} % range "
-        "of what the difference is where other spreads, which may have shown as this one, are the true ones (`bridgelab calibrate` says how "
-        "often it holds that)."
+        f"nothing is told. Spread over seeds and images as these runs show it, which is itself uncertain: in brackets, the "
+        f"{100 * RANGE:g} % range of what the difference is where other spreads, which may have shown as this one, are the true ones "
+        "(`bridgelab calibrate` says how often it holds that)."
     )

@@ -11,14 +11,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from bridgelab.config.instantiate import bridge_choices, build, target
 
 WORDS = 32  # of a question: as many as prompts of the built-in world are padded to, mostly
-HEADS = ("bridge", "tokens", "parameters", "FLOPs an image", "idea", "its authors' code")
+COLUMNS = ("bridge", "tokens", "parameters", "FLOPs an image", "idea", "its authors' code")
 CONTROL = "_mismatched"  # the same numbers as `_question`, whose control it is
 
 
 def table() -> str:
     """Bridges that see the image, at their sizes for the miniature, as a markdown table."""
     conf = Path(os.environ["BRIDGELAB_ROOT"]) / "conf"
-    rows: list[tuple[str, ...]] = [HEADS, ("---", "---:", "---:", "---:", "---", "---")]
+    rows: list[tuple[str, ...]] = [COLUMNS, ("---", "---:", "---:", "---:", "---", "---")]
     with initialize_config_dir(str(conf), version_base="1.3"):
         config = compose("train")
         vision, text = build(config.vision, "vision"), build(config.text, "text")

@@ -33,7 +33,7 @@ def smaller(steps: int, shares: Sequence[float], decay: float) -> list[int]:
     return sorted(end for end in ends if 0 < branch_step(end, decay) < end)
 
 
-class Branches(pl.Callback):
+class BranchCheckpoints(pl.Callback):
     """Keep the checkpoints from which smaller budgets cool down. After `Curve` and `Rows`, whose state it holds.
 
     Args:

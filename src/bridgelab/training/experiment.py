@@ -14,10 +14,10 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEnvironment
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from bridgelab.backbones import Sides
+from bridgelab.backbones import Backbones
 from bridgelab.benchmark.example import Example
 from bridgelab.config.instantiate import build
-from bridgelab.data.batches import Prepared, TrainingBatches, unknown_answers
+from bridgelab.data.batches import TokenizedExamples, TrainingBatches, unknown_answers
 from bridgelab.data.datamodule import Material
 from bridgelab.data.feature_source import SPLITS
 from bridgelab.data.sampler import MixtureSampler
@@ -34,7 +34,7 @@ POOLS = ("answer", "caption", "simple_caption")  # what stages may draw from
 log = logging.getLogger(__name__)
 
 
-class Setting:
+class Experiment:
     """All that stands around a bridge: both frozen sides, the benchmark, examples made ready; built once."""
 
     def __init__(self, config: DictConfig, device: Any):
@@ -42,10 +42,10 @@ class Setting:
         self._check_trainer()
         if config.compile:
             refuse_without_compiler(self.device)
-        self.sides = Sides(config, device)
-        self.text, self.sees = self.sides.text, self.sides.sees
-        self.fingerprints = dict(self.sides.fingerprints)
-        self.material = Material(self.sides, SPLITS)
+        self.backbones = Backbones(config, device)
+        self.text, self.sees = self.backbones.text, self.backbones.sees
+        self.fingerprints = dict(self.backbones.fingerprints)
+        self.material = Material(self.backbones, SPLITS)
         self.benchmark = self.material.benchmark
         self.standard: dict[str, torch.Tensor] = {}
         self._check_captioned()
@@ -66,7 +66,7 @@ class Setting:
         """The training examples by kind."""
         return self.material.examples("train")
 
-    def _pools(self) -> dict[str, Prepared]:
+    def _pools(self) -> dict[str, TokenizedExamples]:
         stages = self.config.train.stages
         drawn = {name for stage in stages for name, weight in stage.items() if weight and name != "share"}
         if unknown := drawn - set(POOLS):
@@ -105,7 +105,7 @@ class Setting:
                 ", ".join(map(repr, words[:5])) + ", …" * (len(words) > 5),
             )
 
-    def tests(self) -> dict[str, Prepared]:
+    def tests(self) -> dict[str, TokenizedExamples]:
         """The test's examples by kind, within `evaluate.limit`."""
         return self.material.limited("test", self.config.evaluate.limit, self.conditioning, groups=True)
 
@@ -129,7 +129,7 @@ class Setting:
                 f"trained with ({', '.join(sorted(known)) or 'none'}), or null."
             )
 
-    def to_caption(self, tests: dict[str, Prepared]) -> Prepared | None:
+    def to_caption(self, tests: dict[str, TokenizedExamples]) -> TokenizedExamples | None:
         """An example for each image that is asked about, with the prompt `evaluate.captioned`; None where that is null."""
         prompt = self.config.evaluate.captioned
         if prompt is None:
@@ -150,7 +150,7 @@ class Setting:
     def model(self, seed: int) -> BridgedModel:
         """A bridge with this init, between both sides."""
         images = next(len(e.images) for examples in self.train_examples.values() for e in examples)
-        return self.sides.model(seed, images=images, **self.standard)
+        return self.backbones.model(seed, images=images, **self.standard)
 
     def batches(self, steps: int, data_seed: int) -> TrainingBatches:
         """Training batches in the order of a data seed."""
@@ -166,11 +166,11 @@ class Setting:
         )
         return TrainingBatches(sampler, self.pools)
 
-    def calibrate(self, model: BridgedModel, batches: TrainingBatches) -> None:
+    def init_output_scale(self, model: BridgedModel, batches: TrainingBatches) -> None:
         """Give the bridge its scale, from the first batch of the order, and look at how it starts."""
         first = batches.sampler.batch(0)
         batch = on_device(self.pools[first.pool].batch(first.rows), model)
-        model.calibrate(batch)
+        model.init_output_scale(batch)
         check_start(model, batch)
 
     def _trainer(self) -> functools.partial:
@@ -203,7 +203,7 @@ class Setting:
         warmup: float | None = None,
         alone: bool = False,
         **kwargs: Any,
-    ):
+    ) -> tuple[list[tuple[int, float]], float]:
         """Train; `alone` in this process, whatever the trainer's devices; without `warmup` the schedule's own."""
         trainer = self._trainer()
         if alone:
@@ -261,7 +261,7 @@ class Setting:
                 return self.model(config.tune.seed), self.batches(steps, config.tune.seed)
 
             model, batches = fresh()
-            self.calibrate(model, batches)
+            self.init_output_scale(model, batches)
             schedule = config.train.schedule
             constant = schedule.shape == "warmup_stable_decay" and warmup < 1 - schedule.decay
             halves = smaller(steps, [0.5], schedule.decay) if constant else []

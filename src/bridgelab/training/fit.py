@@ -16,8 +16,8 @@ from pytorch_lightning.loggers import Logger
 
 from bridgelab.data.batches import TrainingBatches
 from bridgelab.model import BridgedModel
-from bridgelab.runs.atomic import whole
-from bridgelab.training.budgets import Branches
+from bridgelab.runs.atomic import atomic_path
+from bridgelab.training.budgets import BranchCheckpoints
 from bridgelab.training.callbacks.finite import Finite, memory_told
 from bridgelab.training.callbacks.preemption import Preemption
 from bridgelab.training.lightning_module import BridgeTraining, step_is_done, warmup_then
@@ -28,7 +28,7 @@ LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 Validate = Callable[[BridgedModel], dict[str, float]]
 
 
-class ShareOut(pl.Callback):
+class ShareBatches(pl.Callback):
     """Tell the sampler which of several processes this is, and in how many parts it takes a batch, once that is known."""
 
     def __init__(self, batches: TrainingBatches):
@@ -151,7 +151,7 @@ def save_untrained(model: BridgedModel, identity: dict[str, str], path: Path) ->
     module = BridgeTraining(model, optimizer=torch.optim.AdamW, schedule=lambda _: 1.0, identity=identity)
     checkpoint = {"state_dict": module.state_dict(), "global_step": 0}
     module.on_save_checkpoint(checkpoint)
-    with whole(path) as aside:
+    with atomic_path(path) as aside:
         torch.save(checkpoint, aside)
 
 
@@ -183,7 +183,7 @@ def whole_checkpoint(directory: Path) -> tuple[Path, int] | None:
     return None
 
 
-class PlainProgress(pl.Callback):
+class LogProgress(pl.Callback):
     """Where there is no terminal: a line each tenth of the way, with the time left."""
 
     def __init__(self, label: str):
@@ -248,17 +248,17 @@ def fit(
     files = [logger for logger in loggers or [] if isinstance(logger, MetricsCsv)]
     curve = Curve(validate, points, files) if validate else None
     last = LastCheckpoint(directory / LAST if directory else Path(os.devnull), save_every)
-    callbacks: list[pl.Callback] = [ShareOut(batches)] + ([curve] if curve else [])
+    callbacks: list[pl.Callback] = [ShareBatches(batches)] + ([curve] if curve else [])
     if terminal:
         from pytorch_lightning.callbacks import RichProgressBar
 
         callbacks.append(RichProgressBar(leave=True))
     else:
-        callbacks.append(PlainProgress(label))
+        callbacks.append(LogProgress(label))
     if directory:
         callbacks += [Finite(batches, directory), Rows(files, log_every)]
     if branches:
-        callbacks.append(Branches(branches))
+        callbacks.append(BranchCheckpoints(branches))
     if directory:
         callbacks += [last, Preemption(last.save)]
     rate = warmup_then(steps=len(batches.sampler), end=end, **schedule)

@@ -17,13 +17,13 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from bridgelab.config.instantiate import build
 from bridgelab.data.feature_source import device_of
 from bridgelab.evaluation.costs import COSTED, measure_costs
-from bridgelab.evaluation.predict import judge, predict_views
+from bridgelab.evaluation.predict import predict_views, score
 from bridgelab.runs.environment import provenance
 from bridgelab.runs.identity import config_hash
 from bridgelab.runs.record import repeat_untrained, write_json, write_predictions
 from bridgelab.training.budgets import branch_points, cool_down, smaller
 from bridgelab.training.console import summary
-from bridgelab.training.experiment import Setting
+from bridgelab.training.experiment import Experiment
 from bridgelab.training.fit import LAST, save_untrained
 from bridgelab.training.loggers.wandb_logger import tell_record
 
@@ -46,11 +46,11 @@ def train_and_evaluate(
     began = time.monotonic()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     on_gpu = config.trainer.accelerator in ("gpu", "cuda", "auto") and torch.cuda.is_available()
-    setting = Setting(config, device_of(0) if on_gpu else torch.device("cpu"))
-    identity = {**setting.fingerprints, "config": config_hash(config, training=True)}
+    experiment = Experiment(config, device_of(0) if on_gpu else torch.device("cpu"))
+    identity = {**experiment.fingerprints, "config": config_hash(config, training=True)}
 
     tuned: dict[str, Any] = {"lr": None, "warmup": None, "tuned_over": []}
-    model = setting.model(config.seed)
+    model = experiment.model(config.seed)
     has_weights = any(p.requires_grad for p in model.parameters())
     trains = has_weights and config.train.steps > 0
     curve: list[tuple[int, float]] = []
@@ -59,15 +59,15 @@ def train_and_evaluate(
     budgets: list[dict[str, Any]] = []
     if not trains and getattr(rank_zero_only, "rank", 0) > 0:
         return  # nothing brings the processes together: the first does it all
-    if not trains and repeat_untrained(directory, config, setting.fingerprints):
+    if not trains and repeat_untrained(directory, config, experiment.fingerprints):
         log.info("nothing is trained: another seed's record says the same")
         return
     if trains:
-        tuned = setting.tune(directory)
+        tuned = experiment.tune(directory)
         log.info("learning rate %g, warm-up %g", tuned["lr"], tuned["warmup"])
-        batches = setting.batches(config.train.steps, config.data_seed)
+        batches = experiment.batches(config.train.steps, config.data_seed)
         counts = batches.sampler.counts()
-        setting.calibrate(model, batches)
+        experiment.init_output_scale(model, batches)
         loggers: list[Logger] = [build(config.logger.csv, "logger", directory=directory)]
         if "tensorboard" in config.logger:
             loggers.append(build(config.logger.tensorboard, "logger", save_dir=str(directory)))
@@ -76,11 +76,11 @@ def train_and_evaluate(
         decay = config.train.schedule.decay
         ends = smaller(config.train.steps, config.train.budgets, decay)
         fit = partial(
-            setting.fit,
+            experiment.fit,
             lr=tuned["lr"],
             warmup=tuned["warmup"],
             identity=identity,
-            validate=setting.validate,
+            validate=experiment.validate,
             save_every=config.train.save_every,
             log_every=config.train.log_every,
             terminal=sys.stderr.isatty(),
@@ -95,7 +95,10 @@ def train_and_evaluate(
         )
 
         def branch(end: int, begin: Path, own: Path) -> dict[str, Any]:
-            cooled, again = setting.model(config.seed), setting.batches(config.train.steps, config.data_seed)
+            cooled, again = (
+                experiment.model(config.seed),
+                experiment.batches(config.train.steps, config.data_seed),
+            )
             label = f"budget of {end} steps"
             points, spent = fit(cooled, again, points=1, directory=own, end=end, begin=begin, label=label)
             return {"value": points[-1][1], "train_seconds": spent}
@@ -104,19 +107,19 @@ def train_and_evaluate(
         if curve:
             budgets.append({"steps": curve[-1][0], "value": curve[-1][1], "train_seconds": seconds})
     elif has_weights:  # train.steps=0: evaluated as it begins, which a run's folder must be able to tell
-        setting.calibrate(model, setting.batches(1, config.data_seed))
+        experiment.init_output_scale(model, experiment.batches(1, config.data_seed))
         save_untrained(model, identity, directory / LAST)
-    model.to(setting.device).eval()
+    model.to(experiment.device).eval()
 
-    tests = setting.tests()
+    tests = experiment.tests()
     found = predict_views(
         model,
         tests,
         batch_size=config.evaluate.batch_size,
         beams=config.evaluate.beams,
         shuffled=config.evaluate.shuffled and model.sees == "image",
-        images=setting.material.images_of("test"),
-        to_caption=setting.to_caption(tests) if model.sees == "image" else None,
+        images=experiment.material.images_of("test"),
+        to_caption=experiment.to_caption(tests) if model.sees == "image" else None,
         progress=every_tenth("evaluating"),
     )
     if torch.distributed.is_initialized():
@@ -124,9 +127,9 @@ def train_and_evaluate(
         torch.distributed.destroy_process_group()
         if rank:
             return  # the first process has all predictions: it judges them and writes
-    rows, metrics = judge(found, tests, setting.benchmark.metrics(), setting.train_examples)
-    after = {name: side.fingerprint for name, side in setting.sides.all.items()}
-    before = {name: setting.fingerprints[name] for name in after}
+    rows, metrics = score(found, tests, experiment.benchmark.metrics(), experiment.train_examples)
+    after = {name: side.fingerprint for name, side in experiment.backbones.all.items()}
+    before = {name: experiment.fingerprints[name] for name in after}
     if after != before:
         raise RuntimeError(
             f"fingerprints were {before}, and are {after} after training: what is frozen has changed."
@@ -144,7 +147,7 @@ def train_and_evaluate(
         "conditioning": model.conditioning,
         "insert": config.model.insert,
         "positions": config.model.positions,
-        "benchmark": setting.benchmark.name,
+        "benchmark": experiment.benchmark.name,
         "seed": config.seed,
         "data_seed": config.data_seed,
         "lr": tuned["lr"],
@@ -157,19 +160,19 @@ def train_and_evaluate(
         "mixture": {name: number * config.train.batch_size for name, number in counts.items()},
         "precision": model.precision,
         "compiled": bool(config.compile and trains),
-        **setting.material.told(),
-        "fingerprints": setting.fingerprints,
+        **experiment.material.told(),
+        "fingerprints": experiment.fingerprints,
         "config_hash": config_hash(config),
-        **provenance(Path(os.environ["BRIDGELAB_ROOT"]), setting.device),
+        **provenance(Path(os.environ["BRIDGELAB_ROOT"]), experiment.device),
         "costs": {**costs, "train_seconds": seconds, "wall_seconds": time.monotonic() - began},
         "curve": curve,
         "budgets": budgets,
-        "curve_of": "token probability" if set(setting.val) == {"caption"} else "accuracy",
+        "curve_of": "token probability" if set(experiment.val) == {"caption"} else "accuracy",
         "metrics": metrics,
     }
     if watched:
         kept = directory / LAST if trains and config.logger.get("artifact") else None
-        tell_record(watched, content, rows, tests, model, setting.sides.vision, kept)
+        tell_record(watched, content, rows, tests, model, experiment.backbones.vision, kept)
     write_json(directory / "metrics.json", content)
     for line in summary(metrics, directory):
         log.info("%s", line)

@@ -168,8 +168,8 @@ def shape_of(visual: nn.Module) -> Shape:
 def _trained_with(name: str, pretrained: str) -> dict[str, Any]:
     """What weights were trained with and open_clip does not take over by itself, as options of `create_model`.
 
-    OpenAI's need QuickGELU whatever the model's name says, and open_clip warns alone. A file's preprocessing stands nowhere: it is that of all tags of the
-    model, where they agree, such as SigLIP's.
+    OpenAI's need QuickGELU whatever the model's name says, and open_clip warns alone. A file's preprocessing stands nowhere: it
+    is that of all tags of the model, where they agree, such as SigLIP's.
     """
     tags = open_clip.list_pretrained_tags_by_model(name)
     if pretrained in tags:

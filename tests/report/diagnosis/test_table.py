@@ -5,7 +5,7 @@ from PIL import Image
 
 from bridgelab.report.diagnosis.figure import draw_diagnosis
 from bridgelab.report.diagnosis.record import number, read_diagnoses
-from bridgelab.report.diagnosis.table import diagnosis_grids, diagnosis_notes
+from bridgelab.report.diagnosis.table import diagnosis_notes, diagnosis_tables
 from bridgelab.report.figures.study import save
 
 
@@ -13,7 +13,7 @@ def test_every_number_stands_in_a_table(simulated, diagnosed):
     study = simulated.write(images=10)
     diagnosed(study)
     found = read_diagnoses(study, ("linear", "mlp", "qformer", "perceiver"))
-    grids = {grid.title.split(" ")[0]: grid for grid in diagnosis_grids(found)}
+    grids = {grid.title.split(" ")[0]: grid for grid in diagnosis_tables(found)}
     selection = grids["Selection"]
     assert [cells[0].text for _, cells in selection.rows] == ["linear", "mlp", "qformer", "perceiver"]
     visited = number(found["mlp"], "selection/visited")
@@ -24,10 +24,10 @@ def test_every_number_stands_in_a_table(simulated, diagnosed):
     attention = grids["Attention"]
     assert "no cause" in attention.title
     assert [cells[0].text for _, cells in attention.rows] == ["qformer", "perceiver"]
-    probes = next(grid for grid in diagnosis_grids(found) if "probes read of the objects" in grid.title)
+    probes = next(grid for grid in diagnosis_tables(found) if "probes read of the objects" in grid.title)
     assert [role for role, _ in probes.rows] == ["floor", "ceiling", *["bridge"] * 4]
     assert grids["Modality"].rows[0][1][-1].text == "red, <b>cube</b>"
-    for grid in diagnosis_grids(found):
+    for grid in diagnosis_tables(found):
         assert all(len(cells) == len(grid.heads) for _, cells in grid.rows)
     notes = diagnosis_notes(found)
     assert "390 questions" in notes[0]
@@ -44,11 +44,11 @@ def test_what_was_not_told_has_no_table_and_no_panel(simulated, diagnosed, chang
                 del run.numbers[name]
             run.counts.clear()
             run.left_out["selection"] = "pope has no scenes"
-    (grid,) = diagnosis_grids(found)
+    (grid,) = diagnosis_tables(found)
     assert "effective rank" in grid.title
     assert diagnosis_notes(found)[0] == "Not told of selection: pope has no scenes."
     assert len(draw_diagnosis(found).get_axes()) == 1
-    assert diagnosis_grids({}) == diagnosis_notes({}) == []
+    assert diagnosis_tables({}) == diagnosis_notes({}) == []
     assert draw_diagnosis({}) is None
 
 

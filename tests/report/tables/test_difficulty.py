@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from bridgelab.report.figures.difficulty import draw_difficulty
-from bridgelab.report.summary import summarise
-from bridgelab.report.tables.difficulty import by_difficulty, difficulty_grid, levels
+from bridgelab.report.summary import summarize
+from bridgelab.report.tables.difficulty import by_difficulty, difficulty_table, levels
 from bridgelab.runs.study import read_study
 
 
@@ -32,10 +32,10 @@ def test_a_planted_fall_is_found(simulated):
     assert [one.value for one in found.accuracy["mlp"]] == pytest.approx([0.9] * 4, abs=0.03)
     low, high = found.accuracy["linear"][2].interval
     assert low < 0.6 < high
-    grid = difficulty_grid(found)
+    grid = difficulty_table(found)
     assert grid.heads == ("bridge", "3 (500)", "4 (500)", "5 (500)", "6 (500)")
     assert [cells[0].text for _, cells in grid.rows] == ["linear", "mlp"]
-    figure = draw_difficulty([found], summarise(read_study(path)))
+    figure = draw_difficulty([found], summarize(read_study(path)))
     (axes,) = figure.axes
     assert [label.get_text() for label in axes.get_xticklabels()] == list(found.levels)
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from bridgelab.report.table import Cell
-from bridgelab.report.tables.families import by_family
+from bridgelab.report.tables.families import family_table
 from bridgelab.report.write import report
 from bridgelab.runs.study import read_study
 
@@ -27,7 +27,9 @@ PLANTED = {"linear": {"exist": 0.7, "count": 0.5}, "blind": {"exist": 0.6, "coun
 
 
 def test_a_row_is_a_family_and_type_with_blind_above_its_most_frequent_answer(simulated):
-    grid = by_family(read_study(with_families(simulated.write(bridges=PLANTED, images=400, seed_effect=0))))
+    grid = family_table(
+        read_study(with_families(simulated.write(bridges=PLANTED, images=400, seed_effect=0)))
+    )
     heads = ("family", "questions", "most frequent answer", "blind above it", "linear", "floor: blind")
     assert set(grid.heads) == set(heads)
     rows = {row[0].text: dict(zip(grid.heads, row, strict=True)) for _, row in grid.rows}
@@ -44,7 +46,7 @@ def test_a_row_is_a_family_and_type_with_blind_above_its_most_frequent_answer(si
 
 
 def test_without_families_there_is_no_such_table(simulated):
-    assert by_family(read_study(simulated.write(bridges=PLANTED, images=6))) is None
+    assert family_table(read_study(simulated.write(bridges=PLANTED, images=6))) is None
 
 
 def test_the_report_holds_it_and_the_terminal_does_not(simulated, capsys):

@@ -3,7 +3,7 @@
 import json
 
 from bridgelab.report.table import Cell
-from bridgelab.report.tables.lr_search import by_trial
+from bridgelab.report.tables.lr_search import lr_search_table
 from bridgelab.report.write import report
 from bridgelab.runs.study import read_study
 
@@ -21,7 +21,7 @@ def test_each_rate_is_a_column_and_so_is_each_warm_up_at_the_best_one(simulated)
     usual = {"lr=0.02,warmup=0.05": 0.3, "lr=0.005,warmup=0.05": 0.5}
     searched(study, "linear", usual | {"lr=0.02,warmup=0.2": 0.4})
     searched(study, "blind", usual | {"lr=0.04,warmup=0.05": 0.9, "lr=0.005,warmup=0.2": 0.25})
-    grid = by_trial(read_study(study))
+    grid = lr_search_table(read_study(study))
     rates = ("lr 0.005, warm-up 0.05", "lr 0.02, warm-up 0.05", "lr 0.04, warm-up 0.05")
     assert grid.heads == ("bridge", *rates, "at the best, warm-up 0.2")
     rows = {cells[0].text: cells[1:] for _, cells in grid.rows}
@@ -40,7 +40,7 @@ def test_what_half_of_the_steps_would_have_chosen_stands_below(simulated):
             record = json.loads(path.read_text())
             record["tuning"]["at_half"] = dict(zip(trials, half, strict=True))
             path.write_text(json.dumps(record))
-    grid = by_trial(read_study(study))
+    grid = lr_search_table(read_study(study))
     rows = {cells[0].text: cells[1:] for _, cells in grid.rows}
     assert rows["linear"] == (Cell("0.500", "half: 0.700"), Cell("0.300", "chosen; half: 0.600, chosen"))
     assert rows["floor: blind"] == (
@@ -51,4 +51,4 @@ def test_what_half_of_the_steps_would_have_chosen_stands_below(simulated):
 
 
 def test_without_a_search_there_is_no_such_table(simulated):
-    assert by_trial(read_study(simulated.write(bridges=TWO, images=6))) is None
+    assert lr_search_table(read_study(simulated.write(bridges=TWO, images=6))) is None

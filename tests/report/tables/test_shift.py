@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bridgelab.report.tables.shift import beside, shift_grid, shift_of, shift_sentences
+from bridgelab.report.tables.shift import beside, shift_of, shift_sentences, shift_table
 from bridgelab.report.write import print_as, report
 from bridgelab.runs.study import read_study
 
@@ -118,7 +118,7 @@ def test_without_a_baseline_only_accuracies_are_told(shifted):
     found = shift_of(read_study(shifted))
     assert found.change == {}
     assert shift_sentences(found) == []
-    assert shift_grid(found).rows[0][1][-1].text == "–"
+    assert shift_table(found).rows[0][1][-1].text == "–"
 
 
 @pytest.mark.parametrize("told", [{"split": "test"}, {"trained_in": "elsewhere"}, {"trained_on": "clevr"}])

@@ -7,7 +7,7 @@ import torch
 from bridgelab.launch import slurm as queue
 from bridgelab.training import main
 from bridgelab.training.callbacks.preemption import Preemption
-from bridgelab.training.experiment import Setting
+from bridgelab.training.experiment import Experiment
 from bridgelab.training.fit import LAST
 
 
@@ -115,7 +115,7 @@ def test_a_run_that_is_ended_goes_on_where_it_was_to_the_same_weights(tiny, conf
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     given = config("bridge=mlp", "train.lr=0.01", "train.save_every=100", "train.log_every=1")
     main.run(given, tmp_path / "whole", bridge="mlp")
-    validate, steps = Setting.validate, []
+    validate, steps = Experiment.validate, []
 
     def stopping(self, model):
         steps.append(1)
@@ -125,7 +125,7 @@ def test_a_run_that_is_ended_goes_on_where_it_was_to_the_same_weights(tiny, conf
             os.kill(os.getpid(), signal.SIGTERM)
         return validate(self, model)
 
-    monkeypatch.setattr(Setting, "validate", stopping)
+    monkeypatch.setattr(Experiment, "validate", stopping)
     with pytest.raises(KeyboardInterrupt):  # not the exit that Lightning makes of it
         main.run(given, tmp_path / "cut", bridge="mlp")
     assert not (tmp_path / "cut" / LAST).exists()

@@ -13,7 +13,7 @@ from torch import nn
 
 from bridgelab.benchmark.example import Example
 from bridgelab.bridge.attention import attend
-from bridgelab.data.batches import Prepared
+from bridgelab.data.batches import TokenizedExamples
 from bridgelab.model import BridgedModel
 from bridgelab.training import main
 from bridgelab.training.fit import LAST
@@ -41,9 +41,9 @@ def test_overlays_lie_over_the_patch_that_is_read(tiny_text, cls):
     patches = torch.randn(2, 9 + cls, 6)  # two images of three by three patches
     asked = Example("q", ("/a.png", "/b.png"), "what is it ?", ("red",), "answer")
     rows = {"/a.png": 0, "/b.png": 1}
-    prepared = Prepared([asked], tiny_text, rows, lambda chosen: patches[torch.as_tensor(chosen)])
+    prepared = TokenizedExamples([asked], tiny_text, rows, lambda chosen: patches[torch.as_tensor(chosen)])
     model = BridgedModel(LooksAtOne(tiny_text.dim), tiny_text, mean=torch.zeros(6), std=torch.ones(6))
-    model.calibrate(prepared.batch([0]))
+    model.init_output_scale(prepared.batch([0]))
     plain = [np.full((30, 60, 3), 128, dtype=np.uint8)] * 2
     rests, attention = look_into(model, prepared, 0, "blue cube", plain, (3, 3), cls)
     changed = [[(one != 128).any(2) for one in pictures] for pictures in (rests, attention)]
@@ -60,10 +60,10 @@ def test_overlays_lie_over_the_patch_that_is_read(tiny_text, cls):
 def test_a_bridge_without_attention_has_no_such_overlay(tiny_text):
     patches = torch.randn(1, 4, 6)
     asked = Example("q", ("/a.png",), "what is it ?", ("red",), "answer")
-    prepared = Prepared([asked], tiny_text, {"/a.png": 0}, lambda rows: patches)
+    prepared = TokenizedExamples([asked], tiny_text, {"/a.png": 0}, lambda rows: patches)
     model = BridgedModel(nn.Linear(6, tiny_text.dim), tiny_text, mean=torch.zeros(6), std=torch.ones(6))
     model.bridge.forward = lambda patches, *_: nn.functional.linear(patches, model.bridge.weight)
-    model.calibrate(prepared.batch([0]))
+    model.init_output_scale(prepared.batch([0]))
     rests, attention = look_into(model, prepared, 0, "", [np.zeros((8, 8, 3), dtype=np.uint8)], (2, 2), False)
     assert attention is None
     assert rests[0].shape == (8, 8, 3)

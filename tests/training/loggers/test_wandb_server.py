@@ -174,9 +174,9 @@ ONLINE = ("logger=wandb", "logger.wandb.offline=false", "bridge=linear", "train.
 
 def test_a_run_that_is_ended_and_resumed_is_one_run_there(tiny, config, tmp_path, server, monkeypatch):
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    from bridgelab.training.experiment import Setting
+    from bridgelab.training.experiment import Experiment
 
-    validate, ended = Setting.validate, []
+    validate, ended = Experiment.validate, []
 
     def stopping(self, model):
         if not ended:
@@ -184,7 +184,7 @@ def test_a_run_that_is_ended_and_resumed_is_one_run_there(tiny, config, tmp_path
             os.kill(os.getpid(), signal.SIGTERM)
         return validate(self, model)
 
-    monkeypatch.setattr(Setting, "validate", stopping)
+    monkeypatch.setattr(Experiment, "validate", stopping)
     directory = tmp_path / "toy" / "bridge=linear"
     given = config(*ONLINE, "logger.artifact=true")
     with pytest.raises(SystemExit):

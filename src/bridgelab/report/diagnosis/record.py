@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, Strict
 
-from bridgelab.runs.atomic import whole
+from bridgelab.runs.atomic import atomic_path
 from bridgelab.runs.predictions import clusters
 from bridgelab.runs.record_schema import Checked, Malformed, Whole, checked, read_json
 from bridgelab.statistics.contrast import Part, pooled
@@ -108,7 +108,7 @@ def write_diagnosis(run: Path, found: Diagnosis) -> Path:
         ],
     }
     path = run / FILE
-    with whole(path) as aside:
+    with atomic_path(path) as aside:
         aside.write_text(json.dumps(content, indent=1), encoding="utf-8")
     return path
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from bridgelab.report.diagnosis.record import READ, Diagnosis, number
-from bridgelab.report.table import NONE, Cell, Grid, decimal, percent
+from bridgelab.report.table import NONE, Cell, Table, decimal, percent
 from bridgelab.statistics.estimate import Estimate
 from bridgelab.world.scene import ATTRIBUTES
 
@@ -49,7 +49,7 @@ SEEN = {
 }
 
 
-def diagnosis_grids(found: Diagnoses) -> list[Grid]:
+def diagnosis_tables(found: Diagnoses) -> list[Table]:
     """The tables, those that there are numbers for."""
     grids = [
         _grid(
@@ -73,16 +73,16 @@ def _cell(estimate: Estimate | None, unit: str) -> Cell:
     return percent(estimate) if unit == "%" else decimal(estimate)
 
 
-def _grid(found: Diagnoses, title: str, columns: Sequence[tuple[str, str, str]]) -> Grid | None:
+def _grid(found: Diagnoses, title: str, columns: Sequence[tuple[str, str, str]]) -> Table | None:
     rows = []
     for bridge, runs in found.items():
         cells = [_cell(number(runs, name), unit) for _, name, unit in columns]
         if any(cell.text != NONE for cell in cells):
             rows.append(("bridge", (Cell(bridge), *cells)))
-    return Grid(title, ("bridge", *(head for head, _, _ in columns)), tuple(rows)) if rows else None
+    return Table(title, ("bridge", *(head for head, _, _ in columns)), tuple(rows)) if rows else None
 
 
-def _background(found: Diagnoses) -> Grid | None:
+def _background(found: Diagnoses) -> Table | None:
     """Of the frozen encoder, so the same for all bridges of a study: the first one's."""
     rows = []
     for runs in list(found.values())[:1]:
@@ -91,10 +91,10 @@ def _background(found: Diagnoses) -> Grid | None:
             if any(cell.text != NONE for cell in cells):
                 rows.append(("patch", (Cell(SEEN[name]), *cells)))
     title = "Noise: what a linear probe reads of an object off one patch of the encoder, % right"
-    return Grid(title, ("patch", *ATTRIBUTES), tuple(rows)) if rows else None
+    return Table(title, ("patch", *ATTRIBUTES), tuple(rows)) if rows else None
 
 
-def _probes(found: Diagnoses) -> Grid | None:
+def _probes(found: Diagnoses) -> Table | None:
     def row(role: str, label: str, runs: Sequence[Diagnosis], of: str) -> tuple[str, tuple[Cell, ...]]:
         cells = [_cell(number(runs, f"probe/{of}/{one}"), "" if one == "place" else "%") for one in READ]
         return role, (Cell(label), *cells)
@@ -111,10 +111,10 @@ def _probes(found: Diagnoses) -> Grid | None:
         *(row("bridge", name, runs, "tokens") for name, runs in bridges.items()),
     ]
     heads = ("read from", *("place, R²" if name == "place" else name for name in READ))
-    return Grid("Bottleneck: what linear probes read of the objects, % right", heads, tuple(rows))
+    return Table("Bottleneck: what linear probes read of the objects, % right", heads, tuple(rows))
 
 
-def _words(found: Diagnoses) -> Grid | None:
+def _words(found: Diagnoses) -> Table | None:
     grid = _grid(found, "Modality gap: tokens beside the T5's word embeddings", BESIDE)
     if grid is None:
         return None
@@ -122,7 +122,7 @@ def _words(found: Diagnoses) -> Grid | None:
     for role, cells in grid.rows:
         said = ", ".join(word for word, _ in found[cells[0].text][0].words[:WORDS])
         rows.append((role, (*cells, Cell(said))))
-    return Grid(grid.title, (*grid.heads, "nearest words, the most frequent first"), tuple(rows))
+    return Table(grid.title, (*grid.heads, "nearest words, the most frequent first"), tuple(rows))
 
 
 def diagnosis_notes(found: Diagnoses) -> list[str]:

@@ -1,11 +1,11 @@
 """A break map as tables."""
 
-from bridgelab.report.table import Cell, Grid
+from bridgelab.report.table import Cell, Table
 from bridgelab.report.tables.verdict import finding_cell
 from bridgelab.statistics.break_map import BreakMap
 
 
-def map_grids(found: BreakMap) -> list[Grid]:
+def map_tables(found: BreakMap) -> list[Table]:
     """One table a comparator: a row a level, a column a kind."""
     grids = []
     for comparator in found.comparators:
@@ -20,5 +20,5 @@ def map_grids(found: BreakMap) -> list[Grid]:
             f"Break map: {found.baseline} − {comparator}, points; intervals adjusted over all {len(found.cells)} cells of the map "
             "(Holm), and at 90 %"
         )
-        grids.append(Grid(title, ("level", *(kind.replace("_", " ") for kind in found.kinds)), tuple(rows)))
+        grids.append(Table(title, ("level", *(kind.replace("_", " ") for kind in found.kinds)), tuple(rows)))
     return grids

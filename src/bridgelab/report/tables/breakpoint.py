@@ -3,12 +3,12 @@
 import math
 from collections.abc import Sequence
 
-from bridgelab.report.table import Cell, Grid, Measured, number, signed
+from bridgelab.report.table import Cell, Measured, Table, number, signed
 from bridgelab.statistics.breakpoint import Breakpoint, Crossing
 from bridgelab.statistics.verdict import ALPHA, AT_BUDGET
 
 
-def breakpoint_grid(found: Sequence[Breakpoint], baseline: str) -> Grid:
+def breakpoint_table(found: Sequence[Breakpoint], baseline: str) -> Table:
     """One row a comparator, one column a tag: the change of the difference a step, with its adjusted interval and where it passes δ."""
     tags = list(dict.fromkeys(one.tag for one in found))
     of = {(one.comparator, one.tag): one for one in found}
@@ -17,7 +17,7 @@ def breakpoint_grid(found: Sequence[Breakpoint], baseline: str) -> Grid:
         for name in dict.fromkeys(one.comparator for one in found)
     )
     heads = ("difference", *(f"a step of {tag.replace('_', ' ')}" for tag in tags))
-    return Grid(
+    return Table(
         f"How {baseline}'s difference changes as questions get harder: points a step; intervals adjusted as the tests are (Holm)",
         heads,
         rows,
@@ -39,7 +39,8 @@ def breakpoint_sentences(found: Sequence[Breakpoint], baseline: str, delta: floa
     if said:
         said.append(
             f"A line through the difference over the levels of a tag; told from 0 at {100 * ALPHA:g} % over all "
-            f"{len(found)} slopes (Holm), which the slope's interval, adjusted likewise, shows; its passing of ±{100 * delta:g} points with its "
+            f"{len(found)} slopes (Holm), which the slope's interval, adjusted likewise, shows; its passing of "
+            f"±{100 * delta:g} points with its "
             "95 % interval, open where that leaves the levels that were asked about."
         )
     return said

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from bridgelab.report.summary import by_role, label
-from bridgelab.report.table import Cell, Grid, percent
+from bridgelab.report.table import Cell, Table, percent
 from bridgelab.runs.study import Study
 from bridgelab.statistics.estimate import Estimate, Runs, Sample
 from bridgelab.statistics.tags import counted_tags, levels
@@ -60,7 +60,7 @@ def by_difficulty(study: Study) -> list[Difficulty]:
     return made
 
 
-def difficulty_grid(difficulty: Difficulty) -> Grid:
+def difficulty_table(difficulty: Difficulty) -> Table:
     """One row a bridge, floor or ceiling, one column a level."""
     heads = [
         f"{level} ({questions})"
@@ -71,4 +71,4 @@ def difficulty_grid(difficulty: Difficulty) -> Grid:
         ("bridge", (Cell(label(bridge)), *(percent(one) for one in estimates)))
         for bridge, estimates in difficulty.accuracy.items()
     )
-    return Grid(f"Accuracy by {name}, % (questions)", ("bridge", *heads), rows)
+    return Table(f"Accuracy by {name}, % (questions)", ("bridge", *heads), rows)

@@ -6,13 +6,13 @@ What a model without an image answers well above the most frequent answer, a que
 import numpy as np
 
 from bridgelab.report.summary import label
-from bridgelab.report.table import Cell, Grid, count, percent
+from bridgelab.report.table import Cell, Table, count, percent
 from bridgelab.runs.study import Study
 from bridgelab.statistics.estimate import Estimate, Runs, Sample
 from bridgelab.statistics.kinds import reasoning_type
 
 
-def by_family(study: Study) -> Grid | None:
+def family_table(study: Study) -> Table | None:
     """One row a family and reasoning type, one column a bridge, floor or ceiling; None where questions have no families.
 
     The most frequent answer is that of the family's questions of one type (what colour, what shape, …) in training. Its
@@ -52,4 +52,4 @@ def by_family(study: Study) -> Grid | None:
         cells += [percent(of[name]) for of in found.values()]
         rows.append(("family", tuple(cells)))
     heads += [label(bridge) for bridge in found]
-    return Grid("Accuracy by question family, %", tuple(heads), tuple(rows))
+    return Table("Accuracy by question family, %", tuple(heads), tuple(rows))

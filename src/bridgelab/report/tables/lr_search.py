@@ -4,13 +4,13 @@ import math
 from collections import Counter
 
 from bridgelab.report.summary import label
-from bridgelab.report.table import NONE, Cell, Grid, Measured
+from bridgelab.report.table import NONE, Cell, Measured, Table
 from bridgelab.runs.study import Study
 
 Point = tuple[float, float]  # learning rate, warm-up
 
 
-def by_trial(study: Study) -> Grid | None:
+def lr_search_table(study: Study) -> Table | None:
     """One row a bridge, one column a trial, with its validation loss; None where nothing was searched for.
 
     Learning rates with the usual warm-up come first; the others were tried at the best of these. Under a trial's loss stands that of
@@ -49,7 +49,7 @@ def by_trial(study: Study) -> Grid | None:
     heads = [f"lr {lr:g}, warm-up {usual:g}" for lr in rates]
     heads += [f"at the best, warm-up {other:g}" for other in others]
     of_half = "; below it, that of half of its steps" * any(halves.values())
-    return Grid(f"Validation loss of each trial of the search{of_half}", ("bridge", *heads), tuple(rows))
+    return Table(f"Validation loss of each trial of the search{of_half}", ("bridge", *heads), tuple(rows))
 
 
 def _below(point: Point, best: Point, half: dict[Point, float], best_half: Point | None) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bridgelab.report.summary import by_role, label
-from bridgelab.report.table import Cell, Grid, percent
+from bridgelab.report.table import Cell, Table, percent
 from bridgelab.report.tables.verdict import finding_cell
 from bridgelab.runs.predictions import SEEN
 from bridgelab.runs.study import Study, read_study
@@ -101,7 +101,7 @@ def beside(first: Study, second: Study, split: str, plain: str) -> tuple[Study, 
     )
 
 
-def shift_grid(shift: Shift) -> Grid:
+def shift_table(shift: Shift) -> Table:
     """One row a bridge, floor or ceiling: its accuracy on both, the change, and that of the baseline's difference to it."""
     rows = []
     for name, (before, after) in shift.accuracy.items():
@@ -111,7 +111,7 @@ def shift_grid(shift: Shift) -> Grid:
     heads = (
         "bridge", shift.plain, shift.split, "change", "kept above blind, %", f"change of {shift.baseline} − it",
     )  # fmt: skip
-    return Grid(f"What {shift.split} changes: accuracy, %, and points, 95 % intervals", heads, tuple(rows))
+    return Table(f"What {shift.split} changes: accuracy, %, and points, 95 % intervals", heads, tuple(rows))
 
 
 def shift_sentences(shift: Shift) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bridgelab.report.table import Cell, Grid, Measured, number, signed
+from bridgelab.report.table import Cell, Measured, Table, number, signed
 from bridgelab.runs.study import Study
 from bridgelab.statistics.comparison import HEADLINE, Verdict, seeing
 from bridgelab.statistics.verdict import (
@@ -23,7 +23,7 @@ from bridgelab.statistics.verdict import (
 )
 
 
-def verdict_grid(verdict: Verdict) -> Grid:
+def verdict_table(verdict: Verdict) -> Table:
     """One row a comparator, one column a kind of question: the difference in points with its intervals and its outcome."""
     kinds = [*verdict.kinds, *([HEADLINE] if verdict.headline else [])]
     rows = []
@@ -34,7 +34,7 @@ def verdict_grid(verdict: Verdict) -> Grid:
         rows.append(
             ("verdict", (Cell(f"{verdict.baseline} − {name}"), *(finding_cell(of[kind]) for kind in kinds)))
         )
-    return Grid(
+    return Table(
         f"Where {verdict.baseline} breaks, leads or holds: its accuracy less each bridge's, points; intervals adjusted as the tests are "
         "(Holm), and at 90 %",
         ("difference", *(kind.replace("_", " ") for kind in kinds)),

@@ -8,7 +8,7 @@ from typing import Any
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from bridgelab.runs.atomic import whole
+from bridgelab.runs.atomic import atomic_path
 
 LOGGED = ("step", "lr", "train/loss", "val/loss", "val/accuracy")
 
@@ -58,7 +58,7 @@ class MetricsCsv(Logger):
         with open(self.path, newline="") as file:
             rows = [line for line in file if line.endswith("\n")]
         kept = [row for row in csv.DictReader(rows) if row["step"] and int(row["step"]) <= step]
-        with whole(self.path) as aside, open(aside, "w", newline="") as file:
+        with atomic_path(self.path) as aside, open(aside, "w", newline="") as file:
             writer = csv.DictWriter(file, LOGGED)
             writer.writeheader()
             writer.writerows(kept)

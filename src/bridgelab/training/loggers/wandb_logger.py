@@ -15,7 +15,7 @@ from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from bridgelab.config.instantiate import build
-from bridgelab.data.batches import Prepared
+from bridgelab.data.batches import TokenizedExamples
 from bridgelab.data.images import read_image
 from bridgelab.data.sampler import spread
 from bridgelab.evaluation.predict import on_device
@@ -23,7 +23,7 @@ from bridgelab.explain.occlusion import fall_maps, with_target
 from bridgelab.explain.patch_attention import patch_attention
 from bridgelab.model import BridgedModel
 from bridgelab.report.diagnosis.overlay import overlaid
-from bridgelab.runs.atomic import whole
+from bridgelab.runs.atomic import atomic_path
 
 ID = "wandb_id"  # the file that keeps a run's
 SHOWN = 32  # predictions in the table, spread over all
@@ -73,7 +73,7 @@ def wandb_identity(directory: Path) -> dict[str, Any]:
     """
     kept = directory / ID
     if not kept.exists() and getattr(rank_zero_only, "rank", 0) == 0:  # the other processes tell nothing
-        with whole(kept) as aside:
+        with atomic_path(kept) as aside:
             aside.write_text(secrets.token_hex(8) + "\n")
     return {
         "name": directory.name,
@@ -88,7 +88,7 @@ def tell_record(
     logger: WandbLogger,
     record: Mapping[str, Any],
     rows: Sequence[Mapping[str, Any]],
-    tests: Mapping[str, Prepared],
+    tests: Mapping[str, TokenizedExamples],
     model: BridgedModel,
     vision: Any,
     artifact: Path | None,
@@ -147,7 +147,7 @@ def tell_record(
 
 def look_into(
     model: BridgedModel,
-    prepared: Prepared,
+    prepared: TokenizedExamples,
     place: int,
     said: str,
     pictures: Sequence[np.ndarray],
