@@ -165,7 +165,7 @@ class BridgedModel(nn.Module):
         """The bridge's tokens at the scale that the T5 expects, standing before the prompt.
 
         Raises:
-            RuntimeError: before `calibrate`.
+            RuntimeError: before `init_output_scale`.
         """
         if self.scale.isnan():
             raise RuntimeError("the bridge's scale is not set: call calibrate(batch) with the first batch.")

@@ -199,7 +199,7 @@ def _measured(
 
 
 def _pools(config: DictConfig, read: Mapping[str, list[Example]]) -> dict[str, list[Example]]:
-    """What stages draw from, as `train.setting` fills it."""
+    """What stages draw from, as `training.experiment` fills it."""
     drawn = {
         name for stage in config.train.stages for name, weight in stage.items() if weight and name != "share"
     }

@@ -113,7 +113,7 @@ def run_pool(
         environments: variables that each slot adds to this process's environment.
         finished: name of the file that a job writes last. Jobs that have it are skipped; one that ends
             without it has failed.
-        preload: modules that each slot without a GPU imports once, for all of its jobs (see `forks`).
+        preload: modules that each slot without a GPU imports once, for all of its jobs (see `fork_server`).
     Returns:
         One line for each job that failed, naming it, the reason and its log.
     Raises:

@@ -143,7 +143,7 @@ class TraceHeads(nn.Module):
 
         Args:
             hidden: the encoder's input and what each block makes of it, [batch, position, dim], the prefix first.
-            batch: as `pretrain.batches` makes them.
+            batch: as `pretraining.batches` makes them.
         Returns:
             The loss, and how many were right and how many told [2, role + 2]: objects by role, by the last traced
             block, then the words of the question, then the words of the objects.

@@ -11,7 +11,7 @@ import wandb_workspaces.workspaces as workspaces
 
 from bridgelab.runs.study import read_runs
 
-BRIDGE = panels.Config("bridge_name")  # as `train.wandb_run` calls it
+BRIDGE = panels.Config("bridge_name")  # as `training.loggers.wandb_logger` calls it
 MOST = 8  # charts of accuracy by one tag
 
 

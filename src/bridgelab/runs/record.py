@@ -1,4 +1,4 @@
-"""What a run leaves behind beside its config (`claim`): a metrics log, predictions, provenance."""
+"""What a run leaves behind beside its config (`identity`): predictions and the record itself."""
 
 import json
 import logging

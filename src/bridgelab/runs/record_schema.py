@@ -25,7 +25,7 @@ FIX = "A run writes its files whole: delete the folder, and run its study again.
 Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Cost = Annotated[float, Field(ge=0, le=1e18)]
-# 'lr=0.01,warmup=0.05', as `tune` names its trials
+# 'lr=0.01,warmup=0.05', as `training.lr_search` names its trials
 Trial = Annotated[str, Field(pattern=r"^lr=\d+(\.\d+)?(e[-+]\d+)?,warmup=\d+(\.\d+)?(e[-+]\d+)?$")]
 
 

@@ -1,7 +1,7 @@
 """What a diagnosis found of one run, as a file of its own in the run's folder: `diagnosis.json`.
 
 Each number is kept with what each image adds to it, the same images for all runs, so that numbers of several seeds can be
-put together as scores are (`statistics`). Free of torch: reports and notebooks read it.
+put together as scores are (`statistics.estimate`). Free of torch: reports and notebooks read it.
 """
 
 import json

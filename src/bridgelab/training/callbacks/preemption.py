@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 class Preemption(pl.Callback):
     """Put off signals that end a run until its step is done and `last.ckpt` is written, then obey.
 
-    SIGUSR1 and SIGUSR2 go to whoever had asked for them: submitit and `queue.requeue_when_warned` queue the job again. SIGTERM,
+    SIGUSR1 and SIGUSR2 go to whoever had asked for them: submitit and `launch.slurm.requeue_when_warned` queue the job again. SIGTERM,
     Ctrl-C and SIGHUP end the run; but after SIGTERM in a Slurm job it goes on until it is killed, since one that Slurm preempts
     is queued again only if it has not ended by itself. A second Ctrl-C ends it at once. What was ignored stays ignored. Of
     several processes all save after the same step, whichever of them was warned.
