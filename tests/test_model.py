@@ -150,7 +150,7 @@ def test_bad_input(tiny_text, tiny_text_class, batch):
         BridgedModel(Linear(6, tiny_text.dim), tiny_text, precision="fp16")
     with pytest.raises(ValueError, match=r"float16.*overflow.*text\.dtype=bfloat16"):
         BridgedModel(Linear(6, 16), tiny_text_class(dtype=torch.float16))
-    with pytest.raises(RuntimeError, match="call calibrate"):
+    with pytest.raises(RuntimeError, match="call init_output_scale"):
         BridgedModel(Linear(6, tiny_text.dim), tiny_text).prefix(batch)
     dead = Linear(6, tiny_text.dim)
     nn.init.zeros_(dead.mm_projector.weight)
