@@ -14,12 +14,12 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from PIL import Image
 
-from bridgelab import interrupt
+from bridgelab import ctrl_c as interrupt
 from bridgelab.cli import main as cli
 from bridgelab.cli.arguments import UsageError
 from bridgelab.cli.hydra_app import check_choices
 from bridgelab.data import feature_source as features
-from bridgelab.data.features import FeatureStore
+from bridgelab.data.feature_store import FeatureStore
 
 
 def test_help_is_quick_and_imports_nothing_heavy():

@@ -168,7 +168,9 @@ class BridgedModel(nn.Module):
             RuntimeError: before `init_output_scale`.
         """
         if self.scale.isnan():
-            raise RuntimeError("the bridge's scale is not set: call init_output_scale(batch) with the first batch.")
+            raise RuntimeError(
+                "the bridge's scale is not set: call init_output_scale(batch) with the first batch."
+            )
         with self._autocast():
             return self._raw_prefix(batch) * self.scale
 

@@ -5,7 +5,7 @@ import pytest
 from bridgelab.benchmark.example import Example
 from bridgelab.data import feature_source as features
 from bridgelab.data.feature_source import build_features, device_of, image_features, left_out, part_of
-from bridgelab.data.features import FeatureStore
+from bridgelab.data.feature_store import FeatureStore
 from bridgelab.data.mapped import MappedFeatures
 from bridgelab.data.online import OnlineFeatures
 

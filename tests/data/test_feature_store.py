@@ -15,8 +15,8 @@ import pytest
 import torch
 from PIL import Image
 
-from bridgelab.data import features
-from bridgelab.data.features import FeatureStore
+from bridgelab.data import feature_store as features
+from bridgelab.data.feature_store import FeatureStore
 from bridgelab.data.images import file_hash
 from bridgelab.data.shard import Shard
 
@@ -165,7 +165,7 @@ def test_several_jobs_make_it_once(tmp_path, images, tiny_vision, monkeypatch):
 WRITERS = textwrap.dedent("""
     import os, sys, time, torch
     from pathlib import Path
-    from bridgelab.data import features
+    from bridgelab.data import feature_store as features
     from bridgelab.runs import locks as claims
     claims.GROUP, features.ROWS = 4, 4
     class Slow:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bridgelab.data.features import FeatureStore
+from bridgelab.data.feature_store import FeatureStore
 from bridgelab.data.shard import PART, Shard, _digest
 from bridgelab.data.upkeep import info, prune, verify
 from bridgelab.runs.locks import locked

@@ -1,10 +1,10 @@
 import pytest
 import torch
 
+from bridgelab.doctor.dry_run import Lengths, Rehearsal
+from bridgelab.doctor.layer_costs import Layers, Positions
 from bridgelab.doctor.ledger import allocated
-from bridgelab.doctor.rehearsal import Lengths, Rehearsal
-from bridgelab.doctor.shaped import tower
-from bridgelab.doctor.size import Layers, Positions
+from bridgelab.doctor.meta_models import tower
 
 CPU = torch.device("cpu")
 

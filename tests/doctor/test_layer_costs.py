@@ -2,8 +2,7 @@ import pytest
 import torch
 
 from bridgelab.bridge.linear import Linear
-from bridgelab.doctor.shaped import ShapedText, text_model
-from bridgelab.doctor.size import (
+from bridgelab.doctor.layer_costs import (
     Layers,
     Positions,
     extrapolated,
@@ -12,6 +11,7 @@ from bridgelab.doctor.size import (
     text_flops,
     weight_bytes,
 )
+from bridgelab.doctor.meta_models import ShapedText, text_model
 from bridgelab.evaluation.costs import measure_costs
 from bridgelab.model import BridgedModel
 

@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from bridgelab.doctor import machine
-from bridgelab.doctor.finding import MISSING, NOTE, OK
+from bridgelab.doctor.check import MISSING, NOTE, OK
 
 
 def test_packages_are_held_against_what_is_needed_and_what_was_tested(monkeypatch):

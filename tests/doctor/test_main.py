@@ -4,7 +4,8 @@ import sys
 import pytest
 from huggingface_hub import constants
 
-from bridgelab.doctor import machine, probe
+from bridgelab.doctor import machine
+from bridgelab.doctor import measurement as probe
 from bridgelab.doctor.main import doctor
 
 

@@ -1,12 +1,12 @@
 import pytest
 import torch
 
-from bridgelab.doctor import probe as probing
+from bridgelab.doctor import measurement as probing
+from bridgelab.doctor.dry_run import Lengths
+from bridgelab.doctor.layer_costs import Layers
 from bridgelab.doctor.ledger import START, allocated
-from bridgelab.doctor.probe import TIMES, Memory, Probe, reading, repeated
-from bridgelab.doctor.rehearsal import Lengths
-from bridgelab.doctor.shaped import tower
-from bridgelab.doctor.size import Layers
+from bridgelab.doctor.measurement import TIMES, Memory, Probe, reading, repeated
+from bridgelab.doctor.meta_models import tower
 
 CPU = torch.device("cpu")
 LENGTHS = Lengths(8, 4)

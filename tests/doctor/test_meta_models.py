@@ -5,8 +5,8 @@ import torch
 from huggingface_hub import constants
 from omegaconf import OmegaConf
 
-from bridgelab.doctor.shaped import ShapedText, ShapedVision, text_config, text_model, tokenizer, tower
-from bridgelab.doctor.size import Layers
+from bridgelab.doctor.layer_costs import Layers
+from bridgelab.doctor.meta_models import ShapedText, ShapedVision, text_config, text_model, tokenizer, tower
 from bridgelab.text.t5 import T5
 from bridgelab.vision.openclip import OpenClipVision
 

@@ -5,13 +5,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from bridgelab.doctor import plan
-from bridgelab.doctor.finding import MISSING, NOTE, OK
-from bridgelab.doctor.plan import Costs, hours, room, storage
-from bridgelab.doctor.probe import Answering, Memory
-from bridgelab.doctor.rehearsal import Lengths
+from bridgelab.doctor import prediction as plan
+from bridgelab.doctor.check import MISSING, NOTE, OK
+from bridgelab.doctor.dry_run import Lengths
+from bridgelab.doctor.measurement import Answering, Memory
+from bridgelab.doctor.prediction import Costs, hours, room, storage
 from bridgelab.doctor.sweep import Sweep
-from bridgelab.doctor.volume import Kind, Volume
+from bridgelab.doctor.workload import Kind, Volume
 
 COSTS = Costs(
     step=2.0,

@@ -8,8 +8,8 @@ from huggingface_hub import constants
 from omegaconf import OmegaConf
 from safetensors.torch import save_file
 
-from bridgelab.doctor import reach
-from bridgelab.doctor.finding import MISSING, NOTE, OK
+from bridgelab.doctor import reachable as reach
+from bridgelab.doctor.check import MISSING, NOTE, OK
 from bridgelab.text.t5 import ASSETS
 
 

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from bridgelab.config.instantiate import build
-from bridgelab.doctor.shaped import ShapedVision, filled, text_config, text_model, tokenizer, tower
+from bridgelab.doctor.meta_models import ShapedVision, filled, text_config, text_model, tokenizer, tower
 from bridgelab.training.main import run
 
 CPU = torch.device("cpu")

@@ -1,6 +1,6 @@
 import pytest
 
-from bridgelab.doctor.amount import duration, size
+from bridgelab.doctor.units import duration, size
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@ import json
 import pytest
 
 from bridgelab.benchmark.world import World
-from bridgelab.doctor.rehearsal import Lengths
-from bridgelab.doctor.shaped import tokenizer
-from bridgelab.doctor.volume import ASSUMED, published, volume
+from bridgelab.doctor.dry_run import Lengths
+from bridgelab.doctor.meta_models import tokenizer
+from bridgelab.doctor.workload import ASSUMED, published, volume
 
 
 @pytest.mark.parametrize(

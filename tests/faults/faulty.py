@@ -17,8 +17,8 @@ from tiny_run import build_tiny, run
 
 from bridgelab.benchmark.world import World
 from bridgelab.data import feature_source as feature_builds
-from bridgelab.data import features
-from bridgelab.data.features import FeatureStore
+from bridgelab.data import feature_store as features
+from bridgelab.data.feature_store import FeatureStore
 from bridgelab.runs import locks as claims
 from bridgelab.training import run as runs
 from bridgelab.training.experiment import Experiment

@@ -14,7 +14,7 @@ import pytest
 from matplotlib.image import imread
 from rich.console import Console
 
-from bridgelab.report.figures.study import short, style
+from bridgelab.report.figures.style import short, style
 from bridgelab.report.summary import reasoning_type, summarize
 from bridgelab.report.table import Cell, study_table, to_html, to_markdown, to_rich
 from bridgelab.report.write import report

@@ -6,7 +6,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from bridgelab.runs.identity import claim, config_hash
-from bridgelab.runs.reuse import finished_elsewhere, take_over
+from bridgelab.runs.take_over import finished_elsewhere, take_over
 
 CONFIG = OmegaConf.create(
     {

@@ -11,7 +11,7 @@ from PIL import Image
 from bridgelab.benchmark import caption
 from bridgelab.benchmark.example import Example
 from bridgelab.data.datamodule import spread_groups
-from bridgelab.data.features import FeatureStore
+from bridgelab.data.feature_store import FeatureStore
 from bridgelab.report.summary import summarize
 from bridgelab.report.table import curve_table
 from bridgelab.runs.study import read_study

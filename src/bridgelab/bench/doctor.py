@@ -21,11 +21,11 @@ from omegaconf import DictConfig, OmegaConf
 from safetensors.torch import save_file
 
 from bridgelab.data.batches import Batch, TrainingBatches
-from bridgelab.doctor.plan import probed
-from bridgelab.doctor.probe import Probe
+from bridgelab.doctor.measurement import Probe
+from bridgelab.doctor.meta_models import filled, text_config, text_model, tokenizer, tower
+from bridgelab.doctor.prediction import probed
 from bridgelab.doctor.resident import resident
-from bridgelab.doctor.shaped import filled, text_config, text_model, tokenizer, tower
-from bridgelab.doctor.volume import volume
+from bridgelab.doctor.workload import volume
 from bridgelab.training.experiment import Experiment
 
 STEPS = 9

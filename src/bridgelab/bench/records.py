@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bridgelab.doctor.resident import resident
+from bridgelab.runs.finished import RECORD
 
 RECORDS_COLUMNS = (
     "records",
@@ -94,7 +95,7 @@ def write_records(folder: Path, size: Size) -> int:
             pq.write_table(own, path / "predictions.parquet")
             written += len(own)
             record = _record(path, name, sees, seed, float(right.mean()))
-            (path / "metrics.json").write_text(json.dumps(record))
+            (path / RECORD).write_text(json.dumps(record))
             (path / "config.yaml").write_text(f"bridge:\n  _target_: {name}\nseed: {seed}\n{CONFIG}")
     return written
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bridgelab import __version__
 from bridgelab.cli.arguments import UsageError, choose
-from bridgelab.interrupt import take
+from bridgelab.ctrl_c import take
 from bridgelab.printable import printable
 
 ROOT = Path(__file__).resolve().parents[3]

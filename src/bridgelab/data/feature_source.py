@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from bridgelab.benchmark.example import choose
 from bridgelab.config.instantiate import build
-from bridgelab.data.features import FeatureStore
+from bridgelab.data.feature_store import FeatureStore
 from bridgelab.data.images import check_image, listed, tried
 from bridgelab.data.mapped import MappedFeatures
 from bridgelab.data.online import OnlineFeatures

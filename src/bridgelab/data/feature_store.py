@@ -18,7 +18,7 @@ from bridgelab.data.encoding import DTYPES, Encoder, encode, moments, rounded
 from bridgelab.data.images import THREADS, check_image, file_hash, listed, read_image, refuse_broken, tried
 from bridgelab.data.mapped import MappedFeatures
 from bridgelab.data.shard import Shard, write_shard
-from bridgelab.data.shelf import Shelf, shelf_name
+from bridgelab.data.store_folder import Shelf, shelf_name
 from bridgelab.progress import Progress
 from bridgelab.runs.locks import claimed, groups
 

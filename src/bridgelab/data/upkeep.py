@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bridgelab.data.images import THREADS
 from bridgelab.data.shard import Shard
-from bridgelab.data.shelf import shelves
+from bridgelab.data.store_folder import shelves
 from bridgelab.progress import Progress
 from bridgelab.runs.locks import BUCKETS, claimed
 

@@ -6,7 +6,7 @@ OK, MISSING, NOTE = "ok", "missing", "–"
 
 
 @dataclass(frozen=True)
-class Finding:
+class Check:
     """What was looked at, what was found, and where something is missing, what to do.
 
     Args:

@@ -12,9 +12,9 @@ from transformers import T5Config
 from bridgelab.backbones import Backbones
 from bridgelab.config.instantiate import build, target
 from bridgelab.data.batches import LABEL_IGNORED, Batch
+from bridgelab.doctor.layer_costs import Layers, Positions
 from bridgelab.doctor.ledger import part
-from bridgelab.doctor.shaped import ShapedText, ShapedVision
-from bridgelab.doctor.size import Layers, Positions
+from bridgelab.doctor.meta_models import ShapedText, ShapedVision
 from bridgelab.model import BridgedModel
 from bridgelab.training.lightning_module import parameter_groups
 

@@ -15,8 +15,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from bridgelab.doctor.amount import size
-from bridgelab.doctor.finding import MISSING, NOTE, OK, Finding
+from bridgelab.doctor.check import MISSING, NOTE, OK, Check
+from bridgelab.doctor.units import size
 
 PACKAGE = "bridgelab"
 OPTIONAL = {
@@ -31,7 +31,7 @@ PROGRAMS = {
 LEAST_DISK = 5e9  # bytes: a study's records, the world, and a miniature's features
 
 
-def machine(root: Path, folders: Iterable[Path]) -> Iterator[Finding]:
+def machine(root: Path, folders: Iterable[Path]) -> Iterator[Check]:
     """Everything that does not depend on a run.
 
     Args:
@@ -48,13 +48,13 @@ def machine(root: Path, folders: Iterable[Path]) -> Iterator[Finding]:
     yield wandb_login()
 
 
-def python() -> Finding:
+def python() -> Check:
     """The interpreter, beside what the package asks for."""
     asked = importlib.metadata.metadata(PACKAGE)["Requires-Python"] or ""
     own = platform.python_version()
     if Requirement(f"python{asked}").specifier.contains(own, prereleases=True):
-        return Finding(OK, "Python", own)
-    return Finding(MISSING, "Python", f"{own}, must be {asked}", "make PYTHON=/path/to/another install")
+        return Check(OK, "Python", own)
+    return Check(MISSING, "Python", f"{own}, must be {asked}", "make PYTHON=/path/to/another install")
 
 
 def pins(path: Path) -> dict[str, str]:
@@ -64,7 +64,7 @@ def pins(path: Path) -> dict[str, str]:
     return {canonicalize_name(match[1]): match[2] for match in found if match}
 
 
-def packages(requirements: Iterable[str], pinned: dict[str, str]) -> Iterator[Finding]:
+def packages(requirements: Iterable[str], pinned: dict[str, str]) -> Iterator[Check]:
     """What the package needs: a line for each that is missing or too old, one for those not tested, one for the rest.
 
     Args:
@@ -80,19 +80,19 @@ def packages(requirements: Iterable[str], pinned: dict[str, str]) -> Iterator[Fi
         fix = f"pip install '{name}{asked}'" + (" -c constraints.txt" if tested else "")
         own = version(name)
         if own is None:
-            yield Finding(MISSING, name, f"not installed, must be {asked}", fix)
+            yield Check(MISSING, name, f"not installed, must be {asked}", fix)
         elif not requirement.specifier.contains(own, prereleases=True):
-            yield Finding(MISSING, name, f"{own}, must be {asked}", fix)
+            yield Check(MISSING, name, f"{own}, must be {asked}", fix)
         elif tested and Version(own).public != tested:
             others.append(f"{name} {own} ({tested})")
         else:
             as_tested.append(name)
     if others:
         told = f"not the tested version: {', '.join(others)}"
-        yield Finding(
+        yield Check(
             NOTE, "packages", told, "if something fails: make install, or pip install -c constraints.txt -e ."
         )
-    yield Finding(OK, "packages", f"{len(as_tested)} of the tested versions")
+    yield Check(OK, "packages", f"{len(as_tested)} of the tested versions")
 
 
 def version(name: str) -> str | None:
@@ -103,21 +103,21 @@ def version(name: str) -> str | None:
         return None
 
 
-def optional() -> Iterator[Finding]:
+def optional() -> Iterator[Check]:
     """Packages and programs that only some settings need."""
     for name, use in OPTIONAL.items():
         own = version(name)
         yield (
-            Finding(OK, name, own)
+            Check(OK, name, own)
             if own
-            else Finding(NOTE, name, f"not installed; for {use}", f"pip install {name}")
+            else Check(NOTE, name, f"not installed; for {use}", f"pip install {name}")
         )
     for name, (program, use, fix) in PROGRAMS.items():
         path = shutil.which(program)
-        yield Finding(OK, name, path) if path else Finding(NOTE, name, f"not installed; for {use}", fix)
+        yield Check(OK, name, path) if path else Check(NOTE, name, f"not installed; for {use}", fix)
 
 
-def cpu() -> Finding:
+def cpu() -> Check:
     """Cores that this process may use, and whether bf16 is fast on them."""
     import torch
 
@@ -126,16 +126,16 @@ def cpu() -> Finding:
     cores, threads = len(os.sched_getaffinity(0)), torch.get_num_threads()
     told = f"{cores} cores, {threads} of them used"
     if autocast_pays(torch.device("cpu")):
-        return Finding(OK, "CPU", f"{told}, bf16")
-    return Finding(
+        return Check(OK, "CPU", f"{told}, bf16")
+    return Check(
         NOTE, "CPU", f"{told}, no bf16 instructions", "on the CPU: text.dtype=float32 vision.dtype=float32"
     )
 
 
-def memory() -> Finding:
+def memory() -> Check:
     """Memory of the machine, or what its control group allows."""
     whole, free = memory_bytes()
-    return Finding(OK, "memory", f"{size(free)} free of {size(whole)}")
+    return Check(OK, "memory", f"{size(free)} free of {size(whole)}")
 
 
 def memory_bytes() -> tuple[int, int]:
@@ -149,16 +149,16 @@ def memory_bytes() -> tuple[int, int]:
     return whole, free
 
 
-def gpus() -> Iterator[Finding]:
+def gpus() -> Iterator[Check]:
     """Each GPU with its memory, and whether it has bf16."""
     import torch
 
     if not torch.cuda.is_available():
         if _driver_sees_one():
             fix = "install the torch that fits the driver (nvidia-smi says which CUDA it has)"
-            yield Finding(MISSING, "GPU", "there, but torch can't use it", fix)
+            yield Check(MISSING, "GPU", "there, but torch can't use it", fix)
         else:
-            yield Finding(NOTE, "GPU", "none", "train on the CPU: trainer=cpu, the default")
+            yield Check(NOTE, "GPU", "none", "train on the CPU: trainer=cpu, the default")
         return
     for index in range(torch.cuda.device_count()):
         found = torch.cuda.get_device_properties(index)
@@ -166,7 +166,7 @@ def gpus() -> Iterator[Finding]:
             has = torch.cuda.is_bf16_supported(including_emulation=False)
         told = f"{found.name}, {size(found.total_memory)}, {'bf16' if has else 'no bf16'}"
         fix = "" if has else "train.precision=fp32 text.dtype=float32 vision.dtype=float32"
-        yield Finding(OK if has else NOTE, f"GPU {index}", told, fix)
+        yield Check(OK if has else NOTE, f"GPU {index}", told, fix)
 
 
 def _driver_sees_one() -> bool:
@@ -177,17 +177,15 @@ def _driver_sees_one() -> bool:
     return "GPU " in told
 
 
-def disk(folders: Iterable[Path]) -> Iterator[Finding]:
+def disk(folders: Iterable[Path]) -> Iterator[Check]:
     """Room in the folders that a run writes to."""
     for folder in folders:
         free = disk_free(folder)
         if free >= LEAST_DISK:
-            yield Finding(OK, "disk", f"{size(free)} free in {folder}")
+            yield Check(OK, "disk", f"{size(free)} free in {folder}")
         else:
             fix = "set paths.runs, paths.features or BRIDGELAB_DATA to a folder with more room"
-            yield Finding(
-                MISSING, "disk", f"{size(free)} free in {folder}, less than {size(LEAST_DISK)}", fix
-            )
+            yield Check(MISSING, "disk", f"{size(free)} free in {folder}, less than {size(LEAST_DISK)}", fix)
 
 
 def disk_free(folder: Path) -> int:
@@ -196,13 +194,13 @@ def disk_free(folder: Path) -> int:
     return shutil.disk_usage(there).free
 
 
-def wandb_login() -> Finding:
+def wandb_login() -> Check:
     """Whether W&B has a key to log in with; nothing is asked of its server."""
     fix = "wandb login, for what `wandb sync` uploads; logger=wandb itself stays offline"
     if version("wandb") is None:
-        return Finding(NOTE, "W&B", "not installed", "pip install wandb")
+        return Check(NOTE, "W&B", "not installed", "pip install wandb")
     if os.environ.get("WANDB_API_KEY"):
-        return Finding(OK, "W&B", "a key in WANDB_API_KEY")
+        return Check(OK, "W&B", "a key in WANDB_API_KEY")
     import wandb
 
     host = urlsplit(os.environ.get("WANDB_BASE_URL") or wandb.Settings().base_url).netloc
@@ -212,5 +210,5 @@ def wandb_login() -> Finding:
     except FileNotFoundError:
         known = None
     except (netrc.NetrcParseError, OSError) as error:
-        return Finding(NOTE, "W&B", f"{path} can't be read ({error})", f"mend it, or {fix}")
-    return Finding(OK, "W&B", f"a key in {path}") if known else Finding(NOTE, "W&B", "not logged in", fix)
+        return Check(NOTE, "W&B", f"{path} can't be read ({error})", f"mend it, or {fix}")
+    return Check(OK, "W&B", f"a key in {path}") if known else Check(NOTE, "W&B", "not logged in", fix)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from bridgelab.doctor.finding import Finding
+    from bridgelab.doctor.check import Check
 
 COUNTS = re.compile(r"(images|examples)=(\d+(?:\+\d+)*)")
 STYLES = {"ok": "green", "missing": "bold red"}
@@ -64,16 +64,16 @@ def doctor(args: Sequence[str]) -> None:
                 _show(console, title, findings)
 
 
-def _machine(root: Path, config: "DictConfig") -> Iterator["Finding"]:
+def _machine(root: Path, config: "DictConfig") -> Iterator["Check"]:
     from bridgelab.doctor.machine import machine
-    from bridgelab.doctor.reach import miniature
+    from bridgelab.doctor.reachable import miniature
 
     folders = {Path(config.paths[name]) for name in ("runs", "features")}
     yield from machine(root, sorted(folders))
     yield miniature()
 
 
-def _show(console: Any, title: str, findings: Iterable["Finding"]) -> None:
+def _show(console: Any, title: str, findings: Iterable["Check"]) -> None:
     """A table, once all of it is known."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table

@@ -24,10 +24,10 @@ from transformers import T5Config
 
 from bridgelab.data.batches import Batch
 from bridgelab.data.images import THREADS, file_hash, read_image
+from bridgelab.doctor.dry_run import Lengths, Rehearsal
+from bridgelab.doctor.layer_costs import Layers, extrapolated, points, text_flops, weight_bytes
 from bridgelab.doctor.ledger import END, START, allocated
-from bridgelab.doctor.rehearsal import Lengths, Rehearsal
-from bridgelab.doctor.shaped import ShapedVision, text_model
-from bridgelab.doctor.size import Layers, extrapolated, points, text_flops, weight_bytes
+from bridgelab.doctor.meta_models import ShapedVision, text_model
 from bridgelab.model import BridgedModel
 
 SECONDS = 1.0  # that a call under the clock should take at most

@@ -21,8 +21,8 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 from transformers import AutoConfig, AutoTokenizer, T5Config, T5ForConditionalGeneration
 
-from bridgelab.doctor.reach import MINIATURE, T5_WEIGHTS, cached
-from bridgelab.doctor.size import Layers
+from bridgelab.doctor.layer_costs import Layers
+from bridgelab.doctor.reachable import MINIATURE, T5_WEIGHTS, cached
 from bridgelab.text.published import published_config
 from bridgelab.text.t5 import ASSETS, T5
 from bridgelab.vision.openclip import OpenClipVision

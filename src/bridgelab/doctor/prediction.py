@@ -7,13 +7,13 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 
-from bridgelab.doctor.amount import duration, size
-from bridgelab.doctor.finding import MISSING, NOTE, OK, Finding
+from bridgelab.doctor.check import MISSING, NOTE, OK, Check
+from bridgelab.doctor.layer_costs import feature_bytes
 from bridgelab.doctor.machine import disk_free, memory_bytes
-from bridgelab.doctor.probe import Answering, Memory, Probe
-from bridgelab.doctor.size import feature_bytes
+from bridgelab.doctor.measurement import Answering, Memory, Probe
 from bridgelab.doctor.sweep import Sweep
-from bridgelab.doctor.volume import Kind, Volume
+from bridgelab.doctor.units import duration, size
+from bridgelab.doctor.workload import Kind, Volume
 
 EDGE = 0.9  # of a device's memory: what needs more is taken as not fitting
 FEWER = "a smaller train.batch_size, text.checkpointing=true, a smaller T5"
@@ -53,26 +53,24 @@ def probed(probe: Probe, volume: Volume, process: int) -> Costs:
     )
 
 
-def storage(config: DictConfig, probe: Probe, volume: Volume) -> Finding:
+def storage(config: DictConfig, probe: Probe, volume: Volume) -> Check:
     """Disk for the features."""
     vision = probe.rehearsal.vision
     if vision is None or probe.rehearsal.sees != "image" or online(config):
-        return Finding(OK, "features", "none are kept")
+        return Check(OK, "features", "none are kept")
     patches, each = probe.rehearsal.patches(1), stored(config)
     form = f"{patches} patches × {vision.dim} × {each} bytes"
     if volume.images is None:
         one = size(1000 * feature_bytes(1, patches, vision.dim, each))
-        return Finding(
-            NOTE, "features", f"unknown number of images × {form}: {one} for 1,000", "give images=N"
-        )
+        return Check(NOTE, "features", f"unknown number of images × {form}: {one} for 1,000", "give images=N")
     needed, free = (
         feature_bytes(volume.images, patches, vision.dim, each),
         disk_free(Path(config.paths.features)),
     )
     told = f"{size(needed)} on disk: {volume.images:,} images × {form}; {size(free)} free"
     if needed < free:
-        return Finding(OK, "features", told)
-    return Finding(MISSING, "features", told, "set paths.features to a larger disk, or data.features=online")
+        return Check(OK, "features", told)
+    return Check(MISSING, "features", told, "set paths.features to a larger disk, or data.features=online")
 
 
 def stored(config: DictConfig) -> int:
@@ -85,7 +83,7 @@ def online(config: DictConfig) -> bool:
     return config.data.features == "online"
 
 
-def room(config: DictConfig, probe: Probe, costs: Costs) -> Finding:
+def room(config: DictConfig, probe: Probe, costs: Costs) -> Check:
     """Memory at the peak of a step."""
     memory, needed = costs.memory, costs.memory.peak + costs.process
     most = max(memory.step, memory.answers, memory.encoding)
@@ -109,10 +107,10 @@ def room(config: DictConfig, probe: Probe, costs: Costs) -> Finding:
         _, free = memory_bytes()
         free, where = free + costs.process, "free here"
     told += f"; {size(free)} {where}"
-    return Finding(OK, "memory", told) if needed < EDGE * free else Finding(MISSING, "memory", told, FEWER)
+    return Check(OK, "memory", told) if needed < EDGE * free else Check(MISSING, "memory", told, FEWER)
 
 
-def hours(sweep: Sweep, probe: Probe, volume: Volume, costs: Costs, slots: int) -> Iterator[Finding]:
+def hours(sweep: Sweep, probe: Probe, volume: Volume, costs: Costs, slots: int) -> Iterator[Check]:
     """Seconds of a step, and hours of all that a job does and a sweep multiplies."""
     config, unknown = sweep.config, "give examples=TRAIN+TEST"
     trains = bool(probe.trained)
@@ -122,7 +120,7 @@ def hours(sweep: Sweep, probe: Probe, volume: Volume, costs: Costs, slots: int) 
         step = costs.step + probe.batch_size * beside
         forward, backward = probe.flops(max(volume.pools.values(), key=lambda one: one[0])[1])
         told = f"{duration(step)} with {probe.batch_size} examples; the T5 computes {_flops(forward + backward)} an example"
-        yield Finding(OK, "a step", told)
+        yield Check(OK, "a step", told)
         branched = config.train.schedule.decay * sum(
             config.train.budgets
         )  # of smaller budgets, their cool-downs alone
@@ -130,7 +128,7 @@ def hours(sweep: Sweep, probe: Probe, volume: Volume, costs: Costs, slots: int) 
         told = f"{duration(train)}: {config.train.steps:,} steps"
         if branched:
             told += f", and {branched:.0%} of them for {len(config.train.budgets)} smaller budgets"
-        yield Finding(OK, "training", told)
+        yield Check(OK, "training", told)
         if config.train.lr is None:
             after = sum(
                 kind.examples * (costs.answering[name].read + costs.answering[name].score + beside)
@@ -145,7 +143,7 @@ def hours(sweep: Sweep, probe: Probe, volume: Volume, costs: Costs, slots: int) 
             tune = tuple(number * one for number in (trials, most))
             told = f"{_between(*tune)}: {trials}–{most} trials of {config.tune.steps:,} steps"
             told += f"{', and of half as many' * halved}, once for all seeds"
-            yield Finding(
+            yield Check(
                 OK,
                 "tuning",
                 told,
@@ -164,7 +162,7 @@ def hours(sweep: Sweep, probe: Probe, volume: Volume, costs: Costs, slots: int) 
         validate = answered(
             volume.validated, {name: points * (name != "caption") for name in volume.validated}
         )
-        yield Finding(OK, "validation", f"{duration(validate)}: {points} times")
+        yield Check(OK, "validation", f"{duration(validate)}: {points} times")
     if volume.tested:
         shuffled = bool(config.evaluate.shuffled and probe.rehearsal.sees == "image")
         captioned = config.evaluate.captioned is not None and probe.rehearsal.sees == "image"
@@ -175,19 +173,19 @@ def hours(sweep: Sweep, probe: Probe, volume: Volume, costs: Costs, slots: int) 
         asked = ", ".join(
             f"{kind.examples:,} × {views[name]} of {name}" for name, kind in volume.tested.items()
         )
-        yield Finding(OK, "evaluation", f"{duration(evaluate)}: {asked}")
+        yield Check(OK, "evaluation", f"{duration(evaluate)}: {asked}")
     else:
-        yield Finding(NOTE, "evaluation", "unknown number of examples", unknown)
+        yield Check(NOTE, "evaluation", "unknown number of examples", unknown)
     features = 0.0
     if costs.image and not online(config):
         if volume.images is None:
             told = f"{duration(1000 * costs.image)} for 1,000 images"
-            yield Finding(NOTE, "encoding", told, "give images=N")
+            yield Check(NOTE, "encoding", told, "give images=N")
         else:
             features = volume.images * costs.image
-            yield Finding(OK, "encoding", f"{duration(features)}: once for all runs with this ViT")
+            yield Check(OK, "encoding", f"{duration(features)}: once for all runs with this ViT")
     each = train + validate + evaluate
-    yield Finding(OK, "one run", f"{_between(features + tune[0] + each, features + tune[1] + each)} in all")
+    yield Check(OK, "one run", f"{_between(features + tune[0] + each, features + tune[1] + each)} in all")
     if sweep.jobs > 1:
         # Jobs share out encoding and searches, but a sweep is never done before a job of its own would be.
         totals = [
@@ -196,7 +194,7 @@ def hours(sweep: Sweep, probe: Probe, volume: Volume, costs: Costs, slots: int) 
         ]
         swept = " × ".join(f"{number} {key}" for key, number in sweep.values.items())
         told = f"{_between(*totals)}: {sweep.jobs} jobs ({swept}), {sweep.searches} searches, {slots} at a time, each as long as the first"
-        yield Finding(OK, "the sweep", told)
+        yield Check(OK, "the sweep", told)
 
 
 def _seconds(kind: Kind, costs: Answering) -> float:

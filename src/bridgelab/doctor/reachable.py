@@ -13,8 +13,8 @@ from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, try_to_
 from huggingface_hub.errors import HfHubHTTPError
 from omegaconf import DictConfig
 
-from bridgelab.doctor.amount import size
-from bridgelab.doctor.finding import MISSING, NOTE, OK, Finding
+from bridgelab.doctor.check import MISSING, NOTE, OK, Check
+from bridgelab.doctor.units import size
 from bridgelab.text.t5 import ASSETS, SHIPPED
 
 MINIATURE = "miniature"
@@ -24,7 +24,7 @@ CLIP_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 RESTORE = "restore src/bridgelab/assets from git, or make pretrain"
 
 
-def miniature() -> Finding:
+def miniature() -> Check:
     """The ViT and the T5s that come with the package: their files are there, and whole."""
     readers = [ASSETS / folder for folder in SHIPPED.values()]
     files = [ASSETS / "vision.safetensors", *(folder / "model.safetensors" for folder in readers)]
@@ -33,8 +33,8 @@ def miniature() -> Finding:
     problems = [f"{path.parent.name}/{path.name} is missing" for path in described if not path.is_file()]
     problems += [f"{path.parent.name}/{path.name}: {told}" for path in files if (told := broken(path))]
     if problems:
-        return Finding(MISSING, "miniature", "; ".join(problems), RESTORE)
-    return Finding(OK, "miniature", f"weights whole, {size(sum(path.stat().st_size for path in files))}")
+        return Check(MISSING, "miniature", "; ".join(problems), RESTORE)
+    return Check(OK, "miniature", f"weights whole, {size(sum(path.stat().st_size for path in files))}")
 
 
 def broken(path: Path) -> str | None:
@@ -56,7 +56,7 @@ def broken(path: Path) -> str | None:
     return None if expected == length else f"has {length} bytes and must have {expected}"
 
 
-def text_side(config: DictConfig) -> Finding:
+def text_side(config: DictConfig) -> Check:
     """The T5 of a run."""
     path = str(config.path)
     if path in SHIPPED:
@@ -66,7 +66,7 @@ def text_side(config: DictConfig) -> Finding:
     return _hub("text", path, T5_WEIGHTS, f"hf download {path}, or set text.path to a folder that holds it")
 
 
-def _t5_folder(folder: Path) -> Finding:
+def _t5_folder(folder: Path) -> Check:
     problems = [f"{name} is missing" for name in ("config.json",) if not (folder / name).is_file()]
     weights = sorted(folder.glob("*.safetensors"))
     index = folder / T5_WEIGHTS[1]
@@ -82,13 +82,13 @@ def _t5_folder(folder: Path) -> Finding:
         else ["the tokenizer is missing"]
     )
     if problems:
-        return Finding(
+        return Check(
             MISSING, "text", f"{folder}: {'; '.join(problems)}", "copy the model's whole folder there"
         )
-    return Finding(OK, "text", f"{folder}, {size(sum(path.stat().st_size for path in weights))}")
+    return Check(OK, "text", f"{folder}, {size(sum(path.stat().st_size for path in weights))}")
 
 
-def vision_side(config: DictConfig) -> Finding:
+def vision_side(config: DictConfig) -> Check:
     """The ViT of a run."""
     weights, tag = str(config.weights), config.get("pretrained")
     if weights == MINIATURE:
@@ -99,7 +99,7 @@ def vision_side(config: DictConfig) -> Finding:
             None if path.with_suffix(".json").is_file() else "has no configuration beside it"
         )
         fix = "copy the weights and open_clip's configuration, under one name"
-        return Finding(MISSING, "vision", f"{path} {told}", fix) if told else Finding(OK, "vision", str(path))
+        return Check(MISSING, "vision", f"{path} {told}", fix) if told else Check(OK, "vision", str(path))
     if weights.startswith("local-dir:"):
         folder = Path(weights.removeprefix("local-dir:"))
         there = (folder / "open_clip_config.json").is_file() and any(
@@ -107,15 +107,15 @@ def vision_side(config: DictConfig) -> Finding:
         )
         fix = "copy the model's folder: open_clip_config.json and its weights"
         return (
-            Finding(OK, "vision", str(folder))
+            Check(OK, "vision", str(folder))
             if there
-            else Finding(MISSING, "vision", f"{folder} is not whole", fix)
+            else Check(MISSING, "vision", f"{folder} is not whole", fix)
         )
     fix = "vision.weights=local-dir:FOLDER pretrained=null, with the model's folder copied there"
     if weights.startswith("hf-hub:"):
         return _hub("vision", weights.removeprefix("hf-hub:"), CLIP_WEIGHTS, fix)
     if tag and Path(tag).is_file():
-        return Finding(OK, "vision", f"{weights}, {tag}")
+        return Check(OK, "vision", f"{weights}, {tag}")
     import open_clip
 
     published = open_clip.get_pretrained_cfg(weights, tag or "")
@@ -123,7 +123,7 @@ def vision_side(config: DictConfig) -> Finding:
         tags = (
             ", ".join(open_clip.list_pretrained_tags_by_model(weights)) or "none: it is no model of open_clip"
         )
-        return Finding(
+        return Check(
             MISSING, "vision", f"{weights} has no weights {tag!r}", f"vision.pretrained=one of {tags}"
         )
     if published.get("hf_hub"):
@@ -132,12 +132,10 @@ def vision_side(config: DictConfig) -> Finding:
         return _hub("vision", repo, names, fix)
     there = Path.home() / ".cache" / "clip" / os.path.basename(published["url"])
     if there.is_file():
-        return Finding(OK, "vision", f"{weights} {tag}, in the cache")
+        return Check(OK, "vision", f"{weights} {tag}, in the cache")
     request = urllib.request.Request(published["url"], method="HEAD")
     answered, told = within(lambda: _asked(request))
-    return Finding(
-        NOTE if answered else MISSING, "vision", f"{weights} {tag}: {told}", "" if answered else fix
-    )
+    return Check(NOTE if answered else MISSING, "vision", f"{weights} {tag}: {told}", "" if answered else fix)
 
 
 def _asked(request: urllib.request.Request) -> str:
@@ -145,11 +143,11 @@ def _asked(request: urllib.request.Request) -> str:
         return f"not here; reachable, {size(int(answer.headers.get('Content-Length') or 0))}"
 
 
-def _named(what: str, finding: Finding) -> Finding:
-    return Finding(finding.mark, what, f"{finding.what}: {finding.found}", finding.fix)
+def _named(what: str, finding: Check) -> Check:
+    return Check(finding.mark, what, f"{finding.what}: {finding.found}", finding.fix)
 
 
-def _hub(what: str, repo: str, files: Sequence[str], fix: str) -> Finding:
+def _hub(what: str, repo: str, files: Sequence[str], fix: str) -> Check:
     """A repository's weights: in the cache, or reachable; `files` are the names that they may have."""
     for name in files:
         if (path := cached(repo, name)) is not None:
@@ -157,10 +155,10 @@ def _hub(what: str, repo: str, files: Sequence[str], fix: str) -> Finding:
                 shards = sorted(set(json.loads(path.read_text())["weight_map"].values()))
                 if lacking := [shard for shard in shards if cached(repo, shard) is None]:
                     told = f"{repo}: {len(lacking)} of {len(shards)} files are not in the cache"
-                    return Finding(NOTE, what, told, fix)
-            return Finding(OK, what, f"{repo}, in the hub's cache")
+                    return Check(NOTE, what, told, fix)
+            return Check(OK, what, f"{repo}, in the hub's cache")
     answered, told = hub_has(repo, files)
-    return Finding(NOTE if answered else MISSING, what, f"{repo}: {told}", "" if answered else fix)
+    return Check(NOTE if answered else MISSING, what, f"{repo}: {told}", "" if answered else fix)
 
 
 def cached(repo: str, name: str) -> Path | None:

@@ -7,18 +7,18 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from bridgelab.doctor.finding import MISSING, NOTE, OK, Finding
-from bridgelab.doctor.plan import FEWER, hours, probed, room, storage
-from bridgelab.doctor.probe import Probe
-from bridgelab.doctor.reach import hub_has, text_side, vision_side
+from bridgelab.doctor.check import MISSING, NOTE, OK, Check
+from bridgelab.doctor.measurement import Probe
+from bridgelab.doctor.meta_models import text_config, tokenizer, tower
+from bridgelab.doctor.prediction import FEWER, hours, probed, room, storage
+from bridgelab.doctor.reachable import hub_has, text_side, vision_side
 from bridgelab.doctor.resident import resident
-from bridgelab.doctor.shaped import text_config, tokenizer, tower
 from bridgelab.doctor.sweep import Sweep
-from bridgelab.doctor.volume import Counts, Volume, volume
+from bridgelab.doctor.workload import Counts, Volume, volume
 from bridgelab.launch.pool import slot_environments
 
 
-def run(conf: Path, sweep: Sweep, given: Mapping[str, Counts]) -> Iterator[tuple[str, Iterable[Finding]]]:
+def run(conf: Path, sweep: Sweep, given: Mapping[str, Counts]) -> Iterator[tuple[str, Iterable[Check]]]:
     """Tables of findings, one after another.
 
     Args:
@@ -43,27 +43,27 @@ def device_of(config: DictConfig) -> torch.device:
     return torch.device("cuda" if on_gpu else "cpu")
 
 
-def _data(config: DictConfig, name: str, found: Volume) -> Iterator[Finding]:
+def _data(config: DictConfig, name: str, found: Volume) -> Iterator[Check]:
     told = ", ".join(
         f"{number:,} {what}" if number is not None else f"unknown number of {what}"
         for number, what in ((found.images, "images"), (found.examples, "training examples"))
     )
     if found.problem is None:
-        yield Finding(OK, "data", f"{name}: {told} ({found.source})")
+        yield Check(OK, "data", f"{name}: {told} ({found.source})")
         return
-    yield Finding(MISSING, "data", f"{name}: {found.problem}")
+    yield Check(MISSING, "data", f"{name}: {found.problem}")
     if hub := config.benchmark.get("hub"):
         answered, said = hub_has(str(hub), ["README.md"], "dataset")
-        yield Finding(NOTE if answered else MISSING, "data", f"{hub}: {said}")
-    yield Finding(NOTE, "how much", f"{told} ({found.source})")
+        yield Check(NOTE if answered else MISSING, "data", f"{hub}: {said}")
+    yield Check(NOTE, "how much", f"{told} ({found.source})")
 
 
-def _size(sweep: Sweep, found: Volume) -> Iterator[Finding]:
+def _size(sweep: Sweep, found: Volume) -> Iterator[Check]:
     config = OmegaConf.masked_copy(sweep.config, [str(key) for key in sweep.config if key != "hydra"])
     process = resident()
     device = device_of(config)
     if device.type == "cpu" and config.trainer.accelerator in ("gpu", "cuda"):
-        yield Finding(
+        yield Check(
             MISSING,
             "GPU",
             "none that torch can use: what follows is of this CPU",
@@ -77,7 +77,7 @@ def _size(sweep: Sweep, found: Volume) -> Iterator[Finding]:
     try:
         shape, visual = text_config(str(config.text.path)), tower(config.vision)
     except ValueError as error:
-        yield Finding(MISSING, "size", str(error))
+        yield Check(MISSING, "size", str(error))
         return
     try:
         processes = _number(config.trainer.get("devices", 1)) * _number(config.trainer.get("num_nodes", 1))
@@ -85,7 +85,7 @@ def _size(sweep: Sweep, found: Volume) -> Iterator[Finding]:
         yield storage(config, probe, found)
         costs = probed(probe, found, process)
     except torch.OutOfMemoryError:
-        yield Finding(MISSING, "memory", "a step does not fit with even a few layers of the T5", FEWER)
+        yield Check(MISSING, "memory", "a step does not fit with even a few layers of the T5", FEWER)
         return
     yield room(config, probe, costs)
     yield from hours(sweep, probe, found, costs, slots)

@@ -18,7 +18,7 @@ from bridgelab.benchmark.example import Example
 from bridgelab.config.instantiate import build
 from bridgelab.data.batches import TokenizedExamples
 from bridgelab.data.sampler import MixtureSampler, spread
-from bridgelab.doctor.rehearsal import Lengths
+from bridgelab.doctor.dry_run import Lengths
 
 SPLITS = ("train", "val", "test")
 ASSUMED = Lengths(prompt=32, target=4)  # of a question with its instruction, and a short answer

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from bridgelab.backbones import Backbones
 from bridgelab.config.instantiate import is_own, target
 from bridgelab.model import FROZEN, BridgedModel
+from bridgelab.runs.finished import RECORD, is_finished
 from bridgelab.runs.record_schema import read_config, read_record, regular
 
 MODEL = "model."
@@ -25,7 +26,7 @@ SHOWN = 300  # characters of a library's message
 
 def trains_nothing(run: Path) -> bool:
     """Whether a run's record says that nothing was trained: plain words are the frozen T5 alone."""
-    if not (run / "metrics.json").exists():
+    if not is_finished(run):
         return False
     return not read_record(run, ("costs",))["costs"].get("trainable_parameters", 1)
 
@@ -87,7 +88,7 @@ def load_trained(
             code that is not trusted.
     """
     untrained = trains_nothing(run)
-    for name in ("config.yaml", "metrics.json" if untrained else "last.ckpt"):
+    for name in ("config.yaml", RECORD if untrained else "last.ckpt"):
         if not (run / name).exists():
             raise FileNotFoundError(
                 f"{run} has no {name}: a trained run has config.yaml and last.ckpt. Give a folder of runs/<study>/ whose "

@@ -12,6 +12,7 @@ from bridgelab.evaluation.costs import COSTED, measure_costs
 from bridgelab.evaluation.load import load_trained
 from bridgelab.evaluation.predict import Progress, evaluate
 from bridgelab.runs.environment import provenance
+from bridgelab.runs.finished import RECORD
 from bridgelab.runs.identity import claim, config_hash
 from bridgelab.runs.record import write_json, write_predictions
 from bridgelab.runs.record_schema import read_record
@@ -98,5 +99,5 @@ def evaluate_run(
         "costs": costs | {"wall_seconds": time.monotonic() - began},
         "metrics": metrics,
     }
-    write_json(out / "metrics.json", record | told)
+    write_json(out / RECORD, record | told)
     return out

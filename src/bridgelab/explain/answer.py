@@ -18,7 +18,7 @@ from bridgelab.evaluation.predict import on_device, predict
 from bridgelab.explain.occlusion import fall_maps, with_target
 from bridgelab.model import BridgedModel
 from bridgelab.printable import printable
-from bridgelab.report.figures.study import save
+from bridgelab.report.figures.style import save
 
 LONGEST = 64  # tokens of an answer
 

@@ -12,9 +12,10 @@ from bridgelab.report.diagnosis.figure import draw_diagnosis
 from bridgelab.report.diagnosis.record import read_diagnoses, read_diagnosis, write_diagnosis
 from bridgelab.report.diagnosis.table import diagnosis_notes, diagnosis_tables
 from bridgelab.report.examples import chosen_examples
-from bridgelab.report.figures.study import save
+from bridgelab.report.figures.style import save
 from bridgelab.report.table import StudyTable, to_rich
 from bridgelab.runs.atomic import atomic_path
+from bridgelab.runs.finished import is_finished
 from bridgelab.runs.record_schema import Malformed, read_record
 from bridgelab.runs.study import Study, read_study
 
@@ -89,7 +90,7 @@ def finished(paths: Sequence[Path]) -> list[Path]:
                 f"there is no folder {path}. Give a run of runs/<study>/, or a study's folder."
             )
         if (path / "config.yaml").exists():
-            if not (path / "metrics.json").exists():
+            if not is_finished(path):
                 raise FileNotFoundError(
                     f"{path} has no metrics.json: it is not finished. Run its study again, which goes on with it."
                 )
@@ -99,7 +100,7 @@ def finished(paths: Sequence[Path]) -> list[Path]:
                 )
             found.append(path)
         else:
-            runs = [run for run in sorted(path.iterdir()) if (run / "metrics.json").exists()]
+            runs = [run for run in sorted(path.iterdir()) if is_finished(run)]
             for run in runs:
                 try:
                     if (run / "last.ckpt").exists() and _sees(run) == "image":

@@ -5,7 +5,7 @@ owed to either. A control is a plain bridge (`PLAIN`: a layer or two on each pat
 with its parameters: what leads of it too is not owed to that number.
 """
 
-from bridgelab.runs.run import Run
+from bridgelab.runs.finished_run import Run
 from bridgelab.runs.study import Study
 from bridgelab.statistics.comparison import pairs
 

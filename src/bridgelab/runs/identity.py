@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from bridgelab.runs.atomic import atomic_path
+from bridgelab.runs.finished import is_finished
 
 log = logging.getLogger(__name__)
 TOLD = 5  # differing keys in a message
@@ -74,7 +75,7 @@ def refuse_another(directory: Path, config: DictConfig) -> bool:
     if other != own:
         if BEFORE_ANYTHING.issuperset(path.name for path in directory.iterdir()):
             return False
-        may_change = INDIFFERENT if (directory / "metrics.json").exists() else (*INDIFFERENT, "evaluate")
+        may_change = INDIFFERENT if is_finished(directory) else (*INDIFFERENT, "evaluate")
         changed = _difference(directory / "config.yaml", _resolved(config))
         if keys := [key for key in changed if not {key, key.split(".")[0]} & set(may_change)]:
             raise ValueError(
@@ -110,7 +111,7 @@ def claim(directory: Path, config: DictConfig) -> bool:
     """
     directory.mkdir(parents=True, exist_ok=True)
     begun = refuse_another(directory, config)
-    finished = (directory / "metrics.json").exists()
+    finished = is_finished(directory)
     if not begun or (not finished and (directory / "config.hash").read_text().strip() != config_hash(config)):
         with atomic_path(directory / "config.yaml") as aside:
             OmegaConf.save(_resolved(config), aside)

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from omegaconf import DictConfig
 
 from bridgelab.runs.atomic import atomic_path
+from bridgelab.runs.finished import RECORD
 from bridgelab.runs.identity import NOT_IDENTITY, config_hash
 from bridgelab.runs.record_schema import read_config, read_record, regular
 
@@ -56,7 +57,7 @@ def repeat_untrained(directory: Path, config: DictConfig, fingerprints: Mapping[
                 shutil.copyfile(regular(run / "predictions.parquet"), aside)
             record.pop("taken_from", None)  # of the other seed
             of_this = {"overrides": directory.name, "seed": config.seed, "data_seed": config.data_seed}
-            write_json(directory / "metrics.json", record | of_this | {"config_hash": config_hash(config)})
+            write_json(directory / RECORD, record | of_this | {"config_hash": config_hash(config)})
             return True
     return False
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
 from bridgelab.printable import printable
+from bridgelab.runs.finished import RECORD
 
 MOST = 2**26  # bytes of a record
 MOST_OF_CONFIG = 2**20  # bytes of a config
@@ -172,7 +173,7 @@ def read_record(run: Path, required: Sequence[str] = ()) -> dict[str, Any]:
         Malformed: if it is no JSON, a value is not of its type, or a key is lacking.
         OSError: if it can't be read.
     """
-    path = run / "metrics.json"
+    path = run / RECORD
     content = read_json(path)
     checked(path, content, Record)
     if lacking := [key for key in required if key not in content]:

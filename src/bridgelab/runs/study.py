@@ -19,10 +19,11 @@ import pandas as pd
 
 from bridgelab.printable import printable
 from bridgelab.runs.comparable import SHARED, check_comparable, configured
+from bridgelab.runs.finished import RECORD, is_finished
+from bridgelab.runs.finished_run import Run
 from bridgelab.runs.log import failure, last_lines
 from bridgelab.runs.predictions import FILE, SEEN, Answers, clusters
 from bridgelab.runs.record_schema import MOST, Malformed, read_record, regular
-from bridgelab.runs.run import Run
 from bridgelab.runs.sweep import command, factors, overrides, swept
 
 REQUIRED = (*(name for name in SHARED if name != "precision"), "bridge", "seed", "costs", "metrics")
@@ -189,7 +190,7 @@ def _answered(runs: list[Run]) -> tuple[Answers, list[Run], list[Missing]]:
 
 
 def _is_run(path: Path) -> bool:
-    marks = ("metrics.json", "config.yaml", FILE, "metrics.csv", "last.ckpt")
+    marks = (RECORD, "config.yaml", FILE, "metrics.csv", "last.ckpt")
     try:
         return path.is_dir() and any((path / mark).exists() for mark in marks)
     except OSError:  # a folder that may not be looked into
@@ -213,7 +214,7 @@ def shown(path: Path) -> str:
 
 
 def _read_whole(path: Path) -> Run | Missing:
-    if not (path / "metrics.json").exists():
+    if not is_finished(path):
         return Missing(shown(path), _how_far(path))
     record = read_record(path, REQUIRED)
     configured(path)  # it is compared with others', later: if it can't be read, this is where that is told

@@ -10,6 +10,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from bridgelab.runs.atomic import atomic_path
+from bridgelab.runs.finished import RECORD, is_finished
 from bridgelab.runs.identity import claim, config_hash, refuse_another
 from bridgelab.runs.locks import locked
 from bridgelab.runs.record_schema import read_record, regular
@@ -31,7 +32,7 @@ def finished_elsewhere(directory: Path, config: DictConfig, studies: Sequence[Pa
         ValueError: if one of the folders is not there.
     """
     if (directory / "config.hash").exists():
-        cut_short = (directory / FILES[0]).exists() and not (directory / "metrics.json").exists()
+        cut_short = (directory / FILES[0]).exists() and not is_finished(directory)
         if not cut_short:
             return None
     for study in studies:
@@ -106,7 +107,7 @@ def take_over(run: Path, directory: Path, config: DictConfig, *, bridge: str) ->
     files = _files(run)
     directory.mkdir(parents=True, exist_ok=True)
     with locked(directory / "lock"):
-        if (directory / "metrics.json").exists():  # by another process, since it was looked for
+        if is_finished(directory):  # by another process, since it was looked for
             return
         refuse_another(directory, config)  # before anything of its is replaced
         for file in files:
@@ -129,7 +130,7 @@ def take_over(run: Path, directory: Path, config: DictConfig, *, bridge: str) ->
             "config_hash": config_hash(config),
             "taken_from": record.get("taken_from", f"{record['study']}/{run.name}"),
         }
-        with atomic_path(directory / "metrics.json") as aside:
+        with atomic_path(directory / RECORD) as aside:
             aside.write_text(json.dumps(record | own, indent=1))
 
 

@@ -8,7 +8,7 @@ centre, which is the baseline in the first study: differences at other budgets c
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bridgelab.runs.run import Run
+from bridgelab.runs.finished_run import Run
 from bridgelab.runs.study import Study
 from bridgelab.statistics.comparison import differences, kinds_of, pairs
 from bridgelab.statistics.contrast import Contrast

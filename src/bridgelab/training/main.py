@@ -14,10 +14,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from bridgelab.config.instantiate import is_own
 from bridgelab.config.schema import check_config, leads_out
-from bridgelab.interrupt import take
+from bridgelab.ctrl_c import take
+from bridgelab.runs.finished import RECORD, is_finished
 from bridgelab.runs.identity import claim, refuse_another
 from bridgelab.runs.locks import locked
-from bridgelab.runs.reuse import finished_elsewhere, take_over
+from bridgelab.runs.take_over import finished_elsewhere, take_over
 from bridgelab.training.console import shown, tell_failure
 
 ROOT = Path(os.environ.setdefault("BRIDGELAB_ROOT", str(Path(__file__).resolve().parents[3])))
@@ -88,8 +89,8 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
             take_over(taken, directory, config, bridge=bridge)
             log.info("%s is finished as %s: taken over, not trained again", directory, taken)
         return
-    if refuse_another(directory, config) and (directory / "metrics.json").exists():
-        log.info("%s is finished: metrics.json stands, nothing to do", directory)
+    if refuse_another(directory, config) and is_finished(directory):
+        log.info("%s is finished: %s stands, nothing to do", directory, RECORD)
         return
     # One for all processes of a run: the first one holds it.
     lock = locked(directory / "lock", wait=False) if is_first(os.environ) else nullcontext(True)
@@ -99,7 +100,9 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
                 f"{directory} is being run by another process: one run has one. Wait for it, or end it; the same command then "
                 "goes on from its last checkpoint."
             )
-        claim(directory, config)
+        if claim(directory, config):  # by another process, since it was looked for
+            log.info("%s is finished: %s stands, nothing to do", directory, RECORD)
+            return
         log.info("the config of %s is in its config.yaml", shown(directory))
 
         from bridgelab.training.loggers.wandb_logger import wandb_run

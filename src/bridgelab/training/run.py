@@ -19,6 +19,7 @@ from bridgelab.data.feature_source import device_of
 from bridgelab.evaluation.costs import COSTED, measure_costs
 from bridgelab.evaluation.predict import predict_views, score
 from bridgelab.runs.environment import provenance
+from bridgelab.runs.finished import RECORD
 from bridgelab.runs.identity import config_hash
 from bridgelab.runs.record import repeat_untrained, write_json, write_predictions
 from bridgelab.training.budgets import branch_points, cool_down, smaller
@@ -173,7 +174,7 @@ def train_and_evaluate(
     if watched:
         kept = directory / LAST if trains and config.logger.get("artifact") else None
         tell_record(watched, content, rows, tests, model, experiment.backbones.vision, kept)
-    write_json(directory / "metrics.json", content)
+    write_json(directory / RECORD, content)
     for line in summary(metrics, directory):
         log.info("%s", line)
 

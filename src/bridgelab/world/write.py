@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from bridgelab.interrupt import deaf_children
+from bridgelab.ctrl_c import deaf_children
 from bridgelab.progress import Progress
 from bridgelab.world.bend import bend_of, changes
 from bridgelab.world.caption import ORDERS, caption, caption_prompt

@@ -6,7 +6,7 @@ from PIL import Image
 from bridgelab.report.diagnosis.figure import draw_diagnosis
 from bridgelab.report.diagnosis.record import number, read_diagnoses
 from bridgelab.report.diagnosis.table import diagnosis_notes, diagnosis_tables
-from bridgelab.report.figures.study import save
+from bridgelab.report.figures.style import save
 
 
 def test_every_number_stands_in_a_table(simulated, diagnosed):

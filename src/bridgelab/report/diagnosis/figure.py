@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from bridgelab.report.diagnosis.record import READ, number
 from bridgelab.report.diagnosis.table import Diagnoses
-from bridgelab.report.figures.study import plain, style, tidy
+from bridgelab.report.figures.style import plain, style, tidy
 from bridgelab.statistics.estimate import Estimate
 
 GROUPS = (

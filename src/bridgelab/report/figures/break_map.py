@@ -6,18 +6,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from bridgelab.report.figures.study import plain
+from bridgelab.report.figures.style import LOOKS, plain
 from bridgelab.report.table import signed
 from bridgelab.statistics.break_map import BreakMap
-from bridgelab.statistics.verdict import AT_BUDGET, BREAKS, CANNOT_TELL, HOLDS, LEADS, Finding
-
-# Colour and sign say the same, so that either will do. Okabe and Ito's vermilion and blue, lightened for black letters.
-LOOKS = {
-    BREAKS: ("#F0A27A", "▼"),
-    LEADS: ("#8EC3E6", "▲"),
-    HOLDS: ("#D9D9D9", "="),
-    CANNOT_TELL: ("#FFFFFF", "?"),
-}
+from bridgelab.statistics.verdict import AT_BUDGET, CANNOT_TELL, Finding
 
 
 def draw_map(found: BreakMap) -> Figure:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from bridgelab.report.figures.study import LINES, UNKNOWN, plain, style, tidy
+from bridgelab.report.figures.style import LINES, UNKNOWN, plain, style, tidy
 from bridgelab.report.summary import Summary
 from bridgelab.report.tables.difficulty import Difficulty
 

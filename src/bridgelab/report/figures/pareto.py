@@ -2,7 +2,7 @@
 
 from matplotlib.figure import Figure
 
-from bridgelab.report.figures.study import plain, style, tidy
+from bridgelab.report.figures.style import plain, style, tidy
 from bridgelab.report.summary import ALL, Summary
 from bridgelab.report.table import scaled
 from bridgelab.statistics.pareto import front

@@ -1,31 +1,12 @@
 """One picture of a study: accuracy by reasoning type and bridge, and the learning curves beside it."""
 
-import re
-from pathlib import Path
-from typing import BinaryIO
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bridgelab.report.figures.style import LINES, UNKNOWN, Dash, plain, short, style, tidy
 from bridgelab.report.summary import ALL, Row, Summary
 
-# Okabe and Ito's colours, told apart by colour-blind readers too; markers say the same a second time.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-MARKERS = ("o", "s", "^", "D", "v", "P")
-# A line style of matplotlib: a name, or an offset and the lengths of dashes and blanks.
-Dash = str | tuple[int, tuple[int, ...]]
-DASHES: tuple[Dash, ...] = ("-", (0, (5, 2)), (0, (2, 1)))
-# Floors and ceilings are no bridges: grey and black lines, told apart by their dashes.
-LINES: dict[str, tuple[str, Dash]] = {
-    "blind": ("#777777", "-"),
-    "shuffled": ("#777777", ":"),
-    "majority": ("#777777", (0, (4, 2))),
-    "words": ("#000000", (0, (4, 2))),
-    "words_patch_like": ("#000000", (0, (1, 2))),
-    "words_prompted": ("#000000", "-"),
-}
-UNKNOWN: tuple[str, Dash] = ("#777777", (0, (1, 3)))
 IN_A_ROW, LETTERS = 4, 90  # bridges in the legend at most, and letters of all
 WIDTH = 0.36  # half of what one reasoning type takes on the axis
 
@@ -43,21 +24,6 @@ def draw(summary: Summary) -> Figure:
         _curves(panels[1], summary)
     figure.suptitle(plain(summary.heading), x=0.01, ha="left", fontsize=13, fontweight="bold")
     return figure
-
-
-def save(figure: Figure, to: Path | BinaryIO) -> None:
-    """Write the picture as PNG."""
-    figure.savefig(to, dpi=150, format="png", facecolor="white")
-
-
-def plain(text: str) -> str:
-    """Text that matplotlib takes as it is."""
-    return text.replace("$", r"\$")  # a name is no formula
-
-
-def short(label: str) -> str:
-    """A row's label with only the last part of what is swept: `budget.tokens=4` is `tokens=4`."""
-    return plain(re.sub(r"[\w.]*\.(\w+=)", r"\1", label))
 
 
 def _accuracy(axes: Axes, summary: Summary) -> None:
@@ -153,12 +119,6 @@ def _curves(axes: Axes, summary: Summary) -> None:
     tidy(axes)
 
 
-def style(index: int) -> tuple[str, str, Dash]:
-    """The colour, the marker and the line style of a study's bridge number `index`: of 36 bridges no two look alike."""
-    again = index // len(COLOURS)
-    return COLOURS[index % len(COLOURS)], MARKERS[(index + again) % len(MARKERS)], DASHES[again % len(DASHES)]
-
-
 def _line(row: Row, bridges: list[str]) -> tuple[str, Dash]:
     if row.name in bridges:
         colour, _, dash = style(bridges.index(row.name))
@@ -178,10 +138,3 @@ def _label_ends(axes: Axes, x: float, ends: list[tuple[float, str, str]], *, lea
         y = min(y, ceiling)
         ceiling = y - least
         axes.text(x, y, text, color=colour, va="center", fontsize=9, clip_on=False)
-
-
-def tidy(axes: Axes) -> None:
-    """No frame above and to the right, and light lines across."""
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", color="#e8e8e8", linewidth=0.8)
-    axes.set_axisbelow(True)

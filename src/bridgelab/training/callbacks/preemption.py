@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from bridgelab.interrupt import next_at_once
+from bridgelab.ctrl_c import next_at_once
 from bridgelab.training.lightning_module import step_is_done
 
 # Slurm's warning before a time limit is what `--signal` says (submitit asks for USR2).
