@@ -113,9 +113,9 @@ def _curves(axes: Axes, summary: Summary) -> None:
     axes.set_ylim(0, 103)
     _label_ends(axes, 1.02 * last, ends, least=4.2)
     axes.set_xlabel("step")
-    whole = any(row.convergence and len(row.convergence.steps) > 1 for row in summary.rows)
-    dots = "; dots: at each budget" * whole
-    axes.set_title(f"Validation {summary.curve_of}, %, while training{dots}", loc="left", fontsize=11, pad=26)
+    several = any(row.convergence and len(row.convergence.steps) > 1 for row in summary.rows)
+    told = "; dots: budgets" if several else ", while training"
+    axes.set_title(f"Validation {summary.curve_of}, %{told}", loc="left", fontsize=11, pad=26)
     tidy(axes)
 
 
