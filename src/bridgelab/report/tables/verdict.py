@@ -104,7 +104,7 @@ def sentences(verdict: Verdict) -> list[str]:
         )
     if any(one.at_budget for one in (*verdict.cells.values(), *verdict.headline.values())):
         said.append(
-            f"{AT_BUDGET.capitalize()}: one of the two is not shown to have converged (see *last doubling*), so more training may "
+            f"{AT_BUDGET.capitalize()}: one of the two is not shown to have converged (the column 'last doubling'), so more training may "
             "change the outcome."
         )
     if not verdict.declared:
