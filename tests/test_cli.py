@@ -220,18 +220,15 @@ def target(monkeypatch):
 
         return called
 
-    really = importlib.import_module
-
-    def import_module(name):
-        if name.startswith("bridgelab.cli."):
-            return really(name)
-        return SimpleNamespace(
-            main=record(name), write_world=record(name), report=record(name), bench=record(name)
-        )
-
-    for command in ("world", "report", "hydra_app"):
-        really(f"bridgelab.cli.{command}")
-    monkeypatch.setattr(importlib, "import_module", import_module)
+    targets = {
+        "bridgelab.world.write": "write_world",
+        "bridgelab.report.write": "report",
+        "bridgelab.training.main": "main",
+        "bridgelab.pretraining.text": "main",
+        "bridgelab.pretraining.vision": "main",
+    }
+    for name, function in targets.items():
+        monkeypatch.setattr(f"{name}.{function}", record(name))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: SimpleNamespace(name=name))
     monkeypatch.setattr(sys, "argv", ["bridgelab"])
     return calls

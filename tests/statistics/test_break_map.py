@@ -1,13 +1,16 @@
+from io import StringIO
+
 import matplotlib.image
 import numpy as np
 import pytest
+from rich.console import Console
 from simulated_study import Simulated
 
 from bridgelab.cli.main import main
 from bridgelab.report.tables.break_map import map_tables
-from bridgelab.report.write import report_map
+from bridgelab.report.write import report, report_map
 from bridgelab.runs.study import read_study
-from bridgelab.statistics.break_map import break_map, has_levels
+from bridgelab.statistics.break_map import break_map, map_of
 from bridgelab.statistics.verdict import BREAKS, CANNOT_TELL, HOLDS
 
 ALIKE = {"exist": 0.7, "count": 0.5}
@@ -62,7 +65,7 @@ def test_what_was_trained_on_another_budget_or_with_two_seeds_is_empty(three, ch
 def test_a_study_that_sweeps_something_is_a_map_by_itself(simulated, change):
     bridges = {"linear": ALIKE, "qformer": ALIKE}
     path = simulated.write("swept", bridges=bridges, images=60)
-    assert not has_levels(read_study(path))
+    assert map_of(read_study(path)) is None
     for run in sorted(path.iterdir()):
         for tokens in (4, 16):
             copy = run.with_name(f"{run.name},budget.tokens={tokens}")
@@ -74,9 +77,10 @@ def test_a_study_that_sweeps_something_is_a_map_by_itself(simulated, change):
         for file in run.iterdir():
             file.unlink()
         run.rmdir()
-    study = read_study(path)
-    assert has_levels(study)
-    assert break_map([study]).levels == ("budget.tokens=4", "budget.tokens=16")
+    assert map_of(read_study(path)).levels == ("budget.tokens=4", "budget.tokens=16")
+    shown = report(path, console=Console(file=StringIO()))
+    assert "Break map: linear − qformer" in shown["table"].read_text()
+    assert shown["page"].read_text().count("Break map: levels of what the study varies") == 1
 
 
 def test_studies_that_declare_different_things_make_no_map(three, change, simulated):

@@ -1,7 +1,6 @@
 """`bridgelab answer`: ask a trained bridge."""
 
 import argparse
-import importlib
 from pathlib import Path
 
 from bridgelab.cli.arguments import add_trust
@@ -20,6 +19,6 @@ def run(args: list[str]) -> None:
     )
     add_trust(parser)
     given = parser.parse_args(args)
-    importlib.import_module("bridgelab.explain.answer").answer(
-        given.run, given.images, given.question, given.explain, trust=given.trust
-    )
+    from bridgelab.explain.answer import answer
+
+    answer(given.run, given.images, given.question, given.explain, trust=given.trust)

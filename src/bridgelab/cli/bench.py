@@ -1,7 +1,6 @@
 """`bridgelab bench`: how fast the parts are on this machine."""
 
 import argparse
-import importlib
 import os
 
 
@@ -13,4 +12,6 @@ def run(args: list[str]) -> None:
     os.environ.setdefault(
         "KINETO_LOG_LEVEL", "99"
     )  # read as torch is loaded: else its profiler talks between the tables
-    importlib.import_module("bridgelab.bench.main").bench()
+    from bridgelab.bench.main import bench
+
+    bench()

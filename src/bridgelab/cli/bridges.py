@@ -1,7 +1,6 @@
 """`bridgelab bridges`: what bridges there are, how large and from where."""
 
 import argparse
-import importlib
 
 
 def run(args: list[str]) -> None:
@@ -9,4 +8,6 @@ def run(args: list[str]) -> None:
     argparse.ArgumentParser(
         "bridgelab bridges", description="The bridges at their sizes for the miniature, as a markdown table."
     ).parse_args(args)
-    print(importlib.import_module("bridgelab.training.bridge_table").table())
+    from bridgelab.training.bridge_table import table
+
+    print(table())

@@ -1,7 +1,6 @@
 """`bridgelab calibrate`: how often the verdict is wrong, on simulated studies whose truth is known."""
 
 import argparse
-import importlib
 from pathlib import Path
 
 from bridgelab.cli.arguments import folder
@@ -19,6 +18,10 @@ def run(args: list[str]) -> None:
     )
     given = parser.parse_args(args)
     if given.study:
-        importlib.import_module("bridgelab.statistics.aa").aa(folder(given.study))
+        from bridgelab.statistics.aa import aa
+
+        aa(folder(given.study))
     else:
-        importlib.import_module("bridgelab.statistics.calibration").calibrate()
+        from bridgelab.statistics.calibration import calibrate
+
+        calibrate()

@@ -1,7 +1,6 @@
 """`bridgelab check-bridge`: whether a bridge keeps the contract."""
 
 import argparse
-import importlib
 import os
 from pathlib import Path
 
@@ -29,13 +28,19 @@ def run(args: list[str]) -> None:
         choose("bridge", given.bridge, sorted(path.stem for path in (conf / "bridge").glob("*.yaml")))
         with initialize_config_dir(str(conf), version_base="1.3"):
             config = OmegaConf.create(compose(f"bridge/{given.bridge}").bridge)
-    kind = importlib.import_module("bridgelab.config.instantiate").target(config, "bridge")
+    from bridgelab.config.instantiate import target
+
+    kind = target(config, "bridge")
     OmegaConf.set_struct(config, False)
     config.merge_with(choices)
     chosen = {str(key): value for key, value in config.items() if key != "_target_"}
-    importlib.import_module("bridgelab.config.instantiate").check_arguments(kind, chosen)
+    from bridgelab.config.instantiate import check_arguments
+
+    check_arguments(kind, chosen)
     broken = 0
-    for result in importlib.import_module("bridgelab.bridge.check").check(kind, chosen):
+    from bridgelab.bridge.check import check
+
+    for result in check(kind, chosen):
         broken += result.problem is not None
         print(f"{'holds ' if result.problem is None else 'BROKEN'}  {result.demand}", flush=True)
         if result.problem:

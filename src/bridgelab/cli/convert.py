@@ -1,7 +1,6 @@
 """`bridgelab convert`: carry a bridge's weights from or to BLIP-2, LLaVA, OpenFlamingo, Idefics2."""
 
 import argparse
-import importlib
 from pathlib import Path
 
 
@@ -20,7 +19,8 @@ def run(args: list[str]) -> None:
         "--to", dest="goal", metavar="FORMAT", help="IN is of this package, OUT is to be published's"
     )
     given = parser.parse_args(args)
-    convert = importlib.import_module("bridgelab.bridge.convert")
+    from bridgelab.bridge import convert
+
     tensors = convert.read_weights(given.source)
     if given.origin:
         found, dropped = convert.from_published(tensors, given.origin)

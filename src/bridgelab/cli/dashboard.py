@@ -1,7 +1,6 @@
 """`bridgelab dashboard`: a study's charts at W&B, as code."""
 
 import argparse
-import importlib
 import os
 from pathlib import Path
 
@@ -27,7 +26,9 @@ def run(args: list[str]) -> None:
         "--save", action="store_true", help="send it to W&B; without, its JSON is printed, offline"
     )
     given = parser.parse_args(args)
-    importlib.import_module("bridgelab.report.dashboard").dashboard(
+    from bridgelab.report.dashboard import dashboard
+
+    dashboard(
         folder(given.study) if given.study else None,
         entity=given.entity,
         project=given.project,

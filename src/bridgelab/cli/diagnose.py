@@ -1,7 +1,6 @@
 """`bridgelab diagnose`: look inside trained bridges."""
 
 import argparse
-import importlib
 import logging
 import sys
 from pathlib import Path
@@ -39,9 +38,10 @@ def run(args: list[str]) -> None:
     add_trust(parser)
     given = parser.parse_args(args)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    importlib.import_module("bridgelab.training.main")  # registers what configs call
-    amounts = importlib.import_module("bridgelab.explain.look").Amounts
-    module = importlib.import_module("bridgelab.explain.diagnose")
-    module.diagnose(
-        given.paths, amounts(given.questions, given.images, given.fit), again=given.again, trust=given.trust
+    import bridgelab.training.main  # noqa: F401  registers what configs call
+    from bridgelab.explain.diagnose import diagnose
+    from bridgelab.explain.look import Amounts
+
+    diagnose(
+        given.paths, Amounts(given.questions, given.images, given.fit), again=given.again, trust=given.trust
     )

@@ -1,7 +1,6 @@
 """`bridgelab evaluate`: trained runs on another benchmark."""
 
 import argparse
-import importlib
 import os
 import re
 import sys
@@ -40,12 +39,12 @@ def run(args: list[str]) -> None:
             )
     asked = composed(choices)
     from bridgelab.evaluation.load import trains_nothing
+    from bridgelab.evaluation.other_benchmark import evaluate_run
     from bridgelab.training.run import every_tenth
 
-    elsewhere = importlib.import_module("bridgelab.evaluation.other_benchmark")
     for run in runs:
         if (run / "last.ckpt").exists() or trains_nothing(run):
-            out = elsewhere.evaluate_run(
+            out = evaluate_run(
                 run,
                 asked,
                 Path(os.environ["BRIDGELAB_ROOT"]),

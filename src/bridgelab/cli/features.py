@@ -1,7 +1,6 @@
 """`bridgelab features`: the frozen encoder's features."""
 
 import argparse
-import importlib
 import os
 from pathlib import Path
 
@@ -46,7 +45,8 @@ def run(args: list[str]) -> None:
     if given.action == "build":
         _build_features(given.choices, given.shard, given.splits)
         return
-    upkeep = importlib.import_module("bridgelab.data.upkeep")
+    from bridgelab.data import upkeep
+
     if given.action == "info":
         there = upkeep.info(given.root)
         if not there:
@@ -76,7 +76,8 @@ def run(args: list[str]) -> None:
 
 
 def _build_features(choices: list[str], shard: str | None, splits: str | None) -> None:
-    features = importlib.import_module("bridgelab.data.feature_source")
+    from bridgelab.data import feature_source as features
+
     part = features.part_of(shard, os.environ)
     config = composed(choices)
     print(features.build_features(config, splits.split(",") if splits else None, part))

@@ -43,13 +43,16 @@ def composed(choices: list[str]) -> Any:
     check_choices(choices, conf)
     check_keys(choices)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    importlib.import_module("bridgelab.training.main")  # registers what configs call
+    import bridgelab.training.main  # noqa: F401  registers what configs call
+
     try:
         with initialize_config_dir(str(conf), version_base="1.3"):
             config = compose("train", choices)
     except HydraException as error:
         raise UsageError(str(error)) from error
-    importlib.import_module("bridgelab.config.schema").check_config(config)
+    from bridgelab.config.schema import check_config
+
+    check_config(config)
     return config
 
 

@@ -1,7 +1,6 @@
 """`bridgelab map`: where linear breaks, over levels and kinds of questions."""
 
 import argparse
-import importlib
 from pathlib import Path
 
 from bridgelab.cli.arguments import folder
@@ -23,4 +22,6 @@ def run(args: list[str]) -> None:
     given = parser.parse_args(args)
     studies = [folder(study) for study in given.studies]
     out = given.out or studies[0] / "map.png"
-    importlib.import_module("bridgelab.report.write").report_map(studies, out)
+    from bridgelab.report.write import report_map
+
+    report_map(studies, out)

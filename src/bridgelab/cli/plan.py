@@ -1,7 +1,6 @@
 """`bridgelab plan`: the smallest difference that a study would find, and with more seeds."""
 
 import argparse
-import importlib
 from pathlib import Path
 
 from bridgelab.cli.arguments import add_allow, folder
@@ -23,4 +22,6 @@ def run(args: list[str]) -> None:
     add_allow(parser)
     given = parser.parse_args(args)
     study = folder(given.study)
-    importlib.import_module("bridgelab.statistics.power_plan").plan(study, allow=given.allow)
+    from bridgelab.statistics.power_plan import plan
+
+    plan(study, allow=given.allow)

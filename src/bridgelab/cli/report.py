@@ -1,7 +1,6 @@
 """`bridgelab report`: table and picture of a study."""
 
 import argparse
-import importlib
 from pathlib import Path
 
 from bridgelab.cli.arguments import add_allow, folder
@@ -16,8 +15,10 @@ def run(args: list[str]) -> None:
     )
     add_allow(parser)
     given = parser.parse_args(args)
-    study, module = folder(given.study), importlib.import_module("bridgelab.report.write")
+    study = folder(given.study)
+    from bridgelab.report.write import print_as, report
+
     if given.format:
-        module.print_as(study, given.format, allow=given.allow)
+        print_as(study, given.format, allow=given.allow)
     else:
-        module.report(study, allow=given.allow)
+        report(study, allow=given.allow)

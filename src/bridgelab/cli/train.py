@@ -1,6 +1,5 @@
 """`bridgelab train`: train a bridge, or sweep many."""
 
-import importlib
 import os
 import textwrap
 
@@ -17,7 +16,9 @@ def run(args: list[str]) -> None:
     # Of further processes, by Lightning or Slurm: else a file in the working folder is taken for a module of the same name.
     os.environ["PYTHONSAFEPATH"] = "1"
     if "SLURM_JOB_ID" in os.environ:
-        importlib.import_module("bridgelab.launch.slurm").requeue_when_warned()
+        from bridgelab.launch.slurm import requeue_when_warned
+
+        requeue_when_warned()
     hydra_app("bridgelab train", "bridgelab.training.main", args)
 
 

@@ -1,7 +1,6 @@
 """`bridgelab world`: make images, scenes, questions and captions of the built-in world."""
 
 import argparse
-import importlib
 import os
 from pathlib import Path
 
@@ -24,5 +23,6 @@ def run(args: list[str]) -> None:
     for name in ("images", "processes"):
         if getattr(given, name) < 1:
             raise UsageError(f"--{name} {getattr(given, name)} is not positive. Give at least 1.")
-    write_world = importlib.import_module("bridgelab.world.write").write_world
+    from bridgelab.world.write import write_world
+
     write_world(given.out, given.split, given.images, given.seed, given.processes)

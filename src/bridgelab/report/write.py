@@ -42,7 +42,7 @@ from bridgelab.report.tables.shift import shift_of, shift_sentences, shift_table
 from bridgelab.report.tables.verdict import seeds_apart, sentences, verdict_table
 from bridgelab.runs.atomic import atomic_path
 from bridgelab.runs.study import Study, read_study
-from bridgelab.statistics.break_map import break_map, has_levels
+from bridgelab.statistics.break_map import BreakMap, break_map, map_of
 from bridgelab.statistics.breakpoint import breakpoints
 from bridgelab.statistics.comparison import verdict
 
@@ -69,7 +69,8 @@ def report(study_dir: Path, *, allow: Sequence[str] = (), console: Console | Non
     summary = summarize(study)
     hard = by_difficulty(study)
     found = read_diagnoses(study.path, study.bridges)
-    table, longer = tables(study, summary, hard, found)
+    mapped = map_of(study)
+    table, longer = tables(study, summary, hard, found, mapped)
     bridges = ", ".join(row.name for row in summary.rows if row.role == "bridge")
     pictures = [
         (
@@ -91,12 +92,12 @@ def report(study_dir: Path, *, allow: Sequence[str] = (), console: Console | Non
                 _png(costs),
             )
         )
-    if has_levels(study):
+    if mapped:
         pictures.append(
             (
                 "Break map: levels of what the study varies, by kind of question; a dashed edge is an outcome at this budget. All numbers "
                 "are in the tables.",
-                _png(draw_map(break_map([study]))),
+                _png(draw_map(mapped)),
             )
         )
     if inside := draw_diagnosis(found):
@@ -132,12 +133,17 @@ def report(study_dir: Path, *, allow: Sequence[str] = (), console: Console | Non
 
 
 def tables(
-    study: Study, summary: Summary, hard: Sequence[Difficulty], inside: Diagnoses
+    study: Study,
+    summary: Summary,
+    hard: Sequence[Difficulty],
+    inside: Diagnoses,
+    mapped: BreakMap | None = None,
 ) -> tuple[StudyTable, StudyTable]:
     """What is printed of a study, its verdict first among what follows its accuracies; and the same with the longer tables.
 
     Args:
         inside: what `bridgelab diagnose` found, by bridge; empty where it was not run.
+        mapped: the study's break map, if it makes one.
     """
     table = study_table(summary)
     harder: list[Table] = []
@@ -161,7 +167,7 @@ def tables(
             said=(*table.said, *shift_sentences(shift)),
         )
     longer = [
-        *(map_tables(break_map([study])) if has_levels(study) else ()),
+        *(map_tables(mapped) if mapped else ()),
         *harder,
         *map(difficulty_table, hard),
         family_table(study),
@@ -207,7 +213,7 @@ def print_as(study_dir: Path, form: str, *, allow: Sequence[str] = ()) -> None:
     """
     study = read_study(study_dir, allow=allow)
     inside = read_diagnoses(study.path, study.bridges)
-    longer = tables(study, summarize(study), by_difficulty(study), inside)[1]
+    longer = tables(study, summarize(study), by_difficulty(study), inside, map_of(study))[1]
     print(FORMATS[form](longer), end="")
 
 

@@ -95,16 +95,18 @@ def break_map(studies: Sequence[Study]) -> BreakMap:
     )
 
 
-def has_levels(study: Study) -> bool:
-    """Whether a study compares its baseline at several levels of something, so that it makes a map by itself."""
+def map_of(study: Study) -> BreakMap | None:
+    """The map of a study that compares its baseline at several levels of something; None of another."""
     levels = {str(study.of(name)[0].levels) for name in pairs(study, declaration(study).baseline)}
-    return len(levels) > 1
+    return break_map([study]) if len(levels) > 1 else None
 
 
 def _level(study: Study, row: str, *, alone: bool) -> str:
     """A row's place among the levels: what its study varies, behind the study's name where there are several."""
-    told = ", ".join(f"{name}={level}" for name, level in study.of(row)[0].levels.items() if level)
-    return told or study.name if alone or not told else f"{study.name}: {told}"
+    levels = ", ".join(f"{name}={level}" for name, level in study.of(row)[0].levels.items() if level)
+    if not levels:
+        return study.name
+    return levels if alone else f"{study.name}: {levels}"
 
 
 def _budget(runs: Sequence[Run]) -> int:
