@@ -285,8 +285,10 @@ def _extrapolated(first: Mapping[str, Run]) -> str:
     for name, run in first.items():
         tuning = run.record.get("tuning") or {}
         trials, half = (dict(tuning.get(key) or {}) for key in ("trials", "at_half"))
-        looked |= bool(half)
-        if half and min(half, key=lambda trial: half[trial]) != min(trials, key=lambda trial: trials[trial]):
+        if not (half and trials):
+            continue
+        looked = True
+        if min(half, key=lambda trial: half[trial]) != min(trials, key=lambda trial: trials[trial]):
             other.append(name)
     if not looked:
         return ""
