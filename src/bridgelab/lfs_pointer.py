@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from bridgelab.benchmark.lines import LFS
+from bridgelab.benchmark.annotations import LFS
 
 FETCH = (
     "a Git LFS pointer, not the file itself: run `git lfs pull` where it was cloned, or copy the file again"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bridgelab.benchmark.accuracy import majority
+from bridgelab.benchmark.metrics.accuracy import majority
 from bridgelab.benchmark.nlvr import Nlvr, box_words
 
 SHARED = Path(os.environ.get("BRIDGELAB_SHARED_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))

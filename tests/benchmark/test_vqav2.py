@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from bridgelab.benchmark.example import Example
-from bridgelab.benchmark.vqa_accuracy import NOTHING, VqaAccuracy
+from bridgelab.benchmark.metrics.vqa_accuracy import NOTHING, VqaAccuracy
 from bridgelab.benchmark.vqav2 import Vqav2, most_given_first
 
 CONF = Path(__file__).parents[2] / "conf" / "benchmark"

@@ -5,9 +5,9 @@ import pytest
 import torch
 from transformers.modeling_outputs import BaseModelOutput
 
-from bridgelab.benchmark.accuracy import Accuracy
-from bridgelab.benchmark.caption import CaptionMetric
 from bridgelab.benchmark.example import Example
+from bridgelab.benchmark.metrics.accuracy import Accuracy
+from bridgelab.benchmark.metrics.caption_metric import CaptionMetric
 from bridgelab.bridge.linear import Linear
 from bridgelab.bridge.words import Words
 from bridgelab.data.batches import TokenizedExamples

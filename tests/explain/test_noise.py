@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from bridgelab.benchmark.accuracy import Accuracy
 from bridgelab.benchmark.example import Example
+from bridgelab.benchmark.metrics.accuracy import Accuracy
 from bridgelab.data.batches import TokenizedExamples
 from bridgelab.evaluation.predict import Predicted
 from bridgelab.explain import noise

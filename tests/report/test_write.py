@@ -225,7 +225,7 @@ def test_captions_have_intervals_where_rows_give_back_the_record(simulated, chan
     )  # planted, not what the rows give: the record stands, without interval
     # All alike: half an answer of 20 images to either side, with Student's t of 19 degrees of freedom, 2.093.
     assert attributes == Cell("75.0", "64.5–85.5")
-    from bridgelab.benchmark.cider import cider_d
+    from bridgelab.benchmark.metrics.cider import cider_d
 
     for seed in range(3):
         run = path / f"bridge=linear,seed={seed}"

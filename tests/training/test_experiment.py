@@ -8,8 +8,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from PIL import Image
 
-from bridgelab.benchmark import caption
 from bridgelab.benchmark.example import Example
+from bridgelab.benchmark.metrics import caption_metric
 from bridgelab.data.datamodule import spread_groups
 from bridgelab.data.feature_store import FeatureStore
 from bridgelab.report.summary import summarize
@@ -130,7 +130,7 @@ def test_metrics_are_asked_before_anything_is_trained(run, monkeypatch, caplog):
         ValueError, match=r"world, test: 1 captions of 1 image: .* Set evaluate\.limit\.caption"
     ):
         Experiment(run.config("evaluate.limit.caption=1"), "cpu")
-    monkeypatch.setattr(caption.CaptionMetric, "check", lambda *_, **__: "beware")
+    monkeypatch.setattr(caption_metric.CaptionMetric, "check", lambda *_, **__: "beware")
     with pytest.raises(TypeError, match="'NoneType' object is not callable"):  # on to the features
         Experiment(run.config(), "cpu")
     assert "world, test: beware" in caplog.text
@@ -189,7 +189,7 @@ def test_half_of_a_trial_is_the_trial_of_half_as_many_steps(run, tmp_path):
 
 def test_a_benchmark_of_captions_alone_is_searched_trained_and_scored(tiny, tmp_path, monkeypatch):
     """As the study captions_flan_t5_xl would be; its curve is of e^-loss."""
-    monkeypatch.setattr(caption, "stanford_jar", lambda: None)  # Java takes seconds
+    monkeypatch.setattr(caption_metric, "stanford_jar", lambda: None)  # Java takes seconds
     entries = []
     for number, split in enumerate(["train"] * 4 + ["val"] * 2 + ["test"] * 2):
         Image.new("RGB", (8, 8), (30 * number, 0, 90)).save(tmp_path / f"{number}.png")

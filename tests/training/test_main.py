@@ -311,7 +311,7 @@ def test_what_stands_inside_of_a_target_is_limited_too(inside):
         ("vision", "bridgelab.runs.record.shutil.copyfile"),
         ("benchmark", "bridgelab.benchmark.world.importlib"),
         ("benchmark", "bridgelab.benchmark.example.require"),  # ours, and no benchmark
-        ("benchmark", "bridgelab.benchmark.accuracy.Accuracy"),
+        ("benchmark", "bridgelab.benchmark.metrics.accuracy.Accuracy"),
         ("bridge", "bridgelab.bridge.qformer.nn.Linear"),  # a module, but not ours
         ("bridge", "bridgelab.bridge.check.Case"),
         ("trainer", "pytorch_lightning.cli.LightningCLI"),  # would build any class that its arguments name

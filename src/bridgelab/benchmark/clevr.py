@@ -20,12 +20,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bridgelab.benchmark.accuracy import Accuracy
-from bridgelab.benchmark.caption import CaptionMetric
+from bridgelab.benchmark.annotations import another_layout, read_json
 from bridgelab.benchmark.example import Example, check_examples, choose, fill, require, under
-from bridgelab.benchmark.lines import another_layout, read_json
-from bridgelab.benchmark.metric import ExampleMetric
-from bridgelab.benchmark.parts import Parts
+from bridgelab.benchmark.metrics.accuracy import Accuracy
+from bridgelab.benchmark.metrics.caption_metric import CaptionMetric
+from bridgelab.benchmark.metrics.example_metric import ExampleMetric
+from bridgelab.benchmark.splits import Parts
 from bridgelab.world.question import HOPS
 from bridgelab.world.scene import HALF_WIDTH, Object, Scene
 from bridgelab.world.words import scene_words

@@ -16,10 +16,10 @@ Layout (unverified: the files were not at hand, their keys are those that others
 from pathlib import Path
 from typing import Any
 
-from bridgelab.benchmark.caption import CaptionMetric
+from bridgelab.benchmark.annotations import another_layout, read_json
 from bridgelab.benchmark.example import Example, check_examples, choose, require, under
-from bridgelab.benchmark.lines import another_layout, read_json
-from bridgelab.benchmark.metric import ExampleMetric
+from bridgelab.benchmark.metrics.caption_metric import CaptionMetric
+from bridgelab.benchmark.metrics.example_metric import ExampleMetric
 
 LAYOUT = "<file>, <images>/<filepath>/<filename>"
 PARTS = {"train": ("train", "restval"), "val": ("val",), "test": ("test",)}

@@ -17,10 +17,10 @@ There is no val: a share of train's images is held out.
 from pathlib import Path
 from typing import Any
 
-from bridgelab.benchmark.accuracy import Accuracy
+from bridgelab.benchmark.annotations import AGAIN, another_layout, read_json, read_text
 from bridgelab.benchmark.example import Example, check_examples, choose, fill, require
-from bridgelab.benchmark.lines import AGAIN, another_layout, read_json, read_text
-from bridgelab.benchmark.metric import ExampleMetric
+from bridgelab.benchmark.metrics.accuracy import Accuracy
+from bridgelab.benchmark.metrics.example_metric import ExampleMetric
 from bridgelab.benchmark.share import check_share, draw_share
 
 LAYOUT = "answers.txt, {train,test}/questions.json, {train,test}/images/<image>.png"

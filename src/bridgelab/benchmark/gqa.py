@@ -25,12 +25,12 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+from bridgelab.benchmark.annotations import another_layout, read_json
 from bridgelab.benchmark.example import Example, check_examples, choose, fill, require, under
-from bridgelab.benchmark.gqa_metric import GqaMetric
 from bridgelab.benchmark.hub import hub_rows
-from bridgelab.benchmark.lines import another_layout, read_json
-from bridgelab.benchmark.metric import ExampleMetric
-from bridgelab.benchmark.parts import Parts
+from bridgelab.benchmark.metrics.example_metric import ExampleMetric
+from bridgelab.benchmark.metrics.gqa_metric import GqaMetric
+from bridgelab.benchmark.splits import Parts
 from bridgelab.world.words import COLUMNS, ROWS
 
 LAYOUT = "questions/<part>_questions.json, images/<imageId>.jpg"

@@ -16,10 +16,10 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-from bridgelab.benchmark.accuracy import Consistency
+from bridgelab.benchmark.annotations import read_lines
 from bridgelab.benchmark.example import Example, check_examples, choose, fill, require, under
-from bridgelab.benchmark.lines import read_lines
-from bridgelab.benchmark.metric import ExampleMetric
+from bridgelab.benchmark.metrics.accuracy import Consistency
+from bridgelab.benchmark.metrics.example_metric import ExampleMetric
 from bridgelab.benchmark.share import check_share, draw_share
 from bridgelab.world.words import COLUMNS, ROWS
 

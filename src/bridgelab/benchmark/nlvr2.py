@@ -24,10 +24,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from bridgelab.benchmark.accuracy import Consistency
+from bridgelab.benchmark.annotations import read_lines
 from bridgelab.benchmark.example import Example, check_examples, choose, fill, require, under
-from bridgelab.benchmark.lines import read_lines
-from bridgelab.benchmark.metric import ExampleMetric
+from bridgelab.benchmark.metrics.accuracy import Consistency
+from bridgelab.benchmark.metrics.example_metric import ExampleMetric
 
 LAYOUT = "data/{train,dev,test1}.json, images/<part>/<part>-<set>-<pair>-img{0,1}.png"
 FILES = MappingProxyType({"train": "train", "val": "dev", "test": "test1"})

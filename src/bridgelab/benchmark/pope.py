@@ -15,11 +15,11 @@ Layout, as AoiDragon/POPE has it in its folder `output/coco`:
 from pathlib import Path
 from typing import Any
 
+from bridgelab.benchmark.annotations import read_lines
 from bridgelab.benchmark.evaluation_only import choose_test
 from bridgelab.benchmark.example import Example, check_examples, choose, fill, require, under
-from bridgelab.benchmark.lines import read_lines
-from bridgelab.benchmark.metric import ExampleMetric
-from bridgelab.benchmark.yes_no import YesNo
+from bridgelab.benchmark.metrics.example_metric import ExampleMetric
+from bridgelab.benchmark.metrics.pope_metric import YesNo
 
 LAYOUT = "<questions>/coco_pope_{random,popular,adversarial}.json, <images>/COCO_val2014_<number>.jpg"
 SETTINGS = ("random", "popular", "adversarial")

@@ -21,10 +21,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from bridgelab.benchmark.accuracy import Accuracy
+from bridgelab.benchmark.annotations import another_layout, read_json
 from bridgelab.benchmark.example import Example, check_examples, choose, fill, require, under
-from bridgelab.benchmark.lines import another_layout, read_json
-from bridgelab.benchmark.metric import ExampleMetric
+from bridgelab.benchmark.metrics.accuracy import Accuracy
+from bridgelab.benchmark.metrics.example_metric import ExampleMetric
 
 LAYOUT = "problems.json, pid_splits.json, images/<split>/<id>/<image>"
 CONTEXTS = {(0, 0): "none", (1, 0): "text", (0, 1): "image", (1, 1): "text and image"}  # hint, picture

@@ -16,10 +16,10 @@ A generator is '<skill>-<variant>'. There are no splits: of each generator share
 
 from pathlib import Path
 
-from bridgelab.benchmark.accuracy import Accuracy
+from bridgelab.benchmark.annotations import read_text
 from bridgelab.benchmark.example import TRUE_FALSE, Example, check_examples, choose, fill, require
-from bridgelab.benchmark.lines import read_text
-from bridgelab.benchmark.metric import ExampleMetric
+from bridgelab.benchmark.metrics.accuracy import Accuracy
+from bridgelab.benchmark.metrics.example_metric import ExampleMetric
 from bridgelab.benchmark.share import check_share, draw_share
 
 LAYOUT = "<generator>/caption.txt, <generator>/agreement.txt, <generator>/world-<i>.png"

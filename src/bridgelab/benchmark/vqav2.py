@@ -23,13 +23,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from bridgelab.benchmark.accuracy import Accuracy
+from bridgelab.benchmark.annotations import another_layout, read_json
 from bridgelab.benchmark.example import Example, check_examples, choose, fill, require, under
 from bridgelab.benchmark.hub import hub_rows
-from bridgelab.benchmark.lines import another_layout, read_json
-from bridgelab.benchmark.metric import ExampleMetric
-from bridgelab.benchmark.parts import Parts
-from bridgelab.benchmark.vqa_accuracy import NOTHING, PLAIN, VARIANTS, VqaAccuracy
+from bridgelab.benchmark.metrics.accuracy import Accuracy
+from bridgelab.benchmark.metrics.example_metric import ExampleMetric
+from bridgelab.benchmark.metrics.vqa_accuracy import NOTHING, PLAIN, VARIANTS, VqaAccuracy
+from bridgelab.benchmark.splits import Parts
 
 Entry = dict[str, Any]
 

@@ -15,10 +15,10 @@ Layout, as cambridgeltl/visual-spatial-reasoning has it in its folder `data`:
 from pathlib import Path
 from typing import Any
 
-from bridgelab.benchmark.accuracy import Accuracy
+from bridgelab.benchmark.annotations import read_lines
 from bridgelab.benchmark.example import TRUE_FALSE, Example, check_examples, choose, fill, require, under
-from bridgelab.benchmark.lines import read_lines
-from bridgelab.benchmark.metric import ExampleMetric
+from bridgelab.benchmark.metrics.accuracy import Accuracy
+from bridgelab.benchmark.metrics.example_metric import ExampleMetric
 
 LAYOUT = "splits/<variant>/{train,dev,test}.jsonl, images/<image>"
 VARIANTS = ("random", "zeroshot")

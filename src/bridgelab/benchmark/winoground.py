@@ -18,11 +18,11 @@ Layout, as facebook/winoground has it in its folder `data`, read off its loading
 from pathlib import Path
 from typing import Any
 
+from bridgelab.benchmark.annotations import read_lines
 from bridgelab.benchmark.evaluation_only import choose_test
 from bridgelab.benchmark.example import Example, check_examples, choose, require, under
-from bridgelab.benchmark.lines import read_lines
-from bridgelab.benchmark.metric import ExampleMetric
-from bridgelab.benchmark.pair_scores import PairScores
+from bridgelab.benchmark.metrics.example_metric import ExampleMetric
+from bridgelab.benchmark.metrics.winoground_metric import PairScores
 
 LAYOUT = "examples.jsonl, images/<image_0>.png"
 KEYS = {"id": int, "image_0": str, "image_1": str, "caption_0": str, "caption_1": str, "collapsed_tag": str}

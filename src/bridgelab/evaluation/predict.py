@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bridgelab.benchmark.accuracy import majority
 from bridgelab.benchmark.example import Example
-from bridgelab.benchmark.metric import ExampleMetric
+from bridgelab.benchmark.metrics.accuracy import majority
+from bridgelab.benchmark.metrics.example_metric import ExampleMetric
 from bridgelab.data.batches import LABEL_IGNORED, Batch, TokenizedExamples
 from bridgelab.evaluation.processes import processes
 from bridgelab.model import BridgedModel

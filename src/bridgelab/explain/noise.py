@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bridgelab.benchmark.metric import ExampleMetric
+from bridgelab.benchmark.metrics.example_metric import ExampleMetric
 from bridgelab.data.batches import TokenizedExamples
 from bridgelab.evaluation.predict import predict
 from bridgelab.explain.places import covered, shows

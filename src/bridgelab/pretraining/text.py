@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
-from bridgelab.benchmark.caption import attribute_shares
+from bridgelab.benchmark.metrics.caption_metric import attribute_shares
 from bridgelab.model import autocast_pays
 from bridgelab.optim.muon import Muon
 from bridgelab.pretraining.batches import END, NONE, PAD, UNTOLD, Lessons, collate

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from bridgelab.benchmark.cider import cider_d
+from bridgelab.benchmark.metrics.cider import cider_d
 from bridgelab.runs.study import Missing, Run, Study
 from bridgelab.statistics.convergence import Convergence, convergence_of
 from bridgelab.statistics.estimate import Estimate, Runs, Sample, Share, gap_closed

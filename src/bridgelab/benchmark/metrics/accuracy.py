@@ -4,9 +4,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bridgelab.benchmark.breakdown import by_tag
 from bridgelab.benchmark.example import Example
-from bridgelab.benchmark.metric import ExampleMetric, mean
+from bridgelab.benchmark.metrics.breakdown import by_tag
+from bridgelab.benchmark.metrics.example_metric import ExampleMetric, mean
 
 
 class Accuracy(ExampleMetric):

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
-from bridgelab.benchmark.cider import cider_d
 from bridgelab.benchmark.example import Example
-from bridgelab.benchmark.meteor import meteor
-from bridgelab.benchmark.metric import ExampleMetric, mean
-from bridgelab.benchmark.ptb import stanford_jar, tokenize, tokenize_with_stanford
+from bridgelab.benchmark.metrics.cider import cider_d
+from bridgelab.benchmark.metrics.example_metric import ExampleMetric, mean
+from bridgelab.benchmark.metrics.meteor import meteor
+from bridgelab.benchmark.metrics.ptb_tokenizer import stanford_jar, tokenize, tokenize_with_stanford
 from bridgelab.world.scene import ATTRIBUTES
 
 _ATTRIBUTE_OF = {value: name for name, values in ATTRIBUTES.items() for value in values}

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridgelab.benchmark.example import Example
-from bridgelab.benchmark.yes_no import YesNo, read_yes_no
+from bridgelab.benchmark.metrics.pope_metric import YesNo, read_yes_no
 
 
 def example(k, answer, setting="random"):

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from bridgelab.benchmark.breakdown import Rows, by_tag
 from bridgelab.benchmark.example import Example
-from bridgelab.benchmark.metric import ExampleMetric, mean
+from bridgelab.benchmark.metrics.breakdown import Rows, by_tag
+from bridgelab.benchmark.metrics.example_metric import ExampleMetric, mean
 
 NO = frozenset(["No", "not", "no"])
 

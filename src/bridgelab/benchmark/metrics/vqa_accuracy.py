@@ -22,8 +22,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from bridgelab.benchmark.accuracy import Accuracy
 from bridgelab.benchmark.example import Example, choose
+from bridgelab.benchmark.metrics.accuracy import Accuracy
 
 VARIANTS = ("current", "older")
 # Stands before an answer of nothing or of blanks, since an example's answers must hold text: T5's tokenizers take it for a

@@ -13,9 +13,9 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bridgelab.benchmark.breakdown import Rows, by_tag
 from bridgelab.benchmark.example import Example
-from bridgelab.benchmark.metric import ExampleMetric, mean
+from bridgelab.benchmark.metrics.breakdown import Rows, by_tag
+from bridgelab.benchmark.metrics.example_metric import ExampleMetric, mean
 
 # What a breakdown is called, and the tag that holds its values.
 BREAKDOWNS = {

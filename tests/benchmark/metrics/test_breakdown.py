@@ -1,4 +1,4 @@
-from bridgelab.benchmark.breakdown import by_tag
+from bridgelab.benchmark.metrics.breakdown import by_tag
 
 
 def test_rows_by_the_values_of_each_tag():

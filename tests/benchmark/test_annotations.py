@@ -5,11 +5,11 @@ import re
 
 import pytest
 
+from bridgelab.benchmark.annotations import read_lines
 from bridgelab.benchmark.clevr import Clevr
 from bridgelab.benchmark.coco_captions import CocoCaptions
 from bridgelab.benchmark.easy_vqa import EasyVqa
 from bridgelab.benchmark.gqa import Gqa
-from bridgelab.benchmark.lines import read_lines
 from bridgelab.benchmark.nlvr import Nlvr
 from bridgelab.benchmark.nlvr2 import Nlvr2
 from bridgelab.benchmark.pope import SETTINGS, Pope

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bridgelab.benchmark.ptb import stanford_jar, tokenize, tokenize_with_stanford
+from bridgelab.benchmark.metrics.ptb_tokenizer import stanford_jar, tokenize, tokenize_with_stanford
 
-SHARED = Path(os.environ.get("BRIDGELAB_SHARED_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
+SHARED = Path(os.environ.get("BRIDGELAB_SHARED_DATA", Path(__file__).parents[3] / ".." / "shared" / "data"))
 CAPTIONS = SHARED / "annotations" / "vsr" / "random" / "test.jsonl"
 SENTENCES = SHARED / "annotations" / "nlvr2_balanced_dev.json"
 needs_java = pytest.mark.skipif(

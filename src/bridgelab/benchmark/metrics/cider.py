@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from bridgelab.benchmark.ptb import tokenize
+from bridgelab.benchmark.metrics.ptb_tokenizer import tokenize
 
 MAX_N = 4
 SIGMA = 6.0

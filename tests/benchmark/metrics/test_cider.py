@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridgelab.benchmark.cider import cider_d
+from bridgelab.benchmark.metrics.cider import cider_d
 
-SHARED = Path(os.environ.get("BRIDGELAB_SHARED_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
+SHARED = Path(os.environ.get("BRIDGELAB_SHARED_DATA", Path(__file__).parents[3] / ".." / "shared" / "data"))
 GOLDEN = SHARED / "golden_scorers" / "caption_clipscore_example.json"
 
 

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridgelab.benchmark import caption
-from bridgelab.benchmark.caption import CaptionMetric, coco_scores
 from bridgelab.benchmark.coco_captions import CocoCaptions
 from bridgelab.benchmark.example import Example
-from bridgelab.benchmark.meteor import meteor
-from bridgelab.benchmark.ptb import stanford_jar
+from bridgelab.benchmark.metrics import caption_metric as caption
+from bridgelab.benchmark.metrics.caption_metric import CaptionMetric, coco_scores
+from bridgelab.benchmark.metrics.meteor import meteor
+from bridgelab.benchmark.metrics.ptb_tokenizer import stanford_jar
 
-SHARED = Path(os.environ.get("BRIDGELAB_SHARED_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
+SHARED = Path(os.environ.get("BRIDGELAB_SHARED_DATA", Path(__file__).parents[3] / ".." / "shared" / "data"))
 GOLDEN = SHARED / "golden_scorers" / "caption_clipscore_example.json"
 BOTH = pytest.mark.parametrize(
     "stanford",

@@ -4,10 +4,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from bridgelab.benchmark.accuracy import Accuracy
-from bridgelab.benchmark.breakdown import Rows, by_tag
 from bridgelab.benchmark.example import Example
-from bridgelab.benchmark.metric import mean
+from bridgelab.benchmark.metrics.accuracy import Accuracy
+from bridgelab.benchmark.metrics.breakdown import Rows, by_tag
+from bridgelab.benchmark.metrics.example_metric import mean
 
 Scores = dict[int, list[float]]
 

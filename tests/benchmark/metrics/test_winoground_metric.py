@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bridgelab.benchmark.example import Example
-from bridgelab.benchmark.pair_scores import PairScores
+from bridgelab.benchmark.metrics.winoground_metric import PairScores
 
 CAPTIONS = ("a b", "b a")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bridgelab.benchmark.parts import Parts
+from bridgelab.benchmark.splits import Parts
 
 IMAGES = [str(k % 50) for k in range(200)]
 

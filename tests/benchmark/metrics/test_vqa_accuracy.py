@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridgelab.benchmark.accuracy import Accuracy
 from bridgelab.benchmark.example import Example
-from bridgelab.benchmark.vqa_accuracy import CONTRACTIONS, VqaAccuracy, normalise, strip_punctuation
+from bridgelab.benchmark.metrics.accuracy import Accuracy
+from bridgelab.benchmark.metrics.vqa_accuracy import CONTRACTIONS, VqaAccuracy, normalise, strip_punctuation
 
-SHARED = Path(os.environ.get("BRIDGELAB_SHARED_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
+SHARED = Path(os.environ.get("BRIDGELAB_SHARED_DATA", Path(__file__).parents[3] / ".." / "shared" / "data"))
 GOLDEN = SHARED / "golden_scorers"
 needs_golden = pytest.mark.skipif(
     not GOLDEN.is_dir(),

@@ -8,10 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridgelab.benchmark import caption
-from bridgelab.benchmark.accuracy import Accuracy, Consistency, majority
-from bridgelab.benchmark.caption import CaptionMetric, attribute_shares, named_objects
 from bridgelab.benchmark.example import Example
+from bridgelab.benchmark.metrics import caption_metric as caption
+from bridgelab.benchmark.metrics.accuracy import Accuracy, Consistency, majority
+from bridgelab.benchmark.metrics.caption_metric import CaptionMetric, attribute_shares, named_objects
 from bridgelab.world.scene import ATTRIBUTES
 
 

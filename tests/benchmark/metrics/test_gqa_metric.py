@@ -8,9 +8,9 @@ import pytest
 
 from bridgelab.benchmark.example import Example
 from bridgelab.benchmark.gqa import Gqa
-from bridgelab.benchmark.gqa_metric import GqaMetric
+from bridgelab.benchmark.metrics.gqa_metric import GqaMetric
 
-SHARED = Path(os.environ.get("BRIDGELAB_SHARED_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
+SHARED = Path(os.environ.get("BRIDGELAB_SHARED_DATA", Path(__file__).parents[3] / ".." / "shared" / "data"))
 GOLDEN = SHARED / "golden_scorers" / "gqa_small.json"
 TAGS = {
     "type": "query",
