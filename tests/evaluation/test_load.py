@@ -11,7 +11,8 @@ from PIL import Image
 
 from bridgelab.data.images import read_image
 from bridgelab.evaluation.load import load_trained
-from bridgelab.explain.answer import answer, in_its_words, in_template
+from bridgelab.evaluation.trained_bridge import in_template, spelled_as_known
+from bridgelab.explain.answer import answer
 from bridgelab.training import main
 
 
@@ -48,9 +49,9 @@ def test_a_picture_says_where_it_looked(run, world, tmp_path, capsys):
 
 
 def test_a_question_is_asked_in_words_that_the_t5_knows(tiny_text):
-    assert in_its_words("What is it?", tiny_text) == "what is it ?"
-    assert in_its_words("What is the zebra?", tiny_text) == "what is the zebra ?"
-    assert in_its_words("what is it ?", tiny_text) == "what is it ?"
+    assert spelled_as_known("What is it?", tiny_text) == "what is it ?"
+    assert spelled_as_known("What is the zebra?", tiny_text) == "what is the zebra ?"
+    assert spelled_as_known("what is it ?", tiny_text) == "what is it ?"
 
 
 def test_an_answer_says_which_words_the_t5_did_not_read(run, world, capsys):

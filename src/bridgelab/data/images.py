@@ -98,13 +98,21 @@ def read_image(path: str | Path) -> np.ndarray:
         opened.load()  # a TIFF turns itself now, and some kinds have their EXIF at the end
         if opened.format == "TIFF" and opened.size != size:
             raise ValueError("Pillow garbles an uncompressed TIFF that lies on its side")
-        image = _upright(opened)
-        if image.mode.startswith("I") or image.mode == "F":
-            image = _eight_bits(image)
-        if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-            white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-            image = Image.alpha_composite(white, image.convert("RGBA"))
-        return np.array(image.convert("RGB"))
+        return to_rgb(opened)
+
+
+def to_rgb(image: Image.Image) -> np.ndarray:
+    """Return a PIL image as uint8 [height, width, 3], upright as its EXIF says, on white where it is transparent.
+
+    Of 16 bits keep the upper 8.
+    """
+    image = _upright(image)
+    if image.mode.startswith("I") or image.mode == "F":
+        image = _eight_bits(image)
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, image.convert("RGBA"))
+    return np.array(image.convert("RGB"))
 
 
 def check_image(path: str | Path) -> None:

@@ -123,6 +123,13 @@ def on_device(batch: Batch, model: torch.nn.Module) -> Batch:
     return {name: tensor.to(device) for name, tensor in batch.items()}
 
 
+def with_target(model: BridgedModel, batch: Batch, answer: str) -> Batch:
+    """Return the batch, of one example, with an answer as its target; a full stop if the answer is empty."""
+    ids, mask = model.text.tokenize([answer.strip() or "."])
+    labels = ids.masked_fill(~mask.bool(), LABEL_IGNORED)
+    return batch | {"labels": labels.to(batch["labels"].device)}
+
+
 def mean_loss(
     model: BridgedModel, prepared: TokenizedExamples, rows: Sequence[int] | np.ndarray, *, batch_size: int
 ) -> float:

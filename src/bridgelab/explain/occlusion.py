@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from bridgelab.data.batches import LABEL_IGNORED, TokenizedExamples
+from bridgelab.data.batches import TokenizedExamples
 from bridgelab.evaluation.predict import on_device
 from bridgelab.model import BridgedModel
 
@@ -89,13 +89,6 @@ def effects(
         if progress:
             progress(first + len(rows))
     return found
-
-
-def with_target(model: BridgedModel, batch: dict[str, Tensor], said: str) -> dict[str, Tensor]:
-    """The batch, of one example, with what was said as its target; a full stop where nothing was."""
-    ids, mask = model.text.tokenize([said.strip() or "."])
-    labels = ids.masked_fill(~mask.bool(), LABEL_IGNORED)
-    return batch | {"labels": labels.to(batch["labels"].device)}
 
 
 def fall_maps(

@@ -18,8 +18,8 @@ from bridgelab.config.instantiate import build
 from bridgelab.data.batches import TokenizedExamples
 from bridgelab.data.images import read_image
 from bridgelab.data.sampler import spread
-from bridgelab.evaluation.predict import on_device
-from bridgelab.explain.occlusion import fall_maps, with_target
+from bridgelab.evaluation.predict import on_device, with_target
+from bridgelab.explain.occlusion import fall_maps
 from bridgelab.explain.patch_attention import patch_attention
 from bridgelab.model import BridgedModel
 from bridgelab.report.diagnosis.overlay import overlaid

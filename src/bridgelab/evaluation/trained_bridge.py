@@ -1,0 +1,155 @@
+"""A trained bridge that answers questions about images: the library's side of `bridgelab answer`."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig
+from PIL import Image
+
+from bridgelab.backbones import Backbones
+from bridgelab.benchmark.example import Example
+from bridgelab.config.instantiate import build
+from bridgelab.data.batches import Batch, TokenizedExamples
+from bridgelab.data.images import read_image, to_rgb
+from bridgelab.evaluation.load import load_trained
+from bridgelab.evaluation.predict import on_device, predict, with_target
+from bridgelab.model import BridgedModel
+
+MAX_ANSWER_TOKENS = 64
+
+Picture = str | Path | Image.Image | np.ndarray
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer of a trained bridge; `str()` gives its text.
+
+    Args:
+        text: the generated answer, or the likelier of "true" and "false" if the benchmark decides between them.
+        probability: of `text`, end token included, between 0 and 1.
+        unknown_words: words of the question that the language model's tokenizer does not know, and that it did not read.
+        question: the question as the tokenizer read it.
+        batch: the model's inputs with `text` as the target, on the model's device.
+    """
+
+    text: str
+    probability: float
+    unknown_words: tuple[str, ...] = ()
+    question: str = ""
+    batch: Batch = field(default_factory=dict, repr=False, compare=False)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class TrainedBridge:
+    """A run's trained bridge between its frozen backbones.
+
+    Args:
+        config: the run's config.
+        backbones: the frozen vision encoder and language model.
+        model: the bridge between them, with its trained weights.
+    Raises:
+        ValueError: if the bridge reads no image, as the floor `blind` and the ceiling `words`.
+    """
+
+    def __init__(self, config: DictConfig, backbones: Backbones, model: BridgedModel):
+        if backbones.sees != "image":
+            raise ValueError(
+                f"bridge={config.bridge._target_} sees {backbones.sees}, and no image. Give a run of another bridge."
+            )
+        self.config, self.backbones, self.model = config, backbones, model
+        backbones.vision.to(backbones.device)
+
+    def answer(self, images: Picture | Sequence[Picture], question: str) -> Answer:
+        """Answer a question about an image.
+
+        Args:
+            images: an image, or as many as an example of the run's benchmark has. Each is a path, a PIL image, or a uint8 array
+                [height, width, 3] in RGB.
+            question: in plain words. It is put into the prompt that the benchmark's questions were trained with.
+        Raises:
+            FileNotFoundError: if a file is missing.
+            ValueError: if an image cannot be read.
+        """
+        if isinstance(images, str) or not isinstance(images, Sequence):
+            images = [images]
+        pixels = [as_pixels(image) for image in images]
+        vision, text = self.backbones.vision, self.backbones.text
+        with torch.inference_mode():
+            patches = torch.cat([vision.patches(torch.from_numpy(image)[None]).cpu() for image in pixels], 1)
+        question = spelled_as_known(question, text)
+        example = self._example(question)
+        prepared = TokenizedExamples(
+            [example], text, {example.images[0]: 0}, lambda rows: patches, self.model.conditioning
+        )
+        answer = predict(self.model, prepared, [0], batch_size=1)[0].text
+        batch = with_target(self.model, on_device(prepared.batch([0]), self.model), answer)
+        return Answer(
+            answer,
+            self.model.likelihood(batch).exp().item(),
+            tuple(text.unknown(question.split())),
+            question,
+            batch,
+        )
+
+    def _example(self, question: str) -> Example:
+        """Return an example whose target leaves room for an answer of any usual length."""
+        benchmark = self.config.benchmark
+        kinds = build(benchmark, "benchmark").kinds
+        kind = "true_false" if "true_false" in kinds and "answer" not in kinds else "answer"
+        target = "true" if kind == "true_false" else " ".join(["."] * MAX_ANSWER_TOKENS)
+        return Example("question", ("/question",), in_template(benchmark, question), (target,), kind)
+
+
+def load_bridge(run: str | Path, device: Any = None, *, trust: bool = False) -> TrainedBridge:
+    """Load the trained bridge of a run.
+
+    Args:
+        run: a run's folder, `runs/<study>/<overrides>`, with its `config.yaml` and `last.ckpt`.
+        device: where the model goes; by default the GPU if there is one, else the CPU.
+        trust: import code that the run names from outside of bridgelab, such as a bridge of your own.
+    Raises:
+        FileNotFoundError: if a file of the run is missing.
+        ValueError: if the bridge was trained between other weights than those found here, names code that is not trusted, or
+            reads no image.
+    """
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return TrainedBridge(*load_trained(Path(run), device, trust=trust))
+
+
+def as_pixels(image: Picture) -> np.ndarray:
+    """Return an image as uint8 [height, width, 3] in RGB.
+
+    Raises:
+        FileNotFoundError: if it is the path of a file that is missing.
+        ValueError: if it cannot be read, or is an array of another type or shape.
+    """
+    if isinstance(image, Image.Image):
+        return to_rgb(image)
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise ValueError(
+                f"the image is {image.dtype} {list(image.shape)}: an array must be uint8 [height, width, 3] in RGB. "
+                "Convert it, or give a path or a PIL image."
+            )
+        return image
+    return read_image(image)
+
+
+def in_template(benchmark: Any, question: str) -> str:
+    """Return the question in the prompt that the benchmark's questions were trained with."""
+    template = benchmark.get("question_prompt") or benchmark.get("prompt") or "{question}"
+    return re.sub(r"\{\w+\}", lambda _: question, template, count=1)
+
+
+def spelled_as_known(question: str, text: Any) -> str:
+    """Return the question in lower case with its punctuation apart, if the tokenizer knows more of its words so."""
+    apart = " ".join(re.sub(r"([?,.;:!])", r" \1 ", question.lower()).split())
+    unknown = text.unknown(question.split())
+    return apart if unknown and len(text.unknown(apart.split())) <= len(unknown) else question
