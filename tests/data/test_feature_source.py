@@ -4,7 +4,7 @@ import pytest
 
 from bridgelab.benchmark.example import Example
 from bridgelab.data import feature_source as features
-from bridgelab.data.feature_source import build_features, device_of, image_features, left_out, part_of
+from bridgelab.data.feature_source import build_features, image_features, left_out, part_of
 from bridgelab.data.feature_store import FeatureStore
 from bridgelab.data.mapped import MappedFeatures
 from bridgelab.data.online import OnlineFeatures
@@ -86,14 +86,3 @@ def test_the_part_is_given_or_slurms_or_all():
     for wrong in ("2/2", "1", "a/b", "-1/2", "0/0"):
         with pytest.raises(ValueError, match=rf"--shard {wrong}: must be i/n with i from 0 to n-1"):
             part_of(wrong, {})
-
-
-def test_each_process_of_a_machine_has_a_gpu_of_its_own(monkeypatch):
-    monkeypatch.setattr(features.torch.cuda, "is_available", lambda: False)
-    assert device_of(3).type == "cpu"
-    monkeypatch.setattr(features.torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(features.torch.cuda, "device_count", lambda: 4)
-    monkeypatch.delenv("SLURM_LOCALID", raising=False)
-    assert [device_of(k).index for k in range(6)] == [0, 1, 2, 3, 0, 1]
-    monkeypatch.setenv("SLURM_LOCALID", "2")  # of Slurm's tasks on several machines
-    assert device_of(7).index == 2

@@ -32,6 +32,7 @@ from bridgelab.bench.store import (
     write_store,
 )
 from bridgelab.bench.world import WORLD_COLUMNS, world_row
+from bridgelab.device import local_device
 
 SMALL_WORLD = (
     f"benchmark.images={{train:{IMAGES},val:8,test:8}}",
@@ -46,7 +47,7 @@ def bench() -> None:
     logging.disable(logging.WARNING)  # Lightning tells of its devices at every bridge
     warnings.filterwarnings("ignore", module="pytorch_lightning")
     conf = Path(os.environ["BRIDGELAB_ROOT"]) / "conf"
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = local_device().type
     console = Console()
     console = console if console.is_terminal else Console(width=144)
     told = f"{device}, {torch.get_num_threads()} threads"

@@ -1,12 +1,10 @@
 """The frozen encoder's features of a benchmark's images: for a run, and by `bridgelab features build` before any run."""
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import DictConfig
 
 from bridgelab.benchmark.example import choose
@@ -15,6 +13,7 @@ from bridgelab.data.feature_store import FeatureStore
 from bridgelab.data.images import check_image, listed, tried
 from bridgelab.data.mapped import MappedFeatures
 from bridgelab.data.online import OnlineFeatures
+from bridgelab.device import local_device
 
 SPLITS = ("train", "val", "test")  # what a run reads
 SOURCES = ("store", "online")
@@ -66,25 +65,13 @@ def build_features(config: DictConfig, splits: Sequence[str] | None, part: tuple
     benchmark = build(config.benchmark, "benchmark")
     chosen = splits or [split for split in SPLITS if split in benchmark.splits]
     examples = [e for split in chosen for kind in benchmark.kinds for e in benchmark.examples(split, kind)]
-    vision = build(config.vision, "vision").to(device_of(part[0]))
+    vision = build(config.vision, "vision").to(local_device(part[0]))
     store = FeatureStore(Path(config.paths.features), vision, dtype=config.data.dtype)
     found = store.features([path for e in examples for path in e.images], skip=skip, part=part)
     told = (
         f"{store.shelf.folder}: {len(found)} images of {benchmark.name}, {store.encoded} of them encoded now"
     )
     return told + (f"; {len(found.left_out)} left out:\n{listed(found.left_out)}" if found.left_out else "")
-
-
-def device_of(process: int) -> torch.device:
-    """The GPU of one of several processes on this machine; the CPU where there is none.
-
-    Args:
-        process: which one, where neither Lightning nor Slurm has said so.
-    """
-    if not torch.cuda.is_available():
-        return torch.device("cpu")
-    local = os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", process))
-    return torch.device("cuda", int(local) % torch.cuda.device_count())
 
 
 def part_of(shard: str | None, environment: Mapping[str, str]) -> tuple[int, int]:

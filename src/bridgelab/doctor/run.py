@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from bridgelab.device import trainer_device
 from bridgelab.doctor.check import MISSING, NOTE, OK, Check
 from bridgelab.doctor.measurement import Probe
 from bridgelab.doctor.meta_models import text_config, tokenizer, tower
@@ -37,12 +38,6 @@ def run(conf: Path, sweep: Sweep, given: Mapping[str, Counts]) -> Iterator[tuple
     yield "the run", _size(sweep, found)
 
 
-def device_of(config: DictConfig) -> torch.device:
-    """Where `bridgelab train` would put the models."""
-    on_gpu = config.trainer.accelerator in ("gpu", "cuda", "auto") and torch.cuda.is_available()
-    return torch.device("cuda" if on_gpu else "cpu")
-
-
 def _data(config: DictConfig, name: str, found: Volume) -> Iterator[Check]:
     told = ", ".join(
         f"{number:,} {what}" if number is not None else f"unknown number of {what}"
@@ -61,7 +56,7 @@ def _data(config: DictConfig, name: str, found: Volume) -> Iterator[Check]:
 def _size(sweep: Sweep, found: Volume) -> Iterator[Check]:
     config = OmegaConf.masked_copy(sweep.config, [str(key) for key in sweep.config if key != "hydra"])
     process = resident()
-    device = device_of(config)
+    device = trainer_device(config.trainer.accelerator)
     if device.type == "cpu" and config.trainer.accelerator in ("gpu", "cuda"):
         yield Check(
             MISSING,

@@ -4,10 +4,10 @@ import logging
 import time
 from pathlib import Path
 
-import torch
 from omegaconf import DictConfig
 
 from bridgelab.data.datamodule import Material
+from bridgelab.device import local_device
 from bridgelab.evaluation.costs import COSTED, measure_costs
 from bridgelab.evaluation.load import load_trained
 from bridgelab.evaluation.predict import Progress, evaluate
@@ -46,7 +46,7 @@ def evaluate_run(
         ValueError: if the benchmark has not as many images an example as the bridge has positions for, or no such split.
     """
     began = time.monotonic()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = local_device()
     config, backbones, model = load_trained(run, device, trust=trust)
     for group in OF_EVALUATION:
         config[group] = asked[group]
@@ -95,7 +95,7 @@ def evaluate_run(
         **material.told(),
         "precision": model.precision,
         "config_hash": config_hash(config),
-        **provenance(root, torch.device(device)),
+        **provenance(root, device),
         "costs": costs | {"wall_seconds": time.monotonic() - began},
         "metrics": metrics,
     }

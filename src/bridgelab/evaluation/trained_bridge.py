@@ -16,6 +16,7 @@ from bridgelab.benchmark.example import Example
 from bridgelab.config.instantiate import build
 from bridgelab.data.batches import Batch, TokenizedExamples
 from bridgelab.data.images import read_image, to_rgb
+from bridgelab.device import local_device
 from bridgelab.evaluation.load import load_trained
 from bridgelab.evaluation.predict import on_device, predict, with_target
 from bridgelab.model import BridgedModel
@@ -119,7 +120,7 @@ def load_bridge(run: str | Path, device: Any = None, *, trust: bool = False) -> 
         ValueError: if the bridge was trained between other weights than those found here, names code that is not trusted, or
             reads no image.
     """
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = device or local_device()
     return TrainedBridge(*load_trained(Path(run), device, trust=trust))
 
 

@@ -16,6 +16,7 @@ from bridgelab.config.instantiate import target
 from bridgelab.data.batches import TokenizedExamples
 from bridgelab.data.datamodule import Material
 from bridgelab.data.sampler import spread
+from bridgelab.device import local_device
 from bridgelab.evaluation.load import load_trained
 from bridgelab.evaluation.predict import on_device, predict
 from bridgelab.explain.attention import attention
@@ -84,7 +85,7 @@ def look(run: Path, amounts: Amounts, shown: Sequence[str] = (), *, trust: bool 
     """
     identity = made_of(run, amounts)
     record = read_record(run, ("bridge", "seed", "benchmark"))
-    config, backbones, model = load_trained(run, "cuda" if torch.cuda.is_available() else "cpu", trust=trust)
+    config, backbones, model = load_trained(run, local_device(), trust=trust)
     OmegaConf.set_struct(config, False)
     is_world = issubclass(target(config.benchmark, "benchmark"), World)
     if is_world:

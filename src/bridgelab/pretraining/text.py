@@ -27,6 +27,7 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
 from bridgelab.benchmark.metrics.caption_metric import attribute_shares
+from bridgelab.device import local_device
 from bridgelab.model import autocast_pays
 from bridgelab.optim.muon import Muon
 from bridgelab.pretraining.batches import END, NONE, PAD, UNTOLD, Lessons, collate
@@ -358,7 +359,7 @@ def train(cfg: DictConfig) -> dict:
     torch.set_num_threads(cfg.threads)
     out = Path(cfg.out)
     out.mkdir(parents=True, exist_ok=True)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = local_device()
     tokenizer = make_tokenizer()
     vocabulary = tokenizer.get_vocab()
     model = make_model(dict(cfg.model), vocabulary, cfg.seed, cfg.local_heads).to(device)

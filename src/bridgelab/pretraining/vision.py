@@ -26,6 +26,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from bridgelab.device import local_device
 from bridgelab.model import autocast_pays
 from bridgelab.optim.muon import Muon
 from bridgelab.pretraining.page import write_page
@@ -146,7 +147,7 @@ class Training:
         self.model: Any  # open_clip's CoCa, whose parts are no typed attributes
         self.device = cfg["device"]
         if self.device == "auto":
-            self.device = "cuda" if torch.cuda.is_available() else "cpu"
+            self.device = local_device().type
         kind = torch.device(self.device).type
         self.batch, self.lr = cfg["batch"][kind], cfg["lr"][kind]
         self.steps = max(1, cfg["images"] // self.batch)

@@ -15,7 +15,7 @@ from pytorch_lightning.loggers import Logger, WandbLogger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from bridgelab.config.instantiate import build
-from bridgelab.data.feature_source import device_of
+from bridgelab.device import trainer_device
 from bridgelab.evaluation.costs import COSTED, measure_costs
 from bridgelab.evaluation.predict import predict_views, score
 from bridgelab.runs.environment import provenance
@@ -46,8 +46,7 @@ def train_and_evaluate(
     """
     began = time.monotonic()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    on_gpu = config.trainer.accelerator in ("gpu", "cuda", "auto") and torch.cuda.is_available()
-    experiment = Experiment(config, device_of(0) if on_gpu else torch.device("cpu"))
+    experiment = Experiment(config, trainer_device(config.trainer.accelerator))
     identity = {**experiment.fingerprints, "config": config_hash(config, training=True)}
 
     tuned: dict[str, Any] = {"lr": None, "warmup": None, "tuned_over": []}
