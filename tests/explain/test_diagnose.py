@@ -3,9 +3,9 @@
 import pytest
 from rich.console import Console
 
-from bridgelab.explain import look as looking
+from bridgelab.explain import run_diagnosis as looking
 from bridgelab.explain.diagnose import diagnose, finished
-from bridgelab.explain.look import Amounts
+from bridgelab.explain.run_diagnosis import Amounts
 from bridgelab.report.diagnosis.record import read_diagnosis
 from bridgelab.training import main
 

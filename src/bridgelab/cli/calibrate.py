@@ -18,10 +18,10 @@ def run(args: list[str]) -> None:
     )
     given = parser.parse_args(args)
     if given.study:
-        from bridgelab.statistics.aa import aa
+        from bridgelab.statistics.calibration.aa import aa
 
         aa(folder(given.study))
     else:
-        from bridgelab.statistics.calibration import calibrate
+        from bridgelab.statistics.calibration.error_rates import calibrate
 
         calibrate()

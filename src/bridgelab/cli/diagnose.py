@@ -40,7 +40,7 @@ def run(args: list[str]) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     import bridgelab.training.main  # noqa: F401  registers what configs call
     from bridgelab.explain.diagnose import diagnose
-    from bridgelab.explain.look import Amounts
+    from bridgelab.explain.run_diagnosis import Amounts
 
     diagnose(
         given.paths, Amounts(given.questions, given.images, given.fit), again=given.again, trust=given.trust

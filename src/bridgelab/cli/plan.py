@@ -22,6 +22,6 @@ def run(args: list[str]) -> None:
     add_allow(parser)
     given = parser.parse_args(args)
     study = folder(given.study)
-    from bridgelab.statistics.power_plan import plan
+    from bridgelab.statistics.power.plan import plan
 
     plan(study, allow=given.allow)

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from bridgelab.explain.look import Amounts, look, made_of
+from bridgelab.explain.run_diagnosis import Amounts, look, made_of
 from bridgelab.report.diagnosis.figure import draw_diagnosis
 from bridgelab.report.diagnosis.record import read_diagnoses, read_diagnosis, write_diagnosis
 from bridgelab.report.diagnosis.table import diagnosis_notes, diagnosis_tables

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bridgelab.explain.bottleneck import jackknife
+from bridgelab.explain.probe.objects import jackknife
 from bridgelab.report.diagnosis.record import ONE
 from bridgelab.statistics.estimate import Estimate, Sample
 

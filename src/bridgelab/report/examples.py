@@ -16,7 +16,7 @@ from bridgelab.data.images import read_image
 from bridgelab.report.summary import by_role, rows_of
 from bridgelab.runs.record_schema import read_yaml
 from bridgelab.runs.study import Study
-from bridgelab.statistics.kinds import reasoning_type
+from bridgelab.statistics.question_kinds import reasoning_type
 
 SHOWN = 36
 SIDE = 160  # pixels of a picture, at most

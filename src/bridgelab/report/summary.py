@@ -10,7 +10,7 @@ from bridgelab.benchmark.metrics.cider import cider_d
 from bridgelab.runs.study import Missing, Run, Study
 from bridgelab.statistics.convergence import Convergence, convergence_of
 from bridgelab.statistics.estimate import Estimate, Runs, Sample, Share, gap_closed
-from bridgelab.statistics.kinds import in_order, reasoning_type
+from bridgelab.statistics.question_kinds import in_order, reasoning_type
 
 ALL = "all"
 CONSISTENCY = "consistency"  # the share of groups in which every answer is right

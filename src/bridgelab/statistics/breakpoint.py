@@ -19,7 +19,7 @@ from bridgelab.statistics.comparison import contrasts, pairs
 from bridgelab.statistics.contrast import Contrast
 from bridgelab.statistics.convergence import not_converged
 from bridgelab.statistics.declaration import declaration
-from bridgelab.statistics.tags import counted_tags, levels
+from bridgelab.statistics.difficulty_levels import counted_tags, levels
 from bridgelab.statistics.verdict import ALPHA, LEAST_SEEDS, adjusted_levels, holm
 
 FINE = 101  # places along a tag at which the line is looked at

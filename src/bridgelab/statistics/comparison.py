@@ -16,7 +16,7 @@ from bridgelab.runs.study import Study
 from bridgelab.statistics.contrast import Contrast, Part, contrast, part
 from bridgelab.statistics.convergence import not_converged
 from bridgelab.statistics.declaration import declaration
-from bridgelab.statistics.kinds import in_order, reasoning_type
+from bridgelab.statistics.question_kinds import in_order, reasoning_type
 from bridgelab.statistics.verdict import Finding, judge
 
 HEADLINE = "reasoning beyond seeing"

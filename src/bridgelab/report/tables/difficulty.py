@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from bridgelab.report.summary import by_role, label
 from bridgelab.report.table import Cell, Table, percent
 from bridgelab.runs.study import Study
+from bridgelab.statistics.difficulty_levels import counted_tags, levels
 from bridgelab.statistics.estimate import Estimate, Runs, Sample
-from bridgelab.statistics.tags import counted_tags, levels
 
 
 @dataclass(frozen=True)

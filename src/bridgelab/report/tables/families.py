@@ -9,7 +9,7 @@ from bridgelab.report.summary import label
 from bridgelab.report.table import Cell, Table, count, percent
 from bridgelab.runs.study import Study
 from bridgelab.statistics.estimate import Estimate, Runs, Sample
-from bridgelab.statistics.kinds import reasoning_type
+from bridgelab.statistics.question_kinds import reasoning_type
 
 
 def family_table(study: Study) -> Table | None:

@@ -3,7 +3,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from bridgelab.statistics.power_plan import plan
+from bridgelab.statistics.power.plan import plan
 
 TWO = {
     "linear": {"exist": 0.7, "count": 0.5},

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bridgelab.statistics.calibration_power import promise, settled, typical
+from bridgelab.statistics.calibration.promised_power import promise, settled, typical
+from bridgelab.statistics.calibration.simulation import CELLS, World
 from bridgelab.statistics.contrast import Contrast
-from bridgelab.statistics.power import smallest, smallest_range
-from bridgelab.statistics.simulation import CELLS, World
+from bridgelab.statistics.power.smallest_difference import smallest, smallest_range
 from bridgelab.statistics.verdict import planned
 
 

@@ -5,11 +5,11 @@ from functools import partial
 import numpy as np
 import pytest
 
-from bridgelab.statistics import calibration as calibrate
-from bridgelab.statistics import calibration_power as calibrate_power
-from bridgelab.statistics.calibration import rates
+from bridgelab.statistics.calibration import error_rates as calibrate
+from bridgelab.statistics.calibration import promised_power as calibrate_power
+from bridgelab.statistics.calibration.error_rates import rates
+from bridgelab.statistics.calibration.simulation import World, contrasts, simulate
 from bridgelab.statistics.contrast import contrast, part
-from bridgelab.statistics.simulation import World, contrasts, simulate
 
 
 @pytest.mark.parametrize("difference", [0.0, 0.1])

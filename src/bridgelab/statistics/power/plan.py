@@ -9,7 +9,7 @@ from rich.table import Table
 from bridgelab.runs.study import read_study
 from bridgelab.statistics.comparison import HEADLINE, differences, pairs, seeing
 from bridgelab.statistics.declaration import declaration
-from bridgelab.statistics.power import RANGE, smallest, smallest_range
+from bridgelab.statistics.power.smallest_difference import RANGE, smallest, smallest_range
 from bridgelab.statistics.verdict import LEAST_SEEDS, planned
 
 SEEDS = (3, 5, 10)

@@ -11,8 +11,8 @@ import numpy as np
 from bridgelab.benchmark.metrics.example_metric import ExampleMetric
 from bridgelab.data.batches import TokenizedExamples
 from bridgelab.evaluation.predict import predict
-from bridgelab.explain.places import covered, shows
-from bridgelab.explain.ridge_probe import Probe, gram
+from bridgelab.explain.probe.ridge import Probe, gram
+from bridgelab.explain.scene_annotations import covered, shows
 from bridgelab.model import BridgedModel
 from bridgelab.report.diagnosis.record import ONE, sample_of
 from bridgelab.statistics.estimate import Estimate, Sample

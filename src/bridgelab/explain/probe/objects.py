@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from bridgelab.explain.ridge_probe import Probe, gram
+from bridgelab.explain.probe.ridge import Probe, gram
 from bridgelab.report.diagnosis.record import ONE
 from bridgelab.statistics.contrast import Part
 from bridgelab.statistics.estimate import Estimate, Sample

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from bridgelab.statistics.calibration_power import (
+from bridgelab.statistics.calibration.promised_power import (
     PLANNED,
     SETTLED,
     power_row,
@@ -27,8 +27,17 @@ from bridgelab.statistics.calibration_power import (
     settled_row,
     settled_table,
 )
+from bridgelab.statistics.calibration.simulation import (
+    CELLS,
+    SEEDS,
+    STUDIES,
+    UNKEPT,
+    WORLDS,
+    World,
+    batches,
+    contrasts,
+)
 from bridgelab.statistics.contrast import Contrast
-from bridgelab.statistics.simulation import CELLS, SEEDS, STUDIES, UNKEPT, WORLDS, World, batches, contrasts
 from bridgelab.statistics.verdict import BREAKS, DELTA, HOLDS, LEADS, outcome, p_values, stands_apart
 
 COLUMNS = ("studies of", "seeds", "true difference", "breaks or leads, %", "holds, %", "interval holds the truth, %", "half width",

@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from rich.table import Table
 
+from bridgelab.statistics.calibration.simulation import CELLS, STUDIES, WORLDS, World, drawn
 from bridgelab.statistics.contrast import Contrast
-from bridgelab.statistics.power import FEWER, power, smallest, smallest_range
-from bridgelab.statistics.simulation import CELLS, STUDIES, WORLDS, World, drawn
+from bridgelab.statistics.power.smallest_difference import FEWER, power, smallest, smallest_range
 from bridgelab.statistics.verdict import (
     ALPHA,
     BREAKS,

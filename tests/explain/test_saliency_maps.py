@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from bridgelab.benchmark.example import Example
-from bridgelab.explain.maps import maps, said_instead
+from bridgelab.explain.saliency_maps import maps, said_instead
 from bridgelab.report.diagnosis.overlay import SIDE, over_image
 
 

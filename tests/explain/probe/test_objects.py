@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bridgelab.explain.bottleneck import (
+from bridgelab.explain.probe.objects import (
     FIELDS,
     effective_rank,
     guessed,
@@ -12,7 +12,7 @@ from bridgelab.explain.bottleneck import (
     read_off,
     readable,
 )
-from bridgelab.explain.ridge_probe import Probe, gram
+from bridgelab.explain.probe.ridge import Probe, gram
 from bridgelab.world.scene import ATTRIBUTES
 
 COLORS = ATTRIBUTES["color"]

@@ -6,7 +6,7 @@ from PIL import Image
 
 from bridgelab.benchmark.clevr import Clevr
 from bridgelab.benchmark.easy_vqa import EasyVqa
-from bridgelab.explain.places import Places, covered, discs, shows
+from bridgelab.explain.scene_annotations import Places, covered, discs, shows
 from bridgelab.world.program import step
 from bridgelab.world.write import write_world
 

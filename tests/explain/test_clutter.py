@@ -6,8 +6,8 @@ from bridgelab.benchmark.example import Example
 from bridgelab.benchmark.metrics.accuracy import Accuracy
 from bridgelab.data.batches import TokenizedExamples
 from bridgelab.evaluation.predict import Predicted
-from bridgelab.explain import noise
-from bridgelab.explain.noise import background, clutter, things
+from bridgelab.explain import clutter as clutter_module
+from bridgelab.explain.clutter import background, clutter, things
 from bridgelab.world.scene import ATTRIBUTES
 
 COLORS = ATTRIBUTES["color"]
@@ -28,7 +28,7 @@ def test_what_clutter_costs_is_a_difference_of_pairs(tiny_text, monkeypatch):
         progress(len(rows), len(rows))
         return [Predicted("blue" if no else "red", -2.0 if no else -1.0) for no in wrong]
 
-    monkeypatch.setattr(noise, "predict", planted)
+    monkeypatch.setattr(clutter_module, "predict", planted)
     told = []
     found = clutter(
         None, prepared(tiny_text, "plain"), prepared(tiny_text, "cluttered"), Accuracy(), progress=told.append

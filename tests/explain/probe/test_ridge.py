@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bridgelab.explain.ridge_probe import LAMBDAS, Probe, gram
+from bridgelab.explain.probe.ridge import LAMBDAS, Probe, gram
 
 
 def primal(x, y, new, strength):

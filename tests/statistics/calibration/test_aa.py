@@ -5,7 +5,7 @@ from math import comb
 import pytest
 
 from bridgelab.runs.study import read_study
-from bridgelab.statistics.aa import aa, parted, partings
+from bridgelab.statistics.calibration.aa import aa, parted, partings
 
 KINDS = ("exist", "count", "query_color")
 ALIKE = {name: dict.fromkeys(KINDS, 0.7) for name in ("linear", "qformer")}

@@ -20,17 +20,17 @@ from bridgelab.device import local_device
 from bridgelab.evaluation.load import load_trained
 from bridgelab.evaluation.predict import on_device, predict
 from bridgelab.explain.attention import attention
-from bridgelab.explain.bottleneck import (
+from bridgelab.explain.clutter import background, clutter, things
+from bridgelab.explain.nearest_words import nearest_words
+from bridgelab.explain.probe.objects import (
     guessed,
     layout,
     rank_over_images,
     rank_within_image,
     readable,
 )
-from bridgelab.explain.maps import maps, said_instead
-from bridgelab.explain.nearest_words import nearest_words
-from bridgelab.explain.noise import background, clutter, things
-from bridgelab.explain.places import Places
+from bridgelab.explain.saliency_maps import maps, said_instead
+from bridgelab.explain.scene_annotations import Places
 from bridgelab.explain.selection import selection
 from bridgelab.model import BridgedModel
 from bridgelab.progress import Progress

@@ -1,0 +1,1 @@
+"""Linear probes of what patches and visual tokens hold."""

@@ -1,0 +1,1 @@
+"""Calibration: how often the verdict and the power plan are wrong on studies whose truth is known."""
