@@ -241,7 +241,7 @@ class BridgedModel(nn.Module):
         batch: dict[str, Tensor],
         *,
         max_new_tokens: int,
-        beams: int = 1,
+        num_beams: int = 1,
         encoded: tuple[Tensor, Tensor] | None = None,
     ) -> Int[Tensor, "batch length"]:
         """Continuations without the start token, greedy or the best of some beams; transformers' own loop."""
@@ -252,7 +252,7 @@ class BridgedModel(nn.Module):
                 attention_mask=mask,
                 max_new_tokens=max_new_tokens,
                 do_sample=False,
-                num_beams=beams,
+                num_beams=num_beams,
             )
         return ids[:, 1:]
 

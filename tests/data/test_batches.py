@@ -71,7 +71,7 @@ def test_one_long_text_makes_no_other_longer(tiny_text):
 def test_texts_are_cut_after_data_longest(tiny_text):
     asked = [example(0, "what is it ?", "a red blue cube"), example(1, "is it", "yes")]
     made = TokenizedExamples(
-        asked, tiny_text, ROWS, lambda r: FEATURES[r], longest={"prompt": 4, "answer": 3}
+        asked, tiny_text, ROWS, lambda r: FEATURES[r], max_length={"prompt": 4, "answer": 3}
     )
     batch = made.batch([0, 1])
     what, is_, it, end = (tiny_text.tokenize([w])[0][0, 0].item() for w in ("what", "is", "it", ""))
@@ -79,14 +79,14 @@ def test_texts_are_cut_after_data_longest(tiny_text):
     a, red, blue, yes = (tiny_text.tokenize([w])[0][0, 0].item() for w in ("a", "red", "blue", "yes"))
     assert batch["labels"].tolist() == [[a, red, blue], [yes, end, -100]], "a cut answer has no end"
     assert made.outliers == [
-        "1 of 2 prompts have more than data.longest.prompt=4 tokens and are cut there; the longest, of e0, has 5",
-        "1 of 2 answers have more than data.longest.answer=3 tokens and are cut there; the longest, of e0, has 5",
+        "1 of 2 prompts have more than data.max_length.prompt=4 tokens and are cut there; the longest, of e0, has 5",
+        "1 of 2 answers have more than data.max_length.answer=3 tokens and are cut there; the longest, of e0, has 5",
     ]
     for most in (0, 2.5, "many", True):
         with pytest.raises(
-            ValueError, match=rf"data\.longest\.answer={most!r}: must be a whole number from 1 on"
+            ValueError, match=rf"data\.max_length\.answer={most!r}: must be a whole number from 1 on"
         ):
-            TokenizedExamples(asked, tiny_text, ROWS, None, longest={"answer": most})
+            TokenizedExamples(asked, tiny_text, ROWS, None, max_length={"answer": most})
 
 
 def test_answers_with_words_that_the_text_side_does_not_know_are_counted(tiny_text):

@@ -91,7 +91,7 @@ def test_seconds_are_of_whole_batches_and_all_layers(probe, monkeypatch):
         made.rehearsal, "step", lambda model, optimizer, batch: (layers() * len(batch["labels"]), 7.0)
     )
     monkeypatch.setattr(
-        made.rehearsal, "answer", lambda model, batch, tokens, beams: (6.0 * layers(), 6.0 * tokens, 6.0)
+        made.rehearsal, "answer", lambda model, batch, tokens, num_beams: (6.0 * layers(), 6.0 * tokens, 6.0)
     )
     monkeypatch.setattr(made, "_examples", lambda most, flops: 2)
     assert made.step(LENGTHS) == pytest.approx(6 * (2 * 7 + 3 * 6) + 7)

@@ -57,7 +57,11 @@ def test_what_is_generated_is_as_long_as_data_longest_lets_it_be(tiny_text, monk
     monkeypatch.setattr(BridgedModel, "generate", generate)
     model, made = setting(tiny_text, answers=("red", "yes", "blue " * 3000))
     cut = TokenizedExamples(
-        made.examples, tiny_text, {f"/a/{k}.png": k for k in range(4)}, made.features, longest={"answer": 6}
+        made.examples,
+        tiny_text,
+        {f"/a/{k}.png": k for k in range(4)},
+        made.features,
+        max_length={"answer": 6},
     )
     predict(model, cut, range(11), batch_size=4)
     assert asked == [8, 8, 8]
@@ -125,7 +129,7 @@ def test_beams_find_what_transformers_finds(tiny_text):
     model, prepared = setting(tiny_text)
     batch = prepared.batch(range(4))
     hidden, mask = model.encode(batch)
-    own = model.generate(batch, max_new_tokens=6, beams=3)
+    own = model.generate(batch, max_new_tokens=6, num_beams=3)
     theirs = tiny_text.model.generate(
         encoder_outputs=BaseModelOutput(last_hidden_state=hidden), attention_mask=mask, max_new_tokens=6, num_beams=3
     )  # fmt: skip

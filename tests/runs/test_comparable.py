@@ -99,7 +99,7 @@ def test_rows_need_not_share_what_they_have_none_of(study):
 
 
 def test_a_choice_that_an_older_version_did_not_have_is_no_difference(study):
-    configure(study / "bridge=mlp,seed=1", evaluate={"beams": 1})
+    configure(study / "bridge=mlp,seed=1", evaluate={"num_beams": 1})
     assert read_study(study).allowed == ()
 
 

@@ -39,15 +39,17 @@ def test_a_directory_is_claimed_by_one_config(tmp_path):
 
 
 def test_what_was_trained_survives_moved_data_and_a_corrected_evaluation(tmp_path, caplog):
-    begun = OmegaConf.merge(CONFIG, {"evaluate": {"beams": 1, "batch_size": 8}, "train": {"save_every": 5}})
+    begun = OmegaConf.merge(
+        CONFIG, {"evaluate": {"num_beams": 1, "batch_size": 8}, "train": {"save_every": 5}}
+    )
     claim(tmp_path, begun)
     (tmp_path / "last.ckpt").touch()
-    corrected = OmegaConf.merge(begun, {"evaluate": {"beams": 2}, "benchmark": {"root": "/b/world"}})
+    corrected = OmegaConf.merge(begun, {"evaluate": {"num_beams": 2}, "benchmark": {"root": "/b/world"}})
     with caplog.at_level("INFO"):
         assert refuse_another(tmp_path, corrected)
         assert not claim(tmp_path, corrected)
     assert caplog.text.count("taken for the same data, moved") == 1
-    assert OmegaConf.load(tmp_path / "config.yaml").evaluate.beams == 2
+    assert OmegaConf.load(tmp_path / "config.yaml").evaluate.num_beams == 2
     assert (tmp_path / "config.hash").read_text().strip() == config_hash(corrected) != config_hash(begun)
     assert config_hash(corrected, training=True) == config_hash(begun, training=True)
     assert config_hash(changed("train.lr", 0.2), training=True) != config_hash(CONFIG, training=True)
@@ -57,9 +59,9 @@ def test_what_was_trained_survives_moved_data_and_a_corrected_evaluation(tmp_pat
     assert claim(tmp_path, OmegaConf.merge(corrected, how))
     assert OmegaConf.load(tmp_path / "config.yaml").benchmark.root == "/b/world"
     with pytest.raises(
-        ValueError, match=r"they differ in evaluate\.beams\).*`bridgelab evaluate .*` evaluates anew"
+        ValueError, match=r"they differ in evaluate\.num_beams\).*`bridgelab evaluate .*` evaluates anew"
     ):
-        claim(tmp_path, OmegaConf.merge(corrected, {"evaluate": {"beams": 3}}))
+        claim(tmp_path, OmegaConf.merge(corrected, {"evaluate": {"num_beams": 3}}))
 
 
 def test_weights_that_lie_here_are_recorded_by_their_whole_path(tmp_path, monkeypatch):

@@ -249,9 +249,9 @@ def test_thawed_weights_are_found_out(tiny, config, tmp_path, tiny_text, monkeyp
     monkeypatch.setattr(settings.Experiment, "fit", fit)
     monkeypatch.setattr(BridgeTraining, "training_step", lambda *_: pytest.fail("trained again"))
     (tmp_path / "moved").symlink_to(given.benchmark.root)
-    mended = config("train.lr=0.001", "evaluate.beams=2", f"benchmark.root={tmp_path}/moved")
+    mended = config("train.lr=0.001", "evaluate.num_beams=2", f"benchmark.root={tmp_path}/moved")
     main.run(mended, tmp_path / "run", bridge="linear")
-    assert OmegaConf.load(tmp_path / "run" / "config.yaml").evaluate.beams == 2
+    assert OmegaConf.load(tmp_path / "run" / "config.yaml").evaluate.num_beams == 2
     record = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert (record["steps"], record["config_hash"]) == (6, config_hash(mended))
 

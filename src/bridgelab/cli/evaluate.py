@@ -21,7 +21,7 @@ def run(args: list[str]) -> None:
     )
     parser.add_argument(
         "named", nargs="+", metavar="RUN | key=value",
-        help="finished runs' folders, and choices as for training: benchmark=pope evaluate.beams=5",
+        help="finished runs' folders, and choices as for training: benchmark=pope evaluate.num_beams=5",
     )  # fmt: skip
     parser.add_argument(
         "--split", default="test", help="of the benchmark (test); the world's bends: test-clutter"

@@ -96,15 +96,29 @@ def _check_grammar(args: Sequence[str]) -> None:
 def check_keys(args: Sequence[str]) -> None:
     """Refuse a key of training that there is not, before Hydra does so without a suggestion.
 
-    Keys of what a config names by its class, as of a bridge, are left to Hydra: a user's own has others.
+    Keys that a study sweeps are checked too. Keys of what a config names by its class, as of a bridge, are left to Hydra: a
+    user's own has others.
     """
     from bridgelab.config.schema import CLASSES, declared, nearest
 
     known = declared()
-    for arg in args:
-        match = re.fullmatch(r"([a-z]\w*(?:\.\w+)+)=.*", arg, re.DOTALL)
+    for arg in [*args, *_swept(args)]:
+        match = re.fullmatch(r"\+{0,2}([a-z]\w*(?:\.\w+)+)=.*", arg, re.DOTALL)
         if match and match[1].split(".")[0] not in (*CLASSES, "hydra") and match[1] not in known:
             raise UsageError(f"there is no key {match[1]}{nearest(match[1], known)}")
+
+
+def _swept(args: Sequence[str]) -> list[str]:
+    """Return what the studies on a command line sweep, as further arguments."""
+    from omegaconf import OmegaConf
+
+    swept: list[str] = []
+    for name in (arg.removeprefix("experiments=") for arg in args if arg.startswith("experiments=")):
+        path = conf_folder().parent / "experiments" / f"{name}.yaml"
+        if path.is_file():
+            params = OmegaConf.select(OmegaConf.load(path), "hydra.sweeper.params") or {}
+            swept += [f"{key}={values}" for key, values in params.items()]
+    return swept
 
 
 def check_choices(args: Sequence[str], conf: Path) -> None:

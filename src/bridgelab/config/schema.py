@@ -13,6 +13,8 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from bridgelab.runs.older_names import current_key
+
 LEAST_RATES = 3  # of a search
 OWN = "bridgelab."  # classes whose keys are all known here
 
@@ -205,7 +207,7 @@ class _Budget(_Keys):
     tokens: Count | None
 
 
-class _Longest(_Keys):
+class _MaxLength(_Keys):
     prompt: Count | None
     answer: Count | None
 
@@ -215,7 +217,7 @@ class _Data(_Keys):
     dtype: Literal["bfloat16", "float16", "float32"]
     on_error: Literal["refuse", "skip"]
     max_skipped: Share
-    longest: _Longest
+    max_length: _MaxLength
 
 
 class _Schedule(_Keys):
@@ -255,7 +257,7 @@ class _Tune(_Keys):
 
 class _Evaluate(_Keys):
     batch_size: Count
-    beams: Count
+    num_beams: Count
     shuffled: bool
     captioned: Name | None
     limit: _Limit
@@ -446,7 +448,9 @@ def declared(keys: type[BaseModel] = _Config, before: str = "") -> set[str]:
 
 
 def nearest(name: str, options: Iterable[str]) -> str:
-    """A question after the nearest name, or nothing."""
+    """Return today's name of a key that was renamed, or a question after the nearest name, or nothing."""
+    if current_key(name) != name:
+        return f". It is now {current_key(name)}. Write the new name"
     close = difflib.get_close_matches(name, sorted(options), n=1, cutoff=0.5)
     return f". Did you mean {close[0]}?" if close else ""
 

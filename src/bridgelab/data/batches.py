@@ -40,7 +40,7 @@ class TokenizedExamples:
         features: rows [image] -> features [image, patch, dim]; None where the bridge looks at nothing.
         question: which question a conditioned bridge is told: `question`, the example's own; `mismatched`, that of another
             example, always the same one, with another text where there is any; `none`.
-        longest: tokens after which a prompt (`prompt`) and a target (`answer`) are cut; None for no bound. A cut target has no
+        max_length: tokens after which a prompt (`prompt`) and a target (`answer`) are cut; None for no bound. A cut target has no
             end, so that a bridge is not taught to stop there.
 
     Attributes:
@@ -56,7 +56,7 @@ class TokenizedExamples:
         row_of: dict[str, int],
         features: Callable[[np.ndarray], Tensor],
         question: str = "none",
-        longest: Mapping[str, int | None] | None = None,
+        max_length: Mapping[str, int | None] | None = None,
     ):
         self.examples, self.features = list(examples), features
         numbers = {len(e.images) for e in self.examples}
@@ -65,17 +65,17 @@ class TokenizedExamples:
                 f"examples have {sorted(numbers)} images: one benchmark needs one number. Split it."
             )
         self.images = np.array([[row_of[path] for path in e.images] for e in self.examples], dtype=np.int64)
-        longest = longest or {}
-        for name, most in longest.items():
+        max_length = max_length or {}
+        for name, most in max_length.items():
             if most is not None and (type(most) is not int or most < 1):
                 raise ValueError(
-                    f"data.longest.{name}={most!r}: must be a whole number from 1 on, or null for no bound."
+                    f"data.max_length.{name}={most!r}: must be a whole number from 1 on, or null for no bound."
                 )
-        self._prompts = _Texts(text, [e.prompt for e in self.examples], longest.get("prompt"), ends=True)
+        self._prompts = _Texts(text, [e.prompt for e in self.examples], max_length.get("prompt"), ends=True)
         self.asked = None if question == "none" else np.arange(len(self.examples))
         if question == "mismatched":
             self.asked = _mismatched([e.prompt for e in self.examples])
-        self._targets = _Texts(text, [e.answers[0] for e in self.examples], longest.get("answer"))
+        self._targets = _Texts(text, [e.answers[0] for e in self.examples], max_length.get("answer"))
         self.prompt_lengths, self.target_lengths = self._prompts.lengths, self._targets.lengths
         generated = [row for row, e in enumerate(self.examples) if not e.choices]
         self.outliers = [
@@ -154,11 +154,11 @@ class _Texts:
     """Token ids of texts, each distinct text once and as long as it is: one long text makes none of the others longer.
 
     Args:
-        longest: tokens after which a text is cut; None for no bound.
+        max_length: tokens after which a text is cut; None for no bound.
         ends: keep the token that closes a text where it is cut.
     """
 
-    def __init__(self, text: Tokenizer, texts: list[str], longest: int | None, *, ends: bool = False):
+    def __init__(self, text: Tokenizer, texts: list[str], max_length: int | None, *, ends: bool = False):
         distinct = sorted(
             dict.fromkeys(texts), key=len
         )  # like lengths together, as they are padded for a moment
@@ -170,13 +170,13 @@ class _Texts:
             flat.append(ids.numpy()[real].astype(np.int32))
         self._flat = np.concatenate(flat)
         starts = 1 + np.cumsum(whole) - whole
-        kept = whole if longest is None else np.minimum(whole, longest)
+        kept = whole if max_length is None else np.minimum(whole, max_length)
         cut = np.flatnonzero(kept < whole)
         if ends:
             self._flat[starts[cut] + kept[cut] - 1] = self._flat[starts[cut] + whole[cut] - 1]
         row_of = {one: row for row, one in enumerate(distinct)}
         own = np.array([row_of[one] for one in texts], dtype=np.int64)
-        self.longest = longest
+        self.max_length = max_length
         self._starts, self._whole, self.lengths = starts[own], whole[own], kept[own]
 
     def padded(self, rows: np.ndarray, short: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -194,7 +194,7 @@ class _Texts:
         most = examples[rows[int(whole.argmax())]].id
         if cut := int((whole > self.lengths[rows]).sum()):
             return [
-                f"{cut} of {len(rows)} {what}s have more than data.longest.{what}={self.longest} tokens and are cut there; the "
+                f"{cut} of {len(rows)} {what}s have more than data.max_length.{what}={self.max_length} tokens and are cut there; the "
                 f"longest, of {most}, has {whole.max()}"
             ]
         usual = int(np.quantile(whole, 0.99, method="lower"))
@@ -203,7 +203,7 @@ class _Texts:
                 f"99 % of {what}s have at most {usual} tokens, and the longest, of {most}, has {whole.max()}: its batch costs as "
                 "much"
                 + (", and answers may be generated as long" if what == "answer" else "")
-                + f". data.longest.{what} cuts it"
+                + f". data.max_length.{what} cuts it"
             ]
         return []
 

@@ -95,8 +95,8 @@ class Material:
     def prepared(self, split: str, examples: Sequence[Example], conditioning: str) -> TokenizedExamples:
         """Some examples of a split, ready for a bridge of this conditioning."""
         row_of, look_up = self.features(split)
-        longest = self.config.data.get("longest")  # which older runs do not say
-        made = TokenizedExamples(examples, self.backbones.text, row_of, look_up, conditioning, longest)
+        max_length = self.config.data.get("max_length")  # which older runs do not say
+        made = TokenizedExamples(examples, self.backbones.text, row_of, look_up, conditioning, max_length)
         for line in made.outliers:
             log.warning("%s: %s", split, line)
         return made

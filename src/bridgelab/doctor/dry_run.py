@@ -123,7 +123,7 @@ class Rehearsal(Backbones):
 
     @torch.inference_mode()
     def answer(
-        self, model: BridgedModel, batch: Batch, tokens: int, beams: int
+        self, model: BridgedModel, batch: Batch, tokens: int, num_beams: int
     ) -> tuple[float, float, float]:
         """What an evaluation does with a batch; seconds of reading, of writing so many tokens, and of scoring a target."""
         began = self.now()
@@ -131,7 +131,7 @@ class Rehearsal(Backbones):
         encoded = model.encode(batch)
         read = self.now()
         part("write")
-        model.generate(batch, max_new_tokens=tokens, beams=beams, encoded=encoded)
+        model.generate(batch, max_new_tokens=tokens, num_beams=num_beams, encoded=encoded)
         written = self.now()
         part("score")
         model.likelihood(batch, encoded)

@@ -159,8 +159,8 @@ class Probe:
             else:
                 answered = allocated(lambda: self.rehearsal.answer(model, batch, 1, 1), self.device)
                 left[layers] = answered[END]
-            beams = self.config.evaluate.get("beams", 1)
-            answered = allocated(lambda: self.rehearsal.answer(model, batch, 2, beams), self.device)
+            num_beams = self.config.evaluate.get("num_beams", 1)
+            answered = allocated(lambda: self.rehearsal.answer(model, batch, 2, num_beams), self.device)
             for name, value in (found | answered).items():
                 if name not in (START, END):
                     most.setdefault(name, {})[layers] = value
@@ -192,11 +192,11 @@ class Probe:
         forward = max(self.flops(most, layers)[0] for layers in self.points)
         size = self._examples(self.config.evaluate.batch_size, forward)
         taken: dict[Layers, list[tuple[float, float, float]]] = {layers: [] for layers in self.points}
-        beams = self.config.evaluate.get("beams", 1)
+        num_beams = self.config.evaluate.get("num_beams", 1)
 
         def trial(layers: Layers, model: BridgedModel, batch: Batch) -> None:
             model.eval()
-            taken[layers] += repeated(lambda: self.rehearsal.answer(model, batch, tried, beams))
+            taken[layers] += repeated(lambda: self.rehearsal.answer(model, batch, tried, num_beams))
 
         self._try(size, lengths, trial)
         read, written, scored = (

@@ -166,9 +166,9 @@ def _measured(
     images = {path: row for row, path in enumerate(sorted(set().union(*paths.values())))}
 
     def prepared(examples: list[Example]) -> TokenizedExamples:
-        longest = config.data.get("longest")
+        max_length = config.data.get("max_length")
         return TokenizedExamples(
-            examples, tokenizer, images, lambda rows: torch.zeros(len(rows), 1, 1), longest=longest
+            examples, tokenizer, images, lambda rows: torch.zeros(len(rows), 1, 1), max_length=max_length
         )
 
     trained = [e for made in read["train"].values() for e in made]

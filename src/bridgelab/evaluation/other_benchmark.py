@@ -74,7 +74,7 @@ def evaluate_run(
         material.benchmark.metrics(),
         train,
         batch_size=config.evaluate.batch_size,
-        beams=config.evaluate.beams,
+        num_beams=config.evaluate.num_beams,
         shuffled=config.evaluate.shuffled and model.sees == "image",
         images=material.images_of(split),
         progress=progress,

@@ -33,7 +33,7 @@ def predict(
     rows: Sequence[int] | np.ndarray,
     *,
     batch_size: int,
-    beams: int = 1,
+    num_beams: int = 1,
     other_image: np.ndarray | None = None,
     words: Sequence[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -41,7 +41,7 @@ def predict(
     """Predict some examples, in the order of `rows`.
 
     Answers and captions are generated, greedily or by beams, a little longer than the longest target at most, which
-    `data.longest` bounds; where an example has choices it is the likeliest of them.
+    `data.max_length` bounds; where an example has choices it is the likeliest of them.
 
     Where several processes train together, each takes every n-th batch, and all return all predictions. A batch is what it is
     in one process, so that what is found does not depend on how many there are, to the last bit.
@@ -76,7 +76,7 @@ def predict(
                 made = _likeliest(model, examples, encoded)
             else:
                 length = int(prepared.target_lengths.max()) + 2  # room to be wrong by saying more
-                ids = model.generate(batch, max_new_tokens=length, beams=beams, encoded=encoded)
+                ids = model.generate(batch, max_new_tokens=length, num_beams=num_beams, encoded=encoded)
                 texts = model.text.decode(ids.cpu())
                 likelihoods = model.likelihood(batch, encoded).tolist()
                 made = [Predicted(text, one) for text, one in zip(texts, likelihoods, strict=True)]
@@ -169,7 +169,7 @@ def predict_views(
     tests: dict[str, TokenizedExamples],
     *,
     batch_size: int,
-    beams: int = 1,
+    num_beams: int = 1,
     shuffled: bool,
     images: int,
     to_caption: TokenizedExamples | None = None,
@@ -191,7 +191,7 @@ def predict_views(
     def all_of(prepared: TokenizedExamples, what: str, **choices: Any) -> list[Predicted]:
         rows = np.arange(len(prepared))
         return predict(
-            model, prepared, rows, batch_size=batch_size, beams=beams, progress=told(what), **choices
+            model, prepared, rows, batch_size=batch_size, num_beams=num_beams, progress=told(what), **choices
         )
 
     said: dict[tuple[str, ...], str] = {}

@@ -16,6 +16,7 @@ from typing import Any
 
 from bridgelab.runs.finished_run import Run
 from bridgelab.runs.identity import INDIFFERENT, NOT_IDENTITY, WEIGHTS
+from bridgelab.runs.older_names import current_key, with_current_keys
 from bridgelab.runs.record_schema import mapping, read_yaml
 
 SHARED = (
@@ -102,6 +103,8 @@ def check_comparable(
     of_choices, of_records = (_keys(pairs) for pairs in (few, recorded))
     keys = [*of_choices, *of_records]
     for name in allow:
+        if current_key(name) != name:
+            raise ValueError(f"--allow {name}: this key is now {current_key(name)}. Write the new name.")
         if not any(_below(key, name) for key in keys):
             raise ValueError(
                 f"--allow {name}: no run of {study} has such a key. Name one that differs, such as train.steps, or a group of "
@@ -146,7 +149,7 @@ def configured(run: Path) -> Mapping[str, Any]:
 
 @lru_cache(maxsize=1024)
 def _parsed(text: str) -> Mapping[str, Any]:
-    content = mapping(text)
+    content = with_current_keys(mapping(text))
     leaves = (leaf for key in content for leaf in _leaves(key, content[key]))
     # Where weights lie differs from machine to machine; whether they are the same is told by their fingerprint.
     return MappingProxyType(

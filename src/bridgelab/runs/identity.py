@@ -12,6 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from bridgelab.runs.atomic import atomic_path
 from bridgelab.runs.finished import is_finished
+from bridgelab.runs.older_names import with_older_keys
+from bridgelab.runs.record_schema import read_config
 
 log = logging.getLogger(__name__)
 TOLD = 5  # differing keys in a message
@@ -53,7 +55,7 @@ def config_hash(config: DictConfig, *, training: bool = False) -> str:
     content = OmegaConf.to_container(config, resolve=False)
     assert isinstance(content, dict)
     left_out = (*NOT_IDENTITY, *INDIFFERENT, "evaluate") if training else NOT_IDENTITY
-    kept: dict[Any, Any] = {key: value for key, value in content.items() if key not in left_out}
+    kept = {key: value for key, value in with_older_keys(content).items() if key not in left_out}
     for group, _, key in (name.partition(".") for name in left_out):
         if key and isinstance(kept.get(group), dict):
             kept[group] = {name: value for name, value in kept[group].items() if name != key}
@@ -76,7 +78,7 @@ def refuse_another(directory: Path, config: DictConfig) -> bool:
         if BEFORE_ANYTHING.issuperset(path.name for path in directory.iterdir()):
             return False
         may_change = INDIFFERENT if is_finished(directory) else (*INDIFFERENT, "evaluate")
-        changed = _difference(directory / "config.yaml", _resolved(config))
+        changed = _difference(read_config(directory), _resolved(config))
         if keys := [key for key in changed if not {key, key.split(".")[0]} & set(may_change)]:
             raise ValueError(
                 f"{directory} holds a run of another config (hash {other}, this one {own}; they differ in "
@@ -143,7 +145,7 @@ def _whole_path(key: str, value: str) -> str:
     return scheme + os.path.abspath(place)
 
 
-def _difference(written: Path, config: Any) -> list[str]:
+def _difference(written: Any, config: Any) -> list[str]:
     """The keys in which two resolved configs differ."""
 
     def leaves(node: Any, prefix: str = "") -> dict[str, Any]:
@@ -151,7 +153,7 @@ def _difference(written: Path, config: Any) -> list[str]:
             return {k: v for key, value in node.items() for k, v in leaves(value, f"{prefix}{key}.").items()}
         return {prefix[:-1]: node}
 
-    sides = [leaves(OmegaConf.to_container(side)) for side in (_placed(OmegaConf.load(written)), config)]
+    sides = [leaves(OmegaConf.to_container(side)) for side in (_placed(written), config)]
     keys = [
         key for key in sorted(sides[0].keys() | sides[1].keys()) if sides[0].get(key) != sides[1].get(key)
     ]

@@ -16,6 +16,7 @@ from pydantic_core import from_json
 
 from bridgelab.printable import printable
 from bridgelab.runs.finished import RECORD
+from bridgelab.runs.older_names import with_current_keys
 
 MOST = 2**26  # bytes of a record
 MOST_OF_CONFIG = 2**20  # bytes of a config
@@ -230,7 +231,7 @@ def read_yaml(path: Path, parse: Callable[[str], Mapping[Any, Any]] = mapping) -
 
 
 def read_config(run: Path) -> DictConfig:
-    """A run's `config.yaml`, whose interpolations were resolved as it was written.
+    """Return a run's `config.yaml` under today's names of its keys. Its interpolations were resolved as it was written.
 
     Raises:
         Malformed: if it is no mapping of plain values, or holds an interpolation.
@@ -247,6 +248,8 @@ def _config(text: str) -> DictConfig:
     if "${" in text:
         raise ValueError("it holds an interpolation, ${…}")
     try:
-        return OmegaConf.create(text)  # type: ignore[return-value]
+        content = OmegaConf.to_container(OmegaConf.create(text))
     except (yaml.YAMLError, OmegaConfBaseException) as error:
         raise ValueError(str(error)) from error
+    assert isinstance(content, dict)
+    return OmegaConf.create(with_current_keys(content))

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
+from bridgelab.runs.older_names import current_key, current_override
 from bridgelab.runs.record_schema import Checked, checked, read_yaml
 
 ALWAYS = ("bridge", "seed", "data_seed")  # what any study may vary: a row is a bridge, and its runs are seeds
@@ -17,7 +18,7 @@ _APART = re.compile(r",(?![^\[({]*[\])}])")  # a comma outside of brackets
 def overrides(name: str) -> dict[str, str]:
     """Keys and values of a run's name: 'bridge=mlp,train.lr=0.1' gives {'bridge': 'mlp', 'train.lr': '0.1'}."""
     parts = (part.lstrip("+").split("=", 1) for part in _APART.split(name) if "=" in part)
-    return dict(parts)
+    return {current_key(key): value for key, value in parts}
 
 
 class Sweeper(Checked):
@@ -66,11 +67,15 @@ def command(study: Path, names: Sequence[str]) -> str:
     Raises:
         Malformed: as `last_sweep`.
     """
-    task = last_sweep(study).overrides.task
+    task = [current_override(one) for one in last_sweep(study).overrides.task]
     if task:
         sweeps = not any(one.startswith("experiments=") for one in task)
         return shlex.join(["bridgelab", "train", *(["-m"] if sweeps else []), *task])
-    return "\n".join(shlex.join(["bridgelab", "train", *_APART.split(name)]) for name in names if "=" in name)
+    return "\n".join(
+        shlex.join(["bridgelab", "train", *map(current_override, _APART.split(name))])
+        for name in names
+        if "=" in name
+    )
 
 
 def swept(study: Path) -> dict[str, list[str]]:
@@ -79,7 +84,7 @@ def swept(study: Path) -> dict[str, list[str]]:
     given = dict(declared.sweeper.params or {})
     given |= dict(item.split("=", 1) for item in declared.overrides.task if "=" in item)
     return {
-        name.lstrip("+"): [value.strip().replace("/", "_") for value in str(values).split(",")]
+        current_key(name.lstrip("+")): [value.strip().replace("/", "_") for value in str(values).split(",")]
         for name, values in given.items()
         if not set("()[]{}$") & set(str(values))  # range(3), lists and interpolations are not read
     }

@@ -116,7 +116,7 @@ def train_and_evaluate(
         model,
         tests,
         batch_size=config.evaluate.batch_size,
-        beams=config.evaluate.beams,
+        num_beams=config.evaluate.num_beams,
         shuffled=config.evaluate.shuffled and model.sees == "image",
         images=experiment.material.images_of("test"),
         to_caption=experiment.to_caption(tests) if model.sees == "image" else None,
