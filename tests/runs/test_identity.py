@@ -21,6 +21,17 @@ def test_the_hash_tells_choices_and_not_places():
     assert config_hash(CONFIG) == config_hash(OmegaConf.merge(CONFIG, {"compile": True}))
     assert config_hash(CONFIG) != config_hash(changed("train.lr", 0.2))
     assert config_hash(CONFIG) != config_hash(changed("seed", 1))
+    published = OmegaConf.merge(CONFIG, {"benchmark": {"published": {"images": {"train": 5}}}})
+    for training in (False, True):
+        assert config_hash(CONFIG, training=training) == config_hash(published, training=training)
+
+
+def test_a_difference_in_published_sizes_is_not_named(tmp_path):
+    claim(tmp_path, OmegaConf.merge(CONFIG, {"benchmark": {"published": {"images": {"train": 5}}}}))
+    (tmp_path / "metrics.csv").touch()
+    assert not claim(tmp_path, CONFIG)
+    with pytest.raises(ValueError, match=r"they differ in seed\)"):
+        claim(tmp_path, changed("seed", 1))
 
 
 def test_a_directory_is_claimed_by_one_config(tmp_path):

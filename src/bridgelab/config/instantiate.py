@@ -10,6 +10,8 @@ import hydra.utils
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+# Keys of an object's config that are no arguments of its class.
+NOT_ARGUMENTS = frozenset({"_target_", "_partial_", "_convert_", "init_from", "published"})
 MODULE = "torch.nn.Module"  # of which a user may have an own one, from a file or package of any name
 
 
@@ -136,7 +138,11 @@ def build(config: DictConfig, slot: str, *args: Any, **kwargs: Any) -> Any:
         ValueError: if configs may not name it, or as it says itself.
     """
     kind = target(config, slot)
-    check_arguments(kind, {str(key) for key in config} - {"_target_", "_partial_", "_convert_", "init_from"})
+    check_arguments(kind, {str(key) for key in config} - NOT_ARGUMENTS)
+    if "published" in config:
+        config = config.copy()
+        OmegaConf.set_struct(config, False)
+        del config["published"]
     inside = SLOTS[slot].inside
     for name in _named_inside(config):
         if not (name.startswith(inside) and _defined_in(hydra.utils.get_object(name), inside)):

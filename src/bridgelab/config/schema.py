@@ -128,8 +128,16 @@ class _Text(_Class):
     checkpointing: bool = False
 
 
+class _Published(_Keys):
+    """Sizes of each split, as `bridgelab doctor` assumes them before the data are here."""
+
+    images: dict[Literal["train", "val", "test"], Count] = {}
+    examples: dict[Literal["train", "val", "test"], Count] = {}
+
+
 class _Benchmark(_Class):
     root: PathName
+    published: _Published | None = None
     name: Name = ""
     hub: Name | None = None
     revision: Name | None = None

@@ -29,6 +29,7 @@ NOT_IDENTITY = (
     "verdict",
     "hydra",
     "data.max_skipped",
+    "benchmark.published",
 )
 # How it was done, not what: two configs that differ in these alone are of one run. They stand in the hash, which thus tells data in
 # two places apart where nothing else can: a run of another study is taken over (`reuse`) where all is said to be the same.
@@ -157,4 +158,4 @@ def _difference(written: Any, config: Any) -> list[str]:
     keys = [
         key for key in sorted(sides[0].keys() | sides[1].keys()) if sides[0].get(key) != sides[1].get(key)
     ]
-    return [key for key in keys if not {key, key.split(".")[0]} & set(NOT_IDENTITY)]
+    return [key for key in keys if not any(f"{key}.".startswith(f"{name}.") for name in NOT_IDENTITY)]
