@@ -11,7 +11,6 @@ from pathlib import Path
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
-from rich.console import Console
 from rich.table import Table
 from transformers.utils.logging import disable_progress_bar
 
@@ -32,6 +31,7 @@ from bridgelab.bench.store import (
     write_store,
 )
 from bridgelab.bench.world import WORLD_COLUMNS, world_row
+from bridgelab.console import get_console
 from bridgelab.device import local_device
 
 SMALL_WORLD = (
@@ -48,8 +48,7 @@ def bench() -> None:
     warnings.filterwarnings("ignore", module="pytorch_lightning")
     conf = Path(os.environ["BRIDGELAB_ROOT"]) / "conf"
     device = local_device().type
-    console = Console()
-    console = console if console.is_terminal else Console(width=144)
+    console = get_console()
     told = f"{device}, {torch.get_num_threads()} threads"
     with tempfile.TemporaryDirectory() as folder, initialize_config_dir(str(conf), version_base="1.3"):
         own = [*SMALL_WORLD, f"benchmark.root={folder}/world", f"paths.features={folder}/features"]

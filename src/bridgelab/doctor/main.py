@@ -41,13 +41,10 @@ def doctor(args: Sequence[str]) -> None:
         "-m", "--multirun", action="store_true", help="as of `bridgelab train`; lists count without it too"
     )
     given = parser.parse_args(list(args)).overrides
-    from rich.console import Console
-
+    from bridgelab.console import get_console
     from bridgelab.training.main import ROOT
 
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=160)
+    console = get_console()
     counts = {m[1]: tuple(map(int, m[2].split("+"))) for one in given if (m := COUNTS.fullmatch(one))}
     overrides = [one for one in given if not COUNTS.fullmatch(one)]
     with _quiet():

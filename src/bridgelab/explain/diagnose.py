@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from bridgelab.console import get_console
 from bridgelab.explain.run_diagnosis import Amounts, look, made_of
 from bridgelab.report.diagnosis.figure import draw_diagnosis
 from bridgelab.report.diagnosis.record import read_diagnoses, read_diagnosis, write_diagnosis
@@ -45,9 +46,7 @@ def diagnose(
         FileNotFoundError: if a folder is missing, or no finished run is among them.
         ValueError: if a run cannot be looked into.
     """
-    if console is None:
-        console = Console()
-        console = console if console.is_terminal else Console(width=120)
+    console = console or get_console()
     runs = finished(paths)
     shown = {study: _shown(study) for study in dict.fromkeys(run.parent for run in runs)}
     for k, run in enumerate(runs):

@@ -16,11 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
+from bridgelab.console import get_console
 from bridgelab.launch.fork_server import ForkedJob, ForkServer
 from bridgelab.runs.log import failure
 
@@ -151,7 +152,7 @@ class _Pool:
         self.asked: list[int] = []  # signals to stop that came
         self.failed: list[str] = []
         self.durations: list[float] = []
-        self.console = Console(highlight=False, soft_wrap=True)
+        self.console = get_console()
 
     def run(self) -> list[str]:
         if self.skipped:
@@ -321,7 +322,7 @@ class _Pool:
         self.running = []
 
     def _say(self, line: str, style: str | None = None) -> None:
-        self.console.print(Text(line), style=style)
+        self.console.print(Text(line), style=style, soft_wrap=True)
 
 
 @contextlib.contextmanager

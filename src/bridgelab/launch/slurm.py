@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from bridgelab.console import get_console
 from bridgelab.launch.pool import failure
 
 POLL_SECONDS = 5.0
@@ -53,7 +53,7 @@ def wait(
     Returns:
         One line for each job that failed, naming it, its id and its log.
     """
-    console = Console(highlight=False, soft_wrap=True)
+    console = get_console()
     failed: list[str] = []
     left, done, began = dict(folders), 0, time.monotonic()
     gone: dict[str, float] = {}  # since when
@@ -65,7 +65,7 @@ def wait(
             except RuntimeError as error:  # a controller that is busy or being restarted is asked again
                 unanswered += 1
                 if unanswered == 1:
-                    console.print(f"{error}; asking again", style="yellow")
+                    console.print(f"{error}; asking again", style="yellow", soft_wrap=True)
                 time.sleep(POLL_SECONDS)
                 continue
             now = time.monotonic()
@@ -73,16 +73,18 @@ def wait(
                 folder = left[job]
                 if os.path.exists(folder / finished):  # False where it can't be asked, unlike Path's
                     done += 1
-                    console.print(f"{done + len(failed)}/{len(folders)}  {folder.name}", markup=False)
+                    console.print(
+                        f"{done + len(failed)}/{len(folders)}  {folder.name}", markup=False, soft_wrap=True
+                    )
                 elif now - gone.setdefault(job, now) < PATIENCE:
                     continue
                 else:
                     why = f"ended without writing {finished}"
                     raised, said = failure(logs[job])
                     failed.append(f"  {folder.name} (job {job}) {why}{raised}; see {logs[job]}")
-                    console.print(f"{folder.name}  {why}:", style="bold red")
+                    console.print(f"{folder.name}  {why}:", style="bold red", soft_wrap=True)
                     for line in said:
-                        console.print(f"    {line}", markup=False)
+                        console.print(f"    {line}", markup=False, soft_wrap=True)
                 del left[job]
             running = sum(queue.get(job) in GOING for job in left)
             minutes = (now - began) / 60

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from matplotlib.figure import Figure
 from rich.console import Console
 
+from bridgelab.console import get_console
 from bridgelab.report.controls import controls
 from bridgelab.report.diagnosis.figure import draw_diagnosis
 from bridgelab.report.diagnosis.record import read_diagnoses
@@ -125,7 +126,7 @@ def report(study_dir: Path, *, allow: Sequence[str] = (), console: Console | Non
         rests(study, shown, found),
     )
     _write(paths["page"], made.encode())
-    console = console or _console()
+    console = console or get_console()
     console.print(to_rich(table))
     for path in paths.values():
         console.print(str(path), style="dim", markup=False, highlight=False, soft_wrap=True)
@@ -195,7 +196,7 @@ def report_map(study_dirs: Sequence[Path], out: Path, *, console: Console | None
     """
     found = break_map([read_study(Path(study_dir)) for study_dir in study_dirs])
     _write(out, _png(draw_map(found)))
-    console = console or _console()
+    console = console or get_console()
     table = StudyTable(f"Where {found.baseline} breaks", tuple(map_tables(found)), ())
     console.print(to_rich(table))
     console.print(str(out), style="dim", markup=False, highlight=False, soft_wrap=True)
@@ -221,12 +222,6 @@ def asked(study: Study) -> list[tuple[str, str]]:
     """The study's question and hypothesis, as its yaml states them."""
     record = study.runs[0].record
     return [(name, str(record[name])) for name in ("question", "hypothesis") if record.get(name)]
-
-
-def _console() -> Console:
-    """In a log there is no terminal to ask for its width, and 80 columns would fold the numbers."""
-    console = Console()
-    return console if console.is_terminal else Console(width=120)
 
 
 def _png(figure: Figure) -> bytes:

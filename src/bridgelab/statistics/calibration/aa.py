@@ -12,9 +12,9 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
+from bridgelab.console import get_console
 from bridgelab.runs.study import Study, read_study
 from bridgelab.statistics.comparison import differences, kinds_of
 from bridgelab.statistics.declaration import declaration
@@ -130,6 +130,5 @@ def aa(folder: Path) -> None:
             f"{100 * found.covers:.0f}",
             f"{100 * found.largest:.1f}",
         )
-    console = Console()
-    console = console if console.is_terminal else Console(width=140)
+    console = get_console()
     console.print(table)

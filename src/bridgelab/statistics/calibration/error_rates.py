@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from bridgelab.console import get_console
 from bridgelab.statistics.calibration.promised_power import (
     PLANNED,
     SETTLED,
@@ -152,8 +152,7 @@ def calibrate() -> None:
     settling = settled_table()
     for world, difference in track(SETTLED, description="simulating what would settle", transient=True):
         settling.add_row(*settled_row(world, difference, settled(world, difference=difference)))
-    console = Console()
-    console = console if console.is_terminal else Console(width=140)
+    console = get_console()
     for table in (*tables.values(), promised, settling):
         console.print(table)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from bridgelab.console import get_console
 from bridgelab.runs.study import read_study
 from bridgelab.statistics.comparison import HEADLINE, differences, pairs, seeing
 from bridgelab.statistics.declaration import declaration
@@ -70,8 +71,7 @@ def plan(study_dir: Path, *, allow: Sequence[str] = (), console: Console | None 
             first = (seeds, times) == (SEEDS[0], IMAGES[0])
             table.add_row(name if first else "", str(seeds), f"{number * times:,}", *points)
         table.add_section()
-    console = console or Console()
-    console = console if console.is_terminal else Console(width=140, file=console.file)
+    console = console or get_console()
     console.print(table)
     console.print(
         f"Corrected over all {len(cells)} cells (Holm), {len(headline)} of the headline by themselves; with fewer than {LEAST_SEEDS} seeds "

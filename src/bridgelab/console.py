@@ -1,0 +1,11 @@
+"""The console that all commands print to. Free of torch."""
+
+from rich.console import Console
+
+COLUMNS = 160  # where the output is no terminal; rich's 80 would fold the numbers of a table
+
+
+def get_console() -> Console:
+    """Return a console on standard output: as wide as the terminal, or `COLUMNS` wide in a pipe or a log."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=COLUMNS)
