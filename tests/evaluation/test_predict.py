@@ -11,7 +11,8 @@ from bridgelab.benchmark.metrics.caption_metric import CaptionMetric
 from bridgelab.bridge.linear import Linear
 from bridgelab.bridge.words import Words
 from bridgelab.data.batches import TokenizedExamples
-from bridgelab.evaluation.predict import another_image, evaluate, mean_loss, predict
+from bridgelab.data.shuffled_images import another_image
+from bridgelab.evaluation.predict import evaluate, mean_loss, predict
 from bridgelab.model import BridgedModel
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from bridgelab.evaluation.processes import Processes, processes
-from bridgelab.training.fit import LAST
+from bridgelab.training.checkpoint import LAST
 
 
 def of_seen(folder):

@@ -21,8 +21,8 @@ from bridgelab.data import feature_store as features
 from bridgelab.data.feature_store import FeatureStore
 from bridgelab.runs import locks as claims
 from bridgelab.training import run as runs
+from bridgelab.training.callbacks.last_checkpoint import LastCheckpoint
 from bridgelab.training.experiment import Experiment
-from bridgelab.training.fit import LastCheckpoint
 
 OPERATIONS = ("open", "os.rename", "os.remove", "os.mkdir", "os.truncate", "shutil.copyfile")
 CPU_CLOCK = 2  # CLOCK_PROCESS_CPUTIME_ID

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from bridgelab.training.fit import whole_checkpoint
+from bridgelab.training.checkpoint import newest_readable
 
 pytestmark = pytest.mark.faults
 PAGE = 4096  # bytes: the least that a file takes there
@@ -55,7 +55,7 @@ def test_a_full_disk_stops_a_run_that_goes_on_when_there_is_room(faulty, count, 
             assert "No space left on device" in log or "the disk must hold all" in log, log
             phases.append(phase)
             count("full disk", f"in {phase}")
-            found = whole_checkpoint(disk / "run") if (disk / "run").exists() else None
+            found = newest_readable(disk / "run") if (disk / "run").exists() else None
             assert (found[1] if found else 0) >= step, "a finished checkpoint was lost"
             step = found[1] if found else 0
 

@@ -6,14 +6,14 @@ from itertools import count as numbers
 import pytest
 
 from bridgelab.data import upkeep
-from bridgelab.training.fit import whole_checkpoint
+from bridgelab.training.checkpoint import newest_readable
 
 pytestmark = pytest.mark.faults
 KILLS = {"run": 36, "checkpoint": 8, "features": 10, "report": 8}
 
 
 def step_of(folder):
-    found = whole_checkpoint(folder)
+    found = newest_readable(folder)
     return found[1] if found else 0
 
 

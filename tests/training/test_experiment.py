@@ -10,8 +10,8 @@ from PIL import Image
 
 from bridgelab.benchmark.example import Example
 from bridgelab.benchmark.metrics import caption_metric
-from bridgelab.data.datamodule import spread_groups
 from bridgelab.data.feature_store import FeatureStore
+from bridgelab.data.limits import spread_groups
 from bridgelab.report.summary import summarize
 from bridgelab.report.table import curve_table
 from bridgelab.runs.study import read_study
@@ -46,8 +46,8 @@ def broken(tmp_path, split, number):
 
 def test_a_broken_image_of_any_split_is_named_before_training(run, tmp_path, monkeypatch, caplog):
     experiment = Experiment(run.config(), "cpu")
-    targets = [e.answers[0] for kind in experiment.train_examples.values() for e in kind]
-    strange = sum(bool(experiment.text.unknown(target.split())) for target in targets)
+    targets = [e.answers[0] for kind in experiment.data.examples("train").values() for e in kind]
+    strange = sum(bool(experiment.backbones.text.unknown(target.split())) for target in targets)
     assert f"{strange} of {len(targets)} training answers and captions hold words that the T5" in caplog.text
     paths = [broken(tmp_path, "train", 2), broken(tmp_path, "test", 1)]
     monkeypatch.setattr(Experiment, "fit", None)
@@ -166,10 +166,10 @@ def test_validation_without_short_answers_is_by_the_loss_of_captions(run):
     experiment = Experiment(
         run.config("train.val_limit={answer:0,caption:3}", "evaluate.batch_size=1"), "cpu"
     )
-    captions = experiment.val["caption"]
-    assert (list(experiment.val), len(captions)) == (["caption"], 3)
+    captions = experiment.data.val["caption"]
+    assert (list(experiment.data.val), len(captions)) == (["caption"], 3)
     model = experiment.model(0)
-    experiment.init_output_scale(model, experiment.batches(1, 0))
+    experiment.init_output_scale(model, experiment.data.batches(1, 0))
     losses = [model.loss(captions.batch([row])).item() for row in range(3)]
     assert experiment.validate(model) == {"val/loss": pytest.approx(sum(losses) / 3)}
 
@@ -225,10 +225,10 @@ def test_a_run_says_where_its_features_come_from_and_learns_the_same(run):
 
 def test_standardised_by_the_training_images_alone(run, tmp_path):
     experiment = Experiment(run.config(), "cpu")
-    frozen = experiment.material.frozen
+    frozen = experiment.data.image_features
     images = frozen.images
     assert len(images) == 13
     train = frozen.part([path for path in images if "/train/" in path])
     assert len(train) == 6
-    assert (experiment.standard["mean"] == train.mean).all()
-    assert (experiment.standard["mean"] != frozen.mean).any()
+    assert (experiment.patch_moments["mean"] == train.mean).all()
+    assert (experiment.patch_moments["mean"] != frozen.mean).any()

@@ -12,12 +12,14 @@ from torch.optim import AdamW
 from bridgelab.benchmark.example import Example
 from bridgelab.bridge.linear import Linear
 from bridgelab.data.batches import TokenizedExamples, TrainingBatches
+from bridgelab.data.datamodule import BenchmarkDataModule
 from bridgelab.data.sampler import MixtureSampler
 from bridgelab.model import BridgedModel
 from bridgelab.optim.muon_adamw import MuonAdamW
-from bridgelab.training.budgets import branch_points, cool_down, smaller
-from bridgelab.training.fit import LastCheckpoint, fit
-from bridgelab.training.lightning_module import parameter_groups, warmup_then
+from bridgelab.training.budgets import branch_points, cool_down, smaller_budgets
+from bridgelab.training.callbacks.last_checkpoint import LastCheckpoint
+from bridgelab.training.fit import Outputs, Span, fit
+from bridgelab.training.lightning_module import BridgeTraining, parameter_groups, warmup_then
 from bridgelab.training.loggers.csv_logger import MetricsCsv
 
 IDENTITY = {"vision": "v", "text": "t", "config": "c"}
@@ -36,7 +38,18 @@ class KillAt(pl.Callback):
             raise Killed
 
 
-def setting(text, steps=12):
+class OwnBatches(BenchmarkDataModule):
+    """Training batches without a benchmark."""
+
+    def __init__(self, batches):
+        pl.LightningDataModule.__init__(self)
+        self._batches = batches
+
+    def setup(self, stage):
+        pass
+
+
+def model_and_batches(text, steps=12):
     """A model at its first step and the batches it is trained on, the same each time."""
     torch.manual_seed(0)
     features = torch.randn(6, 4, 5)
@@ -70,7 +83,7 @@ def train(
     budget=None,
     **trainer_choices,
 ):
-    model, batches = setting(text, steps)
+    model, batches = model_and_batches(text, steps)
     extra = [KillAt(stop)] if stop else []
 
     def trainer(callbacks, **kwargs):
@@ -83,22 +96,23 @@ def train(
             **trainer_choices,
         )
 
-    found = fit(
+    span = Span(**budget or {})
+    schedule = schedule or {"shape": "linear", "warmup": 0.2}
+    module = BridgeTraining(
         model,
-        batches,
-        trainer=trainer,
         optimizer=functools.partial(optimizer, lr=1e-2, weight_decay=0.1),
-        schedule=schedule or {"shape": "linear", "warmup": 0.2},
+        schedule=warmup_then(steps=steps, end=span.stop, **schedule),
         identity=identity,
-        validate=validate,
-        points=4,
-        directory=directory,
-        loggers=[MetricsCsv(directory)] if log else None,
+    )
+    outputs = directory and Outputs(
+        directory,
+        loggers=[MetricsCsv(directory)] if log else [],
         save_every=save_every,
         log_every=1,
-        **budget or {},
+        validate=validate,
+        points=4,
     )
-    return model, found
+    return model, fit(module, OwnBatches(batches), trainer, span=span, outputs=outputs)
 
 
 @pytest.mark.parametrize("optimizer", [AdamW, MuonAdamW])
@@ -118,7 +132,7 @@ def test_a_smaller_budget_is_what_a_run_of_its_length_is(tmp_path, tiny_text):
     schedule = {"shape": "warmup_stable_decay", "warmup": 0.1, "decay": 0.4}
     train_so = functools.partial(train, tiny_text, steps=20, schedule=schedule)
     whole, _ = train_so()
-    alone, _ = train_so(budget={"end": 10})
+    alone, _ = train_so(budget={"stop": 10})
     (tmp_path / "run").mkdir()
     points = branch_points(tmp_path / "run", [10], schedule["decay"])
     assert list(points.values()) == [6]
@@ -129,7 +143,7 @@ def test_a_smaller_budget_is_what_a_run_of_its_length_is(tmp_path, tiny_text):
     cooled = []
 
     def cool(end, begin, own):
-        choices = {"directory": own, "budget": {"end": end, "begin": begin}}
+        choices = {"directory": own, "budget": {"stop": end, "start": begin}}
         with pytest.raises(Killed):
             train_so(stop=8, **choices)
         cooled.append(train_so(**choices)[0])
@@ -144,9 +158,9 @@ def test_a_smaller_budget_is_what_a_run_of_its_length_is(tmp_path, tiny_text):
 
 
 def test_smaller_budgets_are_shares_of_the_steps():
-    assert smaller(100, [0.5, 0.25], 0.2) == [25, 50]
-    assert smaller(6, [0.25, 0.5, 0.9], 0.2) == [3, 5]  # the last fifth of 2 steps is none
-    assert smaller(1, [0.4], 0.2) == smaller(0, [0.5], 0.2) == []
+    assert smaller_budgets(100, [0.5, 0.25], 0.2) == [25, 50]
+    assert smaller_budgets(6, [0.25, 0.5, 0.9], 0.2) == [3, 5]  # the last fifth of 2 steps is none
+    assert smaller_budgets(1, [0.4], 0.2) == smaller_budgets(0, [0.5], 0.2) == []
 
 
 @pytest.mark.parametrize("world", [2, 4])
@@ -155,11 +169,11 @@ def test_several_processes_take_the_steps_of_one(tiny_text, world, monkeypatch):
     T5's norms, which are in float32."""
 
     def steps(world, number=20):
-        model, _ = setting(tiny_text)
+        model, _ = model_and_batches(tiny_text)
         model = model.double()
         parts = []
         for rank in range(world):
-            _, batches = setting(tiny_text, steps=number)
+            _, batches = model_and_batches(tiny_text, steps=number)
             batches.sampler.share_out(rank, world)
             parts.append(iter(batches))
         optimizer = AdamW(parameter_groups(model), lr=0.01)
@@ -220,7 +234,7 @@ def test_parameters_are_grouped_by_kind():
 
 def test_training_lowers_the_loss_and_leaves_the_frozen_side(tiny_text):
     before = tiny_text.fingerprint
-    model, batches = setting(tiny_text, 60)
+    model, batches = model_and_batches(tiny_text, 60)
     first = model.loss(batches.pools["answer"].batch(range(30))).item()
     trained, _ = train(tiny_text, steps=60)
     assert trained.loss(batches.pools["answer"].batch(range(30))).item() < first - 0.3
@@ -262,9 +276,9 @@ def test_the_curve_and_the_log_survive_a_kill(tmp_path, tiny_text):
 
     with pytest.raises(Killed):
         train(tiny_text, tmp_path, stop=8, log=True, validate=validate, save_every=5)
-    _, (curve, seconds) = train(tiny_text, tmp_path, log=True, validate=validate, save_every=5)
-    assert [step for step, _ in curve] == [3, 6, 9, 12]
-    assert seconds > 0
+    _, fitted = train(tiny_text, tmp_path, log=True, validate=validate, save_every=5)
+    assert [step for step, _ in fitted.curve] == [3, 6, 9, 12]
+    assert fitted.seconds > 0
     rows = (tmp_path / "metrics.csv").read_text().splitlines()
     assert rows[0] == "step,lr,train/loss,val/loss,val/accuracy"
     assert [int(r.split(",")[0]) for r in rows[1:] if r.split(",")[4]] == [3, 6, 9, 12]
@@ -367,7 +381,7 @@ def test_a_step_that_is_not_finite_stops_the_run_and_names_its_examples(
     ):
         train(tiny_text, tmp_path)
     told = json.loads((tmp_path / "not_finite.json").read_text())
-    _, batches = setting(tiny_text)
+    _, batches = model_and_batches(tiny_text)
     assert told["ids"] == [str(row) for row in batches.sampler.batch(5).rows]
     assert (told["step"], told["pool"]) == ("5", "answer")
     saved = torch.load(tmp_path / "last.ckpt", weights_only=True)

@@ -19,10 +19,9 @@ from bridgelab.evaluation.load import load_trained
 from bridgelab.runs.identity import INDIFFERENT, config_hash
 from bridgelab.runs.locks import locked
 from bridgelab.runs.study import read_study
-from bridgelab.training import console, main
+from bridgelab.training import console, main, tuning
 from bridgelab.training import experiment as settings
 from bridgelab.training.lightning_module import BridgeTraining
-from bridgelab.training.run import every_tenth
 
 CONF = Path(__file__).parents[2] / "conf"
 BRIDGES = (
@@ -178,7 +177,9 @@ def test_init_seed_and_data_seed_are_separate(tiny, config, tmp_path, monkeypatc
     )
 
     def order(experiment):
-        return [step.rows.tolist() for step in experiment.batches(6, experiment.config.data_seed).sampler]
+        return [
+            step.rows.tolist() for step in experiment.data.batches(6, experiment.config.data_seed).sampler
+        ]
 
     def init(experiment):
         return experiment.model(experiment.config.seed).bridge.mm_projector.weight
@@ -192,7 +193,7 @@ def test_init_seed_and_data_seed_are_separate(tiny, config, tmp_path, monkeypatc
         name = main.run_name("bridge=linear,seed={},data_seed={},".format(*seeds) + 300 * "a")
         return experiment.tune(tmp_path / "toy" / name)
 
-    monkeypatch.setattr(settings, "search", lambda folder, *_, **__: folder)
+    monkeypatch.setattr(tuning, "search", lambda folder, *_, **__: folder)
     (shared,) = {
         searched(experiment, *own)
         for experiment, own in zip((first, other_init, other_data), seeds, strict=True)
@@ -207,8 +208,8 @@ def test_every_bridge_sees_the_same_examples_in_the_same_order(tiny, config, tmp
     for bridge in BRIDGES:
         experiment = settings.Experiment(config(f"bridge={bridge}"), torch.device("cpu"))
         experiment.model(0)
-        batches = experiment.batches(6, 0)
-        orders.append([experiment.pools[s.pool].examples[r].id for s in batches.sampler for r in s.rows])
+        batches = experiment.data.batches(6, 0)
+        orders.append([experiment.data.pools[s.pool].examples[r].id for s in batches.sampler for r in s.rows])
     assert all(order == orders[0] for order in orders)
 
 
@@ -216,10 +217,13 @@ def test_a_stage_can_show_few_objects(tiny, config, tmp_path):
     stages = "train.stages=[{share:0.5,simple_caption:1},{share:0.5,caption:0.3,answer:0.7}]"
     given = config("train.simple_objects=6", "benchmark.images.train=6", stages)
     experiment = settings.Experiment(given, torch.device("cpu"))
-    simple, captions = experiment.pools["simple_caption"].examples, experiment.pools["caption"].examples
+    simple, captions = (
+        experiment.data.pools["simple_caption"].examples,
+        experiment.data.pools["caption"].examples,
+    )
     assert simple == [e for e in captions if len(e.words.split(" . ")) <= 6]
     assert 0 < len(simple) < len(captions)
-    drawn = [step.pool for step in experiment.batches(10, 0).sampler]
+    drawn = [step.pool for step in experiment.data.batches(10, 0).sampler]
     assert drawn[:5] == ["simple_caption"] * 5
     assert "simple_caption" not in drawn[5:]
 
@@ -227,7 +231,7 @@ def test_a_stage_can_show_few_objects(tiny, config, tmp_path):
 def test_weights_of_what_a_benchmark_lacks_go_to_the_rest(tiny, config, tmp_path, caplog):
     experiment = settings.Experiment(config("train.simple_objects=0"), torch.device("cpu"))
     assert "world has no training examples for simple_caption" in caplog.text
-    assert {step.pool for step in experiment.batches(10, 0).sampler} == {"answer", "caption"}
+    assert {step.pool for step in experiment.data.batches(10, 0).sampler} == {"answer", "caption"}
 
 
 def test_thawed_weights_are_found_out(tiny, config, tmp_path, tiny_text, monkeypatch):
@@ -237,7 +241,7 @@ def test_thawed_weights_are_found_out(tiny, config, tmp_path, tiny_text, monkeyp
 
     def thaw(self, model, *args, **kwargs):
         found = fit(self, model, *args, **kwargs)
-        self.text.model.shared.weight.data += 1
+        self.backbones.text.model.shared.weight.data += 1
         return found
 
     monkeypatch.setattr(settings.Experiment, "fit", thaw)
@@ -421,20 +425,3 @@ def test_a_run_that_another_process_is_at_is_not_begun(tiny, config, tmp_path, m
     assert main.is_first({})
     assert main.is_first({"LOCAL_RANK": "0", "SLURM_PROCID": "0"})
     assert not main.is_first({"SLURM_PROCID": "1"})
-
-
-@pytest.mark.parametrize(("of", "batch"), [(1000, 1), (1000, 128), (37, 5), (7, 1), (5, 128)])
-def test_progress_is_said_once_a_tenth(caplog, of, batch):
-    """Also where no batch ends on a tenth."""
-    say = every_tenth("evaluating")
-    steps = [*range(batch, of, batch), of]
-    with caplog.at_level("INFO", "bridgelab.training.run"):
-        for done in steps:
-            say("answer, image", done, of)
-    said = [int(re.search(r"image, (\d+) of", line)[1]) for line in caplog.messages]
-    assert said == [
-        next(k for k in steps if k * 10 >= tenth * of)
-        for tenth in sorted({10 * k // of for k in steps} - {0})
-    ]
-    assert said[-1] == of
-    assert len(said) == min(10, len(steps))

@@ -123,14 +123,14 @@ def measured(config: DictConfig, device: torch.device) -> tuple[float, float]:
     """The same of a run."""
     experiment = Experiment(config, device)
     model = experiment.model(0)
-    made = experiment.batches(STEPS, 0)
+    made = experiment.data.batches(STEPS, 0)
     timed = Timed(made.sampler, made.pools)
     experiment.init_output_scale(model, made)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     else:
         Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew: loading is over
-    experiment.fit(model, timed, lr=1e-4, alone=True, identity={}, validate=None)
+    experiment.fit(model, timed, lr=1e-4, single_process=True)
     peak = torch.cuda.max_memory_allocated() if device.type == "cuda" else resident("VmHWM")
     return timed.seconds, peak
 

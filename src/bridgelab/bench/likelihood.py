@@ -22,10 +22,10 @@ def likelihood_row(config: DictConfig, device: str) -> list[str]:
     """A row under `LIKELIHOOD_COLUMNS`, less the bridge's name; both ways give the same numbers."""
     experiment = Experiment(config, device)
     model = experiment.model(0).eval()
-    pool = experiment.pools["answer"]
+    pool = experiment.data.pools["answer"]
     batch = on_device(pool.batch(range(min(QUESTIONS, len(pool)))), model)
     model.init_output_scale(batch)
-    ids, mask = experiment.text.tokenize(list(ANSWERS))
+    ids, mask = experiment.backbones.text.tokenize(list(ANSWERS))
     labels = torch.where(mask.bool(), ids, LABEL_IGNORED).to(device)
     choices = labels.expand(len(batch["labels"]), -1, -1)
 

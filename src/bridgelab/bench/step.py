@@ -77,7 +77,7 @@ def floor_row(config: DictConfig, device: str) -> list[str] | None:
     model = experiment.model(0)
     if not any(p.requires_grad for p in model.bridge.parameters()):
         return None
-    batches = experiment.batches(1, 0)
+    batches = experiment.data.batches(1, 0)
     experiment.init_output_scale(model, batches)
     optimizer = build(config.optim, "optim")(parameter_groups(model), lr=1e-4)
     batch = on_device(next(iter(batches)), model)
@@ -112,22 +112,22 @@ def step_row(config: DictConfig, device: str) -> list[str] | None:
     trained = [p for p in model.bridge.parameters() if p.requires_grad]
     if not trained:
         return None  # plain words have nothing to train
-    batches, bare = experiment.batches(STEPS, 0), experiment.model(0)
+    batches, bare = experiment.data.batches(STEPS, 0), experiment.model(0)
     experiment.init_output_scale(model, batches)
     experiment.init_output_scale(bare, batches)
     optimizer = build(config.optim, "optim")(parameter_groups(bare), lr=1e-4)
     in_turn = InTurn(
         batches,
-        iter(experiment.batches(STEPS, 0)),
+        iter(experiment.data.batches(STEPS, 0)),
         lambda batch: bare_step(bare, optimizer, on_device(batch, bare)),
         torch.cuda.synchronize if device == "cuda" else lambda: None,
     )
-    experiment.fit(model, in_turn, lr=1e-4, alone=True, identity={}, validate=None)
+    experiment.fit(model, in_turn, lr=1e-4, single_process=True)
     alone, training, ratio = (
         statistics.median(values[WARM_UP:])
         for values in (*in_turn.seconds, [b / a for a, b in zip(*in_turn.seconds, strict=True)])
     )
-    tokens = bare.prefix(on_device(next(iter(experiment.batches(1, 0))), bare)).shape[1]
+    tokens = bare.prefix(on_device(next(iter(experiment.data.batches(1, 0))), bare)).shape[1]
     return [
         f"{sum(p.numel() for p in trained):,}",
         str(tokens),

@@ -161,8 +161,8 @@ def epoch_row(config: DictConfig, device: str) -> list[str]:
         assert isinstance(own, DictConfig)
         experiment = Experiment(own, device)
         model = experiment.model(0)
-        pool = max(map(len, experiment.pools.values()))
-        batches = experiment.batches(WARM_UP + max(1, pool // config.train.batch_size), 0)
+        pool = max(map(len, experiment.data.pools.values()))
+        batches = experiment.data.batches(WARM_UP + max(1, pool // config.train.batch_size), 0)
         experiment.init_output_scale(model, batches)
         optimizer = build(config.optim, "optim")(parameter_groups(model), lr=1e-4)
         steps[source] = (iter(batches), model, optimizer)
@@ -175,8 +175,8 @@ def epoch_row(config: DictConfig, device: str) -> list[str]:
                 torch.cuda.synchronize()
             taken[source].append(time.perf_counter() - began)
     stored, online = (1e3 * sum(times[WARM_UP:]) for times in taken.values())
-    order = experiment.batches(len(batches), 0).sampler
-    images = np.mean([len(np.unique(experiment.pools[step.pool].images[step.rows])) for step in order])
+    order = experiment.data.batches(len(batches), 0).sampler
+    images = np.mean([len(np.unique(experiment.data.pools[step.pool].images[step.rows])) for step in order])
     return [
         str(len(batches) - WARM_UP),
         f"{images:.0f}",

@@ -40,7 +40,7 @@ def run(args: list[str]) -> None:
     asked = composed(choices)
     from bridgelab.evaluation.load import trains_nothing
     from bridgelab.evaluation.other_benchmark import evaluate_run
-    from bridgelab.training.run import every_tenth
+    from bridgelab.evaluation.progress import TenthsLog
 
     for run in runs:
         if (run / "last.ckpt").exists() or trains_nothing(run):
@@ -49,7 +49,7 @@ def run(args: list[str]) -> None:
                 asked,
                 Path(os.environ["BRIDGELAB_ROOT"]),
                 split=given.split,
-                progress=every_tenth(run.name),
+                progress=TenthsLog(run.name),
                 trust=given.trust,
             )
             print(out, flush=True)

@@ -229,10 +229,10 @@ class TrainingBatches:
         parts = self.sampler.world * self.sampler.parts
         return {} if parts == 1 else {"tokens": torch.tensor(pool.target_lengths[whole].sum() / parts)}
 
-    def told(self, step: int) -> tuple[str, list[str]]:
-        """The pool of a step's batch and the ids of its examples, of this process's part."""
-        found = self.sampler.batch(step)
-        return found.pool, [self.pools[found.pool].examples[row].id for row in found.rows]
+    def example_ids(self, step: int) -> tuple[str, list[str]]:
+        """Return the pool of a step's batch and the ids of this process's examples."""
+        batch = self.sampler.batch(step)
+        return batch.pool, [self.pools[batch.pool].examples[row].id for row in batch.rows]
 
     def state_dict(self) -> dict[str, Any]:
         """The sampler's."""

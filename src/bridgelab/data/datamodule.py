@@ -1,62 +1,277 @@
-"""A benchmark's examples made ready for a bridge: read, their images looked at, their features at hand."""
+"""A benchmark's splits as Lightning's DataModule: examples, the features of their images, training batches."""
 
+import copy
+import hashlib
 import itertools
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
+from omegaconf import OmegaConf
 
 from bridgelab.backbones import Backbones
 from bridgelab.benchmark.example import Example
 from bridgelab.config.instantiate import build
-from bridgelab.data.batches import TokenizedExamples
-from bridgelab.data.feature_source import image_features, left_out, skips
-from bridgelab.data.images import missing, refuse_broken
-from bridgelab.data.sampler import spread
+from bridgelab.data.batches import TokenizedExamples, TrainingBatches
+from bridgelab.data.feature_source import SPLITS, image_features, left_out, skips
+from bridgelab.data.images import missing, refuse_broken, refuse_too_many
+from bridgelab.data.limits import limit_examples
+from bridgelab.data.pools import training_pools, warn_of_unknown_words
+from bridgelab.data.sampler import MixtureSampler
+from bridgelab.data.shuffled_images import another_image
 from bridgelab.world.layout import patch_like
 
-MAX_SKIPPED = 0.1  # where a record was written before `data.max_skipped`
+MAX_SKIPPED = 0.1  # for records that are older than `data.max_skipped`
 log = logging.getLogger(__name__)
 
 
-class Material:
-    """Some splits of a config's benchmark, as the bridge between two sides sees them.
+class BenchmarkDataModule(pl.LightningDataModule):
+    """A benchmark's splits, as a bridge between two frozen backbones reads them.
+
+    The constructor reads no data; `setup` does. `prepare_data` is left empty: every process calls `setup`, and what is
+    missing on disk (the rendered world, the features) is made by all of them together, under locks. There is no
+    `val_dataloader` and no `test_dataloader`, because answers are generated: `evaluation.predict` takes examples, puts them
+    into batches of like lengths and shares these over the processes.
 
     Args:
-        backbones: both frozen sides, with the config that names the benchmark.
-        splits: which are read, at once.
+        backbones: the frozen backbones, with the run's config.
+        splits: the splits to read.
+
+    Attributes:
+        pools: tokenized training examples by pool, after `setup("fit")`.
+        val: tokenized validation examples by kind, within `train.val_limit`, after `setup("fit")`.
+        skipped: problems of images that are left out, by path, and the number of examples left out with them, by split.
     """
 
-    def __init__(self, backbones: Backbones, splits: Sequence[str]):
-        self.backbones, self.config = backbones, backbones.config
+    def __init__(self, backbones: Backbones, splits: Sequence[str] = SPLITS):
+        super().__init__()
+        self.backbones, self.config, self.splits = backbones, backbones.config, tuple(splits)
         self.benchmark = build(self.config.benchmark, "benchmark")
+        self.skipped: dict[str, Any] = {"images": {}, "examples": {}}
+        self.image_features: Any = None
+        self.conditioning = "none"
+        self.pools: dict[str, TokenizedExamples] = {}
+        self.val: dict[str, TokenizedExamples] = {}
+        self._examples: dict[str, dict[str, list[Example]]] = {}
+        self._rows: dict[str, tuple[dict[str, int], Callable]] = {}
+        self._batches: TrainingBatches | None = None
+
+    def setup(self, stage: str) -> None:
+        """Read the splits, check them, and encode their images. Only the first call does something.
+
+        Args:
+            stage: "fit" checks all splits against the run's config, and tokenizes the training pools and val. "test" checks
+                all splits against `evaluate.limit`. "predict" checks nothing.
+        Raises:
+            ValueError: if a split has no examples, a metric means nothing on them, images are missing or broken and
+                `data.on_error` refuses them, or more images than `data.max_skipped` would be left out.
+        """
+        if self._examples:
+            return
         self._examples = {
             split: {kind: self.benchmark.examples(split, kind) for kind in self.benchmark.kinds}
-            for split in splits
+            for split in self.splits
         }
-        self._stores: dict[str, tuple[dict[str, int], Callable]] = {}
-        self.frozen: Any = None
-        self.skipped: dict[str, Any] = {"images": {}, "examples": {}}
+        if stage == "fit":
+            self._check_captioned()
+        self._check_splits(stage)
+        if stage == "fit":  # a bridge that can't be built says so before images are encoded
+            self.conditioning = self.backbones.model(0, images=self.images_per_example).conditioning
+        self._encode_images()
+        if self.skipped["images"]:
+            self._check_splits(stage)
+        if stage == "fit":
+            pools = training_pools(self.examples("train"), self.config.train, self.benchmark.name)
+            self.pools = {
+                name: self.tokenize("train", pool, self.conditioning) for name, pool in pools.items()
+            }
+            warn_of_unknown_words(self.pools, self.backbones.text)
+            self.val = self.tokenize_limited("val", self.config.train.val_limit, self.conditioning)
+
+    def train_dataloader(self) -> TrainingBatches:
+        """Return the batches chosen by `with_batches`, of which each process takes its share."""
+        if self._batches is None:
+            raise RuntimeError("the order of training batches is not chosen: call `with_batches` first.")
+        if self.trainer is not None:
+            rank, world = self.trainer.global_rank, self.trainer.world_size
+            self._batches.sampler.share_out(rank, world, self.trainer.accumulate_grad_batches)
+        return self._batches
+
+    def with_batches(self, batches: TrainingBatches) -> "BenchmarkDataModule":
+        """Return this data with an order of training batches, for one `Trainer.fit`."""
+        ordered = copy.copy(self)
+        ordered._batches = batches
+        return ordered
+
+    def batches(self, steps: int, data_seed: int) -> TrainingBatches:
+        """Return training batches in the order of a data seed."""
+        train = self.config.train
+        stages: Any = OmegaConf.to_container(train.stages, resolve=True)
+        sampler = MixtureSampler(
+            {name: pool.prompt_lengths for name, pool in self.pools.items()},
+            stages,
+            steps=steps,
+            batch_size=train.batch_size,
+            seed=data_seed,
+            window=train.window,
+        )
+        return TrainingBatches(sampler, self.pools)
 
     def examples(self, split: str) -> dict[str, list[Example]]:
-        """A split's examples by kind."""
+        """Return a split's examples by kind."""
         return self._examples[split]
 
-    def make_features(self) -> None:
-        """Read all images that are asked about and make their features, before hours are spent; what is broken is left out.
+    def limited_examples(
+        self, split: str, limit: Mapping[str, int | None], *, whole_groups: bool = False
+    ) -> dict[str, list[Example]]:
+        """Return a split's examples by kind, within a limit: see `limit_examples`."""
+        return limit_examples(self._examples[split], limit, whole_groups=whole_groups)
 
-        Raises:
-            ValueError: if an image is missing or broken and `data.on_error` refuses it, or if more of a split's images than
-                `data.max_skipped` would be left out.
+    def tokenize(self, split: str, examples: Sequence[Example], conditioning: str) -> TokenizedExamples:
+        """Return examples of a split as arrays, for a bridge of this conditioning."""
+        row_of, features = self.feature_rows(split)
+        max_length = self.config.data.get("max_length")  # which older runs lack
+        tokenized = TokenizedExamples(examples, self.backbones.text, row_of, features, conditioning, max_length)
+        for line in tokenized.outliers:
+            log.warning("%s: %s", split, line)
+        return tokenized
+
+    def tokenize_limited(
+        self, split: str, limit: Mapping[str, int | None], conditioning: str, *, whole_groups: bool = False
+    ) -> dict[str, TokenizedExamples]:
+        """Return `limited_examples` as arrays, for a bridge of this conditioning."""
+        limited = self.limited_examples(split, limit, whole_groups=whole_groups)
+        return {kind: self.tokenize(split, examples, conditioning) for kind, examples in limited.items()}
+
+    def test_examples(self, split: str, conditioning: str) -> dict[str, TokenizedExamples]:
+        """Return the examples to evaluate on, by kind, within `evaluate.limit`."""
+        return self.tokenize_limited(split, self.config.evaluate.limit, conditioning, whole_groups=True)
+
+    def caption_requests(self, tests: Mapping[str, TokenizedExamples]) -> TokenizedExamples | None:
+        """Return an example with the prompt `evaluate.captioned` for each image of the questions; None if that is null."""
+        prompt = self.config.evaluate.captioned
+        if prompt is None:
+            return None
+        # The longest caption of training as the target, so that a caption may be as long.
+        longest = max((e.answers[0] for e in self.examples("train")["caption"]), key=len)
+        images = {e.images for kind, own in tests.items() if kind != "caption" for e in own.examples}
+        requests = [
+            Example(f"caption {k}", paths, prompt, (longest,), "caption")
+            for k, paths in enumerate(sorted(images))
+        ]
+        return self.tokenize("test", requests, self.conditioning)
+
+    def feature_rows(self, split: str) -> tuple[dict[str, int], Callable]:
+        """Return the row of each image of a split, and a function from rows to features [image, patch, dim]."""
+        if split not in self._rows:
+            images = self._images(split)
+            row_of = {path: row for row, path in enumerate(images)}
+            self._rows[split] = row_of, self._feature_lookup(split, images)
+        return self._rows[split]
+
+    @property
+    def images_per_example(self) -> int:
+        """The number of images of a training example."""
+        return next(len(e.images) for examples in self.examples("train").values() for e in examples)
+
+    def num_images(self, split: str) -> int:
+        """Return how many images a split has."""
+        return len(self._images(split))
+
+    def patch_moments(self, split: str) -> dict[str, torch.Tensor]:
+        """Return the `mean` and `std` [dim] of a split's patches; empty for a bridge that reads no patches."""
+        if self.image_features is None:
+            return {}
+        own = self.image_features.part(self._images(split))
+        return {"mean": own.mean, "std": own.std}
+
+    def fingerprint(self) -> str:
+        """Return a hash of all training and validation examples."""
+        digests = [own.digest() for group in (self.pools, self.val) for _, own in sorted(group.items())]
+        return hashlib.sha256("".join(digests).encode()).hexdigest()[:16]
+
+    def record_fields(self) -> dict[str, Any]:
+        """Return what a run's record says of features and images."""
+        return {
+            "features": "none" if self.image_features is None else self.image_features.source,
+            "features_dtype": getattr(self.image_features, "dtype", None),
+            "skipped": self.skipped,
+        }
+
+    def _check_splits(self, stage: str) -> None:
+        config = self.config
+        if stage == "fit":
+            if not any(self.examples("train").values()):
+                raise ValueError(
+                    f"split train of {self.benchmark.name} has 0 examples: at least 1 is needed. Get the data whole."
+                )
+            self._check_limit("val", config.train.val_limit, "train.val_limit", scores_only=True)
+            self._check_limit("test", config.evaluate.limit, "evaluate.limit")
+            if config.evaluate.shuffled and self.backbones.sees == "image":
+                another_image(self.num_images("test"))  # raises if there is only one
+        elif stage == "test":
+            for split in self.splits:
+                self._check_limit(split, config.evaluate.limit, "evaluate.limit")
+
+    def _check_captioned(self) -> None:
+        prompt = self.config.evaluate.captioned
+        known = {e.prompt for e in self.examples("train").get("caption", ())}
+        if prompt is not None and prompt not in known:
+            raise ValueError(
+                f"evaluate.captioned={prompt!r}: must be one of the prompts that captions of {self.benchmark.name} are "
+                f"trained with ({', '.join(sorted(known)) or 'none'}), or null."
+            )
+
+    def _check_limit(
+        self, split: str, limit: Mapping[str, int | None], key: str, *, scores_only: bool = False
+    ) -> None:
+        """Refuse a split of which a limit leaves nothing, or whose examples a metric refuses.
+
+        Args:
+            key: the config key of the limit.
+            scores_only: only single scores are asked of the metrics, as in validation.
         """
+        total = {kind: len(examples) for kind, examples in self._examples[split].items()}
+        kept = self.limited_examples(split, limit, whole_groups=not scores_only)
+        if not kept:
+            counts = ", ".join(f"{number} of kind {kind}" for kind, number in total.items()) or "none"
+            lost = self.skipped["examples"].get(split, 0)
+            raise ValueError(
+                f"split {split} of {self.benchmark.name} gives 0 examples: it has {counts}"
+                + (f", {lost} were left out for broken images" if lost else "")
+                + f", and {key}={dict(limit)}. At least 1 is needed. Raise {key}, or get the data whole."
+            )
+        log.info(
+            "%s, %s: %s examples",
+            self.benchmark.name,
+            split,
+            ", ".join(f"{len(examples):,} of {total[kind]:,} {kind}" for kind, examples in kept.items()),
+        )
+        metrics = self.benchmark.metrics()
+        for kind, examples in kept.items():
+            if scores_only and kind == "caption":  # validation does not score captions
+                continue
+            try:
+                caution = metrics[kind].check(examples, alone=scores_only)
+            except ValueError as error:
+                raise ValueError(f"{self.benchmark.name}, {split}: {error}") from error
+            if caution:
+                log.warning("%s, %s: %s", self.benchmark.name, split, caution)
+
+    def _encode_images(self) -> None:
+        """Encode all images, and leave out the examples of broken ones if `data.on_error=skip`."""
         of_split = {split: self._images(split) for split in self._examples}
         images = list(itertools.chain.from_iterable(of_split.values()))
-        if not skips(self.config):  # at once, for all, and for a bridge that sees none of them too
+        if not skips(self.config):  # all at once, and also for a bridge that reads no image
             refuse_broken(missing(images), len(images))
         if self.backbones.sees == "image":
-            self.frozen = image_features(self.config, self.backbones.vision.to(self.backbones.device), images)
-        broken = left_out(self.config, images) if self.frozen is None else self.frozen.left_out
+            vision = self.backbones.vision.to(self.backbones.device)
+            self.image_features = image_features(self.config, vision, images)
+            broken = self.image_features.left_out
+        else:
+            broken = left_out(self.config, images)
         self.skipped["images"] = broken
         refuse_too_many(broken, of_split, self.config.data.get("max_skipped", MAX_SKIPPED))
         for split, kinds in self._examples.items():
@@ -71,123 +286,14 @@ class Material:
                 "\n".join(f"  {path} {problem}" for path, problem in broken.items()),
             )
 
-    def features(self, split: str) -> tuple[dict[str, int], Callable]:
-        """The row of each image of a split, and what looks rows up; made once."""
-        if split not in self._stores:
-            images = self._images(split)
-            self._stores[split] = (
-                {path: row for row, path in enumerate(images)},
-                self._looked_up(split, images),
-            )
-        return self._stores[split]
-
-    def images_of(self, split: str) -> int:
-        """How many images a split has."""
-        return len(self._images(split))
-
-    def standard(self, split: str) -> dict[str, torch.Tensor]:
-        """Mean and deviation of a split's patches; none where there are no patches."""
-        if self.frozen is None:
-            return {}
-        own = self.frozen.part(self._images(split))
-        return {"mean": own.mean, "std": own.std}
-
-    def prepared(self, split: str, examples: Sequence[Example], conditioning: str) -> TokenizedExamples:
-        """Some examples of a split, ready for a bridge of this conditioning."""
-        row_of, look_up = self.features(split)
-        max_length = self.config.data.get("max_length")  # which older runs do not say
-        made = TokenizedExamples(examples, self.backbones.text, row_of, look_up, conditioning, max_length)
-        for line in made.outliers:
-            log.warning("%s: %s", split, line)
-        return made
-
-    def chosen(
-        self, split: str, limit: Mapping[str, int | None], *, groups: bool = False
-    ) -> dict[str, list[Example]]:
-        """A split's examples by kind; of each at most as many as `limit` says, spread over all; no kind without any.
-
-        Args:
-            groups: keep those together that share the tag `group`, as metrics over whole groups need.
-        """
-        found = {}
-        for kind, examples in self._examples[split].items():
-            most = limit.get("caption" if kind == "caption" else "answer")
-            if most is not None:
-                together = groups and all("group" in e.tags for e in examples)
-                examples = (
-                    spread_groups(examples, most)
-                    if together
-                    else [examples[k] for k in spread(len(examples), most)]
-                )
-            if examples:
-                found[kind] = examples
-        return found
-
-    def check(self, split: str, limit: Mapping[str, int | None], key: str, *, alone: bool = False) -> None:
-        """Count what a split gives, and ask each kind's metric whether it means something on it, before anything is trained.
-
-        Args:
-            limit: as in `chosen`.
-            key: where the limit stands in the config.
-            alone: only single scores are asked of the metrics, as in validation.
-        Raises:
-            ValueError: if there is no example, or a metric refuses them.
-        """
-        read = {kind: len(examples) for kind, examples in self._examples[split].items()}
-        found = self.chosen(split, limit, groups=not alone)
-        if not found:
-            told = ", ".join(f"{number} of kind {kind}" for kind, number in read.items()) or "none"
-            lost = self.skipped["examples"].get(split, 0)
-            raise ValueError(
-                f"split {split} of {self.benchmark.name} gives 0 examples: it has {told}"
-                + (f", {lost} were left out for broken images" if lost else "")
-                + f", and {key}={dict(limit)}. At least 1 is needed. Raise {key}, or get the data whole."
-            )
-        log.info(
-            "%s, %s: %s examples",
-            self.benchmark.name,
-            split,
-            ", ".join(f"{len(examples):,} of {read[kind]:,} {kind}" for kind, examples in found.items()),
-        )
-        metrics = self.benchmark.metrics()
-        for kind, examples in found.items():
-            if not (alone and kind == "caption"):  # validation scores no captions
-                try:
-                    caution = metrics[kind].check(examples, alone=alone)
-                except ValueError as error:
-                    raise ValueError(f"{self.benchmark.name}, {split}: {error}") from error
-                if caution:
-                    log.warning("%s, %s: %s", self.benchmark.name, split, caution)
-
-    def limited(
-        self,
-        split: str,
-        limit: Mapping[str, int | None],
-        conditioning: str,
-        *,
-        groups: bool = False,
-    ) -> dict[str, TokenizedExamples]:
-        """As `chosen`, ready for a bridge of this conditioning."""
-        chosen = self.chosen(split, limit, groups=groups)
-        return {kind: self.prepared(split, examples, conditioning) for kind, examples in chosen.items()}
-
-    def told(self) -> dict[str, Any]:
-        """What the record says of features and images."""
-        used = "none" if self.frozen is None else self.frozen.source
-        return {
-            "features": used,
-            "features_dtype": getattr(self.frozen, "dtype", None),
-            "skipped": self.skipped,
-        }
-
     def _images(self, split: str) -> list[str]:
-        """The images of a split, each once; a row of its features is a place here."""
+        """Return the images of a split, each once; a feature's row is its place here."""
         examples = itertools.chain.from_iterable(self._examples[split].values())
         return list(dict.fromkeys(path for e in examples for path in e.images))
 
-    def _looked_up(self, split: str, images: list[str]) -> Callable:
-        if self.frozen is not None:
-            return self.frozen.part(images).get
+    def _feature_lookup(self, split: str, images: list[str]) -> Callable:
+        if self.image_features is not None:
+            return self.image_features.part(images).get
         if self.backbones.sees != "words":
             return lambda rows: torch.zeros(len(rows), 1, 1)
         examples = itertools.chain.from_iterable(self._examples[split].values())
@@ -202,45 +308,3 @@ class Material:
         with torch.no_grad():
             embedded = self.backbones.text.embed_words([scenes[path] for path in images])
         return lambda rows: embedded[torch.as_tensor(rows)]
-
-
-def refuse_too_many(broken: Mapping[str, str], of_split: Mapping[str, Sequence[str]], most: float) -> None:
-    """Refuse to leave out so many of a split's images that what is left is another data set.
-
-    Args:
-        broken: what is wrong, by path.
-        of_split: each split's images.
-        most: the share of a split's images that may be left out.
-    Raises:
-        ValueError: with the split and the share.
-    """
-    for split, images in of_split.items():
-        lost = [path for path in images if path in broken]
-        if len(lost) > most * len(images):
-            raise ValueError(
-                f"{len(lost)} of {len(images)} images of {split} ({100 * len(lost) / len(images):.0f} %) can't be used, such as "
-                f"{lost[0]}, which {broken[lost[0]]}: data.max_skipped={most} of a split may be left out. Get the images whole, "
-                "or raise data.max_skipped if the rest is what you mean to train and test on."
-            )
-
-
-def spread_groups(examples: Sequence[Example], most: int) -> list[Example]:
-    """At most `most` of some examples, spread over all, in groups by their tag `group`, each of them whole.
-
-    Raises:
-        ValueError: if not even one group fits.
-    """
-    groups: dict[str | int, list[Example]] = {}
-    for e in examples:
-        groups.setdefault(e.tags["group"], []).append(e)
-    every = list(groups.values())
-    for number in range(min(len(every), -(-most * len(every) // len(examples))), 0, -1):
-        chosen = {id(e) for k in spread(len(every), number) for e in every[k]}
-        if len(chosen) <= most:
-            return [e for e in examples if id(e) in chosen]
-    if most:
-        raise ValueError(
-            f"evaluate.limit.answer={most} is less than a group, such as the {len(every[0])} examples of {next(iter(groups))!r}: "
-            "groups are scored whole. Raise evaluate.limit.answer."
-        )
-    return []

@@ -4,7 +4,7 @@ import hashlib
 import importlib.util
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -195,6 +195,26 @@ def refuse_broken(problems: Mapping[str, str], images: int) -> None:
             "Each example needs its images, whole. Unpack or write these again, or set data.on_error=skip to leave out "
             "the examples that need them."
         )
+
+
+def refuse_too_many(broken: Mapping[str, str], of_split: Mapping[str, Sequence[str]], most: float) -> None:
+    """Refuse to leave out so many of a split's images that the rest is another data set.
+
+    Args:
+        broken: the problem of each broken image, by path.
+        of_split: each split's images.
+        most: share of a split's images that may be left out.
+    Raises:
+        ValueError: if more than that are broken, with the split and the share.
+    """
+    for split, images in of_split.items():
+        lost = [path for path in images if path in broken]
+        if len(lost) > most * len(images):
+            raise ValueError(
+                f"{len(lost)} of {len(images)} images of {split} ({100 * len(lost) / len(images):.0f} %) can't be used, such as "
+                f"{lost[0]}, which {broken[lost[0]]}: data.max_skipped={most} of a split may be left out. Get the images whole, "
+                "or raise data.max_skipped if the rest is what you mean to train and test on."
+            )
 
 
 def listed(problems: Mapping[str, str]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from bridgelab.data.datamodule import Material
+from bridgelab.data.datamodule import BenchmarkDataModule
 from bridgelab.device import local_device
 from bridgelab.evaluation.costs import COSTED, measure_costs
 from bridgelab.evaluation.load import load_trained
@@ -50,8 +50,8 @@ def evaluate_run(
     config, backbones, model = load_trained(run, device, trust=trust)
     for group in OF_EVALUATION:
         config[group] = asked[group]
-    material = Material(backbones, (split,))
-    name = material.benchmark.name if split == "test" else f"{material.benchmark.name}_{split}"
+    data = BenchmarkDataModule(backbones, [split])
+    name = data.benchmark.name if split == "test" else f"{data.benchmark.name}_{split}"
     study = f"{run.resolve().parent.name}_on_{name}"
     out = run.resolve().parent.with_name(study) / run.resolve().name
     config.study = study
@@ -60,23 +60,20 @@ def evaluate_run(
     if claim(out, config):
         log.info("%s is finished: metrics.json stands, nothing to do", out)
         return out
-    material.check(split, config.evaluate.limit, "evaluate.limit")
-    material.make_features()
-    if material.skipped["images"]:
-        material.check(split, config.evaluate.limit, "evaluate.limit")
-    tests = material.limited(split, config.evaluate.limit, model.conditioning, groups=True)
+    data.setup("test")
+    tests = data.test_examples(split, model.conditioning)
     train = {}
-    if "train" in material.benchmark.splits:  # for the majority floor alone
-        train = {kind: material.benchmark.examples("train", kind) for kind in tests}
+    if "train" in data.benchmark.splits:  # for the majority floor alone
+        train = {kind: data.benchmark.examples("train", kind) for kind in tests}
     rows, metrics = evaluate(
         model,
         tests,
-        material.benchmark.metrics(),
+        data.benchmark.metrics(),
         train,
         batch_size=config.evaluate.batch_size,
         num_beams=config.evaluate.num_beams,
         shuffled=config.evaluate.shuffled and model.sees == "image",
-        images=material.images_of(split),
+        images=data.num_images(split),
         progress=progress,
     )
     write_predictions(out / "predictions.parquet", rows)
@@ -92,7 +89,7 @@ def evaluate_run(
         "hypothesis": config.hypothesis,
         "trained_on": record["benchmark"],
         "trained_in": run.resolve().parent.name,
-        **material.told(),
+        **data.record_fields(),
         "precision": model.precision,
         "config_hash": config_hash(config),
         **provenance(root, device),

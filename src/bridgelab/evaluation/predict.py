@@ -12,6 +12,7 @@ from bridgelab.benchmark.example import Example
 from bridgelab.benchmark.metrics.accuracy import majority
 from bridgelab.benchmark.metrics.example_metric import ExampleMetric
 from bridgelab.data.batches import LABEL_IGNORED, Batch, TokenizedExamples
+from bridgelab.data.shuffled_images import another_image
 from bridgelab.evaluation.processes import processes
 from bridgelab.model import BridgedModel
 
@@ -145,23 +146,6 @@ def mean_loss(
         ]
     model.train(was_training)
     return float(np.mean(losses))
-
-
-def another_image(images: int) -> np.ndarray:
-    """For each image another one, the same whatever the bridge or its seed: the floor 'shuffled images'.
-
-    Raises:
-        ValueError: if there is only one image.
-    """
-    if images < 2:
-        raise ValueError(
-            f"{images} image can't be shuffled: at least 2 are needed. Evaluate on more images, or set "
-            "evaluate.shuffled=false."
-        )
-    order = np.random.default_rng(0).permutation(images)
-    other = np.empty(images, dtype=np.int64)
-    other[order] = np.roll(order, 1)  # one cycle: nobody keeps its own
-    return other
 
 
 def predict_views(

@@ -14,7 +14,7 @@ from bridgelab.benchmark.example import Example
 from bridgelab.benchmark.world import World
 from bridgelab.config.instantiate import target
 from bridgelab.data.batches import TokenizedExamples
-from bridgelab.data.datamodule import Material
+from bridgelab.data.datamodule import BenchmarkDataModule
 from bridgelab.data.sampler import spread
 from bridgelab.device import local_device
 from bridgelab.evaluation.load import load_trained
@@ -92,9 +92,9 @@ def look(run: Path, amounts: Amounts, shown: Sequence[str] = (), *, trust: bool 
         config.benchmark.images[CLUTTERED] = config.benchmark.images[TEST]
     annotated = issubclass(target(config.benchmark, "benchmark"), Clevr)
     splits = [TEST, *([FIT] if annotated else []), *([CLUTTERED] if is_world else [])]
-    material = Material(backbones, splits)
-    material.make_features()
-    found = _Found(material, model, amounts)
+    data = BenchmarkDataModule(backbones, splits)
+    data.setup("predict")
+    found = _Found(data, model, amounts)
     left_out: dict[str, str] = {}
     found.tokens()
     if annotated:
@@ -103,11 +103,11 @@ def look(run: Path, amounts: Amounts, shown: Sequence[str] = (), *, trust: bool 
         found.background()
     else:
         for name in ("selection", "bottleneck", "background"):
-            left_out[name] = f"{material.benchmark.name} has no scenes and programs in CLEVR's layout"
+            left_out[name] = f"{data.benchmark.name} has no scenes and programs in CLEVR's layout"
     if is_world:
         found.clutter()
     else:
-        left_out["clutter"] = f"{material.benchmark.name} can't be drawn with clutter: benchmark=world can"
+        left_out["clutter"] = f"{data.benchmark.name} can't be drawn with clutter: benchmark=world can"
     if config.model.insert != "encoder_input":
         left_out["words"] = "tokens that enter behind the T5's encoder do not stand beside words"
     return Diagnosis(
@@ -127,25 +127,25 @@ def look(run: Path, amounts: Amounts, shown: Sequence[str] = (), *, trust: bool 
 class _Found:
     """The numbers of one run, as they are found."""
 
-    def __init__(self, material: Material, model: BridgedModel, amounts: Amounts):
-        self.material, self.model, self.amounts = material, model, amounts
-        self.vision = material.backbones.vision
+    def __init__(self, data: BenchmarkDataModule, model: BridgedModel, amounts: Amounts):
+        self.data, self.model, self.amounts = data, model, amounts
+        self.vision = data.backbones.vision
         self.grid, self.cls = self.vision.grid, int(self.vision.cls)
         self.numbers: dict[str, Estimate] = {}
         self.counts: dict[str, int] = {}
         self.words: tuple[tuple[str, float], ...] = ()
 
     def prepared(self, split: str, examples: Sequence[Example]) -> TokenizedExamples:
-        return self.material.prepared(split, examples, self.model.conditioning)
+        return self.data.tokenize(split, examples, self.model.conditioning)
 
     def questions(self, split: str) -> list[Example]:
         """Questions of a split, spread over all; the same ones of a split with the same questions."""
-        asked = self.material.examples(split)["answer"]
+        asked = self.data.examples(split)["answer"]
         return [asked[k] for k in spread(len(asked), self.amounts.questions)]
 
     def one_each(self, split: str, most: int) -> list[Example]:
         """An example for each of some images: a caption where there are any, since its prompt asks for all there is."""
-        kinds = self.material.examples(split)
+        kinds = self.data.examples(split)
         first: dict[tuple[str, ...], Example] = {}
         for example in kinds.get("caption") or next(iter(kinds.values())):
             first.setdefault(example.images, example)
@@ -166,7 +166,7 @@ class _Found:
 
     def patches(self, split: str, examples: Sequence[Example]) -> np.ndarray:
         """The frozen features [example, patch, dim], without a class token."""
-        row_of, look_up = self.material.features(split)
+        row_of, look_up = self.data.feature_rows(split)
         rows = np.array([row_of[example.images[0]] for example in examples])
         return look_up(rows)[:, self.cls :].float().numpy()
 
@@ -180,7 +180,7 @@ class _Found:
         if self.model.insert == "encoder_input":
             beside = nearest_words(
                 torch.from_numpy(tokens),
-                self.material.backbones.text,
+                self.data.backbones.text,
                 [example.words for example in examples],
             )
             self.numbers |= numbers_of("words", beside)
@@ -191,7 +191,7 @@ class _Found:
     def selection(self) -> None:
         """What answers rest on, and as a description where attention lies."""
         examples = self.questions(TEST)
-        places = Places(self.material.benchmark, TEST)
+        places = Places(self.data.benchmark, TEST)
         parts = np.stack([places.parts(example, self.grid) for example in examples])
         parts = np.pad(parts, ((0, 0), (0, 0), (self.cls, 0)))
         prepared = self.prepared(TEST, examples)
@@ -205,7 +205,7 @@ class _Found:
     def clutter(self) -> None:
         """What things on the ground cost."""
         plain, cluttered = (self.prepared(split, self.questions(split)) for split in (TEST, CLUTTERED))
-        metric = self.material.benchmark.metrics()["answer"]
+        metric = self.data.benchmark.metrics()["answer"]
         with Progress("with and without clutter", 2 * len(plain), "questions") as shown:
             found = clutter(self.model, plain, cluttered, metric, progress=shown.to)
         self.numbers |= numbers_of("clutter", found)
@@ -229,7 +229,7 @@ class _Found:
 
     def scenes(self, split: str, examples: Sequence[Example]) -> tuple[list[Any], list[tuple[int, int]]]:
         """The objects of each image, and its size."""
-        places = Places(self.material.benchmark, split)
+        places = Places(self.data.benchmark, split)
         images = [example.images[0] for example in examples]
         return [places.objects(image) for image in images], [places.size(image) for image in images]
 
@@ -238,7 +238,7 @@ class _Found:
         made = []
         for split, most in ((FIT, self.amounts.fit), (TEST, self.amounts.images)):
             examples = self.one_each(split, min(most, 500))  # some 3,000 objects
-            places = Places(self.material.benchmark, split)
+            places = Places(self.data.benchmark, split)
             covers = [places.cover(example.images[0]) for example in examples]
             scenes = [places.objects(example.images[0]) for example in examples]
             made.append(things(self.patches(split, examples), covers, scenes, self.grid))
@@ -248,9 +248,7 @@ class _Found:
 
     def maps(self, shown: Sequence[str]) -> list[Any]:
         """Where the bridge's own answers to some questions rest."""
-        of_id = {
-            e.id: e for kind, own in self.material.examples(TEST).items() if kind != "caption" for e in own
-        }
+        of_id = {e.id: e for kind, own in self.data.examples(TEST).items() if kind != "caption" for e in own}
         examples = [of_id[one] for one in shown if one in of_id and len(of_id[one].images) == 1]
         if not examples:
             return []

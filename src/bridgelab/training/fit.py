@@ -1,299 +1,170 @@
-"""One training run by Lightning: the curve, the last checkpoint, and a word on how long it will take."""
+"""One training by Lightning, from a bridge's first step or from its last checkpoint."""
 
 import logging
-import math
-import os
 import time
 import warnings
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as pl
-import torch
+from pytorch_lightning.callbacks import RichProgressBar
 from pytorch_lightning.loggers import Logger
 
-from bridgelab.data.batches import TrainingBatches
-from bridgelab.model import BridgedModel
-from bridgelab.runs.atomic import atomic_path
-from bridgelab.training.budgets import BranchCheckpoints
-from bridgelab.training.callbacks.finite import Finite, memory_told
+from bridgelab.data.datamodule import BenchmarkDataModule
+from bridgelab.training.callbacks.branch_checkpoints import BranchCheckpoints
+from bridgelab.training.callbacks.csv_rows import CsvRows
+from bridgelab.training.callbacks.last_checkpoint import LastCheckpoint
+from bridgelab.training.callbacks.log_progress import LogProgress
+from bridgelab.training.callbacks.non_finite import TerminateOnNonFinite
 from bridgelab.training.callbacks.preemption import Preemption
-from bridgelab.training.lightning_module import BridgeTraining, step_is_done, warmup_then
+from bridgelab.training.callbacks.validation_curve import Validate, ValidationCurve
+from bridgelab.training.checkpoint import LAST, newest_readable
+from bridgelab.training.lightning_module import BridgeTraining
 from bridgelab.training.loggers.csv_logger import MetricsCsv
+from bridgelab.training.out_of_memory import explain_out_of_memory
 
 log = logging.getLogger(__name__)
-LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
-Validate = Callable[[BridgedModel], dict[str, float]]
 
 
-class ShareBatches(pl.Callback):
-    """Tell the sampler which of several processes this is, and in how many parts it takes a batch, once that is known."""
-
-    def __init__(self, batches: TrainingBatches):
-        self.batches = batches
-
-    def setup(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
-        """Set the sampler's rank."""
-        parts = trainer.accumulate_grad_batches
-        self.batches.sampler.share_out(trainer.global_rank, trainer.world_size, parts)
-
-
-class Curve(pl.Callback):
-    """Validate at evenly spaced steps, the last one included; the points so far survive a restart.
+@dataclass(frozen=True)
+class Span:
+    """The part of a schedule that one training covers.
 
     Args:
-        validate: the model's validation metrics, `val/loss` and, unless val has captions alone, `val/accuracy` among them; called
-            in all processes at once, which share it.
-        points: how many times.
-        files: told of them, as Lightning's loggers are.
+        start: the checkpoint to start from if the run's folder has none; None for the first step.
+        stop: the step to stop at; None for the end of the batches.
+        branches: checkpoints to keep for smaller budgets -> the step after which each is written.
     """
 
-    def __init__(self, validate: Validate, points: int, files: Sequence[MetricsCsv]):
-        self.validate, self.points, self.files = validate, points, files
-        self.curve: list[tuple[int, float]] = []
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Validate if it is time."""
-        step, steps = trainer.global_step, trainer.max_steps
-        if self.points * step // steps == self.points * (step - 1) // steps:
-            return
-        if not step_is_done(trainer, batch_idx):
-            return
-        values = self.validate(pl_module.model)  # type: ignore[arg-type]
-        # Of captions alone the probability of a token, its geometric mean: from 0 to 1 and rising, as an accuracy.
-        self.curve.append((step, values.get("val/accuracy", math.exp(-values["val/loss"]))))
-        if not trainer.is_global_zero:
-            return
-        for logger in (*self.files, *trainer.loggers):
-            logger.log_metrics(values, step)
-        log.info("step %d of %d: %s", step, steps, ", ".join(f"{k} {v:.4f}" for k, v in values.items()))
-
-    def state_dict(self) -> dict[str, Any]:
-        """The points."""
-        return {"curve": [list(point) for point in self.curve]}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """The points."""
-        self.curve = [(int(step), float(value)) for step, value in state_dict["curve"]]
+    start: Path | None = None
+    stop: int | None = None
+    branches: Mapping[Path, int] = field(default_factory=dict)
 
 
-class Rows(pl.Callback):
-    """The row of each logged step in `metrics.csv`.
+WHOLE = Span()
 
-    Before `LastCheckpoint`: Lightning tells its own loggers of a step after all callbacks, and a run that was killed between the
-    checkpoint and the row would go on without it.
+
+@dataclass(frozen=True)
+class Outputs:
+    """What one training leaves behind.
+
+    Args:
+        directory: folder of `last.ckpt`, from which the training also resumes.
+        loggers: of Lightning; a `MetricsCsv` is rewound to the checkpoint first.
+        save_every: steps between two checkpoints.
+        log_every: steps between two logged rows.
+        validate: returns validation metrics; None for no validation.
+        points: number of validations, evenly spaced.
     """
 
-    def __init__(self, files: Sequence[MetricsCsv], every: int):
-        self.files, self.every = files, every
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Write it, if it is time."""
-        if step_is_done(trainer, batch_idx) and trainer.global_step % self.every == 0:
-            row = {name: float(value) for name, value in trainer.callback_metrics.items()}
-            for file in self.files:
-                file.log_metrics(row, trainer.global_step)
+    directory: Path
+    loggers: Sequence[Logger] = ()
+    save_every: int = 200
+    log_every: int = 10
+    validate: Validate | None = None
+    points: int = 10
 
 
-class LastCheckpoint(pl.Callback):
-    """`last.ckpt`, whole at any moment: written aside, then renamed. After `Curve`, whose points it holds, and `Rows`.
+@dataclass(frozen=True)
+class Fitted:
+    """What one training measured.
 
-    While training goes on the one before it is kept as `previous.ckpt`, should a disk spoil the last.
+    Args:
+        curve: (step, validation accuracy); with captions alone, (step, $e^{-loss}$).
+        seconds: trained, over all attempts.
     """
 
-    def __init__(self, path: Path, every: int):
-        self.path, self.every = path, every
-        self.seconds = 0.0
-        self._began = time.monotonic()
-
-    def on_train_start(self, *_: Any) -> None:
-        """Start the clock."""
-        self._began = time.monotonic()
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Save if it is time."""
-        due = trainer.global_step % self.every == 0 or trainer.global_step >= trainer.max_steps
-        if due and step_is_done(trainer, batch_idx):
-            self.save(trainer)
-
-    def save(self, trainer: pl.Trainer) -> None:
-        """Save, in all processes at once."""
-        self.seconds, self._began = self.seconds + time.monotonic() - self._began, time.monotonic()
-        aside = self.path.with_suffix(".part")
-        trainer.save_checkpoint(aside, weights_only=False)  # with the optimizer and the loops
-        if trainer.is_global_zero:
-            previous = self.path.with_name(PREVIOUS)
-            if self.path.exists():
-                os.replace(self.path, previous)
-            os.replace(aside, self.path)
-            if trainer.global_step >= trainer.max_steps:
-                previous.unlink(missing_ok=True)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Seconds trained, over all attempts."""
-        return {"seconds": self.seconds}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Seconds trained, over all attempts."""
-        self.seconds = float(state_dict["seconds"])
-
-
-def save_untrained(model: BridgedModel, identity: dict[str, str], path: Path) -> None:
-    """`last.ckpt` of a bridge as it begins, for what reads a trained one's."""
-    module = BridgeTraining(model, optimizer=torch.optim.AdamW, schedule=lambda _: 1.0, identity=identity)
-    checkpoint = {"state_dict": module.state_dict(), "global_step": 0}
-    module.on_save_checkpoint(checkpoint)
-    with atomic_path(path) as aside:
-        torch.save(checkpoint, aside)
-
-
-def whole_checkpoint(directory: Path) -> tuple[Path, int] | None:
-    """The newest checkpoint of a run that can be read, and its step; None where there is none at all.
-
-    Raises:
-        ValueError: if there are some and none can be read.
-    """
-    spoiled = []
-    for path in (directory / LAST, directory / PREVIOUS):
-        if not path.exists():
-            continue
-        try:
-            with zipfile.ZipFile(path) as parts:  # torch itself does not compare the checksums that it writes
-                if part := parts.testzip():
-                    raise zipfile.BadZipFile(f"the checksum of {part} does not fit")
-            step = int(torch.load(path, map_location="cpu", weights_only=True)["global_step"])
-        except Exception as error:  # a torn zip file raises whatever its reader does
-            spoiled.append(f"{path} can't be read ({type(error).__name__}: {error})")
-            continue
-        if spoiled:
-            log.warning("%s: going on from %s, step %d", spoiled[0], path, step)
-        return path, step
-    if spoiled:
-        raise ValueError(
-            f"{'; '.join(spoiled)}: a run goes on from a whole checkpoint. Remove it to start this run anew."
-        )
-    return None
-
-
-class LogProgress(pl.Callback):
-    """Where there is no terminal: a line each tenth of the way, with the time left."""
-
-    def __init__(self, label: str):
-        self.label = label
-
-    def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Start the clock."""
-        self.began, self.first = time.monotonic(), trainer.global_step
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Say how far it is."""
-        step, steps = trainer.global_step, trainer.max_steps
-        if not step_is_done(trainer, batch_idx):
-            return
-        if 10 * step // steps == 10 * (step - 1) // steps or not trainer.is_global_zero:
-            return
-        each = (time.monotonic() - self.began) / max(1, step - self.first)
-        loss = trainer.callback_metrics.get("train/loss", torch.tensor(float("nan")))
-        log.info(
-            "%s: step %d of %d, loss %.3f, %.0f ms a step, %.0f s left",
-            *(self.label, step, steps, float(loss), 1e3 * each, each * (steps - step)),
-        )
+    curve: list[tuple[int, float]]
+    seconds: float
 
 
 def fit(
-    model: BridgedModel,
-    batches: TrainingBatches,
+    module: BridgeTraining,
+    data: BenchmarkDataModule,
+    build_trainer: Callable[..., pl.Trainer],
     *,
-    trainer: Callable[..., pl.Trainer],
-    optimizer: Callable[..., torch.optim.Optimizer],
-    schedule: Mapping[str, Any],
-    identity: dict[str, str],
-    validate: Validate | None,
-    points: int = 10,
-    directory: Path | None = None,
-    loggers: list[Logger] | None = None,
-    save_every: int = 200,
-    log_every: int = 10,
+    span: Span = WHOLE,
+    outputs: Outputs | None = None,
     label: str = "training",
-    terminal: bool = False,
-    end: int | None = None,
-    begin: Path | None = None,
-    branches: Mapping[Path, int] | None = None,
-) -> tuple[list[tuple[int, float]], float]:
-    """Train a bridge to the end of its batches, going on from `last.ckpt` where the directory has one.
+    progress_bar: bool = False,
+) -> Fitted:
+    """Train a bridge, resuming from the checkpoint in its folder if there is one.
 
     Args:
-        trainer: keyword arguments -> Trainer.
-        validate: None trains without validation.
-        directory: where `last.ckpt` goes; None keeps nothing.
-        terminal: show a progress bar; else log lines.
-        end: the step to stop at, before the batches end: of a smaller budget, which cools down by then.
-        begin: a checkpoint to go on from, where the directory has none.
-        branches: checkpoints to keep for smaller budgets, and the step after which each is written.
-    Returns:
-        The curve [(step, validation accuracy, or of captions alone $e^{-loss}$)] and the seconds trained.
+        module: the bridge with its optimizer and schedule.
+        data: with its training batches chosen.
+        build_trainer: keyword arguments -> Trainer.
+        span: the part of the schedule to train.
+        outputs: what to leave behind; None for nothing.
+        label: of log lines.
+        progress_bar: show a bar on the terminal instead of log lines.
     """
-    steps = end or len(batches.sampler)
-    log_every = min(log_every, steps)
-    files = [logger for logger in loggers or [] if isinstance(logger, MetricsCsv)]
-    curve = Curve(validate, points, files) if validate else None
-    last = LastCheckpoint(directory / LAST if directory else Path(os.devnull), save_every)
-    callbacks: list[pl.Callback] = [ShareBatches(batches)] + ([curve] if curve else [])
-    if terminal:
-        from pytorch_lightning.callbacks import RichProgressBar
-
-        callbacks.append(RichProgressBar(leave=True))
-    else:
-        callbacks.append(LogProgress(label))
-    if directory:
-        callbacks += [Finite(batches, directory), Rows(files, log_every)]
-    if branches:
-        callbacks.append(BranchCheckpoints(branches))
-    if directory:
-        callbacks += [last, Preemption(last.save)]
-    rate = warmup_then(steps=len(batches.sampler), end=end, **schedule)
-    module = BridgeTraining(model, optimizer=optimizer, schedule=rate, identity=identity)
-    found = whole_checkpoint(directory) if directory else None
-    resumed, step = found or (begin, 0)
-    if found:
-        log.info("resuming from %s at step %d of %d", resumed, step, steps)
-    for file in files:
-        file.rewind(step)  # to nothing, where a run ended before its first checkpoint
-    warnings.filterwarnings(
-        "ignore", ".*`srun` command is available.*"
-    )  # Slurm's tools alone make no job of a run
-    lightning = trainer(
+    batches = data.train_dataloader()
+    steps = span.stop or len(batches.sampler)
+    files = [logger for logger in outputs.loggers if isinstance(logger, MetricsCsv)] if outputs else []
+    progress = RichProgressBar(leave=True) if progress_bar else LogProgress(label)
+    callbacks: list[pl.Callback] = [progress, BranchCheckpoints(span.branches)]
+    checkpoint, curve, last, log_every = span.start, None, None, min(10, steps)
+    if outputs:
+        log_every = min(outputs.log_every, steps)
+        last = LastCheckpoint(outputs.directory / LAST, outputs.save_every)
+        if outputs.validate:
+            curve = ValidationCurve(outputs.validate, outputs.points, files)
+        # In this order: what a step's checkpoint holds comes before it.
+        callbacks = [
+            *([curve] if curve else []),
+            progress,
+            TerminateOnNonFinite(batches, outputs.directory),
+            CsvRows(files, log_every),
+            BranchCheckpoints(span.branches),
+            last,
+            Preemption(last.save),
+        ]
+        checkpoint = _resume(outputs.directory, files, steps) or checkpoint
+    # Slurm's tools alone do not make a job of a run.
+    warnings.filterwarnings("ignore", ".*`srun` command is available.*")
+    trainer = build_trainer(
         max_steps=steps,
         max_epochs=1,
         callbacks=callbacks,
-        logger=[logger for logger in loggers or [] if logger not in files] or False,
+        logger=([logger for logger in outputs.loggers if logger not in files] if outputs else []) or False,
         log_every_n_steps=log_every,
         enable_checkpointing=False,
         enable_model_summary=False,
-        enable_progress_bar=terminal,
+        enable_progress_bar=progress_bar,
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
     )
-    began = time.monotonic()
-    warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")  # what is frozen
-    warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")  # Lightning's own, at each start
-    with memory_told(batches.sampler.batch_size):
+    clock = time.monotonic()
+    _run(trainer, module, data, checkpoint, batches.sampler.batch_size)
+    return Fitted(curve.curve if curve else [], last.seconds if last else time.monotonic() - clock)
+
+
+def _resume(directory: Path, files: Sequence[MetricsCsv], steps: int) -> Path | None:
+    """Return the checkpoint to resume from, and drop the rows of later steps."""
+    path, step = newest_readable(directory) or (None, 0)
+    if path:
+        log.info("resuming from %s at step %d of %d", path, step, steps)
+    for file in files:
+        file.rewind(step)  # to no rows at all, if a run ended before its first checkpoint
+    return path
+
+
+def _run(
+    trainer: pl.Trainer,
+    module: BridgeTraining,
+    data: BenchmarkDataModule,
+    checkpoint: Path | None,
+    batch_size: int,
+) -> None:
+    """Call `trainer.fit` without warnings that do not apply, and let Ctrl-C end it as a KeyboardInterrupt."""
+    warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")  # the frozen modules
+    warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")  # raised by Lightning itself
+    with explain_out_of_memory(batch_size):
         try:
-            lightning.fit(module, train_dataloaders=batches, ckpt_path=resumed, weights_only=True)
-        except SystemExit as leaving:
-            if isinstance(
-                leaving.__context__, KeyboardInterrupt
-            ):  # Lightning makes an exit of it, without a word
+            trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        except SystemExit as exit_:
+            if isinstance(exit_.__context__, KeyboardInterrupt):  # Lightning turns Ctrl-C into an exit
                 raise KeyboardInterrupt from None
             raise
-    return curve.curve if curve else [], last.seconds if directory else time.monotonic() - began

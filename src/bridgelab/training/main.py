@@ -18,6 +18,7 @@ from bridgelab.ctrl_c import take
 from bridgelab.runs.finished import RECORD, is_finished
 from bridgelab.runs.identity import claim, refuse_another
 from bridgelab.runs.locks import locked
+from bridgelab.runs.objective import objective
 from bridgelab.runs.take_over import finished_elsewhere, take_over
 from bridgelab.training.console import shown, tell_failure
 
@@ -52,15 +53,15 @@ OmegaConf.register_new_resolver("within_runs", within_runs, replace=True)
 
 
 @hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name="train")
-def main(config: DictConfig) -> None:
-    """One run; a failure is told here, in a line, and its traceback logged."""
+def main(config: DictConfig) -> float | None:
+    """Do one run and return its `val/accuracy` to Hydra; print a failure in one line and log its traceback."""
     job = HydraConfig.get()
     directory = Path(job.runtime.output_dir)
     try:
         check_config(config)
         own = is_own(config.bridge, "bridge")  # then the yaml's name would be another's
         name = config.bridge._target_ if own else job.runtime.choices["bridge"]
-        run(config, directory, bridge=str(name))
+        return run(config, directory, bridge=str(name))
     except KeyboardInterrupt:
         log.warning("stopped. The same command goes on from here.")
         raise SystemExit(128 + signal.SIGINT) from None
@@ -71,13 +72,15 @@ def main(config: DictConfig) -> None:
         raise SystemExit(1) from None  # Hydra would show the traceback once more
 
 
-def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
+def run(config: DictConfig, directory: Path, *, bridge: str) -> float | None:
     """Train and evaluate one bridge; the record stands in `directory` when this returns.
 
     Args:
         config: as `conf/train.yaml` composes it.
         directory: the run's own.
         bridge: its name in `conf/bridge/`.
+    Returns:
+        The run's objective, see `runs.objective`: its own, or that of the record of a finished run.
     Raises:
         ValueError: if something does not fit, before anything is trained.
     """
@@ -88,10 +91,10 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
         if is_first(os.environ):
             take_over(taken, directory, config, bridge=bridge)
             log.info("%s is finished as %s: taken over, not trained again", directory, taken)
-        return
+        return objective(directory)
     if refuse_another(directory, config) and is_finished(directory):
         log.info("%s is finished: %s stands, nothing to do", directory, RECORD)
-        return
+        return objective(directory)
     # One for all processes of a run: the first one holds it.
     lock = locked(directory / "lock", wait=False) if is_first(os.environ) else nullcontext(True)
     with lock as own:
@@ -102,14 +105,15 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
             )
         if claim(directory, config):  # by another process, since it was looked for
             log.info("%s is finished: %s stands, nothing to do", directory, RECORD)
-            return
+            return objective(directory)
         log.info("the config of %s is in its config.yaml", shown(directory))
 
         from bridgelab.training.loggers.wandb_logger import wandb_run
         from bridgelab.training.run import train_and_evaluate
 
-        with wandb_run(config, directory, bridge) as watched:
-            train_and_evaluate(config, directory, bridge=bridge, watched=watched)
+        with wandb_run(config, directory, bridge) as wandb_logger:
+            train_and_evaluate(config, directory, bridge=bridge, wandb_logger=wandb_logger)
+        return objective(directory)
 
 
 def is_first(environment: Mapping[str, str]) -> bool:

@@ -7,8 +7,8 @@ import torch
 from bridgelab.launch import slurm as queue
 from bridgelab.training import main
 from bridgelab.training.callbacks.preemption import Preemption
+from bridgelab.training.checkpoint import LAST
 from bridgelab.training.experiment import Experiment
-from bridgelab.training.fit import LAST
 
 
 class Trainer:

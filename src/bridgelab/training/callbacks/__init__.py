@@ -1,1 +1,1 @@
-"""What happens beside a training step."""
+"""Lightning callbacks of a training run, one file each."""

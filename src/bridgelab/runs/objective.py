@@ -1,0 +1,28 @@
+"""The number that a run returns to Hydra, for sweepers that maximize it (Optuna, Ax, Nevergrad). Free of torch."""
+
+import logging
+from pathlib import Path
+
+from bridgelab.runs.finished import is_finished
+from bridgelab.runs.record_schema import read_record
+
+log = logging.getLogger(__name__)
+
+
+def objective(run: Path) -> float | None:
+    """Return a finished run's last `val/accuracy`: between 0 and 1, higher is better.
+
+    If val has captions alone, it is the geometric mean of a token's probability. It is None if the run is not finished, its
+    record cannot be read, or nothing was trained, so that nothing was validated.
+
+    Args:
+        run: its folder.
+    """
+    if not is_finished(run):
+        return None
+    try:
+        curve = read_record(run, ("curve",))["curve"]
+    except (ValueError, OSError) as error:
+        log.warning("%s", error)
+        return None
+    return float(curve[-1][1]) if curve else None

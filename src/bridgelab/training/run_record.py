@@ -1,0 +1,70 @@
+"""The record of a run, `metrics.json`."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bridgelab.model import BridgedModel
+from bridgelab.runs.environment import provenance
+from bridgelab.runs.identity import config_hash
+from bridgelab.training.experiment import Experiment
+from bridgelab.training.train_bridge import Trained
+
+
+def run_record(
+    experiment: Experiment,
+    model: BridgedModel,
+    trained: Trained,
+    *,
+    directory: Path,
+    bridge: str,
+    metrics: Mapping[str, float],
+    costs: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the content of a run's record.
+
+    Args:
+        experiment: all that stands around the bridge.
+        model: the evaluated bridge between the backbones.
+        trained: what its training gave.
+        directory: the run's folder.
+        bridge: its name in `conf/bridge/`.
+        metrics: of the test, by name.
+        costs: parameters, tokens, FLOPs and seconds.
+    """
+    config, rate = experiment.config, trained.rate
+    steps, batch_size = (config.train.steps if trained.batches else 0), config.train.batch_size
+    return {
+        "study": config.study,
+        "question": config.question,
+        "hypothesis": config.hypothesis,
+        "overrides": directory.name,
+        "bridge": bridge,
+        "sees": model.sees,
+        "conditioning": model.conditioning,
+        "insert": config.model.insert,
+        "positions": config.model.positions,
+        "benchmark": experiment.data.benchmark.name,
+        "seed": config.seed,
+        "data_seed": config.data_seed,
+        "lr": rate["lr"],
+        "warmup": rate["warmup"],
+        "tuned_over": rate["tuned_over"],
+        "verdict": dict(config.verdict),
+        "tuning": {key: rate[key] for key in ("at_edge", "trials", "at_half") if key in rate},
+        "steps": steps,
+        "examples_seen": steps * batch_size,
+        "mixture": {pool: number * batch_size for pool, number in trained.batches.items()},
+        "precision": model.precision,
+        "compiled": bool(config.compile and steps),
+        **experiment.data.record_fields(),
+        "fingerprints": experiment.fingerprints,
+        "config_hash": config_hash(config),
+        **provenance(Path(os.environ["BRIDGELAB_ROOT"]), experiment.device),
+        "costs": dict(costs),
+        "curve": trained.curve,
+        "budgets": trained.budgets,
+        "curve_of": "token probability" if set(experiment.data.val) == {"caption"} else "accuracy",
+        "metrics": dict(metrics),
+    }
