@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.utils import JobReturn
 from hydra.errors import CompactHydraException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
@@ -54,6 +54,7 @@ class PoolLauncher(Launcher):
         Raises:
             CompactHydraException: at the end, naming the jobs that failed; or at once, if none can be run.
         """
+        from bridgelab.launch.job_return import finished_job
         from bridgelab.launch.pool import Job, Stopped, run_pool, slot_environments
         from bridgelab.launch.sweep_check import sweep_jobs
 
@@ -76,8 +77,7 @@ class PoolLauncher(Launcher):
             )
         print(f"{len(jobs)} jobs are done. Next: bridgelab report {shlex.quote(str(jobs[0].folder.parent))}")
         return [
-            JobReturn(overrides=list(overrides), working_dir=str(job.folder), status=JobStatus.COMPLETED)
-            for overrides, job in zip(job_overrides, jobs, strict=True)
+            finished_job(overrides, job.folder) for overrides, job in zip(job_overrides, jobs, strict=True)
         ]
 
     def _arguments(self, overrides: Sequence[str], folder: Path) -> list[str]:

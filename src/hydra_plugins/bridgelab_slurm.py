@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.utils import JobReturn
 from hydra.errors import CompactHydraException
 from hydra_plugins.hydra_submitit_launcher.submitit_launcher import BaseSubmititLauncher
 from omegaconf import DictConfig
@@ -55,6 +55,7 @@ class SlurmLauncher(BaseSubmititLauncher):
         import submitit
         from rich import print as say
 
+        from bridgelab.launch.job_return import finished_job
         from bridgelab.launch.slurm import wait
         from bridgelab.launch.sweep_check import SweepJob, sweep_jobs
 
@@ -109,10 +110,7 @@ class SlurmLauncher(BaseSubmititLauncher):
             raise SystemExit(130) from None
         if failed:
             raise CompactHydraException("\n".join([f"{len(failed)} of {len(jobs)} jobs failed:", *failed]))
-        return [
-            JobReturn(overrides=list(job.overrides), working_dir=str(job.folder), status=JobStatus.COMPLETED)
-            for job in jobs
-        ]
+        return [finished_job(job.overrides, job.folder) for job in jobs]
 
     def _arguments(self, job: Any) -> tuple[list[str], str, int, str, Mapping[type, Singleton]]:
         """What `__call__` takes."""

@@ -85,7 +85,7 @@ def predict(
                 own.append((place, one.text, one.likelihood, one.likelihoods))
             if progress and shared.rank == 0:
                 progress(min(first + shared.world * batch_size, len(rows)), len(rows))
-        found = sorted(shared.gathered(own))
+        found = sorted(shared.gather(own))
     model.train(was_training)
     if [place for place, *_ in found] != list(range(len(rows))):
         raise RuntimeError(

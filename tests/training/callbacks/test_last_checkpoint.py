@@ -1,0 +1,70 @@
+"""What `LastCheckpoint` does that Lightning's own ModelCheckpoint does not."""
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.demos.boring_classes import BoringModel
+
+from bridgelab.training.callbacks.last_checkpoint import LastCheckpoint
+from bridgelab.training.checkpoint import newest_readable
+
+STEPS, EVERY = 12, 5
+
+
+@pytest.fixture
+def fit(tmp_path):
+    """Train Lightning's own example for twelve steps, and give the steps of the checkpoints in the folder."""
+
+    def fitted(callback, stop=STEPS):
+        trainer = pl.Trainer(
+            accelerator="cpu",
+            max_steps=stop,
+            limit_train_batches=STEPS,
+            limit_val_batches=0,
+            callbacks=[callback],
+            logger=False,
+            enable_checkpointing=isinstance(callback, ModelCheckpoint),
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            default_root_dir=tmp_path,
+        )
+        trainer.fit(BoringModel())
+        paths = tmp_path.glob("*.ckpt")
+        return {path.name: torch.load(path, weights_only=False)["global_step"] for path in paths}
+
+    return fitted
+
+
+def lightnings_own(folder):
+    return ModelCheckpoint(
+        folder, filename="last", every_n_train_steps=EVERY, save_top_k=1, enable_version_counter=False
+    )
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_last_step_is_saved_though_it_is_no_multiple(fit, tmp_path):
+    assert fit(lightnings_own(tmp_path)) == {"last.ckpt": 10}
+    assert fit(LastCheckpoint(tmp_path / "last.ckpt", EVERY)) == {"last.ckpt": 12}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_spoiled_checkpoint_has_one_before_it(fit, tmp_path, monkeypatch):
+    class Stop(Exception):
+        pass
+
+    class StopAfter(LastCheckpoint):
+        def on_train_batch_end(self, trainer, *args):
+            super().on_train_batch_end(trainer, *args)
+            if trainer.global_step == 11:
+                raise Stop
+
+    assert fit(lightnings_own(tmp_path)) == {"last.ckpt": 10}
+    (tmp_path / "last.ckpt").write_bytes(b"spoiled")
+    with pytest.raises(ValueError, match="can't be read"):
+        newest_readable(tmp_path)
+    (tmp_path / "last.ckpt").unlink()
+    with pytest.raises(Stop):
+        fit(StopAfter(tmp_path / "last.ckpt", EVERY))
+    (tmp_path / "last.ckpt").write_bytes(b"spoiled")
+    assert newest_readable(tmp_path) == (tmp_path / "previous.ckpt", 5)
