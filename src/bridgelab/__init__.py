@@ -39,6 +39,7 @@ _PUBLIC = MappingProxyType(
         "OpenClipVision": "bridgelab.vision.openclip:OpenClipVision",
         "T5": "bridgelab.text.t5:T5",
         "TokenizedExamples": "bridgelab.data.batches:TokenizedExamples",
+        "predict": "bridgelab.evaluation.predict:predict",
     }
 )
 

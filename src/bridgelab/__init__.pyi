@@ -1,6 +1,7 @@
 from bridgelab.backbones import Backbones as Backbones
 from bridgelab.benchmark.example import Example as Example
 from bridgelab.data.batches import TokenizedExamples as TokenizedExamples
+from bridgelab.evaluation.predict import predict as predict
 from bridgelab.evaluation.trained_bridge import Answer as Answer
 from bridgelab.evaluation.trained_bridge import TrainedBridge as TrainedBridge
 from bridgelab.evaluation.trained_bridge import load_bridge as load_bridge
