@@ -18,6 +18,7 @@ from bridgelab import ctrl_c as interrupt
 from bridgelab.cli import main as cli
 from bridgelab.cli.arguments import UsageError
 from bridgelab.cli.hydra_app import check_choices
+from bridgelab.config.root import config_root
 from bridgelab.data import feature_source as features
 from bridgelab.data.feature_store import FeatureStore
 
@@ -188,12 +189,13 @@ def test_a_home_is_written_out(capsys):
 def test_the_help_of_training_tells_what_there_is_and_means(capsys):
     assert cli.main(["train", "--help"]) == 0
     told = capsys.readouterr().out
-    conf = cli.ROOT / "conf"
+    root = config_root()
+    conf = root / "conf"
     for folder in (
         conf / "bridge",
         conf / "benchmark",
         conf / "hydra" / "launcher",
-        cli.ROOT / "experiments",
+        root / "experiments",
     ):
         assert all(path.stem in told.replace("\n", " ") for path in folder.glob("*.yaml"))
     assert "pretrain" not in told
@@ -266,7 +268,9 @@ def test_hydra_apps_get_the_rest_of_the_line(target, args, module):
 def test_a_checkout_without_conf_is_refused(target, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("BRIDGELAB_ROOT", str(tmp_path))
     assert cli.main(["train"]) == 2
-    assert re.search("no folder .*conf.*set BRIDGELAB_ROOT", capsys.readouterr().err)
+    assert re.search(
+        r"there is no folder .*conf\. Install bridgelab again, or set BRIDGELAB_ROOT", capsys.readouterr().err
+    )
     assert target == []
 
 

@@ -1,5 +1,6 @@
 import json
 import os
+import subprocess
 
 import pandas as pd
 import pytest
@@ -46,3 +47,14 @@ def test_provenance_outside_of_git(tmp_path):
     assert found["git_sha"] is None
     assert found["versions"]["torch"]
     assert found["machine"].endswith(f", {os.cpu_count()} cores")
+
+
+def test_provenance_of_a_package_inside_of_another_repository(tmp_path):
+    """A virtual environment often lies in its user's own checkout, whose commit says nothing of bridgelab."""
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b.c"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "theirs"], check=True)
+    package = tmp_path / ".venv" / "bridgelab"
+    package.mkdir(parents=True)
+    assert provenance(package, torch.device("cpu"))["git_sha"] is None
+    assert len(provenance(tmp_path, torch.device("cpu"))["git_sha"]) == 40

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from bridgelab.statistics.variance_components import variance_components
 
 

@@ -20,6 +20,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from safetensors.torch import save_file
 
+from bridgelab.config.root import config_root
 from bridgelab.data.batches import Batch, TrainingBatches
 from bridgelab.doctor.measurement import Probe
 from bridgelab.doctor.meta_models import filled, text_config, text_model, tokenizer, tower
@@ -137,7 +138,7 @@ def measured(config: DictConfig, device: torch.device) -> tuple[float, float]:
 
 def main(what: str, device: str, overrides: Sequence[str]) -> None:
     """Print what a parent asks for, as JSON."""
-    conf = Path(os.environ["BRIDGELAB_ROOT"]) / "conf"
+    conf = config_root() / "conf"
     with initialize_config_dir(str(conf), version_base="1.3"):
         config = compose("train", list(overrides))
     ask = {"predicted": predicted, "measured": measured}[what]

@@ -1,7 +1,6 @@
 """`bridgelab bench`: all tables, one after another."""
 
 import logging
-import os
 import shutil
 import tempfile
 import warnings
@@ -31,6 +30,7 @@ from bridgelab.bench.store import (
     write_store,
 )
 from bridgelab.bench.world import WORLD_COLUMNS, world_row
+from bridgelab.config.root import config_root
 from bridgelab.console import get_console
 from bridgelab.device import local_device
 
@@ -46,7 +46,7 @@ def bench() -> None:
     disable_progress_bar()  # of weights that are loaded
     logging.disable(logging.WARNING)  # Lightning tells of its devices at every bridge
     warnings.filterwarnings("ignore", module="pytorch_lightning")
-    conf = Path(os.environ["BRIDGELAB_ROOT"]) / "conf"
+    conf = config_root() / "conf"
     device = local_device().type
     console = get_console()
     told = f"{device}, {torch.get_num_threads()} threads"

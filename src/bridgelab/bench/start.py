@@ -11,6 +11,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from bridgelab.config.root import config_root
 from bridgelab.launch.fork_server import ForkServer
 from bridgelab.launch.pool import slot_environments
 
@@ -93,7 +94,7 @@ def sweep_row(folder: Path) -> list[str]:
 
 
 def _preloaded() -> list[str]:
-    conf = Path(os.environ["BRIDGELAB_ROOT"]) / "conf" / "hydra" / "launcher" / "pool.yaml"
+    conf = config_root() / "conf" / "hydra" / "launcher" / "pool.yaml"
     return list(OmegaConf.load(conf).preload)
 
 

@@ -1,10 +1,9 @@
 """`bridgelab check-bridge`: whether a bridge keeps the contract."""
 
 import argparse
-import os
-from pathlib import Path
 
 from bridgelab.cli.arguments import UsageError, choose
+from bridgelab.config.root import config_root
 
 
 def run(args: list[str]) -> None:
@@ -20,7 +19,7 @@ def run(args: list[str]) -> None:
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
-    conf = Path(os.environ["BRIDGELAB_ROOT"]) / "conf"
+    conf = config_root() / "conf"
     choices = OmegaConf.from_dotlist(given.choices)
     if "." in given.bridge:
         config = OmegaConf.create({"_target_": given.bridge})

@@ -1,13 +1,13 @@
 """`bridgelab evaluate`: trained runs on another benchmark."""
 
 import argparse
-import os
 import re
 import sys
 from pathlib import Path
 
 from bridgelab.cli.arguments import UsageError, add_trust, folder
 from bridgelab.cli.hydra_app import composed
+from bridgelab.config.root import config_root
 
 # What it takes as `train` does; all else is the run's own.
 EVALUATED = ("benchmark", "evaluate", "data", "paths", "experiments", "question", "hypothesis")
@@ -47,7 +47,7 @@ def run(args: list[str]) -> None:
             out = evaluate_run(
                 run,
                 asked,
-                Path(os.environ["BRIDGELAB_ROOT"]),
+                config_root(),
                 split=given.split,
                 progress=TenthsLog(run.name),
                 trust=given.trust,

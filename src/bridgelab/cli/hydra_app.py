@@ -2,7 +2,6 @@
 
 import importlib
 import importlib.util
-import os
 import re
 import shlex
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bridgelab.cli.arguments import UsageError, choose
+from bridgelab.config.root import config_root
 
 
 def hydra_app(program: str, module: str, args: list[str]) -> None:
@@ -57,11 +57,10 @@ def composed(choices: list[str]) -> Any:
 
 
 def conf_folder() -> Path:
-    conf = Path(os.environ["BRIDGELAB_ROOT"]) / "conf"
+    conf = config_root() / "conf"
     if not conf.is_dir():
         raise UsageError(
-            f"there is no folder {conf}. Configs are read from the checkout: "
-            "install it with `pip install -e .`, or set BRIDGELAB_ROOT to it."
+            f"there is no folder {conf}. Install bridgelab again, or set BRIDGELAB_ROOT to a folder with conf/ and experiments/."
         )
     return conf
 

@@ -5,14 +5,13 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from bridgelab import __version__
 from bridgelab.cli.arguments import UsageError, choose
+from bridgelab.config.root import config_root
 from bridgelab.ctrl_c import take
 from bridgelab.printable import printable
 
-ROOT = Path(__file__).resolve().parents[3]
 COMMANDS = (
     "world",
     "train",
@@ -67,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: the arguments after the program's name; those of the process by default.
     """
-    os.environ.setdefault("BRIDGELAB_ROOT", str(ROOT))
+    config_root()
     args = list(sys.argv[1:] if argv is None else argv)
     if argv is None:  # else another program's process, whose Ctrl-C is its own
         take()

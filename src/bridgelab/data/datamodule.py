@@ -133,7 +133,9 @@ class BenchmarkDataModule(pl.LightningDataModule):
         """Return examples of a split as arrays, for a bridge of this conditioning."""
         row_of, features = self.feature_rows(split)
         max_length = self.config.data.get("max_length")  # which older runs lack
-        tokenized = TokenizedExamples(examples, self.backbones.text, row_of, features, conditioning, max_length)
+        tokenized = TokenizedExamples(
+            examples, self.backbones.text, row_of, features, conditioning, max_length
+        )
         for line in tokenized.outliers:
             log.warning("%s: %s", split, line)
         return tokenized

@@ -27,6 +27,7 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
 from bridgelab.benchmark.metrics.caption_metric import attribute_shares
+from bridgelab.config.root import config_root
 from bridgelab.device import local_device
 from bridgelab.model import autocast_pays
 from bridgelab.optim.muon import Muon
@@ -53,7 +54,7 @@ MOST = 10  # objects of a scene, in training as in CLEVR
 TOLD = (*ROLES, "tags", "bound")  # what the heads are asked
 BESIDE = 5.0  # the bias by which a local head starts
 ALIKE = 2.0  # columns, the reach of the likeness of their words
-CONF = str(Path(__file__).resolve().parents[3] / "conf" / "pretrain")
+CONF = str(config_root() / "conf" / "pretrain")
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:

@@ -26,6 +26,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from bridgelab.config.root import config_root
 from bridgelab.device import local_device
 from bridgelab.model import autocast_pays
 from bridgelab.optim.muon import Muon
@@ -35,7 +36,7 @@ from bridgelab.text.t5 import ASSETS
 from bridgelab.world.render import render
 from bridgelab.world.scene import ATTRIBUTES
 
-CONF = Path(__file__).resolve().parents[3] / "conf" / "pretrain"
+CONF = config_root() / "conf" / "pretrain"
 PAD, START, END = 0, 1, 2
 WORDS = ("<pad>", "<s>", "</s>", *(word for words in FACTS for word in words))
 _FIRST = np.cumsum(

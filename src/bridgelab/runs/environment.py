@@ -22,8 +22,21 @@ VERSIONS = (
 
 def provenance(root: Path, device: Any) -> dict[str, Any]:
     """The code's commit (None outside of git), the versions that ran, and what they ran on."""
+    versions = {"python": platform.python_version(), "bridgelab": __version__}
+    for name in VERSIONS:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return {"git_sha": _commit(root), "versions": versions, "machine": _machine(device)}
+
+
+def _commit(root: Path) -> str | None:
+    """Return the commit of a checkout; None for an installed package, even inside of another project's repository."""
+    if not (root / ".git").exists():
+        return None
     try:
-        sha = subprocess.run(
+        return subprocess.run(
             ["git", "-C", str(root), "rev-parse", "HEAD"],
             capture_output=True,
             text=True,
@@ -31,14 +44,7 @@ def provenance(root: Path, device: Any) -> dict[str, Any]:
             timeout=10,
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
-        sha = None
-    versions = {"python": platform.python_version(), "bridgelab": __version__}
-    for name in VERSIONS:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = "not installed"
-    return {"git_sha": sha, "versions": versions, "machine": _machine(device)}
+        return None
 
 
 def _machine(device: Any) -> str:

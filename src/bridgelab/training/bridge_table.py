@@ -1,14 +1,12 @@
 """`bridgelab bridges`: the README's table of bridges, from the code and `conf/bridge/`."""
 
-import os
-from pathlib import Path
-
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from torch.utils.flop_counter import FlopCounterMode
 
 from bridgelab.config.instantiate import bridge_choices, build, target
+from bridgelab.config.root import config_root
 
 WORDS = 32  # of a question: as many as prompts of the built-in world are padded to, mostly
 COLUMNS = ("bridge", "tokens", "parameters", "FLOPs an image", "idea", "its authors' code")
@@ -17,7 +15,7 @@ CONTROL = "_mismatched"  # the same numbers as `_question`, whose control it is
 
 def table() -> str:
     """Bridges that see the image, at their sizes for the miniature, as a markdown table."""
-    conf = Path(os.environ["BRIDGELAB_ROOT"]) / "conf"
+    conf = config_root() / "conf"
     rows: list[tuple[str, ...]] = [COLUMNS, ("---", "---:", "---:", "---:", "---", "---")]
     with initialize_config_dir(str(conf), version_base="1.3"):
         config = compose("train")

@@ -13,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from bridgelab.config.instantiate import is_own
+from bridgelab.config.root import config_root
 from bridgelab.config.schema import check_config, leads_out
 from bridgelab.ctrl_c import take
 from bridgelab.runs.finished import RECORD, is_finished
@@ -22,7 +23,7 @@ from bridgelab.runs.objective import objective
 from bridgelab.runs.take_over import finished_elsewhere, take_over
 from bridgelab.training.console import shown, tell_failure
 
-ROOT = Path(os.environ.setdefault("BRIDGELAB_ROOT", str(Path(__file__).resolve().parents[3])))
+ROOT = config_root()
 LONGEST_NAME = 200
 log = logging.getLogger(__name__)
 

@@ -1,10 +1,10 @@
 """The record of a run, `metrics.json`."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bridgelab.config.root import config_root
 from bridgelab.model import BridgedModel
 from bridgelab.runs.environment import provenance
 from bridgelab.runs.identity import config_hash
@@ -61,7 +61,7 @@ def run_record(
         **experiment.data.record_fields(),
         "fingerprints": experiment.fingerprints,
         "config_hash": config_hash(config),
-        **provenance(Path(os.environ["BRIDGELAB_ROOT"]), experiment.device),
+        **provenance(config_root(), experiment.device),
         "costs": dict(costs),
         "curve": trained.curve,
         "budgets": trained.budgets,
