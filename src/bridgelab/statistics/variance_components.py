@@ -4,12 +4,12 @@ The model is that of crossed random effects, for run r of one bridge:
 
 $y_r = \mu + \sum_k a_{k, l_k(r)} + e_r, \quad a_{k, l} \sim N(0, \sigma_k^2), \quad e_r \sim N(0, \sigma_e^2)$
 
-where $l_k(r)$ is the run's level of factor k (its seed, for instance). The residual holds what no factor explains alone: their interactions,
-and what a machine adds. Variances are estimated by restricted maximum likelihood (REML; Patterson & Thompson 1971,
-doi:10.1093/biomet/58.3.545), which for balanced designs equals the classical analysis of variance wherever that is positive. Intervals
-come from the profile likelihood, with the quantile of $F_{1, \nu}$ in place of $\chi^2_1$'s, where $\nu$ are the residual's degrees of freedom:
-with 8 of these, 95 % intervals by $\chi^2_1$ covered the residual's variance in 86 % of simulated studies. At the boundary 0 they are
-conservative (Self & Liang 1987, doi:10.1080/01621459.1987.10478472).
+where $l_k(r)$ is the run's level of factor k (its seed, for instance). The residual holds what no factor explains alone: their
+interactions, and what a machine adds. Variances are estimated by restricted maximum likelihood (REML; Patterson & Thompson 1971,
+doi:10.1093/biomet/58.3.545), which for balanced designs equals the classical analysis of variance wherever that is positive.
+Intervals come from the profile likelihood, with the quantile of $F_{1, \nu}$ in place of $\chi^2_1$'s, where $\nu$ are the
+residual's degrees of freedom: with 8 of these, 95 % intervals by $\chi^2_1$ covered the residual's variance in 86 % of simulated
+studies. At the boundary 0 they are conservative (Self & Liang 1987, doi:10.1080/01621459.1987.10478472).
 """
 
 from collections.abc import Mapping, Sequence
