@@ -87,7 +87,7 @@ def test_commands_work_from_an_empty_folder(installed, tmp_path):
         "train", "-m", "study=tiny", "bridge=blind", "seed=0",
         f"benchmark.root={world}", "benchmark.images={train:3,val:2,test:2}", "benchmark.questions_per_image=2",
         "train.steps=4", "train.batch_size=4", "train.lr=0.01", "train.val_points=1", "train.budgets=[]",
-        "evaluate.limit={answer:2,caption:1}",
+        "evaluate.limit={answer:4,caption:2}",
     )  # fmt: skip
     assert "blind" in bridgelab("report", "runs/tiny")
     assert (empty / "runs" / "tiny" / "index.html").exists()
