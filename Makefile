@@ -1,4 +1,4 @@
-# bridgelab: `make` alone says what there is.
+# `make` alone lists the targets.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -12,7 +12,7 @@ BIN   := .venv/bin
 STAMP := .venv/.installed
 UV    := uv==0.13.9
 
-# One thread a process: jobs and test workers run side by side, and more threads than cores only wait for each other.
+# One thread per process: jobs and test workers run side by side, and more threads than cores would wait for each other.
 export OMP_NUM_THREADS      ?= 1
 export MKL_NUM_THREADS      ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
@@ -24,7 +24,7 @@ STUDY = $(or $(STUDY_$(SIZE)),$(error SIZE=$(SIZE) is not a size of the study. U
 
 .PHONY: help install study test test-slurm test-faults lint bench dashboard calibrate pretrain notebook
 
-help: ## this list
+help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## .venv with the exact versions of constraints.txt (every target does this when needed)
@@ -38,17 +38,17 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m uv pip install --quiet --python $(BIN)/python -c constraints.txt -e ".[dev]"
 	@touch $@
 
-study: $(STAMP) ## the question answered on this machine: table and picture (SIZE=preview, SIZE=full)
+study: $(STAMP) ## train the study on this machine, then print its table and draw its figure (SIZE=preview, SIZE=full)
 	@$(BIN)/bridgelab train experiments=$(STUDY)
 	@$(BIN)/bridgelab report runs/$(STUDY)
 
-test: $(STAMP) ## every test (WORKERS=2 processes)
+test: $(STAMP) ## the test suite, in WORKERS=2 processes
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
 
-test-slurm: $(STAMP) ## sweeps, two nodes, preemption on a real Slurm, which it installs and starts (root, Debian)
+test-slurm: $(STAMP) ## sweeps, two nodes and preemption on a real Slurm, which it installs and starts (needs root and Debian)
 	@$(BIN)/python -m pytest -q -m slurm tests/slurm
 
-test-faults: $(STAMP) ## kill -9 at random moments, two sweeps at once, full and read-only disk, clock set back: counts (FAULTS_SEED=1: other moments)
+test-faults: $(STAMP) ## runs killed at random moments, two sweeps at once, full and read-only disks, a clock set back (FAULTS_SEED=1: other moments)
 	@$(BIN)/python -m pytest -q -m faults tests/faults
 
 lint: $(STAMP) ## ruff and mypy
@@ -56,18 +56,18 @@ lint: $(STAMP) ## ruff and mypy
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy
 
-bench: $(STAMP) ## how fast the parts are on this machine
+bench: $(STAMP) ## measure the speed of the parts on this machine
 	@$(BIN)/bridgelab bench
 
-dashboard: $(STAMP) ## the W&B workspace of the study as code (its JSON; `bridgelab dashboard --save` sends it)
+dashboard: $(STAMP) ## print the study's W&B workspace as JSON (`bridgelab dashboard --save` sends it)
 	@$(BIN)/bridgelab dashboard $(wildcard runs/$(STUDY))
 
-calibrate: $(STAMP) ## how often the verdict is wrong, on simulated studies whose truth is known
+calibrate: $(STAMP) ## measure how often the verdict is wrong, on simulated studies whose truth is known
 	@$(BIN)/bridgelab calibrate
 
-pretrain: pretrain-text pretrain-vision ## make the miniature pair anew (-j2: both at once; SEED=1: another pair)
+pretrain: pretrain-text pretrain-vision ## train the miniature pair anew (-j2: both at once; SEED=1: another pair)
 
-# The package's own weights are seed 0's; another pair stays where it was made, for text.path=… and vision.weights=….
+# Seed 0's weights are installed in the package. Those of another seed stay in runs/, for text.path=… and vision.weights=….
 pretrain-%: $(STAMP)
 	@$(BIN)/bridgelab pretrain $* seed=$(SEED) install=$(if $(filter 0,$(SEED)),true,false)
 

@@ -1,0 +1,91 @@
+"""The commands that findings, studies and CONTRIBUTING.md name can be given as written."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from bridgelab.cli.hydra_app import check_choices, check_keys
+from bridgelab.cli.main import COMMANDS
+from bridgelab.config.root import config_root
+from bridgelab.training import main  # noqa: F401  registers what configs call
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [
+    ROOT / "CONTRIBUTING.md",
+    *sorted(ROOT.glob("docs/*.md")),
+    *sorted(ROOT.glob("experiments/*.md")),
+    *sorted(ROOT.glob("experiments/*.yaml")),
+]
+
+
+def commands(path):
+    """The command lines of a document: in backticks and code blocks, or in a yaml's comments."""
+    text = path.read_text()
+    if path.suffix == ".yaml":
+        lines = re.findall(r"^# (?:.*?: )?(bridgelab .*?)(?: {3,}.*)?$", text, re.MULTILINE)
+    else:
+        blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+        joined = "\n".join(blocks).replace("\\\n", " ")
+        lines = re.findall(r"^(bridgelab .*)$", joined, re.MULTILINE)
+        lines += re.findall(
+            r"`(bridgelab [^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+        )
+    return [part.rstrip("\\").split()[1:] for line in lines for part in " ".join(line.split()).split(" && ")]
+
+
+def choices(words):
+    """The overrides of a command line, each value of a sweep for itself."""
+    parser = OverridesParser.create()
+    for word in words:
+        if (
+            "=" in word
+            and not word.startswith(("-", "images=", "examples="))
+            and not word.startswith("runs/")
+        ):
+            parsed = parser.parse_override(word)
+            values = (
+                parsed.sweep_string_iterator()
+                if parsed.is_sweep_override()
+                else [parsed.get_value_element_as_str()]
+            )
+            yield [f"{parsed.get_key_element()}={value}" for value in values]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_commands_can_be_given_as_written(path):
+    conf = config_root() / "conf"
+    for command, *words in commands(path):
+        shown = shlex.join(["bridgelab", command, *words])
+        assert command in COMMANDS, shown
+        for folder in (word for word in words if word.startswith("runs/")):
+            study = folder.split("/")[1].partition("_on_")[0]
+            named = (ROOT / "experiments" / f"{study}.yaml").exists() or f"study={study}" in path.read_text()
+            assert named or study in ("STUDY", "scratch"), shown
+        if command not in ("train", "evaluate", "doctor"):
+            continue
+        check_choices(words, conf)
+        check_keys([word for word in words if "=" in word])
+        options = list(choices(words))
+        with initialize_config_dir(str(conf), version_base="1.3"):
+            for place, values in enumerate(options or [[]]):
+                for value in values:  # beside the first value of each other
+                    others = [other[0] for k, other in enumerate(options) if k != place]
+                    config = compose("train", [*others, value])
+            if command == "evaluate":
+                assert words[words.index("--split") + 1] in config.benchmark.images, shown
+
+
+def test_commands_are_found():
+    assert [
+        "evaluate",
+        "runs/first_look_full/*",
+        "experiments=clutter",
+        "--split",
+        "test-clutter",
+    ] in commands(ROOT / "experiments" / "clutter.yaml")
+    assert ["report", "runs/tokens_64"] in commands(ROOT / "experiments" / "tokens.md")
+    assert sum(len(commands(path)) for path in DOCUMENTS) > 60
