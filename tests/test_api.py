@@ -90,12 +90,13 @@ def test_importing_bridgelab_loads_nothing_heavy():
 def test_every_name_is_there_typed_and_documented():
     stub = ast.parse((PACKAGE / "__init__.pyi").read_text())
     typed = {
-        alias.asname: f"{node.module}:{alias.name}"
+        alias.asname or alias.name: f"{node.module}:{alias.name}"
         for node in ast.walk(stub)
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
     assert typed == dict(bridgelab._PUBLIC), "__init__.py and __init__.pyi name different things"
+    assert sorted(typed) == sorted(PUBLIC)
     assert (PACKAGE / "py.typed").exists()
     rows = re.findall(r"^\| `(\w+)", DOCUMENT.read_text(), re.MULTILINE)
     assert sorted(rows) == sorted(PUBLIC)

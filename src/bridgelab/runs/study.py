@@ -115,7 +115,7 @@ class Study:
         )
 
 
-def read_study(study: Path, *, allow: Sequence[str] = ()) -> Study:
+def read_study(study: str | Path, *, allow: Sequence[str] = ()) -> Study:
     """Read a study's folder, `runs/<study>`.
 
     Args:
