@@ -50,7 +50,9 @@ from bridgelab.statistics.comparison import verdict
 FORMATS = MappingProxyType({"md": to_markdown, "csv": to_csv, "latex": to_latex})
 
 
-def report(study_dir: str | Path, *, allow: Sequence[str] = (), console: Console | None = None) -> dict[str, Path]:
+def report(
+    study_dir: str | Path, *, allow: Sequence[str] = (), console: Console | None = None
+) -> dict[str, Path]:
     """Print the study's table and write `figure.png`, `table.md` and `index.html` into its folder.
 
     The files hold accuracy by question family and the trials of the search too, which are too long to print.
