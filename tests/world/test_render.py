@@ -9,9 +9,10 @@ from itertools import product
 import numpy as np
 import pytest
 
-from bridgelab.world import render as module
-from bridgelab.world.render import RGB, object_mask, pixel_coords, render, sample_visible_scene
+from bridgelab.world.ray_caster import AIM, DISTANCE, HALF_FRAME, PITCH
+from bridgelab.world.render import object_mask, pixel_coords, render, sample_visible_scene
 from bridgelab.world.scene import COLORS, MATERIALS, SHAPES, SIZES, Object, Scene, sample_scene
+from bridgelab.world.solids import KEY_AZIMUTH, RGB
 
 
 def scene(seed: int, objects: tuple[int, int] = (3, 10)) -> Scene:
@@ -39,8 +40,8 @@ def interior(scene: Scene) -> np.ndarray:
 
 def camera() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Eye, right, up and forward, from where the camera stands and what it looks at."""
-    aim, pitch = np.array(module.AIM), math.radians(module.PITCH)
-    eye = aim + module.DISTANCE * np.array([0, -math.cos(pitch), math.sin(pitch)])
+    aim, pitch = np.array(AIM), math.radians(PITCH)
+    eye = aim + DISTANCE * np.array([0, -math.cos(pitch), math.sin(pitch)])
     forward = (aim - eye) / np.linalg.norm(aim - eye)
     right = np.cross(forward, [0, 0, 1])
     right /= np.linalg.norm(right)
@@ -65,7 +66,7 @@ def marched_mask(scene: Scene, size: int, step: float = 0.004) -> np.ndarray:
     mask = np.full((size, size), -1)
     depths = np.arange(9.0, 21.0, step)
     for row, column in product(range(size), range(size)):
-        u, v = ((np.array([column, size - 1 - row]) + 0.5) / size * 2 - 1) * module.HALF_FRAME
+        u, v = ((np.array([column, size - 1 - row]) + 0.5) / size * 2 - 1) * HALF_FRAME
         points = eye + depths[:, None] * (forward + u * right + v * up)
         points = points[(points[:, 2] > 0) & (points[:, 2] < 1.5)]
         first = len(points)
@@ -93,8 +94,8 @@ def test_pixel_coords_are_the_centre_through_a_look_at_camera(shape):
         depth = towards @ forward
         column, row, found = pixel_coords(obj, size)
         assert found == pytest.approx(depth, abs=1e-9)
-        assert column == math.floor((towards @ right / depth / module.HALF_FRAME + 1) * size / 2)
-        assert row == math.floor((1 - towards @ up / depth / module.HALF_FRAME) * size / 2)
+        assert column == math.floor((towards @ right / depth / HALF_FRAME + 1) * size / 2)
+        assert row == math.floor((1 - towards @ up / depth / HALF_FRAME) * size / 2)
         assert object_mask(Scene((obj,)), size)[row, column] == 0
 
 
@@ -170,11 +171,11 @@ def test_shadows_fall_away_from_the_key_light():
     def pixel(x, y):
         towards = np.array([x, y, 0.0]) - eye
         u, v = towards @ right / (towards @ forward), towards @ up / (towards @ forward)
-        return int((1 - v / module.HALF_FRAME) * 48), int((1 + u / module.HALF_FRAME) * 48)
+        return int((1 - v / HALF_FRAME) * 48), int((1 + u / HALF_FRAME) * 48)
 
     for light in (0.0, 20.0, 40.0):  # from the left, so that the cylinder does not hide its own shadow
         drawn = Scene((obj,), light=light)
-        azimuth = math.radians(module.KEY_AZIMUTH + light)
+        azimuth = math.radians(KEY_AZIMUTH + light)
         x, y = math.sin(azimuth), math.cos(azimuth)
         image, mask = render(drawn).astype(int), object_mask(drawn)
         shaded, lit = pixel(x, y), pixel(-x, -y)
