@@ -5,8 +5,8 @@ import pytest
 
 from bridgelab.pretraining.lessons import symbolic
 from bridgelab.pretraining.traces import ROLES, tags, trace
-from bridgelab.world.program import step
-from bridgelab.world.question import FAMILIES, Balance, ask, questions
+from bridgelab.world.questions.program import step
+from bridgelab.world.questions.draft import FAMILIES, Balance, ask, questions
 from bridgelab.world.scene import SHAPES, sample_scene
 
 

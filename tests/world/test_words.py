@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from bridgelab.world.program import answer
-from bridgelab.world.question import FAMILIES, Balance, ask, questions
+from bridgelab.world.questions.program import answer
+from bridgelab.world.questions.draft import FAMILIES, Balance, ask, questions
 from bridgelab.world.scene import MARGIN, relationships, sample_scene
 from bridgelab.world.vocabulary import words
 from bridgelab.world.words import column, parse_words, row, scene_words

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from bridgelab.world import write
-from bridgelab.world.program import answer, step
-from bridgelab.world.question import FAMILIES, OPPOSITE, _Draft, _View, _write, hints
+from bridgelab.world.questions.program import answer, step
+from bridgelab.world.questions.draft import FAMILIES, OPPOSITE, _Draft, _View, _write, hints
 from bridgelab.world.render import sample_visible_scene
 from bridgelab.world.split import split_scene
 from bridgelab.world.write import write_world

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from rich.table import Table
 
 from bridgelab.config.instantiate import build
-from bridgelab.world.question import Balance, questions
+from bridgelab.world.questions.draft import Balance, questions
 from bridgelab.world.render import render, sample_visible_scene
 from bridgelab.world.write import scene_record
 

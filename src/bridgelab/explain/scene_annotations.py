@@ -11,7 +11,7 @@ import orjson
 from bridgelab.benchmark.clevr import Clevr, function
 from bridgelab.benchmark.example import Example
 from bridgelab.data.images import open_image
-from bridgelab.world.program import run
+from bridgelab.world.questions.program import run
 
 LEAST = 0.05  # share of a patch's pixels from which on it shows an object
 PARTS = ("visited", "others", "background")

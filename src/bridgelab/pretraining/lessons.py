@@ -15,7 +15,7 @@ import numpy as np
 from bridgelab.pretraining.traces import tags, trace
 from bridgelab.world.caption import ORDERS, caption, caption_prompt
 from bridgelab.world.held_out import check
-from bridgelab.world.question import FAMILIES, Balance, noun, questions
+from bridgelab.world.questions.draft import FAMILIES, Balance, noun, questions
 from bridgelab.world.scene import ATTRIBUTES, Object, Scene, relationships, sample_scene
 from bridgelab.world.words import attribute_words, column, row
 

@@ -7,8 +7,8 @@ question tell of it. Linear heads on the T5's encoder learn to tell both, and ar
 
 from collections.abc import Sequence
 
-from bridgelab.world.program import Step, run
-from bridgelab.world.question import HOPS, RELATION_WORDS
+from bridgelab.world.questions.program import Step, run
+from bridgelab.world.questions.draft import HOPS, RELATION_WORDS
 from bridgelab.world.scene import ATTRIBUTES
 
 # found: what a description picks out, 0 to 3 hops into the first or second branch of a program; beside: what stands in

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from bridgelab.world.question import HOPS, KINDS
+from bridgelab.world.questions.draft import HOPS, KINDS
 from bridgelab.world.scene import COLORS, HALF_WIDTH, SHAPES, SIZES, SPECK_COLORS, Ground, Scene, Speck
 
 # Johnson et al. 2017, §4.7 (CoGenT): cubes in these colours and cylinders in the others, or the other way round.

@@ -22,7 +22,7 @@ from bridgelab.progress import Progress
 from bridgelab.world.bend import bend_of, changes
 from bridgelab.world.caption import ORDERS, caption, caption_prompt
 from bridgelab.world.held_out import EVALUATED, check
-from bridgelab.world.question import FAMILIES, Balance, questions
+from bridgelab.world.questions.draft import FAMILIES, Balance, questions
 from bridgelab.world.render import object_mask, pixel_coords, render
 from bridgelab.world.scene import DIRECTIONS, Scene, relationships
 from bridgelab.world.split import split_scene

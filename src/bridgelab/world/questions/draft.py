@@ -15,7 +15,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from bridgelab.world.program import Step, answer, step
+from bridgelab.world.questions.program import Step, answer, step
 from bridgelab.world.scene import ATTRIBUTES, DIRECTIONS
 
 OPPOSITE = {"left": "right", "right": "left", "front": "behind", "behind": "front"}
