@@ -12,7 +12,7 @@ from bridgelab.pretraining.page import write_page
 from bridgelab.text.t5 import ASSETS, SHIPPED, T5
 from bridgelab.vision.openclip import OpenClipVision
 from bridgelab.world.layout import written
-from bridgelab.world.questions.draft import FAMILIES
+from bridgelab.world.questions.families import FAMILIES
 
 
 @pytest.fixture(scope="module")

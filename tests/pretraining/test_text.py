@@ -22,7 +22,7 @@ from bridgelab.pretraining.text import (
 )
 from bridgelab.pretraining.traces import ROLES
 from bridgelab.world.layout import LAYOUTS, WORDS
-from bridgelab.world.questions.draft import FAMILIES
+from bridgelab.world.questions.families import FAMILIES
 from bridgelab.world.words import COLUMNS, SLOTS, scene_words
 
 ROOT = Path(__file__).parents[2]

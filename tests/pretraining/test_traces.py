@@ -5,8 +5,10 @@ import pytest
 
 from bridgelab.pretraining.lessons import symbolic
 from bridgelab.pretraining.traces import ROLES, tags, trace
+from bridgelab.world.questions.balance import Balance
+from bridgelab.world.questions.draw import draw_question, draw_questions
+from bridgelab.world.questions.families import FAMILIES
 from bridgelab.world.questions.program import step
-from bridgelab.world.questions.draft import FAMILIES, Balance, ask, questions
 from bridgelab.world.scene import SHAPES, sample_scene
 
 
@@ -41,7 +43,7 @@ def test_a_chain_is_traced_hop_by_hop(record):
 def test_what_is_asked_decides_the_answer(record):
     """For exist, count and query the set `asked` alone gives the answer, by another route than the program's."""
     draw = random.Random(0)
-    asked = [q for _ in range(20) for q in questions(record, draw, Balance(), number=20)]
+    asked = [q for _ in range(20) for q in draw_questions(record, draw, Balance(), number=20)]
     seen = set()
     for question in asked:
         kind = question.family.rpartition("_")[2]
@@ -62,7 +64,7 @@ def test_what_is_asked_decides_the_answer(record):
 
 def test_two_branches_and_their_join_are_kept_apart(record):
     draw = random.Random(1)
-    made = [q for _ in range(30) for q in questions(record, draw, Balance(), number=25)]
+    made = [q for _ in range(30) for q in draw_questions(record, draw, Balance(), number=25)]
     joined = [q for q in made if q.family.startswith("single_and")]
     assert joined
     for question in joined:
@@ -73,7 +75,7 @@ def test_two_branches_and_their_join_are_kept_apart(record):
 
 def test_compared_objects_are_joined_if_they_are_alike(record):
     draw = random.Random(2)
-    made = [q for _ in range(30) for q in questions(record, draw, Balance(), number=25)]
+    made = [q for _ in range(30) for q in draw_questions(record, draw, Balance(), number=25)]
     answers = set()
     for question in (q for q in made if q.family.startswith("comparison")):
         found = trace(question.program, record)
@@ -92,7 +94,7 @@ def test_the_words_of_a_description_pick_out_what_the_program_finds():
     for _ in range(12):
         record = symbolic(sample_scene(rng, objects=(3, 10)))
         for family in FAMILIES:
-            question = ask(record, draw, balance, family=family)
+            question = draw_question(record, draw, balance, family=family)
             if question is None:
                 continue
             told = tags(question.text, family)

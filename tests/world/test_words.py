@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
+from bridgelab.world.questions.balance import Balance
+from bridgelab.world.questions.draw import draw_question, draw_questions
+from bridgelab.world.questions.families import FAMILIES
 from bridgelab.world.questions.program import answer
-from bridgelab.world.questions.draft import FAMILIES, Balance, ask, questions
 from bridgelab.world.scene import MARGIN, relationships, sample_scene
 from bridgelab.world.vocabulary import words
 from bridgelab.world.words import column, parse_words, row, scene_words
@@ -21,7 +23,7 @@ def test_the_words_alone_decide_every_answer(scenes):
     rng, balance, asked = random.Random(0), Balance(), 0
     for scene in scenes:
         told = scene_record(parse_words(scene_words(scene)), "val")
-        for question in questions(scene_record(scene, "val"), rng, balance, number=20):
+        for question in draw_questions(scene_record(scene, "val"), rng, balance, number=20):
             assert answer(list(question.program), told) == question.answer, question.text
             asked += 1
     assert asked >= 1000
@@ -45,7 +47,7 @@ def test_every_word_of_every_family_is_in_the_vocabulary(scenes):
 
     rng, known = random.Random(1), set(words())
     for family in FAMILIES:
-        texts = [ask(scene_record(s, "val"), rng, Balance(), family=family) for s in scenes[:20]]
+        texts = [draw_question(scene_record(s, "val"), rng, Balance(), family=family) for s in scenes[:20]]
         said = {word for question in texts if question for word in [*question.text.split(), question.answer]}
         assert said, f"{family}: no question in 20 scenes"
         assert said <= known, said - known

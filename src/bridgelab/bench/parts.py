@@ -12,7 +12,8 @@ from omegaconf import DictConfig
 from rich.table import Table
 
 from bridgelab.config.instantiate import build
-from bridgelab.world.questions.draft import Balance, questions
+from bridgelab.world.questions.balance import Balance
+from bridgelab.world.questions.draw import draw_questions
 from bridgelab.world.render import render, sample_visible_scene
 from bridgelab.world.write import scene_record
 
@@ -44,7 +45,7 @@ def parts(config: DictConfig, device: str) -> Table:
     table.add_row(f"frozen encoder, {device}", f"{IMAGES / encoded:.0f} images/s")
     records = [scene_record(scene, "val") for scene in scenes]
     draw = random.Random(0)
-    asked = seconds(lambda: [questions(record, draw, Balance()) for record in records])
+    asked = seconds(lambda: [draw_questions(record, draw, Balance()) for record in records])
     table.add_row("questions with programs, one core", f"{10 * IMAGES / asked:.0f} questions/s")
     return table
 

@@ -26,7 +26,7 @@ from bridgelab.benchmark.metrics.accuracy import Accuracy
 from bridgelab.benchmark.metrics.caption_metric import CaptionMetric
 from bridgelab.benchmark.metrics.example_metric import ExampleMetric
 from bridgelab.benchmark.splits import Parts
-from bridgelab.world.questions.draft import HOPS
+from bridgelab.world.questions.families import HOPS
 from bridgelab.world.scene import HALF_WIDTH, Object, Scene
 from bridgelab.world.words import scene_words
 

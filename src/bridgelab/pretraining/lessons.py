@@ -15,7 +15,10 @@ import numpy as np
 from bridgelab.pretraining.traces import tags, trace
 from bridgelab.world.caption import ORDERS, caption, caption_prompt
 from bridgelab.world.held_out import check
-from bridgelab.world.questions.draft import FAMILIES, Balance, noun, questions
+from bridgelab.world.questions.balance import Balance
+from bridgelab.world.questions.draft import noun
+from bridgelab.world.questions.draw import draw_questions
+from bridgelab.world.questions.families import FAMILIES
 from bridgelab.world.scene import ATTRIBUTES, Object, Scene, relationships, sample_scene
 from bridgelab.world.words import attribute_words, column, row
 
@@ -55,7 +58,7 @@ def lessons(
     for _ in range(scenes):
         scene = check(sample_scene(rng, objects=objects))
         record = symbolic(scene)
-        for question in questions(record, draw, balance, number=shares["question"], families=families):
+        for question in draw_questions(record, draw, balance, number=shares["question"], families=families):
             program = list(question.program)
             found = trace(program, record)
             told = tuple(tags(question.text, question.family))

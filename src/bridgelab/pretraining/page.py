@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from bridgelab.world.questions.draft import FAMILIES
+from bridgelab.world.questions.families import FAMILIES
 from bridgelab.world.scene import ATTRIBUTES
 
 # By folder: the reader's name, and what its lessons were.

@@ -37,7 +37,7 @@ from bridgelab.pretraining.page import write_page
 from bridgelab.pretraining.traces import ROLES
 from bridgelab.text.t5 import ASSETS, T5, load_weights
 from bridgelab.world.layout import WORDS
-from bridgelab.world.questions.draft import FAMILIES
+from bridgelab.world.questions.families import FAMILIES
 from bridgelab.world.vocabulary import words
 from bridgelab.world.words import COLUMNS, ROWS, SLOTS
 from bridgelab.world.write import GENERATOR

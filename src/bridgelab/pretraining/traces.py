@@ -7,8 +7,8 @@ question tell of it. Linear heads on the T5's encoder learn to tell both, and ar
 
 from collections.abc import Sequence
 
+from bridgelab.world.questions.families import HOPS, RELATION_WORDS
 from bridgelab.world.questions.program import Step, run
-from bridgelab.world.questions.draft import HOPS, RELATION_WORDS
 from bridgelab.world.scene import ATTRIBUTES
 
 # found: what a description picks out, 0 to 3 hops into the first or second branch of a program; beside: what stands in
@@ -28,7 +28,7 @@ def trace(program: Sequence[Step], scene: dict) -> dict[str, frozenset[int]]:
 
     Args:
         program: steps in CLEVR's functions.
-        scene: the record that `world.program.run` reads.
+        scene: the record that `world.questions.program.run` reads.
     Returns:
         For each role the program has (an entry of ROLES) the objects in its set.
     """

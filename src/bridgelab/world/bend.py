@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from bridgelab.world.questions.draft import HOPS, KINDS
+from bridgelab.world.questions.families import HOPS, KINDS
 from bridgelab.world.scene import COLORS, HALF_WIDTH, SHAPES, SIZES, SPECK_COLORS, Ground, Scene, Speck
 
 # Johnson et al. 2017, §4.7 (CoGenT): cubes in these colours and cylinders in the others, or the other way round.
@@ -33,7 +33,7 @@ class Bend:
         specks: tiny bright things on the ground that no question and no caption speaks of.
         texture: contrast of the ground's pattern, 0 to 1.
         pixels: the image's side, as a multiple of the world's.
-        families: of questions, instead of `question.FAMILIES`.
+        families: of questions, instead of `families.FAMILIES`.
     """
 
     objects: tuple[int, int] | None = None

@@ -1,7 +1,7 @@
 """Every word of the world's language, in a fixed order, so that a tokenizer can be made without any text."""
 
 from bridgelab.world.caption import ORDERS
-from bridgelab.world.questions.draft import RELATION_WORDS
+from bridgelab.world.questions.families import RELATION_WORDS
 from bridgelab.world.scene import ATTRIBUTES, SHAPES
 from bridgelab.world.words import COLUMNS, ROWS
 

@@ -22,7 +22,9 @@ from bridgelab.progress import Progress
 from bridgelab.world.bend import bend_of, changes
 from bridgelab.world.caption import ORDERS, caption, caption_prompt
 from bridgelab.world.held_out import EVALUATED, check
-from bridgelab.world.questions.draft import FAMILIES, Balance, questions
+from bridgelab.world.questions.balance import Balance
+from bridgelab.world.questions.draw import draw_questions
+from bridgelab.world.questions.families import FAMILIES
 from bridgelab.world.render import object_mask, pixel_coords, render
 from bridgelab.world.scene import DIRECTIONS, Scene, relationships
 from bridgelab.world.split import split_scene
@@ -153,7 +155,7 @@ def _write_block(block: tuple) -> tuple[list, list, list]:
         record = scene_record(scene, split, size)
         scenes.append(record)
         families = bend.families or FAMILIES
-        for question in questions(record, rng, balance, number=questions_per_image, families=families):
+        for question in draw_questions(record, rng, balance, number=questions_per_image, families=families):
             asked.append(
                 {
                     "split": split,

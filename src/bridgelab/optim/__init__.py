@@ -1,0 +1,1 @@
+"""Optimizers: Muon, and Muon with AdamW."""

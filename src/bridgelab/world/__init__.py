@@ -1,0 +1,1 @@
+"""The built-in world: scenes, questions and captions about them, and the renderer."""
