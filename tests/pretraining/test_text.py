@@ -9,8 +9,9 @@ from torch.nn import functional as F
 from transformers import T5ForConditionalGeneration
 
 from bridgelab.pretraining import text
-from bridgelab.pretraining.batches import UNTOLD, Lessons, collate
-from bridgelab.pretraining.lessons import lessons
+from bridgelab.pretraining.reader.batches import UNTOLD, Lessons, collate
+from bridgelab.pretraining.reader.lessons import lessons
+from bridgelab.pretraining.reader.traces import ROLES
 from bridgelab.pretraining.text import (
     TraceHeads,
     blurred,
@@ -20,7 +21,6 @@ from bridgelab.pretraining.text import (
     make_tokenizer,
     train,
 )
-from bridgelab.pretraining.traces import ROLES
 from bridgelab.world.layout import LAYOUTS, WORDS
 from bridgelab.world.questions.families import FAMILIES
 from bridgelab.world.words import COLUMNS, SLOTS, scene_words

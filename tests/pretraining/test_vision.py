@@ -9,10 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from bridgelab.pretraining import scene_pool as pool_module
-from bridgelab.pretraining import vision_probe as probes
 from bridgelab.pretraining.page import write_page
-from bridgelab.pretraining.scene_pool import FACTS, facts_of, open_pool, pool_scene
 from bridgelab.pretraining.vision import (
     END,
     PAD,
@@ -26,6 +23,9 @@ from bridgelab.pretraining.vision import (
     train,
     word_weights,
 )
+from bridgelab.pretraining.vit import probe as probes
+from bridgelab.pretraining.vit import scene_pool as pool_module
+from bridgelab.pretraining.vit.scene_pool import FACTS, facts_of, open_pool, pool_scene
 from bridgelab.vision.openclip import OpenClipVision
 from bridgelab.world.render import render
 from bridgelab.world.words import scene_words

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from bridgelab.pretraining.lessons import lessons
-from bridgelab.pretraining.scene_pool import pool_scene
+from bridgelab.pretraining.reader.lessons import lessons
+from bridgelab.pretraining.vit.scene_pool import pool_scene
 from bridgelab.world.held_out import SPLITS, WORLD_SEED, check, held_out, scene_hash
 from bridgelab.world.split import split_scene
 

@@ -31,10 +31,10 @@ from bridgelab.config.root import config_root
 from bridgelab.device import local_device
 from bridgelab.model import autocast_pays
 from bridgelab.optim.muon import Muon
-from bridgelab.pretraining.batches import END, NONE, PAD, UNTOLD, Lessons, collate
-from bridgelab.pretraining.lessons import lessons
 from bridgelab.pretraining.page import write_page
-from bridgelab.pretraining.traces import ROLES
+from bridgelab.pretraining.reader.batches import END, NONE, PAD, UNTOLD, Lessons, collate
+from bridgelab.pretraining.reader.lessons import lessons
+from bridgelab.pretraining.reader.traces import ROLES
 from bridgelab.text.t5 import ASSETS, T5, load_weights
 from bridgelab.world.layout import WORDS
 from bridgelab.world.questions.families import FAMILIES

@@ -31,7 +31,7 @@ from bridgelab.device import local_device
 from bridgelab.model import autocast_pays
 from bridgelab.optim.muon import Muon
 from bridgelab.pretraining.page import write_page
-from bridgelab.pretraining.scene_pool import FACTS, Pool, facts_of, open_pool
+from bridgelab.pretraining.vit.scene_pool import FACTS, Pool, facts_of, open_pool
 from bridgelab.text.t5 import ASSETS
 from bridgelab.world.render import render
 from bridgelab.world.scene import ATTRIBUTES
@@ -406,7 +406,7 @@ def train(cfg: dict[str, Any], stop_after: int | None = None) -> Path | None:
 
 def measure(run: Training, out: Path) -> dict[str, Any]:
     """Export the weights as they are and probe them."""
-    from bridgelab.pretraining.vision_probe import probe, summary
+    from bridgelab.pretraining.vit.probe import probe, summary
     from bridgelab.vision.openclip import OpenClipVision
 
     vision = OpenClipVision(weights=str(export(run.model, run.cfg, out))).to(run.device)
@@ -424,7 +424,7 @@ def retrieval(run: Training, scenes: int) -> dict[str, float]:
 
     The scenes are those that the probes are judged on.
     """
-    from bridgelab.pretraining.vision_probe import probe_scenes
+    from bridgelab.pretraining.vit.probe import probe_scenes
 
     wanted, most = run.cfg["probe"], int(run.cfg["objects"][1])
     drawn = probe_scenes(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bridgelab.pretraining.traces import tags, trace
+from bridgelab.pretraining.reader.traces import tags, trace
 from bridgelab.world.caption import ORDERS, caption, caption_prompt
 from bridgelab.world.held_out import check
 from bridgelab.world.questions.balance import Balance

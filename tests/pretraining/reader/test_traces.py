@@ -3,8 +3,8 @@ import random
 import numpy as np
 import pytest
 
-from bridgelab.pretraining.lessons import symbolic
-from bridgelab.pretraining.traces import ROLES, tags, trace
+from bridgelab.pretraining.reader.lessons import symbolic
+from bridgelab.pretraining.reader.traces import ROLES, tags, trace
 from bridgelab.world.questions.balance import Balance
 from bridgelab.world.questions.draw import draw_question, draw_questions
 from bridgelab.world.questions.families import FAMILIES

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset
 
-from bridgelab.pretraining.lessons import Lesson, lessons
-from bridgelab.pretraining.traces import ROLES
+from bridgelab.pretraining.reader.lessons import Lesson, lessons
+from bridgelab.pretraining.reader.traces import ROLES
 from bridgelab.world.layout import LAYOUTS, WORDS
 from bridgelab.world.vocabulary import FILLER
 from bridgelab.world.words import SLOTS, phrase
