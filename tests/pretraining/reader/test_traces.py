@@ -34,24 +34,24 @@ def test_a_chain_is_traced_hop_by_hop(record):
         step("filter_size", 4, value="small"),
         step("count", 5),
     ]
-    found = trace(program, record)
+    roles = trace(program, record)
     left = set(record["relationships"]["left"][anchor])
     small = {k for k in left if things[k]["size"] == "small"}
-    assert found == {"found_0_0": {anchor}, "beside_0_1": left, "found_0_1": small, "asked": small}
+    assert roles == {"found_0_0": {anchor}, "beside_0_1": left, "found_0_1": small, "asked": small}
 
 
-def test_what_is_asked_decides_the_answer(record):
+def test_the_objects_asked_about_decide_the_answer(record):
     """For exist, count and query the set `asked` alone gives the answer, by another route than the program's."""
     draw = random.Random(0)
-    asked = [q for _ in range(20) for q in draw_questions(record, draw, Balance(), number=20)]
-    seen = set()
-    for question in asked:
+    questions = [q for _ in range(20) for q in draw_questions(record, draw, Balance(), number=20)]
+    kinds = set()
+    for question in questions:
         kind = question.family.rpartition("_")[2]
-        found = trace(question.program, record)
-        assert set(found) <= set(ROLES)
+        roles = trace(question.program, record)
+        assert set(roles) <= set(ROLES)
         if kind in ("exist", "count", "query"):
-            seen.add(kind)
-            things = [record["objects"][k] for k in found["asked"]]
+            kinds.add(kind)
+            things = [record["objects"][k] for k in roles["asked"]]
             if kind == "exist":
                 expected = "yes" if things else "no"
             elif kind == "count":
@@ -59,35 +59,35 @@ def test_what_is_asked_decides_the_answer(record):
             else:
                 expected = things[0][question.program[-1]["function"].removeprefix("query_")]
             assert question.answer == expected
-    assert seen == {"exist", "count", "query"}
+    assert kinds == {"exist", "count", "query"}
 
 
 def test_two_branches_and_their_join_are_kept_apart(record):
     draw = random.Random(1)
-    made = [q for _ in range(30) for q in draw_questions(record, draw, Balance(), number=25)]
-    joined = [q for q in made if q.family.startswith("single_and")]
+    questions = [q for _ in range(30) for q in draw_questions(record, draw, Balance(), number=25)]
+    joined = [q for q in questions if q.family.startswith("single_and")]
     assert joined
     for question in joined:
-        found = trace(question.program, record)
-        assert found["joined"] >= found["asked"]
-        assert {"found_0_0", "found_1_0", "beside_0_1", "beside_1_1"} <= set(found)
+        roles = trace(question.program, record)
+        assert roles["joined"] >= roles["asked"]
+        assert {"found_0_0", "found_1_0", "beside_0_1", "beside_1_1"} <= set(roles)
 
 
 def test_compared_objects_are_joined_if_they_are_alike(record):
     draw = random.Random(2)
-    made = [q for _ in range(30) for q in draw_questions(record, draw, Balance(), number=25)]
+    questions = [q for _ in range(30) for q in draw_questions(record, draw, Balance(), number=25)]
     answers = set()
-    for question in (q for q in made if q.family.startswith("comparison")):
-        found = trace(question.program, record)
-        assert len(found["asked"]) == 2
-        assert found["joined"] <= found["asked"]
-        assert bool(found["joined"]) == (question.answer == "yes")
-        assert bool(found["beside_1_1"] & found["asked"]) == (question.answer == "yes")
+    for question in (q for q in questions if q.family.startswith("comparison")):
+        roles = trace(question.program, record)
+        assert len(roles["asked"]) == 2
+        assert roles["joined"] <= roles["asked"]
+        assert bool(roles["joined"]) == (question.answer == "yes")
+        assert bool(roles["beside_1_1"] & roles["asked"]) == (question.answer == "yes")
         answers.add(question.answer)
     assert answers == {"yes", "no"}
 
 
-def test_the_words_of_a_description_pick_out_what_the_program_finds():
+def test_the_words_of_a_description_select_what_the_program_does():
     """For every family: the words tagged `found_b_0`, read as a filter on the scene, give the trace's set."""
     rng, draw, balance = np.random.default_rng(0), random.Random(0), Balance()
     checked = set()
@@ -97,13 +97,13 @@ def test_the_words_of_a_description_pick_out_what_the_program_finds():
             question = draw_question(record, draw, balance, family=family)
             if question is None:
                 continue
-            told = tags(question.text, family)
-            found = trace(question.program, record)
-            said = {ROLES[k] for k in told if k >= 0}
-            assert said | {"asked", "joined"} == set(found) | {"asked", "joined"}
-            for role in said & {"found_0_0", "found_1_0"}:
+            word_tags = tags(question.text, family)
+            roles = trace(question.program, record)
+            tagged = {ROLES[k] for k in word_tags if k >= 0}
+            assert tagged | {"asked", "joined"} == set(roles) | {"asked", "joined"}
+            for role in tagged & {"found_0_0", "found_1_0"}:
                 words = [
-                    w for w, k in zip(question.text.split(), told, strict=True) if k == ROLES.index(role)
+                    w for w, k in zip(question.text.split(), word_tags, strict=True) if k == ROLES.index(role)
                 ]
                 words = [
                     w.removesuffix("s") if w.removesuffix("s") in (*SHAPES, "thing") else w for w in words
@@ -113,6 +113,6 @@ def test_the_words_of_a_description_pick_out_what_the_program_finds():
                     for k, o in enumerate(record["objects"])
                     if all(w == "thing" or w in o.values() for w in words)
                 }
-                assert fits == found[role], question.text
+                assert fits == roles[role], question.text
                 checked.add(family)
     assert checked == set(FAMILIES)

@@ -38,4 +38,4 @@ def test_counts_of_answers_are_spread():
         draw_questions(scene_record(sample_visible_scene(np.random.default_rng([8, k])), "val"), rng, balance)
     for (family, function, hint), counts in balance.answers.items():
         if function == "count":
-            assert max(counts.values()) <= 0.5 * sum(counts.values()) + 2, (family, rare, Counter(counts))
+            assert max(counts.values()) <= 0.5 * sum(counts.values()) + 2, (family, hint, Counter(counts))

@@ -1,19 +1,22 @@
-"""How a question is understood: what each of its words is about, and which objects its program finds on the way.
+"""How a question is understood: what each of its words is about, and which objects its program selects on the way.
 
-A question's answer is one word, too thin a signal to learn several hops from (binding is what fails). Traces are
-dense. For each *role* a set can have in a program, `trace` says which objects are in it, and `tags` which words of the
-question tell of it. Linear heads on the T5's encoder learn to tell both, and are then thrown away.
+A question's answer is one word, too thin a signal to learn several hops from: what fails is binding. Traces are dense.
+For each *role* that a set can have in a program, `trace` returns which objects are in it, and `tags` which words of the
+question describe it. Linear heads on the T5's encoder learn to predict both (`trace_heads`).
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from bridgelab.world.questions.families import HOPS, RELATION_WORDS
 from bridgelab.world.questions.program import Step, run
 from bridgelab.world.scene import ATTRIBUTES
 
-# found: what a description picks out, 0 to 3 hops into the first or second branch of a program; beside: what stands in
-# a relation (or shares an attribute) before it is described; joined: after and/or, or the first of two objects that are
-# compared, if the second is like it; asked: what the answer is about; rank_k: named after at least k others in a caption.
+# found: what a description selects, 0 to 3 hops into the first or second branch of a program.
+# beside: what stands in a relation (or shares an attribute), before it is described.
+# joined: after and/or; or the first of two compared objects, if the second is like it.
+# asked: what the answer is about.
+# rank_k: named after at least k others in a caption.
 ROLES = (
     *(f"found_{branch}_{hop}" for branch in (0, 1) for hop in range(4)),
     *(f"beside_{branch}_{hop}" for branch in (0, 1) for hop in range(1, 4)),
@@ -23,45 +26,45 @@ ROLES = (
 )
 
 
-def trace(program: Sequence[Step], scene: dict) -> dict[str, frozenset[int]]:
-    """The objects of each role that a program has.
+def trace(program: Sequence[Step], scene: dict[str, Any]) -> dict[str, frozenset[int]]:
+    """Return the objects of each role that a program has.
 
     Args:
         program: steps in CLEVR's functions.
         scene: the record that `world.questions.program.run` reads.
     Returns:
-        For each role the program has (an entry of ROLES) the objects in its set.
+        Indices of objects, by role (an entry of ROLES).
     """
-    values = run(list(program), scene)
-    found: dict[str, frozenset[int]] = {}
-    place: list[tuple[int | str, int]] = []  # branch and hop of each step
+    values = run(program, scene)
+    roles: dict[str, frozenset[int]] = {}
+    places: list[tuple[int | str, int]] = []  # branch and hop of each step
     branches = 0
     for step, value in zip(program, values, strict=True):
         function = step["function"]
-        before = place[step["inputs"][0]] if step["inputs"] else (0, 0)
+        place = places[step["inputs"][0]] if step["inputs"] else (0, 0)
         if function == "scene":
-            before = (branches, 0)
+            place = (branches, 0)
             branches += 1
         elif function == "relate" or function.startswith("same_"):
-            before = (before[0], before[1] + 1)
-            found[f"beside_{before[0]}_{before[1]}"] = frozenset(value)
+            place = (place[0], place[1] + 1)
+            roles[f"beside_{place[0]}_{place[1]}"] = frozenset(value)
         elif function in ("union", "intersect"):
-            before = ("joined", 0)
-            found["joined"] = frozenset(value)
+            place = ("joined", 0)
+            roles["joined"] = frozenset(value)
         elif function.startswith("filter_"):
-            found["joined" if before[0] == "joined" else f"found_{before[0]}_{before[1]}"] = frozenset(value)
+            roles["joined" if place[0] == "joined" else f"found_{place[0]}_{place[1]}"] = frozenset(value)
         elif function in ("count", "exist") or function.startswith("query_"):
             source = values[step["inputs"][0]]
-            asked = frozenset([source] if isinstance(source, int) else source)
-            found["asked"] = found.get("asked", frozenset()) | asked
+            objects = frozenset([source] if isinstance(source, int) else source)
+            roles["asked"] = roles.get("asked", frozenset()) | objects
         elif function.startswith("equal_") and function != "equal_integer":
-            # By the road that "the same … as" takes: what is like the second, and whether the first is among it.
+            # As "the same … as": the objects like the second, and whether the first is among them.
             first, second = (values[program[k]["inputs"][0]] for k in step["inputs"])
-            alike = [thing[function.removeprefix("equal_")] for thing in scene["objects"]]
-            like = frozenset(k for k, value in enumerate(alike) if value == alike[second] and k != second)
-            found["beside_1_1"], found["joined"] = like, like & {first}
-        place.append(before)
-    return found
+            attribute = [thing[function.removeprefix("equal_")] for thing in scene["objects"]]
+            like = frozenset(k for k, v in enumerate(attribute) if v == attribute[second] and k != second)
+            roles["beside_1_1"], roles["joined"] = like, like & {first}
+        places.append(place)
+    return roles
 
 
 _DESCRIBING = {value for values in ATTRIBUTES.values() for value in values} | {"thing", "things"}
@@ -70,23 +73,23 @@ _RELATING = [phrase.split() for phrase in RELATION_WORDS.values()]
 
 
 def tags(text: str, family: str) -> list[int]:
-    """For each word of a question the role that it tells of, an index into ROLES; −1 for words that tell of none.
+    """Return, for each word of a question, its role as an index into ROLES; −1 for words without a role.
 
-    A description ("small red cubes") tells of what it picks out, a relation ("left of", "the same color as") of what
-    stands in it.
+    The words of a description ("small red cubes") have the role of what it selects, those of a relation ("left of",
+    "the same color as") the role of what stands in it.
     """
     words = text.split()
     descriptions, relations = _spans(words, sharing=family.startswith(("same_attribute", "comparison")))
-    found: list[int] = [-1] * len(words)
+    word_roles: list[int] = [-1] * len(words)
     for spans, roles in zip((descriptions, relations), _roles(family), strict=True):
         for span, role in zip(spans, roles, strict=True):
             for k in span:
-                found[k] = ROLES.index(role)
-    return found
+                word_roles[k] = ROLES.index(role)
+    return word_roles
 
 
 def _spans(words: list[str], sharing: bool) -> tuple[list[range], list[range]]:
-    """Where the descriptions stand, and where the relations, "the same … as" among them if `sharing`."""
+    """Return the spans of the descriptions and of the relations; if `sharing`, "the same … as" is a relation."""
     descriptions: list[range] = []
     relations: list[range] = []
     k = 0
@@ -108,7 +111,7 @@ def _spans(words: list[str], sharing: bool) -> tuple[list[range], list[range]]:
 
 
 def _roles(family: str) -> tuple[list[str], list[str]]:
-    """The roles of a family's descriptions and of its relations, in the order in which it says them."""
+    """Return the roles of a family's descriptions and of its relations, in the order of the text."""
     structure, _, _ = family.rpartition("_")
     if structure in HOPS:
         hops = HOPS.index(structure)
