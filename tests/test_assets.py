@@ -11,7 +11,7 @@ from bridgelab.pretraining.page import write_page
 from bridgelab.pretraining.reader.lessons import lessons
 from bridgelab.text.t5 import ASSETS, SHIPPED, T5
 from bridgelab.vision.openclip import OpenClipVision
-from bridgelab.world.layout import written
+from bridgelab.world.layout import write_scene
 from bridgelab.world.questions.families import FAMILIES
 
 
@@ -56,7 +56,7 @@ def test_a_sample_of_questions_gives_the_accuracy_on_the_page(cards, path, form)
     for start in range(0, len(made), 50):
         part = made[start : start + 50]
         with torch.no_grad():
-            prefix = bridge(text.embed_words([written(lesson.scene, form, rng) for lesson in part]))
+            prefix = bridge(text.embed_words([write_scene(lesson.scene, form, rng) for lesson in part]))
             ids, mask = text.tokenize([lesson.prompt for lesson in part])
             said = text.model.generate(
                 inputs_embeds=torch.cat([prefix, text.embed(ids)], 1),

@@ -8,7 +8,7 @@ import pytest
 
 from bridgelab.benchmark.clevr import program_tags
 from bridgelab.benchmark.world import World
-from bridgelab.world.bend import BENDS, bend_of, changes
+from bridgelab.world.bend import BENDS, changed_fields, split_bend
 from bridgelab.world.render import object_mask, render
 from bridgelab.world.scene import CLEARANCE, MARGIN, Scene
 from bridgelab.world.split import split_scene
@@ -25,12 +25,12 @@ def read(folder, split):
     return json.loads((folder / f"questions/CLEVR_{split}_questions.json").read_text())["questions"]
 
 
-@pytest.mark.parametrize("name", [name for name, bend in BENDS.items() if not bend.redraws])
+@pytest.mark.parametrize("name", [name for name, bend in BENDS.items() if not bend.redraws_scenes])
 def test_a_bend_that_leaves_scenes_alone_pairs_with_the_plain_split(name):
     assert [s.objects for s in scenes(f"test-{name}")] == [s.objects for s in scenes("test")]
 
 
-@pytest.mark.parametrize("name", [name for name, bend in BENDS.items() if bend.redraws])
+@pytest.mark.parametrize("name", [name for name, bend in BENDS.items() if bend.redraws_scenes])
 def test_a_bend_that_redraws_shares_no_scene(name):
     plain = {s.objects for s in scenes("test")}
     assert not plain & {s.objects for s in scenes(f"test-{name}")}
@@ -119,7 +119,7 @@ def test_a_bend_of_all_splits_that_name_none(tmp_path):
         assert {e.tags["bend"] for e in found} == {bend}
         base = split.split("-")[0]
         assert all(f"/images/{base}-{bend}/" in e.images[0] for e in found)
-    with pytest.raises(ValueError, match="asks for the bend 'fog'"):
+    with pytest.raises(ValueError, match="has the bend 'fog'"):
         World(tmp_path, bend="fog")
 
 
@@ -136,13 +136,13 @@ def test_questions_of_a_bend(tmp_path, bend, hops):
 
 
 def test_changes_say_what_is_bent():
-    assert changes(bend_of("test")[1]) == {}
-    assert changes(bend_of("val-clutter")[1]) == {"specks": 24, "texture": 0.5}
-    assert changes(BENDS["many"]) == {"objects": [11, 16]}
+    assert changed_fields(split_bend("test")[1]) == {}
+    assert changed_fields(split_bend("val-clutter")[1]) == {"specks": 24, "texture": 0.5}
+    assert changed_fields(BENDS["many"]) == {"objects": [11, 16]}
 
 
 def test_an_unknown_bend_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"asks for the bend 'fog': must be one of many, .*clutter"):
+    with pytest.raises(ValueError, match=r"has the bend 'fog': must be one of many, .*clutter"):
         write_world(tmp_path, "test-fog", 1)
-    with pytest.raises(ValueError, match="asks for the bend 'fog'"):
+    with pytest.raises(ValueError, match="has the bend 'fog'"):
         World(tmp_path, images={"test-fog": 1})

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bridgelab.world.layout import COMPACT, GRID, LAYOUTS, WORDS, patch_like, pieces, written
+from bridgelab.world.layout import COMPACT, GRID, LAYOUTS, WORDS, cut_words, write_patch_like, write_scene
 from bridgelab.world.scene import HALF_WIDTH, sample_scene
 from bridgelab.world.words import scene_words
 
@@ -13,22 +13,22 @@ def scene(request):
 
 @pytest.mark.parametrize("cut", [0.0, 0.4, 1.0])
 def test_a_layout_holds_every_word_of_every_object_once(scene, cut):
-    whole = sorted((k, word) for k in range(len(scene.objects)) for word in range(WORDS))
+    every_word = sorted((k, word) for k in range(len(scene.objects)) for word in range(WORDS))
     for form, draw in LAYOUTS.items():
         layout = draw(scene, np.random.default_rng(0), cut)
         words = [(p[0], word) for p in layout if p is not None for word in range(p[1], p[2])]
-        assert sorted(set(words)) == whole
-        assert len(words) == len(whole) or form == "patch_like"
+        assert sorted(set(words)) == every_word
+        assert len(words) == len(every_word) or form == "patch_like"
         taken = sum(p is not None for p in layout)
         length = {"short": taken, "compact": taken + COMPACT - len(scene.objects), "patch_like": GRID**2}
         assert len(layout) == length[form]
 
 
-def test_words_are_cut_apart_by_their_chance():
+def test_words_are_cut_by_their_chance():
     rng = np.random.default_rng(0)
-    assert pieces(3, 0.0, rng) == [(3, 0, WORDS)]
-    assert pieces(3, 1.0, rng) == [(3, k, k + 1) for k in range(WORDS)]
-    number = np.mean([len(pieces(0, 0.4, rng)) for _ in range(2000)])
+    assert cut_words(3, 0.0, rng) == [(3, 0, WORDS)]
+    assert cut_words(3, 1.0, rng) == [(3, k, k + 1) for k in range(WORDS)]
+    number = np.mean([len(cut_words(0, 0.4, rng)) for _ in range(2000)])
     assert number == pytest.approx(1 + 0.4 * (WORDS - 1), abs=0.1)
 
 
@@ -57,17 +57,17 @@ def phrases(text):
 
 
 @pytest.mark.parametrize("form", LAYOUTS)
-def test_what_is_written_says_every_object(scene, form):
-    said = phrases(written(scene, form, np.random.default_rng(1)))
-    assert set(said) == set(scene_words(scene))
-    assert len(said) == len(scene.objects) or form == "patch_like"
+def test_a_written_scene_names_every_object(scene, form):
+    names = phrases(write_scene(scene, form, np.random.default_rng(1)))
+    assert set(names) == set(scene_words(scene))
+    assert len(names) == len(scene.objects) or form == "patch_like"
 
 
 def test_patch_like_words_are_the_same_each_time_and_take_every_patch(scene):
     words = " . ".join(scene_words(scene))
-    assert patch_like(words) == patch_like(words)
-    assert len(patch_like(words).split()) == GRID**2
-    assert set(phrases(patch_like(words))) == set(scene_words(scene))
+    assert write_patch_like(words) == write_patch_like(words)
+    assert len(write_patch_like(words).split()) == GRID**2
+    assert set(phrases(write_patch_like(words))) == set(scene_words(scene))
 
 
 def test_too_many_objects_for_the_patches_are_refused():
@@ -75,14 +75,14 @@ def test_too_many_objects_for_the_patches_are_refused():
     with pytest.raises(
         ValueError, match=r"12 objects take 72 positions of 64\. Write scenes of so many objects"
     ):
-        patch_like(" . ".join(scene_words(crowd)))
+        write_patch_like(" . ".join(scene_words(crowd)))
 
 
 def test_words_of_another_benchmark_have_no_place_on_patches():
-    with pytest.raises(ValueError, match="is no object in words"):
-        patch_like("box 1 : a yellow circle")
+    with pytest.raises(ValueError, match="is not an object in words"):
+        write_patch_like("box 1 : a yellow circle")
 
 
 def test_an_unknown_form_is_refused(scene):
     with pytest.raises(ValueError, match=r"form='prose': must be one of short, compact, patch_like"):
-        written(scene, "prose", np.random.default_rng(0))
+        write_scene(scene, "prose", np.random.default_rng(0))

@@ -54,7 +54,7 @@ def test_every_word_of_every_family_is_in_the_vocabulary(scenes):
 
 
 def test_words_that_are_no_object_are_refused():
-    with pytest.raises(ValueError, match="'large pink metal cube c07 r13' is no object in words"):
+    with pytest.raises(ValueError, match="'large pink metal cube c07 r13' is not an object in words"):
         parse_words(["large pink metal cube c07 r13"])
 
 

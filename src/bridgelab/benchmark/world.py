@@ -16,7 +16,7 @@ from typing import Any
 
 from bridgelab.benchmark.clevr import Clevr
 from bridgelab.benchmark.example import Example, choose
-from bridgelab.world.bend import bend_of, changes
+from bridgelab.world.bend import changed_fields, split_bend
 from bridgelab.world.write import GENERATOR, write_world
 
 IMAGES = MappingProxyType({"train": 6000, "val": 500, "test": 1000})
@@ -60,7 +60,7 @@ class World(Clevr):
         super().__init__(root, name=name, question_prompt=question_prompt, caption_prompt=caption_prompt)
         self.bend = bend
         for split, number in images.items():
-            bend_of(self.part(split))
+            split_bend(self.part(split))
             if number < 1:
                 raise ValueError(
                     f"images.{split}={number}: must be at least 1. Set benchmark.images.{split}."
@@ -106,7 +106,7 @@ class World(Clevr):
         """
         number = self.images[choose(split, self.splits, "split")]
         part = self.part(split)
-        _, bend = bend_of(part)
+        _, bend = split_bend(part)
         wanted = {
             "generator": GENERATOR,
             "images": number,
@@ -114,7 +114,7 @@ class World(Clevr):
             "questions_per_image": self.questions_per_image,
             "objects": list(bend.objects or self.objects),
             "size": round(self.size * bend.pixels),
-            **({"bend": changes(bend)} if changes(bend) else {}),
+            **({"bend": changed_fields(bend)} if changed_fields(bend) else {}),
         }
         done = self.root / f"{part}.done"
         if not done.exists():

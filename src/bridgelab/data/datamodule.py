@@ -21,7 +21,7 @@ from bridgelab.data.limits import limit_examples
 from bridgelab.data.pools import training_pools, warn_of_unknown_words
 from bridgelab.data.sampler import MixtureSampler
 from bridgelab.data.shuffled_images import another_image
-from bridgelab.world.layout import patch_like
+from bridgelab.world.layout import write_patch_like
 
 MAX_SKIPPED = 0.1  # for records that are older than `data.max_skipped`
 log = logging.getLogger(__name__)
@@ -306,7 +306,7 @@ class BenchmarkDataModule(pl.LightningDataModule):
                 "bridge=words reads. Choose a benchmark with annotated scenes, such as benchmark=world."
             )
         if self.config.bridge.get("form") == "patch_like":
-            scenes = {path: patch_like(words) for path, words in scenes.items()}
+            scenes = {path: write_patch_like(words) for path, words in scenes.items()}
         with torch.no_grad():
             embedded = self.backbones.text.embed_words([scenes[path] for path in images])
         return lambda rows: embedded[torch.as_tensor(rows)]

@@ -1,8 +1,8 @@
-"""Bends of the world: one thing about a split's scenes, pictures or questions that training did not prepare for.
+"""Bends of the world: distribution shifts, each of one thing about a split's scenes, images or questions.
 
-A split is named `test`, or `test-clutter` for the same with a bend of `BENDS`. A bend that leaves the scenes alone keeps
-those of the plain split (the same objects, image by image; and the same questions, if it leaves those alone too), so that
-a model can be compared with itself on pairs that differ in nothing else.
+A split is named `test`, or `test-clutter` for the same with a bend of `BENDS`. A bend that leaves the scenes alone has
+those of the plain split: the same objects, image by image, and the same questions, if it leaves those alone too. A model
+can then be compared with itself on pairs that differ in nothing else.
 """
 
 import json
@@ -23,17 +23,17 @@ _CYLINDERS = tuple(color for color in COLORS if color not in _CUBES)
 
 @dataclass(frozen=True)
 class Bend:
-    """What is different; the default is nothing.
+    """What a bend changes; by default nothing.
 
     Args:
-        objects: the least and the most objects of a scene, instead of the world's own.
-        sizes: that objects have.
-        colors: that objects of a shape have; all, for a shape that is left out.
-        shown: how much is seen of the most hidden object, at least and at most, as a share of what it would show alone.
-        specks: tiny bright things on the ground that no question and no caption speaks of.
+        objects: the least and the most objects of a scene; None for the world's own.
+        sizes: sizes of objects.
+        colors: colours of objects, by shape; all, for a shape that is left out.
+        shown: the least and the most that is visible of the most hidden object, as a share of its pixels if it stood alone.
+        specks: number of tiny bright things on the ground, which no question and no caption mentions.
         texture: contrast of the ground's pattern, 0 to 1.
         pixels: the image's side, as a multiple of the world's.
-        families: of questions, instead of `families.FAMILIES`.
+        families: families of questions; None for `families.FAMILIES`.
     """
 
     objects: tuple[int, int] | None = None
@@ -46,8 +46,8 @@ class Bend:
     families: tuple[str, ...] | None = None
 
     @property
-    def redraws(self) -> bool:
-        """Whether scenes are others than the plain split's."""
+    def redraws_scenes(self) -> bool:
+        """Whether the scenes differ from the plain split's."""
         return (self.objects, self.sizes, self.colors, self.shown) != (None, SIZES, None, Bend.shown)
 
 
@@ -71,8 +71,8 @@ BENDS: dict[str, Bend] = {
 SPLITS = ("train", "val", "test")
 
 
-def bend_of(split: str) -> tuple[str, Bend]:
-    """A split's name without its bend, and the bend.
+def split_bend(split: str) -> tuple[str, Bend]:
+    """Return a split's name without its bend, and the bend.
 
     Raises:
         ValueError: if there is no such split, or no such bend.
@@ -86,13 +86,13 @@ def bend_of(split: str) -> tuple[str, Bend]:
         return split, Bend()
     if name not in BENDS:
         raise ValueError(
-            f"split={split!r} asks for the bend {name!r}: must be one of {', '.join(BENDS)}, as in 'test-clutter'."
+            f"split={split!r} has the bend {name!r}: must be one of {', '.join(BENDS)}, as in 'test-clutter'."
         )
     return base, BENDS[name]
 
 
-def dressed(scene: Scene, bend: Bend, rng: np.random.Generator) -> Scene:
-    """The scene with what a bend puts there for the eye alone: specks beside the objects, a pattern on the ground."""
+def decorate(scene: Scene, bend: Bend, rng: np.random.Generator) -> Scene:
+    """Return the scene with what a bend adds to its image alone: specks beside the objects, a pattern on the ground."""
     specks: list[Speck] = []
     while len(specks) < bend.specks:
         x, y = rng.uniform(-HALF_WIDTH - 0.4, HALF_WIDTH + 0.4, 2)
@@ -108,16 +108,16 @@ def dressed(scene: Scene, bend: Bend, rng: np.random.Generator) -> Scene:
             specks.append(speck)
     ground = None
     if bend.texture:
-        turn = rng.uniform(0, math.pi)
+        angle = rng.uniform(0, math.pi)
         first, second = (
-            tuple(float(v) for v in (k * math.cos(angle), k * math.sin(angle), rng.uniform(0, 2 * math.pi)))
-            for k, angle in zip(rng.uniform(2.5, 5.5, 2), (turn, turn + math.pi / 2), strict=True)
+            tuple(float(v) for v in (k * math.cos(a), k * math.sin(a), rng.uniform(0, 2 * math.pi)))
+            for k, a in zip(rng.uniform(2.5, 5.5, 2), (angle, angle + math.pi / 2), strict=True)
         )
         ground = Ground(bend.texture, (first, second))  # type: ignore[arg-type]
     return replace(scene, specks=tuple(specks), ground=ground)
 
 
-def changes(bend: Bend) -> dict[str, Any]:
-    """The knobs of a bend that are not at their default, as they are read back from JSON."""
+def changed_fields(bend: Bend) -> dict[str, Any]:
+    """Return the fields of a bend that are not at their default, as they are read back from JSON."""
     plain = vars(Bend())
     return json.loads(json.dumps({name: value for name, value in vars(bend).items() if value != plain[name]}))

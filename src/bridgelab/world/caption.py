@@ -1,4 +1,4 @@
-"""Captions: every object of a scene, named in a stated order."""
+"""Captions: every object of a scene, named in an order that the prompt gives."""
 
 from bridgelab.world.scene import Scene
 from bridgelab.world.words import attribute_words
@@ -12,10 +12,10 @@ ORDERS = {
 
 
 def caption(scene: Scene, order: str = "left to right") -> str:
-    """All objects in one of `ORDERS`: 'a large red metal cube , a small blue rubber sphere .'
+    """Name all objects in one of `ORDERS`: 'a large red metal cube , a small blue rubber sphere .'
 
     Raises:
-        ValueError: if `order` is none of `ORDERS`.
+        ValueError: if `order` is not one of `ORDERS`.
     """
     if order not in ORDERS:
         raise ValueError(f"order={order!r}: must be one of {', '.join(ORDERS)}.")
@@ -24,5 +24,5 @@ def caption(scene: Scene, order: str = "left to right") -> str:
 
 
 def caption_prompt(order: str) -> str:
-    """What the language model is asked for a caption in that order."""
+    """Return the prompt that requests a caption in that order."""
     return f"describe {order}"

@@ -1,6 +1,6 @@
-"""Scenes that nothing may be trained on: those of the default world's val and test and of every bend of test, by hash.
+"""Hashes of the scenes that no training may draw: those of the default world's val and test and of every bend of test.
 
-Drawing them takes minutes, so their hashes lie in `assets/held_out.npy`, written by `python -m bridgelab.world.held_out`.
+Drawing them takes minutes, so `python -m bridgelab.world.held_out` writes their hashes to `assets/held_out.npy`.
 """
 
 import hashlib
@@ -14,39 +14,41 @@ from bridgelab.world.scene import Scene
 from bridgelab.world.split import split_scene
 
 EVALUATED = ("val", "test")
-# val and test as in conf/benchmark/world.yaml; a bend that keeps the plain scenes has no more of them.
-SPLITS = {"val": 500, "test": 1000} | {f"test-{name}": 500 for name, bend in BENDS.items() if bend.redraws}
+# val and test as in conf/benchmark/world.yaml; a bend that keeps the plain scenes adds none.
+SPLITS = {"val": 500, "test": 1000} | {
+    f"test-{name}": 500 for name, bend in BENDS.items() if bend.redraws_scenes
+}
 WORLD_SEED = 0
 HASHES = Path(__file__).resolve().parents[1] / "assets" / "held_out.npy"
 
 
 def scene_hash(scene: Scene) -> int:
-    """Hash of the objects and where they stand, in whatever order, in 64 bits; the light is left out."""
+    """Return a 64-bit hash of the objects and their positions, in any order. The light does not count."""
     return int.from_bytes(hashlib.sha256(repr(sorted(map(repr, scene.objects))).encode()).digest()[:8], "big")
 
 
 @cache
 def held_out() -> frozenset[int]:
-    """The hashes."""
+    """Return the hashes."""
     return frozenset(np.load(HASHES, allow_pickle=False).tolist())
 
 
 def check(scene: Scene) -> Scene:
-    """The scene itself.
+    """Return the scene itself.
 
     Raises:
         ValueError: if it is held out.
     """
     if scene_hash(scene) in held_out():
         raise ValueError(
-            f"Scene {scene_hash(scene):016x} was drawn for training, and val, test or a bend of test holds it. "
+            f"Scene {scene_hash(scene):016x} was drawn for training, but val, test or a bend of test holds it. "
             "Give training another seed."
         )
     return scene
 
 
 def write() -> None:
-    """Draw every scene that is held out, and write their hashes."""
+    """Draw every held-out scene, and write the hashes."""
     hashes = [
         scene_hash(split_scene(split, WORLD_SEED, index)) for split, n in SPLITS.items() for index in range(n)
     ]

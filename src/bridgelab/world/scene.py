@@ -1,8 +1,8 @@
-"""Scenes with CLEVR's attributes: what a scene is, how one is drawn at random, and how it is written down.
+"""Scenes with CLEVR's attributes: their data classes, their random draw, and their relationships.
 
 Vocabulary and margins follow Johnson et al. 2017 (CLEVR, arXiv:1612.06890). Differs: the camera is fixed,
-so that `right` is the world's +x and `behind` its +y; positions fill the square [-3, 3]² and every pair is
-at least `MARGIN` apart along *both* axes, so that each spatial relation of each pair is decided.
+so that `right` is the world's +x and `behind` its +y. Positions fill the square [-3, 3]². Every pair is at least
+`MARGIN` apart along *both* axes, so that each spatial relation of each pair is decided.
 """
 
 import math
@@ -15,13 +15,13 @@ SHAPES = ("cube", "sphere", "cylinder")
 SIZES = ("small", "large")
 MATERIALS = ("rubber", "metal")
 COLORS = ("gray", "red", "blue", "green", "brown", "purple", "cyan", "yellow")
-SPECK_COLORS = ("white", "black", "orange", "pink")  # none of an object's
+SPECK_COLORS = ("white", "black", "orange", "pink")  # no object has one of these
 ATTRIBUTES = {"size": SIZES, "color": COLORS, "material": MATERIALS, "shape": SHAPES}
 RADIUS = {"small": 0.35, "large": 0.7}
 HALF_WIDTH = 3.0  # the ground square is [-HALF_WIDTH, HALF_WIDTH]²
 MARGIN = 0.3  # least distance of any pair along x, and along y
-MOST = 16  # objects of a scene
-CROWD = 10  # objects, beyond which places are bettered after they are drawn
+MOST = 16  # objects in a scene
+CROWD = 10  # with more objects than this, positions are improved after they are drawn
 CLEARANCE = 0.15  # least gap between the outlines of any pair on the ground
 DIRECTIONS = {
     "left": (-1.0, 0.0, 0.0),
@@ -33,7 +33,7 @@ DIRECTIONS = {
 
 @dataclass(frozen=True)
 class Object:
-    """One object at rest on the ground; `x` grows to the right, `y` away from the camera, `rotation` in degrees."""
+    """One object at rest on the ground. `x` grows to the right, `y` away from the camera; `rotation` is in degrees."""
 
     shape: str
     size: str
@@ -45,18 +45,18 @@ class Object:
 
     @property
     def radius(self) -> float:
-        """Radius of sphere and cylinder, and half the diagonal of a cube's face; also half the height of the first two."""
+        """Radius (and half the height) of a sphere or cylinder, half the diagonal of a cube's face."""
         return RADIUS[self.size]
 
     @property
     def height(self) -> float:
-        """Height of the centre above the ground (CLEVR shrinks a cube's edge by √2, so that all look of one size)."""
+        """Height of the centre above the ground. CLEVR shrinks a cube's edge by √2, so that all shapes look alike in size."""
         return self.radius / math.sqrt(2) if self.shape == "cube" else self.radius
 
 
 @dataclass(frozen=True)
 class Speck:
-    """A tiny thing on the ground that is no object: questions, captions, masks and words pass it over."""
+    """A tiny thing on the ground that is not an object: questions, captions, masks and words ignore it."""
 
     shape: str
     color: str
@@ -68,7 +68,7 @@ class Speck:
 
 @dataclass(frozen=True)
 class Ground:
-    """A pattern of soft blotches on the ground: two waves, each (radians a unit along x, along y, phase)."""
+    """A pattern of soft blotches on the ground: two waves, each (radians per unit along x, along y, phase)."""
 
     contrast: float
     waves: tuple[tuple[float, float, float], tuple[float, float, float]]
@@ -76,9 +76,14 @@ class Ground:
 
 @dataclass(frozen=True)
 class Scene:
-    """Objects in the order they were placed; `light` is the key light's azimuth in degrees.
+    """Objects in the order they were placed.
 
-    `specks` and `ground` are there for the eye alone (see `bend`).
+    Args:
+        objects: at most `MOST`.
+        light: azimuth of the key light in degrees.
+        image_index: index of the scene in its split.
+        specks: distractors that only the image has (see `bend`).
+        ground: pattern that only the image has.
     """
 
     objects: tuple[Object, ...]
@@ -99,33 +104,37 @@ def sample_scene(
 ) -> Scene:
     """Draw a scene of `objects[0]` to `objects[1]` objects whose pairs keep `MARGIN` on both axes and `CLEARANCE`.
 
-    Visibility is not looked at here: it takes the renderer (`bridgelab.world.render.sample_visible_scene`).
+    Objects may hide each other; `render.sample_visible_scene` draws scenes in which each is visible.
 
     Args:
-        sizes: that objects have.
-        colors: that objects of a shape have; all, for a shape that it leaves out.
+        rng: generator of all that is drawn.
+        objects: the least and the most objects.
+        sizes: sizes to draw from.
+        colors: colours to draw from, by shape; all, for a shape that it leaves out.
+        image_index: index of the scene in its split.
+        tries: draws of the positions before the sizes are drawn anew.
     Raises:
         ValueError: if the range is empty, or so many objects can't keep the margins.
     """
     low, high = objects
     if not 1 <= low <= high <= MOST:
         raise ValueError(
-            f"objects={objects}: must be a range within 1 to {MOST}, what {MARGIN} of margin leaves room for."
+            f"objects={objects}: must be a range within 1 to {MOST}, the number that fits with a margin of {MARGIN}."
         )
     n = int(rng.integers(low, high + 1))
     while True:
-        drawn = [sizes[k] for k in rng.integers(0, len(sizes), n)]
-        radii = np.array([RADIUS[s] for s in drawn])
+        drawn_sizes = [sizes[k] for k in rng.integers(0, len(sizes), n)]
+        radii = np.array([RADIUS[s] for s in drawn_sizes])
         least = radii[:, None] + radii[None, :] + CLEARANCE
         np.fill_diagonal(least, 0.0)
         for _ in range(tries):
             xy = np.stack([_spread(rng, n), _spread(rng, n)], axis=1)
             if n > CROWD:
-                _part(rng, xy, least)
+                _separate(rng, xy, least)
             if (np.hypot(*(xy[:, None] - xy[None]).transpose(2, 0, 1)) >= least).all():
                 placed = [
-                    _dressed(rng, size, float(x), float(y), colors or {})
-                    for size, (x, y) in zip(drawn, xy, strict=True)
+                    _random_object(rng, size, float(x), float(y), colors or {})
+                    for size, (x, y) in zip(drawn_sizes, xy, strict=True)
                 ]
                 return Scene(
                     tuple(placed), light=round(float(rng.uniform(-40, 40)), 2), image_index=image_index
@@ -133,15 +142,15 @@ def sample_scene(
         # Many large objects may not fit at all: draw the sizes anew.
 
 
-def _dressed(
+def _random_object(
     rng: np.random.Generator, size: str, x: float, y: float, colors: Mapping[str, Sequence[str]]
 ) -> Object:
     shape = SHAPES[rng.integers(len(SHAPES))]
-    among = colors.get(shape, COLORS)
+    choices = colors.get(shape, COLORS)
     return Object(
         shape=shape,
         size=size,
-        color=among[int(rng.integers(len(among)))],
+        color=choices[int(rng.integers(len(choices)))],
         material=MATERIALS[rng.integers(len(MATERIALS))],
         x=round(x, 4),
         y=round(y, 4),
@@ -149,28 +158,28 @@ def _dressed(
     )
 
 
-def _part(rng: np.random.Generator, xy: np.ndarray, least: np.ndarray, swaps: int = 200) -> None:
-    """Swap coordinates, in place, as long as that leaves no more pairs too close; chance alone seldom parts a crowd."""
+def _separate(rng: np.random.Generator, xy: np.ndarray, least: np.ndarray, swaps: int = 200) -> None:
+    """Swap coordinates in place, as long as that brings no more pairs too close. Redrawing a crowd seldom separates it."""
 
     def close() -> np.ndarray:
         return np.hypot(*(xy[:, None] - xy[None]).transpose(2, 0, 1)) < least
 
-    now = close()
+    pairs = close()
     for _ in range(swaps):
-        if not now.any():
+        if not pairs.any():
             return
-        i = int(rng.choice(np.flatnonzero(now.any(1))))
-        pair, axis = [i, int(rng.integers(len(xy)))], int(rng.integers(2))
-        xy[pair, axis] = xy[pair[::-1], axis]
+        i = int(rng.choice(np.flatnonzero(pairs.any(1))))
+        swapped, axis = [i, int(rng.integers(len(xy)))], int(rng.integers(2))
+        xy[swapped, axis] = xy[swapped[::-1], axis]
         after = close()
-        if after.sum() > now.sum():
-            xy[pair, axis] = xy[pair[::-1], axis]
+        if after.sum() > pairs.sum():
+            xy[swapped, axis] = xy[swapped[::-1], axis]
         else:
-            now = after
+            pairs = after
 
 
 def _spread(rng: np.random.Generator, n: int) -> np.ndarray:
-    """`n` coordinates in random order, uniform among those that are pairwise more than MARGIN apart."""
+    """Draw `n` coordinates in random order, uniform among those that are pairwise more than MARGIN apart."""
     slack = MARGIN * 1.001  # rounding to 4 digits must not eat the margin
     free = 2 * HALF_WIDTH - slack * (n - 1) - 2e-3
     ordered = np.sort(rng.uniform(0, free, n)) + slack * np.arange(n) + 1e-3 - HALF_WIDTH
@@ -178,11 +187,11 @@ def _spread(rng: np.random.Generator, n: int) -> np.ndarray:
 
 
 def relationships(scene: Scene, eps: float = 0.2) -> dict[str, list[list[int]]]:
-    """For each relation and each object i, the objects that stand in that relation *to* i (CLEVR's `relationships`)."""
-    found = {}
+    """Return, by relation and object i, the objects that stand in that relation *to* i (CLEVR's `relationships`)."""
+    related = {}
     for name, (dx, dy, _) in DIRECTIONS.items():
-        found[name] = [
+        related[name] = [
             [j for j, b in enumerate(scene.objects) if j != i and (b.x - a.x) * dx + (b.y - a.y) * dy > eps]
             for i, a in enumerate(scene.objects)
         ]
-    return found
+    return related

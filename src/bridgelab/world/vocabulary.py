@@ -1,11 +1,11 @@
-"""Every word of the world's language, in a fixed order, so that a tokenizer can be made without any text."""
+"""Every word of the world's language, in a fixed order, so that a tokenizer needs no text to be built."""
 
 from bridgelab.world.caption import ORDERS
 from bridgelab.world.questions.families import RELATION_WORDS
 from bridgelab.world.scene import ATTRIBUTES, SHAPES
 from bridgelab.world.words import COLUMNS, ROWS
 
-FILLER = "."  # says nothing: ends a caption, and stands where a position of a prefix is empty
+FILLER = "."  # means nothing: ends a caption, and fills the empty positions of a prefix
 NUMBERS = tuple(str(n) for n in range(17))
 _GRAMMAR = (
     "? , a an and another any are as at because describe do explain fewer have how is made many more not number of "
@@ -15,7 +15,7 @@ _STATEMENTS = "true false"
 
 
 def words() -> list[str]:
-    """All words, without doubles."""
+    """Return all words, without duplicates."""
     phrases = [
         FILLER,
         _GRAMMAR,
