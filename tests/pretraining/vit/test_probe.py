@@ -34,10 +34,10 @@ def _known(seed, noise):
 
 
 def test_probes_read_what_is_there():
-    found = probes.judge(_known(0, 0.05), _known(1, 0.05))["centre"]
-    assert all(found[name]["all"]["value"] == 1.0 for name in probes.ATTRIBUTES)
-    assert min(found["x"]["value"], found["y"]["value"]) > 0.99
-    assert found["color"]["small"]["objects"] < found["color"]["all"]["objects"] == 900
+    figures = probes.fit_and_test(_known(0, 0.05), _known(1, 0.05))["centre"]
+    assert all(figures[name]["all"]["value"] == 1.0 for name in probes.ATTRIBUTES)
+    assert min(figures["x"]["value"], figures["y"]["value"]) > 0.99
+    assert figures["color"]["small"]["objects"] < figures["color"]["all"]["objects"] == 900
 
 
 def test_around_is_the_centre_with_its_neighbours_and_nothing_beyond_the_edge():
@@ -47,19 +47,19 @@ def test_around_is_the_centre_with_its_neighbours_and_nothing_beyond_the_edge():
         def patches(self, images):
             return torch.arange(1.0, 17).reshape(1, 16, 1).expand(len(images), -1, -1)
 
-    found = probes.read_objects(Numbered(), probes.probe_scenes(3, range(20), (3, 5)))
-    assert found.features["around"].shape == (len(found.image), 9)
+    objects = probes.read_objects(Numbered(), probes.probe_scenes(3, range(20), (3, 5)))
+    assert objects.features["around"].shape == (len(objects.image), 9)
     grid = np.zeros((6, 6))
     grid[1:5, 1:5] = np.arange(1, 17).reshape(4, 4)
-    for centre, around in zip(found.features["centre"][:, 0], found.features["around"], strict=True):
+    for centre, around in zip(objects.features["centre"][:, 0], objects.features["around"], strict=True):
         row, column = divmod(int(centre) - 1, 4)
         assert around.reshape(3, 3).tolist() == grid[row : row + 3, column : column + 3].tolist()
 
 
 def test_probes_find_nothing_in_noise():
-    found = probes.judge(_known(0, 1e4), _known(1, 1e4))["centre"]
-    assert found["color"]["all"]["value"] == pytest.approx(1 / 8, abs=0.05)  # 4.5 standard errors
-    assert abs(found["x"]["value"]) < 0.05
+    figures = probes.fit_and_test(_known(0, 1e4), _known(1, 1e4))["centre"]
+    assert figures["color"]["all"]["value"] == pytest.approx(1 / 8, abs=0.05)  # 4.5 standard errors
+    assert abs(figures["x"]["value"]) < 0.05
 
 
 def test_intervals_take_the_objects_of_an_image_together():

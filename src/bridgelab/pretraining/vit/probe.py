@@ -1,9 +1,8 @@
-r"""What is linearly readable from an object's patch: ridge probes on held-out scenes.
+r"""Linear probes of an object's patches: ridge regression, tested on held-out scenes.
 
-Closed form, $W = (X^\top X + \lambda I)^{-1} X^\top Y$ on standardised features; one-hot targets for
-attributes (the largest output wins), ground-plane x and y for position; $\lambda$ is chosen for each target
-on a held-out fifth of the fitting scenes. Intervals are 95 % percentile bootstraps over images, since objects
-of one image are not independent.
+$W = (X^\top X + \lambda I)^{-1} X^\top Y$ on standardized features. Targets are one-hot for attributes (the largest output
+wins), and x and y on the ground for position. $\lambda$ is chosen for each target on a held-out fifth of the fitting scenes.
+Intervals are 95 % percentile bootstraps over images, since objects of one image are not independent.
 """
 
 from collections.abc import Iterable
@@ -17,40 +16,52 @@ from torch import Tensor
 from bridgelab.world.render import object_mask, pixel_coords, render, sample_visible_scene
 from bridgelab.world.scene import ATTRIBUTES, Scene
 
-KEY = 8  # probe scenes; pre-training and written worlds use others
+KEY = 8  # of the random stream; pre-training and written worlds use others
 LAMBDAS = tuple(10.0**k for k in range(-2, 6))
-HALF_HIDDEN = 0.6  # an object is called half-hidden if less than this share of it is seen
+HALF_HIDDEN = 0.6  # an object is half-hidden if less than this share of it is visible
 
 
 @runtime_checkable
 class Vision(Protocol):
-    """What a probe asks of a vision side."""
+    """What a probe needs of a vision encoder."""
 
     grid: tuple[int, int]
     image_size: tuple[int, int]
 
     def patches(self, images: Tensor) -> Tensor:
-        """uint8 [batch, height, width, 3] to [batch, patch, dim]."""
+        """Return features [batch, patch, dim] of images, uint8 [batch, height, width, 3]."""
         ...
 
 
 @dataclass(frozen=True)
 class Objects:
-    """All objects of some scenes: `features` [object, dim] by pooling, `labels` by attribute, `position`."""
+    """All objects of some scenes.
+
+    Args:
+        features: [object, dim], by pooling.
+        labels: [object], by attribute.
+        position: x and y, [object, 2].
+        image: index of the object's image, [object].
+        visible: share of the object's own pixels that no other hides, [object].
+        small: whether the object is small, [object].
+    """
 
     features: dict[str, np.ndarray]
     labels: dict[str, np.ndarray]
     position: np.ndarray
     image: np.ndarray
-    seen: np.ndarray  # share of the object's own pixels that no other hides
+    visible: np.ndarray
     small: np.ndarray
 
 
 def read_objects(vision: Vision, scenes: list[Scene], batch: int = 128) -> Objects:
-    """Features of each object: its centre's patch ('centre'), the mean over its pixels ('mask'), and the centre's patch with
-    its eight neighbours ('around': an object lies on several patches, and each tells a part)."""
+    """Return features of each object by three poolings.
+
+    'centre' is the patch at its centre, 'mask' the mean over the patches under its pixels, 'around' the centre's patch
+    and its eight neighbours, since an object lies on several patches.
+    """
     size, (rows, columns) = vision.image_size[0], vision.grid
-    centre, mask, around, seen = [], [], [], []
+    centre, mask, around, visible = [], [], [], []
     for start in range(0, len(scenes), batch):
         part = scenes[start : start + batch]
         patches = (
@@ -67,7 +78,7 @@ def read_objects(vision: Vision, scenes: list[Scene], batch: int = 128) -> Objec
                 own = cover == k
                 area = own.reshape(rows, size // rows, columns, size // columns).sum((1, 3)).ravel()
                 mask.append((area / max(1, area.sum())) @ grid)
-                seen.append(own.sum() / max(1, (object_mask(Scene((thing,)), size) == 0).sum()))
+                visible.append(own.sum() / max(1, (object_mask(Scene((thing,)), size) == 0).sum()))
     things = [thing for scene in scenes for thing in scene.objects]
     return Objects(
         features={"centre": np.stack(centre), "mask": np.stack(mask), "around": np.stack(around)},
@@ -77,7 +88,7 @@ def read_objects(vision: Vision, scenes: list[Scene], batch: int = 128) -> Objec
         },
         position=np.array([(t.x, t.y) for t in things]),
         image=np.repeat(np.arange(len(scenes)), [len(s.objects) for s in scenes]),
-        seen=np.array(seen),
+        visible=np.array(visible),
         small=np.array([t.size == "small" for t in things]),
     )
 
@@ -85,7 +96,7 @@ def read_objects(vision: Vision, scenes: list[Scene], batch: int = 128) -> Objec
 def ridge(
     features: np.ndarray, targets: np.ndarray, lambdas: tuple[float, ...] = LAMBDAS
 ) -> list[np.ndarray]:
-    """Weights [dim + 1, target] for each λ, to be applied to features with a column of ones appended.
+    """Return weights [dim + 1, target] for each λ; the last row is the intercept.
 
     Args:
         features: [example, dim].
@@ -93,31 +104,31 @@ def ridge(
     """
     mean, spread = features.mean(0), features.std(0) + 1e-6
     x = ((features - mean) / spread).astype(np.float64)
-    about = targets.mean(0)
+    centre = targets.mean(0)
     values, vectors = np.linalg.eigh(x.T @ x)
-    moment = vectors.T @ (x.T @ (targets - about))
-    found = []
+    moment = vectors.T @ (x.T @ (targets - centre))
+    fits = []
     for value in lambdas:
         weights = (vectors @ (moment / (values[:, None] + value))) / spread[:, None]
-        found.append(np.vstack([weights, about - mean @ weights]))
-    return found
+        fits.append(np.vstack([weights, centre - mean @ weights]))
+    return fits
 
 
 def predict(weights: np.ndarray, features: np.ndarray) -> np.ndarray:
-    """[example, target]."""
+    """Return predictions, [example, target]."""
     return features @ weights[:-1] + weights[-1]
 
 
 def fit_ridge(features: np.ndarray, targets: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Ridge weights with the λ that errs least on the last fifth of the groups, then fitted on all."""
-    held = groups >= np.quantile(groups, 0.8)
-    trials = ridge(features[~held], targets[~held])
-    errors = [((predict(w, features[held]) - targets[held]) ** 2).mean() for w in trials]
+    """Choose λ by the error on the last fifth of the groups, and return weights fitted on all."""
+    held_out = groups >= np.quantile(groups, 0.8)
+    trials = ridge(features[~held_out], targets[~held_out])
+    errors = [((predict(w, features[held_out]) - targets[held_out]) ** 2).mean() for w in trials]
     return ridge(features, targets, (LAMBDAS[int(np.argmin(errors))],))[0]
 
 
 def share(hits: np.ndarray, image: np.ndarray, draws: int = 1000) -> dict[str, Any]:
-    """Mean of `hits` with its 95 % interval over images."""
+    """Return the mean of `hits` with its 95 % interval over images."""
     if len(hits) == 0:
         return {"value": None, "interval": None, "objects": 0}
     _, index = np.unique(image, return_inverse=True)
@@ -132,10 +143,10 @@ def share(hits: np.ndarray, image: np.ndarray, draws: int = 1000) -> dict[str, A
     }
 
 
-def explained(
+def r_squared(
     predicted: np.ndarray, truth: np.ndarray, image: np.ndarray, draws: int = 1000
 ) -> dict[str, Any]:
-    """R² of one coordinate with its 95 % interval over images."""
+    """Return R² of one coordinate with its 95 % interval over images."""
     _, index = np.unique(image, return_inverse=True)
     sums = np.stack(
         [np.bincount(index, v) for v in ((predicted - truth) ** 2, truth, truth**2, np.ones_like(truth))]
@@ -154,31 +165,35 @@ def explained(
 
 
 def _resample(images: int, draws: int) -> np.ndarray:
-    """How often each image is drawn, float [draw, image]."""
+    """Return how often each image is drawn, float [draw, image]."""
     return np.random.default_rng(0).multinomial(images, np.full(images, 1 / images), draws).astype(float)
 
 
-def judge(known: Objects, new: Objects) -> dict[str, Any]:
-    """Fit on `known`, judge on `new`: {pooling: {attribute: {all, small, half_hidden}, x: …, y: …}}."""
-    parts = {"all": np.ones(len(new.image), bool), "small": new.small, "half_hidden": new.seen < HALF_HIDDEN}
-    found: dict[str, Any] = {}
-    for pooling, features in known.features.items():
-        found[pooling] = {}
+def fit_and_test(fit: Objects, test: Objects) -> dict[str, Any]:
+    """Fit on `fit`, and return figures on `test`: {pooling: {attribute: {all, small, half_hidden}, x: …, y: …}}."""
+    parts = {
+        "all": np.ones(len(test.image), bool),
+        "small": test.small,
+        "half_hidden": test.visible < HALF_HIDDEN,
+    }
+    figures: dict[str, Any] = {}
+    for pooling, features in fit.features.items():
+        figures[pooling] = {}
         for name, words in ATTRIBUTES.items():
-            weights = fit_ridge(features, np.eye(len(words))[known.labels[name]], known.image)
-            hits = predict(weights, new.features[pooling]).argmax(1) == new.labels[name]
-            found[pooling][name] = {
-                part: share(hits[keep].astype(float), new.image[keep]) for part, keep in parts.items()
+            weights = fit_ridge(features, np.eye(len(words))[fit.labels[name]], fit.image)
+            hits = predict(weights, test.features[pooling]).argmax(1) == test.labels[name]
+            figures[pooling][name] = {
+                part: share(hits[keep].astype(float), test.image[keep]) for part, keep in parts.items()
             }
-        weights = fit_ridge(features, known.position, known.image)
-        at = predict(weights, new.features[pooling])
+        weights = fit_ridge(features, fit.position, fit.image)
+        predicted = predict(weights, test.features[pooling])
         for k, name in enumerate("xy"):
-            found[pooling][name] = explained(at[:, k], new.position[:, k], new.image)
-    return found
+            figures[pooling][name] = r_squared(predicted[:, k], test.position[:, k], test.image)
+    return figures
 
 
 def probe_scenes(seed: int, indices: Iterable[int], objects: tuple[int, int]) -> list[Scene]:
-    """Scenes that nothing is trained on."""
+    """Draw scenes that nothing is trained on."""
     return [
         sample_visible_scene(np.random.default_rng([KEY, seed, index]), objects=objects) for index in indices
     ]
@@ -187,17 +202,17 @@ def probe_scenes(seed: int, indices: Iterable[int], objects: tuple[int, int]) ->
 def probe(
     vision: Vision, *, fit: int = 1500, test: int = 1000, seed: int = 1, objects: tuple[int, int] = (3, 10)
 ) -> dict[str, Any]:
-    """Render `fit` and `test` scenes that nothing else has seen, and probe the features of their objects."""
+    """Render `fit` and `test` new scenes, and probe the features of their objects."""
     scenes = probe_scenes(seed, range(fit + test), objects)
-    found = judge(read_objects(vision, scenes[:fit]), read_objects(vision, scenes[fit:]))
-    return {"scenes": {"fit": fit, "test": test, "seed": seed, "key": KEY}, **found}
+    figures = fit_and_test(read_objects(vision, scenes[:fit]), read_objects(vision, scenes[fit:]))
+    return {"scenes": {"fit": fit, "test": test, "seed": seed, "key": KEY}, **figures}
 
 
-def summary(found: dict[str, Any]) -> str:
-    """One line: every figure for all objects, and for the small ones, by pooling."""
+def summary(figures: dict[str, Any]) -> str:
+    """Return one line: every figure for all objects, and for the small ones, by pooling."""
     lines = []
-    for pooling in (name for name in found if name != "scenes"):
-        part = found[pooling]
+    for pooling in (name for name in figures if name != "scenes"):
+        part = figures[pooling]
         names = [f"{n} {part[n]['all']['value']:.3f} ({part[n]['small']['value']:.3f})" for n in ATTRIBUTES]
         lines.append(
             f"{pooling}: {', '.join(names)}, R² x {part['x']['value']:.3f} y {part['y']['value']:.3f}"

@@ -21,7 +21,7 @@ from bridgelab.world.words import COLUMNS, ROWS, column, row
 
 KEY = 7  # pre-training scenes; written worlds use another
 SHARD = 1000
-FACTS = (COLUMNS, ROWS, *ATTRIBUTES.values())  # what is said of an object, in the order in which it is said
+FACTS = (COLUMNS, ROWS, *ATTRIBUTES.values())  # the words of an object, in the order of a caption
 
 
 @dataclass(frozen=True)
@@ -36,33 +36,37 @@ class Pool:
         return len(self.counts)
 
     def take(self, index: np.ndarray) -> np.ndarray:
-        """uint8 [len(index), size, size, 3]."""
+        """Return the images of some scenes, uint8 [len(index), size, size, 3]."""
         return np.stack([self.images[i // SHARD][i % SHARD] for i in index])
 
 
 def pool_scene(seed: int, index: int, objects: tuple[int, int]) -> Scene:
-    """Scene `index` of the pool of that seed."""
+    """Return scene `index` of the pool of that seed."""
     rng = np.random.default_rng([KEY, seed, index])
     return check(sample_visible_scene(rng, objects=objects, image_index=index))
 
 
 def facts_of(scene: Scene, most: int) -> np.ndarray:
-    """int8 [most, fact]: for each object the index of each of its words in `FACTS`; -1 beyond the last."""
+    """Return int8 [most, fact]: for each object the index of each of its words in `FACTS`; -1 beyond the last."""
     facts = np.full((most, len(FACTS)), -1, np.int8)
     for line, thing in zip(facts, scene.objects, strict=False):
-        said = column(thing.x), row(thing.y), *(getattr(thing, name) for name in ATTRIBUTES)
-        line[:] = [words.index(word) for words, word in zip(FACTS, said, strict=True)]
+        words = column(thing.x), row(thing.y), *(getattr(thing, name) for name in ATTRIBUTES)
+        line[:] = [fact.index(word) for fact, word in zip(FACTS, words, strict=True)]
     return facts
 
 
 def open_pool(
     folder: Path, *, scenes: int, seed: int, size: int, objects: tuple[int, int], workers: int | None = None
 ) -> Pool:
-    """Read the pool in `folder`, rendering first the shards that are not there.
+    """Read the pool in `folder`; render the missing shards first.
 
     Args:
-        scenes: how many; rounded up to whole shards of `SHARD`.
-        workers: processes that render; None for one a core.
+        folder: of the pool.
+        scenes: number of scenes, rounded up to whole shards of `SHARD`.
+        seed: of the scenes.
+        size: pixels a side.
+        objects: the least and the most objects of a scene.
+        workers: processes that render; None for one per core.
     Raises:
         ValueError: if `folder` holds a pool of another seed, size, range of objects or renderer.
     """
@@ -71,10 +75,10 @@ def open_pool(
     wanted["renderer"] = _renderer(seed, size, objects)
     note = folder / "pool.json"
     if note.exists():
-        found = json.loads(note.read_text())
-        if found != wanted:
+        existing = json.loads(note.read_text())
+        if existing != wanted:
             raise ValueError(
-                f"{folder} holds the pool {found}, not {wanted}. Remove it, or name another folder."
+                f"{folder} holds the pool {existing}, not {wanted}. Remove it, or name another folder."
             )
     else:
         note.write_text(json.dumps(wanted))
@@ -94,7 +98,7 @@ def open_pool(
 
 
 def _renderer(seed: int, size: int, objects: tuple[int, int]) -> str:
-    """What the renderer makes of the pool's first scenes, so that a change of it is noticed."""
+    """Return a digest of the pool's first images, which changes with the renderer."""
     digest = hashlib.sha256()
     for index in range(4):
         digest.update(render(pool_scene(seed, index, objects), size).tobytes())
@@ -110,7 +114,7 @@ def _render_shard(job: tuple[Path, int, int, int, tuple[int, int]]) -> None:
 
 
 def _save(path: Path, array: np.ndarray) -> None:
-    half = path.with_suffix(f".{os.getpid()}.tmp")
-    with half.open("wb") as out:
+    partial = path.with_suffix(f".{os.getpid()}.tmp")
+    with partial.open("wb") as out:
         np.save(out, array)
-    os.replace(half, path)
+    os.replace(partial, path)
