@@ -1,13 +1,13 @@
 import pytest
 import torch
 
-from bridgelab.optim.muon import Muon, orthogonalised
+from bridgelab.optim.muon import Muon, orthogonalize
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (6, 12), (12, 6)])
 def test_singular_values_come_near_one(shape):
     matrices = torch.randn(5, *shape, generator=torch.Generator().manual_seed(0))
-    values = torch.linalg.svdvals(orthogonalised(matrices))
+    values = torch.linalg.svdvals(orthogonalize(matrices))
     assert values.min() > 0.3
     assert values.max() < 1.3
 
@@ -18,14 +18,14 @@ def test_steps_are_those_of_torch_within_its_bfloat16():
         for k, s in enumerate([(16, 8), (8, 16), (16, 8)])
     ]
     ours, theirs = ([p.clone().requires_grad_() for p in start] for _ in range(2))
-    made = (
+    optimizers = (
         Muon(ours, lr=0.05, momentum=0.9),
         torch.optim.Muon(theirs, lr=0.05, momentum=0.9, weight_decay=0.0),
     )
     draw = torch.Generator().manual_seed(9)
     for _ in range(4):
         gradients = [torch.randn(p.shape, generator=draw) for p in start]
-        for params, optimizer in zip((ours, theirs), made, strict=True):
+        for params, optimizer in zip((ours, theirs), optimizers, strict=True):
             for p, gradient in zip(params, gradients, strict=True):
                 p.grad = gradient.clone()
             optimizer.step()

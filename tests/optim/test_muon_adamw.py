@@ -39,23 +39,23 @@ def test_each_part_steps_as_it_does_alone():
         Muon([theirs["matrix"]], lr=0.02, momentum=0.9),
         torch.optim.AdamW(groups(theirs)[1:], lr=0.005, betas=(0.8, 0.9), weight_decay=0.1),
     ]
-    whole = MuonAdamW(
+    combined = MuonAdamW(
         groups(ours), lr=0.02, adamw_ratio=0.25, momentum=0.9, betas=(0.8, 0.9), weight_decay=0.1
     )
-    run(ours, [whole], 4)
+    run(ours, [combined], 4)
     run(theirs, alone, 4)
     assert_same(ours, theirs)
 
 
 def test_a_saved_state_goes_on():
-    whole, halves = parameters(), parameters()
-    run(whole, [MuonAdamW(groups(whole), lr=0.02)], 6)
-    first = MuonAdamW(groups(halves), lr=0.02)
-    run(halves, [first], 3)
-    second = MuonAdamW(groups(halves), lr=0.5)
+    uninterrupted, resumed = parameters(), parameters()
+    run(uninterrupted, [MuonAdamW(groups(uninterrupted), lr=0.02)], 6)
+    first = MuonAdamW(groups(resumed), lr=0.02)
+    run(resumed, [first], 3)
+    second = MuonAdamW(groups(resumed), lr=0.5)
     second.load_state_dict(first.state_dict())
-    run(halves, [second], 3, first=3)
-    assert_same(halves, whole)
+    run(resumed, [second], 3, first=3)
+    assert_same(resumed, uninterrupted)
 
 
 @pytest.mark.parametrize("kept", [slice(0, 1), slice(1, 3)])

@@ -70,9 +70,9 @@ def test_a_scene_in_words_is_its_words_and_filler(folder):
         "large red metal cube c07 r13 . small blue rubber sphere c01 r02",
         "small red metal cube c00 r01",
     ]
-    made = text.embed_words(scenes)
+    prefixes = text.embed_words(scenes)
     weight, ids = text.model.shared.weight, text.tokenizer.convert_tokens_to_ids
-    for row, scene in zip(made, scenes, strict=True):
+    for row, scene in zip(prefixes, scenes, strict=True):
         words = scene.split() + ["."] * (16 - len(scene.split()))
         torch.testing.assert_close(row, weight[ids(words)])
     assert text.embed_words(["", ""]).shape == (2, 0, text.dim)  # a bridge may caption with nothing
@@ -97,7 +97,7 @@ def test_float16_is_refused(folder):
 
 
 def test_recomputed_activations_change_neither_output_nor_gradient(folder):
-    found = []
+    results = []
     for checkpointing in (False, True):
         text = T5(str(folder), checkpointing=checkpointing)
         torch.manual_seed(0)
@@ -113,8 +113,8 @@ def test_recomputed_activations_change_neither_output_nor_gradient(folder):
             labels = torch.tensor([[5, 1], [6, 1]])
             loss = text.model(inputs_embeds=prefix, labels=labels, use_cache=False).loss
         loss.backward()
-        found.append((loss.item(), prefix.grad, saved))
-    (plain, gradient, kept), (again, recomputed, fewer) = found
+        results.append((loss.item(), prefix.grad, saved))
+    (plain, gradient, kept), (again, recomputed, fewer) = results
     assert again == plain
     assert torch.equal(recomputed, gradient)
     assert fewer < kept / 2
@@ -126,12 +126,12 @@ def test_another_kind_of_model_is_named(tmp_path):
         T5(str(tmp_path))
 
 
-def stated(**changes):
+def config_with(**changes):
     """Change config.json."""
 
     def change(folder):
-        told = json.loads((folder / "config.json").read_text())
-        (folder / "config.json").write_text(json.dumps(told | changes))
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(config | changes))
 
     return change
 
@@ -142,10 +142,10 @@ def without(name, *more, content=None):
     def change(folder):
         for one in (name, *more):
             file, _, key = one.partition(":")
-            told = json.loads((folder / file).read_text()) if key else None
+            settings = json.loads((folder / file).read_text()) if key else None
             (folder / file).unlink()
-            if told:
-                (folder / file).write_text(json.dumps({k: v for k, v in told.items() if k != key}))
+            if settings:
+                (folder / file).write_text(json.dumps({k: v for k, v in settings.items() if k != key}))
             elif content is not None:
                 (folder / file).write_text(content)
 
@@ -167,18 +167,18 @@ POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        (without("tokenizer.json", "tokenizer_config.json"), r"does not know the words yes, no, what, is, the, a,"),
+        (without("tokenizer.json", "tokenizer_config.json"), r"does not know the words yes, no, what, is, the, a\. transformers makes one up"),
         (without("tokenizer.json"), r"its tokenizer can't be read \(ValueError: .*Copy the model's whole folder"),
         (without("tokenizer_config.json:eos_token"), r"its tokenizer has no eos_token, .*tokenizer_config\.json"),
         (without("tokenizer_config.json:pad_token"), r"its tokenizer has no pad_token, .*tokenizer_config\.json"),
-        (without("config.json:decoder_start_token_id"), r"decoder_start_token_id=None .* must have a start"),
-        (stated(eos_token_id=5), r"eos_token_id=5, and the tokenizer's eos is 1"),
-        (stated(vocab_size=100), r"ids up to \d+, and the model embeds 100 words"),
+        (without("config.json:decoder_start_token_id"), r"decoder_start_token_id=None .* answers need a start token"),
+        (config_with(eos_token_id=5), r"eos_token_id=5, and the tokenizer's eos is 1"),
+        (config_with(vocab_size=100), r"ids up to \d+, and the model embeds 100 words"),
         (without_weights("decoder."), r"30 are not stored \(decoder\.block\.0\.layer\.0\.SelfAttention\.k"),
-        (stated(num_layers=3), r"9 are not stored \(encoder\.block\.2\..* Copy config\.json and all weights"),
-        (stated(num_decoder_layers=1), r"14 are stored beyond it \(decoder\.block\.1"),
-        (stated(d_ff=64), r"12 are stored in another shape \(decoder\.block\.0\.layer\.2\.DenseReluDense\.wi_0"),
-        (stated(tie_word_embeddings=False), r"1 are not stored \(lm_head\.weight or shared\.weight, which tie_word_"),
+        (config_with(num_layers=3), r"9 are not stored \(encoder\.block\.2\..* Copy config\.json and all weights"),
+        (config_with(num_decoder_layers=1), r"14 are stored beyond it \(decoder\.block\.1"),
+        (config_with(d_ff=64), r"12 are stored in another shape \(decoder\.block\.0\.layer\.2\.DenseReluDense\.wi_0"),
+        (config_with(tie_word_embeddings=False), r"1 are not stored \(lm_head\.weight or shared\.weight, which tie_word_"),
         (without("model.safetensors"), r"its weights can't be read \(OSError: Error no file named model\.safetensors"),
         (without("model.safetensors", content=POINTER), r"model\.safetensors is a Git LFS pointer.*git lfs pull"),
         (without("tokenizer.json", content=POINTER), r"tokenizer\.json is a Git LFS pointer.*git lfs pull"),
@@ -198,13 +198,13 @@ def test_an_output_matrix_of_its_own_is_kept(folder, tmp_path):
     weights = load_file(folder / "model.safetensors")
     head = torch.randn_like(weights["shared.weight"])
     save_file(weights | {"lm_head.weight": head}, tmp_path / "t5" / "model.safetensors", {"format": "pt"})
-    stated(tie_word_embeddings=False)(tmp_path / "t5")
+    config_with(tie_word_embeddings=False)(tmp_path / "t5")
     text = T5(str(tmp_path / "t5"))
     assert torch.equal(text.model.lm_head.weight, head)
     assert torch.equal(text.model.shared.weight, weights["shared.weight"])
 
 
-def test_a_folder_that_is_not_there_is_said_before_the_hub_is_asked(tmp_path, monkeypatch):
+def test_a_missing_folder_is_reported_before_the_hub_is_asked(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "t5").mkdir()
     for path in ("t5/plain", "./plain", str(tmp_path / "plain"), "a/b/c"):

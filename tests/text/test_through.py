@@ -6,12 +6,12 @@ from bridgelab.text.through import CHUNK, ThroughEncoder
 
 
 def both(text, mask, gain=1.0, dtype=torch.float32, batch=CHUNK + 3):
-    """Output and input gradient of transformers' encoder and of ours."""
+    """Return output and input gradient of transformers' encoder and of ours."""
     torch.manual_seed(1)
     mask = mask.repeat(batch, 1)
     inputs = gain * torch.randn(batch, mask.shape[1], text.dim)
     weight = torch.randn(batch, mask.shape[1], text.dim) * mask[..., None]
-    found = []
+    results = []
     for encoder in (
         lambda x: text.model.encoder(inputs_embeds=x, attention_mask=mask).last_hidden_state,
         lambda x: ThroughEncoder(text.model, dtype)(x, mask),
@@ -19,8 +19,8 @@ def both(text, mask, gain=1.0, dtype=torch.float32, batch=CHUNK + 3):
         x = inputs.clone().requires_grad_(True)
         hidden = encoder(x)
         (hidden * weight).sum().backward()
-        found += [hidden.detach()[mask], x.grad[mask]]
-    return found
+        results += [hidden.detach()[mask], x.grad[mask]]
+    return results
 
 
 @pytest.mark.parametrize("act", ["gated-gelu", "relu", "gelu", "gated-relu"])

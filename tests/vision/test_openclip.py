@@ -62,16 +62,16 @@ def images(n=3, height=24, width=24):
 @pytest.mark.parametrize("final_norm", [False, True])
 @pytest.mark.parametrize("cls", [False, True])
 def test_features_are_what_open_clip_itself_computes_at_that_layer(weights, layer, final_norm, cls):
-    model, seen = reference(), []
-    model.transformer.resblocks[layer].register_forward_hook(lambda *args: seen.append(args[2]))
+    model, outputs = reference(), []
+    model.transformer.resblocks[layer].register_forward_hook(lambda *args: outputs.append(args[2]))
     mean, std = (torch.tensor(CONFIG["preprocess_cfg"][k]).view(1, 3, 1, 1) for k in ("mean", "std"))
     with torch.no_grad():
         model((images().permute(0, 3, 1, 2).float() / 255 - mean) / std)
-        expected = model.ln_post(seen[0]) if final_norm else seen[0]
+        expected = model.ln_post(outputs[0]) if final_norm else outputs[0]
     vision = OpenClipVision(weights=str(weights), layer=layer, final_norm=final_norm, cls=cls)
-    found = vision.patches(images())
-    assert torch.equal(found, expected if cls else expected[:, 1:])
-    assert found.shape == (3, 9 + cls, vision.dim)
+    features = vision.patches(images())
+    assert torch.equal(features, expected if cls else expected[:, 1:])
+    assert features.shape == (3, 9 + cls, vision.dim)
     assert (vision.dim, vision.grid, vision.image_size) == (32, (3, 3), (24, 24))
 
 
@@ -139,9 +139,9 @@ def test_frozen_means_frozen(weights):
     vision.train()
     assert not any(m.training for m in vision.modules())
     assert not any(p.requires_grad for p in vision.parameters())
-    found = vision.patches(images())
-    assert not found.requires_grad
-    assert not found.is_inference()  # a bridge must be able to keep them for its backward
+    features = vision.patches(images())
+    assert not features.requires_grad
+    assert not features.is_inference()  # a bridge must be able to keep them for its backward
 
 
 def test_only_the_visual_part_of_a_whole_checkpoint_is_read(weights):
@@ -175,16 +175,16 @@ def test_settings_out_of_range(weights):
 
 
 def test_files_that_are_missing_or_do_not_fit(weights, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"none\.safetensors is not there.*make pretrain"):
+    with pytest.raises(FileNotFoundError, match=r"none\.safetensors does not exist.*make pretrain"):
         OpenClipVision(weights=str(tmp_path / "none.safetensors"))
     rewrite(weights, lambda c: c["model_cfg"]["vision_cfg"].update(width=48))
     with pytest.raises(ValueError, match=r"does not fit its configuration tiny\.json.*size mismatch"):
         OpenClipVision(weights=str(weights))
     rewrite(weights, lambda c: c["model_cfg"]["vision_cfg"].update(width=32, image_size=25))
-    with pytest.raises(ValueError, match=r"image_size=25 is no multiple of patch_size=8"):
+    with pytest.raises(ValueError, match=r"image_size=25 is not a multiple of patch_size=8"):
         OpenClipVision(weights=str(weights))
     rewrite(weights, lambda c: c["model_cfg"].pop("vision_cfg"))
-    with pytest.raises(ValueError, match=r"is no open_clip configuration.*vision_cfg"):
+    with pytest.raises(ValueError, match=r"is not an open_clip configuration.*vision_cfg"):
         OpenClipVision(weights=str(weights))
 
 
@@ -194,10 +194,10 @@ def test_a_broken_weights_file(weights):
         OpenClipVision(weights=str(weights))
 
 
-def test_pixels_that_nothing_says_are_said(weights, caplog):
+def test_unknown_preprocessing_is_warned_of(weights, caplog):
     rewrite(weights, lambda c: c["preprocess_cfg"].pop("mean"))
     OpenClipVision(weights=str(weights))
-    assert "tiny.json has no preprocess_cfg.mean: that of CLIP is taken" in caplog.text
+    assert "tiny.json has no preprocess_cfg.mean: using CLIP's" in caplog.text
     weights.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
     with pytest.raises(ValueError, match=r"vision\.weights=.*tiny\.safetensors is a Git LFS pointer"):
         OpenClipVision(weights=str(weights))

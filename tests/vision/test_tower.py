@@ -13,7 +13,7 @@ from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
 
 from bridgelab.vision.openclip import OpenClipVision
-from bridgelab.vision.tower import by_name
+from bridgelab.vision.tower import create_tower
 
 SIZES = {"img_size": 24, "patch_size": 8, "embed_dim": 32, "depth": 3, "num_heads": 2}
 
@@ -102,7 +102,7 @@ def prepared():
 def test_features_are_those_of_the_towers_own_forward(tmp_path, family, final_norm, layer):
     name, visual = folder(tmp_path, family)
     if family == "coca" and final_norm:
-        with pytest.raises(ValueError, match="stands behind its attention pool"):
+        with pytest.raises(ValueError, match="comes after its attention pool"):
             OpenClipVision(weights=name, final_norm=True)
         return
     own = hasattr(visual, "transformer")
@@ -151,7 +151,7 @@ def test_a_file_of_weights_may_stand_for_a_tag(tmp_path, monkeypatch):
     torch.manual_seed(0)
     model = open_clip.create_model("tiny-for-tests")
     torch.save(model.state_dict(), tmp_path / "weights.pt")
-    visual, _ = by_name("tiny-for-tests", str(tmp_path / "weights.pt"))
+    visual, _ = create_tower("tiny-for-tests", str(tmp_path / "weights.pt"))
     for name, weight in model.visual.state_dict().items():
         assert torch.equal(visual.state_dict()[name], weight)
 
@@ -174,7 +174,7 @@ def published(tmp_path, monkeypatch):
 
 def test_weights_run_with_the_activation_that_they_were_trained_with(published):
     """OpenAI's need QuickGELU; open_clip gives the model that its name says, and warns."""
-    visual, preprocess = by_name("tiny-by-tag", "own")
+    visual, preprocess = create_tower("tiny-by-tag", "own")
     assert "QuickGELU" in repr(visual.transformer)
     assert (preprocess["mean"], preprocess["interpolation"]) == ((0.5, 0.5, 0.5), "bilinear")
     for name in ("ViT-L-14", "ViT-L-14-336"):
@@ -183,13 +183,13 @@ def test_weights_run_with_the_activation_that_they_were_trained_with(published):
 
 def test_a_files_pixels_are_those_of_the_models_tags(published, caplog):
     tags, file = published
-    visual, preprocess = by_name("tiny-by-tag", file)
+    visual, preprocess = create_tower("tiny-by-tag", file)
     assert (preprocess["mean"], preprocess["interpolation"]) == ((0.5, 0.5, 0.5), "bilinear")
     assert "QuickGELU" not in repr(visual.transformer)
-    assert f"{file}: taken to be trained with GELU" in caplog.text
+    assert f"{file}: assuming GELU" in caplog.text
     tags["other"] = tags["own"] | {"mean": (0.4, 0.4, 0.4)}
-    by_name("tiny-by-tag", file)
-    assert f"{file}: nothing says what its pixels are to be; those of CLIP are taken" in caplog.text
+    create_tower("tiny-by-tag", file)
+    assert f"{file}: its preprocessing is unknown; using CLIP's" in caplog.text
 
 
 @pytest.mark.parametrize("family", ["clip", "siglip"])
@@ -214,13 +214,17 @@ def test_bad_input(tmp_path):
         (
             {"weights": "ViT-L-15", "pretrained": "openai"},
             ValueError,
-            r"'ViT-L-15' is no model of open_clip \(near: .*ViT-L-14",
+            r"'ViT-L-15' is not a model of open_clip \(near: .*ViT-L-14",
         ),
-        ({"weights": "ViT-L-14"}, ValueError, r"pretrained=None: ViT-L-14 has the weights openai, "),
+        (
+            {"weights": "ViT-L-14"},
+            ValueError,
+            r"pretrained=None: ViT-L-14 has weights under the tags openai, ",
+        ),
         (
             {"weights": "ViT-L-14", "pretrained": "opnai"},
             ValueError,
-            r"pretrained='opnai': ViT-L-14 has the weights .* and there is no file /.*/opnai\. Set",
+            r"pretrained='opnai': ViT-L-14 has weights under the tags .* and there is no file /.*/opnai\. Set",
         ),
         (
             {"weights": name, "pretrained": "openai"},
@@ -241,7 +245,7 @@ def test_bad_input(tmp_path):
         (
             {"image_size": 224},
             ValueError,
-            r"image_size=224: vision\.safetensors and its configuration say both",
+            r"image_size=224: the configuration of vision\.safetensors sets both",
         ),
     ):
         with pytest.raises(error, match=match):

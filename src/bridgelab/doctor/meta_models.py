@@ -26,7 +26,7 @@ from bridgelab.doctor.reachable import MINIATURE, T5_WEIGHTS, cached
 from bridgelab.text.published import published_config
 from bridgelab.text.t5 import ASSETS, T5
 from bridgelab.vision.openclip import OpenClipVision
-from bridgelab.vision.tower import shape_of
+from bridgelab.vision.tower import tower_shape
 
 HEAD = "lm_head.weight"
 SPREAD = 0.02  # deviation of random weights: scores stay where a trained T5's lie
@@ -184,7 +184,7 @@ class ShapedVision(OpenClipVision):
     def __init__(self, visual: nn.Module, settings: Mapping[str, Any]):
         nn.Module.__init__(self)
         self.visual = visual.requires_grad_(False).eval()
-        self.shape = shape_of(visual)
+        self.shape = tower_shape(visual)
         self.layer = settings.get("layer", -1) % self.shape.depth
         self.cls, self.final_norm = settings.get("cls", False), settings.get("final_norm", True)
         self.dtype = getattr(torch, settings.get("dtype", "float32"))

@@ -1,7 +1,7 @@
-"""Muon for many small matrices on a CPU: torch.optim.Muon's step, in float32 and for equal shapes at once.
+"""Muon for many small matrices on a CPU: the step of torch.optim.Muon, in float32 and for all matrices of a shape at once.
 
-torch's own orthogonalises matrix by matrix in bfloat16, which a CPU without bf16 instructions emulates: on such a one
-a step of the miniature T5's optimizer took longer than its forward and backward pass together.
+torch.optim.Muon orthogonalizes one matrix after the other in bfloat16, which a CPU without bf16 instructions emulates.
+There a step of the miniature T5's optimizer took longer than its forward and backward pass together.
 """
 
 from collections.abc import Iterable
@@ -10,12 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-COEFFICIENTS = (3.4445, -4.775, 2.0315)  # of the quintic iteration, as torch.optim.Muon has them
+COEFFICIENTS = (3.4445, -4.775, 2.0315)  # of the quintic iteration, as in torch.optim.Muon
 ITERATIONS = 5
 
 
-def orthogonalised(matrices: Tensor) -> Tensor:
-    """The nearest semi-orthogonal matrices, roughly, of a stack [n, rows, columns] (Jordan et al. 2024)."""
+def orthogonalize(matrices: Tensor) -> Tensor:
+    r"""Return approximately the nearest semi-orthogonal matrices of a stack, [n, rows, columns].
+
+    Newton-Schulz iteration $X \leftarrow a X + (b G + c G^2) X$ with $G = X X^\top$ (Jordan et al. 2024): it drives all
+    singular values towards 1.
+    """
     a, b, c = COEFFICIENTS
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.transpose(1, 2) if tall else matrices
@@ -27,12 +31,14 @@ def orthogonalised(matrices: Tensor) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Nesterov momentum, orthogonalised; no weight decay. Source: Jordan et al. 2024, kellerjordan.github.io/posts/muon.
+    """SGD with Nesterov momentum whose update is orthogonalized, without weight decay.
+
+    Source: Jordan et al. 2024, kellerjordan.github.io/posts/muon.
 
     Args:
-        params: matrices, or groups of them.
-        lr: length of a step, for a matrix that is not taller than wide.
-        momentum: of the running mean of gradients.
+        params: 2-D parameters, or groups of them.
+        lr: spectral norm of an update, roughly; times sqrt(rows / columns) for a matrix with more rows than columns.
+        momentum: decay of the running mean of gradients.
     """
 
     def __init__(
@@ -42,7 +48,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """One step on every matrix that has a gradient."""
+        """Take one step on every matrix that has a gradient."""
         for group in self.param_groups:
             by_shape: dict[torch.Size, list[Tensor]] = {}
             for p in group["params"]:
@@ -58,5 +64,5 @@ class Muon(torch.optim.Optimizer):
                     state["momentum_buffer"].lerp_(p.grad, 1 - group["momentum"])
                     updates.append(p.grad.lerp(state["momentum_buffer"], group["momentum"]))
                 lr = group["lr"] * max(1, rows / columns) ** 0.5
-                for p, update in zip(params, orthogonalised(torch.stack(updates)), strict=True):
+                for p, update in zip(params, orthogonalize(torch.stack(updates)), strict=True):
                     p.sub_(update, alpha=lr)

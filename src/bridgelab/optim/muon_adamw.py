@@ -1,4 +1,4 @@
-"""Muon for the weights of linear layers, AdamW for all else: one optimizer with one learning rate."""
+"""Muon for the weights of linear layers and AdamW for the rest, as one optimizer with one learning rate."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -10,18 +10,18 @@ from bridgelab.optim.muon import Muon
 
 
 class MuonAdamW(Optimizer):
-    """Every matrix moves in all its directions alike; the rest has no directions to even out, and is AdamW's.
+    """Muon for 2-D weights, AdamW for the rest.
 
-    Source: Jordan et al. 2024, kellerjordan.github.io/posts/muon: hidden matrices by Muon; vectors, and learned inputs
-    such as queries, by AdamW.
+    Source: Jordan et al. 2024, kellerjordan.github.io/posts/muon: Muon steps hidden matrices; AdamW steps vectors, and
+    learned inputs such as queries.
 
     Args:
-        params: groups; those with `matrix: true` are Muon's.
-        lr: of Muon: the spectral norm of a step, roughly, for a matrix that is not taller than wide.
-        adamw_ratio: AdamW's rate over Muon's.
+        params: groups; Muon steps those with `matrix: true`.
+        lr: learning rate of Muon.
+        adamw_ratio: learning rate of AdamW, as a multiple of Muon's.
         momentum: of Muon.
         betas: of AdamW.
-        weight_decay: of AdamW's groups that do not say otherwise; Muon's matrices do not decay.
+        weight_decay: of AdamW's groups that set none of their own. Muon has no weight decay.
     Raises:
         ValueError: if there is no parameter.
     """
@@ -43,22 +43,22 @@ class MuonAdamW(Optimizer):
         self._adamw = (
             AdamW(others, lr=adamw_ratio * lr, betas=betas, weight_decay=weight_decay) if others else None
         )
-        parts = [part for part in (self._muon, self._adamw) if part is not None]
-        super().__init__([group for part in parts for group in part.param_groups], {})
+        optimizers = [optimizer for optimizer in (self._muon, self._adamw) if optimizer is not None]
+        super().__init__([group for optimizer in optimizers for group in optimizer.param_groups], {})
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:  # type: ignore[override]
-        """One step of both; the closure, in which Lightning makes the gradients, runs first."""
+        """Take one step with both, after the closure, in which Lightning computes the gradients."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        for part in (self._muon, self._adamw):
-            if part is not None:
-                # This optimizer's groups and state are the ones that are scheduled, saved and loaded.
-                part.param_groups = [
-                    g for g in self.param_groups if bool(g.get("matrix")) == (part is self._muon)
+        for optimizer in (self._muon, self._adamw):
+            if optimizer is not None:
+                # Schedulers and checkpoints change the groups and the state of this optimizer: hand them on.
+                optimizer.param_groups = [
+                    g for g in self.param_groups if bool(g.get("matrix")) == (optimizer is self._muon)
                 ]
-                part.state = self.state
-                part.step()
+                optimizer.state = self.state
+                optimizer.step()
         return loss

@@ -1,4 +1,4 @@
-"""Shapes of the published T5s: what one of them costs can be said before it is there.
+"""Configurations of the published T5s, to estimate the cost of one before it is downloaded.
 
 Source: the configurations published with T5 (Raffel et al. 2020, arXiv:1910.10683), T5 v1.1 and Flan-T5 (Chung et al.
 2022, arXiv:2210.11416). v1.1 and Flan share one shape: a gated GELU, and an output matrix of its own.
@@ -10,7 +10,7 @@ from transformers import T5Config
 
 VOCABULARY = 32128
 NAME = re.compile(r"(?:[\w.-]+/)?(?P<family>t5|t5-v1_1|flan-t5)-(?P<size>\w+)")
-# d_model, d_kv, d_ff, num_heads, and layers of the encoder, as many as of the decoder
+# d_model, d_kv, d_ff, num_heads, and layers of the encoder (the decoder has as many)
 FIRST = {
     "small": (512, 64, 2048, 8, 6),
     "base": (768, 64, 3072, 12, 12),
@@ -28,18 +28,16 @@ LATER = {
 
 
 def published_config(name: str) -> T5Config | None:
-    """The configuration of a published T5.
+    """Return the configuration of a published T5; None if it is not one.
 
     Args:
         name: on the hub, such as google/flan-t5-xl, google/t5-v1_1-base or google-t5/t5-3b.
-    Returns:
-        None if it is none of these.
     """
-    found = NAME.fullmatch(name)
-    shapes = FIRST if found and found["family"] == "t5" else LATER
-    if not found or found["size"] not in shapes:
+    match = NAME.fullmatch(name)
+    shapes = FIRST if match and match["family"] == "t5" else LATER
+    if not match or match["size"] not in shapes:
         return None
-    d_model, d_kv, d_ff, heads, layers = shapes[found["size"]]
+    d_model, d_kv, d_ff, heads, layers = shapes[match["size"]]
     return T5Config(
         vocab_size=VOCABULARY,
         d_model=d_model,

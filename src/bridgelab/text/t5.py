@@ -30,29 +30,29 @@ ASSETS = Path(__file__).resolve().parents[1] / "assets"
 # Path in a config -> folder of the assets.
 SHIPPED = {"miniature": "text", "miniature_prose": "text_prose", "miniature_dense": "text_dense"}
 FILLER = "."
-PLAIN = ("yes", "no", "what", "is", "the", "a")  # words that any tokenizer of use here knows
-MULTIPLE = 8  # lengths are rounded up to this, so that few shapes meet the CPU's kernel cache
+PLAIN = ("yes", "no", "what", "is", "the", "a")  # words that any usable tokenizer knows
+MULTIPLE = 8  # lengths are rounded up to this, so that the CPU's kernel cache meets few shapes
 
 
 class T5(nn.Module):
-    """A pretrained T5 without gradients, in eval mode for good; gradients still pass *through* it to a prefix.
+    """A pretrained T5 without gradients, always in eval mode. Gradients still pass *through* it to a prefix.
 
-    T5, T5 v1.1 and Flan-T5 of any size. The reading is transformers' own; nothing of a repository is run.
+    T5, T5 v1.1 and Flan-T5 of any size. transformers reads the files; no code of a repository is run.
 
     Args:
         path: a folder with `config.json`, `model.safetensors` and a tokenizer, a hub name, or a key of `SHIPPED`
             for one that comes with bridgelab.
         dtype: `float32` or `bfloat16`. T5's activations overflow float16.
         attention: transformers' implementation; `eager` is the fastest for a tiny T5 on a CPU.
-        device_map: spread the layers over devices, as `auto` or {module: device} (needs accelerate); None keeps them together.
-        eight_bit: matrices in 8 bits (LLM.int8, arXiv:2208.07339; needs bitsandbytes and a GPU).
-        checkpointing: keep no activations inside of a block for the backward pass, and compute them again there: less memory
-            for one more forward pass. Outputs and gradients are the same.
+        device_map: spread the layers over devices, as `auto` or {module: device}; needs accelerate. None keeps them together.
+        eight_bit: quantize matrices to 8 bits (LLM.int8, arXiv:2208.07339); needs bitsandbytes and a GPU.
+        checkpointing: recompute the activations inside of a block in the backward pass: less memory for one more forward
+            pass. Outputs and gradients are the same.
     Raises:
         ValueError: if `dtype` is float16 or unknown, the folder holds another kind of model, weights that do not fit its
-            configuration, no tokenizer or one of no use, or a package that is asked for is missing.
-        FileNotFoundError: if the miniature's weights, or the folder, are not there.
-        OSError: if the hub does not give the model.
+            configuration, no tokenizer or an unusable one, or a required package is missing.
+        FileNotFoundError: if the miniature's weights, or the folder, do not exist.
+        OSError: if the hub does not deliver the model.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class T5(nn.Module):
             raise ValueError(
                 f"text.dtype={dtype}: T5 overflows in float16. Set text.dtype to float32 or bfloat16."
             )
-        folder = str(ASSETS / SHIPPED[path]) if path in SHIPPED else located(path)
+        folder = str(ASSETS / SHIPPED[path]) if path in SHIPPED else resolve_path(path)
         if path in SHIPPED and not (Path(folder) / "model.safetensors").exists():
             raise FileNotFoundError(
                 f"{folder} holds no weights. Make them by `make pretrain`, or restore them from git."
@@ -107,14 +107,14 @@ class T5(nn.Module):
         if checkpointing:
             for block in (*self.model.encoder.block, *self.model.decoder.block):
                 # transformers checkpoints in training mode alone, which would bring dropout back.
-                block.forward = partial(_recomputed, block.forward)
+                block.forward = partial(_checkpointed, block.forward)
 
     def _check_tokenizer(self, path: str, config: Any) -> None:
         tokenizer = self.tokenizer
         for name in ("eos_token", "pad_token"):
             if getattr(tokenizer, f"{name}_id") is None:
                 raise ValueError(
-                    f"text.path={path}: its tokenizer has no {name}, and each text is closed and padded. Name it in "
+                    f"text.path={path}: its tokenizer has no {name}, which ends or pads each text. Name it in "
                     "tokenizer_config.json, or copy the model's tokenizer again."
                 )
         ends = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
@@ -122,7 +122,7 @@ class T5(nn.Module):
         if start is None or tokenizer.eos_token_id not in ends:
             raise ValueError(
                 f"text.path={path}: config.json has decoder_start_token_id={start} and eos_token_id={config.eos_token_id}, and "
-                f"the tokenizer's eos is {tokenizer.eos_token_id}: answers must have a start, and both the same end. Copy "
+                f"the tokenizer's eos is {tokenizer.eos_token_id}: answers need a start token, and both must have the same end token. Copy "
                 "config.json and the tokenizer from one model."
             )
         if (most := max(tokenizer.get_vocab().values())) >= config.vocab_size:
@@ -130,11 +130,11 @@ class T5(nn.Module):
                 f"text.path={path}: its tokenizer has ids up to {most}, and the model embeds {config.vocab_size} words. Copy "
                 "both from one model."
             )
-        strange = self.unknown(list(PLAIN))
-        if 2 * len(strange) > len(PLAIN):
+        unknown = self.unknown(list(PLAIN))
+        if 2 * len(unknown) > len(PLAIN):
             raise ValueError(
-                f"text.path={path}: its tokenizer does not know the words {', '.join(strange)}, as where transformers found no "
-                "file and made one up. Copy the model's tokenizer.json or spiece.model there."
+                f"text.path={path}: its tokenizer does not know the words {', '.join(unknown)}. transformers makes one up if it "
+                "finds no file. Copy the model's tokenizer.json or spiece.model there."
             )
 
     def train(self, mode: bool = True) -> "T5":
@@ -148,7 +148,7 @@ class T5(nn.Module):
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the weights, the configuration and every setting that changes what comes out."""
+        """Hash of the weights, the configuration and every setting that changes the output."""
         digest = hashlib.sha256()
         settings = {
             "dtype": str(self.model.dtype),
@@ -165,56 +165,52 @@ class T5(nn.Module):
 
     @property
     def embedding_rms(self) -> float:
-        """Root mean square of one component of a word's embedding: the scale at which T5 expects its input."""
+        """Root mean square of a component of the word embeddings: the scale at which T5 expects its input."""
         return self.model.shared.weight.float().square().mean().sqrt().item()
 
     def tokenize(
         self, texts: list[str], *, end: bool = True
     ) -> tuple[Int[Tensor, "batch length"], Bool[Tensor, "batch length"]]:
-        """Token ids, padded on the right to a common multiple of 8, and which of them are real.
+        """Return token ids, padded on the right to a common multiple of 8, and their mask.
 
         Args:
-            texts: one string an example.
-            end: close each with `</s>`, as T5 expects of prompts and targets.
+            texts: one string per example.
+            end: append `</s>` to each, as T5 expects of prompts and targets.
         """
-        made = self.tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
-        closing = [self.tokenizer.eos_token_id] * end
-        lengths = np.array([len(row) + end for row in made])
+        rows = self.tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
+        suffix = [self.tokenizer.eos_token_id] * end
+        lengths = np.array([len(row) + end for row in rows])
         length = -(-int(lengths.max()) // MULTIPLE) * MULTIPLE
         mask = np.arange(length) < lengths[:, None]
-        ids = np.full((len(made), length), self.tokenizer.pad_token_id)
-        ids[mask] = np.fromiter((k for row in made for k in (*row, *closing)), np.int64, int(lengths.sum()))
+        ids = np.full((len(rows), length), self.tokenizer.pad_token_id)
+        ids[mask] = np.fromiter((k for row in rows for k in (*row, *suffix)), np.int64, int(lengths.sum()))
         return torch.from_numpy(ids), torch.from_numpy(mask)
 
     def unknown(self, words: list[str]) -> list[str]:
-        """Those words of which a part is not in the vocabulary."""
+        """Return the words of which a piece is not in the vocabulary."""
         ids = self.tokenizer(words, add_special_tokens=False)["input_ids"] if words else []
         return [word for word, row in zip(words, ids, strict=True) if self.tokenizer.unk_token_id in row]
 
     def embed(self, ids: Int[Tensor, "*batch length"]) -> Float[Tensor, "*batch length dim"]:
-        """The T5's own word embeddings."""
+        """Return the T5's own word embeddings of token ids."""
         return self.model.shared(ids)
 
     def embed_words(self, scenes: list[str]) -> Float[Tensor, "batch position dim"]:
-        """Scenes in words as a prefix, filled up with the filler word: what a perfect bridge would hand over.
-
-        Args:
-            scenes: texts.
-        """
-        ids, real = self.tokenize(scenes, end=False)
+        """Embed scenes in words as a prefix, padded with the filler word: the output of a perfect bridge."""
+        ids, mask = self.tokenize(scenes, end=False)
         filler = self.tokenizer(FILLER, add_special_tokens=False)["input_ids"][-1]
-        return self.embed(ids.masked_fill(~real, filler).to(self.model.device))
+        return self.embed(ids.masked_fill(~mask, filler).to(self.model.device))
 
     def decode(self, ids: Int[Tensor, "batch length"]) -> list[str]:
-        """Texts without special tokens."""
+        """Return the texts of token ids, without special tokens."""
         return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
 
 
-def located(path: str) -> str:
-    """Where `text.path` points: a folder, or the name of a model on the hub.
+def resolve_path(path: str) -> str:
+    """Check that `text.path` is a folder, or may be the name of a model on the hub, and return it.
 
     Raises:
-        FileNotFoundError: if it can only be meant as a folder, and there is none.
+        FileNotFoundError: if it can only be a folder, and there is none.
         ValueError: if a file in the folder is a Git LFS pointer.
     """
     folder = Path(path)
@@ -228,7 +224,7 @@ def located(path: str) -> str:
         is_name = False
     if not is_name:
         raise FileNotFoundError(
-            f"text.path={path}: there is no folder {folder.absolute()}. Set text.path to one that is there, or to a name on the "
+            f"text.path={path}: there is no folder {folder.absolute()}. Set text.path to an existing one, or to a name on the "
             "hub such as google/flan-t5-base."
         )
     return path
@@ -236,62 +232,62 @@ def located(path: str) -> str:
 
 @contextmanager
 def _read(path: str, folder: str, what: str) -> Iterator[None]:
-    """Say of whatever transformers raises which model it is about, and what to do."""
+    """Turn any error of transformers into one that names the model and the remedy."""
     try:
         yield
-    except Exception as error:  # their parsers raise what they do
-        told = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    except Exception as error:  # their parsers raise errors of many types
+        message = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         if Path(folder).is_dir():
             raise ValueError(
-                f"text.path={path}: its {what} can't be read ({told}). Copy the model's whole folder again."
+                f"text.path={path}: its {what} can't be read ({message}). Copy the model's whole folder again."
             ) from error
         raise OSError(
-            f"text.path={path}: there is no folder {Path(folder).absolute()}, and the hub does not give the {what} of a model of "
-            f"that name ({told}). Set text.path to a folder that is there; without the network, copy the model's to it."
+            f"text.path={path}: there is no folder {Path(folder).absolute()}, and the hub has no {what} of a model of "
+            f"that name ({message}). Set text.path to an existing folder; without the network, copy the model's folder there."
         ) from error
 
 
 def load_weights(path: str, folder: str, **options: Any) -> T5ForConditionalGeneration:
-    """A T5 with the weights that are stored, and no others: transformers draws at random what it does not find.
+    """Load a T5 all of whose weights are stored. transformers alone would draw missing weights at random.
 
     Args:
-        path: as the config names it.
-        folder: where it lies, or its name on the hub.
+        path: as in the config, for messages.
+        folder: folder of the model, or its name on the hub.
         options: of transformers' `from_pretrained`.
     Raises:
         ValueError: if the weights do not fit config.json.
     """
     with _read(path, folder, "weights"):
-        model, found = T5ForConditionalGeneration.from_pretrained(
+        model, info = T5ForConditionalGeneration.from_pretrained(
             folder, output_loading_info=True, ignore_mismatched_sizes=True, **options
         )
         stated, _ = PreTrainedConfig.get_config_dict(folder)
-    lacking = sorted(found["missing_keys"])
+    missing = sorted(info["missing_keys"])
     if stated.get("tie_word_embeddings") is False and model.lm_head.weight is model.shared.weight:
-        lacking.append("lm_head.weight or shared.weight, which tie_word_embeddings=false keeps apart")
+        missing.append("lm_head.weight or shared.weight, which tie_word_embeddings=false keeps apart")
     wrong = {
-        "are not stored": lacking,
-        "are stored in another shape": sorted(str(key) for key, *_ in found["mismatched_keys"]),
+        "are not stored": missing,
+        "are stored in another shape": sorted(str(key) for key, *_ in info["mismatched_keys"]),
         "are stored beyond it": sorted(
             key
-            for key in found["unexpected_keys"]
+            for key in info["unexpected_keys"]
             if key.startswith(("shared.", "encoder.", "decoder.", "lm_head."))
         ),
     }
-    if told := [
+    if problems := [
         f"{len(keys)} {how} ({', '.join(keys[:2])}{', …' * (len(keys) > 2)})"
         for how, keys in wrong.items()
         if keys
     ]:
         raise ValueError(
-            f"text.path={path}: of the weights that belong to its config.json {'; '.join(told)}. Copy config.json and all "
+            f"text.path={path}: of the weights that belong to its config.json {'; '.join(problems)}. Copy config.json and all "
             "weights from one model."
         )
     return model
 
 
-def _recomputed(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    # A second forward would write to a cache of keys and values a second time.
+def _checkpointed(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    # With a cache of keys and values, a second forward pass would write to it twice.
     if torch.is_grad_enabled() and kwargs.get("past_key_values") is None:
         return checkpoint(forward, *args, use_reentrant=False, **kwargs)
     return forward(*args, **kwargs)

@@ -1,7 +1,7 @@
 """A frozen open_clip ViT as a function from raw pixels to patch features.
 
-Everything that changes the features is a setting here (layer, CLS, final norm, preprocessing, dtype), never a
-bridge's, and enters the fingerprint.
+Everything that changes the features is set here (layer, class token, final norm, preprocessing, dtype), not in a
+bridge, and enters the fingerprint.
 """
 
 import hashlib
@@ -14,34 +14,37 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bridgelab.vision.tower import by_name, from_file, shape_of
+from bridgelab.vision.tower import create_tower, load_tower, tower_shape
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
-MINIATURE = "miniature"  # the name by which a yaml means the pair that is shipped
+MINIATURE = "miniature"  # the weights that come with the package
 INTERPOLATIONS = ("bicubic", "bilinear")
 DTYPES = ("float32", "bfloat16", "float16")
 
 
 class OpenClipVision(nn.Module):
-    """The vision tower of an open_clip model (CLIP, CoCa, SigLIP, EVA-02), without gradients and in eval mode for good.
+    """The vision tower of an open_clip model (CLIP, CoCa, SigLIP, EVA-02), without gradients and always in eval mode.
 
-    Images are stretched to the model's square (no crop: a question may be about the border), so patch k is
-    row k // grid[1], column k % grid[1] of the whole image.
+    Images are stretched to the model's square, not cropped, since a question may be about the border. Patch k is row
+    k // grid[1], column k % grid[1] of the image.
 
     Args:
-        weights: 'miniature' for the weights that come with the package; or the path of a safetensors file in
-            open_clip's layout (keys 'visual.…'), whose configuration, in the layout of open_clip's
-            `open_clip_config.json`, lies beside it under the same name with `.json`; or a model of open_clip, such as
-            'ViT-L-14', or `hf-hub:org/model`, or `local-dir:folder`.
+        weights: one of
+
+            - 'miniature', the weights that come with the package;
+            - the path of a safetensors file in open_clip's layout (keys 'visual.…'), beside which lies an
+              `open_clip_config.json` under the same name with `.json`;
+            - a model of open_clip, such as 'ViT-L-14';
+            - `hf-hub:org/model`, or `local-dir:folder`.
         pretrained: for a model of open_clip, the tag of its weights, or a file that holds them.
-        image_size: side in pixels if not the model's own; learned positions are interpolated. For named models alone.
-        layer: block whose output is taken; -1 is the last.
-        cls: keep the class token, in front of the patches.
-        final_norm: apply the model's last LayerNorm to what the block gives.
+        image_size: side in pixels if not the model's own; learned positions are interpolated. Only for named models.
+        layer: block whose output is returned; -1 is the last.
+        cls: keep the class token, before the patches.
+        final_norm: apply the model's last LayerNorm to the block's output.
         dtype: of weights and arithmetic, one of `DTYPES`.
     Raises:
-        FileNotFoundError: if the weights or their configuration are not there.
-        ValueError: if they don't fit each other, or a setting is out of its range.
+        FileNotFoundError: if the weights or their configuration do not exist.
+        ValueError: if they do not fit each other, or a setting is out of its range.
     """
 
     mean: Tensor
@@ -56,16 +59,16 @@ class OpenClipVision(nn.Module):
             path = ASSETS / "vision.safetensors" if weights == MINIATURE else Path(weights)
             if pretrained is not None or image_size is not None:
                 raise ValueError(
-                    f"pretrained={pretrained!r}, image_size={image_size}: {path.name} and its configuration say both. "
+                    f"pretrained={pretrained!r}, image_size={image_size}: the configuration of {path.name} sets both. "
                     "Set vision.pretrained and vision.image_size to null."
                 )
-            visual, preprocess = from_file(path)
+            visual, preprocess = load_tower(path)
             name = path.name
         else:
-            visual, preprocess = by_name(weights, pretrained, image_size)
+            visual, preprocess = create_tower(weights, pretrained, image_size)
             name = weights
         self.visual = visual.requires_grad_(False).eval()
-        self.shape = shape_of(self.visual)
+        self.shape = tower_shape(self.visual)
         depth = self.shape.depth
         if not -depth <= layer < depth:
             raise ValueError(
@@ -75,7 +78,7 @@ class OpenClipVision(nn.Module):
             raise ValueError(f"dtype={dtype!r}: must be one of {', '.join(DTYPES)}. Set vision.dtype.")
         if final_norm and getattr(self.visual, "attn_pool", None) is not None:
             raise ValueError(
-                f"final_norm={final_norm}: the last norm of {name} stands behind its attention pool, not on patches. "
+                f"final_norm={final_norm}: the last norm of {name} comes after its attention pool and does not apply to patches. "
                 "Set vision.final_norm=false."
             )
         if cls and not self.shape.prefix:
@@ -89,7 +92,7 @@ class OpenClipVision(nn.Module):
         self.layer, self.cls, self.final_norm = layer % depth, cls, final_norm
         self.dtype = getattr(torch, dtype)
         self.dim, self.image_size, self.grid = self.shape.dim, self.shape.image, self.shape.grid
-        # What open_clip takes where a configuration is silent: the statistics of CLIP's own training images.
+        # open_clip's default: the statistics of CLIP's training images.
         mean = preprocess.get("mean", (0.48145466, 0.4578275, 0.40821073))
         std = preprocess.get("std", (0.26862954, 0.26130258, 0.27577711))
         self.register_buffer(
@@ -99,10 +102,10 @@ class OpenClipVision(nn.Module):
 
     @property
     def fingerprint(self) -> str:
-        """sha256 over the weights as they are now and every setting that changes the features, in hex."""
+        """sha256 in hex, over the current weights and every setting that changes the features."""
         settings = {
             "kind": type(self).__name__, "layer": self.layer, "cls": self.cls, "final_norm": self.final_norm,
-            "dtype": str(self.dtype), "image_size": self.image_size, "grid": self.grid, **self.shape.parts,
+            "dtype": str(self.dtype), "image_size": self.image_size, "grid": self.grid, **self.shape.modules,
             "mean": self.mean.flatten().tolist(), "std": self.std.flatten().tolist(),
             "resize": f"stretch {self.interpolation} antialias",
         }  # fmt: skip
@@ -113,11 +116,11 @@ class OpenClipVision(nn.Module):
         return digest.hexdigest()
 
     def train(self, mode: bool = True) -> "OpenClipVision":
-        """Stay in eval mode, whatever is asked."""
+        """Stay in eval mode, whatever `mode` is."""
         return super().train(False)
 
     def pixels(self, images: UInt8[Tensor, "batch height width 3"]) -> Float[Tensor, "batch 3 rows columns"]:
-        """Raw RGB images of any size as the model reads them: on its device, stretched to its size, normalised.
+        """Move raw RGB images of any size to the model's device, stretch them to its size, and normalize them.
 
         Raises:
             ValueError: if the images are not uint8 [batch, height, width, 3] with at least one pixel.
@@ -125,7 +128,7 @@ class OpenClipVision(nn.Module):
         if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape[1:]:
             raise ValueError(
                 f"images are {images.dtype} {list(images.shape)}: must be uint8 [batch, height, width, 3], "
-                "not empty. Give raw RGB as read from the file, without scaling."
+                "not empty. Pass raw RGB as read from the file, without scaling."
             )
         x = images.to(self.mean.device).permute(0, 3, 1, 2).float()
         if tuple(x.shape[2:]) != self.image_size:
@@ -138,19 +141,18 @@ class OpenClipVision(nn.Module):
     def patches(
         self, images: UInt8[Tensor, "batch height width 3"]
     ) -> Float[Tensor, "batch patch {self.dim}"]:
-        """Features of raw RGB images, as `forward` gives them of their `pixels`."""
+        """Return the features of raw RGB images."""
         return self(self.pixels(images))
 
     @torch.no_grad()
     def forward(
         self, pixels: Float[Tensor, "batch 3 rows columns"]
     ) -> Float[Tensor, "batch patch {self.dim}"]:
-        """Features of images as `pixels` gives them, row by row from the top left; with `cls`, its token first."""
-        with torch.autocast(
-            self.mean.device.type, enabled=False
-        ):  # the features must not depend on the caller's
+        """Return features of the output of `pixels`: patches row by row from the top left, after the class token with `cls`."""
+        # The features must not depend on the caller's autocast.
+        with torch.autocast(self.mean.device.type, enabled=False):
             visual: Any = self.visual
-            found = visual.forward_intermediates(
+            output = visual.forward_intermediates(
                 pixels.to(self.dtype),
                 indices=[self.layer],
                 stop_early=True,
@@ -159,5 +161,5 @@ class OpenClipVision(nn.Module):
                 output_fmt="NLC",
                 output_extra_tokens=self.cls,
             )
-        patches = found["image_intermediates"][0]
-        return torch.cat([found["image_intermediates_prefix"][0], patches], dim=1) if self.cls else patches
+        patches = output["image_intermediates"][0]
+        return torch.cat([output["image_intermediates_prefix"][0], patches], dim=1) if self.cls else patches

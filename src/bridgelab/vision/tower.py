@@ -1,4 +1,4 @@
-"""Vision towers of open_clip: from the package's or one's own files, or by the names that open_clip gives them."""
+"""Vision towers of open_clip, from files or by open_clip's names."""
 
 import difflib
 import json
@@ -25,16 +25,16 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Shape:
-    """What of a tower the features depend on beside its weights.
+class TowerShape:
+    """What a tower's features depend on beside its weights.
 
     Args:
-        depth: blocks.
+        depth: number of blocks.
         dim: channels of a patch.
         image: height and width in pixels.
         grid: rows and columns of patches.
-        prefix: tokens before the patches, 0 where there is no class token.
-        parts: descriptions of its modules, for a fingerprint.
+        prefix: tokens before the patches, 0 without a class token.
+        modules: descriptions of the tower's modules, for a fingerprint.
     """
 
     depth: int
@@ -42,17 +42,19 @@ class Shape:
     image: tuple[int, int]
     grid: tuple[int, int]
     prefix: int
-    parts: dict[str, Any]
+    modules: dict[str, Any]
 
 
-def from_file(path: Path) -> tuple[nn.Module, dict[str, Any]]:
-    """A ViT of a safetensors file (keys 'visual.…') with open_clip's configuration beside it, and its preprocessing.
+def load_tower(path: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """Load a ViT from a safetensors file (keys 'visual.…') with open_clip's configuration beside it.
 
-    The text side is built on no memory and dropped.
+    The text encoder is built on the meta device, without memory, and dropped.
 
+    Returns:
+        The ViT and its preprocessing.
     Raises:
-        FileNotFoundError: if a file is not there.
-        ValueError: if they do not fit each other, or hold no ViT.
+        FileNotFoundError: if a file does not exist.
+        ValueError: if weights and configuration do not match, or hold no ViT.
     """
     config = _read_config(path)
     family = CoCa if "multimodal_cfg" in config["model_cfg"] else CLIP
@@ -60,8 +62,7 @@ def from_file(path: Path) -> tuple[nn.Module, dict[str, Any]]:
         visual = family(**config["model_cfg"]).visual
     if not isinstance(visual, VisionTransformer):
         raise ValueError(
-            f"{path.name} holds a {type(visual).__name__}: only a VisionTransformer has patches here. "
-            "Choose a ViT."
+            f"{path.name} holds a {type(visual).__name__}: it must be a VisionTransformer. Choose a ViT."
         )
     try:
         weights = {
@@ -76,23 +77,25 @@ def from_file(path: Path) -> tuple[nn.Module, dict[str, Any]]:
     return visual, config.get("preprocess_cfg", {})
 
 
-def by_name(
+def create_tower(
     name: str, pretrained: str | None, image_size: int | None = None
 ) -> tuple[nn.Module, dict[str, Any]]:
-    """A tower that open_clip knows, and its preprocessing.
+    """Create a tower that open_clip knows.
 
     Args:
         name: a model of open_clip, such as 'ViT-L-14', or `hf-hub:org/model`, or `local-dir:folder`.
         pretrained: for a model of open_clip, the tag of its weights or a file that holds them.
         image_size: side in pixels if not the model's own; learned positions are interpolated.
+    Returns:
+        The tower and its preprocessing.
     Raises:
         ValueError: if there is no such model or tag, its weights do not fit its configuration, or it has no patches.
-        OSError: if its weights can be read from nowhere.
+        OSError: if its weights can't be read.
     """
-    trained_with: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     if not name.startswith(SCHEMES):
         _check_name(name, pretrained)
-        trained_with = _trained_with(name, str(pretrained))
+        options = _training_options(name, str(pretrained))
     elif pretrained is not None:
         raise ValueError(
             f"vision.pretrained={pretrained!r}, but {name} names its own weights. Set vision.pretrained=null."
@@ -101,13 +104,13 @@ def by_name(
         folder = Path(name.removeprefix("local-dir:"))
         if not folder.is_dir():
             raise FileNotFoundError(
-                f"vision.weights={name}: there is no folder {folder.absolute()}. Set vision.weights=local-dir:FOLDER to one that "
-                "is there."
+                f"vision.weights={name}: there is no folder {folder.absolute()}. Set "
+                "vision.weights=local-dir:FOLDER to an existing one."
             )
         refuse_pointers(sorted(folder.iterdir()), f"vision.weights={name}")
     try:
         model = open_clip.create_model(
-            name, pretrained=pretrained, force_image_size=image_size, require_pretrained=True, **trained_with
+            name, pretrained=pretrained, force_image_size=image_size, require_pretrained=True, **options
         )
     except (
         OSError,
@@ -115,17 +118,16 @@ def by_name(
         ValueError,
         KeyError,
         SafetensorError,
-    ) as error:  # a file's, a download's or a hub's own
-        if "Error(s) in loading state_dict" in str(
-            error
-        ):  # open_clip loads strictly, and this is torch's word for it
+    ) as error:  # of a file, a download or the hub
+        # open_clip loads strictly, and torch reports a mismatch by this message.
+        if "Error(s) in loading state_dict" in str(error):
             raise ValueError(
                 f"the weights of {name}{f' ({pretrained})' if pretrained else ''} do not fit its configuration: "
-                f"{' '.join(str(error).split())[:300]} … Copy both from one model, whole."
+                f"{' '.join(str(error).split())[:300]} … Copy the complete files of one model."
             ) from error
         raise OSError(
             f"the weights of {name}{f' ({pretrained})' if pretrained else ''} could not be read: "
-            f"{' '.join(str(error).split())[:300]}. On a machine without the network copy the model's folder and set "
+            f"{' '.join(str(error).split())[:300]}. Without the network, copy the model's folder and set "
             "vision.weights=local-dir:FOLDER, or set vision.pretrained to a file of its weights."
         ) from error
     visual = model.visual
@@ -133,43 +135,43 @@ def by_name(
         isinstance(visual, TimmModel) and hasattr(visual.trunk, "blocks")
     ):
         raise ValueError(
-            f"{name} has a {type(visual).__name__} without transformer blocks, and so no patches. Choose a ViT."
+            f"{name} has a {type(visual).__name__} without transformer blocks, and so without patches. Choose a ViT."
         )
     return visual, dict(visual.preprocess_cfg)
 
 
-def shape_of(visual: nn.Module) -> Shape:
-    """The shape of an open_clip ViT, or of a timm one inside of open_clip (SigLIP, EVA-02)."""
+def tower_shape(visual: nn.Module) -> TowerShape:
+    """Return the shape of an open_clip ViT, or of a timm ViT inside of open_clip (SigLIP, EVA-02)."""
     if isinstance(visual, VisionTransformer):
         rows, columns = (int(n) for n in visual.grid_size)
         height, width = (int(n) for n in visual.image_size)
-        parts: dict[str, Any] = {
+        modules: dict[str, Any] = {
             "heads": visual.transformer.resblocks[0].attn.num_heads,
             "blocks": repr(visual.transformer),
             "pre": repr(visual.ln_pre),
             "post": repr(visual.ln_post),
         }
         depth, dim = len(visual.transformer.resblocks), int(visual.conv1.out_channels)
-        return Shape(depth, dim, (height, width), (rows, columns), 1, parts)
+        return TowerShape(depth, dim, (height, width), (rows, columns), 1, modules)
     trunk: Any = visual.trunk
     rows, columns = (int(n) for n in trunk.patch_embed.grid_size)
     height, width = (int(n) for n in trunk.patch_embed.img_size)
-    parts = {"blocks": repr(trunk.blocks), "pre": repr(trunk.patch_embed), "post": repr(trunk.norm)}
-    return Shape(
+    modules = {"blocks": repr(trunk.blocks), "pre": repr(trunk.patch_embed), "post": repr(trunk.norm)}
+    return TowerShape(
         len(trunk.blocks),
         int(trunk.num_features),
         (height, width),
         (rows, columns),
         int(trunk.num_prefix_tokens),
-        parts,
+        modules,
     )
 
 
-def _trained_with(name: str, pretrained: str) -> dict[str, Any]:
-    """What weights were trained with and open_clip does not take over by itself, as options of `create_model`.
+def _training_options(name: str, pretrained: str) -> dict[str, Any]:
+    """Return how weights were trained, as options of `create_model`, where open_clip does not apply it by itself.
 
-    OpenAI's need QuickGELU whatever the model's name says, and open_clip warns alone. A file's preprocessing stands nowhere: it
-    is that of all tags of the model, where they agree, such as SigLIP's.
+    OpenAI's weights need QuickGELU whatever the model's name, and open_clip only warns. A file of weights has no
+    preprocessing: if all tags of the model agree on one, as SigLIP's do, it is used.
     """
     tags = open_clip.list_pretrained_tags_by_model(name)
     if pretrained in tags:
@@ -178,21 +180,21 @@ def _trained_with(name: str, pretrained: str) -> dict[str, Any]:
         }
     refuse_pointers([Path(pretrained)], f"vision.pretrained={pretrained}")
     known = [open_clip.get_pretrained_cfg(name, tag) or {} for tag in tags]
-    ways = [{key: one[key] for key in PREPROCESS if key in one} for one in known]
-    if not ways:
+    preprocessings = [{key: config[key] for key in PREPROCESS if key in config} for config in known]
+    if not preprocessings:
         return {}
-    if any(way != ways[0] for way in ways):
-        log.warning("%s: nothing says what its pixels are to be; those of CLIP are taken", pretrained)
+    if any(preprocessing != preprocessings[0] for preprocessing in preprocessings):
+        log.warning("%s: its preprocessing is unknown; using CLIP's", pretrained)
         return {}
-    if any(one.get("quick_gelu") for one in known) and not (open_clip.get_model_config(name) or {}).get(
+    if any(config.get("quick_gelu") for config in known) and not (open_clip.get_model_config(name) or {}).get(
         "quick_gelu"
     ):
         log.warning(
-            "%s: taken to be trained with GELU; for weights of OpenAI set vision.weights=%s-quickgelu",
+            "%s: assuming GELU; for weights of OpenAI set vision.weights=%s-quickgelu",
             pretrained,
             name,
         )
-    return {"force_preprocess_cfg": ways[0]}
+    return {"force_preprocess_cfg": preprocessings[0]}
 
 
 def _check_name(name: str, pretrained: str | None) -> None:
@@ -200,13 +202,13 @@ def _check_name(name: str, pretrained: str | None) -> None:
     if name not in known:
         near = ", ".join(difflib.get_close_matches(name, known, n=3, cutoff=0.4))
         raise ValueError(
-            f"vision.weights={name!r} is no model of open_clip{f' (near: {near})' if near else ''}. Set it to one of "
+            f"vision.weights={name!r} is not a model of open_clip{f' (near: {near})' if near else ''}. Set it to one of "
             "open_clip.list_models(), to hf-hub:org/model, local-dir:folder, or to a .safetensors file."
         )
     tags = open_clip.list_pretrained_tags_by_model(name)
     if pretrained is None or not (pretrained in tags or Path(pretrained).is_file()):
         raise ValueError(
-            f"vision.pretrained={pretrained!r}: {name} has the weights {', '.join(tags) or 'none by a tag'}"
+            f"vision.pretrained={pretrained!r}: {name} has weights under the tags {', '.join(tags) or '(none)'}"
             + (f", and there is no file {Path(pretrained).absolute()}" if pretrained else "")
             + ". Set it to one of these, or to a file of weights."
         )
@@ -216,7 +218,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     for file in (path, path.with_suffix(".json")):
         if not file.is_file():
             raise FileNotFoundError(
-                f"{file} is not there. A ViT is a safetensors file with open_clip's configuration beside it; "
+                f"{file} does not exist. A ViT is a safetensors file with open_clip's configuration beside it; "
                 "set vision.weights to such a file, or make the miniature with `make pretrain`."
             )
     refuse_pointers([path, path.with_suffix(".json")], f"vision.weights={path}")
@@ -225,18 +227,16 @@ def _read_config(path: Path) -> dict[str, Any]:
         size, patch = (config["model_cfg"]["vision_cfg"][k] for k in ("image_size", "patch_size"))
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{path.with_suffix('.json')} is no open_clip configuration ({error!r}): "
+            f"{path.with_suffix('.json')} is not an open_clip configuration ({error!r}): "
             "it must hold model_cfg.vision_cfg with image_size and patch_size. "
             "Copy the model's open_clip_config.json."
         ) from error
     sizes, patches = (v if isinstance(v, list) else [v, v] for v in (size, patch))
-    if absent := [key for key in PREPROCESS[:2] if key not in config.get("preprocess_cfg", {})]:
-        log.warning(
-            "%s has no preprocess_cfg.%s: that of CLIP is taken", path.with_suffix(".json"), absent[0]
-        )
+    if missing := [key for key in PREPROCESS[:2] if key not in config.get("preprocess_cfg", {})]:
+        log.warning("%s has no preprocess_cfg.%s: using CLIP's", path.with_suffix(".json"), missing[0])
     if any(s < 1 or p < 1 or s % p for s, p in zip(sizes, patches, strict=True)):
         raise ValueError(
-            f"image_size={size} is no multiple of patch_size={patch} in {path.with_suffix('.json').name}: "
+            f"image_size={size} is not a multiple of patch_size={patch} in {path.with_suffix('.json').name}: "
             "the last patches would be cut off. Set image_size to a multiple."
         )
     return config
