@@ -1,4 +1,4 @@
-"""The commands that findings, studies and CONTRIBUTING.md name can be given as written."""
+"""Commands and files that documents name are there as written."""
 
 import re
 import shlex
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from test_layers import LAYERS
 
 from bridgelab.cli.hydra_app import check_choices, check_keys
 from bridgelab.cli.main import COMMANDS
@@ -89,3 +90,23 @@ def test_commands_are_found():
     ] in commands(ROOT / "experiments" / "clutter.yaml")
     assert ["report", "runs/tokens_64"] in commands(ROOT / "experiments" / "tokens.md")
     assert sum(len(commands(path)) for path in DOCUMENTS) > 60
+
+
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/glossary.md"])
+def test_named_files_exist(name):
+    """A path in backticks, as seen from the checkout or from the package."""
+    text = re.sub(r"^```.*?^```", "", (ROOT / name).read_text(), flags=re.MULTILINE | re.DOTALL)
+    paths = set(re.findall(r"`([\w.-]+/[\w./-]*|[\w/-]+\.(?:py|yaml|md|toml|txt))`", text))
+    paths = {path for path in paths if not path.startswith("runs/first_look")}
+    assert len(paths) > 10
+    folders = (ROOT, ROOT / "src" / "bridgelab")
+    assert [path for path in sorted(paths) if not any((folder / path).exists() for folder in folders)] == []
+
+
+def test_the_table_of_layers_is_that_of_the_test():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| ([^|]+) \| [^|]+ \| ([^|]+) \|$", text, re.MULTILINE)
+    assert [set(re.findall(r"`(\w+)`", rooms)) for _, rooms, _ in rows] == LAYERS
+    for place, (number, _, imports) in enumerate(rows, 1):
+        assert int(number) == place
+        assert imports.strip() == {1: "–", 2: "1"}.get(place, f"1–{place - 1}")
