@@ -7,6 +7,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from bridgelab.cli import main as cli
+from bridgelab.config.root import config_root
 from bridgelab.config.schema import declared
 from bridgelab.runs.comparable import configured
 from bridgelab.runs.identity import claim, config_hash
@@ -130,7 +131,7 @@ def test_a_sweep_over_an_older_key_is_told_by_its_new_name(tmp_path):
     ],
 )
 def test_who_types_an_older_name_is_told_the_new_one(args, tmp_path, monkeypatch, capsys):
-    (tmp_path / "conf").symlink_to(cli.ROOT / "conf")
+    (tmp_path / "conf").symlink_to(config_root() / "conf")
     (tmp_path / "experiments").mkdir()
     study = {"hydra": {"sweeper": {"params": {"data.longest.prompt": "64,128"}}}}
     (tmp_path / "experiments" / "mine.yaml").write_text(yaml.safe_dump(study))
