@@ -10,8 +10,8 @@ from PIL import Image
 from bridgelab.world.write import write_world
 
 IMAGES = 60
-SPOKEN = {"left": "left of", "right": "right of", "front": "in front of", "behind": "behind"}
-SIDES = tuple(SPOKEN)
+RELATION_WORDS = {"left": "left of", "right": "right of", "front": "in front of", "behind": "behind"}
+SIDES = tuple(RELATION_WORDS)
 VALUES = {
     "shape": {"cube", "sphere", "cylinder"},
     "size": {"small", "large"},
@@ -110,8 +110,8 @@ def test_every_answer(written):
     for q in questions:
         engine = Engine(scenes[q["image_index"]], q["program"])
         result = engine.value(len(q["program"]) - 1)
-        said = ("yes" if result else "no") if isinstance(result, bool) else str(result)
-        assert q["answer"] == said, q["question"]
+        words = ("yes" if result else "no") if isinstance(result, bool) else str(result)
+        assert q["answer"] == words, q["question"]
         assert engine.visited == set(range(len(q["program"]))), "a step that nothing reads"
         functions.update(step["function"] for step in q["program"])
     assert len(questions) >= 8 * IMAGES
@@ -121,7 +121,7 @@ def test_every_answer(written):
 
 
 def without(program, k):
-    """A program with the scene in place of its relation `k`; where `k` is joined to another, also with that one alone."""
+    """Yield the program with the scene in place of its relation `k`; and, if `k` is joined to another, with that one alone."""
     yield [
         {"function": "scene", "inputs": [], "value_inputs": []} if j == k else s
         for j, s in enumerate(program)
@@ -140,15 +140,15 @@ def test_no_relation_is_idle(written):
         program = q["program"]
         exists = program[-1]["function"] == "exist" and q["answer"] == "yes"
         last = program[-1]["inputs"][0] if exists else len(program) - 1
-        said = Engine(scenes[q["image_index"]], program).value(last)
+        value = Engine(scenes[q["image_index"]], program).value(last)
         for k in (k for k, step in enumerate(program) if step["function"] == "relate"):
             for other in without(program, k):
                 checked[program[-1]["function"], len(other)] += 1
                 try:
-                    found = Engine(scenes[q["image_index"]], other).value(last)
+                    without_it = Engine(scenes[q["image_index"]], other).value(last)
                 except AssertionError:  # `unique` of none or of several: the question has no answer
                     continue
-                assert found != said, (q["question"], k)
+                assert without_it != value, (q["question"], k)
     assert sum(checked.values()) > 400
 
 
@@ -196,7 +196,7 @@ def test_a_word_of_each_filter_is_in_the_question(written):
                 assert step["value_inputs"][0] in text, (text, step)
         relations = Counter(s["value_inputs"][0] for s in q["program"] if s["function"] == "relate")
         for side, times in relations.items():
-            assert text.count(SPOKEN[side]) == times
+            assert text.count(RELATION_WORDS[side]) == times
 
 
 # The most that one answer may have. Counts can't be even, since nine of a kind are rare. An attribute's value

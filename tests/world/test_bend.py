@@ -50,16 +50,16 @@ def test_many_objects_keep_the_margins():
 def test_sizes_and_colours():
     assert {o.size for s in scenes("test-small") for o in s.objects} == {"small"}
     assert {o.size for s in scenes("test-large") for o in s.objects} == {"large"}
-    found = {}
+    colors = {}
     for split in ("val-cogent_a", "val-cogent_b"):
         for shape in ("cube", "cylinder", "sphere"):
-            found[split[-1], shape] = {
+            colors[split[-1], shape] = {
                 o.color for s in scenes(split, 60) for o in s.objects if o.shape == shape
             }
     cubes = {"gray", "blue", "brown", "yellow"}
-    assert found["a", "cube"] == found["b", "cylinder"] == cubes
-    assert found["a", "cylinder"] == found["b", "cube"] == {"red", "green", "purple", "cyan"}
-    assert len(found["a", "sphere"]) == len(found["b", "sphere"]) == 8
+    assert colors["a", "cube"] == colors["b", "cylinder"] == cubes
+    assert colors["a", "cylinder"] == colors["b", "cube"] == {"red", "green", "purple", "cyan"}
+    assert len(colors["a", "sphere"]) == len(colors["b", "sphere"]) == 8
 
 
 def test_hidden_scenes_have_an_object_that_is_half_hidden():
@@ -73,7 +73,7 @@ def test_hidden_scenes_have_an_object_that_is_half_hidden():
         assert 0.15 <= min(shares) <= 0.5
 
 
-def test_clutter_is_for_the_eye_alone():
+def test_clutter_changes_the_image_alone():
     for plain, bent in zip(scenes("test", 4), scenes("test-clutter", 4), strict=True):
         before, after = object_mask(plain), object_mask(bent)
         assert (after[after != before] == -1).all()  # a speck may stand before an object, never count as one
@@ -98,8 +98,8 @@ def test_a_pattern_changes_the_ground_s_light_by_its_contrast():
 def test_questions_are_the_plain_ones_where_scenes_are(tmp_path):
     for split in ("test", "test-clutter", "test-fine"):
         write_world(tmp_path, split, 6, questions_per_image=5)
-    asked = [[(q["question"], q["answer"]) for q in read(tmp_path, s)] for s in ("test", "test-clutter")]
-    assert asked[0] == asked[1]
+    questions = [[(q["question"], q["answer"]) for q in read(tmp_path, s)] for s in ("test", "test-clutter")]
+    assert questions[0] == questions[1]
 
 
 def test_a_bend_is_a_split_of_the_benchmark(tmp_path):
@@ -135,7 +135,7 @@ def test_questions_of_a_bend(tmp_path, bend, hops):
         assert {t["type"] for t in tags} == {"count"}
 
 
-def test_changes_say_what_is_bent():
+def test_changed_fields_are_those_of_the_bend():
     assert changed_fields(split_bend("test")[1]) == {}
     assert changed_fields(split_bend("val-clutter")[1]) == {"specks": 24, "texture": 0.5}
     assert changed_fields(BENDS["many"]) == {"objects": [11, 16]}

@@ -20,13 +20,13 @@ def scenes():
 def test_the_words_alone_decide_every_answer(scenes):
     import random
 
-    rng, balance, asked = random.Random(0), Balance(), 0
+    rng, balance, number = random.Random(0), Balance(), 0
     for scene in scenes:
-        told = scene_record(parse_words(scene_words(scene)), "val")
+        parsed = scene_record(parse_words(scene_words(scene)), "val")
         for question in draw_questions(scene_record(scene, "val"), rng, balance, number=20):
-            assert answer(list(question.program), told) == question.answer, question.text
-            asked += 1
-    assert asked >= 1000
+            assert answer(list(question.program), parsed) == question.answer, question.text
+            number += 1
+    assert number >= 1000
 
 
 def test_relations_read_from_the_words_are_the_scene_s(scenes):
@@ -48,12 +48,12 @@ def test_every_word_of_every_family_is_in_the_vocabulary(scenes):
     rng, known = random.Random(1), set(words())
     for family in FAMILIES:
         texts = [draw_question(scene_record(s, "val"), rng, Balance(), family=family) for s in scenes[:20]]
-        said = {word for question in texts if question for word in [*question.text.split(), question.answer]}
-        assert said, f"{family}: no question in 20 scenes"
-        assert said <= known, said - known
+        used = {word for question in texts if question for word in [*question.text.split(), question.answer]}
+        assert used, f"{family}: no question in 20 scenes"
+        assert used <= known, used - known
 
 
-def test_words_that_are_no_object_are_refused():
+def test_words_that_are_not_an_object_are_refused():
     with pytest.raises(ValueError, match="'large pink metal cube c07 r13' is not an object in words"):
         parse_words(["large pink metal cube c07 r13"])
 

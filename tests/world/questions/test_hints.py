@@ -27,7 +27,7 @@ from bridgelab.world.write import BLOCK, scene_record
         ([("scene",), ("filter_color", 0), ("unique", 1), ("query_size", 2)], 0),
     ],
 )  # fmt: skip
-def test_hints_begin_with_the_halvings_that_words_promise(program, halvings):
+def test_hints_start_with_the_halvings_by_the_filters(program, halvings):
     filled = [
         step(
             name,
@@ -39,24 +39,24 @@ def test_hints_begin_with_the_halvings_that_words_promise(program, halvings):
     assert hints(filled)[0] == halvings
 
 
-def chained(asked, *links):
-    """'Is there an `asked` thing that stands by relation to a thing so said, which stands …'; from the last to the first."""
+def chained(color, *links):
+    """Return the program of 'is there a `color` thing <side> of the <color> thing <side> of …', with `links` in this order."""
     program = [step("scene")]
-    for side, said in reversed(links):
-        program += [step("filter_color", len(program) - 1, value=said)]
+    for side, link_color in reversed(links):
+        program += [step("filter_color", len(program) - 1, value=link_color)]
         program += [step("unique", len(program) - 1)]
         program += [step("relate", len(program) - 1, value=side)]
-    return [*program, step("filter_color", len(program) - 1, value=asked), step("exist", len(program))]
+    return [*program, step("filter_color", len(program) - 1, value=color), step("exist", len(program))]
 
 
 @pytest.mark.parametrize(
-    ("links", "lean", "fitting"),
+    ("links", "turns_back", "fitting"),
     [
         ([("left", "red")], 0, 0),
         ([("left", "red"), ("left", "red")], -1, 0),
         ([("left", "red"), ("front", "red")], 0, 0),
-        ([("left", "red"), ("right", "red")], 1, 0),  # what is known to be there is not what is asked for
-        ([("left", "red"), ("right", "blue"), ("right", "red")], None, None),  # is there a blue one? The second is
+        ([("left", "red"), ("right", "red")], 1, 0),  # the red one must be there, but the question is about blue
+        ([("left", "red"), ("right", "blue"), ("right", "red")], None, None),  # the second one is blue and must be there
         ([("left", "red"), ("right", "red"), ("left", "blue")], 1, 0),
         ([("behind", "red"), ("behind", "red"), ("behind", "red")], -2, 0),
         ([("behind", "red"), ("behind", "red"), ("behind", "blue")], None, None),  # the only blue one is in front of all
@@ -64,20 +64,20 @@ def chained(asked, *links):
         ([("behind", "red"), ("front", "red"), ("left", "blue")], 1, 0),
     ],
 )  # fmt: skip
-def test_hints_tell_relations_that_lead_on_from_those_that_lead_back(links, lean, fitting):
-    found = hints(chained("blue", *links))
-    assert found == (None if lean is None else (3, lean, fitting))
+def test_hints_tell_relations_that_lead_on_from_those_that_lead_back(links, turns_back, fitting):
+    expected = None if turns_back is None else (3, turns_back, fitting)
+    assert hints(chained("blue", *links)) == expected
 
 
-def test_what_relations_lead_back_to_may_fit_the_description():
+def test_an_object_that_must_be_there_may_match_the_description():
     program = chained("blue", ("left", "red"), ("right", "red"))
     program[-2] = step("filter_shape", len(program) - 3, value="cube")
     assert hints(program) == (2, 1, 1)
 
 
-def test_what_is_refused_for_its_words_has_one_answer_in_every_scene():
-    """Drafts on many scenes: of those whose words are said to give the answer away, all have that answer, by running them."""
-    rng, found = random.Random(3), Counter()
+def test_refused_words_have_one_answer_in_every_scene():
+    """Run drafts on many scenes: those whose words give the answer away must have that answer."""
+    rng, refused = random.Random(3), Counter()
     for k in range(60):
         scene = scene_record(sample_visible_scene(np.random.default_rng([7, k])), "val")
         masks = SceneMasks(scene)
@@ -86,26 +86,26 @@ def test_what_is_refused_for_its_words_has_one_answer_in_every_scene():
                 draft = Draft(masks, rng)
                 if fill(draft, family) is None or hints(draft.program) is not None:
                     continue
-                given, last = answer(draft.program, scene), draft.program[-1]["function"]
+                result, last = answer(draft.program, scene), draft.program[-1]["function"]
                 base = draft.program[-1]["inputs"][0]
                 while draft.program[base]["function"].startswith("filter_"):
                     base = draft.program[base]["inputs"][0]
                 function = draft.program[base]["function"]
-                found[family] += 1
+                refused[family] += 1
                 if last in ("less_than", "greater_than", "equal_integer"):
                     continue  # the next test's
                 if function.startswith("same_"):
-                    assert given in ("no", "0"), draft.program
+                    assert result in ("no", "0"), draft.program
                 else:
                     sides = [s["value_inputs"][0] for s in draft.program if s["function"] == "relate"]
                     back = len(sides) > 1 and sides[-1] == OPPOSITE[sides[-2]]
-                    assert (given not in ("no", "0")) is back, draft.program
+                    assert (result not in ("no", "0")) is back, draft.program
     assert {
         "same_attribute_count",
         "two_hop_exist",
         "one_hop_count",
         "compare_integer_less",
-    } <= set(found)
+    } <= set(refused)
 
 
 def test_a_narrower_description_never_counts_more():
@@ -131,14 +131,16 @@ def test_a_narrower_description_never_counts_more():
         assert answer(compared("less_than", red, cubes), scene) == "no"
 
 
-def test_words_that_give_their_answer_away_are_not_asked():
-    """Over three hops, the relations alone don't tell yes from no, and nothing asked for has been named already."""
-    rng, asked, balance = random.Random(2), [], Balance()
+def test_questions_do_not_give_their_answer_away():
+    """Over two or three hops, the relations alone do not predict yes or no, and no question names its own answer."""
+    rng, questions, balance = random.Random(2), [], Balance()
     for k in range(BLOCK):
         scene = scene_record(sample_visible_scene(np.random.default_rng([9, k])), "val")
-        asked += draw_questions(scene, rng, balance, number=4, families=("two_hop_exist", "three_hop_exist"))
+        questions += draw_questions(
+            scene, rng, balance, number=4, families=("two_hop_exist", "three_hop_exist")
+        )
     answers = {True: Counter(), False: Counter()}
-    for question in asked:
+    for question in questions:
         assert hints(question.program) is not None
         sides = [s["value_inputs"][0] for s in question.program if s["function"] == "relate"]
         answers[sides[-1] == OPPOSITE[sides[-2]]][question.answer] += 1
