@@ -21,6 +21,13 @@ from bridgelab.lfs_pointer import refuse_pointers
 
 SCHEMES = ("hf-hub:", "local-dir:")
 PREPROCESS = ("mean", "std", "interpolation")
+CREATION_ERRORS = (
+    OSError,
+    RuntimeError,
+    ValueError,
+    KeyError,
+    SafetensorError,
+)  # of a file, a download or the hub
 log = logging.getLogger(__name__)
 
 
@@ -101,35 +108,13 @@ def create_tower(
             f"vision.pretrained={pretrained!r}, but {name} names its own weights. Set vision.pretrained=null."
         )
     elif name.startswith("local-dir:"):
-        folder = Path(name.removeprefix("local-dir:"))
-        if not folder.is_dir():
-            raise FileNotFoundError(
-                f"vision.weights={name}: there is no folder {folder.absolute()}. Set "
-                "vision.weights=local-dir:FOLDER to an existing one."
-            )
-        refuse_pointers(sorted(folder.iterdir()), f"vision.weights={name}")
+        _check_folder(name)
     try:
         model = open_clip.create_model(
             name, pretrained=pretrained, force_image_size=image_size, require_pretrained=True, **options
         )
-    except (
-        OSError,
-        RuntimeError,
-        ValueError,
-        KeyError,
-        SafetensorError,
-    ) as error:  # of a file, a download or the hub
-        # open_clip loads strictly, and torch reports a mismatch by this message.
-        if "Error(s) in loading state_dict" in str(error):
-            raise ValueError(
-                f"the weights of {name}{f' ({pretrained})' if pretrained else ''} do not fit its configuration: "
-                f"{' '.join(str(error).split())[:300]} … Copy the complete files of one model."
-            ) from error
-        raise OSError(
-            f"the weights of {name}{f' ({pretrained})' if pretrained else ''} could not be read: "
-            f"{' '.join(str(error).split())[:300]}. Without the network, copy the model's folder and set "
-            "vision.weights=local-dir:FOLDER, or set vision.pretrained to a file of its weights."
-        ) from error
+    except CREATION_ERRORS as error:
+        raise _explain(error, f"{name}{f' ({pretrained})' if pretrained else ''}") from error
     visual = model.visual
     if not isinstance(visual, VisionTransformer) and not (
         isinstance(visual, TimmModel) and hasattr(visual.trunk, "blocks")
@@ -195,6 +180,30 @@ def _training_options(name: str, pretrained: str) -> dict[str, Any]:
             name,
         )
     return {"force_preprocess_cfg": preprocessings[0]}
+
+
+def _explain(error: Exception, name: str) -> Exception:
+    """Return an error that names the weights and the remedy."""
+    message = " ".join(str(error).split())[:300]
+    # open_clip loads strictly, and torch reports a mismatch by this message.
+    if "Error(s) in loading state_dict" in str(error):
+        return ValueError(
+            f"the weights of {name} do not fit its configuration: {message} … Copy the complete files of one model."
+        )
+    return OSError(
+        f"the weights of {name} could not be read: {message}. Without the network, copy the model's folder and set "
+        "vision.weights=local-dir:FOLDER, or set vision.pretrained to a file of its weights."
+    )
+
+
+def _check_folder(name: str) -> None:
+    folder = Path(name.removeprefix("local-dir:"))
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"vision.weights={name}: there is no folder {folder.absolute()}. Set "
+            "vision.weights=local-dir:FOLDER to an existing one."
+        )
+    refuse_pointers(sorted(folder.iterdir()), f"vision.weights={name}")
 
 
 def _check_name(name: str, pretrained: str | None) -> None:
