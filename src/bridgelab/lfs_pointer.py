@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from bridgelab.benchmark.annotations import LFS
+from bridgelab.benchmark.annotations import LFS_HEADER
 
 FETCH = (
     "a Git LFS pointer, not the file itself: run `git lfs pull` where it was cloned, or copy the file again"
@@ -16,7 +16,7 @@ def is_pointer(path: str | Path) -> bool:
     if not path.is_file():
         return False
     with path.open("rb") as file:
-        return file.read(len(LFS)) == LFS
+        return file.read(len(LFS_HEADER)) == LFS_HEADER
 
 
 def refuse_pointers(paths: Iterable[Path], key: str) -> None:

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from bridgelab.benchmark.annotations import read_lines
+from bridgelab.benchmark.annotations import read_jsonl, require
 from bridgelab.benchmark.clevr import Clevr
 from bridgelab.benchmark.coco_captions import CocoCaptions
 from bridgelab.benchmark.easy_vqa import EasyVqa
@@ -97,7 +97,7 @@ def test_the_mark_of_utf_8_and_ends_of_lines_say_nothing(name, tmp_path):
 def test_no_annotation_leads_out_of_the_root(name, tmp_path):
     benchmark = laid_out(name, tmp_path, image="../../../secret")
     with pytest.raises(
-        ValueError, match=r"\.\./secret.* leads out of .*: an annotation may name files under it alone"
+        ValueError, match=r"\.\./secret.* leads out of .*: an annotation may only name files under it"
     ):
         benchmark.examples("test", benchmark.kinds[0])
 
@@ -106,7 +106,7 @@ def test_no_annotation_leads_out_of_the_root(name, tmp_path):
 def test_a_pointer_of_git_lfs_is_told_from_a_broken_file(name, tmp_path):
     pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
     benchmark = laid_out(name, tmp_path, change=lambda content: pointer)
-    with pytest.raises(ValueError, match=r"is a pointer of git-lfs in place of the file.*git lfs pull"):
+    with pytest.raises(ValueError, match=r"is a Git LFS pointer instead of the file.*git lfs pull"):
         benchmark.examples("test", benchmark.kinds[0])
 
 
@@ -143,12 +143,12 @@ def test_a_whole_file_of_another_layout_is_not_to_be_got_again(name, tmp_path):
 def test_lines_keep_their_order_and_their_separators(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_bytes('{"a": 1, "b": "x\u2028y"}\r\n\n{"b": "z", "a": 2, "c": null}\n'.encode())
-    assert read_lines(path, {"a": int, "b": str}) == [
+    assert read_jsonl(path, {"a": int, "b": str}) == [
         {"a": 1, "b": "x\u2028y"},
         {"a": 2, "b": "z", "c": None},
     ]
     path.write_text("")
-    assert read_lines(path, {"a": int}) == []
+    assert read_jsonl(path, {"a": int}) == []
 
 
 @pytest.mark.parametrize(
@@ -164,10 +164,16 @@ def test_lines_keep_their_order_and_their_separators(tmp_path):
 def test_a_malformed_line(tmp_path, text, message):
     (tmp_path / "a.jsonl").write_text(text)
     with pytest.raises(ValueError, match=re.escape(message)):
-        read_lines(tmp_path / "a.jsonl", {"a": int})
+        read_jsonl(tmp_path / "a.jsonl", {"a": int})
 
 
 def test_bytes_that_are_no_text(tmp_path):
     (tmp_path / "a.jsonl").write_bytes(b"\x89PNG\xff")
     with pytest.raises(ValueError, match=r"a\.jsonl, line 1 is malformed .*Get the file again"):
-        read_lines(tmp_path / "a.jsonl", {"a": int})
+        read_jsonl(tmp_path / "a.jsonl", {"a": int})
+
+
+def test_a_missing_file_is_named_with_its_layout(tmp_path):
+    assert require(tmp_path, "", "") == tmp_path
+    with pytest.raises(FileNotFoundError, match=r"is missing\. Expected layout: images/\. Unpack it\."):
+        require(tmp_path / "no", "images/", "Unpack it.")

@@ -280,5 +280,5 @@ def test_the_release_as_it_is_makes_three_splits(tmp_path):
     assert all(name.startswith("CLEVR_val_") for name in shown["test"])
     twice = Clevr(tmp_path, test="train")
     twice.examples("train")
-    with pytest.raises(ValueError, match=r"images stand in test \(train\) and in train \(train\)"):
+    with pytest.raises(ValueError, match=r"images are in test \(train\) and in train \(train\)"):
         twice.examples("test")

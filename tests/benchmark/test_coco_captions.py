@@ -75,7 +75,7 @@ def test_bad_input(root):
     with pytest.raises(FileNotFoundError, match=r"other\.json is missing\. Expected layout: <file>"):
         CocoCaptions(root, file="other.json").examples("test")
     write(root, entry(0, "test", "A cat."), entry(0, "test", "A cat."))
-    with pytest.raises(ValueError, match="id 'test-0' stands 2 times"):
+    with pytest.raises(ValueError, match="id 'test-0' occurs 2 times"):
         CocoCaptions(root).examples("test")
     write(root, entry(0, "test", "A cat.") | {"sentences": "['A cat.']"})
     with pytest.raises(ValueError, match=r"image 0 is malformed \(TypeError.*Get the file again"):

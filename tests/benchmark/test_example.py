@@ -2,7 +2,7 @@
 
 import pytest
 
-from bridgelab.benchmark.example import Example, check_examples, choose, fill, require
+from bridgelab.benchmark.example import Example, check_examples, choose, fill
 
 GOOD = {
     "id": "a",
@@ -52,17 +52,14 @@ def test_check_examples(tmp_path):
     assert check_examples([there], "file") == [there]
     with pytest.raises(ValueError, match="file holds 0 examples"):
         check_examples([], "file")
-    with pytest.raises(ValueError, match="'a' stands 2 times"):
+    with pytest.raises(ValueError, match="'a' occurs 2 times"):
         check_examples([there, there], "file")
 
 
-def test_small_checks(tmp_path):
+def test_small_checks():
     assert fill("q: {question}", "question", "{is} it ?") == "q: {is} it ?"
     with pytest.raises(ValueError, match=r"prompt='q' must hold \{question\}"):
         fill("q", "question", "is it ?")
     assert choose("a", ["a"], "kind") == "a"
     with pytest.raises(ValueError, match="kind='b': must be one of a, c"):
         choose("b", ("a", "c"), "kind")
-    assert require(tmp_path, "", "") == tmp_path
-    with pytest.raises(FileNotFoundError, match=r"is missing\. Expected layout: images/\. Unpack it\."):
-        require(tmp_path / "no", "images/", "Unpack it.")

@@ -10,7 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
-from bridgelab.benchmark.gqa import Gqa, graph_words, hops, steps
+from bridgelab.benchmark.gqa import Gqa, graph_phrases, hops, steps
 
 CONF = Path(__file__).parents[2] / "conf" / "benchmark" / "gqa.yaml"
 GRAPH = {
@@ -104,7 +104,7 @@ def test_scenes_in_words(root):
     assert first.tags["objects"] == 3
     assert second.words is None
     assert "objects" not in second.tags
-    assert graph_words({"width": 1, "height": 1, "objects": {}}) == []
+    assert graph_phrases({"width": 1, "height": 1, "objects": {}}) == []
 
 
 def test_choices_are_those_of_the_test(root):
@@ -140,7 +140,7 @@ def test_the_hub(tmp_path):
     assert first.images[0].endswith(".png")
     path = tmp_path / "testdev_balanced_instructions" / "testdev-00000-of-00001.parquet"
     pq.write_table(pa.Table.from_pylist(rows[:1] * 2), path)
-    with pytest.raises(ValueError, match="id '12' stands 2 times"):
+    with pytest.raises(ValueError, match="id '12' occurs 2 times"):
         gqa.examples("test")
     pq.write_table(pa.Table.from_pylist([rows[0] | {"imageId": "n2"}]), path)
     with pytest.raises(ValueError, match=r"question 12 is malformed .*must be absolute paths"):
@@ -203,7 +203,7 @@ def test_bad_input(root, tmp_path_factory):
     write(root, "testdev_balanced", {"12": question("b")})
     with pytest.raises(
         ValueError,
-        match=r"1 images stand in test \(testdev_balanced\) and in train \(train_balanced\), the first b",
+        match=r"1 images are in test \(testdev_balanced\) and in train \(train_balanced\), the first b",
     ):
         leaked.examples("test")
     path = root / "questions" / "testdev_balanced_questions.json"

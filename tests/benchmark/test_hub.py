@@ -98,12 +98,14 @@ def test_bad_input(source, tmp_path):
         hub_rows(source, "train", kept, config="large")
     with pytest.raises(ValueError, match="has no column picture, but id, image, answers, ok"):
         hub_rows(source, "validation", kept, images=("picture",))
-    with pytest.raises(ValueError, match=r"column ok, holds what is no image .*bool in place of bytes"):
+    with pytest.raises(
+        ValueError, match=r"column ok, holds a value that is not an image .*bool instead of bytes"
+    ):
         hub_rows(source, "validation", kept, images=("ok",))
-    with pytest.raises(ValueError, match=r"holds what is not plain .*Name that column among `images`"):
+    with pytest.raises(ValueError, match=r"holds a value that is not JSON .*Name that column among `images`"):
         hub_rows(source, "validation", kept, images=())
     pq.write_table(pa.table({"image": [RED[:20]]}), tmp_path / "test.parquet")
-    with pytest.raises(ValueError, match="column image, holds what is no image"):
+    with pytest.raises(ValueError, match="column image, holds a value that is not an image"):
         hub_rows(tmp_path, "test", kept)
 
 

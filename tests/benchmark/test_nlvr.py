@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from bridgelab.benchmark.metrics.accuracy import majority
-from bridgelab.benchmark.nlvr import Nlvr, box_words
+from bridgelab.benchmark.nlvr import Nlvr, box_phrases
 
 SHARED = Path(os.environ.get("BRIDGELAB_SHARED_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
 DATA = SHARED / "nlvr_v1"
@@ -114,10 +114,10 @@ def test_layout_tag(splits):
     assert all(p.split()[3] == "square" for p in squares[:100])
 
 
-def test_box_words():
+def test_box_phrases():
     box = [{"x_loc": 0, "y_loc": 80, "size": 20, "type": "square", "color": "#0099ff"}]
     top = [{"x_loc": 90, "y_loc": 0, "size": 10, "type": "circle", "color": "Yellow"}]
-    assert box_words([box, [], top]) == [
+    assert box_phrases([box, [], top]) == [
         "left medium blue square c02 r02",
         "right small yellow circle c19 r19",
     ]

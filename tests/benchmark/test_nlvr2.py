@@ -99,7 +99,7 @@ def test_bad_input(tmp_path):
     with pytest.raises(ValueError, match=r"must hold \{sentence\}"):
         Nlvr2(tmp_path, prompt="so ?")
     root = laid_out(tmp_path, "dev", [LINE, LINE])
-    with pytest.raises(ValueError, match="id 'dev-7-0-1' stands 2 times"):
+    with pytest.raises(ValueError, match="id 'dev-7-0-1' occurs 2 times"):
         Nlvr2(root).examples("val")
     laid_out(root, "dev", [LINE | {"label": "Perhaps"}])
     with pytest.raises(

@@ -73,7 +73,7 @@ def test_bad_input(root):
     ):
         Pope(root).examples("test")
     write(root, "popular", LINE, LINE)
-    with pytest.raises(ValueError, match="id 'popular-1' stands 2 times"):
+    with pytest.raises(ValueError, match="id 'popular-1' occurs 2 times"):
         Pope(root).examples("test")
     (root / "pope" / "coco_pope_popular.json").write_text(json.dumps([LINE]))
     with pytest.raises(ValueError, match=r"coco_pope_popular\.json, line 1 is malformed \(it is a list\)"):

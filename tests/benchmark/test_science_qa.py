@@ -86,7 +86,7 @@ def test_options_of_the_same_text_are_told_apart_by_their_place(root):
     [
         ({"choices": "['north', 'south']"}, "must be a list"),
         ({"choices": ["north"], "answer": 0}, "at least two that differ"),
-        ({"answer": 2}, "answer=2 must be a place among 2 choices"),
+        ({"answer": 2}, "answer=2 must be an index of 2 choices"),
         ({"answer": "south"}, "answer='south' must be a place"),
         ({"grade": None}, "AttributeError"),
         ({"grade": "kindergarten"}, "invalid literal"),

@@ -12,8 +12,8 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from bridgelab.benchmark.example import Example
-from bridgelab.benchmark.metrics.vqa_accuracy import NOTHING, VqaAccuracy
-from bridgelab.benchmark.vqav2 import Vqav2, most_given_first
+from bridgelab.benchmark.metrics.vqa_accuracy import EMPTY_ANSWER, VqaAccuracy
+from bridgelab.benchmark.vqav2 import Vqav2, most_frequent_first
 
 CONF = Path(__file__).parents[2] / "conf" / "benchmark"
 SHARED = Path(os.environ.get("BRIDGELAB_SHARED_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
@@ -132,7 +132,7 @@ def test_the_hub(tmp_path, as_strings):
     assert alone.splits == ("test",)
     leaked = made_by("vqav2", tmp_path / "kept", hub=str(source), train="train", test="train")
     leaked.examples("train")
-    with pytest.raises(ValueError, match=r"3 images stand in test \(train\) and in train \(train\)"):
+    with pytest.raises(ValueError, match=r"3 images are in test \(train\) and in train \(train\)"):
         leaked.examples("test")
 
 
@@ -143,16 +143,16 @@ def test_real_answers_lose_nothing_by_their_new_order():
     rows = json.loads(GOLDEN.read_text())["annotations"]
     for row in rows:
         given = [a["answer"] for a in row["answers"]]
-        found = most_given_first(row["answers"])
+        found = most_frequent_first(row["answers"])
         assert sorted(found) == sorted(given)
         times = [sum(a.strip() == b.strip() for b in given) for a in found]
         assert times == sorted(times, reverse=True)
 
 
-def test_most_given_first():
-    assert most_given_first(["a ", "b", "a", "c", "b ", "a"]) == ("a", "a", "a ", "b", "b ", "c")
-    assert most_given_first([{"answer": "b"}, {"answer": "a"}, {"answer": "a"}]) == ("a", "a", "b")
-    assert most_given_first(["b", " ", ".", ""]) == (NOTHING, NOTHING + " ", "b", ".")
+def test_most_frequent_first():
+    assert most_frequent_first(["a ", "b", "a", "c", "b ", "a"]) == ("a", "a", "a ", "b", "b ", "c")
+    assert most_frequent_first([{"answer": "b"}, {"answer": "a"}, {"answer": "a"}]) == ("a", "a", "b")
+    assert most_frequent_first(["b", " ", ".", ""]) == (EMPTY_ANSWER, EMPTY_ANSWER + " ", "b", ".")
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_most_given_first():
     ],
 )
 def test_answers_of_nothing_are_scored_as_the_official_code_does(variant, answers, said, score):
-    example = Example("1", ("/x.png",), "?", most_given_first(answers), "answer")
+    example = Example("1", ("/x.png",), "?", most_frequent_first(answers), "answer")
     assert VqaAccuracy(variant=variant).score(said, example) == pytest.approx(score)
 
 
@@ -205,7 +205,7 @@ def test_malformed_files(root):
     good = json.loads(asked.read_text())
     twice = good["questions"] + good["questions"][:1]
     asked.write_text(json.dumps({"questions": twice}))
-    with pytest.raises(ValueError, match="question_id 110 stands 2 times"):
+    with pytest.raises(ValueError, match="question_id 110 occurs 2 times"):
         Vqav2(root).examples("test")
     asked.write_text(
         json.dumps({"questions": [*good["questions"], {"question_id": 5, "image_id": 11, "question": "?"}]})
@@ -244,7 +244,7 @@ def test_a_hub_row_twice(tmp_path):
         "answers": TEN,
     }
     pq.write_table(pa.Table.from_pylist([row, row]), tmp_path / "validation.parquet")
-    with pytest.raises(ValueError, match="id '1' stands 2 times"):
+    with pytest.raises(ValueError, match="id '1' occurs 2 times"):
         Vqav2(tmp_path, hub=str(tmp_path), train=None, test="validation").examples("test")
 
 

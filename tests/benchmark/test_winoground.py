@@ -50,7 +50,7 @@ def test_bad_input(root):
     with pytest.raises(ValueError, match="split='val': winoground was published for evaluation only"):
         Winoground(root).examples("val")
     write(root, LINE, LINE)
-    with pytest.raises(ValueError, match=r"id '0-[01]' stands 2 times"):
+    with pytest.raises(ValueError, match=r"id '0-[01]' occurs 2 times"):
         Winoground(root).examples("test")
     write(root, LINE | {"caption_1": LINE["caption_0"]})
     with pytest.raises(ValueError, match="at least two that differ"):

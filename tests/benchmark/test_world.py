@@ -53,10 +53,10 @@ def test_other_arguments_are_refused(tmp_path):
     for change, message in (
         (
             {"images": {"val": 4}},
-            r"val\.done was made with images=3 where 4 is asked for.*benchmark\.root to a new folder",
+            r"val\.done was drawn with images=3, but 4 is requested.*benchmark\.root to a new folder",
         ),
         ({"seed": 5}, "seed=0 where 5"),
-        ({"size": 64, "objects": (3, 4)}, r"objects=\[3, 10\] where \[3, 4\] is asked for, size=96 where 64"),
+        ({"size": 64, "objects": (3, 4)}, r"objects=\[3, 10\], but \[3, 4\] is requested, size=96, but 64"),
     ):
         with pytest.raises(ValueError, match=message):
             World(tmp_path, **({"images": TINY, "questions_per_image": 2} | change)).examples("val")
@@ -68,7 +68,7 @@ def test_a_world_without_its_mark_is_completed_or_left_alone(tmp_path):
     examples = world.examples("val")
     (tmp_path / "val.done").unlink()
     (tmp_path / "scenes" / "CLEVR_val_scenes.json").unlink()
-    with pytest.raises(ValueError, match=r"CLEVR_val_questions\.json was made with seed=0 where 1"):
+    with pytest.raises(ValueError, match=r"CLEVR_val_questions\.json was drawn with seed=0, but 1"):
         World(tmp_path, images=TINY, questions_per_image=2, seed=1).examples("val")
     assert world.examples("val") == examples
 
@@ -76,7 +76,7 @@ def test_a_world_without_its_mark_is_completed_or_left_alone(tmp_path):
 def test_a_world_of_another_generator_is_refused(tmp_path, monkeypatch):
     World(tmp_path, images=TINY, questions_per_image=2, processes=1).examples("val")
     monkeypatch.setattr(module, "GENERATOR", 99)
-    with pytest.raises(ValueError, match=r"val\.done was made with generator=\d+ where 99 is asked for"):
+    with pytest.raises(ValueError, match=r"val\.done was drawn with generator=\d+, but 99 is requested"):
         World(tmp_path, images=TINY, questions_per_image=2).examples("val")
 
 

@@ -1,4 +1,4 @@
-"""Files of annotations: JSON, JSON lines and plain text, in UTF-8, with or without its mark, and with either end of a line."""
+"""Annotation files: JSON, JSON lines and text in UTF-8, with or without a byte order mark, with either line ending."""
 
 import codecs
 from collections.abc import Callable, Mapping
@@ -7,28 +7,56 @@ from typing import Any
 
 import orjson
 
-LFS = b"version https://git-lfs.github.com/spec/"
-NAMED = 8  # keys that a message names
-AGAIN = "Get the file again."
+LFS_HEADER = b"version https://git-lfs.github.com/spec/"
+KEYS_IN_MESSAGE = 8
+GET_AGAIN = "Get the file again."
+
+
+def require(path: Path, layout: str, fix: str) -> Path:
+    """Return the path if it exists.
+
+    Args:
+        path: of a file or folder.
+        layout: the expected layout, for the message.
+        fix: what to do if it is missing, for the message.
+    Raises:
+        FileNotFoundError: if it does not exist.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is missing. Expected layout: {layout}. {fix}")
+    return path
+
+
+def under(root: str | Path, *names: object) -> str:
+    """Return the path of a file under the root that an annotation names.
+
+    Raises:
+        ValueError: if the name leads out of the root.
+    """
+    path = "/".join(str(name) for name in names)
+    if path.startswith("/") or ".." in path.split("/"):
+        raise ValueError(
+            f"{path!r} leads out of {root}: an annotation may only name files under it. Correct the annotation."
+        )
+    return f"{root}/{path}"  # building a Path for each example takes seconds
 
 
 def read_bytes(path: Path) -> bytes:
-    """A file's content without the mark of UTF-8, which some editors write first.
+    """Return a file's content without a byte order mark.
 
     Raises:
-        ValueError: if git-lfs has left a pointer in its place.
+        ValueError: if the file is a Git LFS pointer.
     """
     content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
-    if content.startswith(LFS):
+    if content.startswith(LFS_HEADER):
         raise ValueError(
-            f"{path} is a pointer of git-lfs in place of the file: its content must be there. Run `git lfs pull` in its "
-            "repository."
+            f"{path} is a Git LFS pointer instead of the file: its content is missing. Run `git lfs pull` in its repository."
         )
     return content
 
 
 def read_text(path: Path) -> str:
-    """A file's text, its lines ended by a line feed alone.
+    """Return a file's text with line feeds as line endings.
 
     Raises:
         ValueError: if it is not UTF-8, or as `read_bytes`.
@@ -36,100 +64,110 @@ def read_text(path: Path) -> str:
     try:
         return read_bytes(path).decode().replace("\r\n", "\n")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} can't be read ({error}): it must be text in UTF-8. {AGAIN}") from error
+        raise ValueError(f"{path} can't be read ({error}): it must be text in UTF-8. {GET_AGAIN}") from error
 
 
-def read_json(path: Path, wanted: str) -> Any:
-    """A whole file of JSON.
+def read_json(path: Path, expected: str) -> Any:
+    """Return the content of a JSON file.
 
     Args:
-        wanted: what it should hold, for the message.
+        path: of the file.
+        expected: what it should hold, for the message.
     Raises:
-        ValueError: if it is no JSON, or as `read_bytes`.
+        ValueError: if it is not JSON, or as `read_bytes`.
     """
     content = read_bytes(path)
     try:
         return orjson.loads(content)
     except orjson.JSONDecodeError as error:
         raise ValueError(
-            f"{path} can't be read ({type(error).__name__}: {error}): it must be JSON with {wanted}. {AGAIN}"
+            f"{path} can't be read ({type(error).__name__}: {error}): it must be JSON with {expected}. {GET_AGAIN}"
         ) from error
 
 
-def another_layout(path: Path, content: Any, wanted: str, error: Exception | None = None) -> ValueError:
-    """The error for a file that is whole but not what is expected: getting it again would not help.
+def read_jsonl(
+    path: Path, keys: Mapping[str, type], check: Callable[[dict[str, Any]], object] | None = None
+) -> list[dict[str, Any]]:
+    """Return the objects of a JSON lines file in order. Blank lines are skipped.
 
     Args:
+        path: of the file.
+        keys: keys that each object must have, and the types of their values.
+        check: raises if an object is malformed.
+    Raises:
+        ValueError: if a line is not a JSON object, lacks a key, has a value of another type, or fails the check; or as
+            `read_bytes`.
+    """
+    objects: list[dict[str, Any]] = []
+    expected = ", ".join(f"{key} ({kind.__name__})" for key, kind in keys.items())
+    content = read_bytes(path)
+    # Split bytes, not text: JSON may hold characters at which str.splitlines would split too.
+    for number, line in enumerate(content.splitlines(), start=1):
+        if not line.strip():
+            continue
+        value: Any = None
+        try:
+            value = orjson.loads(line)
+            _check_keys(value, keys)
+            if check:
+                check(value)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            other = None if objects else _other_layout(value, keys, content)
+            fix = (
+                f"It holds {other}, which is another layout: give a file of this one." if other else GET_AGAIN
+            )
+            raise ValueError(
+                f"{path}, line {number} is malformed ({error}): each must be one JSON object with {expected}. {fix}"
+            ) from error
+        objects.append(value)
+    return objects
+
+
+def layout_error(path: Path, content: Any, expected: str, error: Exception | None = None) -> ValueError:
+    """Return the error for a complete file of another layout, which getting the file again would not fix.
+
+    Args:
+        path: of the file.
         content: what the file holds.
-        wanted: what it should hold.
-        error: what came of reading it.
+        expected: what it should hold.
+        error: the exception that reading it raised.
     """
     problem = f"{type(error).__name__}: {error}" if error else f"it is a {type(content).__name__}"
     return ValueError(
-        f"{path} can't be read ({problem}): it must be JSON with {wanted}. It holds {shape(content)}, which is another "
+        f"{path} can't be read ({problem}): it must be JSON with {expected}. It holds {describe(content)}, which is another "
         "layout: give a file of this one."
     )
 
 
-def shape(content: Any) -> str:
-    """What JSON holds, in words: a list of how many objects, an object of which keys, and whose layout that is, if known."""
+def describe(content: Any) -> str:
+    """Describe JSON content in words: its type, length or keys, and whose layout it is, if known."""
     if isinstance(content, list):
         first = content[0] if content else None
-        told = f"a list of {len(content)}" + (f", of which the first is {shape(first)}" if content else "")
-        return f"{told} (VizWiz's)" if isinstance(first, dict) and "answerable" in first else told
+        text = f"a list of {len(content)}" + (f", of which the first is {describe(first)}" if content else "")
+        return f"{text} (VizWiz's)" if isinstance(first, dict) and "answerable" in first else text
     if isinstance(content, dict):
         keys = list(content)
-        told = f"an object with {', '.join(keys[:NAMED])}" if keys else "an object without keys"
-        told += ", …" * (len(keys) > NAMED)
-        return f"{told} (COCO's own)" if {"images", "annotations"} <= content.keys() else told
+        text = f"an object with {', '.join(keys[:KEYS_IN_MESSAGE])}" if keys else "an object without keys"
+        text += ", …" * (len(keys) > KEYS_IN_MESSAGE)
+        return f"{text} (COCO's own)" if {"images", "annotations"} <= content.keys() else text
     return f"a {type(content).__name__}"
 
 
-def read_lines(
-    path: Path, keys: Mapping[str, type], check: Callable[[dict[str, Any]], object] | None = None
-) -> list[dict[str, Any]]:
-    """All objects of a file, in its order; blank lines are passed over.
-
-    Args:
-        keys: what each object must have, and of which type.
-        check: raises where an object is not as it should be.
-    Raises:
-        ValueError: if a line is no JSON object, lacks a key, has something else under it, or does not pass the check.
-    """
-    lines: list[dict[str, Any]] = []
-    wanted = ", ".join(f"{key} ({kind.__name__})" for key, kind in keys.items())
-    content = read_bytes(path)
-    # Of bytes, since JSON may hold characters at which a string would be split into lines too.
-    for number, text in enumerate(content.splitlines(), start=1):
-        if not text.strip():
-            continue
-        line: Any = None
-        try:
-            line = orjson.loads(text)
-            if not isinstance(line, dict):
-                raise ValueError(f"it is a {type(line).__name__}")
-            for key, kind in keys.items():
-                if key not in line:
-                    raise ValueError(f"lacks {key}")
-                if not isinstance(line[key], kind):
-                    raise ValueError(f"{key}={line[key]!r}")
-            if check:
-                check(line)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            found = None if lines else _other(line, keys, content)
-            fix = f"It holds {found}, which is another layout: give a file of this one." if found else AGAIN
-            raise ValueError(
-                f"{path}, line {number} is malformed ({error}): each must be one JSON object with {wanted}. {fix}"
-            ) from error
-        lines.append(line)
-    return lines
+def _check_keys(value: Any, keys: Mapping[str, type]) -> None:
+    if not isinstance(value, dict):
+        raise ValueError(f"it is a {type(value).__name__}")
+    for key, kind in keys.items():
+        if key not in value:
+            raise ValueError(f"lacks {key}")
+        if not isinstance(value[key], kind):
+            raise ValueError(f"{key}={value[key]!r}")
 
 
-def _other(first: Any, keys: Mapping[str, type], content: bytes) -> str | None:
-    """What a file holds whose first line is not as it should be, where that is another layout."""
+def _other_layout(first: Any, keys: Mapping[str, type], content: bytes) -> str | None:
+    """Describe a file whose first line is malformed, or return None if it does not look like another layout."""
     if isinstance(first, dict):
-        return shape(first) if keys.keys() - first.keys() else None
+        return describe(first) if keys.keys() - first.keys() else None
     try:
-        return shape(orjson.loads(content))  # JSON as a whole
+        return describe(orjson.loads(content))  # the file as one JSON value
     except orjson.JSONDecodeError:
         return None

@@ -1,13 +1,13 @@
-"""Captions of photographs in Karpathy's splits: COCO, and Flickr30k by its yaml.
+"""Captions of photographs in Karpathy's splits: COCO, and Flickr30k through its own yaml.
 
 Source: Chen et al. 2015, "Microsoft COCO Captions" (arXiv:1504.00325); Young et al. 2014 (Flickr30k); the splits
 of Karpathy and Fei-Fei 2015 (arXiv:1412.2306).
 Metric: `CaptionMetric`: BLEU-1 to 4, ROUGE-L and CIDEr-D as coco-caption computes them, over all references of an
-image. Prompt: as given. Tags: type. Licence: COCO's captions CC-BY-4.0; Flickr's photographs under their own terms,
+image. Prompt: the yaml's. Tags: type. Licence: COCO's captions CC-BY-4.0; Flickr's photographs under their own terms,
 Flickr30k for research only. Size in images: COCO 113,287 (train and restval) / 5,000 / 5,000, Flickr30k 29,000 /
-1,014 / 1,000, five captions each, a few more on some of COCO's.
+1,014 / 1,000, with five captions each, a few more on some of COCO's.
 
-Layout (unverified: the files were not at hand, their keys are those that others' code reads):
+Layout (unverified: the keys are those that other projects' code reads):
 
     dataset_<name>.json     {images: [{filename, split, imgid, sentences: [{raw}], filepath (COCO alone)}]}
     <images>/<filepath>/<filename>
@@ -16,8 +16,8 @@ Layout (unverified: the files were not at hand, their keys are those that others
 from pathlib import Path
 from typing import Any
 
-from bridgelab.benchmark.annotations import another_layout, read_json
-from bridgelab.benchmark.example import Example, check_examples, choose, require, under
+from bridgelab.benchmark.annotations import layout_error, read_json, require, under
+from bridgelab.benchmark.example import Example, check_examples, choose
 from bridgelab.benchmark.metrics.caption_metric import CaptionMetric
 from bridgelab.benchmark.metrics.example_metric import ExampleMetric
 
@@ -29,8 +29,8 @@ class CocoCaptions:
     """Photographs with their captions.
 
     Args:
-        root: the folder that the next two lie in.
-        name: what the run record calls this benchmark.
+        root: the folder that `file` and `images` are relative to.
+        name: the benchmark's name in the record.
         prompt: what the language model reads.
         file: Karpathy's file.
         images: the folder of the images, or of the folders that the file names.
@@ -55,10 +55,10 @@ class CocoCaptions:
         self.prompt = prompt
         self.file = self.root / file
         self.images = (self.root / images).resolve()
-        self.metrics()  # what they need is said now, not when captions have been made
+        self.metrics()  # fail now if pycocoevalcap is missing, not after the captions are generated
 
     def examples(self, split: str, kind: str = "caption") -> list[Example]:
-        """In train one example a caption, since an example trains on one; else one an image, with all its captions.
+        """Return one example per caption for train, which has one target each, and else one per image with all its captions.
 
         Raises:
             FileNotFoundError: if the file is missing.
@@ -84,12 +84,14 @@ class CocoCaptions:
         return check_examples(examples, f"{path} ({split})")
 
     def metrics(self) -> dict[str, ExampleMetric]:
-        """BLEU, ROUGE-L and CIDEr-D."""
+        """Return BLEU, ROUGE-L and CIDEr-D."""
         return {"caption": CaptionMetric(attributes=False)}
 
     def _entries(self, path: Path) -> list[dict[str, Any]]:
-        wanted = "a list under 'images', of entries with split and sentences, as Karpathy's dataset_coco.json"
-        content = read_json(path, wanted)
+        expected = (
+            "a list under 'images', of entries with split and sentences, as Karpathy's dataset_coco.json"
+        )
+        content = read_json(path, expected)
         try:
             entries = content["images"]
             if not isinstance(entries, list):
@@ -97,7 +99,7 @@ class CocoCaptions:
             if entries and not any("split" in entry for entry in entries):
                 raise KeyError("split")
         except (ValueError, KeyError, TypeError) as error:
-            raise another_layout(path, content, wanted, error) from error
+            raise layout_error(path, content, expected, error) from error
         return entries
 
     def _of_image(self, split: str, entry: dict[str, Any]) -> list[Example]:

@@ -1,27 +1,27 @@
-"""easy-VQA: short questions on one coloured shape.
+"""easy-VQA: short questions about one coloured shape.
 
 Source: github.com/vzhou842/easy-VQA.
-Metric: accuracy, by what is asked. Prompt: around `{question}`. Tags: type (yes_no, color, shape), negated (0 or 1).
-Licence: MIT. Size: 4,000 + 1,000 images of 64×64, 38,575 + 9,673 questions, 13 answers. The question alone reaches
-.670 of test (yes_no .825, the rest .233): read every score against that.
+Metric: accuracy, by type of question. Prompt: around `{question}`. Tags: type (yes_no, color, shape), negated (0 or 1).
+Licence: MIT. Size: 4,000 + 1,000 images of 64×64, 38,575 + 9,673 questions, 13 answers. Without the image, the question
+alone reaches .670 on test (yes_no .825, the rest .233): compare every score with that.
 
 Layout, as published in the folder `easy_vqa/data`:
 
-    answers.txt                         all answers, one a line
+    answers.txt                         all answers, one per line
     {train,test}/questions.json         [[question, answer, image], …]
     {train,test}/images/<image>.png
 
-There is no val: a share of train's images is held out.
+There is no val, so a share of train's images is held out.
 """
 
 from pathlib import Path
 from typing import Any
 
-from bridgelab.benchmark.annotations import AGAIN, another_layout, read_json, read_text
-from bridgelab.benchmark.example import Example, check_examples, choose, fill, require
+from bridgelab.benchmark.annotations import GET_AGAIN, layout_error, read_json, read_text, require
+from bridgelab.benchmark.example import Example, check_examples, choose, fill
 from bridgelab.benchmark.metrics.accuracy import Accuracy
 from bridgelab.benchmark.metrics.example_metric import ExampleMetric
-from bridgelab.benchmark.share import check_share, draw_share
+from bridgelab.benchmark.splits import check_share, draw_share
 
 LAYOUT = "answers.txt, {train,test}/questions.json, {train,test}/images/<image>.png"
 SHAPES = ("circle", "rectangle", "triangle")
@@ -32,10 +32,10 @@ class EasyVqa:
 
     Args:
         root: the folder that holds `answers.txt`, `train` and `test`.
-        name: what the run record calls this benchmark.
+        name: the benchmark's name in the record.
         prompt: what the language model reads; `{question}` stands for the question.
-        val_share: which share of train's images is held out, each with all its questions.
-        seed: of the choice of these images.
+        val_share: share of train's images to hold out, each with all its questions.
+        seed: seed of the choice of these images.
     Raises:
         ValueError: if the prompt lacks its placeholder, or `val_share` is not between 0 and 1.
     """
@@ -60,7 +60,7 @@ class EasyVqa:
         self.seed = seed
 
     def examples(self, split: str, kind: str = "answer") -> list[Example]:
-        """All examples of a split, in the file's order.
+        """Return all examples of a split in the file's order.
 
         Raises:
             FileNotFoundError: if a file is missing.
@@ -70,9 +70,9 @@ class EasyVqa:
         choose(kind, self.kinds, "kind")
         folder = "test" if split == "test" else "train"
         fix = "Get the data from github.com/vzhou842/easy-VQA, or set benchmark.root."
-        known = set(read_text(require(self.root / "answers.txt", LAYOUT, fix)).split())
+        vocabulary = set(read_text(require(self.root / "answers.txt", LAYOUT, fix)).split())
         path = require(self.root / folder / "questions.json", LAYOUT, fix)
-        entries = _load(path, known)
+        entries = _load(path, vocabulary)
         if split != "test":
             held_out = draw_share((str(image) for _, _, image in entries), self.val_share, self.seed)
         examples = [
@@ -83,7 +83,7 @@ class EasyVqa:
         return check_examples(examples, str(path))
 
     def metrics(self) -> dict[str, ExampleMetric]:
-        """Accuracy by what is asked and whether with a negation."""
+        """Return accuracy, by type and negation."""
         return {"answer": Accuracy(by=("type", "negated"))}
 
     def _example(self, folder: str, number: int, question: str, answer: str, image: int) -> Example:
@@ -98,17 +98,19 @@ class EasyVqa:
         )
 
 
-def _load(path: Path, known: set[str]) -> list[list[Any]]:
-    wanted = "a list of [question, answer, image], with answers of answers.txt"
-    entries = read_json(path, wanted)
+def _load(path: Path, vocabulary: set[str]) -> list[list[Any]]:
+    expected = "a list of [question, answer, image], with answers of answers.txt"
+    entries = read_json(path, expected)
     if not isinstance(entries, list) or (entries and not isinstance(entries[0], list)):
-        raise another_layout(path, entries, wanted)
+        raise layout_error(path, entries, expected)
     try:
         for number, entry in enumerate(entries):
-            if not (isinstance(entry, list) and [type(part) for part in entry] == [str, str, int]):
+            if not (isinstance(entry, list) and [type(value) for value in entry] == [str, str, int]):
                 raise ValueError(f"entry {number} is {entry!r}")
-            if entry[1] not in known:
+            if entry[1] not in vocabulary:
                 raise ValueError(f"entry {number} has the answer {entry[1]!r}, which answers.txt lacks")
     except ValueError as error:
-        raise ValueError(f"{path} can't be read ({error}): it must be JSON with {wanted}. {AGAIN}") from error
+        raise ValueError(
+            f"{path} can't be read ({error}): it must be JSON with {expected}. {GET_AGAIN}"
+        ) from error
     return entries

@@ -1,14 +1,13 @@
-"""One example of any benchmark: what the model is given, what is right, what the analysis breaks down by.
+"""One example of any benchmark: the image, the prompt, the accepted answers, and tags to break results down by.
 
 A benchmark is a class with `name`, `splits`, `kinds`, `examples(split, kind) -> list[Example]` and
-`metrics() -> dict[kind, ExampleMetric]`. One file here and one yaml in `conf/benchmark/`: nothing lists it.
+`metrics() -> dict[kind, ExampleMetric]`. It takes one file here and one yaml in `conf/benchmark/`; there is no registry.
 """
 
 import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NoReturn, Protocol, runtime_checkable
 
 KINDS = ("answer", "caption", "true_false", "choice")
@@ -20,15 +19,15 @@ class Example:
     """One example.
 
     Args:
-        id: unique in its benchmark and split.
+        id: unique within its benchmark and split.
         images: absolute paths of image files.
         prompt: what the language model reads after the visual tokens.
-        answers: accepted answers, the first of which is the training target; for captions, all references.
+        answers: accepted answers, of which the first is the training target; for captions, all references.
         kind: one of `KINDS`.
-        tags: what the analysis breaks down by, such as type, family, program_length, hops, objects.
-        words: the scene in words, phrases joined by " . "; None where the scene is not annotated.
-        choices: what a "choice" example is decided among, by which is likeliest; of a "true_false" one `TRUE_FALSE`,
-            whatever is given.
+        tags: what results are broken down by, such as type, family, program_length, hops, objects.
+        words: the scene in words, phrases joined by " . "; None if the scene is not annotated.
+        choices: for "choice", the options of which the likeliest is the prediction; for "true_false" always
+            `TRUE_FALSE`, whatever is passed; empty for other kinds.
     Raises:
         ValueError: if a field breaks its rule.
     """
@@ -45,6 +44,10 @@ class Example:
     def __post_init__(self) -> None:
         if self.kind == "true_false":
             object.__setattr__(self, "choices", TRUE_FALSE)
+        self._check_fields()
+        self._check_choices()
+
+    def _check_fields(self) -> None:
         if not self.id:
             raise ValueError(
                 f"id={self.id!r}: an example needs a name of its own. Number the examples of a split."
@@ -61,6 +64,13 @@ class Example:
             )
         if self.kind not in KINDS:
             self._refuse("kind", self.kind, f"must be one of {', '.join(KINDS)}")
+        for key, value in self.tags.items():
+            if isinstance(value, bool) or not isinstance(value, str | int):
+                self._refuse(
+                    f"tags[{key!r}]", value, "must be str or int, since each tag is a column of the record"
+                )
+
+    def _check_choices(self) -> None:
         if self.kind == "true_false" and not set(self.answers) <= set(TRUE_FALSE):
             self._refuse(
                 "answers", self.answers, f"must be of {', '.join(TRUE_FALSE)} where kind is 'true_false'"
@@ -73,11 +83,6 @@ class Example:
             self._refuse("answers", self.answers, f"must be among its choices {self.choices}")
         if self.choices and self.kind not in ("choice", "true_false"):
             self._refuse("choices", self.choices, "must be empty unless kind is 'choice'. Set kind")
-        for key, value in self.tags.items():
-            if isinstance(value, bool) or not isinstance(value, str | int):
-                self._refuse(
-                    f"tags[{key!r}]", value, "must be str or int, since each tag is a column of the record"
-                )
 
     def _refuse(self, name: str, value: object, rule: str) -> NoReturn:
         raise ValueError(f"example {self.id}: {name}={value!r} {rule}.")
@@ -85,78 +90,53 @@ class Example:
 
 @runtime_checkable
 class Benchmark(Protocol):
-    """What a class needs for a config to name it as a benchmark; its attributes are `name`, `splits` and `kinds`."""
+    """What a class must offer for a config to name it as a benchmark, beside `name`, `splits` and `kinds`."""
 
     def examples(self, split: str, kind: str) -> list[Example]:
-        """All examples of one kind in a split."""
+        """Return all examples of one kind in a split."""
         ...
 
     def metrics(self) -> dict[str, Any]:
-        """An `ExampleMetric` for each kind."""
+        """Return an `ExampleMetric` for each kind."""
         ...
 
 
 def check_examples(examples: list[Example], source: str) -> list[Example]:
-    """Return the examples if there are any and their ids are unique; whether their images are there is looked at with the images.
+    """Return the examples if there is at least one and their ids are unique. Whether their images exist is not checked.
 
     Args:
         examples: all examples of one split and kind.
-        source: the annotation file they come from, for the message.
+        source: the annotation file that they come from, for the message.
     Raises:
-        ValueError: if there are none, or an id stands twice.
+        ValueError: if there is none, or an id is repeated.
     """
     if not examples:
-        raise ValueError(f"{source} holds 0 examples: at least 1 is needed. Check that the file is whole.")
+        raise ValueError(f"{source} holds 0 examples: at least 1 is needed. Check that the file is complete.")
     name, times = Counter(e.id for e in examples).most_common(1)[0]
     if times > 1:
         raise ValueError(
-            f"{source}: id {name!r} stands {times} times, and must be unique. Check that the file is whole."
+            f"{source}: id {name!r} occurs {times} times, and must be unique. Check that the file is complete."
         )
     return examples
 
 
-def require(path: Path, layout: str, fix: str) -> Path:
-    """Return the path if it is there.
-
-    Raises:
-        FileNotFoundError: if not, with the layout that was expected and what to do.
-    """
-    if not path.exists():
-        raise FileNotFoundError(f"{path} is missing. Expected layout: {layout}. {fix}")
-    return path
-
-
-def under(root: str | Path, *names: object) -> str:
-    """The path of a file that an annotation names, under the root.
-
-    Raises:
-        ValueError: if the name leads out of the root.
-    """
-    path = "/".join(str(name) for name in names)
-    if path.startswith("/") or ".." in path.split("/"):
-        raise ValueError(
-            f"{path!r} leads out of {root}: an annotation may name files under it alone. Correct the annotation."
-        )
-    return f"{root}/{path}"  # a Path each costs seconds
-
-
-def choose(value: str, choices: Iterable[str], what: str) -> str:
+def choose(value: str, choices: Iterable[str], name: str) -> str:
     """Return the value if it is among the choices.
 
     Raises:
-        ValueError: if not, with the choices.
+        ValueError: if not, naming the choices.
     """
     choices = tuple(choices)
     if value not in choices:
-        raise ValueError(f"{what}={value!r}: must be one of {', '.join(choices)}.")
+        raise ValueError(f"{name}={value!r}: must be one of {', '.join(choices)}.")
     return value
 
 
 def fill(template: str, placeholder: str, text: str) -> str:
-    """Put the text in the place of `{placeholder}`; the text itself may hold braces.
+    """Replace `{placeholder}` in a prompt by the text, which may hold braces itself.
 
     Raises:
-        ValueError: if the template does not hold the placeholder.
+        ValueError: if the template lacks the placeholder.
     """
     mark = "{" + placeholder + "}"
     if mark not in template:

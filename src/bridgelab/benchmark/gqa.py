@@ -1,22 +1,22 @@
-"""GQA (Hudson and Manning 2019, arXiv:1902.09506): questions made from the scene graphs of photographs.
+"""GQA (Hudson and Manning 2019, arXiv:1902.09506): questions generated from the scene graphs of photographs.
 
-Metric: `GqaMetric`, the official one, to the letter. Prompt: the yaml's. Tags: `type` (structural: verify, query, choose,
+Metric: `GqaMetric`, the official exact match. Prompt: the yaml's. Tags: `type` (structural: verify, query, choose,
 logical, compare), `family` (semantic: obj, attr, cat, rel, global), `detailed`, `steps` (as the official code counts
-them), `program_length`, `hops`, `question_words`, `balanced`, `global_group`, `entailed`, and `objects` where the scene is
-there. Licence: CC-BY-4.0; photographs of Visual Genome under their owners' terms. Size in balanced questions: 943,000
-(train), 132,062 (val), 12,578 (testdev).
+them), `program_length`, `hops`, `question_words`, `balanced`, `global_group`, `entailed`, and `objects` if there is a
+scene graph. Licence: CC-BY-4.0; photographs of Visual Genome under their owners' terms. Size in balanced questions:
+943,000 (train), 132,062 (val), 12,578 (testdev).
 
-Layout, `<part>` being train_balanced, val_balanced, testdev_balanced or their like with `all`, `<tier>` its first word:
+Layout; `<part>` is train_balanced, val_balanced, testdev_balanced, or the same with `all`; `<tier>` is its first word:
 
     questions/<part>_questions.json     {id: {question, answer, imageId, isBalanced, types, groups, entailed, semantic}}
     images/<imageId>.jpg
     sceneGraphs/<tier>_sceneGraphs.json optional {imageId: {width, height, objects: {id: {name, x, y, w, h, attributes,
-                                        relations: [{name, object}]}}}}; testdev was published without
-    eval/<tier>_choices.json            optional {id: {valid: [answer], plausible: [answer]}}; testdev likewise
+                                        relations: [{name, object}]}}}}; not published for testdev
+    eval/<tier>_choices.json            optional {id: {valid: [answer], plausible: [answer]}}; not published for testdev
 
-Fields are those that GQA's eval.py reads; how the archives name their folders is from memory: layout unverified.
+Fields are those that GQA's eval.py reads. The archives' folder names are from memory, so the layout is unverified.
 The hub's lmms-lab/GQA has the same fields as columns of its configs <part>_instructions, and images by id in
-<part>_images; that `entailed` may be a string of ids there is from memory, too. Parts test and challenge have no answers.
+<part>_images. That `entailed` may be a string of ids there is from memory too. Parts test and challenge have no answers.
 """
 
 import re
@@ -25,37 +25,39 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from bridgelab.benchmark.annotations import another_layout, read_json
-from bridgelab.benchmark.example import Example, check_examples, choose, fill, require, under
+from bridgelab.benchmark.annotations import layout_error, read_json, require, under
+from bridgelab.benchmark.example import Example, check_examples, choose, fill
 from bridgelab.benchmark.hub import hub_rows
 from bridgelab.benchmark.metrics.example_metric import ExampleMetric
 from bridgelab.benchmark.metrics.gqa_metric import GqaMetric
-from bridgelab.benchmark.splits import Parts
+from bridgelab.benchmark.splits import PublishedSplits
 from bridgelab.world.words import COLUMNS, ROWS
 
 LAYOUT = "questions/<part>_questions.json, images/<imageId>.jpg"
-# What the official code does not count as a step, since it only asks for the answer.
-NO_STEP = ("exist", "query: name", "choose name")
-SIDES = ("to the left of", "to the right of")  # of relations left out, since columns say them
+NO_STEP = ("exist", "query: name", "choose name")  # operations that the official code does not count as steps
+HORIZONTAL = (
+    "to the left of",
+    "to the right of",
+)  # relations left out of the words, since columns express them
 Entry = dict[str, Any]
 
 
 class Gqa:
-    """GQA's questions, with the scene in words where its scene graphs are there.
+    """GQA's questions, with the scene in words if its scene graphs are present.
 
     Args:
-        root: the folder that holds `questions` and `images`; with `hub`, where what it gives is kept.
-        train: the part trained on; see `Parts`, as the next four.
-        val: the one searched on; None to hold a share of train's images out.
-        test: the one that bridges are compared on; testdev_all for consistency, with many times the questions.
-        val_share: which share of train's images is held out where val is None.
-        seed: of the choice of these images.
-        hub: the data set's name on the hub, or a folder of it.
-        revision: of the hub's repository.
-        name: what the run record calls this benchmark.
+        root: the folder that holds `questions` and `images`; with `hub`, the folder that keeps the download.
+        train: the part to train on; for this and the next four see `PublishedSplits`.
+        val: the part to search on, or None to hold out a share of train's images.
+        test: the part to compare bridges on. testdev_all gives consistency too, and has many times the questions.
+        val_share: share of train's images to hold out if val is None.
+        seed: seed of the choice of these images.
+        hub: the data set's name on the hub, or a folder of its parquet files, to read instead of the files.
+        revision: revision of the hub's repository.
+        name: the benchmark's name in the record.
         prompt: what the language model reads; `{question}` stands for the question.
     Raises:
-        ValueError: if the prompt lacks its placeholder, or as `Parts` says.
+        ValueError: if the prompt lacks its placeholder, or as `PublishedSplits`.
     """
 
     kinds = ("answer",)
@@ -76,7 +78,7 @@ class Gqa:
     ):
         fill(prompt, "question", "")
         self.root = Path(root).resolve()
-        self.parts = Parts(train=train, val=val, test=test, val_share=val_share, seed=seed)
+        self.published = PublishedSplits(train=train, val=val, test=test, val_share=val_share, seed=seed)
         self.hub = hub
         self.revision = revision
         self.name = name
@@ -84,86 +86,86 @@ class Gqa:
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The splits that the parts make."""
-        return self.parts.splits
+        """The splits that the published parts make."""
+        return self.published.names
 
     def examples(self, split: str, kind: str = "answer") -> list[Example]:
-        """All examples of a split, in the file's order.
+        """Return all examples of a split in the file's order.
 
         Raises:
             FileNotFoundError: if a file is missing.
-            ValueError: if there is no such split or kind, an annotation is malformed, or an image stands in two splits.
+            ValueError: if there is no such split or kind, an annotation is malformed, or an image is in two splits.
         """
-        part = self.parts.of(split)
+        part = self.published.part(split)
         choose(kind, self.kinds, "kind")
         source, entries = self._from_hub(part) if self.hub else self._from_file(part)
-        kept = self.parts.keep(split, [str(entry.get("imageId")) for entry in entries])
-        scene = self._scenes(_tier(part))
+        images = [str(entry.get("imageId")) for entry in entries]
+        phrases_of = self._scene_phrases(_tier(part))
         examples = []
-        for entry, belongs in zip(entries, kept, strict=True):
-            if belongs:
+        for entry, selected in zip(entries, self.published.select(split, images), strict=True):
+            if selected:
                 try:
-                    examples.append(self._example(entry, scene))
+                    examples.append(self._example(entry, phrases_of))
                 except (LookupError, TypeError, ValueError, AttributeError) as error:
                     raise ValueError(
                         f"{source}: question {entry.get('id')} is malformed ({type(error).__name__}: {error}). Each needs "
-                        "question, answer, imageId, isBalanced, types, groups, entailed and semantic; parts without answers, "
-                        "such as test, can't be scored here: use testdev."
+                        "question, answer, imageId, isBalanced, types, groups, entailed and semantic. Parts without answers, "
+                        "such as test, cannot be scored here: use testdev."
                     ) from error
         return check_examples(examples, source)
 
     def metrics(self) -> dict[str, ExampleMetric]:
-        """GQA's own, with validity and plausibility where the test's choices are there."""
+        """Return GQA's own metric, with validity and plausibility if the test's choices file is present."""
         return {"answer": GqaMetric(choices=self._choices)}
 
     @cached_property
     def _choices(self) -> dict[str, Any] | None:
-        path = self.root / "eval" / f"{_tier(self.parts.of(self.splits[-1]))}_choices.json"
+        path = self.root / "eval" / f"{_tier(self.published.part(self.splits[-1]))}_choices.json"
         return _load(path) if path.exists() else None
 
     def _from_file(self, part: str) -> tuple[str, list[Entry]]:
         path = require(
             self.root / "questions" / f"{part}_questions.json",
             LAYOUT,
-            "Unpack GQA's questions1.2.zip and images.zip there, or set benchmark.root to where they are, or benchmark.hub.",
+            "Unpack GQA's questions1.2.zip and images.zip there, or set benchmark.root to their folder, or set benchmark.hub.",
         )
         return str(path), [{**entry, "id": name} for name, entry in _load(path).items()]
 
     def _from_hub(self, part: str) -> tuple[str, list[Entry]]:
-        def rows(what: str, images: tuple[str, ...]) -> list[Entry]:
+        def rows(table: str, image_columns: tuple[str, ...]) -> list[Entry]:
             return hub_rows(
                 str(self.hub),
                 _tier(part),
                 self.root / "hub",
-                config=f"{part}_{what}",
-                images=images,
+                config=f"{part}_{table}",
+                images=image_columns,
                 revision=self.revision,
             )
 
-        shown = {row["id"]: row["image"] for row in rows("images", ("image",))}
+        images = {row["id"]: row["image"] for row in rows("images", ("image",))}
         return f"{self.hub} {part}", [
-            {**row, "image": shown.get(row.get("imageId"))} for row in rows("instructions", ())
+            {**row, "image": images.get(row.get("imageId"))} for row in rows("instructions", ())
         ]
 
-    def _scenes(self, tier: str) -> Callable[[str], list[str]]:
-        """An image's scene as phrases; none where it has no scene graph."""
+    def _scene_phrases(self, tier: str) -> Callable[[str], list[str]]:
+        """Return a function from an image's id to its scene as phrases, an empty list without a scene graph."""
         path = self.root / "sceneGraphs" / f"{tier}_sceneGraphs.json"
         graphs = _load(path) if path.exists() else {}
 
         @cache
-        def described(image: str) -> list[str]:
+        def phrases_of(image: str) -> list[str]:
             try:
-                return graph_words(graphs[image]) if image in graphs else []
+                return graph_phrases(graphs[image]) if image in graphs else []
             except (LookupError, TypeError, AttributeError, ZeroDivisionError) as error:
                 raise ValueError(
                     f"{path}: the scene graph of image {image} is malformed ({type(error).__name__}: {error}). Each needs width, "
-                    "height and objects. Get the file again, or take it away."
+                    "height and objects. Get the file again, or remove it."
                 ) from error
 
-        return described
+        return phrases_of
 
-    def _example(self, entry: Entry, scene: Callable[[str], list[str]]) -> Example:
-        program, phrases = entry["semantic"], scene(str(entry["imageId"]))
+    def _example(self, entry: Entry, phrases_of: Callable[[str], list[str]]) -> Example:
+        program, phrases = entry["semantic"], phrases_of(str(entry["imageId"]))
         tags: dict[str, str | int] = {
             "type": entry["types"]["structural"],
             "family": entry["types"]["semantic"],
@@ -192,42 +194,41 @@ class Gqa:
 
 
 def steps(program: list[Entry]) -> int:
-    """How many of a program's operations are steps of reasoning, as GQA's eval.py counts them."""
-    said = [f"{step['operation']}: {step['argument']}" for step in program]
-    return sum(not any(name in each for name in NO_STEP) for each in said)
+    """Return how many of a program's operations are steps of reasoning, as GQA's eval.py counts them."""
+    operations = [f"{step['operation']}: {step['argument']}" for step in program]
+    return sum(not any(name in operation for name in NO_STEP) for operation in operations)
 
 
 def hops(program: list[Entry]) -> int:
-    """Relations one after another, at most, on any way from an object to the answer, as in CLEVR's tag."""
+    """Return the largest number of relations on any path from an object to the answer, as CLEVR's tag `hops`."""
     depth: list[int] = []
     for step in program:
-        moves = step["operation"] == "relate" or step["operation"].endswith(" rel")
-        depth.append(max((depth[k] for k in step["dependencies"]), default=0) + moves)
+        is_hop = step["operation"] == "relate" or step["operation"].endswith(" rel")
+        depth.append(max((depth[k] for k in step["dependencies"]), default=0) + is_hop)
     return max(depth, default=0)
 
 
-def graph_words(graph: Entry) -> list[str]:
-    """One phrase an object, such as 'black small cat c07 r13 on mat holding ball'.
+def graph_phrases(graph: Entry) -> list[str]:
+    """Return one phrase per object, such as 'black small cat c07 r13 on mat holding ball'.
 
-    Columns and rows say where its middle is in the picture, in twentieths, rows from the bottom up, as in the
-    built-in world. Sides are left out of its relations, and things of one name are not told apart there: the
+    Column and row give the object's centre in twentieths of the picture, rows from the bottom up, as in the built-in
+    world. Left and right are left out of its relations, and related objects of one name are not distinguished. So the
     words are a reference, not a ceiling.
     """
     objects = graph["objects"]
     phrases = []
-    for thing in objects.values():
-        right = (thing["x"] + thing["w"] / 2) / graph["width"]
-        up = (graph["height"] - thing["y"] - thing["h"] / 2) / graph["height"]
-        at = [
-            cells[min(max(int(c * len(cells)), 0), len(cells) - 1)]
-            for cells, c in ((COLUMNS, right), (ROWS, up))
+    for item in objects.values():
+        x = (item["x"] + item["w"] / 2) / graph["width"]
+        y = (graph["height"] - item["y"] - item["h"] / 2) / graph["height"]
+        place = [
+            cells[min(max(int(c * len(cells)), 0), len(cells) - 1)] for cells, c in ((COLUMNS, x), (ROWS, y))
         ]
-        related = [
+        relations = [
             f"{relation['name']} {objects[relation['object']]['name']}"
-            for relation in thing["relations"]
-            if relation["name"] not in SIDES
+            for relation in item["relations"]
+            if relation["name"] not in HORIZONTAL
         ]
-        phrases.append(" ".join([*thing["attributes"], thing["name"], *at, *related]))
+        phrases.append(" ".join([*item["attributes"], item["name"], *place, *relations]))
     return phrases
 
 
@@ -235,15 +236,15 @@ def _tier(part: str) -> str:
     return part.split("_")[0]
 
 
-def _ids(written: list[str] | str) -> list[str]:
-    """Ids of questions, which are digits, from a list or from its print-out."""
-    return re.findall(r"\d+", written) if isinstance(written, str) else list(written)
+def _ids(ids: list[str] | str) -> list[str]:
+    """Return question ids, which are digits, from a list or from a list printed as a string."""
+    return re.findall(r"\d+", ids) if isinstance(ids, str) else list(ids)
 
 
 def _load(path: Path) -> dict[str, Any]:
-    """The file's object of objects."""
-    wanted = "an object under each id"
-    content = read_json(path, wanted)
+    """Return the content of a file that holds an object of objects."""
+    expected = "an object under each id"
+    content = read_json(path, expected)
     if not isinstance(content, dict) or not all(isinstance(entry, dict) for entry in content.values()):
-        raise another_layout(path, content, wanted)
+        raise layout_error(path, content, expected)
     return content

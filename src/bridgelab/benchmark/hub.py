@@ -1,10 +1,10 @@
-"""Rows of a data set of the Hugging Face hub: images as files, the rest as plain values, kept in a folder.
+"""Rows of a data set on the Hugging Face hub, kept in a folder: images as files, other values as JSON.
 
-Only parquet is read, from the hub or from a folder of it; a data set that runs code of its own is refused.
-Source: the `datasets` library, which streams, so that no second copy in its own format is made.
+Only parquet is read, from the hub or from a local folder; data sets that run code of their own are refused. The
+`datasets` library streams the rows, so it keeps no second copy in its own format.
 
     <folder>/images/<sha256 of the file>.<jpeg, png, …>     written once, however many rows show the image
-    <folder>/<hash of what was asked for>.jsonl             one row a line, written last: it stands when all do
+    <folder>/<hash of the request>.jsonl                    one row per line, written last, so it exists only if complete
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 from PIL import Image, UnidentifiedImageError
 
-PARQUET = "datasets.packaged_modules.parquet.parquet"  # the module whose class reads it
+PARQUET = "datasets.packaged_modules.parquet.parquet"  # the module of the class that reads parquet
 
 
 def hub_rows(
@@ -30,28 +30,28 @@ def hub_rows(
     images: Sequence[str] = ("image",),
     revision: str | None = None,
 ) -> list[dict[str, Any]]:
-    """All rows of one split, in order; later calls read `folder` alone.
+    """Return all rows of one split in order. Later calls read only `folder`.
 
     Args:
-        source: a data set's name on the hub, as lmms-lab/GQA, or a folder of parquet files, named as on the hub:
+        source: a data set's name on the hub, such as lmms-lab/GQA, or a folder of parquet files named as on the hub:
             <config>/<split>-*.parquet, or without a config data/<split>-*.parquet or <split>-*.parquet.
-        split: as published, such as validation.
+        split: the published split, such as validation.
         folder: where images and rows are kept.
-        config: which of the data set's configs.
+        config: the data set's config.
         images: the columns that hold images.
         revision: a commit, tag or branch of the hub's repository.
     Returns:
-        column -> value (str, int, float, bool, None, or lists and dicts of these); an image's is its absolute
-        path, None where the row has none.
+        Rows of column -> value (str, int, float, bool, None, or lists and dicts of these). An image's value is its
+        absolute path, or None if the row has no image.
     Raises:
-        ConnectionError: if the hub is asked and can't be reached.
-        FileNotFoundError: if there is no such data set, or no such split or config in a folder.
-        ValueError: if there is no such split or config on the hub, it is not parquet, lacks a column of `images`, or holds
-            what is neither plain nor an image.
+        ConnectionError: if the hub is needed and cannot be reached.
+        FileNotFoundError: if there is no such data set, or the folder has no such split or config.
+        ValueError: if the hub has no such split or config, it is not parquet, it lacks a column of `images`, or a value
+            is neither an image nor JSON.
     """
     folder = Path(folder).resolve()
     files = _files(Path(source), split, config) if Path(source).is_dir() else None
-    asked = {
+    request = {
         "source": str(source),
         "split": split,
         "config": config,
@@ -59,29 +59,30 @@ def hub_rows(
         "revision": revision,
         "files": [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files or ()],
     }
-    index = folder / f"{hashlib.sha256(orjson.dumps(asked)).hexdigest()[:16]}.jsonl"
-    if not index.exists():
+    cache = folder / f"{hashlib.sha256(orjson.dumps(request)).hexdigest()[:16]}.jsonl"
+    if not cache.exists():
         (folder / "images").mkdir(parents=True, exist_ok=True)
-        where = " ".join(str(part) for part in (source, config, split) if part)
-        rows = _stream(str(source), split, config, revision, files, folder)
-        _write(index, b"".join(_line(row, images, folder / "images", where) for row in rows))
-    found = [orjson.loads(line) for line in index.read_bytes().splitlines()]
-    for row, column in itertools.product(found, images):
+        name = " ".join(str(word) for word in (source, config, split) if word)
+        streamed = _stream(str(source), split, config, revision, files, folder)
+        _write(cache, b"".join(_line(row, images, folder / "images", name) for row in streamed))
+    rows = [orjson.loads(line) for line in cache.read_bytes().splitlines()]
+    for row, column in itertools.product(rows, images):
         row[column] = row[column] and str(folder / "images" / row[column])
-    return found
+    return rows
 
 
 def _files(source: Path, split: str, config: str | None) -> list[Path]:
-    places = [source / config] if config else [source / "data", source]
-    for place, name in itertools.product(places, (f"{split}-*.parquet", f"{split}.parquet")):
-        if files := sorted(place.glob(name)):
+    """Return the parquet files of a split in a local folder."""
+    folders = [source / config] if config else [source / "data", source]
+    for folder, name in itertools.product(folders, (f"{split}-*.parquet", f"{split}.parquet")):
+        if files := sorted(folder.glob(name)):
             return files
-    there = sorted(str(file.relative_to(source)) for file in source.rglob("*.parquet"))
+    existing = sorted(str(file.relative_to(source)) for file in source.rglob("*.parquet"))
     raise FileNotFoundError(
         f"{source} has no parquet file of split {split!r}"
         + (f" and config {config!r}" if config else "")
-        + f", but {', '.join(there[:8]) or 'none at all'}. Expected layout: {config or 'data'}/{split}-*.parquet. "
-        "Name another split, or get the data set whole."
+        + f", but {', '.join(existing[:8]) or 'none at all'}. Expected layout: {config or 'data'}/{split}-*.parquet. "
+        "Name another split, or get the complete data set."
     )
 
 
@@ -93,79 +94,79 @@ def _stream(
     files: list[Path] | None,
     folder: Path,
 ) -> Iterator[dict[str, Any]]:
-    """Rows with undecoded images."""
-    import datasets  # takes seconds: only when something is to be read
+    """Yield rows with undecoded images."""
+    import datasets  # takes seconds, so only when needed
 
-    cache = str(folder / "datasets")  # the library's own, of a few bytes: rows are streamed past it
+    cache = str(folder / "datasets")  # the library's own cache, a few bytes since rows are streamed
     try:
         if files:
-            held = {split: [str(file) for file in files]}
-            builder = datasets.load_dataset_builder("parquet", data_files=held, cache_dir=cache)
+            data_files = {split: [str(file) for file in files]}
+            builder = datasets.load_dataset_builder("parquet", data_files=data_files, cache_dir=cache)
         else:
             builder = datasets.load_dataset_builder(source, config, revision=revision, cache_dir=cache)
     except RuntimeError as error:  # 'Dataset scripts are no longer supported'
         raise ValueError(
             f"{source} can't be read ({error}): only parquet is, since a data set's own code may do anything. Name a "
-            "copy in parquet, or a folder of parquet files."
+            "parquet copy, or a folder of parquet files."
         ) from error
     except ConnectionError as error:
         raise ConnectionError(
-            f"{source} can't be read ({error}): the first reading needs the hub, later ones {folder} alone. Read it once "
+            f"{source} can't be read ({error}): the first reading needs the hub, later ones only {folder}. Read it once "
             "where there is a network, or name a folder of its parquet files."
         ) from error
     kind = next(base.__module__ for base in type(builder).__mro__ if "packaged_modules" in base.__module__)
     if kind != PARQUET:
         raise ValueError(
-            f"{source} is published as {kind.rpartition('.')[2]}: only parquet is read. Name a copy in parquet, or a "
-            "folder of parquet files."
+            f"{source} is published as {kind.rpartition('.')[2]}: only parquet is read. Name a parquet copy, or a folder of "
+            "parquet files."
         )
     yield from builder.as_streaming_dataset(split=split).decode(False)
 
 
-def _line(row: dict[str, Any], images: Sequence[str], folder: Path, where: str) -> bytes:
-    """A row as a line of JSON, its images written; an image stands as its file's name."""
-    if lacking := [column for column in images if column not in row]:
+def _line(row: dict[str, Any], images: Sequence[str], folder: Path, source: str) -> bytes:
+    """Write a row's images, and return the row as a line of JSON with their file names."""
+    if missing := [column for column in images if column not in row]:
         raise ValueError(
-            f"{where} has no column {', '.join(lacking)}, but {', '.join(row)}. Name its image columns, or another "
+            f"{source} has no column {', '.join(missing)}, but {', '.join(row)}. Name its image columns, or another "
             "data set."
         )
-    kept = row | {column: _image(row[column], folder, f"{where}, column {column}") for column in images}
+    row = row | {column: _image(row[column], folder, f"{source}, column {column}") for column in images}
     try:
-        return orjson.dumps(kept) + b"\n"
+        return orjson.dumps(row) + b"\n"
     except TypeError as error:
         raise ValueError(
-            f"{where} holds what is not plain ({error}) in one of {', '.join(kept)}: only columns of images may. Name "
+            f"{source} holds a value that is not JSON ({error}) in one of {', '.join(row)}: only image columns may. Name "
             "that column among `images`."
         ) from error
 
 
-def _image(value: Any, folder: Path, where: str) -> str | None:
-    """Write an image unless it is there; its name."""
+def _image(value: Any, folder: Path, source: str) -> str | None:
+    """Write an image unless its file exists, and return the file's name."""
     if value is None:
         return None
-    held = value.get("bytes") if isinstance(value, dict) else value
+    content = value.get("bytes") if isinstance(value, dict) else value
     try:
-        if not isinstance(held, bytes):
-            raise TypeError(f"{type(held).__name__} in place of bytes")
-        with Image.open(io.BytesIO(held)) as image:
+        if not isinstance(content, bytes):
+            raise TypeError(f"{type(content).__name__} instead of bytes")
+        with Image.open(io.BytesIO(content)) as image:
             suffix = str(image.format).lower()
     except Image.DecompressionBombError as error:
         raise ValueError(
-            f"{where}, holds an image that is too large to read ({error}). Scale it down, or leave its row out."
+            f"{source}, holds an image that is too large to read ({error}). Scale it down, or leave its row out."
         ) from error
     except (TypeError, UnidentifiedImageError, OSError) as error:
         raise ValueError(
-            f"{where}, holds what is no image ({error}): each value must be a whole image file, or null. Get the data "
-            "set again."
+            f"{source}, holds a value that is not an image ({error}): each must be a complete image file, or null. Get the "
+            "data set again."
         ) from error
-    path = folder / f"{hashlib.sha256(held).hexdigest()}.{suffix}"
+    path = folder / f"{hashlib.sha256(content).hexdigest()}.{suffix}"
     if not path.exists():
-        _write(path, held)
+        _write(path, content)
     return path.name
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write a file that is either whole or not there."""
-    aside = path.with_name(f"{path.name}.{os.getpid()}")
-    aside.write_bytes(content)
-    os.replace(aside, path)
+    """Write a temporary file, then rename it over the path."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}")
+    partial.write_bytes(content)
+    os.replace(partial, path)

@@ -2,10 +2,10 @@
 
 Source: Suhr et al. 2019, "A Corpus for Reasoning about Natural Language Grounded in Photographs" (ACL,
 arXiv:1811.00491).
-Metric: accuracy over pairs, and consistency: the share of sentences right at each of their pairs (the
-identifier without its pair). Prompt: around `{sentence}`. Tags: type, group (the sentence). Licence: annotations
-CC-BY-4.0; photographs from the web, for research only, on the authors' form. Size: train 86,373, dev 6,982,
-test1 6,967 pairs, test2 6,970; majority dev .5086, test1 .5107.
+Metric: accuracy over pairs, and consistency: the share of sentences that are right for all their pairs. Prompt: around
+`{sentence}`. Tags: type, group (the sentence: the identifier without its pair). Licence: annotations CC-BY-4.0;
+photographs from the web, for research only, through the authors' form. Size in pairs: train 86,373, dev 6,982, test1
+6,967, test2 6,970; majority dev .5086, test1 .5107.
 
 Layout, as lil-lab/nlvr publishes it in its folder `nlvr2`:
 
@@ -13,9 +13,9 @@ Layout, as lil-lab/nlvr publishes it in its folder `nlvr2`:
                                                   'False', identifier '<part>-<set>-<pair>-<sentence>'}
     images/<part>/<part>-<set>-<pair>-img{0,1}.png
 
-where train's lines also have `directory`, and its images lie in images/train/<directory>. (Of the images the
-authors document the names alone; the folders are those that others' code reads.) The suffix may lie: many are
-JPEG. Of those not sent by the authors about one in twenty can't be had from the web any more.
+where train's lines also have `directory`, and its images are in images/train/<directory>. (The authors document only
+the images' names; the folders are those that other projects' code reads.) Many files are JPEG despite their suffix.
+Of photographs downloaded from the web, not obtained from the authors, about one in twenty is gone.
 """
 
 import re
@@ -24,9 +24,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from bridgelab.benchmark.annotations import read_lines
-from bridgelab.benchmark.example import Example, check_examples, choose, fill, require, under
-from bridgelab.benchmark.metrics.accuracy import Consistency
+from bridgelab.benchmark.annotations import read_jsonl, require, under
+from bridgelab.benchmark.example import Example, check_examples, choose, fill
+from bridgelab.benchmark.metrics.consistency import Consistency
 from bridgelab.benchmark.metrics.example_metric import ExampleMetric
 
 LAYOUT = "data/{train,dev,test1}.json, images/<part>/<part>-<set>-<pair>-img{0,1}.png"
@@ -39,9 +39,9 @@ class Nlvr2:
 
     Args:
         root: the folder that holds `data` and `images`.
-        name: what the run record calls this benchmark.
+        name: the benchmark's name in the record.
         prompt: what the language model reads; `{sentence}` stands for the sentence.
-        files: the file of each split, under `data` and without its suffix, such as test2 or balanced/balanced_test1.
+        files: each split's file, relative to `data` and without its suffix, such as test2 or balanced/balanced_test1.
     Raises:
         ValueError: if the prompt lacks its placeholder, or there is a split other than train, val and test.
     """
@@ -70,7 +70,7 @@ class Nlvr2:
         return tuple(self.files)
 
     def examples(self, split: str, kind: str = "true_false") -> list[Example]:
-        """All examples of a split, in the file's order, each with its left and its right image.
+        """Return all examples of a split in the file's order, each with its left and its right image.
 
         Raises:
             FileNotFoundError: if the file is missing.
@@ -83,29 +83,29 @@ class Nlvr2:
             LAYOUT,
             "Get the data from github.com/lil-lab/nlvr, or set benchmark.root to its folder nlvr2.",
         )
-        lines = read_lines(path, {"sentence": str, "label": str, "identifier": str})
+        lines = read_jsonl(path, {"sentence": str, "label": str, "identifier": str})
         return check_examples([self._example(path, line) for line in lines], str(path))
 
     def metrics(self) -> dict[str, ExampleMetric]:
-        """Accuracy and consistency, as the authors' eval/metrics.py has them."""
+        """Return accuracy and consistency, as the authors' eval/metrics.py computes them."""
         return {"true_false": Consistency(group="group")}
 
     def _example(self, path: Path, line: dict[str, Any]) -> Example:
-        named, label = _IDENTIFIER.fullmatch(line["identifier"]), line["label"].lower()
-        if not named or label not in ("true", "false"):
+        match, label = _IDENTIFIER.fullmatch(line["identifier"]), line["label"].lower()
+        if not match or label not in ("true", "false"):
             raise ValueError(
                 f"{path}: identifier={line['identifier']!r} and label={line['label']!r} must be as 'dev-12-0-1' and "
                 "'True' or 'False'. Get the file again."
             )
-        part, drawn, pair, sentence = named.groups()
+        part, image_set, pair, sentence = match.groups()
         folder = ("images", part, *([line["directory"]] if "directory" in line else []))
         return Example(
             id=line["identifier"],
             images=tuple(
-                under(self.root, *folder, f"{part}-{drawn}-{pair}-img{side}.png") for side in (0, 1)
+                under(self.root, *folder, f"{part}-{image_set}-{pair}-img{side}.png") for side in (0, 1)
             ),
             prompt=fill(self.prompt, "sentence", line["sentence"]),
             answers=(label,),
             kind="true_false",
-            tags={"type": "true_false", "group": f"{part}-{drawn}-{sentence}"},
+            tags={"type": "true_false", "group": f"{part}-{image_set}-{sentence}"},
         )

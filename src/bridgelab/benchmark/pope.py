@@ -2,10 +2,10 @@
 
 Source: Li et al. 2023, "Evaluating Object Hallucination in Large Vision-Language Models" (EMNLP,
 arXiv:2305.10355).
-Metric: `YesNo`, the official parse of free text: accuracy, precision, recall, F1, yes ratio, by setting.
+Metric: `PopeMetric`, with the official parse of free text: accuracy, precision, recall, F1, yes ratio, by setting.
 Prompt: around `{question}`. Tags: type and setting (how absent objects were drawn: random, popular, adversarial).
-Licence: MIT, photographs of COCO val2014. Size: 3 settings of 3,000 questions on the same 500 images, half of
-them yes; the questions whose answer is yes are the same in all three.
+Licence: MIT, photographs of COCO val2014. Size: 3 settings of 3,000 questions on the same 500 images. Half of the
+answers are yes, and the questions whose answer is yes are the same in all settings.
 
 Layout, as AoiDragon/POPE has it in its folder `output/coco`:
 
@@ -15,22 +15,22 @@ Layout, as AoiDragon/POPE has it in its folder `output/coco`:
 from pathlib import Path
 from typing import Any
 
-from bridgelab.benchmark.annotations import read_lines
-from bridgelab.benchmark.evaluation_only import choose_test
-from bridgelab.benchmark.example import Example, check_examples, choose, fill, require, under
+from bridgelab.benchmark.annotations import read_jsonl, require, under
+from bridgelab.benchmark.example import Example, check_examples, choose, fill
 from bridgelab.benchmark.metrics.example_metric import ExampleMetric
-from bridgelab.benchmark.metrics.pope_metric import YesNo
+from bridgelab.benchmark.metrics.pope_metric import PopeMetric
+from bridgelab.benchmark.splits import require_test
 
 LAYOUT = "<questions>/coco_pope_{random,popular,adversarial}.json, <images>/COCO_val2014_<number>.jpg"
 SETTINGS = ("random", "popular", "adversarial")
 
 
 class Pope:
-    """POPE's questions of all three settings.
+    """POPE's questions in all three settings.
 
     Args:
-        root: the folder that the next two lie in.
-        name: what the run record calls this benchmark.
+        root: the folder that `questions` and `images` are relative to.
+        name: the benchmark's name in the record.
         prompt: what the language model reads; `{question}` stands for the question.
         questions: the folder of the three files.
         images: the folder of COCO's val2014.
@@ -58,13 +58,13 @@ class Pope:
         self.images = self.root / images
 
     def examples(self, split: str, kind: str = "answer") -> list[Example]:
-        """All questions, setting by setting.
+        """Return all questions, setting by setting.
 
         Raises:
             FileNotFoundError: if a file is missing.
             ValueError: if there is no such split or kind, or a line is malformed.
         """
-        choose_test(split, self.name)
+        require_test(split, self.name)
         choose(kind, self.kinds, "kind")
         examples = []
         for setting in SETTINGS:
@@ -73,13 +73,13 @@ class Pope:
                 LAYOUT,
                 "Get the files from github.com/AoiDragon/POPE, or set benchmark.root and benchmark.questions.",
             )
-            lines = read_lines(path, {"question_id": int, "image": str, "text": str, "label": str})
+            lines = read_jsonl(path, {"question_id": int, "image": str, "text": str, "label": str})
             examples += [self._example(path, setting, line) for line in lines]
         return check_examples(examples, str(self.questions))
 
     def metrics(self) -> dict[str, ExampleMetric]:
-        """POPE's five, by setting."""
-        return {"answer": YesNo(by=("setting",))}
+        """Return POPE's five values, by setting."""
+        return {"answer": PopeMetric(by=("setting",))}
 
     def _example(self, path: Path, setting: str, line: dict[str, Any]) -> Example:
         if line["label"] not in ("yes", "no"):

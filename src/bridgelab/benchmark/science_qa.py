@@ -1,16 +1,16 @@
 """ScienceQA: school questions with options, some about a picture.
 
 Source: Lu et al. 2022, "Learn to Explain" (NeurIPS, arXiv:2209.09513).
-Metric: accuracy over questions, the answer being the option that is likelier as text (published models name its
-letter; options of the same text are told apart by theirs, as (B) 5), by the columns of the authors' table: type (NAT, SOC,
-LAN), hint=1 (TXT), picture=1 (IMG), context=none (NO), grades (G1-6, G7-12). Prompt: of `{question}`, `{hint}` and `{options}`,
-by default as the authors' QCM.
+Metric: accuracy over questions. The prediction is the option whose text is likeliest (published models name its letter).
+Options of equal text are distinguished by their letters, as (B) 5. Breakdowns are the columns of the authors' table: type
+(NAT, SOC, LAN), hint=1 (TXT), picture=1 (IMG), context=none (NO), grades (G1-6, G7-12). Prompt: of `{question}`, `{hint}`
+and `{options}`, by default as the authors' QCM.
 Tags: type (the subject), topic, hint, picture, context, grades. Licence: CC-BY-NC-SA-4.0.
 Size: 12,726 / 4,241 / 4,241 questions, of which 6,218 / 2,097 / 2,017 have a picture.
 
-Layout, as lupantech/ScienceQA has it in its folder `data/scienceqa`, read off its code; its files were not at hand:
+Layout of lupantech/ScienceQA's folder `data/scienceqa`, read off its code and unverified on its files:
 
-    problems.json           {<id>: {question, choices, answer (a place), hint, image or null, grade, subject, topic}}
+    problems.json           {<id>: {question, choices, answer (an index), hint, image or null, grade, subject, topic}}
     pid_splits.json         {train: [<id>], val: [<id>], test: [<id>]}
     images/<split>/<id>/<image>
 """
@@ -21,24 +21,24 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from bridgelab.benchmark.annotations import another_layout, read_json
-from bridgelab.benchmark.example import Example, check_examples, choose, fill, require, under
+from bridgelab.benchmark.annotations import layout_error, read_json, require, under
+from bridgelab.benchmark.example import Example, check_examples, choose, fill
 from bridgelab.benchmark.metrics.accuracy import Accuracy
 from bridgelab.benchmark.metrics.example_metric import ExampleMetric
 
 LAYOUT = "problems.json, pid_splits.json, images/<split>/<id>/<image>"
-CONTEXTS = {(0, 0): "none", (1, 0): "text", (0, 1): "image", (1, 1): "text and image"}  # hint, picture
+CONTEXTS = {(0, 0): "none", (1, 0): "text", (0, 1): "image", (1, 1): "text and image"}  # (hint, picture)
 
 
 class ScienceQa:
-    """ScienceQA's questions with a picture, and given a blank one, those without.
+    """ScienceQA's questions with a picture, and with `blank` also those without.
 
     Args:
         root: the folder that holds both files and `images`.
-        name: what the run record calls this benchmark.
-        prompt: what the language model reads; `{question}`, `{options}` as '(A) … (B) …', and `{hint}`, N/A where there
-            is none. The first must be there.
-        blank: an image file, under `root`, to show where a question has none; null leaves those questions out.
+        name: the benchmark's name in the record.
+        prompt: what the language model reads: `{question}`, which is required, `{options}` as '(A) … (B) …', and
+            `{hint}`, N/A if the question has none.
+        blank: an image file under `root` to show with questions without a picture; None leaves those questions out.
     Raises:
         ValueError: if the prompt lacks `{question}`.
     """
@@ -61,7 +61,7 @@ class ScienceQa:
         self.blank = None if blank is None else str(self.root / blank)
 
     def examples(self, split: str, kind: str = "choice") -> list[Example]:
-        """All examples of a split, in the order of `pid_splits.json`.
+        """Return all examples of a split in the order of `pid_splits.json`.
 
         Raises:
             FileNotFoundError: if a file is missing.
@@ -69,9 +69,9 @@ class ScienceQa:
         """
         choose(split, self.splits, "split")
         choose(kind, self.kinds, "kind")
-        problems, parts = self._load("problems.json"), self._load("pid_splits.json")
+        problems, ids = self._load("problems.json"), self._load("pid_splits.json")
         examples = []
-        for number in self._of(parts, split):
+        for number in self._ids_of(ids, split):
             try:
                 example = self._example(split, number, problems[number])
             except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -83,7 +83,7 @@ class ScienceQa:
         return check_examples(examples, f"{self.root}/problems.json ({split})")
 
     def metrics(self) -> dict[str, ExampleMetric]:
-        """Accuracy by subject, context and grade."""
+        """Return accuracy, by subject, context and grade."""
         return {"choice": Accuracy(by=("type", "hint", "picture", "context", "grades"))}
 
     def _load(self, name: str) -> dict[str, Any]:
@@ -94,11 +94,11 @@ class ScienceQa:
         )
         content = read_json(path, "one object")
         if not isinstance(content, dict):
-            raise another_layout(path, content, "one object")
+            raise layout_error(path, content, "one object")
         return content
 
-    def _of(self, parts: dict[str, Any], split: str) -> list[str]:
-        numbers = parts.get(split)
+    def _ids_of(self, ids: dict[str, Any], split: str) -> list[str]:
+        numbers = ids.get(split)
         if not isinstance(numbers, list):
             raise ValueError(
                 f"{self.root}/pid_splits.json: {split}={numbers!r} must be a list of ids. Get the file again."
@@ -106,39 +106,40 @@ class ScienceQa:
         return numbers
 
     def _example(self, split: str, number: str, problem: dict[str, Any]) -> Example | None:
-        options, answer, shown = problem["choices"], problem["answer"], problem["image"]
+        """Return a question's example, or None if it has no picture and there is no blank one."""
+        options, answer, picture = problem["choices"], problem["answer"], problem["image"]
         if not isinstance(options, list):
             raise TypeError(f"choices={options!r} must be a list")
         if isinstance(answer, bool) or not isinstance(answer, int) or not 0 <= answer < len(options):
-            raise ValueError(f"answer={answer!r} must be a place among {len(options)} choices")
-        if not shown and not self.blank:
+            raise ValueError(f"answer={answer!r} must be an index of {len(options)} choices")
+        if not picture and not self.blank:
             return None
-        image = under(self.root, "images", split, number, shown) if shown else str(self.blank)
+        image = under(self.root, "images", split, number, picture) if picture else str(self.blank)
         lettered = [
             f"({letter}) {option}" for letter, option in zip(string.ascii_uppercase, options, strict=False)
         ]
-        # Options of the same text are told apart by their letters, since a place among them is what is right.
+        # Options of equal text are distinguished by their letters, since the answer is an index.
         times = Counter(options)
         choices = [lettered[k] if times[option] > 1 else option for k, option in enumerate(options)]
-        asked = {
+        texts = {
             "question": problem["question"],
             "hint": problem["hint"] or "N/A",
             "options": " ".join(lettered),
         }
-        context = (int(bool(problem["hint"])), int(bool(shown)))
+        hint_and_picture = (int(bool(problem["hint"])), int(bool(picture)))
         return Example(
             id=f"{split}-{number}",
             images=(image,),
-            # All at once: a question may hold braces of its own.
-            prompt=re.sub(r"\{(question|hint|options)\}", lambda found: asked[found[1]], self.prompt),
+            # All at once, since a question may hold braces itself.
+            prompt=re.sub(r"\{(question|hint|options)\}", lambda match: texts[match[1]], self.prompt),
             answers=(choices[answer],),
             kind="choice",
             tags={
                 "type": problem["subject"],
                 "topic": problem["topic"],
-                "hint": context[0],
-                "picture": context[1],
-                "context": CONTEXTS[context],
+                "hint": hint_and_picture[0],
+                "picture": hint_and_picture[1],
+                "context": CONTEXTS[hint_and_picture],
                 "grades": "1-6" if int(problem["grade"].removeprefix("grade")) <= 6 else "7-12",
             },
             choices=tuple(choices),

@@ -2,25 +2,25 @@
 
 Source: Kuhnle and Copestake 2017, "ShapeWorld" (arXiv:1704.04517).
 Metric: accuracy, by skill and by generator. Prompt: around `{caption}`. Tags: type (the skill: existential, logical,
-quantification, …), generator. Licence: MIT. Size: as many as were generated; the published examples have 17 generators
+quantification, …), generator. Licence: MIT. Size: whatever was generated; the published examples have 17 generators
 of 50 images of 100×100 with five captions each, 4,250 in all, half of them true.
 
 Layout, as AlexKuhnle/ShapeWorld publishes its examples:
 
-    <generator>/caption.txt         a caption a line, those of one image together, a blank line between images
-    <generator>/agreement.txt       '0.0;1.0;…' an image, 1.0 where the caption is true
+    <generator>/caption.txt         one caption per line, grouped by image, with a blank line between images
+    <generator>/agreement.txt       '0.0;1.0;…' per image, 1.0 if the caption is true
     <generator>/world-<i>.png       i from 0
 
-A generator is '<skill>-<variant>'. There are no splits: of each generator shares of the images are held out.
+A generator is '<skill>-<variant>'. There are no splits, so shares of each generator's images are held out.
 """
 
 from pathlib import Path
 
-from bridgelab.benchmark.annotations import read_text
-from bridgelab.benchmark.example import TRUE_FALSE, Example, check_examples, choose, fill, require
+from bridgelab.benchmark.annotations import read_text, require
+from bridgelab.benchmark.example import TRUE_FALSE, Example, check_examples, choose, fill
 from bridgelab.benchmark.metrics.accuracy import Accuracy
 from bridgelab.benchmark.metrics.example_metric import ExampleMetric
-from bridgelab.benchmark.share import check_share, draw_share
+from bridgelab.benchmark.splits import check_share, draw_share
 
 LAYOUT = "<generator>/caption.txt, <generator>/agreement.txt, <generator>/world-<i>.png"
 TRUTH = {"1.0": TRUE_FALSE[0], "0.0": TRUE_FALSE[1]}
@@ -31,11 +31,11 @@ class ShapeWorld:
 
     Args:
         root: the folder that holds a folder for each generator.
-        name: what the run record calls this benchmark.
+        name: the benchmark's name in the record.
         prompt: what the language model reads; `{caption}` stands for the caption.
-        val_share: which share of each generator's images is val.
-        test_share: which share is test.
-        seed: of the choice of these images.
+        val_share: share of each generator's images for val.
+        test_share: share of each generator's images for test.
+        seed: seed of the choice of these images.
     Raises:
         ValueError: if the prompt lacks its placeholder, or a share or their sum is not between 0 and 1.
     """
@@ -63,7 +63,7 @@ class ShapeWorld:
         self.seed = seed
 
     def examples(self, split: str, kind: str = "true_false") -> list[Example]:
-        """All examples of a split, generator by generator.
+        """Return all examples of a split, generator by generator.
 
         Raises:
             FileNotFoundError: if a file is missing, or there is no generator.
@@ -82,17 +82,17 @@ class ShapeWorld:
             names = {str(world) for world in range(len(worlds))}
             test = draw_share(names, self.test_share, self.seed)
             val = draw_share(names - test, self.val_share / (1 - self.test_share), self.seed)
-            wanted = {"test": test, "val": val, "train": names - test - val}[split]
+            selected = {"test": test, "val": val, "train": names - test - val}[split]
             examples += [
                 self._example(folder, world, number, caption, truth)
                 for world, pairs in enumerate(worlds)
-                if str(world) in wanted
+                if str(world) in selected
                 for number, (caption, truth) in enumerate(pairs)
             ]
         return check_examples(examples, str(self.root))
 
     def metrics(self) -> dict[str, ExampleMetric]:
-        """Accuracy by skill and generator."""
+        """Return accuracy, by skill and generator."""
         return {"true_false": Accuracy(by=("type", "generator"))}
 
     def _example(self, folder: Path, world: int, number: int, caption: str, truth: str) -> Example:
@@ -107,13 +107,13 @@ class ShapeWorld:
 
 
 def _worlds(folder: Path) -> list[list[tuple[str, str]]]:
-    """Of each image its captions, with '1.0' where true and '0.0' where false."""
+    """Return for each image its captions, each with '1.0' if true and '0.0' if false."""
     blocks = [b.splitlines() for b in read_text(folder / "caption.txt").strip("\n").split("\n\n")]
     truths = [line.split(";") for line in read_text(folder / "agreement.txt").splitlines()]
     if [len(block) for block in blocks] != [len(truth) for truth in truths]:
         raise ValueError(
-            f"{folder} has captions of {len(blocks)} images and agreements of {len(truths)}, or numbers of them that differ "
-            "on an image: each caption needs one agreement. Get both files again."
+            f"{folder} has captions of {len(blocks)} images and agreements of {len(truths)}, or their numbers differ for an "
+            "image: each caption needs one agreement. Get both files again."
         )
     for world, truth in enumerate(truths):
         if unknown := set(truth) - set(TRUTH):

@@ -1,60 +1,61 @@
-"""VQAv2 (Goyal et al. 2017, arXiv:1612.00837), and what is published in its form: OK-VQA and TextVQA.
+"""VQAv2 (Goyal et al. 2017, arXiv:1612.00837), and the benchmarks published in its layout: OK-VQA and TextVQA.
 
-Metric: VQA accuracy in the variant that the yaml names, or plain accuracy. Prompt: the yaml's. Tags: `type`, the published answer type
-(yes/no, number, other), and `family`, the published question type (what color is the, …), where there are any.
+Metric: VQA accuracy in the variant that the yaml names, or plain accuracy. Prompt: the yaml's. Tags, if published: `type`, the
+answer type (yes/no, number, other), and `family`, the question type (what color is the, …).
 Licence: VQAv2's and TextVQA's annotations CC-BY-4.0, OK-VQA's not stated in its files; COCO's and OpenImages' photographs
-under their owners' terms. Size in questions: VQAv2 443,757 + 214,354, OK-VQA 9,009 + 5,046, TextVQA 34,602 + 5,000, of
-which each trains on the first, less what is held out, and tests on the second.
+under their owners' terms. Size in questions: VQAv2 443,757 + 214,354, OK-VQA 9,009 + 5,046, TextVQA 34,602 + 5,000. The
+first number is trained on, less what is held out; the second is the test.
 
-Layout, with the fields that GT-Vision-Lab/VQA's code reads, `<part>` being train2014 or val2014; the names of files and
-folders are from memory, so layout unverified:
+Layout, with the fields that GT-Vision-Lab/VQA's code reads; `<part>` is train2014 or val2014. The names of files and
+folders are from memory, so the layout is unverified:
 
     v2_OpenEnded_mscoco_<part>_questions.json   {questions: [{question_id, image_id, question}]}
     v2_mscoco_<part>_annotations.json           {annotations: [{question_id, image_id, question_type, answer_type,
                                                  answers: [{answer, answer_confidence, answer_id}]}]}
     <part>/COCO_<part>_000000000042.jpg
 
-OK-VQA names the files alike. TextVQA has one file, {data: [{question_id, image_id, question, answers: [str]}]}.
-The hub's copies have the columns question_id, question, image and answers (of either form), and where published
-image_id, question_type and answer_type. Parts without answers (test, testdev) can't be scored here.
+OK-VQA names its files the same way. TextVQA has one file, {data: [{question_id, image_id, question, answers: [str]}]}.
+The hub's copies have the columns question_id, question, image and answers (in either form), and if published
+image_id, question_type and answer_type. Parts without answers (test, testdev) cannot be scored here.
 """
 
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from bridgelab.benchmark.annotations import another_layout, read_json
-from bridgelab.benchmark.example import Example, check_examples, choose, fill, require, under
+from bridgelab.benchmark.annotations import layout_error, read_json, require, under
+from bridgelab.benchmark.example import Example, check_examples, choose, fill
 from bridgelab.benchmark.hub import hub_rows
 from bridgelab.benchmark.metrics.accuracy import Accuracy
 from bridgelab.benchmark.metrics.example_metric import ExampleMetric
-from bridgelab.benchmark.metrics.vqa_accuracy import NOTHING, PLAIN, VARIANTS, VqaAccuracy
-from bridgelab.benchmark.splits import Parts
+from bridgelab.benchmark.metrics.vqa_accuracy import EMPTY_ANSWER, PLAIN, VARIANTS, VqaAccuracy
+from bridgelab.benchmark.splits import PublishedSplits
 
 Entry = dict[str, Any]
 
 
 class Vqav2:
-    """Questions of photographs, each answered by ten people.
+    """Questions about photographs, each answered by ten people.
 
     Args:
-        root: the folder that holds the files; with `hub`, where what it gives is kept.
-        train: the published part trained on, None where there is none; see `Parts`, as the next four.
-        val: the one searched on; None to hold a share of train's images out.
-        test: the one that bridges are compared on.
-        val_share: which share of train's images is held out.
-        seed: of the choice of these images.
-        questions: the questions' file, `{part}` being the part's name.
-        annotations: the answers' file; None if the questions' file has them too, as TextVQA's.
-        image: an image's file, of `{part}` and `{image_id}`.
-        hub: the data set's name on the hub or a folder of parquet files, read in place of the files; then parts are
-            the hub's splits.
-        revision: of the hub's repository.
-        name: what the run record calls this benchmark.
+        root: the folder that holds the files; with `hub`, the folder that keeps the download.
+        train: the published part to train on, or None; for this and the next four see `PublishedSplits`.
+        val: the part to search on, or None to hold out a share of train's images.
+        test: the part to compare bridges on.
+        val_share: share of train's images to hold out.
+        seed: seed of the choice of these images.
+        questions: path of the questions file; `{part}` stands for the part's name.
+        annotations: path of the answers file, or None if the questions file has the answers, as TextVQA's.
+        image: path of an image; `{part}` and `{image_id}` are filled in.
+        hub: a data set's name on the hub, or a folder of parquet files, to read instead of the files. Parts are then the
+            hub's splits.
+        revision: revision of the hub's repository.
+        name: the benchmark's name in the record.
         prompt: what the language model reads; `{question}` stands for the question.
-        variant: of the metric, see `vqa_accuracy`; `plain` for accuracy, where questions have fewer than four answers.
+        variant: variant of the metric, see `metrics/vqa_accuracy.py`; `plain` for plain accuracy, which suits questions
+            with fewer than four answers.
     Raises:
-        ValueError: if a template lacks its placeholder, there is no such variant, or as `Parts` says.
+        ValueError: if a template lacks its placeholder, there is no such variant, or as `PublishedSplits`.
     """
 
     kinds = ("answer",)
@@ -79,10 +80,10 @@ class Vqav2:
     ):
         fill(prompt, "question", "")
         choose(variant, (*VARIANTS, PLAIN), "variant")
-        for which, template in (("questions", questions), ("annotations", annotations)):
+        for key, template in (("questions", questions), ("annotations", annotations)):
             if template is not None and "{part}" not in template:
                 raise ValueError(
-                    f"{which}={template!r} must hold {{part}}, which stands for the part's name. Set benchmark.{which}."
+                    f"{key}={template!r} must hold {{part}}, which stands for the part's name. Set benchmark.{key}."
                 )
         try:
             image.format(part="", image_id=0)
@@ -91,7 +92,7 @@ class Vqav2:
                 f"image={image!r} can't be filled in ({error}): it may hold {{part}} and {{image_id}}. Set benchmark.image."
             ) from error
         self.root = Path(root).resolve()
-        self.parts = Parts(train=train, val=val, test=test, val_share=val_share, seed=seed)
+        self.published = PublishedSplits(train=train, val=val, test=test, val_share=val_share, seed=seed)
         self.questions = questions
         self.annotations = annotations
         self.image = image
@@ -103,36 +104,36 @@ class Vqav2:
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The splits that the parts make."""
-        return self.parts.splits
+        """The splits that the published parts make."""
+        return self.published.names
 
     def examples(self, split: str, kind: str = "answer") -> list[Example]:
-        """All examples of a split, in the file's order; the answer most given stands first.
+        """Return all examples of a split in the file's order, each with its most frequent answer first.
 
         Raises:
             FileNotFoundError: if a file is missing.
-            ValueError: if there is no such split or kind, an annotation is malformed, or an image stands in two splits.
+            ValueError: if there is no such split or kind, an annotation is malformed, or an image is in two splits.
         """
-        part = self.parts.of(split)
+        part = self.published.part(split)
         choose(kind, self.kinds, "kind")
         source, entries = self._from_hub(part) if self.hub else self._from_files(part)
-        # The hub's OK-VQA has no image_id: there the image itself, by its hash, is what names it.
-        kept = self.parts.keep(split, [str(entry.get("image_id", entry.get("image"))) for entry in entries])
+        # The hub's OK-VQA has no image_id: there the path of the image file, which holds its hash, identifies it.
+        images = [str(entry.get("image_id", entry.get("image"))) for entry in entries]
         examples = []
-        for entry, belongs in zip(entries, kept, strict=True):
-            if belongs:
+        for entry, selected in zip(entries, self.published.select(split, images), strict=True):
+            if selected:
                 try:
                     examples.append(self._example(part, entry))
                 except (KeyError, TypeError, ValueError) as error:
                     raise ValueError(
                         f"{source}: question {entry.get('question_id')} is malformed ({type(error).__name__}: {error}). "
-                        "Each needs question_id, image, question and answers; parts without answers, such as test, can't "
-                        "be scored here: use another."
+                        "Each needs question_id, image, question and answers. Parts without answers, such as test, cannot be "
+                        "scored here: use another."
                     ) from error
         return check_examples(examples, source)
 
     def metrics(self) -> dict[str, ExampleMetric]:
-        """VQA accuracy, or plain accuracy, overall, by answer type and by question type."""
+        """Return VQA accuracy or plain accuracy, by answer type and question type."""
         by = ("type", "family")
         plain = self.variant == PLAIN
         return {"answer": Accuracy(by=by) if plain else VqaAccuracy(variant=self.variant, by=by)}
@@ -142,23 +143,24 @@ class Vqav2:
         return f"{self.hub} {part}", rows
 
     def _from_files(self, part: str) -> tuple[str, list[Entry]]:
-        asked = self._file(self.questions, part)
+        questions_path = self._file(self.questions, part)
         if self.annotations is None:
-            return str(asked), _load(asked, "data")
-        path = self._file(self.annotations, part)
-        answered = {entry["question_id"]: entry for entry in _load(path, "annotations")}
-        entries = _load(asked, "questions")
-        without = [entry["question_id"] for entry in entries if entry["question_id"] not in answered]
-        if without or len(entries) < len(answered):
+            return str(questions_path), _load(questions_path, "data")
+        answers_path = self._file(self.annotations, part)
+        answers = {entry["question_id"]: entry for entry in _load(answers_path, "annotations")}
+        questions = _load(questions_path, "questions")
+        unanswered = [entry["question_id"] for entry in questions if entry["question_id"] not in answers]
+        if unanswered or len(questions) < len(answers):
             raise ValueError(
-                f"{path} answers {len(answered)} questions, and {asked} asks {len(entries)}, {len(without)} of which have "
-                f"no answers, such as {without[:3]}: they must be of one part. Get both again."
+                f"{answers_path} answers {len(answers)} questions, and {questions_path} asks {len(questions)}, "
+                f"{len(unanswered)} of which have no answers, such as {unanswered[:3]}: both files must be of one part. Get both "
+                "again."
             )
-        return str(path), [{**answered[entry["question_id"]], **entry} for entry in entries]
+        return str(answers_path), [{**answers[entry["question_id"]], **entry} for entry in questions]
 
     def _file(self, template: str, part: str) -> Path:
         layout = ", ".join(filter(None, (self.questions, self.annotations, self.image)))
-        fix = f"Unpack {self.name} there, or set benchmark.root to where it is, or benchmark.hub."
+        fix = f"Unpack {self.name} there, or set benchmark.root to its folder, or set benchmark.hub."
         return require(self.root / template.replace("{part}", part), layout, fix)
 
     def _example(self, part: str, entry: Entry) -> Example:
@@ -171,50 +173,50 @@ class Vqav2:
             id=str(entry["question_id"]),
             images=(image,),
             prompt=fill(self.prompt, "question", entry["question"]),
-            answers=most_given_first(entry["answers"]),
+            answers=most_frequent_first(entry["answers"]),
             kind="answer",
             tags={tag: value for tag, value in published.items() if value},
         )
 
 
-def most_given_first(answers: list[Entry] | list[str]) -> tuple[str, ...]:
-    """What people answered, as often as it was given, the most frequent first: it is the training target.
+def most_frequent_first(answers: list[Entry] | list[str]) -> tuple[str, ...]:
+    """Return people's answers with repetitions, the most frequent first, since the first is the training target.
 
-    Strings stay as they are, blanks at their ends included: the older metric tells them apart. An answer of nothing or of
-    blanks has `NOTHING` before it, which the metric takes away. Two people's equal answers count twice, also where annotations
-    lack `answer_id`, without which the official code, which compares whole entries, loses both.
+    Strings keep the blanks at their ends, which the older metric distinguishes. An empty or blank answer is prefixed by
+    `EMPTY_ANSWER`, which the metric removes. Equal answers of two people count twice, also if annotations lack
+    `answer_id`. (The official code compares whole entries, and without `answer_id` it loses both.)
 
     Args:
         answers: strings, or entries that hold one under `answer`.
     Raises:
-        TypeError: if this is no list of these.
-        ValueError: if there is none.
+        TypeError: if this is not a list of these.
+        ValueError: if the list is empty.
     """
     if not isinstance(answers, list):
         raise TypeError(f"answers={answers!r} must be a list, not {type(answers).__name__}")
-    given = [answer["answer"] if isinstance(answer, dict) else answer for answer in answers]
-    if not given:
+    texts = [answer["answer"] if isinstance(answer, dict) else answer for answer in answers]
+    if not texts:
         raise ValueError("answers=[] must hold at least one")
-    if not all(isinstance(answer, str) for answer in given):
-        raise TypeError(f"answers={given!r} must be strings")
-    times = Counter(answer.strip() for answer in given)
-    ordered = sorted(given, key=lambda a: (-times[a.strip()], a != a.strip()))
-    return tuple(answer if answer.strip() else NOTHING + answer for answer in ordered)
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError(f"answers={texts!r} must be strings")
+    times = Counter(text.strip() for text in texts)
+    ordered = sorted(texts, key=lambda text: (-times[text.strip()], text != text.strip()))
+    return tuple(text if text.strip() else EMPTY_ANSWER + text for text in ordered)
 
 
 def _load(path: Path, kind: str) -> list[Entry]:
-    """The file's entries, each with a question_id of its own."""
-    wanted = f"a list under {kind!r}, of entries with a question_id"
-    content = read_json(path, wanted)
+    """Return the file's entries, each of which has a question_id of its own."""
+    expected = f"a list under {kind!r}, of entries with a question_id"
+    content = read_json(path, expected)
     try:
         entries = content[kind]
         if not entries:
             raise ValueError("0 entries")
         (name, times), *_ = Counter(entry["question_id"] for entry in entries).most_common(1)
     except (KeyError, TypeError, ValueError) as error:
-        raise another_layout(path, content, wanted, error) from error
+        raise layout_error(path, content, expected, error) from error
     if times > 1:
         raise ValueError(
-            f"{path}: question_id {name!r} stands {times} times, and must be unique. Check that the file is whole."
+            f"{path}: question_id {name!r} occurs {times} times, and must be unique. Check that the file is complete."
         )
     return entries

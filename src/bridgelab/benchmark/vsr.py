@@ -1,30 +1,29 @@
-"""VSR: is a caption that relates two things true of a photograph?
+"""VSR: is a caption that relates two objects true of a photograph?
 
 Source: Liu et al. 2023, "Visual Spatial Reasoning" (TACL, arXiv:2205.00363).
 Metric: accuracy, overall, by relation, and by the authors' group of relations. Prompt: around `{caption}`.
 Tags: type (the group of the relation), relation. Licence: Apache-2.0, photographs as in COCO 2017.
-Size: random 7,680 / 1,097 / 2,195 captions, of whose 1,874 test images 978 are trained on too, with other
-captions; zeroshot 3,489 / 340 / 1,222, split by what is related.
+Size in captions: random 7,680 / 1,097 / 2,195, of whose 1,874 test images 978 are in train too, with other captions;
+zeroshot 3,489 / 340 / 1,222, split by the related objects.
 
-Layout, as cambridgeltl/visual-spatial-reasoning has it in its folder `data`:
+Layout of cambridgeltl/visual-spatial-reasoning's folder `data`:
 
     splits/<variant>/{train,dev,test}.jsonl     JSON lines {image, caption, label 0 or 1, relation}
-    images/<image>                              of COCO's train2017.zip and val2017.zip, all files in this one folder
+    images/<image>                              all files of COCO's train2017.zip and val2017.zip in this one folder
 """
 
 from pathlib import Path
 from typing import Any
 
-from bridgelab.benchmark.annotations import read_lines
-from bridgelab.benchmark.example import TRUE_FALSE, Example, check_examples, choose, fill, require, under
+from bridgelab.benchmark.annotations import read_jsonl, require, under
+from bridgelab.benchmark.example import TRUE_FALSE, Example, check_examples, choose, fill
 from bridgelab.benchmark.metrics.accuracy import Accuracy
 from bridgelab.benchmark.metrics.example_metric import ExampleMetric
 
 LAYOUT = "splits/<variant>/{train,dev,test}.jsonl, images/<image>"
 VARIANTS = ("random", "zeroshot")
 FILES = {"train": "train", "val": "dev", "test": "test"}
-# The authors' rel_meta_category_dict.txt. There 'among' stands in two groups, of which the last holds, and
-# 'congruent' in none.
+# The authors' rel_meta_category_dict.txt. It lists 'among' in two groups, of which the last counts, and 'congruent' in none.
 GROUPS = {
     "adjacency": "adjacent to, alongside, at the side of, at the right side of, at the left side of, attached to, "
     "at the back of, ahead of, against, at the edge of",
@@ -46,9 +45,9 @@ class Vsr:
 
     Args:
         root: the folder that holds `splits` and `images`.
-        name: what the run record calls this benchmark.
+        name: the benchmark's name in the record.
         prompt: what the language model reads; `{caption}` stands for the caption.
-        variant: `random`, or `zeroshot`, whose splits share no pair of things.
+        variant: `random`, or `zeroshot`, whose splits share no pair of objects.
     Raises:
         ValueError: if the prompt lacks its placeholder, or there is no such variant.
     """
@@ -71,7 +70,7 @@ class Vsr:
         self.prompt = prompt
 
     def examples(self, split: str, kind: str = "true_false") -> list[Example]:
-        """All examples of a split, in the file's order.
+        """Return all examples of a split in the file's order.
 
         Raises:
             FileNotFoundError: if the file is missing.
@@ -85,12 +84,12 @@ class Vsr:
             "Get the data from github.com/cambridgeltl/visual-spatial-reasoning, and unpack COCO's train2017.zip and val2017.zip "
             "into images, all files in that one folder; or set benchmark.root.",
         )
-        lines = read_lines(path, {"image": str, "caption": str, "label": int, "relation": str})
+        lines = read_jsonl(path, {"image": str, "caption": str, "label": int, "relation": str})
         examples = [self._example(split, number, line) for number, line in enumerate(lines)]
         return check_examples(examples, str(path))
 
     def metrics(self) -> dict[str, ExampleMetric]:
-        """Accuracy, by relation and group of relations."""
+        """Return accuracy, by relation and group of relations."""
         return {"true_false": Accuracy(by=("type", "relation"))}
 
     def _example(self, split: str, number: int, line: dict[str, Any]) -> Example:

@@ -1,14 +1,14 @@
-"""Winoground: two pictures and two captions of the same words; which belongs to which? Evaluation only.
+"""Winoground: which of two captions of the same words belongs to which of two images? Evaluation only.
 
 Source: Thrush et al. 2022, "Winoground: Probing Vision and Language Models for Visio-Linguistic
 Compositionality" (CVPR, arXiv:2204.03162).
-Metric: `PairScores`: text, image and group score, by what is swapped. The score of a caption at an image is its
-log-probability; the paper's models give a match score, so text and image score can't be read as one ranking.
-Prompt: as given, the same for both captions. Tags: type (collapsed_tag: Object, Relation, Both), swap (tag),
+Metric: `WinogroundMetric`: text, image and group score, by what is swapped. A caption's score for an image is its
+log-probability; the paper's models give a match score, so scores here are not on the paper's scale.
+Prompt: the yaml's, the same for both captions. Tags: type (collapsed_tag: Object, Relation, Both), swap (tag),
 also (secondary_tag), main_preds, group (the item), image (0 or 1). Licence: Meta's own, research only, gated.
-Size: 400 items, which are 800 images.
+Size: 400 items, that is 800 images.
 
-Layout, as facebook/winoground has it in its folder `data`, read off its loading script:
+Layout of facebook/winoground's folder `data`, read off its loading script:
 
     examples.jsonl                  JSON lines {id, image_0, image_1, caption_0, caption_1, tag, secondary_tag,
                                     num_main_preds, collapsed_tag}
@@ -18,11 +18,11 @@ Layout, as facebook/winoground has it in its folder `data`, read off its loading
 from pathlib import Path
 from typing import Any
 
-from bridgelab.benchmark.annotations import read_lines
-from bridgelab.benchmark.evaluation_only import choose_test
-from bridgelab.benchmark.example import Example, check_examples, choose, require, under
+from bridgelab.benchmark.annotations import read_jsonl, require, under
+from bridgelab.benchmark.example import Example, check_examples, choose
 from bridgelab.benchmark.metrics.example_metric import ExampleMetric
-from bridgelab.benchmark.metrics.winoground_metric import PairScores
+from bridgelab.benchmark.metrics.winoground_metric import WinogroundMetric
+from bridgelab.benchmark.splits import require_test
 
 LAYOUT = "examples.jsonl, images/<image_0>.png"
 KEYS = {"id": int, "image_0": str, "image_1": str, "caption_0": str, "caption_1": str, "collapsed_tag": str}
@@ -34,7 +34,7 @@ class Winoground:
 
     Args:
         root: the folder that holds `examples.jsonl` and `images`.
-        name: what the run record calls this benchmark.
+        name: the benchmark's name in the record.
         prompt: what the language model reads before a caption.
     """
 
@@ -47,25 +47,25 @@ class Winoground:
         self.prompt = prompt
 
     def examples(self, split: str, kind: str = "choice") -> list[Example]:
-        """Both images of each item, one after the other.
+        """Return both images of each item, one after the other.
 
         Raises:
             FileNotFoundError: if the file is missing.
             ValueError: if there is no such split or kind, or a line is malformed.
         """
-        choose_test(split, self.name)
+        require_test(split, self.name)
         choose(kind, self.kinds, "kind")
         path = require(
             self.root / "examples.jsonl",
             LAYOUT,
             "Ask for access at facebook/winoground and unpack its images.zip, or set benchmark.root.",
         )
-        examples = [example for line in read_lines(path, KEYS) for example in self._both(line)]
+        examples = [example for line in read_jsonl(path, KEYS) for example in self._both(line)]
         return check_examples(examples, str(path))
 
     def metrics(self) -> dict[str, ExampleMetric]:
-        """Text, image and group score, by what is swapped."""
-        return {"choice": PairScores(by=("type", "main_preds"))}
+        """Return text, image and group score, by what is swapped and the number of main predicates."""
+        return {"choice": WinogroundMetric(by=("type", "main_preds"))}
 
     def _both(self, line: dict[str, Any]) -> list[Example]:
         captions = (line["caption_0"], line["caption_1"])

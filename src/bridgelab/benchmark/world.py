@@ -1,7 +1,7 @@
-"""The built-in world as a benchmark: CLEVR's layout, drawn on first use and kept.
+"""The built-in world as a benchmark in CLEVR's layout, drawn on first use and kept.
 
-A split is whole once `<root>/<split>.done` stands, which holds the arguments it was made with. A lock lets
-only one of several jobs make it, while the others wait.
+A split is complete once `<root>/<split>.done` exists, which holds the arguments that it was drawn with. A lock lets one
+of several jobs draw it while the others wait.
 """
 
 import fcntl
@@ -26,20 +26,20 @@ class World(Clevr):
     """Questions and captions about scenes of the built-in world.
 
     Args:
-        root: the folder that the world is kept in, and written to where it is not there yet.
-        images: how many images each split has; its keys are the splits, a bend (`world.bend`) after a dash where there
-            is one: `test-clutter` has the scenes and questions of `test`, drawn with clutter.
-        seed: of scenes and questions; no two splits share a random stream.
-        processes: how many may draw at once; what is drawn does not depend on it.
-        questions_per_image: how many are asked of each image, at most.
-        objects: the least and the most objects of a scene.
+        root: the folder that keeps the world. Missing splits are drawn into it.
+        images: number of images by split. A split's name may end in a dash and a bend (`world.bend`): `test-clutter` has
+            the scenes and questions of `test`, drawn with clutter.
+        seed: seed of scenes and questions; no two splits share a random stream.
+        processes: number of drawing processes; the result does not depend on it.
+        questions_per_image: largest number of questions per image.
+        objects: smallest and largest number of objects in a scene.
         size: side of an image in pixels.
-        bend: of the splits that name none: `cogent_a` draws train, val and test so.
-        name: what the run record calls this benchmark.
+        bend: the bend of the splits whose names have none, such as `cogent_a`.
+        name: the benchmark's name in the record.
         question_prompt: as in `Clevr`.
         caption_prompt: as in `Clevr`.
     Raises:
-        ValueError: if a split has no image or a bend that there is not, or a prompt lacks its placeholder.
+        ValueError: if a split has no image or an unknown bend, or a prompt lacks its placeholder.
     """
 
     def __init__(
@@ -74,40 +74,40 @@ class World(Clevr):
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The splits that `images` names, whether drawn yet or not."""
+        """The splits that `images` names, whether they are drawn yet or not."""
         return tuple(self.images)
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """Questions and captions, always."""
+        """Questions and captions."""
         return ("answer", "caption")
 
     def part(self, split: str) -> str:
-        """A split's name with its bend: what its files are named after."""
+        """Return a split's name with its bend, which its files are named after."""
         return split if self.bend is None or "-" in split else f"{split}-{self.bend}"
 
     def examples(self, split: str, kind: str = "answer") -> list[Example]:
-        """All examples of a split, which is drawn first if it is not there; a bent one's have the tag `bend`.
+        """Return all examples of a split, drawing it first if it is missing. With a bend they have the tag `bend`.
 
         Raises:
-            ValueError: if there is no such split or kind, or the one there was made with other arguments.
+            ValueError: if there is no such split or kind, or the existing split was drawn with other arguments.
         """
         self.make(split)
         part = self.part(split)
-        found = self.read(part, kind)
+        examples = self.read(part, kind)
         _, dash, bend = part.partition("-")
-        return [replace(e, tags={**e.tags, "bend": bend}) for e in found] if dash else found
+        return [replace(e, tags={**e.tags, "bend": bend}) for e in examples] if dash else examples
 
     def make(self, split: str) -> None:
-        """Draw a split unless it is there; of several processes one draws and the others wait.
+        """Draw a split unless it exists. One of several processes draws it, and the others wait.
 
         Raises:
-            ValueError: if there is no such split, or the one that is there was made with other arguments.
+            ValueError: if there is no such split, or the existing one was drawn with other arguments.
         """
         number = self.images[choose(split, self.splits, "split")]
         part = self.part(split)
         _, bend = split_bend(part)
-        wanted = {
+        arguments = {
             "generator": GENERATOR,
             "images": number,
             "seed": self.seed,
@@ -119,9 +119,9 @@ class World(Clevr):
         done = self.root / f"{part}.done"
         if not done.exists():
             self.root.mkdir(parents=True, exist_ok=True)
-            with _alone(self.root / f"{part}.lock"):
+            with _locked(self.root / f"{part}.lock"):
                 if not done.exists():
-                    self._refuse_others(part, wanted)
+                    self._refuse_another_world(part, arguments)
                     write_world(
                         self.root,
                         part,
@@ -133,33 +133,33 @@ class World(Clevr):
                         size=self.size,
                     )
                     partial = done.with_suffix(f".{os.getpid()}.partial")
-                    partial.write_text(json.dumps(wanted))
+                    partial.write_text(json.dumps(arguments))
                     partial.replace(done)
-        _compare(done, json.loads(done.read_text()), wanted)
+        _refuse_other_arguments(done, json.loads(done.read_text()), arguments)
 
-    def _refuse_others(self, part: str, wanted: dict[str, Any]) -> None:
-        """A part without a mark was cut short, or written by hand: another world is left alone."""
+    def _refuse_another_world(self, part: str, arguments: dict[str, Any]) -> None:
+        """Refuse to overwrite a part without a `.done` file (interrupted, or written by hand) of another world."""
         path = self._file("questions", part)
         if path.exists():
             info = json.loads(path.read_text())["info"]
-            _compare(path, info, {key: value for key, value in wanted.items() if key in info})
+            _refuse_other_arguments(path, info, {key: arguments[key] for key in arguments if key in info})
 
 
-def _compare(path: Path, there: dict[str, Any], wanted: dict[str, Any]) -> None:
-    differing = [key for key in wanted if there.get(key) != wanted[key]]
+def _refuse_other_arguments(path: Path, existing: dict[str, Any], requested: dict[str, Any]) -> None:
+    differing = [key for key in requested if existing.get(key) != requested[key]]
     if differing:
         values = ", ".join(
-            f"{key}={there.get(key)!r} where {wanted[key]!r} is asked for" for key in differing
+            f"{key}={existing.get(key)!r}, but {requested[key]!r} is requested" for key in differing
         )
         raise ValueError(
-            f"{path} was made with {values}: a world is made once, so that all runs see the same one. "
-            "Ask for the former, set benchmark.root to a new folder, or remove this one."
+            f"{path} was drawn with {values}: a world is drawn once, so that all runs see the same images. "
+            "Request the former, set benchmark.root to a new folder, or remove this one."
         )
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold the lock on a file; the system lets go of it even if this process is killed."""
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock on a file. The system releases it even if this process is killed."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bridgelab.benchmark.example import Example
-from bridgelab.benchmark.metrics.accuracy import majority
+from bridgelab.benchmark.majority import majority
 from bridgelab.benchmark.metrics.example_metric import ExampleMetric
 from bridgelab.data.batches import LABEL_IGNORED, Batch, TokenizedExamples
 from bridgelab.data.shuffled_images import another_image

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridgelab.benchmark.example import Example
-from bridgelab.benchmark.metrics.pope_metric import YesNo, read_yes_no
+from bridgelab.benchmark.metrics.pope_metric import PopeMetric, parse_yes_no
 
 
 def example(k, answer, setting="random"):
@@ -30,7 +30,7 @@ def example(k, answer, setting="random"):
     ],
 )
 def test_free_text_is_read_as_the_official_script_does(text, read):
-    assert read_yes_no(text) == read
+    assert parse_yes_no(text) == read
 
 
 texts = st.sampled_from(["yes", "no", "No, it is not.", "not", "Yes. no", "a dog", ""])
@@ -39,10 +39,10 @@ texts = st.sampled_from(["yes", "no", "No, it is not.", "not", "Yes. no", "a dog
 @given(st.lists(st.tuples(texts, st.sampled_from(["yes", "no"])), min_size=1, max_size=30))
 def test_the_five_values_are_counts(pairs):
     """evaluate.py's counts, where it does not divide by 0."""
-    metric = YesNo(by=("setting",))
+    metric = PopeMetric(by=("setting",))
     metric.update([text for text, _ in pairs], [example(k, label) for k, (_, label) in enumerate(pairs)])
     found = metric.compute()
-    table = [(read_yes_no(text), label) for text, label in pairs]
+    table = [(parse_yes_no(text), label) for text, label in pairs]
     tp, fp = table.count(("yes", "yes")), table.count(("yes", "no"))
     tn, fn = table.count(("no", "no")), table.count(("no", "yes"))
     assert found["accuracy"] == pytest.approx((tp + tn) / len(pairs))
@@ -54,7 +54,7 @@ def test_the_five_values_are_counts(pairs):
 
 
 def test_labels_that_are_all_alike_are_told_and_others_refused():
-    metric = YesNo()
+    metric = PopeMetric()
     alike = [example(k, "no") for k in range(3)]
     assert metric.check(alike) == "all 3 labels are 'no': precision, recall and F1 say nothing"
     assert metric.check([*alike, example(3, "yes")]) is None
@@ -64,7 +64,7 @@ def test_labels_that_are_all_alike_are_told_and_others_refused():
 
 def test_by_setting():
     examples = [example(k, "yes" if k % 2 else "no", "popular" if k < 2 else "random") for k in range(4)]
-    metric = YesNo(by=("setting",))
+    metric = PopeMetric(by=("setting",))
     metric.update(["yes", "yes", "no", "yes it is"], examples)
     values = metric.compute()
     assert (values["accuracy"], values["accuracy/setting=popular"], values["accuracy/setting=random"]) == (

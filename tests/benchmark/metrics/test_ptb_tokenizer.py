@@ -98,6 +98,6 @@ def test_without_java(monkeypatch):
 @needs_java
 def test_a_java_that_fails_is_told(tmp_path):
     with pytest.raises(
-        RuntimeError, match=r"no\.jar ended with 1 and 0 lines for 1 captions: .*take it off PATH"
+        RuntimeError, match=r"no\.jar ended with 1 and 0 lines for 1 captions: .*remove it from PATH"
     ):
         tokenize_with_stanford(["a dog"], tmp_path / "no.jar")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bridgelab.benchmark.example import Example
-from bridgelab.benchmark.metrics.winoground_metric import PairScores
+from bridgelab.benchmark.metrics.winoground_metric import WinogroundMetric
 
 CAPTIONS = ("a b", "b a")
 
@@ -21,8 +21,8 @@ def item(k, kind="Object"):
 
 def scores(*items, kinds=None):
     """Items as ((s_00, s_10), (s_01, s_11)): of each image the log-probability of both captions."""
-    metric = PairScores(by=("type",))
-    rows = [list(row) for given in items for row in given]
+    metric = WinogroundMetric(by=("type",))
+    rows = [list(row) for item_rows in items for row in item_rows]
     examples = [e for k in range(len(items)) for e in item(k, kinds[k] if kinds else "Object")]
     metric.update([CAPTIONS[int(np.argmax(row))] for row in rows], examples, rows)
     return metric.compute()
@@ -59,7 +59,7 @@ def test_by_tag_and_halves():
     values = scores(right, wrong, right, kinds=["Object", "Relation", "Relation"])
     assert values["group_score/type=Object"] == 1
     assert values["text_score/type=Relation"] == values["accuracy/type=Relation"] == 0.5
-    metric = PairScores(by=("type",))
+    metric = WinogroundMetric(by=("type",))
     both, half = item(0), item(1, "Both")[:1]
     metric.update([CAPTIONS[0], CAPTIONS[1], CAPTIONS[1]], both + half, [[-1, -2], [-2, -1], [-2, -1]])
     values = metric.compute()
@@ -69,7 +69,7 @@ def test_by_tag_and_halves():
 
 
 def test_bad_input():
-    metric = PairScores()
+    metric = WinogroundMetric()
     metric.check(item(0))
     with pytest.raises(ValueError, match="2 examples hold 0 items with both images"):
         metric.check([*item(0)[:1], *item(1)[:1]])  # before anything is predicted

@@ -1,8 +1,9 @@
-"""What all official metrics share: they take strings and examples, and survive several processes."""
+"""The base class of all metrics: it takes strings and examples, and gathers them over processes."""
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -12,12 +13,14 @@ from torchmetrics.utilities import dim_zero_cat
 
 from bridgelab.benchmark.example import Example
 
+Row = dict[str, Any]
+
 
 class ExampleMetric(Metric, ABC):
     """A torchmetrics Metric over predictions and their examples.
 
-    Its only state is bytes, one JSON line an example, concatenated over processes: captions and groups need
-    whole strings in one place. An example that a distributed sampler gave twice (padding) counts once, by id.
+    Its only state is bytes: one line of JSON per example, concatenated over processes, because corpus metrics and
+    groups need all strings in one place. An example that a distributed sampler repeats as padding counts once, by id.
     """
 
     full_state_update = False
@@ -30,20 +33,20 @@ class ExampleMetric(Metric, ABC):
 
     @abstractmethod
     def score(self, prediction: str, example: Example) -> float:
-        """How right one prediction is, from 0 to 1: what the run record keeps of each example."""
+        """Return how right one prediction is, from 0 to 1. The run's predictions keep it for each example."""
 
     @abstractmethod
-    def summarize(self, rows: list[dict[str, Any]]) -> dict[str, float]:
-        """The metrics' values from rows {id, prediction, answers, tags, score, choices, likelihoods}, at least one."""
+    def summarize(self, rows: list[Row]) -> dict[str, float]:
+        """Return the metric's values from at least one row {id, prediction, answers, tags, score, choices, likelihoods}."""
 
     def check(self, examples: Sequence[Example], *, alone: bool = False) -> str | None:
-        """Look at whether the metric means something on these examples, before anything is predicted.
+        """Check that the metric is meaningful on these examples, before anything is predicted.
 
         Args:
-            examples: all that it will be asked about.
-            alone: only `score` will be asked, as in validation, so that what needs all examples at once is passed over.
+            examples: all examples that it will score.
+            alone: whether only `score` will be used, as in validation. Requirements on the whole set are then skipped.
         Returns:
-            What to keep in mind when reading its values; None where there is nothing.
+            A caution for readers of its values, or None.
         Raises:
             ValueError: if the examples are outside of its domain.
         """
@@ -55,12 +58,14 @@ class ExampleMetric(Metric, ABC):
         examples: Sequence[Example],
         likelihoods: Sequence[Sequence[float] | None] | None = None,
     ) -> None:
-        """Take one prediction for each example.
+        """Add one prediction per example.
 
         Args:
-            likelihoods: for each example the log-probability of each of its choices, None where it has none.
+            predictions: one per example.
+            examples: the examples that were predicted.
+            likelihoods: for each example the log-probability of each of its choices, or None if it has none.
         Raises:
-            ValueError: if there are more of one than of the other.
+            ValueError: if their numbers differ.
         """
         likelihoods = [None] * len(examples) if likelihoods is None else likelihoods
         if not len(predictions) == len(examples) == len(likelihoods):
@@ -83,22 +88,33 @@ class ExampleMetric(Metric, ABC):
             for p, e, of_choices in zip(predictions, examples, likelihoods, strict=True)
         ]
         if lines:
-            written = bytearray("".join(line + "\n" for line in lines).encode())
-            self.rows.append(torch.frombuffer(written, dtype=torch.uint8).to(self.device))  # type: ignore[union-attr]
+            encoded = bytearray("".join(line + "\n" for line in lines).encode())
+            self.rows.append(torch.frombuffer(encoded, dtype=torch.uint8).to(self.device))  # type: ignore[union-attr]
 
     def compute(self) -> dict[str, float]:
-        """All values by name.
+        """Return all values by name.
 
         Raises:
             ValueError: if there was no example.
         """
-        written = bytes(dim_zero_cat(self.rows).cpu().numpy()) if len(self.rows) else b""
-        rows = {row["id"]: row for row in map(json.loads, written.decode().splitlines())}
+        encoded = bytes(dim_zero_cat(self.rows).cpu().numpy()) if len(self.rows) else b""
+        rows = {row["id"]: row for row in map(json.loads, encoded.decode().splitlines())}
         if not rows:
             raise ValueError("0 examples were seen: a metric needs at least 1. Call update before compute.")
         return self.summarize(list(rows.values()))
 
 
+def by_tag(rows: list[Row], tags: Sequence[str]) -> Iterator[tuple[str, list[Row]]]:
+    """Yield '<tag>=<value>' and its rows for each value of each tag. Rows without the tag are left out."""
+    for tag in tags:
+        groups: dict[str | int, list[Row]] = defaultdict(list)
+        for row in rows:
+            if tag in row["tags"]:
+                groups[row["tags"][tag]].append(row)
+        for value in sorted(groups):
+            yield f"{tag}={value}", groups[value]
+
+
 def mean(values: list[float]) -> float:
-    """The arithmetic mean of at least one value."""
+    """Return the arithmetic mean of at least one value."""
     return sum(values) / len(values)

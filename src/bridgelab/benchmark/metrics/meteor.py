@@ -1,7 +1,7 @@
-"""METEOR of captions, as its authors' Java program counts it: stems, synonyms and paraphrases match too.
+"""METEOR of captions by its authors' Java program, in which stems, synonyms and paraphrases match too.
 
-Source: Denkowski and Lavie 2014, "Meteor Universal" (doi:10.3115/v1/W14-3348), version 1.5, English, normalised, which
-pycocoevalcap brings. There is no other program that gives published numbers, so without Java there is no METEOR.
+Source: Denkowski and Lavie 2014, "Meteor Universal" (doi:10.3115/v1/W14-3348), version 1.5, English, normalised, as
+shipped with pycocoevalcap. No other program reproduces published numbers, so without Java there is no METEOR.
 """
 
 import contextlib
@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 
 def meteor(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> float:
-    """The score over a corpus.
+    """Return METEOR over a corpus.
 
     Args:
-        predictions: one caption an item, its words split and apart by blanks.
+        predictions: one caption per item, tokenised and joined by blanks.
         references: for each item its references, likewise.
     Raises:
         RuntimeError: if Java fails.
@@ -24,22 +24,22 @@ def meteor(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> f
         scorer = Meteor()
         try:
             overall, _ = scorer.compute_score(
-                dict(enumerate(map(list, references))), {k: [said] for k, said in enumerate(predictions)}
+                dict(enumerate(map(list, references))), {k: [text] for k, text in enumerate(predictions)}
             )
         finally:
-            if scorer.lock.locked():  # an error leaves it so, and its destructor waits for it
+            if scorer.lock.locked():  # an error leaves it locked, and the destructor would wait for it
                 scorer.lock.release()
-            _end(scorer.meteor_p)
-    except (ValueError, OSError) as error:  # it ends early, or says what is no number
+            _kill(scorer.meteor_p)
+    except (ValueError, OSError) as error:  # the program ended early, or printed no number
         raise RuntimeError(
-            f"METEOR's program failed ({error}). It takes 2 GB of memory: repair Java, or take it off PATH."
+            f"METEOR's program failed ({error}). It takes 2 GB of memory: repair Java, or remove it from PATH."
         ) from error
     return float(overall)
 
 
-def _end(program: subprocess.Popen) -> None:
+def _kill(program: subprocess.Popen) -> None:
     program.kill()
     program.wait()
     for pipe in (program.stdin, program.stdout, program.stderr):
-        with contextlib.suppress(OSError):  # what was not written yet
+        with contextlib.suppress(OSError):  # closing flushes what was not written yet
             pipe.close()  # type: ignore[union-attr]

@@ -1,59 +1,57 @@
-"""Winoground's metric: two pictures, two captions, and which belongs to which."""
+"""Winoground's metric: which of two captions belongs to which of two images."""
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
 
 from bridgelab.benchmark.example import Example
 from bridgelab.benchmark.metrics.accuracy import Accuracy
-from bridgelab.benchmark.metrics.breakdown import Rows, by_tag
-from bridgelab.benchmark.metrics.example_metric import mean
+from bridgelab.benchmark.metrics.example_metric import Row, by_tag, mean
 
-Scores = dict[int, list[float]]
+Item = dict[int, list[float]]  # image -> the log-probability of each caption
 
 
-class PairScores(Accuracy):
-    r"""Text, image and group score over items of two images and two captions: Winoground's official three.
+class WinogroundMetric(Accuracy):
+    r"""Text, image and group score over items of two images and two captions.
 
-    With $s_{ci}$ the log-probability of caption c at image i, an item's text score is 1 if
-    $s_{00} > s_{10}$ and $s_{11} > s_{01}$, its image score if $s_{00} > s_{01}$ and $s_{11} > s_{10}$, its
-    group score if both are; a tie fails. By chance: 25, 25 and 16.67 %.
+    With $s_{ci}$ the log-probability of caption c at image i, an item's text score is 1 if $s_{00} > s_{10}$ and
+    $s_{11} > s_{01}$, its image score is 1 if $s_{00} > s_{01}$ and $s_{11} > s_{10}$, and its group score is 1 if both
+    are; ties fail. Chance: 25, 25 and 16.67 %.
     Source: Thrush et al. 2022, arXiv:2204.03162, section 4.
-    Values: `text_score`, `image_score`, `group_score`, `groups` (how many items were whole: where `evaluate.limit`
-    left an item one image only, it counts in `accuracy` alone), `accuracy` (over images, their own caption
-    the likelier), and all but `groups` by `<name>/<tag>=<value>` for each value seen of each tag in `by`.
+    Values: `text_score`, `image_score`, `group_score`; `groups`, the number of items with both images (an item that
+    `evaluate.limit` leaves one image counts in `accuracy` only); `accuracy` over images, where an image is right if its
+    own caption is likelier; and all but `groups` as `<name>/<tag>=<value>` for each value of each tag in `by`.
 
     Args:
         by: tags to break down by.
     """
 
     def check(self, examples: Sequence[Example], *, alone: bool = False) -> None:
-        """Do nothing if there is an item with both images.
+        """Check that at least one item has both images.
 
         Raises:
-            ValueError: if not, or if an example is no half of an item.
+            ValueError: if none has, or an example lacks the tags of an item's half.
         """
         halves = [{"id": e.id, "tags": e.tags, "likelihoods": [0.0 for _ in e.choices]} for e in examples]
         if not alone:
-            _whole(halves)
+            _require_items(halves)
 
-    def summarize(self, rows: list[dict[str, Any]]) -> dict[str, float]:
-        """The scores, overall and by tag.
+    def summarize(self, rows: list[Row]) -> dict[str, float]:
+        """Return the scores, overall and by tag.
 
         Raises:
-            ValueError: if an example is no half of an item, has not two likelihoods, or no item is whole.
+            ValueError: if an example lacks the tags or the two likelihoods of an item's half, or no item has both images.
         """
         values = super().summarize(rows)
-        whole = _whole(rows)
-        values |= {**_three(whole), "groups": float(len(whole))}
-        for group, own in by_tag(rows, self.by):
-            if items := _items(own):
-                values |= {f"{name}/{group}": value for name, value in _three(items).items()}
+        items = _require_items(rows)
+        values |= {**_scores(items), "groups": float(len(items))}
+        for group, members in by_tag(rows, self.by):
+            if own_items := _items(members):
+                values |= {f"{name}/{group}": value for name, value in _scores(own_items).items()}
         return values
 
 
-def _whole(rows: Rows) -> list[Scores]:
-    """The items, of which there must be one."""
+def _require_items(rows: list[Row]) -> list[Item]:
+    """Return the items with both images; raise if there is none."""
     items = _items(rows)
     if not items:
         raise ValueError(
@@ -62,23 +60,24 @@ def _whole(rows: Rows) -> list[Scores]:
     return items
 
 
-def _items(rows: Rows) -> list[Scores]:
-    """Of each item with both images, by image the log-probability of each caption."""
-    items: dict[str | int, Scores] = defaultdict(dict)
+def _items(rows: list[Row]) -> list[Item]:
+    """Return the items with both images."""
+    items: dict[str | int, Item] = defaultdict(dict)
     for row in rows:
-        tags, scores = row["tags"], row["likelihoods"]
-        if "group" not in tags or tags.get("image") not in (0, 1) or scores is None or len(scores) != 2:
+        tags, likelihoods = row["tags"], row["likelihoods"]
+        is_half = "group" in tags and tags.get("image") in (0, 1)
+        if not is_half or likelihoods is None or len(likelihoods) != 2:
             raise ValueError(
-                f"example {row['id']} has the tags {sorted(tags)} and the likelihoods {scores}: an item's half needs "
+                f"example {row['id']} has the tags {sorted(tags)} and the likelihoods {likelihoods}: an item's half needs "
                 "group, image (0 or 1) and the log-probabilities of both captions. Give update those of choices."
             )
-        items[tags["group"]][tags["image"]] = scores
+        items[tags["group"]][tags["image"]] = likelihoods
     return [item for item in items.values() if len(item) == 2]
 
 
-def _three(items: list[Scores]) -> dict[str, float]:
+def _scores(items: list[Item]) -> dict[str, float]:
     text = [item[0][0] > item[0][1] and item[1][1] > item[1][0] for item in items]
     image = [item[0][0] > item[1][0] and item[1][1] > item[0][1] for item in items]
-    both = [t and i for t, i in zip(text, image, strict=True)]
-    named = {"text_score": text, "image_score": image, "group_score": both}
-    return {name: mean([float(right) for right in each]) for name, each in named.items()}
+    group = [t and i for t, i in zip(text, image, strict=True)]
+    by_name = {"text_score": text, "image_score": image, "group_score": group}
+    return {name: mean([float(right) for right in each]) for name, each in by_name.items()}
