@@ -1,4 +1,4 @@
-"""Annotations: what is read of JSON, JSON lines and text, what is said of a file that is not one, and that no name leads out."""
+"""Annotation files: JSON, JSON lines and text, messages about broken files, and names that lead out of the root."""
 
 import json
 import re
@@ -68,7 +68,7 @@ LAYOUTS = {
 
 def laid_out(name, root, image="a", change=lambda content: content):
     """The benchmark over its files, in which `image` is named and whose bytes are changed."""
-    made, files = LAYOUTS[name]
+    build, files = LAYOUTS[name]
     for path, content in files.items():
         if isinstance(content, dict):
             text = json.dumps(content.get("", content), ensure_ascii=False, indent=1)
@@ -78,7 +78,7 @@ def laid_out(name, root, image="a", change=lambda content: content):
             )
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(change(text.replace("IMAGE", image).encode()))
-    return made(root)
+    return build(root)
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -103,7 +103,7 @@ def test_no_annotation_leads_out_of_the_root(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_a_pointer_of_git_lfs_is_told_from_a_broken_file(name, tmp_path):
+def test_a_pointer_of_git_lfs_is_distinguished_from_a_broken_file(name, tmp_path):
     pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
     benchmark = laid_out(name, tmp_path, change=lambda content: pointer)
     with pytest.raises(ValueError, match=r"is a Git LFS pointer instead of the file.*git lfs pull"):
@@ -130,12 +130,12 @@ OTHERS = {
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_whole_file_of_another_layout_is_not_to_be_got_again(name, tmp_path):
-    other, told = OTHERS[name]
+    other, description = OTHERS[name]
     benchmark = laid_out(name, tmp_path)
     for path in LAYOUTS[name][1]:
         if not path.endswith(".txt"):
             (tmp_path / path).write_text(json.dumps(other, indent=1 if name == "vsr" else None))
-    with pytest.raises(ValueError, match=re.escape(told)) as refused:
+    with pytest.raises(ValueError, match=re.escape(description)) as refused:
         benchmark.examples("test", benchmark.kinds[0])
     assert "again" not in str(refused.value)
 

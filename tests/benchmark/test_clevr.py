@@ -71,11 +71,11 @@ def execute(scene, program):
 @needs_sample
 def test_real_programs_run_to_their_outputs_and_answers(root):
     """`relationships`, the annotation's own step outputs and our reading of the answer agree."""
-    asked = json.loads((SAMPLE / "CLEVR_questions.json").read_text())["questions"]
+    entries = json.loads((SAMPLE / "CLEVR_questions.json").read_text())["questions"]
     scenes = {s["image_index"]: s for s in json.loads((SAMPLE / "CLEVR_scenes.json").read_text())["scenes"]}
     examples = Clevr(root, test="new").examples("test")
-    assert len(examples) == len(asked) == 100
-    for example, entry in zip(examples, asked, strict=True):
+    assert len(examples) == len(entries) == 100
+    for example, entry in zip(examples, entries, strict=True):
         results = execute(scenes[entry["image_index"]], entry["program"])
         for step, result in zip(entry["program"], results, strict=True):
             assert (sorted(result) if isinstance(result, set) else result) == step["_output"]
@@ -90,8 +90,8 @@ def test_real_programs_run_to_their_outputs_and_answers(root):
 
 @needs_sample
 def test_family_is_the_template_file_that_the_question_came_from(root):
-    asked = json.loads((SAMPLE / "CLEVR_questions.json").read_text())["questions"]
-    for example, entry in zip(Clevr(root, test="new").examples("test"), asked, strict=True):
+    entries = json.loads((SAMPLE / "CLEVR_questions.json").read_text())["questions"]
+    for example, entry in zip(Clevr(root, test="new").examples("test"), entries, strict=True):
         template = entry["template_filename"].removesuffix(".json")
         assert example.tags["family"] == {"same_relate": "same_attribute"}.get(template, template)
         assert example.tags["program_length"] == len(entry["program"])
@@ -265,13 +265,13 @@ def test_the_release_as_it_is_makes_three_splits(tmp_path):
             (tmp_path / folder).mkdir(exist_ok=True)
         names = [f"CLEVR_{part}_{k:06}.png" for k in range(images)]
         program = [{"function": "scene", "inputs": [], "value_inputs": []}]
-        asked = [
+        entries = [
             {"image_index": k, "image_filename": name, "question": f"q{n}", "answer": "1", "program": program}
             for k, name in enumerate(names)
             for n in range(2)
         ]
         scenes = [_scene(k, name) for k, name in enumerate(names)]
-        (tmp_path / f"questions/CLEVR_{part}_questions.json").write_text(json.dumps({"questions": asked}))
+        (tmp_path / f"questions/CLEVR_{part}_questions.json").write_text(json.dumps({"questions": entries}))
         (tmp_path / f"scenes/CLEVR_{part}_scenes.json").write_text(json.dumps({"scenes": scenes}))
     clevr = Clevr(tmp_path, val_share=0.1)
     shown = {split: [Path(e.images[0]).name for e in clevr.examples(split)] for split in clevr.splits}

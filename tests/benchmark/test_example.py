@@ -1,4 +1,4 @@
-"""What an example may be, and what is said when it may not."""
+"""The rules of an example's fields, and the messages when they are broken."""
 
 import pytest
 

@@ -46,11 +46,11 @@ def question(image, **changes):
     } | changes
 
 
-def write(root, part, asked):
+def write(root, part, questions):
     (root / "questions").mkdir(exist_ok=True)
-    (root / "questions" / f"{part}_questions.json").write_text(json.dumps(asked))
+    (root / "questions" / f"{part}_questions.json").write_text(json.dumps(questions))
     (root / "images").mkdir(exist_ok=True)
-    for entry in asked.values():
+    for entry in questions.values():
         (root / "images" / f"{entry['imageId']}.jpg").touch()
 
 
@@ -66,14 +66,14 @@ def root(tmp_path):
     return tmp_path
 
 
-def made_by_yaml(root, **changes):
+def from_yaml(root, **changes):
     config = OmegaConf.to_container(OmegaConf.load(CONF), resolve=True)
-    config.pop("_target_")
+    del config["_target_"], config["published"]
     return Gqa(**(config | {"root": root} | changes))
 
 
 def test_published_layout(root):
-    gqa = made_by_yaml(root)
+    gqa = from_yaml(root)
     assert (gqa.name, gqa.splits, gqa.kinds) == ("gqa", ("train", "val", "test"), ("answer",))
     train, val, test = map(gqa.examples, gqa.splits)
     assert [[e.id for e in split] for split in (train, val, test)] == [
@@ -92,7 +92,7 @@ def test_published_layout(root):
         "question_words": 8, "balanced": 1, "global_group": "color", "entailed": "13",
     }  # fmt: skip
     assert "global_group" not in test[1].tags
-    held_out = made_by_yaml(root, val=None)
+    held_out = from_yaml(root, val=None)
     assert len(held_out.examples("train")) + len(held_out.examples("val")) == 3
 
 
@@ -132,7 +132,7 @@ def test_the_hub(tmp_path):
     ):
         (tmp_path / config).mkdir()
         pq.write_table(pa.Table.from_pylist(table), tmp_path / config / "testdev-00000-of-00001.parquet")
-    gqa = made_by_yaml(tmp_path / "kept", hub=str(tmp_path), train=None, val=None)
+    gqa = from_yaml(tmp_path / "kept", hub=str(tmp_path), train=None, val=None)
     first, second = gqa.examples("test")
     assert first.tags["entailed"] == "13"
     assert "entailed" not in second.tags
@@ -150,8 +150,8 @@ def test_the_hub(tmp_path):
 def test_steps_and_hops():
     def program(*written):
         return [
-            {"operation": name, "argument": said, "dependencies": [k - 1] if k else []}
-            for k, (name, said) in enumerate(written)
+            {"operation": name, "argument": argument, "dependencies": [k - 1] if k else []}
+            for k, (name, argument) in enumerate(written)
         ]
 
     assert steps(program(("select", "cat"), ("query", "name"))) == 1

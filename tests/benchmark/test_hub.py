@@ -69,7 +69,7 @@ def test_later_calls_read_the_folder_alone(source, tmp_path, monkeypatch):
 
 
 def test_cut_short_nothing_stands(source, tmp_path, monkeypatch):
-    def breaks(*asked):
+    def breaks(*args):
         yield ROWS[0]
         raise KeyboardInterrupt
 
@@ -118,7 +118,7 @@ def test_the_hub_out_of_reach(monkeypatch, tmp_path):
 def test_code_and_other_formats_are_refused(monkeypatch, tmp_path):
     """As the library answers for a data set with a script, and for one of CSV files."""
 
-    def scripted(*asked, **more):
+    def scripted(*args, **kwargs):
         raise RuntimeError("Dataset scripts are no longer supported, but found clevr.py")
 
     monkeypatch.setattr("datasets.load_dataset_builder", scripted)
@@ -127,6 +127,6 @@ def test_code_and_other_formats_are_refused(monkeypatch, tmp_path):
     monkeypatch.undo()
     (tmp_path / "a.csv").write_text("a\n1\n")
     csv = datasets.load_dataset_builder("csv", data_files=str(tmp_path / "a.csv"), cache_dir=str(tmp_path))
-    monkeypatch.setattr("datasets.load_dataset_builder", lambda *asked, **more: csv)
+    monkeypatch.setattr("datasets.load_dataset_builder", lambda *args, **kwargs: csv)
     with pytest.raises(ValueError, match="some/table is published as csv: only parquet is read"):
         hub_rows("some/table", "test", tmp_path)

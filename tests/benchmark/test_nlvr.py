@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bridgelab.benchmark.metrics.accuracy import majority
+from bridgelab.benchmark.majority import majority
 from bridgelab.benchmark.nlvr import Nlvr, box_phrases
 
 SHARED = Path(os.environ.get("BRIDGELAB_SHARED_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
@@ -40,17 +40,17 @@ def _boxes(example):
 @needs_data
 def test_counts_and_held_out_groups(splits):
     groups = {split: {e.tags["group"] for e in examples} for split, examples in splits.items()}
-    whole = Nlvr(DATA, test_folder="dev").examples("test")
-    assert (len(whole), len(splits["test"])) == (989 * 6, 990 * 6)
-    assert (len({e.tags["group"] for e in whole}), len(groups["test"])) == (267, 266)
+    examples = Nlvr(DATA, test_folder="dev").examples("test")
+    assert (len(examples), len(splits["test"])) == (989 * 6, 990 * 6)
+    assert (len({e.tags["group"] for e in examples}), len(groups["test"])) == (267, 266)
     directories = {split: {e.tags["directory"] for e in examples} for split, examples in splits.items()}
     assert (len(directories["train"]), len(directories["val"])) == (5, 1)
     assert not directories["train"] & directories["val"]
-    held_out = [e for e in whole if e.tags["directory"] in directories["val"]]
+    held_out = [e for e in examples if e.tags["directory"] in directories["val"]]
     assert [e.id for e in held_out] == [e.id for e in splits["val"]]
     boxes = {split: {frozenset(_boxes(e)) for e in examples} for split, examples in splits.items()}
     assert not boxes["train"] & boxes["val"]  # no scene in another order of its boxes either
-    assert len(splits["train"]) + len(splits["val"]) == pytest.approx(len(whole), rel=0.05)
+    assert len(splits["train"]) + len(splits["val"]) == pytest.approx(len(examples), rel=0.05)
     assert not groups["train"] & groups["val"]
     assert not {e.prompt for e in splits["train"]} & {e.prompt for e in splits["val"]}
     assert all(e.prompt.startswith("is it true ? ") and e.kind == "true_false" for e in splits["test"])
@@ -88,20 +88,20 @@ def test_majority_floor(splits):
 
 @needs_data
 def test_words_follow_the_order_of_boxes_in_the_picture(splits):
-    """The colours seen at each place, counted in pixels, are those that the words name there."""
+    """The colours visible at each place, counted in pixels, are those that the words name there."""
     names = {"yellow", "black", "blue"}
     checked = 0
     for example in splits["test"][: 6 * 25]:
         pixels = np.asarray(Image.open(example.images[0]).convert("RGBA"))[..., :3].astype(int)
-        said = defaultdict(set)
+        expected = defaultdict(set)
         for phrase in example.words.split(" . "):
             place, _, color, *_ = phrase.split()
-            said[place].add(color)
+            expected[place].add(color)
         for place, left in (("left", 0), ("middle", 150), ("right", 300)):
             box = pixels[:, left : left + 100]
-            seen = {c for c in names if (np.abs(box - RGB[c]).sum(-1) < 60).sum() > 20}
-            assert seen == said[place]
-            checked += seen != names
+            visible = {c for c in names if (np.abs(box - RGB[c]).sum(-1) < 60).sum() > 20}
+            assert visible == expected[place]
+            checked += visible != names
     assert checked > 50
 
 
@@ -185,10 +185,10 @@ def test_the_test_that_was_hidden(tmp_path):
                 tmp_path / "hidden" / "images" / directory / f"hidden-{line['identifier']}-{picture}.png"
             ).touch()
     (tmp_path / "hidden" / "hidden_final.json").write_text("\n".join(map(json.dumps, lines)))
-    found = Nlvr(tmp_path, test_folder="hidden").examples("test")
-    assert [e.id for e in found] == [f"hidden-5-{m}-{k}" for m in (0, 3) for k in range(6)]
-    assert all(Path(e.images[0]).is_file() for e in found)
-    assert {e.tags["group"] for e in found} == {"hidden-5"}
+    examples = Nlvr(tmp_path, test_folder="hidden").examples("test")
+    assert [e.id for e in examples] == [f"hidden-5-{m}-{k}" for m in (0, 3) for k in range(6)]
+    assert all(Path(e.images[0]).is_file() for e in examples)
+    assert {e.tags["group"] for e in examples} == {"hidden-5"}
     with pytest.raises(ValueError, match="names 1 directory"):
         Nlvr(tmp_path, train_folder="hidden").examples("val")
 

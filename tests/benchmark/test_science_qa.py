@@ -70,7 +70,7 @@ def test_the_columns_of_the_authors_table(root):
     assert {name: values[f"accuracy/{name}"] for name in columns} == columns
 
 
-def test_options_of_the_same_text_are_told_apart_by_their_place(root):
+def test_options_of_the_same_text_are_distinguished_by_their_letters(root):
     """The official code compares places: of two equal options one is wrong."""
     write(root, {"1": PROBLEM | {"choices": ["a", "b", "a"], "answer": 2}})
     science = ScienceQa(root)

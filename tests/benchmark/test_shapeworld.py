@@ -44,12 +44,12 @@ def root(tmp_path):
 
 def test_made_up(root):
     world = ShapeWorld(root, prompt="so ? {caption}", test_share=0.34, val_share=0.34)
-    found = {e.id: e for split in world.splits for e in world.examples(split)}
-    assert {e.prompt[-1]: e.answers[0] for e in found.values()} == {
+    by_id = {e.id: e for split in world.splits for e in world.examples(split)}
+    assert {e.prompt[-1]: e.answers[0] for e in by_id.values()} == {
         "a": "true", "b": "false", "c": "false", "d": "false", "e": "true", "f": "true",
     }  # fmt: skip
-    assert found["existential-full-1-0"].images == (str(root / "existential-full" / "world-1.png"),)
-    assert found["existential-full-1-0"].tags == {"type": "existential", "generator": "existential-full"}
+    assert by_id["existential-full-1-0"].images == (str(root / "existential-full" / "world-1.png"),)
+    assert by_id["existential-full-1-0"].tags == {"type": "existential", "generator": "existential-full"}
 
 
 def test_bad_input(root, tmp_path_factory):

@@ -28,27 +28,29 @@ def entries(answers):
 def made_by(name, root, **changes):
     """What a yaml makes, with its own file names and prompt."""
     config = OmegaConf.to_container(OmegaConf.load(CONF / f"{name}.yaml"), resolve=True)
-    config.pop("_target_")
+    del config["_target_"], config["published"]
     return Vqav2(**(config | {"root": root} | changes))
 
 
 def write_published(root, part, images, questions="v2_OpenEnded_mscoco_", annotations="v2_mscoco_"):
     """Two questions an image; both files, and empty image files."""
-    asked, answered = [], []
+    question_entries, answer_entries = [], []
     for image in images:
         for k in (0, 1):
             both = {"image_id": image, "question_id": 10 * image + k}
-            asked.append({**both, "question": f"is it {k} ?"})
-            answered.append(
+            question_entries.append({**both, "question": f"is it {k} ?"})
+            answer_entries.append(
                 both | {"question_type": "is it", "answer_type": "yes/no", "answers": entries(TEN),
                         "multiple_choice_answer": "yes"}
             )  # fmt: skip
         folder = root / part
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"COCO_{part}_{image:012d}.jpg").touch()
-    (root / f"{questions}{part}_questions.json").write_text(json.dumps({"info": {}, "questions": asked}))
+    (root / f"{questions}{part}_questions.json").write_text(
+        json.dumps({"info": {}, "questions": question_entries})
+    )
     (root / f"{annotations}{part}_annotations.json").write_text(
-        json.dumps({"info": {}, "annotations": answered[::-1]})
+        json.dumps({"info": {}, "annotations": answer_entries[::-1]})
     )
 
 
@@ -143,9 +145,9 @@ def test_real_answers_lose_nothing_by_their_new_order():
     rows = json.loads(GOLDEN.read_text())["annotations"]
     for row in rows:
         given = [a["answer"] for a in row["answers"]]
-        found = most_frequent_first(row["answers"])
-        assert sorted(found) == sorted(given)
-        times = [sum(a.strip() == b.strip() for b in given) for a in found]
+        ordered = most_frequent_first(row["answers"])
+        assert sorted(ordered) == sorted(given)
+        times = [sum(a.strip() == b.strip() for b in given) for a in ordered]
         assert times == sorted(times, reverse=True)
 
 
@@ -156,7 +158,7 @@ def test_most_frequent_first():
 
 
 @pytest.mark.parametrize(
-    ("variant", "answers", "said", "score"),
+    ("variant", "answers", "prediction", "score"),
     [
         # As the official code gives them: it compares what is the same for all as it stands, and '' is an answer.
         ("current", [""] * 10, "", 1),
@@ -168,15 +170,15 @@ def test_most_frequent_first():
         ("current", ["", *["dog"] * 9], "the", 0.3),
         ("older", [""] * 10, "", 1),
         ("older", ["."] * 10, ".", 0),
-        # The older one strips neither: '-' becomes a blank, and what is said none.
+        # The older one strips neither: '-' becomes a blank in the answer, and nothing in the prediction.
         ("older", [" "] * 5 + ["-"] * 5, "", 0),
         ("older", [" "] * 5 + ["-"] * 5, "-", 0),
         ("older", [""] * 5 + ["-"] * 5, "-", 1),
     ],
 )
-def test_answers_of_nothing_are_scored_as_the_official_code_does(variant, answers, said, score):
+def test_answers_of_nothing_are_scored_as_the_official_code_does(variant, answers, prediction, score):
     example = Example("1", ("/x.png",), "?", most_frequent_first(answers), "answer")
-    assert VqaAccuracy(variant=variant).score(said, example) == pytest.approx(score)
+    assert VqaAccuracy(variant=variant).score(prediction, example) == pytest.approx(score)
 
 
 @pytest.mark.parametrize(
@@ -199,39 +201,39 @@ def test_malformed_answers(root, answers, message):
 
 
 def test_malformed_files(root):
-    asked, answered = (
+    questions_path, answers_path = (
         root / f"v2_{n}.json" for n in ("OpenEnded_mscoco_val2014_questions", "mscoco_val2014_annotations")
     )
-    good = json.loads(asked.read_text())
+    good = json.loads(questions_path.read_text())
     twice = good["questions"] + good["questions"][:1]
-    asked.write_text(json.dumps({"questions": twice}))
+    questions_path.write_text(json.dumps({"questions": twice}))
     with pytest.raises(ValueError, match="question_id 110 occurs 2 times"):
         Vqav2(root).examples("test")
-    asked.write_text(
+    questions_path.write_text(
         json.dumps({"questions": [*good["questions"], {"question_id": 5, "image_id": 11, "question": "?"}]})
     )
     with pytest.raises(
         ValueError, match=r"answers 6 questions, and .* asks 7, 1 of which have no answers, such as \[5\]"
     ):
         Vqav2(root).examples("test")
-    asked.write_text(json.dumps({"questions": good["questions"][1:]}))
+    questions_path.write_text(json.dumps({"questions": good["questions"][1:]}))
     with pytest.raises(ValueError, match=r"answers 6 questions, and .* asks 5, 0 of which"):
         Vqav2(root).examples("test")
-    asked.write_text(json.dumps([1, 2]))  # another data set's
+    questions_path.write_text(json.dumps([1, 2]))  # another data set's
     with pytest.raises(ValueError, match="it must be JSON with a list under 'questions'"):
         Vqav2(root).examples("test")
-    asked.write_text(json.dumps({"questions": []}))
+    questions_path.write_text(json.dumps({"questions": []}))
     with pytest.raises(ValueError, match=r"ValueError: 0 entries\).*list under 'questions'"):
         Vqav2(root).examples("test")
-    asked.write_text(json.dumps(good)[:-5])
+    questions_path.write_text(json.dumps(good)[:-5])
     with pytest.raises(ValueError, match="JSONDecodeError"):
         Vqav2(root).examples("test")
-    asked.unlink()
+    questions_path.unlink()
     with pytest.raises(
         FileNotFoundError, match=r"questions\.json is missing\. Expected layout: .*benchmark\.root"
     ):
         Vqav2(root).examples("test")
-    assert answered.exists()
+    assert answers_path.exists()
 
 
 def test_a_hub_row_twice(tmp_path):

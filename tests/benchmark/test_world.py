@@ -55,7 +55,7 @@ def test_other_arguments_are_refused(tmp_path):
             {"images": {"val": 4}},
             r"val\.done was drawn with images=3, but 4 is requested.*benchmark\.root to a new folder",
         ),
-        ({"seed": 5}, "seed=0 where 5"),
+        ({"seed": 5}, "seed=0, but 5 is requested"),
         ({"size": 64, "objects": (3, 4)}, r"objects=\[3, 10\], but \[3, 4\] is requested, size=96, but 64"),
     ):
         with pytest.raises(ValueError, match=message):

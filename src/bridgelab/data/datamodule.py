@@ -256,7 +256,7 @@ class BenchmarkDataModule(pl.LightningDataModule):
             if scores_only and kind == "caption":  # validation does not score captions
                 continue
             try:
-                caution = metrics[kind].check(examples, alone=scores_only)
+                caution = metrics[kind].check(examples, scores_only=scores_only)
             except ValueError as error:
                 raise ValueError(f"{self.benchmark.name}, {split}: {error}") from error
             if caution:

@@ -74,7 +74,7 @@ def test_captions_outside_of_what_cider_is_defined_on(monkeypatch):
     ]
     assert photographs.check(published) is None
     with pytest.raises(ValueError, match="'a cat' names no object"):
-        scenes.check(two[1:], alone=True)
+        scenes.check(two[1:], scores_only=True)
 
 
 @BOTH

@@ -35,14 +35,14 @@ def test_published_scorer(quality, stanford):
     """clipscore's example: with Java's words and with ours."""
     golden = json.loads(GOLDEN.read_text())
     images = list(golden["refs"])
-    found = coco_scores(
+    scores = coco_scores(
         [golden[quality][i] for i in images], [golden["refs"][i] for i in images], stanford=stanford
     )
     expected = golden[f"expected_{quality}"]
-    assert [found[f"bleu_{n}"] for n in (1, 2, 3, 4)] == pytest.approx(expected["BLEU"], abs=5e-7)
-    assert found["rouge_l"] == pytest.approx(expected["ROUGE_L"], abs=5e-7)
-    assert found["cider"] == pytest.approx(expected["CIDEr-D"], abs=5e-7)
-    assert found.get("meteor") == (pytest.approx(expected["METEOR"], abs=5e-7) if stanford else None)
+    assert [scores[f"bleu_{n}"] for n in (1, 2, 3, 4)] == pytest.approx(expected["BLEU"], abs=5e-7)
+    assert scores["rouge_l"] == pytest.approx(expected["ROUGE_L"], abs=5e-7)
+    assert scores["cider"] == pytest.approx(expected["CIDEr-D"], abs=5e-7)
+    assert scores.get("meteor") == (pytest.approx(expected["METEOR"], abs=5e-7) if stanford else None)
 
 
 def slow_bleu(predictions, references):
@@ -60,13 +60,15 @@ def slow_bleu(predictions, references):
             for p, group in pairs
             for gram, number in counts(p, n).items()
         )
-        said = sum(counts(p, n).total() for p in predictions)
-        precisions.append((right + 1e-15) / (said + 1e-9))  # as the published code keeps clear of 0
+        total = sum(counts(p, n).total() for p in predictions)
+        precisions.append((right + 1e-15) / (total + 1e-9))  # as the published code keeps clear of 0
     length = sum(len(p.split()) for p in predictions)
-    wanted = sum(
+    reference_length = sum(
         min((abs(len(r.split()) - len(p.split())), len(r.split())) for r in group)[1] for p, group in pairs
     )
-    penalty = 1.0 if length >= wanted else math.exp(1 - wanted / length) if length else 0.0
+    penalty = (
+        1.0 if length >= reference_length else math.exp(1 - reference_length / length) if length else 0.0
+    )
     return [penalty * math.prod(precisions[:n]) ** (1 / n) for n in (1, 2, 3, 4)]
 
 
@@ -78,9 +80,9 @@ def slow_rouge(prediction, group):
             return 0
         return common(a[1:], b[1:]) + 1 if a[0] == b[0] else max(common(a[1:], b), common(a, b[1:]))
 
-    said = prediction.split()
-    precision = max(common(said, r.split()) / max(1, len(said)) for r in group)
-    recall = max(common(said, r.split()) / len(r.split()) for r in group)
+    words = prediction.split()
+    precision = max(common(words, r.split()) / max(1, len(words)) for r in group)
+    recall = max(common(words, r.split()) / len(r.split()) for r in group)
     return (1 + 1.2**2) * precision * recall / (recall + 1.2**2 * precision) if precision else 0.0
 
 
@@ -93,11 +95,11 @@ meant = st.lists(words, min_size=1, max_size=6).map(" ".join)
 @given(st.lists(st.tuples(spoken, st.lists(meant, min_size=1, max_size=3)), min_size=1, max_size=4))
 def test_bleu_and_rouge_are_their_definitions(corpus):
     predictions, references = [item[0] for item in corpus], [item[1] for item in corpus]
-    found = coco_scores(predictions, references, stanford=False)
+    scores = coco_scores(predictions, references, stanford=False)
     for n, expected in enumerate(slow_bleu(predictions, references), start=1):
-        assert found[f"bleu_{n}"] == pytest.approx(expected, abs=1e-8)
+        assert scores[f"bleu_{n}"] == pytest.approx(expected, abs=1e-8)
     rouge = [slow_rouge(*item) for item in corpus]
-    assert found["rouge_l"] == pytest.approx(sum(rouge) / len(rouge))
+    assert scores["rouge_l"] == pytest.approx(sum(rouge) / len(rouge))
 
 
 def test_meteors_program_fails(monkeypatch, tmp_path):

@@ -27,7 +27,7 @@ def test_consistency_of_single_examples_is_cautioned():
     assert metric.check(pair).startswith(
         "each of 2 groups is a single example: their consistency is their accuracy"
     )
-    assert metric.check(pair, alone=True) is None
+    assert metric.check(pair, scores_only=True) is None
     assert single.check([*pair, example(5, "true", "true_false", group="a")]) is None
     with pytest.raises(ValueError, match=r"example 0 has the tags \['type'\]: consistency needs 'group'"):
         metric.check([example(0, type="exist")])

@@ -38,10 +38,10 @@ def test_official_output(tmp_path):
     (tmp_path / "images" / "1.jpg").touch()
     gqa = Gqa(tmp_path, train=None, val=None, test="testdev_all")
     examples = gqa.examples("test")
-    said = {p["questionId"]: p["prediction"] for p in golden["predictions"]}
+    predictions = {p["questionId"]: p["prediction"] for p in golden["predictions"]}
     metric = gqa.metrics()["answer"]
-    metric.update([said[e.id] for e in examples], examples)
-    found = metric.compute()
+    metric.update([predictions[e.id] for e in examples], examples)
+    values = metric.compute()
     printed, section = {}, ""
     for line in golden["expected_stdout"].splitlines():
         name, colon, value = line.partition(": ")
@@ -53,30 +53,30 @@ def test_official_output(tmp_path):
     assert [printed.pop(name) for name in ("validity", "plausibility", "grounding")] == ["0.00%"] * 3
     mine = {
         name: f"{value:.2f}" if name == "distribution" else f"{100 * value:.2f}%"
-        for name, value in found.items()
+        for name, value in values.items()
         if not name.startswith("accuracy/detailed")
     }
     assert len(printed) == 5 + 4 + 3 + 3 + 3
     assert mine == printed
-    assert found["distribution"] == pytest.approx((3 * (1 + 1 / 2) + 1 * 1) / 4 / 100)
+    assert values["distribution"] == pytest.approx((3 * (1 + 1 / 2) + 1 * 1) / 4 / 100)
 
 
 def test_consistency():
     """Over right, balanced questions with other entailed ones; these count whether balanced or not."""
-    asked = [
+    examples = [
         example("1", entailed="2 3"),
         example("2", "yes", type="verify", entailed="1"),
         example("3", balanced=0, entailed="1"),
         example("4", entailed="1 2"),
     ]
     metric = GqaMetric()
-    metric.update(["red", "yes", "blue", "blue"], asked)
+    metric.update(["red", "yes", "blue", "blue"], examples)
     values = metric.compute()
     assert values["consistency"] == pytest.approx((1 / 2 + 1) / 2)
     assert (values["accuracy"], values["binary"], values["open"]) == (pytest.approx(2 / 3), 1, 0.5)
     metric.reset()
-    metric.update(["red", "yes", "blue"], [asked[0], asked[1], asked[3]])
-    assert "consistency" not in metric.compute()  # question 3 was not asked
+    metric.update(["red", "yes", "blue"], [examples[0], examples[1], examples[3]])
+    assert "consistency" not in metric.compute()  # question 3 was not examples
 
 
 def test_validity_and_plausibility():
@@ -84,9 +84,9 @@ def test_validity_and_plausibility():
         "1": {"valid": ["red", "blue"], "plausible": ["red"]},
         "2": {"valid": ["yes", "no"], "plausible": ["yes", "no"]},
     }
-    asked = [example("1"), example("2", "yes", type="verify"), example("3", "color", detailed="twoCommon")]
+    examples = [example("1"), example("2", "yes", type="verify"), example("3", "color", detailed="twoCommon")]
     metric = GqaMetric(choices=choices)
-    metric.update(["blue", "maybe", "shape"], asked)
+    metric.update(["blue", "maybe", "shape"], examples)
     values = metric.compute()
     assert (values["validity"], values["plausibility"]) == (pytest.approx(2 / 3), pytest.approx(1 / 3))
     metric.update(["red"], [example("4")])

@@ -41,25 +41,25 @@ def test_the_five_values_are_counts(pairs):
     """evaluate.py's counts, where it does not divide by 0."""
     metric = PopeMetric(by=("setting",))
     metric.update([text for text, _ in pairs], [example(k, label) for k, (_, label) in enumerate(pairs)])
-    found = metric.compute()
+    values = metric.compute()
     table = [(parse_yes_no(text), label) for text, label in pairs]
     tp, fp = table.count(("yes", "yes")), table.count(("yes", "no"))
     tn, fn = table.count(("no", "no")), table.count(("no", "yes"))
-    assert found["accuracy"] == pytest.approx((tp + tn) / len(pairs))
-    assert found["yes_ratio"] == pytest.approx((tp + fp) / len(pairs))
-    assert found["precision"] == pytest.approx(tp / (tp + fp) if tp + fp else 0)
-    assert found["recall"] == pytest.approx(tp / (tp + fn) if tp + fn else 0)
-    assert found["f1"] == pytest.approx(2 * tp / (2 * tp + fp + fn) if tp else 0)
-    assert found["f1/setting=random"] == found["f1"]
+    assert values["accuracy"] == pytest.approx((tp + tn) / len(pairs))
+    assert values["yes_ratio"] == pytest.approx((tp + fp) / len(pairs))
+    assert values["precision"] == pytest.approx(tp / (tp + fp) if tp + fp else 0)
+    assert values["recall"] == pytest.approx(tp / (tp + fn) if tp + fn else 0)
+    assert values["f1"] == pytest.approx(2 * tp / (2 * tp + fp + fn) if tp else 0)
+    assert values["f1/setting=random"] == values["f1"]
 
 
-def test_labels_that_are_all_alike_are_told_and_others_refused():
+def test_labels_that_are_all_alike_are_cautioned_and_others_refused():
     metric = PopeMetric()
     alike = [example(k, "no") for k in range(3)]
     assert metric.check(alike) == "all 3 labels are 'no': precision, recall and F1 say nothing"
     assert metric.check([*alike, example(3, "yes")]) is None
     with pytest.raises(ValueError, match="label 'maybe' must be 'yes' or 'no'"):
-        metric.check([example(0, "maybe")], alone=True)
+        metric.check([example(0, "maybe")], scores_only=True)
 
 
 def test_by_setting():

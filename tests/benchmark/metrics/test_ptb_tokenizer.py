@@ -69,8 +69,8 @@ def test_tokenises_as_the_stanford_tokeniser(caption, tokens):
 
 @needs_java
 def test_the_stanford_tokeniser_itself():
-    found = tokenize_with_stanford(list(STANFORD), stanford_jar())
-    assert [" ".join(tokens) for tokens in found] == list(STANFORD.values())
+    tokenized = tokenize_with_stanford(list(STANFORD), stanford_jar())
+    assert [" ".join(tokens) for tokens in tokenized] == list(STANFORD.values())
     assert tokenize_with_stanford(["", "a\n\u2028b", ""], stanford_jar()) == [[], ["a", "b"], []]
 
 
@@ -96,7 +96,7 @@ def test_without_java(monkeypatch):
 
 
 @needs_java
-def test_a_java_that_fails_is_told(tmp_path):
+def test_a_java_that_fails_is_reported(tmp_path):
     with pytest.raises(
         RuntimeError, match=r"no\.jar ended with 1 and 0 lines for 1 captions: .*remove it from PATH"
     ):

@@ -43,23 +43,23 @@ def test_attribute_shares_by_hand(prediction, objects, color, shape):
 
 things = st.lists(
     st.tuples(*(st.sampled_from(values) for values in ATTRIBUTES.values())), min_size=1, max_size=4
-)  # fmt: skip  # fmt: skip
+)  # fmt: skip
 
 
 @given(things, things)
-def test_alignment_is_the_best_of_all_that_keep_order(wanted, given_):
+def test_alignment_is_the_best_of_all_that_keep_order(expected, predicted):
     """Brute force: every choice of equally many objects on both sides, in order."""
     best = 0
-    for n in range(1, min(len(wanted), len(given_)) + 1):
+    for n in range(1, min(len(expected), len(predicted)) + 1):
         for left, right in itertools.product(
-            itertools.combinations(wanted, n), itertools.combinations(given_, n)
+            itertools.combinations(expected, n), itertools.combinations(predicted, n)
         ):
             best = max(
                 best, sum(x == y for a, b in zip(left, right, strict=True) for x, y in zip(a, b, strict=True))
             )
-    say = [" , ".join("a " + " ".join(o) for o in side) + " ." for side in (given_, wanted)]
-    shares = attribute_shares(*say)
-    assert shares["attributes"] == pytest.approx(best / 4 / max(len(wanted), len(given_)))
+    captions = [" , ".join("a " + " ".join(o) for o in objects) + " ." for objects in (predicted, expected)]
+    shares = attribute_shares(*captions)
+    assert shares["attributes"] == pytest.approx(best / 4 / max(len(expected), len(predicted)))
     assert shares["objects"] <= shares["attributes"] + 1e-12 <= 1 + 2e-12
 
 

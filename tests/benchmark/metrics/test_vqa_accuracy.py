@@ -38,19 +38,19 @@ def test_normalisation_is_the_official_one():
 def test_scores_are_the_official_ones(variant):
     golden = json.loads((GOLDEN / "vqa_textvqa_val1000.json").read_text())
     expected = golden[f"expected_{variant}"]
-    said = {row["question_id"]: row["answer"] for row in golden["results"]}
+    by_id = {row["question_id"]: row["answer"] for row in golden["results"]}
     examples = [
         example(*(a["answer"] for a in row["answers"]), id=str(row["question_id"]), type=row["answer_type"])
         for row in golden["annotations"]
     ]
     metric = VqaAccuracy(variant=variant, by=("type",))
-    predictions = [said[int(e.id)] for e in examples]
+    predictions = [by_id[int(e.id)] for e in examples]
     metric.update(predictions, examples)
     values = {name: round(100 * value, 2) for name, value in metric.compute().items()}
     overall, of_type = expected["accuracy"]["overall"], expected["accuracy"]["perAnswerType"]
     assert values == {"accuracy": overall} | {f"accuracy/type={k}": v for k, v in of_type.items()}
-    found = {e.id: round(100 * metric.score(p, e), 2) for p, e in zip(predictions, examples, strict=True)}
-    assert found == expected["perQuestion"]
+    scores = {e.id: round(100 * metric.score(p, e), 2) for p, e in zip(predictions, examples, strict=True)}
+    assert scores == expected["perQuestion"]
 
 
 @pytest.mark.parametrize(
@@ -70,24 +70,24 @@ def test_fewer_than_ten_answers():
     assert score("red", example("red", "red", "red", "red", "blue")) == 1
 
 
-@pytest.mark.parametrize(("given", "best"), [(1, "0.00"), (2, "0.33"), (3, "0.67")])
-def test_fewer_than_four_answers_are_refused_with_the_plain_accuracy_by_name(given, best):
-    """The right answer, given by all, can't reach 1: the best that it can is said, and is what the score gives."""
-    metric, few = VqaAccuracy(), example(*["red"] * given, id="7")
+@pytest.mark.parametrize(("count", "best"), [(1, "0.00"), (2, "0.33"), (3, "0.67")])
+def test_fewer_than_four_answers_are_refused_with_the_plain_accuracy_by_name(count, best):
+    """The right answer, given by all, cannot reach 1. The message names its best score."""
+    metric, few = VqaAccuracy(), example(*["red"] * count, id="7")
     assert f"{metric.score('red', few):.2f}" == best
     with pytest.raises(
         ValueError,
-        match=rf"1 of 2 questions .* 7 with {given}: .* {best} at most\. Set benchmark\.variant=plain",
+        match=rf"1 of 2 questions .* 7 with {count}: .* {best} at most\. Set benchmark\.variant=plain",
     ):
-        metric.check([example(*["red"] * 10), few], alone=True)
+        metric.check([example(*["red"] * 10), few], scores_only=True)
     assert Accuracy().score("red", few) == 1
 
 
-def test_fewer_than_ten_answers_are_told_and_ten_are_not():
+def test_fewer_than_ten_answers_are_cautioned_and_ten_are_not():
     metric = VqaAccuracy()
     assert metric.check([example(*["red"] * 10)]) is None
-    told = metric.check([example(*["red"] * 10), example(*["red"] * 4)])
-    assert told.startswith("1 of 2 questions have fewer than 10 answers: VQA accuracy is not comparable")
+    caution = metric.check([example(*["red"] * 10), example(*["red"] * 4)])
+    assert caution.startswith("1 of 2 questions have fewer than 10 answers: VQA accuracy is not comparable")
 
 
 def test_what_the_variants_differ_in():
@@ -127,14 +127,14 @@ def test_contractions():
     st.sampled_from(["current", "older"]),
     st.randoms(),
 )
-def test_loops_over_people(answers, said, variant, chance):
-    """Each person is left out in turn, and found again by place, as `answer_id` tells two alike apart."""
+def test_loops_over_people(answers, prediction, variant, chance):
+    """Each person is left out in turn by position, as `answer_id` distinguishes equal answers."""
     sets = [answers[:k] + answers[k + 1 :] for k in range(len(answers))]
-    expected = sum(min(1, sum(a == said for a in others) / 3) for others in sets) / len(sets)
+    expected = sum(min(1, sum(a == prediction for a in others) / 3) for others in sets) / len(sets)
     metric = VqaAccuracy(variant=variant)
-    assert metric.score(said, example(*answers)) == pytest.approx(expected)
+    assert metric.score(prediction, example(*answers)) == pytest.approx(expected)
     chance.shuffle(answers)
-    assert metric.score(said, example(*answers)) == pytest.approx(expected)
+    assert metric.score(prediction, example(*answers)) == pytest.approx(expected)
 
 
 def test_bad_input():

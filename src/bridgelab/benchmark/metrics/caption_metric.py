@@ -44,7 +44,7 @@ class CaptionMetric(ExampleMetric):
             return _best_shares(prediction, example.answers)["attributes"]
         return float(prediction.split() in [reference.split() for reference in example.answers])
 
-    def check(self, examples: Sequence[Example], *, alone: bool = False) -> str | None:
+    def check(self, examples: Sequence[Example], *, scores_only: bool = False) -> str | None:
         """Warn if CIDEr-D is not comparable with published numbers: few images, or few references per image.
 
         Raises:
@@ -54,7 +54,7 @@ class CaptionMetric(ExampleMetric):
         if self.attributes:
             for e in examples:
                 _best_shares("", e.answers)
-        if alone:
+        if scores_only:
             return None
         if len({e.images for e in examples}) < 2:
             raise ValueError(

@@ -24,14 +24,14 @@ class Consistency(Accuracy):
         super().__init__(by=by, **kwargs)
         self.group = group
 
-    def check(self, examples: Sequence[Example], *, alone: bool = False) -> str | None:
+    def check(self, examples: Sequence[Example], *, scores_only: bool = False) -> str | None:
         """Warn if every group is a single example, where consistency equals accuracy.
 
         Raises:
             ValueError: if an example has no group.
         """
         groups = self._groups((e.id, e.tags, 0.0) for e in examples)
-        if alone or any(len(scores) > 1 for scores in groups.values()):
+        if scores_only or any(len(scores) > 1 for scores in groups.values()):
             return None
         return f"each of {len(groups)} groups is a single example: their consistency is their accuracy, and not comparable"
 

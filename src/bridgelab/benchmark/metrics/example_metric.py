@@ -39,12 +39,12 @@ class ExampleMetric(Metric, ABC):
     def summarize(self, rows: list[Row]) -> dict[str, float]:
         """Return the metric's values from at least one row {id, prediction, answers, tags, score, choices, likelihoods}."""
 
-    def check(self, examples: Sequence[Example], *, alone: bool = False) -> str | None:
+    def check(self, examples: Sequence[Example], *, scores_only: bool = False) -> str | None:
         """Check that the metric is meaningful on these examples, before anything is predicted.
 
         Args:
             examples: all examples that it will score.
-            alone: whether only `score` will be used, as in validation. Requirements on the whole set are then skipped.
+            scores_only: whether only `score` will be used, as in validation. Requirements on the whole set are then skipped.
         Returns:
             A caution for readers of its values, or None.
         Raises:

@@ -48,13 +48,13 @@ class GqaMetric(ExampleMetric):
         """Return 1 if the prediction equals the answer character for character, else 0."""
         return float(prediction == example.answers[0])
 
-    def check(self, examples: Sequence[Example], *, alone: bool = False) -> None:
+    def check(self, examples: Sequence[Example], *, scores_only: bool = False) -> None:
         """Check that there is a balanced question, and that the choices, if given, cover all balanced questions.
 
         Raises:
             ValueError: if not.
         """
-        if not alone:
+        if not scores_only:
             for row in _balanced([{"id": e.id, "tags": e.tags, "prediction": ""} for e in examples]):
                 if self.choices is not None:
                     self._is_among(row, "valid")

@@ -39,7 +39,7 @@ class PopeMetric(ExampleMetric):
         """Return 1 if the parsed prediction equals the label, else 0."""
         return float(parse_yes_no(prediction) == example.answers[0])
 
-    def check(self, examples: Sequence[Example], *, alone: bool = False) -> str | None:
+    def check(self, examples: Sequence[Example], *, scores_only: bool = False) -> str | None:
         """Warn if all labels are equal, which makes precision, recall and F1 meaningless.
 
         Raises:
@@ -51,7 +51,7 @@ class PopeMetric(ExampleMetric):
                 f"label {min(other)!r} must be 'yes' or 'no', since anything else would count as no. Correct the "
                 "benchmark's answers."
             )
-        if alone or len(labels) > 1:
+        if scores_only or len(labels) > 1:
             return None
         return f"all {len(examples)} labels are {labels.pop()!r}: precision, recall and F1 say nothing"
 

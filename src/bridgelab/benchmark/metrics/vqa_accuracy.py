@@ -86,7 +86,7 @@ class VqaAccuracy(Accuracy):
         others = [matches - (answer == prediction) for answer in answers]  # without the i-th answer
         return sum(min(1.0, count / 3) for count in others) / len(answers)
 
-    def check(self, examples: Sequence[Example], *, alone: bool = False) -> str | None:
+    def check(self, examples: Sequence[Example], *, scores_only: bool = False) -> str | None:
         """Warn if questions have fewer answers than the ten of published data.
 
         Raises:

@@ -25,14 +25,14 @@ class WinogroundMetric(Accuracy):
         by: tags to break down by.
     """
 
-    def check(self, examples: Sequence[Example], *, alone: bool = False) -> None:
+    def check(self, examples: Sequence[Example], *, scores_only: bool = False) -> None:
         """Check that at least one item has both images.
 
         Raises:
             ValueError: if none has, or an example lacks the tags of an item's half.
         """
         halves = [{"id": e.id, "tags": e.tags, "likelihoods": [0.0 for _ in e.choices]} for e in examples]
-        if not alone:
+        if not scores_only:
             _require_items(halves)
 
     def summarize(self, rows: list[Row]) -> dict[str, float]:
