@@ -7,7 +7,7 @@ import torch
 from omegaconf import DictConfig
 
 from bridgelab.bridge.budget import with_parameters, with_tokens
-from bridgelab.bridge.convert import load_bridge, read_weights
+from bridgelab.bridge.weights import load_weights, read_weights
 from bridgelab.config.instantiate import bridge_choices, build, target
 from bridgelab.model import BridgedModel, autocast_pays
 
@@ -70,7 +70,7 @@ class Backbones:
             )
         bridge = kind(self.vision_dim, self.text.dim, **choices)
         if config.bridge.get("init_from"):
-            load_bridge(bridge, read_weights(config.bridge.init_from), log.info)
+            load_weights(bridge, read_weights(config.bridge.init_from), log.info)
         with_positions = config.model.positions and self.sees == "image"
         model = BridgedModel(
             bridge,

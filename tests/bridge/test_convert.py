@@ -17,19 +17,13 @@ from transformers import (
     MistralConfig,
 )
 
-from bridgelab.bridge.convert import (
-    FORMATS,
-    from_published,
-    load_bridge,
-    read_weights,
-    to_published,
-    write_weights,
-)
+from bridgelab.bridge.convert import FORMATS, from_published, to_published
 from bridgelab.bridge.linear import Linear
 from bridgelab.bridge.mlp import MLP
 from bridgelab.bridge.perceiver import PerceiverResampler
 from bridgelab.bridge.perceiver_idefics2 import Idefics2Perceiver
 from bridgelab.bridge.qformer import QFormer
+from bridgelab.bridge.weights import load_weights
 from bridgelab.cli.main import main
 
 T5 = {
@@ -96,10 +90,10 @@ def saved(request, tmp_path):
     """A model's file as transformers writes it, its format, and a bridge to carry it into."""
     form, model, bridge = HUB[request.param]
     torch.manual_seed(0)
-    made = model()
-    for p in made.parameters():
+    published = model()
+    for p in published.parameters():
         torch.nn.init.normal_(p, std=0.3)
-    made.save_pretrained(tmp_path)
+    published.save_pretrained(tmp_path)
     return form, tmp_path / "model.safetensors", bridge()
 
 
@@ -107,15 +101,16 @@ def test_a_saved_models_bridge_is_carried_and_comes_back_exactly(saved):
     form, path, bridge = saved
     published = load_file(path)
     carried, dropped = from_published(published, form)
-    kept = load_bridge(bridge, carried)
+    kept = load_weights(bridge, carried)
     assert set(kept) <= {"text_projection.weight"}
     back = to_published(bridge.state_dict(), form)
-    belongs = {name for name in published if name.startswith(FORMATS[form].belongs)}
+    belongs = {name for name in published if name.startswith(FORMATS[form].prefixes)}
     assert set(back) == belongs - set(dropped)
     assert all(torch.equal(back[name], published[name]) for name in back)
+    assert bool(dropped) == (form == "instructblip_hf")
     for name, reason in dropped.items():
         assert ("embeddings" in name and "BERT" in reason) or (
-            ".layer.2." in name and "nothing reads" in reason
+            ".layer.2." in name and reason == "nothing reads its output"
         )
 
 
@@ -123,11 +118,11 @@ def test_blip2s_tokens_are_carried_with_its_weights(tmp_path):
     torch.manual_seed(0)
     model = blip2().eval()
     bridge = QFormer(12, 8, **QFORMER)
-    load_bridge(bridge, from_published(model.state_dict(), "blip2_hf")[0])
+    load_weights(bridge, from_published(model.state_dict(), "blip2_hf")[0])
     patches = torch.randn(2, 5, 12)
-    seen = model.vision_model.post_layernorm(patches)
+    normed = model.vision_model.post_layernorm(patches)
     queries = model.qformer(
-        model.query_tokens.expand(2, -1, -1), encoder_hidden_states=seen
+        model.query_tokens.expand(2, -1, -1), encoder_hidden_states=normed
     ).last_hidden_state
     torch.testing.assert_close(bridge(patches), model.language_projection(queries), rtol=1e-5, atol=1e-5)
 
@@ -186,41 +181,6 @@ def test_the_original_names(form, make, names):
     assert all(torch.equal(ours[name], state[name]) for name in ours)
 
 
-def test_another_vision_width_starts_the_cross_attention_anew_and_says_so():
-    wide, narrow = QFormer(14, 8, **QFORMER), QFormer(12, 8, **QFORMER)
-    said = []
-    kept = load_bridge(narrow, wide.state_dict(), said.append)
-    # In the first and the last of three layers the queries look at the patches.
-    width = {f"layer.{i}.crossattention.attention.{n}.weight" for i in (0, 2) for n in ("key", "value")}
-    assert set(kept) == width | {"ln_vision.weight", "ln_vision.bias"}
-    assert "the vision width differs: ln_vision" in said[0]
-    for name, value in narrow.state_dict().items():
-        assert name in kept or torch.equal(value, wide.state_dict()[name])
-
-
-@pytest.mark.parametrize(
-    ("source", "message"),
-    [
-        (lambda: MLP(12, 8), r"mm_projector\.0\.weight.* are not in this bridge"),
-        (
-            lambda: QFormer(12, 9, **QFORMER),
-            r"language_projection\.weight.*have another shape.*\(9, 8\), here \(8, 8\)",
-        ),
-        (lambda: QFormer(12, 8, **QFORMER | {"depth": 2}), r"layer\.2\.\S+ and \d+ more are missing"),
-    ],
-)
-def test_weights_of_another_bridge_are_refused(source, message):
-    with pytest.raises(ValueError, match=message):
-        load_bridge(QFormer(12, 8, **QFORMER), source().state_dict())
-
-
-def test_a_linear_bridge_of_another_width_is_refused():
-    with pytest.raises(
-        ValueError, match=r"mm_projector\.weight have another shape; .* is \(8, 14\), here \(8, 12\)"
-    ):
-        load_bridge(Linear(12, 8), Linear(14, 8).state_dict())
-
-
 @pytest.mark.parametrize(
     ("tensors", "form", "message"),
     [
@@ -244,42 +204,6 @@ def test_a_bridge_that_a_format_has_no_name_for_is_refused():
         ValueError, match=r"mm_projector\.weight, mm_projector\.bias have no name in the format 'blip2'"
     ):
         to_published(Linear(12, 8).state_dict(), "blip2")
-
-
-@pytest.mark.parametrize(
-    "wrap",
-    [
-        lambda s: s,
-        lambda s: {"model": s},
-        lambda s: {"state_dict": s},
-        lambda s: {"module." + k: v for k, v in s.items()},
-    ],
-)
-def test_pytorch_files_are_read_as_weights_alone(tmp_path, wrap):
-    state = Linear(3, 2).state_dict()
-    torch.save(wrap(state), tmp_path / "w.pth")
-    found = read_weights(tmp_path / "w.pth")
-    assert all(torch.equal(found[name], state[name]) for name in state)
-
-
-class Evil:
-    def __reduce__(self):
-        return (print, ("run",))
-
-
-def test_files_that_hold_something_else_are_refused(tmp_path, capsys):
-    torch.save({"w": Evil()}, tmp_path / "evil.pth")
-    with pytest.raises(ValueError, match=r"could not be read as weights alone \(UnpicklingError\)"):
-        read_weights(tmp_path / "evil.pth")
-    assert "run" not in capsys.readouterr().out
-    torch.save([1, 2], tmp_path / "list.pth")
-    with pytest.raises(ValueError, match="holds no tensors by name"):
-        read_weights(tmp_path / "list.pth")
-    (tmp_path / "torn.safetensors").write_bytes(b"abc")
-    with pytest.raises(ValueError, match=r"torn\.safetensors is no whole safetensors file"):
-        read_weights(tmp_path / "torn.safetensors")
-    with pytest.raises(FileNotFoundError, match=r"nothing is no file"):
-        read_weights(tmp_path / "nothing")
 
 
 def test_the_command_carries_there_and_back(tmp_path, capsys):
@@ -321,9 +245,3 @@ def test_the_command_carries_there_and_back(tmp_path, capsys):
     assert all(torch.equal(back[name], state[name]) for name in state)
     assert main(["convert", str(tmp_path / "in.safetensors"), str(tmp_path / "x"), "--from", "blip3"]) == 2
     assert "format='blip3'" in capsys.readouterr().err
-
-
-def test_writing_is_whole_or_not_at_all(tmp_path):
-    write_weights({"w": torch.ones(2, 3).T}, tmp_path / "w.safetensors")
-    assert torch.equal(read_weights(tmp_path / "w.safetensors")["w"], torch.ones(3, 2))
-    assert [path.name for path in tmp_path.iterdir()] == ["w.safetensors"]

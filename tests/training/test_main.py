@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from bridgelab.bridge.convert import write_weights
+from bridgelab.bridge.weights import write_weights
 from bridgelab.config import instantiate as building
 from bridgelab.config.schema import declared
 from bridgelab.evaluation.load import load_trained
@@ -139,7 +139,7 @@ def test_budgets_are_kept(tiny, config, tmp_path):
     for name, parameters in (("mlp", 70_000), ("qformer", 64_000)):
         made = bridge(f"bridge={name}", f"budget.params={parameters}")
         assert sum(p.numel() for p in made.parameters()) == pytest.approx(parameters, rel=0.02)
-    with pytest.raises(ValueError, match=r"budget\.tokens=5: Linear hands over one token a patch, 4"):
+    with pytest.raises(ValueError, match=r"budget\.tokens=5: Linear outputs one token per patch, 4"):
         bridge("bridge=linear", "budget.tokens=5")
 
 
@@ -314,7 +314,7 @@ def test_what_stands_inside_of_a_target_is_limited_too(inside):
         ("text", "bridgelab.text.t5.Path.unlink"),
         ("vision", "bridgelab.runs.record.shutil.copyfile"),
         ("benchmark", "bridgelab.benchmark.world.importlib"),
-        ("benchmark", "bridgelab.benchmark.example.require"),  # ours, and no benchmark
+        ("benchmark", "bridgelab.benchmark.annotations.require"),  # ours, and no benchmark
         ("benchmark", "bridgelab.benchmark.metrics.accuracy.Accuracy"),
         ("bridge", "bridgelab.bridge.qformer.nn.Linear"),  # a module, but not ours
         ("bridge", "bridgelab.bridge.check.Case"),

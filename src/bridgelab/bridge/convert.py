@@ -1,20 +1,17 @@
-"""Carry a bridge's weights between this package and the published implementations, by tensor name.
+"""Convert a bridge's weights between this package and published implementations, by tensor name.
 
-A format is a list of templates, theirs and ours; `{i}` stands for one part of a dotted name, `{rest}` for all that follows.
-The first that matches names a tensor in either direction. What a checkpoint holds beside its bridge (the ViT, the language
-model) is left alone.
+A format is a list of templates (theirs, ours). `{i}` or `{p}` stands for one part of a dotted name, `{rest}` for all that
+follows. The first template that matches renames a tensor, in either direction. A checkpoint's other tensors (the ViT, the
+language model) are ignored.
 """
 
-import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
+
+from bridgelab.bridge.weights import OPTIONAL, join_names
 
 
 @dataclass(frozen=True)
@@ -22,18 +19,18 @@ class Format:
     """How a published implementation names a bridge's tensors.
 
     Args:
-        templates: (theirs, ours).
-        belongs: prefixes of their names that are the bridge's; a tensor under one that no template names is an error.
-        dropped: patterns of their names that have no place here, and why.
+        templates: pairs (theirs, ours).
+        prefixes: prefixes of the bridge's tensors in their names. A tensor with one that no template matches is an error.
+        dropped: pairs (pattern, reason) of their tensors that have no counterpart here.
     """
 
     templates: tuple[tuple[str, str], ...]
-    belongs: tuple[str, ...]
+    prefixes: tuple[str, ...]
     dropped: tuple[tuple[str, str], ...] = ()
 
 
 def _bert(layer: str, attention: str) -> tuple[tuple[str, str], ...]:
-    """A Q-Former's layers: `layer` is their prefix, `attention` their name of the attention proper."""
+    """Return the templates of a Q-Former's layers; `layer` is their prefix, `attention` their name of the inner module."""
     blocks = [
         (f"{layer}.{{i}}.{block}.{attention}.{{rest}}", f"layer.{{i}}.{block}.attention.{{rest}}")
         for block in ("attention", "crossattention")
@@ -48,7 +45,7 @@ def _bert(layer: str, attention: str) -> tuple[tuple[str, str], ...]:
     return tuple(blocks)
 
 
-_EMBEDDINGS = "BERT's embeddings: the frozen T5's are read in their place"
+_EMBEDDINGS = "BERT's embeddings: the frozen T5's are used instead"
 _HF_QFORMER = ("query_tokens", "vision_model.post_layernorm.", "language_projection.", "qformer.")
 _HEAD = "a head of the first stage of training"
 
@@ -119,70 +116,21 @@ FORMATS = {
         ("model.connector.",),
     ),
 }
-# What may be fresh beside carried weights: it meets this T5, or this ViT.
-FRESH = ("text_projection.", "language_projection.")
-_OF_WIDTH = re.compile(r"ln_vision\.|.*crossattention\.attention\.(key|value)\.weight")
-
-
-def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """All tensors of a file: safetensors, or PyTorch's own without what could run code.
-
-    Raises:
-        FileNotFoundError: if it is not there.
-        ValueError: if it holds something else.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} is no file. Name one file of weights (.safetensors, .bin, .pt or .pth)."
-        )
-    if path.suffix == ".safetensors":
-        try:
-            return load_file(path)
-        except SafetensorError as error:
-            raise ValueError(
-                f"{path} is no whole safetensors file ({error}). Fetch or write it again."
-            ) from error
-    try:
-        held = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises what it meets: pickle's, zip's and its own errors
-        raise ValueError(
-            f"{path} could not be read as weights alone ({type(error).__name__}). A file that needs code to be run is "
-            "not loaded: save its tensors as safetensors."
-        ) from error
-    for name in ("state_dict", "model"):  # LAVIS and OpenFlamingo wrap their tensors
-        if isinstance(held, dict) and isinstance(held.get(name), dict):
-            held = held[name]
-    if not isinstance(held, dict) or not all(isinstance(value, Tensor) for value in held.values()):
-        raise ValueError(f"{path} holds no tensors by name. Save the model's state_dict.")
-    return {name.removeprefix("module."): value for name, value in held.items()}
-
-
-def write_weights(
-    tensors: Mapping[str, Tensor], path: str | Path, metadata: Mapping[str, str] | None = None
-) -> None:
-    """Write safetensors, whole or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f"{path.name}.{os.getpid()}")
-    save_file({name: value.contiguous() for name, value in tensors.items()}, aside, dict(metadata or {}))
-    aside.chmod(0o644)  # safetensors writes files for their owner alone
-    aside.replace(path)
 
 
 def from_published(tensors: Mapping[str, Tensor], name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """A published checkpoint's bridge in our names.
+    """Rename a published checkpoint's bridge to our names.
 
     Args:
-        tensors: all of the checkpoint, by their names.
-        name: of the format, one of `FORMATS`.
+        tensors: all tensors of the checkpoint, by their names.
+        name: name of the format, one of `FORMATS`.
     Returns:
-        The bridge's tensors, and by their names those that are not carried, with the reason.
+        The bridge's tensors by our names, and the dropped tensors by their names with the reason.
     Raises:
-        ValueError: if there is no such format, no bridge, or a tensor of it that the format does not know.
+        ValueError: if there is no such format, no bridge, or a tensor of the bridge that the format does not know.
     """
     form = _format(name)
-    carried: dict[str, Tensor] = {}
+    converted: dict[str, Tensor] = {}
     dropped: dict[str, str] = {}
     unknown = []
     for theirs, value in tensors.items():
@@ -191,88 +139,40 @@ def from_published(tensors: Mapping[str, Tensor], name: str) -> tuple[dict[str, 
         if reason:
             dropped[theirs] = reason
         elif ours is not None:
-            carried[ours] = value
-        elif theirs.startswith(form.belongs):
+            converted[ours] = value
+        elif theirs.startswith(form.prefixes):
             unknown.append(theirs)
     if unknown:
         raise ValueError(
-            f"{_named(unknown)} of the checkpoint's bridge are unknown to the format {name!r}. Choose the format that "
-            f"they are named in: {', '.join(FORMATS)}."
+            f"{join_names(unknown)} of the checkpoint's bridge are unknown to the format {name!r}. Choose the format that "
+            f"names them: {', '.join(FORMATS)}."
         )
-    if not carried:
+    if not converted:
         raise ValueError(
-            f"no tensor is named as {name!r} names a bridge's ({', '.join(form.belongs)}…); the first is "
+            f"no tensor is named as {name!r} names a bridge's ({', '.join(form.prefixes)}…); the first is "
             f"{next(iter(tensors), 'none')!r}. Choose another format: {', '.join(FORMATS)}."
         )
-    last = max((int(n.split(".")[1]) for n in carried if n.startswith("layer.")), default=-1)
-    for ours in [n for n in carried if n.startswith(f"layer.{last}.ffn_text.")]:
-        dropped[to_published({ours: carried.pop(ours)}, name).popitem()[0]] = "nothing reads what it makes"
-    return carried, dropped
+    last = max((int(n.split(".")[1]) for n in converted if n.startswith("layer.")), default=-1)
+    for ours in [n for n in converted if n.startswith(f"layer.{last}.ffn_text.")]:
+        dropped[to_published({ours: converted.pop(ours)}, name).popitem()[0]] = "nothing reads its output"
+    return converted, dropped
 
 
 def to_published(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    """A bridge of ours in a published format's names; what is ours alone (`text_projection`) is left out.
+    """Rename a bridge of ours to a published format's names. `text_projection`, which only we have, is left out.
 
     Raises:
-        ValueError: if there is no such format, or a tensor that it has no name for.
+        ValueError: if there is no such format, or it has no name for a tensor.
     """
-    form = _format(name)
-    back = tuple((ours, theirs) for theirs, ours in form.templates)
-    renamed = {ours: _renamed(ours, back) for ours in tensors if not ours.startswith("text_projection.")}
-    unnamed = [ours for ours, theirs in renamed.items() if theirs is None and not ours.startswith(FRESH)]
+    templates = tuple((ours, theirs) for theirs, ours in _format(name).templates)
+    renamed = {ours: _renamed(ours, templates) for ours in tensors if not ours.startswith("text_projection.")}
+    unnamed = [ours for ours, theirs in renamed.items() if theirs is None and not ours.startswith(OPTIONAL)]
     if unnamed:
         raise ValueError(
-            f"{_named(unnamed)} have no name in the format {name!r}: the bridge is another one. "
-            f"Choose its format: {', '.join(FORMATS)}."
+            f"{join_names(unnamed)} have no name in the format {name!r}: it belongs to another bridge. "
+            f"Choose this bridge's format: {', '.join(FORMATS)}."
         )
     return {theirs: tensors[ours] for ours, theirs in renamed.items() if theirs is not None}
-
-
-def load_bridge(
-    bridge: nn.Module, tensors: Mapping[str, Tensor], say: Callable[[str], None] = lambda line: None
-) -> list[str]:
-    """Give a bridge the weights of a file in our names.
-
-    A Q-Former of another vision width keeps its own start where it meets the patches: the keys and values of
-    cross-attention, and the norm before them.
-
-    Args:
-        bridge: what is to start from them.
-        tensors: by our names.
-        say: told what stays as it was.
-    Returns:
-        The names of the bridge's tensors that stay as they were.
-    Raises:
-        ValueError: naming the tensors that do not fit.
-    """
-    own = bridge.state_dict()
-    unknown = [name for name in tensors if name not in own]
-    missing = [name for name in own if name not in tensors]
-    lacking = [name for name in missing if not name.startswith(FRESH)]
-    differing = [name for name in tensors if name in own and tensors[name].shape != own[name].shape]
-    misfits = [name for name in differing if not _OF_WIDTH.match(name)]
-    for names, what in (
-        (unknown, "are not in this bridge"),
-        (lacking, "are missing"),
-        (misfits, "have another shape"),
-    ):
-        if names:
-            shapes = "".join(
-                f"; {n} is {tuple(tensors[n].shape)}, here {tuple(own[n].shape)}"
-                for n in names[:1]
-                if n in misfits
-            )
-            raise ValueError(
-                f"{_named(names)} {what}{shapes}. Give the bridge the choices that the weights were made with, or choose "
-                "weights of this bridge."
-            )
-    kept = [*missing, *differing]
-    bridge.load_state_dict({name: tensors[name] for name in tensors if name not in differing}, strict=False)
-    if differing:
-        say(f"the vision width differs: {_named(differing)} start anew")
-    if missing:
-        say(f"not in the weights: {_named(missing)} start anew")
-    return kept
 
 
 def _format(name: str) -> Format:
@@ -282,6 +182,7 @@ def _format(name: str) -> Format:
 
 
 def _renamed(name: str, templates: tuple[tuple[str, str], ...]) -> str | None:
+    """Return the name by the first template that matches, or None."""
     for source, target in templates:
         pattern = re.escape(source).replace(r"\{rest\}", "(?P<rest>.+)")
         pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^.]+)", pattern)
@@ -289,8 +190,3 @@ def _renamed(name: str, templates: tuple[tuple[str, str], ...]) -> str | None:
         if match:
             return target.format(**match.groupdict())
     return None
-
-
-def _named(names: list[str]) -> str:
-    shown = ", ".join(names[:4])
-    return f"{shown} and {len(names) - 4} more" if len(names) > 4 else shown

@@ -19,16 +19,16 @@ def run(args: list[str]) -> None:
         "--to", dest="goal", metavar="FORMAT", help="IN is of this package, OUT is to be published's"
     )
     given = parser.parse_args(args)
-    from bridgelab.bridge import convert
+    from bridgelab.bridge import convert, weights
 
-    tensors = convert.read_weights(given.source)
+    tensors = weights.read_weights(given.source)
     if given.origin:
         found, dropped = convert.from_published(tensors, given.origin)
         for name, reason in dropped.items():
             print(f"not carried: {name} ({reason})")
     else:
         found = convert.to_published(tensors, given.goal)
-    convert.write_weights(found, given.out)
+    weights.write_weights(found, given.out)
     print(f"{given.out}: {len(found)} tensors, {sum(t.numel() for t in found.values()):,} weights")
     if given.origin:
         print(

@@ -1,0 +1,113 @@
+"""Read a bridge's weights from a file, write them, and load them into a bridge."""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+# Tensors that may keep their initial values, since they meet this T5 or this ViT.
+OPTIONAL = ("text_projection.", "language_projection.")
+_DEPENDS_ON_VISION_DIM = re.compile(r"ln_vision\.|.*crossattention\.attention\.(key|value)\.weight")
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """Return all tensors of a file: safetensors, or PyTorch's format without anything that could run code.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it holds anything else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} is no file. Name one file of weights (.safetensors, .bin, .pt or .pth)."
+        )
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise ValueError(
+                f"{path} is not a complete safetensors file ({error}). Download or write it again."
+            ) from error
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch passes on pickle's and zip's errors, and has its own
+        raise ValueError(
+            f"{path} could not be read as weights only ({type(error).__name__}). A file that needs code to run is not "
+            "loaded: save its tensors as safetensors."
+        ) from error
+    for name in ("state_dict", "model"):  # LAVIS and OpenFlamingo wrap their tensors
+        if isinstance(content, dict) and isinstance(content.get(name), dict):
+            content = content[name]
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise ValueError(f"{path} holds no tensors by name. Save the model's state_dict.")
+    return {name.removeprefix("module."): value for name, value in content.items()}
+
+
+def write_weights(
+    tensors: Mapping[str, Tensor], path: str | Path, metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write safetensors to a temporary file, then rename it over the path."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}")
+    save_file({name: value.contiguous() for name, value in tensors.items()}, partial, dict(metadata or {}))
+    partial.chmod(0o644)  # safetensors makes files readable for their owner only
+    partial.replace(path)
+
+
+def load_weights(
+    bridge: nn.Module, tensors: Mapping[str, Tensor], log: Callable[[str], None] = lambda line: None
+) -> list[str]:
+    """Load weights into a bridge.
+
+    A Q-Former of another vision width keeps the initial values of what meets the patches: cross-attention's keys and
+    values, and the norm before them.
+
+    Args:
+        bridge: the bridge to load into.
+        tensors: weights by this package's names.
+        log: called with a line about each group of tensors that is not loaded.
+    Returns:
+        The names of the bridge's tensors that keep their initial values.
+    Raises:
+        ValueError: naming the tensors that do not fit.
+    """
+    state = bridge.state_dict()
+    unknown = [name for name in tensors if name not in state]
+    missing = [name for name in state if name not in tensors]
+    required = [name for name in missing if not name.startswith(OPTIONAL)]
+    resized = [name for name in tensors if name in state and tensors[name].shape != state[name].shape]
+    misfits = [name for name in resized if not _DEPENDS_ON_VISION_DIM.match(name)]
+    for names, problem in (
+        (unknown, "are not in this bridge"),
+        (required, "are missing"),
+        (misfits, "have another shape"),
+    ):
+        if names:
+            shapes = "".join(
+                f"; {n} is {tuple(tensors[n].shape)}, here {tuple(state[n].shape)}"
+                for n in names[:1]
+                if n in misfits
+            )
+            raise ValueError(
+                f"{join_names(names)} {problem}{shapes}. Give the bridge the choices of the run that made the weights, or choose "
+                "weights of this bridge."
+            )
+    bridge.load_state_dict({name: tensors[name] for name in tensors if name not in resized}, strict=False)
+    if resized:
+        log(f"the vision width differs: {join_names(resized)} keep their initial values")
+    if missing:
+        log(f"not in the weights: {join_names(missing)} keep their initial values")
+    return [*missing, *resized]
+
+
+def join_names(names: list[str]) -> str:
+    """Return the names separated by commas, at most four of them."""
+    text = ", ".join(names[:4])
+    return f"{text} and {len(names) - 4} more" if len(names) > 4 else text

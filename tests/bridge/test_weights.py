@@ -1,0 +1,89 @@
+"""A bridge's weights: what is read from a file, what is refused, and what a bridge keeps of its own."""
+
+import pytest
+import torch
+
+from bridgelab.bridge.linear import Linear
+from bridgelab.bridge.mlp import MLP
+from bridgelab.bridge.qformer import QFormer
+from bridgelab.bridge.weights import load_weights, read_weights, write_weights
+
+QFORMER = {"num_queries": 3, "depth": 3, "width": 8, "num_heads": 2}
+
+
+def test_another_vision_width_keeps_the_initial_cross_attention_and_logs_it():
+    wide, narrow = QFormer(14, 8, **QFORMER), QFormer(12, 8, **QFORMER)
+    log = []
+    kept = load_weights(narrow, wide.state_dict(), log.append)
+    # In the first and the last of three layers the queries look at the patches.
+    width = {f"layer.{i}.crossattention.attention.{n}.weight" for i in (0, 2) for n in ("key", "value")}
+    assert set(kept) == width | {"ln_vision.weight", "ln_vision.bias"}
+    assert "the vision width differs: ln_vision" in log[0]
+    for name, value in narrow.state_dict().items():
+        assert name in kept or torch.equal(value, wide.state_dict()[name])
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (lambda: MLP(12, 8), r"mm_projector\.0\.weight.* are not in this bridge"),
+        (
+            lambda: QFormer(12, 9, **QFORMER),
+            r"language_projection\.weight.*have another shape.*\(9, 8\), here \(8, 8\)",
+        ),
+        (lambda: QFormer(12, 8, **QFORMER | {"depth": 2}), r"layer\.2\.\S+ and \d+ more are missing"),
+    ],
+)
+def test_weights_of_another_bridge_are_refused(source, message):
+    with pytest.raises(ValueError, match=message):
+        load_weights(QFormer(12, 8, **QFORMER), source().state_dict())
+
+
+def test_a_linear_bridge_of_another_width_is_refused():
+    with pytest.raises(
+        ValueError, match=r"mm_projector\.weight have another shape; .* is \(8, 14\), here \(8, 12\)"
+    ):
+        load_weights(Linear(12, 8), Linear(14, 8).state_dict())
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda s: s,
+        lambda s: {"model": s},
+        lambda s: {"state_dict": s},
+        lambda s: {"module." + k: v for k, v in s.items()},
+    ],
+)
+def test_pytorch_files_are_read_as_weights_only(tmp_path, wrap):
+    state = Linear(3, 2).state_dict()
+    torch.save(wrap(state), tmp_path / "w.pth")
+    tensors = read_weights(tmp_path / "w.pth")
+    assert all(torch.equal(tensors[name], state[name]) for name in state)
+    assert set(tensors) == set(state)
+
+
+class Evil:
+    def __reduce__(self):
+        return (print, ("run",))
+
+
+def test_files_that_hold_something_else_are_refused(tmp_path, capsys):
+    torch.save({"w": Evil()}, tmp_path / "evil.pth")
+    with pytest.raises(ValueError, match=r"could not be read as weights only \(UnpicklingError\)"):
+        read_weights(tmp_path / "evil.pth")
+    assert "run" not in capsys.readouterr().out
+    torch.save([1, 2], tmp_path / "list.pth")
+    with pytest.raises(ValueError, match="holds no tensors by name"):
+        read_weights(tmp_path / "list.pth")
+    (tmp_path / "torn.safetensors").write_bytes(b"abc")
+    with pytest.raises(ValueError, match=r"torn\.safetensors is not a complete safetensors file"):
+        read_weights(tmp_path / "torn.safetensors")
+    with pytest.raises(FileNotFoundError, match=r"nothing is no file"):
+        read_weights(tmp_path / "nothing")
+
+
+def test_writing_is_whole_or_not_at_all(tmp_path):
+    write_weights({"w": torch.ones(2, 3).T}, tmp_path / "w.safetensors")
+    assert torch.equal(read_weights(tmp_path / "w.safetensors")["w"], torch.ones(3, 2))
+    assert [path.name for path in tmp_path.iterdir()] == ["w.safetensors"]
