@@ -1,72 +1,71 @@
-"""Attention in which neither keys nor values are made, against that in which they are."""
+"""Grouped attention against torch's kernel with repeated keys and values, and what is collected of its weights."""
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
-from bridgelab.bridge.attention import absorbing_pays, attend, attend_absorbed, watched
+from bridgelab.bridge.attention import attend, attention_over_patches
 
-counts = st.integers(1, 12)
+counts = st.integers(1, 6)
 
 
-def given_at(batch, queries, keys, heads, dim, channels, shared=False):
+def tensors(batch, heads, groups, queries, keys, dim, dtype=torch.float64):
     torch.manual_seed(0)
-    width = heads * dim
-    sizes = [
-        (1 if shared else batch, queries, width),
-        (batch, keys, channels),
-        (width, channels),
-        (width,),
-        (width, channels),
-        (width,),
-    ]
-    return [torch.randn(size, dtype=torch.float64, requires_grad=True) for size in sizes]
+    sizes = [(batch, heads, queries, dim), (batch, groups, keys, dim), (batch, groups, keys, dim)]
+    return [torch.randn(size, dtype=dtype, requires_grad=True) for size in sizes]
 
 
-def made(q, x, key, key_bias, value, value_bias, heads):
-    parts = (q.expand(len(x), -1, -1), F.linear(x, key, key_bias), F.linear(x, value, value_bias))
-    q, k, v = (part.unflatten(-1, (heads, -1)).transpose(1, 2) for part in parts)
-    return attend(q, k, v, patches=x.shape[1]).transpose(1, 2).flatten(2)
+def reference(q, k, v, mask=None):
+    """Each group's keys and values repeated for its heads."""
+    k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], dim=1) for x in (k, v))
+    return F.scaled_dot_product_attention(q, k, v, None if mask is None else mask[:, None, None, :])
 
 
-def absorbed(q, x, key, key_bias, value, value_bias, heads):
-    return attend_absorbed(q, (key, key_bias), (value, value_bias), x, heads)
-
-
-@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
 @given(*[counts] * 6)
-def test_tokens_gradients_and_weights_are_the_same(shared, batch, queries, keys, heads, dim, channels):
-    parts = given_at(batch, queries, keys, heads, dim, channels, shared)
-    with watched() as seen:
-        ours, theirs = absorbed(*parts, heads), made(*parts, heads)
+def test_is_torchs_in_values_and_gradients(masked, batch, per_group, groups, queries, keys, dim):
+    q, k, v = tensors(batch, per_group * groups, groups, queries, keys, dim)
+    mask = torch.rand(batch, keys) > 0.5 if masked else None
+    if masked:
+        mask[:, 0] = True  # at least one key to read
+    ours, theirs = attend(q, k, v, mask), reference(q, k, v, mask)
     torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
-    torch.testing.assert_close(*seen, rtol=1e-10, atol=1e-10)
     onto = torch.randn_like(ours)
-    for own, other in zip(
-        torch.autograd.grad(ours, parts, onto), torch.autograd.grad(theirs, parts, onto), strict=True
-    ):
-        torch.testing.assert_close(own, other, rtol=1e-9, atol=1e-9)
+    gradients, expected = (torch.autograd.grad(out, (q, k, v), onto) for out in (ours, theirs))
+    for gradient, other in zip(gradients, expected, strict=True):
+        torch.testing.assert_close(gradient, other, rtol=1e-9, atol=1e-9)
 
 
-def test_in_bfloat16_it_is_as_near():
-    parts = given_at(3, 4, 20, 2, 8, 24)
-    exact = made(*parts, 2)
-    with torch.autocast("cpu", torch.bfloat16):
-        ours, theirs = (way(*(part.float() for part in parts), 2) for way in (absorbed, made))
-    assert ours.dtype == theirs.dtype == torch.bfloat16
-    assert (ours - exact).norm() < 1.5 * (theirs - exact).norm() < 0.05 * exact.norm()
+@given(*[counts] * 6, st.booleans())
+def test_weights_over_patches_are_collected(batch, per_group, groups, queries, keys, dim, words):
+    q, k, v = tensors(batch, per_group * groups, groups, queries, keys + words, dim)
+    with attention_over_patches() as collected:
+        out = attend(q, k, v, patches=keys)
+        attend(q, k, v)  # to no patches
+    attend(q, k, v, patches=keys)
+    (weights,) = collected
+    assert weights.shape == (batch, per_group * groups, queries, keys)
+    if words:
+        assert (weights.sum(-1) < 1).all()
+    else:
+        values = v.repeat_interleave(per_group, dim=1)
+        torch.testing.assert_close(weights @ values, out, rtol=1e-10, atol=1e-10)
 
 
-@given(st.integers(2, 12), *[counts] * 5)
-def test_it_pays_where_it_multiplies_less(batch, queries, keys, heads, dim, channels):
-    parts = given_at(batch, queries, keys, heads, dim, channels)
-    products = []
-    for way in (absorbed, made):
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            way(*parts, heads)
-        products.append(counter.get_total_flops())
-    products[0] -= 2 * batch * heads * queries * dim  # of the keys' bias, a product by its form alone
-    assert absorbing_pays(queries, keys, dim, channels) == (products[0] < products[1])
+def test_in_bfloat16_it_is_near():
+    q, k, v = tensors(3, 4, 2, 5, 20, 8)
+    exact = reference(q, k, v)
+    half = attend(*(x.bfloat16() for x in (q, k, v)))
+    assert half.dtype == torch.bfloat16
+    assert (half - exact).norm() < 0.02 * exact.norm()
+
+
+def test_dropout_keeps_the_mean():
+    q, k, v = tensors(1, 1, 1, 1, 50, 4)
+    v = torch.ones_like(v)
+    torch.manual_seed(1)
+    out = torch.stack([attend(q, k, v, dropout=0.5) for _ in range(400)])
+    assert out.std() > 0.05
+    assert out.mean().item() == pytest.approx(1, abs=0.05)

@@ -6,8 +6,8 @@ from transformers import Blip2QFormerConfig, InstructBlipQFormerConfig
 from transformers.models.blip_2.modeling_blip_2 import Blip2QFormerModel
 from transformers.models.instructblip.modeling_instructblip import InstructBlipQFormerModel
 
-from bridgelab.bridge.fold import standardized
-from bridgelab.bridge.qformer import Layer, QFormer
+from bridgelab.bridge.fold import standardize
+from bridgelab.bridge.qformer import Attention, Layer, QFormer
 
 SIZES = [  # vision_dim, text_dim, choices
     (12, 10, {"num_queries": 3, "depth": 1, "width": 8, "num_heads": 2}),
@@ -25,7 +25,7 @@ SIZES = [  # vision_dim, text_dim, choices
         },
     ),
 ]
-PATCHES = [6, 40]  # few, of which keys and values are made, and so many that they are not
+PATCHES = [6, 40]
 
 
 def reference(vision_dim, choices, text=False):
@@ -65,14 +65,26 @@ def ours(name):
     return ".".join(part)
 
 
-@pytest.mark.parametrize(("vision_dim", "text_dim", "choices"), SIZES)
-def test_both_ways_of_attention_are_among_those_compared(vision_dim, text_dim, choices):
-    attention = QFormer(vision_dim, text_dim, **choices).layer[0].crossattention.attention
-    query = torch.zeros(1, choices["num_queries"], choices["width"])
-    chosen = [attention.absorbs(query, torch.zeros(3, count, vision_dim), 0.0) for count in PATCHES]
-    assert chosen == [False, True]
-    # Weights that dropout has thinned don't sum to one.
-    assert not attention.absorbs(query, torch.zeros(3, PATCHES[1], vision_dim), 0.1)
+@pytest.mark.parametrize("tokens", [2, 5])
+def test_one_product_for_queries_keys_and_values_is_the_same_attention(tokens, monkeypatch):
+    """Of the same tensor queries, keys and values are projected by one product, of a copy one by one."""
+    torch.manual_seed(0)
+    attention, hidden = randomise(Attention(8, 8, 2, 0.0)).double(), torch.randn(3, tokens, 8).double()
+    jointly = []
+    project = Attention._project_jointly
+    monkeypatch.setattr(Attention, "_project_jointly", lambda *a: jointly.append(True) or project(*a))
+    torch.testing.assert_close(
+        attention(hidden, hidden), attention(hidden, hidden.clone()), rtol=1e-10, atol=1e-10
+    )
+    assert len(jointly) == (3 * tokens >= 8)
+
+
+def test_a_folded_norm_is_the_norm():
+    torch.manual_seed(0)
+    attention, norm = randomise(Attention(8, 12, 2, 0.0)).double(), randomise(torch.nn.LayerNorm(12)).double()
+    hidden, patches = torch.randn(3, 4, 8).double(), torch.randn(3, 6, 12).double()
+    folded = attention(hidden, standardize(patches, norm), norm=norm)
+    torch.testing.assert_close(folded, attention(hidden, norm(patches)), rtol=1e-10, atol=1e-10)
 
 
 def copied(model):
@@ -94,10 +106,10 @@ def test_is_transformers_blip2(vision_dim, text_dim, choices, count, dtype, tole
     assert set(report.missing_keys) == outside
 
     patches = torch.randn(3, count, vision_dim, dtype=dtype, requires_grad=True)
-    seen = torch.nn.functional.layer_norm(
+    normed = torch.nn.functional.layer_norm(
         patches, (vision_dim,), bridge.ln_vision.weight, bridge.ln_vision.bias, 1e-6
     )
-    queries = model(bridge.query_tokens.expand(3, -1, -1), encoder_hidden_states=seen).last_hidden_state
+    queries = model(bridge.query_tokens.expand(3, -1, -1), encoder_hidden_states=normed).last_hidden_state
     expected = queries @ bridge.language_projection.weight.T + bridge.language_projection.bias
     tokens = bridge(patches)
     torch.testing.assert_close(tokens, expected, rtol=tolerance, atol=tolerance)
@@ -107,9 +119,9 @@ def test_is_transformers_blip2(vision_dim, text_dim, choices, count, dtype, tole
     copies = [bridge.get_parameter(ours(name)) for name, _ in model.named_parameters()]
     weights = torch.randn_like(tokens)
     gradients = torch.autograd.grad((tokens * weights).sum(), [*shared, *copies])
-    wanted = torch.autograd.grad((expected * weights).sum(), [*shared, *model.parameters()])
-    largest = max(float(gradient.abs().max()) for gradient in wanted)
-    for gradient, other in zip(gradients, wanted, strict=True):
+    expected_gradients = torch.autograd.grad((expected * weights).sum(), [*shared, *model.parameters()])
+    largest = max(float(gradient.abs().max()) for gradient in expected_gradients)
+    for gradient, other in zip(gradients, expected_gradients, strict=True):
         torch.testing.assert_close(gradient, other, rtol=10 * tolerance, atol=10 * tolerance * largest)
 
 
@@ -125,8 +137,8 @@ def test_is_transformers_blip2_at_the_published_size(dtype, tolerance):
     bridge.load_state_dict(copied(model), strict=False)
     patches = torch.randn(1, 257, 1408, dtype=dtype)
     with torch.no_grad():
-        seen = bridge.ln_vision(patches)
-        expected = model(bridge.query_tokens, encoder_hidden_states=seen).last_hidden_state
+        normed = bridge.ln_vision(patches)
+        expected = model(bridge.query_tokens, encoder_hidden_states=normed).last_hidden_state
         expected = bridge.language_projection(expected)
         torch.testing.assert_close(bridge(patches), expected, rtol=tolerance, atol=tolerance)
     assert sum(p.numel() for p in model.parameters()) == pytest.approx(101.6e6, rel=0.04)  # as published
@@ -166,13 +178,13 @@ def test_conditioned_it_is_transformers_instructblip(vision_dim, choices, count,
     mask[1, -2:] = mask[2, -5:] = 0
     text = model.embeddings.word_embeddings(ids) + model.embeddings.position_embeddings.weight[:7]
     patches = torch.randn(3, count, vision_dim, dtype=dtype)
-    seen = bridge.ln_vision(patches)
+    normed = bridge.ln_vision(patches)
     num_queries = choices["num_queries"]
     out = model(
         ids,
         attention_mask=torch.cat([torch.ones(3, num_queries, dtype=torch.long), mask], 1),
         query_embeds=bridge.query_tokens.expand(3, -1, -1),
-        encoder_hidden_states=seen,
+        encoder_hidden_states=normed,
     ).last_hidden_state[:, :num_queries]
     tokens = bridge(patches, text.detach(), mask)
     torch.testing.assert_close(tokens, bridge.language_projection(out), rtol=tolerance, atol=tolerance)
@@ -202,7 +214,7 @@ def test_layers_with_text_are_transformers(vision_dim, text_dim, choices):
         ).double()
         prefix = f"layer.{i}."
         layer.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
-        hidden = layer(hidden, standardized(patches, norm), norm, num_queries, mask)
+        hidden = layer(hidden, standardize(patches, norm), norm, num_queries, mask)
     expected = model(
         both, query_length=num_queries, attention_mask=mask.long(), encoder_hidden_states=norm(patches)
     ).last_hidden_state
@@ -305,5 +317,5 @@ def test_query_gain_sharpens_only_what_asks_the_patches():
 
 
 def test_query_gain_must_be_positive():
-    with pytest.raises(ValueError, match=r"query_gain=0\.0 is not above 0.*Set bridge.query_gain to 1"):
+    with pytest.raises(ValueError, match=r"query_gain=0\.0 is not positive.*Set bridge.query_gain to 1"):
         QFormer(8, 6, num_queries=3, depth=1, width=12, num_heads=2, query_gain=0.0)

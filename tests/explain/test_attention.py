@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from bridgelab.bridge.attention import attend, watched
+from bridgelab.bridge.attention import attend, attention_over_patches
 from bridgelab.bridge.perceiver import PerceiverResampler
 from bridgelab.bridge.perceiver_idefics2 import Idefics2Perceiver
 from bridgelab.bridge.qformer import QFormer
@@ -48,7 +48,7 @@ def test_weights_are_those_of_the_products():
     torch.manual_seed(0)
     q, k, v = torch.randn(2, 4, 3, 5), torch.randn(2, 2, 7, 5), torch.randn(2, 2, 7, 5)
     plain = attend(q, k, v)
-    with watched() as seen:
+    with attention_over_patches() as seen:
         mixed = attend(q, k, v, patches=6)
         attend(q, k, v)  # looks at no patches
     with torch.no_grad():
@@ -84,7 +84,7 @@ def test_every_bridge_that_looks_at_patches_says_so(tiny_text, bridge, layers):
     }
     model = BridgedModel(bridge, tiny_text, mean=torch.zeros(6), std=torch.ones(6))
     model.init_output_scale(batch)
-    with watched() as seen:
+    with attention_over_patches() as seen:
         model.prefix(batch)
     assert [tuple(weights.shape)[-1] for weights in seen] == [5] * layers
     shares = patch_attention(model, batch)

@@ -7,15 +7,22 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bridgelab.bridge.attention import absorbing_pays, attend, attend_absorbed, for_products
-from bridgelab.bridge.conditioning import check_conditioning, question
-from bridgelab.bridge.fold import folded, standardized
+from bridgelab.bridge.attention import attend, cast_for_matmul
+from bridgelab.bridge.conditioning import check_conditioning, require_question
+from bridgelab.bridge.fold import fold_norm, standardize
 
-EPS = 1e-12  # BERT's; it makes zero queries a trap, see QFormer
+EPS = 1e-12  # BERT's; so small that zero queries would have huge gradients, see QFormer
 
 
 class Attention(nn.Module):
-    r"""Multi-head attention with biases: $\mathrm{softmax}(Q K^\top / \sqrt{d}) V$, heads side by side."""
+    r"""Multi-head attention with biases, $\mathrm{softmax}(Q K^\top / \sqrt{d}) V$, over the tokens or over the patches.
+
+    Args:
+        width: channels of a query and of the output.
+        context_dim: channels of what is attended to.
+        num_heads: attention heads.
+        dropout: of attention weights, in training.
+    """
 
     def __init__(self, width: int, context_dim: int, num_heads: int, dropout: float):
         super().__init__()
@@ -32,37 +39,49 @@ class Attention(nn.Module):
         mask: Bool[Tensor, "batch key"] | None = None,
         norm: nn.LayerNorm | None = None,
     ) -> Float[Tensor, "batch query width"]:
-        """Queries of `hidden` attend to `context`: to itself, or, with a `norm`, to patches which that norm would have scaled."""
-        own, dropout, patches = for_products(hidden), self.dropout if self.training else 0.0, 0
-        # One product for all three, where the weights copied together for it are fewer than what they multiply.
-        together = context is hidden and own.shape[:2].numel() >= len(self.query.weight)
-        if together:
-            makers = (self.query, self.key, self.value)
-            weight, bias = (
-                torch.cat([getattr(maker, name) for maker in makers]) for name in ("weight", "bias")
-            )
-            query, key, value = F.linear(own, weight, bias).chunk(3, dim=-1)
-        elif norm is None:
-            context = own if context is hidden else for_products(context)
-            query, key, value = self.query(own), self.key(context), self.value(context)
+        """Attend from `hidden` to `context`.
+
+        Args:
+            hidden: queries; a batch of one stands for all images.
+            context: tokens, or with `norm` patches that are standardized but not yet scaled and shifted by it.
+            mask: true where a key may be read.
+            norm: the patches' norm, None for tokens.
+        """
+        if norm is not None:
+            query, key, value = self._project_patches(hidden, context, norm)
+        elif context is hidden and hidden.shape[:2].numel() >= len(self.query.weight):
+            query, key, value = self._project_jointly(hidden)
         else:
-            query = self.query(own)
-            patches, to_key, to_value = context.shape[1], folded(norm, self.key), folded(norm, self.value)
-            if mask is None and self.absorbs(query, context, dropout):
-                return attend_absorbed(query, to_key, to_value, context, self.num_heads)
-            key, value = F.linear(context, *to_key), F.linear(context, *to_value)
+            query, key, value = self._project_separately(hidden, context)
         query = query.expand(len(context), -1, -1)
-        q, k, v = (part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for part in (query, key, value))
+        q, k, v = (x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for x in (query, key, value))
+        dropout = self.dropout if self.training else 0.0
+        patches = 0 if norm is None else context.shape[1]
         return attend(q, k, v, mask, dropout, patches).transpose(1, 2).flatten(2)
 
-    def absorbs(self, query: Tensor, context: Tensor, dropout: float) -> bool:
-        """Whether keys and values of the patches need not be made; on a GPU they feed its fused attention."""
-        dim, (_, patches, channels) = query.shape[-1] // self.num_heads, context.shape
-        return not (dropout or query.is_cuda) and absorbing_pays(query.shape[1], patches, dim, channels)
+    def _project_jointly(self, hidden: Tensor) -> tuple[Tensor, ...]:
+        """Return queries, keys and values of the same tokens by one matrix product.
+
+        It copies all weights into one matrix, which pays if the tokens of a batch outnumber its rows.
+        """
+        layers = (self.query, self.key, self.value)
+        weight, bias = (torch.cat([getattr(layer, name) for layer in layers]) for name in ("weight", "bias"))
+        return F.linear(cast_for_matmul(hidden), weight, bias).chunk(3, dim=-1)
+
+    def _project_separately(self, hidden: Tensor, context: Tensor) -> tuple[Tensor, ...]:
+        """Return queries of `hidden`, keys and values of `context`."""
+        queries = cast_for_matmul(hidden)
+        context = queries if context is hidden else cast_for_matmul(context)
+        return self.query(queries), self.key(context), self.value(context)
+
+    def _project_patches(self, hidden: Tensor, patches: Tensor, norm: nn.LayerNorm) -> tuple[Tensor, ...]:
+        """Return queries of `hidden`, keys and values of standardized patches, with the norm folded into the layers."""
+        key, value = (F.linear(patches, *fold_norm(norm, layer)) for layer in (self.key, self.value))
+        return self.query(cast_for_matmul(hidden)), key, value
 
 
 class Output(nn.Module):
-    """The end of every sublayer of a post-norm transformer: project, add what came in, normalise."""
+    """The end of a post-norm sublayer: project, add the residual, normalise."""
 
     def __init__(self, in_dim: int, width: int, dropout: float):
         super().__init__()
@@ -77,7 +96,7 @@ class Output(nn.Module):
 
 
 class AttentionBlock(nn.Module):
-    """Attention to `context`, then `Output`."""
+    """`Attention`, then `Output`."""
 
     def __init__(self, width: int, context_dim: int, num_heads: int, dropout: float):
         super().__init__()
@@ -107,11 +126,16 @@ class FeedForward(nn.Module):
 
 
 class Layer(nn.Module):
-    """One layer: self-attention over [queries; text], cross-attention of the queries, an FFN for each.
+    """One layer: self-attention over [queries; words], cross-attention from the queries to the patches, FFNs.
 
     Args:
-        cross_attention: whether this layer looks at the patches.
-        text: whether text stands behind the queries; it then has an FFN of its own.
+        width: channels of one token.
+        vision_dim: channels of one patch.
+        num_heads: attention heads.
+        ffn_width: hidden width of the FFNs.
+        dropout: of attention weights and before every residual sum.
+        cross_attention: whether this layer attends to the patches.
+        text: whether the layer passes words on; they have an FFN of their own.
     """
 
     def __init__(
@@ -140,8 +164,8 @@ class Layer(nn.Module):
         norm: nn.LayerNorm,
         num_queries: int,
         mask: Bool[Tensor, "batch token"] | None = None,
-    ) -> Float[Tensor, "batch carried width"]:
-        # Behind the last text FFN nobody reads the words: there only the queries are carried on.
+    ) -> Float[Tensor, "batch kept width"]:
+        # Nothing reads the words behind the last text FFN, so only the queries are kept there.
         drops_words = self.ffn_text is None and hidden.shape[1] > num_queries
         hidden = self.attention(hidden[:, :num_queries] if drops_words else hidden, hidden, mask)
         queries, words = hidden[:, :num_queries], hidden[:, num_queries:]
@@ -154,18 +178,18 @@ class Layer(nn.Module):
 class QFormer(nn.Module):
     r"""Compress any number of patches into `num_queries` tokens with a small BERT over learned queries.
 
-    At entry $q \leftarrow \mathrm{LN}(q)$, with a question $[q; w] \leftarrow \mathrm{LN}([q; w])$ where $w$ are its words, which
-    then take part in self-attention and have FFNs of their own. Per layer, $q \leftarrow \mathrm{LN}(q + \mathrm{SelfAttn}(q))$;
+    At entry $q \leftarrow \mathrm{LN}(q)$; with a question $[q; w] \leftarrow \mathrm{LN}([q; w])$, where $w$ are its words, which
+    take part in self-attention and have FFNs of their own. Per layer, $q \leftarrow \mathrm{LN}(q + \mathrm{SelfAttn}(q))$;
     in layers 0, n, 2n, ... $q \leftarrow \mathrm{LN}(q + \mathrm{CrossAttn}(q, \mathrm{LN}_v(x)))$;
     $q \leftarrow \mathrm{LN}(q + \mathrm{FFN}(q))$. At the end $t = q W + b$.
 
     Source: BLIP-2, Li et al. 2023, arXiv:2301.12597 (12 layers of width 768, 12 heads, FFN 3072, 32 queries); with a
-    question InstructBLIP, Dai et al. 2023, arXiv:2305.06500. Differs: the words are the frozen T5's, through one linear layer
-    to `width`, and not BERT's; the last layer has no text FFN, since nothing reads what it would make.
-    Differs: trained from scratch and not from BERT, with BERT's init: standard deviation 0.02 at width 768,
-    scaled by $\sqrt{768 / \text{width}}$ elsewhere, so that activations are as large in a small Q-Former as
-    in the published one. Dropout is off unless asked for. Queries start as $\mathcal{N}(0, 0.02^2)$: equal
-    ones would stay equal for ever, and zeros have a huge first gradient through a LayerNorm with eps 1e-12.
+    question InstructBLIP, Dai et al. 2023, arXiv:2305.06500. Differs: the words are the frozen T5's, through one linear
+    layer to `width`, not BERT's; the last layer has no text FFN, since nothing reads its output.
+    Differs: trained from scratch, not from BERT, with BERT's init: standard deviation 0.02 at width 768, scaled by
+    $\sqrt{768 / \text{width}}$ at other widths, so that activations are as large in a small Q-Former as in the published
+    one. Dropout is off by default. Queries start as $\mathcal{N}(0, 0.02^2)$: equal queries would stay equal, and zero
+    queries have a huge first gradient through a LayerNorm with eps 1e-12.
 
     Keys of transformers' `Blip2ForConditionalGeneration` → ours; names not listed are unchanged:
     `vision_model.post_layernorm` → `ln_vision`; `qformer.layernorm` → `layernorm`;
@@ -176,20 +200,19 @@ class QFormer(nn.Module):
     Args:
         vision_dim: channels of one patch.
         text_dim: channels of one word embedding.
-        num_queries: learned queries, and so tokens.
-        depth: layers.
+        num_queries: number of learned queries, and so of tokens.
+        depth: number of layers.
         width: channels of one query.
         num_heads: attention heads; must divide `width`.
-        cross_attention_every: layers 0, n, 2n, ... look at the patches.
+        cross_attention_every: layers 0, n, 2n, ... attend to the patches.
         ffn_ratio: hidden width of the FFN over `width`.
         dropout: of attention weights and before every residual sum (published: 0.1).
-        query_gain: factor on the initial weights that make queries of the patches (published: 1, where attention
-            begins near uniform, so that every query reads the mean patch).
-        conditioning: "none": queries do not see the question; "question": they do; "mismatched": they are given
-            another example's.
+        query_gain: factor on the initial query weights of cross-attention. Published is 1, where attention starts almost
+            uniform, so that every query reads the mean patch.
+        conditioning: whether queries see the question; one of `conditioning.CONDITIONING`.
     Raises:
         ValueError: if a count is less than 1, `num_heads` does not divide `width`, `dropout` is not in [0, 1),
-            `query_gain` is not above 0 or `conditioning` is not one of the above.
+            `query_gain` is not positive, or `conditioning` is unknown.
     """
 
     sized_by = "width"
@@ -229,7 +252,7 @@ class QFormer(nn.Module):
             )
         if query_gain <= 0:
             raise ValueError(
-                f"query_gain={query_gain} is not above 0. Set bridge.query_gain to 1, as published, or more."
+                f"query_gain={query_gain} is not positive. Set bridge.query_gain to 1, as published, or more."
             )
         check_conditioning(conditioning)
         self.vision_dim, self.text_dim, self.num_queries = vision_dim, text_dim, num_queries
@@ -270,24 +293,24 @@ class QFormer(nn.Module):
         text: Float[Tensor, "batch word {self.text_dim}"] | None = None,
         text_mask: Shaped[Tensor, "batch word"] | None = None,
     ) -> Float[Tensor, "batch {self.num_queries} {self.text_dim}"]:
-        """Read the patches into the queries; `text` is not read while `conditioning` is "none".
+        """Read the patches into the queries. `text` is ignored if `conditioning` is "none".
 
         Raises:
-            ValueError: if the bridge is conditioned and there is no `text`.
+            ValueError: if the bridge is conditioned and `text` is None.
         """
-        patches, mask = for_products(standardized(patches, self.ln_vision)), None
+        patches, mask = cast_for_matmul(standardize(patches, self.ln_vision)), None
         if self.text_projection is None:
             hidden = self.layernorm(self.query_tokens)
-            # Until they first look at the patches, queries are the same for every image, but for dropout.
+            # Before cross-attention queries are the same for every image, except under dropout.
             if self.training and self.dropout.p:
                 hidden = hidden.expand(len(patches), -1, -1)
             hidden = self.dropout(hidden)
         else:
-            words, real = question(text, text_mask, self.conditioning)
+            words, word_mask = require_question(text, text_mask, self.conditioning)
             queries = self.query_tokens.expand(len(patches), -1, -1)
             hidden = torch.cat([queries, self.text_projection(words).to(queries.dtype)], dim=1)
             hidden = self.dropout(self.layernorm(hidden))
-            mask = torch.cat([real.new_ones(len(real), self.num_queries), real], dim=1)
+            mask = torch.cat([word_mask.new_ones(len(word_mask), self.num_queries), word_mask], dim=1)
         for layer in self.layer:
             hidden = layer(hidden, patches, self.ln_vision, self.num_queries, mask)
         return self.language_projection(hidden)

@@ -16,7 +16,7 @@ def measure_costs(model: BridgedModel, batch: Batch) -> dict[str, Any]:
     """Costs an example, where a multiplication and an addition count as two operations.
 
     The T5's backward is the pass *through* its frozen weights to the prefix; a prefix that has no gradient
-    (plain words) costs none. What is counted is what this device does: the Q-Former reads patches in fewer products on a CPU.
+    (plain words) costs none.
     """
     batch = on_device(batch, model)
     trained = [p for p in model.parameters() if p.requires_grad]
