@@ -12,9 +12,9 @@ def test_gives_its_prompt_to_every_image():
 
 def test_gradient_is_the_sum_over_the_batch():
     bridge = Blind(6, 5, num_tokens=3)
-    seen = torch.randn(4, 3, 5)
-    (bridge(torch.zeros(4, 7, 6)) * seen).sum().backward()
-    torch.testing.assert_close(bridge.prompt.grad, seen.sum(0))
+    weights = torch.randn(4, 3, 5)
+    (bridge(torch.zeros(4, 7, 6)) * weights).sum().backward()
+    torch.testing.assert_close(bridge.prompt.grad, weights.sum(0))
 
 
 @pytest.mark.parametrize("num_tokens", [0, -1])

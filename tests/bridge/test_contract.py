@@ -1,4 +1,4 @@
-"""The contract of `bridgelab.bridge`, held by every yaml in conf/bridge/ as found on disk, and told when it is broken."""
+"""The contract of `bridgelab.bridge`: every yaml in conf/bridge/ keeps it, and planted faults are found."""
 
 import re
 from pathlib import Path
@@ -18,7 +18,7 @@ NAMES = sorted(path.stem for path in (CONF / "bridge").glob("*.yaml"))
 
 
 def composed(name):
-    """A bridge's class and choices as training sees them, with what its yaml takes from another one's."""
+    """Return a bridge's class and choices as composed for training, with the defaults of its yaml."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = OmegaConf.to_container(compose(f"bridge/{name}").bridge)
     return get_class(config.pop("_target_")), config
@@ -43,12 +43,30 @@ def test_every_bridge_keeps_the_contract(name):
     assert not [result for result in results if result.problem]
 
 
+TOKENS = {  # of bridges without queries or grid, for 36 patches: a prompt, and one token per patch
+    "linear": 36,
+    "mlp": 36,
+    "blind": 16,
+    "words": 36,
+    "words_patch_like": 36,
+    "words_prompted": 16 + 36,
+}
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_a_bridge_without_queries_or_grid_hands_over_its_prompt_and_a_token_a_patch(name):
+def test_the_number_of_tokens(name):
     case = Case(*BRIDGES[name], (48, 80, 36))
-    if not case.queries and not case.keeps_places:
-        expected = getattr(case.bridge, "num_tokens", 0) + (case.sees != "nothing") * 36
-        assert case.tokens().shape[1] == expected
+    if name in TOKENS:
+        assert not case.has_queries
+        assert not case.takes_grid
+        expected = TOKENS[name]
+    elif case.has_queries:
+        expected = BRIDGES[name][1]["num_queries"]
+    elif name == "pixel_shuffle":
+        expected = 36 // BRIDGES[name][1]["ratio"] ** 2
+    else:
+        expected = BRIDGES[name][1]["num_tokens"]
+    assert case.tokens().shape[1] == expected
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.endswith("_question")])
@@ -180,7 +198,7 @@ class Placeless(Mine):
         return super().forward(patches).mean(1, keepdim=True)
 
 
-FAULTS = [  # class, choices, the demand that it breaks, and what is said of it
+FAULTS = [  # class, choices, start of the demand that it breaks, and the problem
     (Flat, {}, "gives tokens", r"gave \(4, 128\) for 4 images and text_dim=128"),
     (Short, {"start": "normal"}, "gives tokens", "num_queries=3, but it gave 2 tokens"),
     (Idle, {}, "a gradient reaches", r"no gradient reaches spare\.weight, spare\.bias"),
@@ -201,23 +219,30 @@ FAULTS = [  # class, choices, the demand that it breaks, and what is said of it
     (Padded, {}, "reads the question", "padding of the question is read"),
     (Seeded, {}, "leaves the seed", r"project\.weight, project\.bias are the same for two seeds"),
     (Noisy, {}, "leaves the seed", r"project\.bias differ for one seed"),
-    (Forgetful, {}, "its state_dict", "does not hold all that it is"),
-    (Placeless, {}, "says what grid", "did not say so"),
+    (Forgetful, {}, "its state_dict", "a copy through its state_dict gives other tokens"),
+    (Placeless, {}, "says what grid", "raised no ValueError"),
     (Placeless, {}, "does not depend on the patches' order", "places do not matter"),
 ]
 
 
+def test_every_demand_has_a_fault():
+    unbroken = [
+        demand for demand in DEMANDS if not any(demand.startswith(start) for _, _, start, _ in FAULTS)
+    ]
+    assert not unbroken
+
+
 def test_a_plain_bridge_keeps_it():
-    assert not [result for result in check(Mine, {}) if result.problem]
+    assert [(result.demand, result.problem) for result in check(Mine, {})] == [(d, None) for d in DEMANDS]
 
 
 @pytest.mark.parametrize(
-    ("kind", "choices", "demand", "said"), FAULTS, ids=lambda x: getattr(x, "__name__", None)
+    ("bridge_class", "choices", "demand", "message"), FAULTS, ids=lambda x: getattr(x, "__name__", None)
 )
-def test_a_fault_is_told(kind, choices, demand, said):
-    (found,) = [result for result in check(kind, choices) if result.demand.startswith(demand)]
-    assert found.problem is not None
-    assert re.search(said, found.problem)
+def test_a_fault_is_found(bridge_class, choices, demand, message):
+    (result,) = [result for result in check(bridge_class, choices) if result.demand.startswith(demand)]
+    assert result.problem is not None
+    assert re.search(message, result.problem)
 
 
 OWN = """

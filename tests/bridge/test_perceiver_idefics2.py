@@ -56,9 +56,9 @@ def same(bridge, model, patches, tolerance):
     onto = torch.randn_like(tokens)
     gradients = torch.autograd.grad((tokens * onto).sum(), list(bridge.parameters()))
     by_name = [model.get_parameter(name) for name, _ in bridge.named_parameters()]
-    wanted = torch.autograd.grad((expected * onto).sum(), by_name)
-    largest = max(float(gradient.abs().max()) for gradient in wanted)
-    for gradient, other in zip(gradients, wanted, strict=True):
+    expected_gradients = torch.autograd.grad((expected * onto).sum(), by_name)
+    largest = max(float(gradient.abs().max()) for gradient in expected_gradients)
+    for gradient, other in zip(gradients, expected_gradients, strict=True):
         torch.testing.assert_close(gradient, other, rtol=10 * tolerance, atol=10 * tolerance * largest)
 
 

@@ -67,8 +67,8 @@ def test_places_are_raster_order():
 @pytest.mark.parametrize(
     ("choices", "message"),
     [
-        ({"num_tokens": 12}, r"num_tokens=12 is no square.*bridge\.num_tokens to 9 or 16"),
-        ({"num_tokens": 0}, r"num_tokens=0 is no square.*to 1 or 1"),
+        ({"num_tokens": 12}, r"num_tokens=12 is not a square.*bridge\.num_tokens to 9 or 16"),
+        ({"num_tokens": 0}, r"num_tokens=0 is not a square.*to 1 or 1"),
         ({"num_tokens": 81}, r"num_tokens=81 is more than the 64 patches.*at most 64"),
         ({"grid": (4, 16)}, r"grid=4 x 16 is not square: pooled to 4 x 4.*square images"),
         ({"projector": "conv"}, r"projector='conv': must be one of linear, mlp"),

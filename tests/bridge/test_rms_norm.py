@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from bridgelab.bridge.rms_norm import RMSNorm, scaled
+from bridgelab.bridge.rms_norm import RMSNorm, rms_normalize
 
 
 @pytest.mark.parametrize("weighed", [True, False])
@@ -13,22 +13,22 @@ def test_is_torchs_in_both_directions(weighed, eps):
     torch.manual_seed(0)
     x = torch.randn(2, 3, 7, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(7, dtype=torch.float64, requires_grad=True) if weighed else None
-    ours, theirs = scaled(x, weight, eps), F.rms_norm(x, (7,), weight, eps)
+    ours, theirs = rms_normalize(x, weight, eps), F.rms_norm(x, (7,), weight, eps)
     torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
-    onto, what = torch.randn_like(ours), [x, weight] if weighed else [x]
+    onto, inputs = torch.randn_like(ours), [x, weight] if weighed else [x]
     for own, other in zip(
-        torch.autograd.grad(ours, what, onto), torch.autograd.grad(theirs, what, onto), strict=True
+        torch.autograd.grad(ours, inputs, onto), torch.autograd.grad(theirs, inputs, onto), strict=True
     ):
         torch.testing.assert_close(own, other, rtol=1e-12, atol=1e-12)
-    assert torch.autograd.gradcheck(lambda *given: scaled(given[0], given[1] if weighed else None, eps), what)
+    assert torch.autograd.gradcheck(lambda x, weight=None: rms_normalize(x, weight, eps), inputs)
 
 
 def test_half_precision_is_computed_in_float32():
     x = 300 * torch.randn(4, 8, dtype=torch.float16).sign()  # whose squares float16 can't hold
     norm = RMSNorm(8, eps=1e-6).half()
-    made = norm(x.requires_grad_())
-    torch.testing.assert_close(made, x.detach().sign())
-    (made * x.detach()).sum().backward()
+    normed = norm(x.requires_grad_())
+    torch.testing.assert_close(normed, x.detach().sign())
+    (normed * x.detach()).sum().backward()
     torch.testing.assert_close(norm.weight.grad, 300 * torch.full((8,), 4, dtype=torch.float16))
 
 

@@ -1,4 +1,4 @@
-"""The blind floor: a learned prompt that has seen no image."""
+"""The blind floor: a learned prompt without any image."""
 
 import torch
 from jaxtyping import Float, Shaped
@@ -6,16 +6,16 @@ from torch import Tensor, nn
 
 
 class Blind(nn.Module):
-    r"""What training alone buys: as many learned tokens as a bridge hands over, the same for every image.
+    r"""As many learned tokens as a bridge outputs, the same for every image: what training gives without vision.
 
-    It is trained as a bridge is, so whatever a bridge has over it came from the image.
-    This is prompt tuning: Lester et al. 2021, arXiv:2104.08691. Differs: tokens start as the Q-Former's
-    queries do, $\mathcal{N}(0, 0.02^2)$, and not from the vocabulary.
+    It is trained like a bridge, so what a bridge scores above it comes from the image.
+    This is prompt tuning: Lester et al. 2021, arXiv:2104.08691. Differs: tokens start like the Q-Former's queries,
+    $\mathcal{N}(0, 0.02^2)$, not from the vocabulary.
 
     Args:
-        vision_dim: channels of one patch; kept so that the same batch is accepted.
+        vision_dim: channels of one patch, so that it takes the same batches.
         text_dim: channels of one word embedding.
-        num_tokens: learned tokens, at least 1.
+        num_tokens: number of learned tokens, at least 1.
     Raises:
         ValueError: if `num_tokens` is less than 1.
     """
@@ -38,5 +38,5 @@ class Blind(nn.Module):
         text: Float[Tensor, "batch word {self.text_dim}"] | None = None,
         text_mask: Shaped[Tensor, "batch word"] | None = None,
     ) -> Float[Tensor, "batch {self.num_tokens} {self.text_dim}"]:
-        """Give the prompt once an example; of `patches` only the batch size is read, of `text` nothing."""
+        """Return the prompt once per example. Only the batch size of `patches` is read; `text` is ignored."""
         return self.prompt.expand(len(patches), -1, -1)

@@ -1,4 +1,4 @@
-"""Bridges of one size: choices solved for from a number of parameters or of tokens."""
+"""Bridges of equal size: keyword arguments solved for a number of tokens or of parameters."""
 
 import math
 from typing import Any
@@ -6,18 +6,18 @@ from typing import Any
 import torch
 from torch import nn
 
-WITHIN = 0.02  # of the parameters asked for
-WIDEST = 2**20
+TOLERANCE = 0.02  # relative, of the number of parameters
+MAX_WIDTH = 2**20
 
 
 def with_tokens(choices: dict[str, Any], tokens: int, grid: tuple[int, int], name: str) -> dict[str, Any]:
-    """A bridge's choices with which it hands over this many tokens.
+    """Return a bridge's choices changed to output this many tokens.
 
     Args:
-        choices: as its yaml has them.
-        tokens: how many.
+        choices: keyword arguments, as in the bridge's yaml.
+        tokens: number of tokens.
         grid: rows and columns of the patches.
-        name: what the bridge is called in messages.
+        name: the bridge's name in messages.
     Raises:
         ValueError: if the bridge cannot.
     """
@@ -31,61 +31,69 @@ def with_tokens(choices: dict[str, Any], tokens: int, grid: tuple[int, int], nam
             return choices | {"ratio": ratio}
         possible = [patches // r**2 for r in range(1, min(grid) + 1) if not (grid[0] % r or grid[1] % r)]
         raise ValueError(
-            f"budget.tokens={tokens}: {name} gathers square cells of {grid[0]} x {grid[1]} patches, so it hands over one of "
+            f"budget.tokens={tokens}: {name} merges square cells of {grid[0]} x {grid[1]} patches, so it outputs one of "
             f"{possible}. Set budget.tokens to one of them."
         )
     if tokens == patches:
         return choices
     raise ValueError(
-        f"budget.tokens={tokens}: {name} hands over one token a patch, {patches}. "
-        f"Take a bridge that compresses, such as linear_pooled or mlp_pooled, or set budget.tokens={patches}."
+        f"budget.tokens={tokens}: {name} outputs one token per patch, {patches}. "
+        f"Choose a bridge that compresses, such as linear_pooled or mlp_pooled, or set budget.tokens={patches}."
     )
 
 
 def with_parameters(
-    kind: type[nn.Module], choices: dict[str, Any], parameters: int, widths: tuple[int, int], name: str
+    bridge_class: type[nn.Module],
+    choices: dict[str, Any],
+    parameters: int,
+    widths: tuple[int, int],
+    name: str,
 ) -> dict[str, Any]:
-    """A bridge's choices with which it has this many trainable parameters, within 2 %; its depth stays.
+    """Return a bridge's choices changed to have this many trainable parameters, within 2 %. Its depth stays.
 
     Args:
-        kind: the bridge's class; its `sized_by` names the choice that is solved for.
-        choices: all keyword arguments, `grid` too if it takes one.
-        parameters: how many.
+        bridge_class: the bridge's class; its `sized_by` names the choice to solve for.
+        choices: all keyword arguments, with `grid` if the class takes it.
+        parameters: number of parameters.
         widths: vision_dim and text_dim.
-        name: what the bridge is called in messages.
+        name: the bridge's name in messages.
     Raises:
-        ValueError: if the bridge has no such choice, or none of its sizes comes near.
+        ValueError: if the bridge has no `sized_by`, or no size comes near enough.
     """
-    by = getattr(kind, "sized_by", None)
-    if by is None:
+    key = getattr(bridge_class, "sized_by", None)
+    if key is None:
         raise ValueError(
             f"budget.params={parameters}: {name} has no width to choose. Leave budget.params out for it, or compare it "
             "with bridges of its own size."
         )
-    step = choices.get("num_heads", 1) if by == "width" else 1  # heads divide a width
-    # The number grows with the width: the first multiple of `step` that reaches it, by bisection, or the one before.
+    step = choices.get("num_heads", 1) if key == "width" else 1  # heads divide a width
+    # The number of parameters grows with the width. Bisect for the first multiple of `step` that reaches it, then take that one
+    # or the one before.
     low, high = 0, 1
-    while high * step < WIDEST and count(kind, choices | {by: high * step}, widths) < parameters:
+    while (
+        high * step < MAX_WIDTH
+        and count_parameters(bridge_class, choices | {key: high * step}, widths) < parameters
+    ):
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
-        if count(kind, choices | {by: middle * step}, widths) < parameters:
+        if count_parameters(bridge_class, choices | {key: middle * step}, widths) < parameters:
             low = middle
         else:
             high = middle
-    sizes = [{by: width * step} for width in (low, high) if width]
-    found = {count(kind, choices | size, widths): size for size in sizes}
-    nearest = min(found, key=lambda number: abs(number - parameters))
-    if abs(nearest - parameters) > WITHIN * parameters:
-        told = " or ".join(f"{number:,} ({by}={size[by]})" for number, size in found.items())
+    candidates = [{key: width * step} for width in (low, high) if width]
+    sizes = {count_parameters(bridge_class, choices | size, widths): size for size in candidates}
+    nearest = min(sizes, key=lambda number: abs(number - parameters))
+    if abs(nearest - parameters) > TOLERANCE * parameters:
+        possible = " or ".join(f"{number:,} ({key}={size[key]})" for number, size in sizes.items())
         raise ValueError(
-            f"budget.params={parameters}: {name} comes no nearer than {told}. Set budget.params to one of these, or "
+            f"budget.params={parameters}: {name} comes no nearer than {possible}. Set budget.params to one of these, or "
             "choose its depth."
         )
-    return choices | found[nearest]
+    return choices | sizes[nearest]
 
 
-def count(kind: type[nn.Module], choices: dict[str, Any], widths: tuple[int, int]) -> int:
-    """Trainable parameters of a bridge, which is not really made."""
+def count_parameters(bridge_class: type[nn.Module], choices: dict[str, Any], widths: tuple[int, int]) -> int:
+    """Return the number of trainable parameters of a bridge without allocating them."""
     with torch.device("meta"):
-        return sum(p.numel() for p in kind(*widths, **choices).parameters() if p.requires_grad)
+        return sum(p.numel() for p in bridge_class(*widths, **choices).parameters() if p.requires_grad)

@@ -1,4 +1,4 @@
-"""Honeybee's C-Abstractor: convolutions before and after a pool, so that compression keeps what is near together."""
+"""Honeybee's C-Abstractor: convolutions before and after a pool, so that compression keeps locality."""
 
 from collections.abc import Sequence
 
@@ -12,25 +12,25 @@ from bridgelab.bridge.grid import as_map, pooled_side
 
 
 def stage(in_dim: int, width: int, depth: int) -> RegStage:
-    """RegNet's bottleneck blocks as Honeybee uses them: depthwise 3 × 3, squeeze and excitation, SiLU, LayerNorm."""
+    """Return RegNet's bottleneck blocks as in Honeybee: depthwise 3 × 3, squeeze and excitation, SiLU, LayerNorm."""
     return RegStage(depth, in_dim, width, stride=1, dilation=1, act_layer=nn.SiLU, norm_layer=LayerNorm2d)
 
 
 class CAbstractor(nn.Module):
     r"""$t = \mathrm{MLP}(S_2(\mathrm{pool}(S_1(x + p))))$ with $S$ of `depth` RegNet blocks and a pool to $\sqrt M \times \sqrt M$.
 
-    A block is $y = \mathrm{SiLU}(x' + N(W_3\, \mathrm{SE}(\mathrm{SiLU}(N(D * \mathrm{SiLU}(N(W_1 x)))))))$, $N$ a LayerNorm over
-    channels at each place, $D$ a depthwise 3 × 3 convolution and $x'$ the input, projected where widths differ.
-    Source: Honeybee, Cha et al. 2024, arXiv:2312.06742: depth 3, width 1024, a 2-layer MLP with SiLU, positions drawn from a
-    truncated normal of 0.02. Keys there: `abstractor.{pos_emb,net.0,net.2,readout.0,readout.2}`.
+    A block is $y = \mathrm{SiLU}(x' + N(W_3\, \mathrm{SE}(\mathrm{SiLU}(N(D * \mathrm{SiLU}(N(W_1 x)))))))$, where $N$ is a
+    LayerNorm over channels, $D$ a depthwise 3 × 3 convolution and $x'$ the input, projected if widths differ.
+    Source: Honeybee, Cha et al. 2024, arXiv:2312.06742: depth 3, width 1024, a 2-layer MLP with SiLU, position embeddings
+    $p$ from a truncated normal of 0.02. Published keys: `abstractor.{pos_emb,net.0,net.2,readout.0,readout.2}`.
 
     Args:
         vision_dim: channels of one patch.
         text_dim: channels of one word embedding.
-        grid: rows and columns of the patches; they must be as many.
-        num_tokens: tokens, a square number not above that of the patches.
-        depth: blocks before, and blocks after the pool.
-        width: channels of the blocks; None takes `vision_dim`.
+        grid: rows and columns of the patches; must be equal.
+        num_tokens: number of tokens; a square, at most the number of patches.
+        depth: number of blocks before the pool, and again after it.
+        width: channels of the blocks; None means `vision_dim`.
     Raises:
         ValueError: if the grid or `num_tokens` does not fit, or `depth` or `width` is less than 1.
     """
@@ -67,6 +67,6 @@ class CAbstractor(nn.Module):
         text: Float[Tensor, "batch word {self.text_dim}"] | None = None,
         text_mask: Shaped[Tensor, "batch word"] | None = None,
     ) -> Float[Tensor, "batch {self.num_tokens} {self.text_dim}"]:
-        """Convolve, average, convolve, project; `text` is not read."""
+        """Convolve, average, convolve, project. `text` is ignored."""
         x = self.net(as_map(patches, self.grid) + as_map(self.pos_emb, self.grid))
         return self.readout(x.flatten(2).transpose(1, 2))

@@ -1,19 +1,20 @@
-"""Whether a query bridge sees the question, and how it is told."""
+"""Whether a query bridge sees the question."""
 
 import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
-# `mismatched` is given another example's question, in training and evaluation alike: the parameters of `question`
-# without its information. Which question a bridge is given is the data's business; to the bridge they are the same.
+# none: the bridge does not see the question. question: it does. mismatched: it gets another example's question, in training
+# and in evaluation, so it has the parameters of `question` without its information. The data chooses the question: to the
+# bridge the last two are the same.
 CONDITIONING = ("none", "question", "mismatched")
 
 
 def check_conditioning(conditioning: str) -> None:
-    """Refuse what is none of `CONDITIONING`.
+    """Check that a value is one of `CONDITIONING`.
 
     Raises:
-        ValueError: with the choices.
+        ValueError: if it is not.
     """
     if conditioning not in CONDITIONING:
         raise ValueError(
@@ -21,12 +22,12 @@ def check_conditioning(conditioning: str) -> None:
         )
 
 
-def question(
+def require_question(
     text: Float[Tensor, "batch word text_dim"] | None,
     text_mask: Shaped[Tensor, "batch word"] | None,
     conditioning: str,
 ) -> tuple[Float[Tensor, "batch word text_dim"], Bool[Tensor, "batch word"]]:
-    """The question's words and which of them are real, for a bridge that reads them.
+    """Return the question's words, and a mask that is true where they are not padding.
 
     Raises:
         ValueError: if there is no question.

@@ -1,14 +1,14 @@
-"""One linear layer: every patch becomes one token."""
+"""LLaVA's projector: one linear layer, one token per patch."""
 
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 
 class Linear(nn.Module):
-    r"""The first answer to the question, and the baseline of every comparison.
+    r"""$t_i = W x_i + b$ for each patch $x_i$: one token per patch, without exchange between patches or selection.
 
-    $t_i = W x_i + b$ for each patch $x_i$: as many tokens as patches, no exchange between them, no selection.
-    Source: LLaVA, Liu et al. 2023, arXiv:2304.08485. Keys there: `model.mm_projector.{weight,bias}`.
+    The baseline of every comparison.
+    Source: LLaVA, Liu et al. 2023, arXiv:2304.08485. Published keys: `model.mm_projector.{weight,bias}`.
 
     Args:
         vision_dim: channels of one patch.
@@ -29,5 +29,5 @@ class Linear(nn.Module):
         text: Float[Tensor, "batch word {self.text_dim}"] | None = None,
         text_mask: Shaped[Tensor, "batch word"] | None = None,
     ) -> Float[Tensor, "batch patch {self.text_dim}"]:
-        """Project each patch; `text` is not read."""
+        """Project each patch. `text` is ignored."""
         return self.mm_projector(patches)

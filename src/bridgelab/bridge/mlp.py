@@ -1,20 +1,19 @@
-"""Two linear layers with a GELU between: every patch becomes one token."""
+"""LLaVA-1.5's projector: two linear layers with a GELU between, one token per patch."""
 
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 
 class MLP(nn.Module):
-    r"""The linear bridge with a nonlinearity: still one token a patch, still no exchange between patches.
+    r"""$t_i = W_2 \, \mathrm{GELU}(W_1 x_i + b_1) + b_2$ for each patch $x_i$, with the exact (erf) GELU.
 
-    $t_i = W_2 \, \mathrm{GELU}(W_1 x_i + b_1) + b_2$, GELU in its exact (erf) form.
-    Source: LLaVA-1.5, Liu et al. 2023, arXiv:2310.03744.
-    Keys there: `model.mm_projector.{0,2}.{weight,bias}`.
+    As the linear bridge, it has one token per patch and no exchange between patches.
+    Source: LLaVA-1.5, Liu et al. 2023, arXiv:2310.03744. Published keys: `model.mm_projector.{0,2}.{weight,bias}`.
 
     Args:
         vision_dim: channels of one patch.
         text_dim: channels of one word embedding.
-        hidden_dim: width between the layers; None takes `text_dim`, as LLaVA-1.5 does.
+        hidden_dim: width between the layers; None means `text_dim`, as in LLaVA-1.5.
     Raises:
         ValueError: if `hidden_dim` is less than 1.
     """
@@ -42,5 +41,5 @@ class MLP(nn.Module):
         text: Float[Tensor, "batch word {self.text_dim}"] | None = None,
         text_mask: Shaped[Tensor, "batch word"] | None = None,
     ) -> Float[Tensor, "batch patch {self.text_dim}"]:
-        """Project each patch; `text` is not read."""
+        """Project each patch. `text` is ignored."""
         return self.mm_projector(patches)

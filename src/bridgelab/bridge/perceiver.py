@@ -1,4 +1,4 @@
-"""The Perceiver Resampler: learned latents that look at the patches, and at each other, in one attention."""
+"""The Perceiver Resampler: learned latents that attend to the patches and to each other in one attention."""
 
 from typing import cast
 
@@ -6,16 +6,16 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
-from bridgelab.bridge.attention import attend, for_products
-from bridgelab.bridge.conditioning import check_conditioning, question
+from bridgelab.bridge.attention import attend, cast_for_matmul
+from bridgelab.bridge.conditioning import check_conditioning, require_question
 
 
 class PerceiverAttention(nn.Module):
-    r"""Latents attend to patches and latents together.
+    r"""Attention from the latents to patches and latents together, without biases.
 
     With $\hat x = \mathrm{LN}(x)$ and $\hat q = \mathrm{LN}(q)$:
     $\mathrm{Attn}(q, x) = \mathrm{softmax}(Q K^\top / \sqrt{d}) V \, W_o$, where $Q = \hat q W_q$ and
-    $[K, V] = [\hat x; \hat q] W_{kv}$. No biases. The words of a question, where there are any, are keys and values too.
+    $[K, V] = [\hat x; \hat q] W_{kv}$. The words of a question, if any, are further keys and values.
     """
 
     def __init__(self, dim: int, num_heads: int, head_dim: int):
@@ -35,9 +35,9 @@ class PerceiverAttention(nn.Module):
         words: Float[Tensor, "batch word dim"] | None = None,
         mask: Bool[Tensor, "batch key"] | None = None,
     ) -> Float[Tensor, "batch query dim"]:
-        latents = for_products(self.norm_latents(latents))
-        parts = [self.norm_media(patches), latents, *([] if words is None else [words])]
-        context = torch.cat([for_products(part) for part in parts], dim=1)
+        latents = cast_for_matmul(self.norm_latents(latents))
+        attended = [self.norm_media(patches), latents, *([] if words is None else [words])]
+        context = torch.cat([cast_for_matmul(tokens) for tokens in attended], dim=1)
         keys, values = self.to_kv(context).chunk(2, dim=-1)
         queries = self.to_q(latents)
         q, k, v = (x.unflatten(-1, (-1, self.head_dim)).transpose(1, 2) for x in (queries, keys, values))
@@ -45,7 +45,7 @@ class PerceiverAttention(nn.Module):
 
 
 def feed_forward(dim: int, hidden_dim: int) -> nn.Sequential:
-    """LayerNorm → Linear → GELU → Linear, no biases; a Sequential, so that keys are as in OpenFlamingo."""
+    """Return LayerNorm → Linear → GELU → Linear without biases, as a Sequential so that keys match OpenFlamingo's."""
     return nn.Sequential(
         nn.LayerNorm(dim),
         nn.Linear(dim, hidden_dim, bias=False),
@@ -57,27 +57,26 @@ def feed_forward(dim: int, hidden_dim: int) -> nn.Sequential:
 class PerceiverResampler(nn.Module):
     r"""Compress any number of patches into `num_queries` tokens by cross-attention.
 
-    Per block, $q \leftarrow q + \mathrm{Attn}(q, [x; q])$, then $q \leftarrow q + \mathrm{FFN}(q)$, both
-    pre-norm; at the end $t = \mathrm{LN}(q) W + b$. Latents start as $\mathcal{N}(0, 1)$: no two are alike.
+    Per block, $q \leftarrow q + \mathrm{Attn}(q, [x; q])$, then $q \leftarrow q + \mathrm{FFN}(q)$, both pre-norm. At the
+    end $t = \mathrm{LN}(q) W + b$. Latents start as $\mathcal{N}(0, 1)$, so no two are equal.
     Source: Alayrac et al. 2022, arXiv:2204.14198, as in OpenFlamingo (depth 6, 64 latents, 8 heads of 64).
-    Differs: where it is conditioned, the question's words, from the frozen T5 through one linear layer and a LayerNorm, stand
-    beside latents and patches as keys and values, in all blocks alike (Flamingo's sees no text); no time embeddings (single
-    images); the linear layer to `text_dim`, since the T5 reads the tokens as a prefix and not through gated cross-attention.
-    Keys there: `perceiver.{latents,layers,norm}` without the prefix; `language_projection` is ours.
+    Differs: with conditioning, the question's words, from the frozen T5 through one linear layer and a LayerNorm, are keys
+    and values beside latents and patches in all blocks (Flamingo's resampler sees no text); no time embeddings (single
+    images); a linear layer to `text_dim`, since the T5 reads the tokens as a prefix, not through gated cross-attention.
+    Published keys: `perceiver.{latents,layers,norm}`, here without the prefix; `language_projection` is ours.
 
     Args:
-        vision_dim: channels of one patch, and the width at which the resampler works.
+        vision_dim: channels of one patch, and the resampler's width.
         text_dim: channels of one word embedding.
-        num_queries: latents, and so tokens.
-        depth: blocks.
+        num_queries: number of latents, and so of tokens.
+        depth: number of blocks.
         num_heads: attention heads.
-        head_dim: channels of one head; None takes `vision_dim / num_heads`.
-        ffn_dim: hidden width of the FFN; None takes four times `vision_dim`, as published.
-        conditioning: "none": latents do not see the question; "question": they do; "mismatched": they are given
-            another example's.
+        head_dim: channels of one head; None means `vision_dim / num_heads`.
+        ffn_dim: hidden width of the FFN; None means four times `vision_dim`, as published.
+        conditioning: whether latents see the question; one of `conditioning.CONDITIONING`.
     Raises:
-        ValueError: if a count is less than 1, `num_heads` does not divide `vision_dim` where it must, or `conditioning` is
-            not one of the above.
+        ValueError: if a count is less than 1, `num_heads` does not divide `vision_dim` and `head_dim` is None, or
+            `conditioning` is unknown.
     """
 
     sized_by = "ffn_dim"
@@ -134,18 +133,18 @@ class PerceiverResampler(nn.Module):
         text: Float[Tensor, "batch word {self.text_dim}"] | None = None,
         text_mask: Shaped[Tensor, "batch word"] | None = None,
     ) -> Float[Tensor, "batch {self.num_queries} {self.text_dim}"]:
-        """Read the patches into the latents; `text` is not read while `conditioning` is "none".
+        """Read the patches into the latents. `text` is ignored if `conditioning` is "none".
 
         Raises:
-            ValueError: if the bridge is conditioned and there is no `text`.
+            ValueError: if the bridge is conditioned and `text` is None.
         """
         latents = self.latents.expand(len(patches), -1, -1)
         words = mask = None
         if self.text_projection is not None:
-            words, real = question(text, text_mask, self.conditioning)
+            words, word_mask = require_question(text, text_mask, self.conditioning)
             words = self.text_projection(words).to(patches.dtype)
-            seen = patches.shape[1] + self.num_queries
-            mask = torch.cat([real.new_ones(len(real), seen), real], dim=1)
+            unmasked = word_mask.new_ones(len(word_mask), patches.shape[1] + self.num_queries)
+            mask = torch.cat([unmasked, word_mask], dim=1)
         for block in self.layers:
             attention, ffn = cast(nn.ModuleList, block)
             latents = latents + attention(patches, latents, words, mask)

@@ -1,4 +1,4 @@
-"""Idefics2's connector: into the language model's width first, then a resampler with shared keys and values there."""
+"""Idefics2's connector: an MLP to the language model's width, then a resampler with grouped-query attention."""
 
 from typing import cast
 
@@ -7,13 +7,13 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bridgelab.bridge.attention import attend, for_products
-from bridgelab.bridge.conditioning import check_conditioning, question
-from bridgelab.bridge.rms_norm import RMSNorm, scaled
+from bridgelab.bridge.attention import attend, cast_for_matmul
+from bridgelab.bridge.conditioning import check_conditioning, require_question
+from bridgelab.bridge.rms_norm import RMSNorm, rms_normalize
 
 
 class GatedMLP(nn.Module):
-    r"""$W_d(\mathrm{SiLU}(W_g x) \odot W_u x)$, no biases (Shazeer 2020, arXiv:2002.05202)."""
+    r"""$W_d(\mathrm{SiLU}(W_g x) \odot W_u x)$ without biases (Shazeer 2020, arXiv:2002.05202)."""
 
     def __init__(self, in_dim: int, hidden_dim: int, out_dim: int):
         super().__init__()
@@ -22,12 +22,15 @@ class GatedMLP(nn.Module):
         self.down_proj = nn.Linear(hidden_dim, out_dim, bias=False)
 
     def forward(self, x: Float[Tensor, "batch token in_dim"]) -> Float[Tensor, "batch token out_dim"]:
-        x = for_products(x)
+        x = cast_for_matmul(x)
         return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
 
 
 class GroupedAttention(nn.Module):
-    """Latents attend to patches and latents together; each key and value serves a group of query heads. No biases."""
+    """Attention from the latents to patches, words and latents together, without biases.
+
+    Each head of keys and values serves a group of query heads (GQA, arXiv:2305.13245).
+    """
 
     def __init__(self, dim: int, num_heads: int, num_kv_heads: int, head_dim: int):
         super().__init__()
@@ -45,18 +48,18 @@ class GroupedAttention(nn.Module):
         mask: Bool[Tensor, "batch all"] | None = None,
         patches: int = 0,
     ) -> Float[Tensor, "batch query dim"]:
-        """`keys` and `values` are those of the patches and words; the latents' own stand behind them."""
-        latents = for_products(latents)
-        query, own_keys, own_values = (
-            make(latents).expand(len(keys), -1, -1) for make in (self.q_proj, self.k_proj, self.v_proj)
+        """Attend to keys and values of the patches and words, then of the latents themselves."""
+        latents = cast_for_matmul(latents)
+        query, latent_keys, latent_values = (
+            project(latents).expand(len(keys), -1, -1) for project in (self.q_proj, self.k_proj, self.v_proj)
         )
-        parts = (query, torch.cat([keys, own_keys], dim=1), torch.cat([values, own_values], dim=1))
-        q, k, v = (part.unflatten(-1, (-1, self.head_dim)).transpose(1, 2) for part in parts)
+        keys, values = torch.cat([keys, latent_keys], dim=1), torch.cat([values, latent_values], dim=1)
+        q, k, v = (x.unflatten(-1, (-1, self.head_dim)).transpose(1, 2) for x in (query, keys, values))
         return self.o_proj(attend(q, k, v, mask, patches=patches).transpose(1, 2).flatten(2))
 
 
 class ResamplerLayer(nn.Module):
-    """Grouped attention, then a gated MLP; both pre-norm with residuals."""
+    """Grouped-query attention, then a gated MLP, both pre-norm with residuals."""
 
     def __init__(self, dim: int, num_heads: int, num_kv_heads: int, head_dim: int, ffn_dim: int, eps: float):
         super().__init__()
@@ -79,7 +82,7 @@ class ResamplerLayer(nn.Module):
 
 
 class Resampler(nn.Module):
-    """Learned latents that read the patches, at one width throughout. Latents start as N(0, 1): no two are alike."""
+    """Learned latents that read the patches at one width. Latents start as N(0, 1), so no two are equal."""
 
     def __init__(
         self,
@@ -108,15 +111,18 @@ class Resampler(nn.Module):
         patches: int = 0,
     ) -> Float[Tensor, "batch query dim"]:
         layers = [cast(ResamplerLayer, layer) for layer in self.layers]
-        # All layers read the same context through norms that differ by their weights alone: one product makes all keys and values.
-        makers = [
-            maker.weight * layer.input_context_norm.weight
+        # All layers normalise the same context with norms that differ only in their weights. So the weights are folded into the
+        # projections, and one matrix product gives the keys and values of all layers.
+        weights = [
+            projection.weight * layer.input_context_norm.weight
             for layer in layers
-            for maker in (layer.self_attn.k_proj, layer.self_attn.v_proj)
+            for projection in (layer.self_attn.k_proj, layer.self_attn.v_proj)
         ]
-        read = F.linear(scaled(context, None, self.eps), torch.cat(makers)).chunk(len(makers), dim=-1)
-        latents = self.latents[None]  # the same for every image until they first look at one
-        for layer, keys, values in zip(layers, read[::2], read[1::2], strict=True):
+        projected = F.linear(rms_normalize(context, None, self.eps), torch.cat(weights)).chunk(
+            len(weights), -1
+        )
+        latents = self.latents[None]  # a batch of one until they first attend to the images
+        for layer, keys, values in zip(layers, projected[::2], projected[1::2], strict=True):
             latents = layer(latents, keys, values, mask, patches)
         return self.norm(latents)
 
@@ -124,29 +130,27 @@ class Resampler(nn.Module):
 class Idefics2Perceiver(nn.Module):
     r"""Compress any number of patches into `num_queries` tokens, at the width of the language model.
 
-    $c = \mathrm{GLU}(x)$ carries patches to `text_dim`; then per layer $q \leftarrow q + \mathrm{Attn}(\hat q, [\hat c; \hat q])$ and
+    $c = \mathrm{GLU}(x)$ maps patches to `text_dim`; then per layer $q \leftarrow q + \mathrm{Attn}(\hat q, [\hat c; \hat q])$ and
     $q \leftarrow q + \mathrm{GLU}(\hat q)$, where a hat is an RMSNorm.
     Source: Idefics2, Laurençon et al. 2024, arXiv:2405.02246: 64 latents, depth 3, 16 heads of 96, 4 of keys and values.
-    Differs: latents start as N(0, 1), not as ones, from which all would stay one latent; where it is conditioned, the
-    question's words, from the frozen T5 through one linear layer, stand behind the patches.
-    Keys there: `model.connector.{modality_projection,perceiver_resampler}`, the same below.
+    Differs: latents start as N(0, 1), not as ones, which would all stay equal; with conditioning, the question's words,
+    from the frozen T5 through one linear layer, follow the patches.
+    Published keys: `model.connector.{modality_projection,perceiver_resampler}`, the same below.
 
     Args:
         vision_dim: channels of one patch.
-        text_dim: channels of one word embedding, and the width at which the resampler works.
-        num_queries: latents, and so tokens.
-        depth: layers.
-        num_heads: heads of the queries.
+        text_dim: channels of one word embedding, and the resampler's width.
+        num_queries: number of latents, and so of tokens.
+        depth: number of layers.
+        num_heads: heads of queries.
         num_kv_heads: heads of keys and values; must divide `num_heads`.
         head_dim: channels of one head.
-        hidden_dim: hidden width of the projection from `vision_dim`; None takes four times `text_dim`.
-        ffn_dim: hidden width of the gated MLPs; None takes four times `text_dim`, as published.
-        eps: of the norms.
-        conditioning: "none": latents do not see the question; "question": they do; "mismatched": they are given
-            another example's.
+        hidden_dim: hidden width of the projection from `vision_dim`; None means four times `text_dim`.
+        ffn_dim: hidden width of the gated MLPs; None means four times `text_dim`, as published.
+        eps: epsilon of the norms.
+        conditioning: whether latents see the question; one of `conditioning.CONDITIONING`.
     Raises:
-        ValueError: if a count is less than 1, `num_kv_heads` does not divide `num_heads`, or `conditioning` is not one of
-            the above.
+        ValueError: if a count is less than 1, `num_kv_heads` does not divide `num_heads`, or `conditioning` is unknown.
     """
 
     sized_by = "ffn_dim"
@@ -211,16 +215,16 @@ class Idefics2Perceiver(nn.Module):
         text: Float[Tensor, "batch word {self.text_dim}"] | None = None,
         text_mask: Shaped[Tensor, "batch word"] | None = None,
     ) -> Float[Tensor, "batch {self.num_queries} {self.text_dim}"]:
-        """Project, then read the patches into the latents; `text` is not read while `conditioning` is "none".
+        """Project, then read the patches into the latents. `text` is ignored if `conditioning` is "none".
 
         Raises:
-            ValueError: if the bridge is conditioned and there is no `text`.
+            ValueError: if the bridge is conditioned and `text` is None.
         """
         context, mask = self.modality_projection(patches), None
         if self.text_projection is not None:
-            words, real = question(text, text_mask, self.conditioning)
+            words, word_mask = require_question(text, text_mask, self.conditioning)
             context = torch.cat([context, self.text_projection(words).to(context.dtype)], dim=1)
-            # Keys in order: patches, words, latents.
-            mask = torch.cat([real.new_ones(len(real), patches.shape[1]), real], dim=1)
-            mask = torch.cat([mask, mask.new_ones(len(mask), self.num_queries)], dim=1)
+            counts = (patches.shape[1], self.num_queries)
+            patch_mask, latent_mask = (word_mask.new_ones(len(word_mask), count) for count in counts)
+            mask = torch.cat([patch_mask, word_mask, latent_mask], dim=1)
         return self.perceiver_resampler(context, mask, patches.shape[1])

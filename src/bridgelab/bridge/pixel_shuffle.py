@@ -1,4 +1,4 @@
-"""Neighbouring patches side by side in one token, then one linear layer: compression that averages nothing away."""
+"""Idefics3's connector: neighbouring patches concatenated into one token, then one linear layer."""
 
 from collections.abc import Sequence
 
@@ -9,17 +9,17 @@ from bridgelab.bridge.grid import as_map
 
 
 class PixelShuffle(nn.Module):
-    r"""Space to depth: the $r \times r$ patches of a cell become one vector of $r^2$ times the channels, then $W$.
+    r"""$t = W [x_1; \dots; x_{r^2}]$ for each cell of $r \times r$ patches (space to depth).
 
-    A linear bridge with a token for each cell instead of each patch, and $r^2$ times the parameters.
+    A linear bridge with one token per cell instead of one per patch, and $r^2$ times the parameters.
     Source: Idefics3, Laurençon et al. 2024, arXiv:2408.12637; the shuffle is that of InternVL 1.5, arXiv:2404.16821.
-    Key there: `model.connector.modality_projection.proj.weight`.
+    Published key: `model.connector.modality_projection.proj.weight`.
 
     Args:
         vision_dim: channels of one patch.
         text_dim: channels of one word embedding.
         grid: rows and columns of the patches.
-        ratio: side of a cell, in patches; must divide both sides of the grid.
+        ratio: side of a cell in patches; must divide both sides of the grid.
     Raises:
         ValueError: if `ratio` is less than 1 or does not divide the grid.
     """
@@ -45,7 +45,7 @@ class PixelShuffle(nn.Module):
         text: Float[Tensor, "batch word {self.text_dim}"] | None = None,
         text_mask: Shaped[Tensor, "batch word"] | None = None,
     ) -> Float[Tensor, "batch {self.num_tokens} {self.text_dim}"]:
-        """Gather each cell, then project; `text` is not read."""
+        """Concatenate each cell's patches, then project. `text` is ignored."""
         cells = as_map(patches, self.grid).unflatten(3, (-1, self.ratio)).unflatten(2, (-1, self.ratio))
-        # batch, channel, row, row in the cell, column, column in the cell → batch, row, column, ..., channel
+        # batch, channel, row, row in cell, column, column in cell → batch, row, column, row in cell, column in cell, channel
         return self.proj(cells.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2))

@@ -1,4 +1,4 @@
-"""Patches averaged over a coarser grid, then one of LLaVA's projectors: compression without selection."""
+"""Patches average-pooled to a coarser grid, then one of LLaVA's projectors: compression without selection."""
 
 from collections.abc import Sequence
 
@@ -14,19 +14,19 @@ PROJECTORS = ("linear", "mlp")
 
 
 class Pooled(nn.Module):
-    r"""The token-matched control of every bridge that compresses.
+    r"""The token-matched control of every bridge that compresses: $t = P(\mathrm{pool}(x))$.
 
-    $t = P(\mathrm{pool}(x))$, where the pool averages the grid of patches over $\sqrt M \times \sqrt M$ cells and $P$ is
-    `Linear` or `MLP`. What a query bridge does better with as many tokens, it does by choosing what to read.
+    The pool averages the grid of patches over $\sqrt M \times \sqrt M$ cells, and $P$ is `Linear` or `MLP`. If a query
+    bridge with as many tokens does better, the reason is that it chooses what to read.
     Source: DeCo, Yao et al. 2024, arXiv:2405.20985 (adaptive average pool, then the MLP).
 
     Args:
         vision_dim: channels of one patch.
         text_dim: channels of one word embedding.
-        grid: rows and columns of the patches; they must be as many.
-        num_tokens: tokens, a square number not above that of the patches.
+        grid: rows and columns of the patches; must be equal.
+        num_tokens: number of tokens; a square, at most the number of patches.
         projector: `linear` or `mlp`.
-        hidden_dim: of the MLP; None takes `text_dim`.
+        hidden_dim: hidden width of the MLP; None means `text_dim`.
     Raises:
         ValueError: if the grid or `num_tokens` does not fit, or there is no such projector.
     """
@@ -68,6 +68,6 @@ class Pooled(nn.Module):
         text: Float[Tensor, "batch word {self.text_dim}"] | None = None,
         text_mask: Shaped[Tensor, "batch word"] | None = None,
     ) -> Float[Tensor, "batch {self.num_tokens} {self.text_dim}"]:
-        """Average, then project; `text` is not read."""
+        """Average, then project. `text` is ignored."""
         pooled = F.adaptive_avg_pool2d(as_map(patches, self.grid), self.side)
         return self.project(pooled.flatten(2).transpose(1, 2))

@@ -1,4 +1,4 @@
-"""RMSNorm, with the backward of a LayerNorm, which a CPU does in one pass over its input."""
+"""RMSNorm with a backward through LayerNorm's kernel, which takes one pass over its input on a CPU."""
 
 from typing import Any
 
@@ -12,8 +12,8 @@ from torch.autograd.function import once_differentiable
 class RMSNorm(nn.Module):
     r"""$y = w \odot x / \sqrt{\overline{x^2} + \epsilon}$ over channels (Zhang and Sennrich 2019, arXiv:1910.07467).
 
-    In float32 at least whatever comes in, as Idefics2 has it. torch's own warns where autocast mixes dtypes, and on a CPU is many
-    small operations.
+    Computed at least in float32, as in Idefics2. torch's own RMSNorm warns if autocast mixes dtypes, and on a CPU it runs
+    many small operations.
     """
 
     def __init__(self, dim: int, eps: float):
@@ -22,28 +22,28 @@ class RMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
-        return scaled(x, self.weight, self.eps)
+        return rms_normalize(x, self.weight, self.eps)
 
 
-def scaled(
+def rms_normalize(
     x: Float[Tensor, "*batch dim"], weight: Float[Tensor, " dim"] | None, eps: float
 ) -> Float[Tensor, "*batch dim"]:
-    """What an `RMSNorm` does; without a weight to what is to be multiplied by it elsewhere."""
+    """Normalise x as `RMSNorm` does. Without a weight the result is not scaled, for callers that fold the weight elsewhere."""
     wide = x if x.dtype == torch.float64 else x.float()
-    return _Scaled.apply(wide, None if weight is None else weight.to(wide.dtype), eps).to(x.dtype)
+    return _RMSNormalize.apply(wide, None if weight is None else weight.to(wide.dtype), eps).to(x.dtype)
 
 
-class _Scaled(Function):
-    r"""The above in one dtype, differentiable once.
+class _RMSNormalize(Function):
+    r"""`rms_normalize` in one dtype, differentiable once.
 
     With $r = 1 / \sqrt{\overline{x^2} + \epsilon}$ and $g = w \odot \nabla y$, $\nabla x = r g - r^3 \, \overline{g \odot x} \,
-    x$. A LayerNorm that is told a mean of zero and this $r$ gives the same less $r \, \overline{g}$, which is added.
+    x$. LayerNorm's backward with a mean of zero and this $r$ gives the same less $r \, \overline{g}$, which is added.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor | None, eps: float) -> Tensor:
         scale = (x.square().mean(-1, keepdim=True) + eps).rsqrt()
-        scale = scale.contiguous()  # the kernel below reads no strides
+        scale = scale.contiguous()  # the backward kernel ignores strides
         ctx.save_for_backward(x, weight, scale)
         return x * scale if weight is None else (x * scale).mul_(weight)
 
