@@ -91,12 +91,15 @@ def test_real_programs_run_to_their_outputs_and_answers(root):
 @needs_sample
 def test_family_is_the_template_file_that_the_question_came_from(root):
     entries = json.loads((SAMPLE / "CLEVR_questions.json").read_text())["questions"]
+    hops = set()
     for example, entry in zip(Clevr(root, test="new").examples("test"), entries, strict=True):
         template = entry["template_filename"].removesuffix(".json")
         assert example.tags["family"] == {"same_relate": "same_attribute"}.get(template, template)
         assert example.tags["program_length"] == len(entry["program"])
         if template.endswith("_hop"):
             assert example.tags["hops"] == ["zero_hop", "one_hop", "two_hop", "three_hop"].index(template)
+            hops.add(template)
+    assert len(hops) == 4
 
 
 @needs_sample

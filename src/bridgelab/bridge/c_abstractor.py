@@ -8,6 +8,7 @@ from timm.layers import LayerNorm2d
 from timm.models.regnet import RegStage
 from torch import Tensor, nn
 
+from bridgelab.bridge.choices import require_positive
 from bridgelab.bridge.grid import as_map, pooled_side
 
 
@@ -51,9 +52,7 @@ class CAbstractor(nn.Module):
     ):
         super().__init__()
         width = vision_dim if width is None else width
-        for name, value in {"depth": depth, "width": width}.items():
-            if value < 1:
-                raise ValueError(f"{name}={value} is less than 1. Set bridge.{name} to a positive number.")
+        require_positive(depth=depth, width=width)
         self.vision_dim, self.text_dim, self.grid, self.num_tokens = vision_dim, text_dim, grid, num_tokens
         self.pos_emb = nn.Parameter(torch.zeros(1, grid[0] * grid[1], vision_dim))
         nn.init.trunc_normal_(self.pos_emb, std=0.02)

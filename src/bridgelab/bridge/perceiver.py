@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from bridgelab.bridge.attention import attend, cast_for_matmul
+from bridgelab.bridge.choices import require_divisor, require_positive
 from bridgelab.bridge.conditioning import check_conditioning, require_question
 
 
@@ -97,20 +98,11 @@ class PerceiverResampler(nn.Module):
     ):
         super().__init__()
         ffn_dim = 4 * vision_dim if ffn_dim is None else ffn_dim
-        counts = {"num_queries": num_queries, "depth": depth, "num_heads": num_heads, "ffn_dim": ffn_dim}
-        if head_dim is not None:
-            counts["head_dim"] = head_dim
-        for name, value in counts.items():
-            if value < 1:
-                raise ValueError(f"{name}={value} is less than 1. Set bridge.{name} to a positive number.")
+        require_positive(num_queries=num_queries, depth=depth, num_heads=num_heads, ffn_dim=ffn_dim)
         if head_dim is None:
-            if vision_dim % num_heads:
-                choices = [n for n in range(1, vision_dim + 1) if vision_dim % n == 0]
-                raise ValueError(
-                    f"num_heads={num_heads} does not divide vision_dim={vision_dim}. "
-                    f"Set bridge.num_heads to one of {choices}, or give bridge.head_dim."
-                )
+            require_divisor("num_heads", num_heads, "vision_dim", vision_dim, ", or set bridge.head_dim")
             head_dim = vision_dim // num_heads
+        require_positive(head_dim=head_dim)
         check_conditioning(conditioning)
         self.vision_dim, self.text_dim, self.num_queries = vision_dim, text_dim, num_queries
         self.conditioning = conditioning

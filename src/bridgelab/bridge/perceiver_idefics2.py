@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bridgelab.bridge.attention import attend, cast_for_matmul
+from bridgelab.bridge.choices import require_divisor, require_positive
 from bridgelab.bridge.conditioning import check_conditioning, require_question
 from bridgelab.bridge.rms_norm import RMSNorm, rms_normalize
 
@@ -176,22 +177,9 @@ class Idefics2Perceiver(nn.Module):
         check_conditioning(conditioning)
         ffn_dim = 4 * text_dim if ffn_dim is None else ffn_dim
         hidden_dim = 4 * text_dim if hidden_dim is None else hidden_dim
-        counts = {
-            "num_queries": num_queries,
-            "depth": depth,
-            "num_heads": num_heads,
-            "num_kv_heads": num_kv_heads,
-        }
-        counts |= {"head_dim": head_dim, "hidden_dim": hidden_dim, "ffn_dim": ffn_dim}
-        for name, value in counts.items():
-            if value < 1:
-                raise ValueError(f"{name}={value} is less than 1. Set bridge.{name} to a positive number.")
-        if num_heads % num_kv_heads:
-            choices = [n for n in range(1, num_heads + 1) if num_heads % n == 0]
-            raise ValueError(
-                f"num_kv_heads={num_kv_heads} does not divide num_heads={num_heads}. "
-                f"Set bridge.num_kv_heads to one of {choices}."
-            )
+        require_positive(num_queries=num_queries, depth=depth, num_heads=num_heads, num_kv_heads=num_kv_heads)
+        require_positive(head_dim=head_dim, hidden_dim=hidden_dim, ffn_dim=ffn_dim)
+        require_divisor("num_kv_heads", num_kv_heads, "num_heads", num_heads)
         self.vision_dim, self.text_dim, self.num_queries = vision_dim, text_dim, num_queries
         self.conditioning = conditioning
         self.text_projection = None

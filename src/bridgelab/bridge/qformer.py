@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bridgelab.bridge.attention import attend, cast_for_matmul
+from bridgelab.bridge.choices import require_divisor, require_positive
 from bridgelab.bridge.conditioning import check_conditioning, require_question
 from bridgelab.bridge.fold import fold_norm, standardize
 
@@ -235,17 +236,9 @@ class QFormer(nn.Module):
         conditioning: str = "none",
     ):
         super().__init__()
-        counts = {"num_queries": num_queries, "depth": depth, "width": width, "num_heads": num_heads}
-        counts |= {"cross_attention_every": cross_attention_every, "ffn_ratio": ffn_ratio}
-        for name, value in counts.items():
-            if value < 1:
-                raise ValueError(f"{name}={value} is less than 1. Set bridge.{name} to a positive number.")
-        if width % num_heads:
-            choices = [n for n in range(1, width + 1) if width % n == 0]
-            raise ValueError(
-                f"num_heads={num_heads} does not divide width={width}. "
-                f"Set bridge.num_heads to one of {choices}."
-            )
+        require_positive(num_queries=num_queries, depth=depth, width=width, num_heads=num_heads)
+        require_positive(cross_attention_every=cross_attention_every, ffn_ratio=ffn_ratio)
+        require_divisor("num_heads", num_heads, "width", width)
         if not 0 <= dropout < 1:
             raise ValueError(
                 f"dropout={dropout} is not in [0, 1). Set bridge.dropout to 0 or, as published, to 0.1."
