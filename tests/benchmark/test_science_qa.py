@@ -87,7 +87,7 @@ def test_options_of_the_same_text_are_distinguished_by_their_letters(root):
         ({"choices": "['north', 'south']"}, "must be a list"),
         ({"choices": ["north"], "answer": 0}, "at least two that differ"),
         ({"answer": 2}, "answer=2 must be an index of 2 choices"),
-        ({"answer": "south"}, "answer='south' must be a place"),
+        ({"answer": "south"}, "answer='south' must be an index"),
         ({"grade": None}, "AttributeError"),
         ({"grade": "kindergarten"}, "invalid literal"),
         ({"subject": ["a"]}, "must be str or int"),

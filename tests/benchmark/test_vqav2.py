@@ -186,7 +186,7 @@ def test_answers_of_nothing_are_scored_as_the_official_code_does(variant, answer
     ("answers", "message"),
     [
         ("['yes', 'no']", r"TypeError: answers=\"\['yes', 'no'\]\" must be a list, not str"),
-        (None, "must be a list, not NoneType.*parts without answers, such as test"),
+        (None, "must be a list, not NoneType.*Parts without answers, such as test"),
         ([], "must hold at least one"),
         ([3], r"answers=\[3\] must be strings"),
         ([{"raw_answer": "yes"}], "KeyError: 'answer'"),
