@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bridgelab.benchmark.metrics.caption_metric import attribute_shares
+from bridgelab.benchmark.metrics.scene_attributes import attribute_shares
 from bridgelab.model import autocast_pays
 from bridgelab.pretraining.reader.batches import END, collate
 from bridgelab.pretraining.reader.lessons import Lesson, lessons
