@@ -140,7 +140,7 @@ def test_what_was_read_is_not_held(tmp_path, images, tiny_vision):
 
 
 def test_several_jobs_make_it_once(tmp_path, images, tiny_vision, monkeypatch):
-    monkeypatch.setattr("bridgelab.runs.locks.GROUP", 1)
+    monkeypatch.setattr("bridgelab.data.claims.GROUP_SIZE", 1)
     own = type(tiny_vision).__call__
 
     def slow(self, pixels):
@@ -166,7 +166,7 @@ WRITERS = textwrap.dedent("""
     import os, sys, time, torch
     from pathlib import Path
     from bridgelab.data import feature_store as features
-    from bridgelab.runs import locks as claims
+    from bridgelab.data import claims
     claims.GROUP, features.ROWS = 4, 4
     class Slow:
         dim, fingerprint = 3, "slow"

@@ -1,30 +1,13 @@
-import hashlib
-import threading
+import errno
+import fcntl
+import os
+import signal
+import subprocess
+import sys
 
-from bridgelab.runs.locks import BUCKETS, GROUP, claimed, groups, locked
+import pytest
 
-
-def hashes(number):
-    return [hashlib.sha256(str(k).encode()).hexdigest() for k in range(number)]
-
-
-def test_groups_hold_each_image_and_each_bucket_once():
-    for number in (1, 5, 300, 5000):
-        made = groups(hashes(number))
-        assert sorted(one for _, images in made for one in images) == sorted(hashes(number))
-        buckets = [bucket for own, _ in made for bucket in own]
-        assert len(buckets) == len(set(buckets)) <= BUCKETS
-        assert all(len(images) >= GROUP for _, images in made[:-1])
-    assert len(groups(hashes(5000))) > 10
-    assert groups([]) == []
-
-
-def test_an_image_has_one_bucket_whatever_else_is_wanted():
-    def bucket_sets(made):
-        return {one: set(own) for own, images in made for one in images}
-
-    few, many = bucket_sets(groups(hashes(50))), bucket_sets(groups(hashes(40_000)))
-    assert all(len(many[one]) == 1 and many[one] <= few[one] for one in few)
+from bridgelab.runs.locks import locked
 
 
 def test_a_lock_is_waited_for_or_left(tmp_path):
@@ -36,16 +19,29 @@ def test_a_lock_is_waited_for_or_left(tmp_path):
         assert own
 
 
-def test_claims_that_overlap_exclude_each_other(tmp_path):
-    with claimed(tmp_path, [1, 2], wait=False) as own:
+def test_a_killed_process_lets_go(tmp_path):
+    code = (
+        "import sys, time; from pathlib import Path; from bridgelab.runs.locks import locked\n"
+        "with locked(Path(sys.argv[1])):\n    print('held', flush=True)\n    time.sleep(60)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "a.lock")], stdout=subprocess.PIPE)
+    assert holder.stdout.readline() == b"held\n"
+    with locked(tmp_path / "a.lock", wait=False) as own:
+        assert not own
+    os.kill(holder.pid, signal.SIGKILL)
+    with locked(tmp_path / "a.lock") as own:
         assert own
-        with claimed(tmp_path, [2, 3], wait=False) as other:
-            assert not other
-        with claimed(tmp_path, [3, 4], wait=False) as other:
-            assert other
-        waiter = threading.Thread(target=lambda: claimed(tmp_path, [2, 3], wait=True).__enter__())
-        waiter.start()
-        waiter.join(0.1)
-        assert waiter.is_alive()
-    waiter.join(60)
-    assert not waiter.is_alive()
+    holder.communicate()
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EACCES])
+def test_a_file_system_without_locks_is_an_error(tmp_path, monkeypatch, number):
+    """The filelock package takes EACCES for a lock that is held, and for ENOSYS falls back to a marker file."""
+
+    def refuse(file, operation):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    match = r"a\.lock can't be locked \(.*\): its file system must have locks\. Keep this folder on one that has\."
+    with pytest.raises(OSError, match=match), locked(tmp_path / "a.lock", wait=False):
+        pass

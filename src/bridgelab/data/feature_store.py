@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from bridgelab.data.claims import claimed, groups
 from bridgelab.data.encoding import DTYPES, Encoder, encode, moments, rounded
 from bridgelab.data.images import THREADS, check_image, file_hash, listed, read_image, refuse_broken, tried
 from bridgelab.data.mapped import MappedFeatures
 from bridgelab.data.shard import Shard, write_shard
 from bridgelab.data.store_folder import Shelf, shelf_name
 from bridgelab.progress import Progress
-from bridgelab.runs.locks import claimed, groups
 
 ROWS, BYTES = 1024, 64 * 2**20  # a shard is written when it has so many, at the end of a batch
 log = logging.getLogger(__name__)

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from bridgelab.data.claims import BUCKETS, claimed
 from bridgelab.data.images import THREADS
 from bridgelab.data.shard import Shard
 from bridgelab.data.store_folder import shelves
 from bridgelab.progress import Progress
-from bridgelab.runs.locks import BUCKETS, claimed
 
 
 @dataclass(frozen=True)

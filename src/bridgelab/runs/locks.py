@@ -1,60 +1,46 @@
-"""Who encodes which image: locks that the kernel lets go of however a process ends. Free of torch."""
+"""Exclusive locks on files, which the kernel releases however a process ends. Free of torch.
+
+The filelock package is not used. It waits by polling, where flock sleeps in the kernel. It takes a denied permission for
+a lock that is held. By default it falls back to a marker file where the file system has no locks, and a killed process
+leaves the marker behind.
+"""
 
 import fcntl
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-
-BUCKETS = 64  # as many processes can work at once
-GROUP = 256  # images that are claimed together, at least
+from typing import IO, Any
 
 
 @contextmanager
 def locked(path: Path, wait: bool = True) -> Iterator[bool]:
-    """Hold the file's lock; the kernel lets go of it however the process ends.
+    """Lock a file, and yield whether the lock is held.
 
     Args:
-        path: of the lock file, made where there is none.
-        wait: until whoever holds it lets go; else the answer is False where somebody does.
+        path: the lock file, which is created if it does not exist, and stays.
+        wait: wait for the lock; if False, yield False at once if another holder has it.
+    Raises:
+        OSError: if the file system has no locks.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            held = False
-        except OSError as error:
-            raise OSError(
-                f"{path} can't be locked ({error}): its file system must have locks. Keep this folder on one that has."
-            ) from error
-        else:
-            held = True
-        yield held
+        yield lock(file, wait)
 
 
-@contextmanager
-def claimed(folder: Path, buckets: Sequence[int], wait: bool) -> Iterator[bool]:
-    """Hold some buckets' locks, in ascending order, so that no two processes wait for each other."""
-    with ExitStack() as held:
-        yield all(
-            held.enter_context(locked(folder / f"{bucket:02d}.lock", wait)) for bucket in sorted(buckets)
-        )
+def lock(file: IO[Any], wait: bool = True) -> bool:
+    """Lock an open file until it is closed in every process that inherited it, and return whether the lock is held.
 
-
-def groups(hashes: Iterable[str]) -> list[tuple[list[int], list[str]]]:
-    """Images in groups to be claimed one after another, each with its buckets.
-
-    An image's bucket follows from its content, so processes that want different images still meet at the same locks.
-    The groups follow from what is wanted, not from what is missing: two processes, or one that was killed and started
-    anew, cut the work the same way.
+    Args:
+        wait: wait for the lock; if False, return False at once if another holder has it.
+    Raises:
+        OSError: if the file system has no locks.
     """
-    of: dict[int, list[str]] = {}
-    for one in sorted(set(hashes)):
-        of.setdefault(int(one[:4], 16) % BUCKETS, []).append(one)
-    made: list[tuple[list[int], list[str]]] = []
-    for bucket in sorted(of):
-        if not made or len(made[-1][1]) >= GROUP:
-            made.append(([], []))
-        made[-1][0].append(bucket)
-        made[-1][1].extend(of[bucket])
-    return made
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise OSError(
+            f"{file.name} can't be locked ({error}): its file system must have locks. Keep this folder on one that has."
+        ) from error
+    return True
