@@ -3,13 +3,14 @@ import inspect
 from pathlib import Path
 
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.utils import get_object
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from bridgelab.config import instantiate as building
-from bridgelab.config.schema import check_config, check_content, check_launcher, declared
+from bridgelab.config.check import check_config, check_content, check_launcher, declared
 from bridgelab.training import main as train  # registers what configs call and sets BRIDGELAB_ROOT
 
 ROOT = train.ROOT
@@ -27,6 +28,7 @@ GROUPS = {
     if isinstance(entry, DictConfig)
     for key in entry
 }
+IN_ROOMS = {"bridge", "vision", "text", "benchmark", "optim"}
 
 
 def composed(
@@ -87,11 +89,19 @@ def test_targets_are_allowed_and_take_what_they_are_given(group, name):
                 assert {f"{group}.{name}" for name in taken - of_training} <= declared()
 
 
-@pytest.mark.parametrize(("group", "name"), [(group, name) for group, name in OPTIONS if group in GROUPS])
-def test_a_group_configures_the_folder_of_its_name(group, name):
-    if (ROOT / "src" / "bridgelab" / group).is_dir():
-        library = ("torch.optim.",) if group == "optim" else ()
-        assert option(group, name)._target_.startswith((f"bridgelab.{group}.", *library))
+def test_groups_of_classes_have_the_names_of_rooms():
+    rooms = {path.parent.name for path in (ROOT / "src" / "bridgelab").glob("*/*.py")}
+    assert GROUPS & rooms == IN_ROOMS
+    assert {path.name for path in CONF.iterdir() if path.is_dir()} & rooms == IN_ROOMS
+
+
+@pytest.mark.parametrize(("group", "name"), [(group, name) for group, name in OPTIONS if group in IN_ROOMS])
+def test_a_group_configures_the_room_of_its_name(group, name):
+    target = get_object(option(group, name)._target_)
+    if (group, name) == ("optim", "adamw"):
+        assert target is torch.optim.AdamW
+    else:
+        assert Path(inspect.getfile(target)).is_relative_to(ROOT / "src" / "bridgelab" / group)
 
 
 @pytest.mark.parametrize("study", STUDIES)

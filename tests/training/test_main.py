@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from bridgelab.bridge.weights import write_weights
 from bridgelab.config import instantiate as building
-from bridgelab.config.schema import declared
+from bridgelab.config.check import declared
 from bridgelab.evaluation.load import load_trained
 from bridgelab.runs.identity import INDIFFERENT, config_hash
 from bridgelab.runs.locks import locked

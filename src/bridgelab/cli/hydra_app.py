@@ -1,4 +1,4 @@
-"""Hydra command lines: checked before Hydra reads them, composed, or handed to a Hydra app."""
+"""Check Hydra command lines, compose a config from them, or pass them to a Hydra app."""
 
 import importlib
 import importlib.util
@@ -14,16 +14,16 @@ from bridgelab.config.root import config_root
 
 
 def hydra_app(program: str, module: str, args: list[str]) -> None:
-    """Hand `args` to the Hydra app `module:main`, which reads them from `sys.argv`."""
+    """Run the Hydra app `module.main`, which reads `args` from `sys.argv`."""
     check_choices(args, conf_folder())
     for study in (arg.removeprefix("study=") for arg in args if arg.startswith("study=")):
-        # What asks for the folder refuses too (`within_runs`), inside Hydra, which makes a traceback of it.
+        # The resolver `within_runs` refuses it too, but inside Hydra, which prints a traceback.
         if Path(study).is_absolute() or ".." in Path(study).parts:
             raise UsageError(
                 f"study={study} leads out of paths.runs: give a name, without '..' and no leading '/'."
             )
     sys.argv = [program, *args]
-    # Lightning's ddp starts its other ranks as `python -m <name of __main__'s spec> <sys.argv[1:]>`.
+    # Lightning's ddp starts the other ranks as `python -m <name of __main__'s spec> <sys.argv[1:]>`.
     script = sys.modules["__main__"]
     before, script.__spec__ = script.__spec__, importlib.util.find_spec(module)
     try:
@@ -33,7 +33,7 @@ def hydra_app(program: str, module: str, args: list[str]) -> None:
 
 
 def composed(choices: list[str]) -> Any:
-    """The config of a training with these choices; the program's log goes to the terminal from here on."""
+    """Return the config of a training with these overrides, and log to the terminal from here on."""
     import logging
 
     from hydra import compose, initialize_config_dir
@@ -50,7 +50,7 @@ def composed(choices: list[str]) -> Any:
             config = compose("train", choices)
     except HydraException as error:
         raise UsageError(str(error)) from error
-    from bridgelab.config.schema import check_config
+    from bridgelab.config.check import check_config
 
     check_config(config)
     return config
@@ -66,10 +66,10 @@ def conf_folder() -> Path:
 
 
 def _check_grammar(args: Sequence[str]) -> None:
-    """Refuse what Hydra's grammar can't read, with the key and as it has to be quoted: its own message has neither.
+    """Check that Hydra's grammar can read the arguments. Hydra's own message names neither the key nor the fix.
 
     Raises:
-        UsageError: with the line for a shell.
+        UsageError: with the argument as it has to be quoted.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
@@ -82,8 +82,8 @@ def _check_grammar(args: Sequence[str]) -> None:
         try:
             parser.parse_override(arg)
         except HydraException as error:
-            whole = str(Path(value).expanduser()) if value.startswith("~") else value
-            quoted = shlex.quote(key + '="' + whole.replace('"', '\\"') + '"')
+            expanded = str(Path(value).expanduser()) if value.startswith("~") else value
+            quoted = shlex.quote(key + '="' + expanded.replace('"', '\\"') + '"')
             if value.startswith(("[", "{")):
                 quoted = "each text inside so, as in " + shlex.quote(key + '=["A","B"]')
             raise UsageError(
@@ -93,12 +93,17 @@ def _check_grammar(args: Sequence[str]) -> None:
 
 
 def check_keys(args: Sequence[str]) -> None:
-    """Refuse a key of training that there is not, before Hydra does so without a suggestion.
+    """Check that the keys of a training exist. Hydra's own message has no suggestion.
 
-    Keys that a study sweeps are checked too. Keys of what a config names by its class, as of a bridge, are left to Hydra: a
-    user's own has others.
+    Keys that a study sweeps are checked too. Keys of groups that name a class, such as `bridge`, are left to Hydra, because
+    a class of the user's own has other keys.
+
+    Raises:
+        UsageError: with the nearest key, or the new name of one that was renamed.
     """
-    from bridgelab.config.schema import CLASSES, declared, nearest
+    from bridgelab.config.check import declared
+    from bridgelab.config.nearest import nearest
+    from bridgelab.config.schema.config import CLASSES
 
     known = declared()
     for arg in [*args, *_swept(args)]:
@@ -121,16 +126,16 @@ def _swept(args: Sequence[str]) -> list[str]:
 
 
 def check_choices(args: Sequence[str], conf: Path) -> None:
-    """Refuse `group=name` where `conf/group/` has no such name, before Hydra does so without a suggestion.
+    """Check that `conf/group/` has the option of each `group=name`. Hydra's own message has no suggestion.
 
     Args:
-        args: a Hydra command line. Only plain names and lists of them are looked at.
-        conf: the folder of config groups; `experiments/` lies beside it.
+        args: a Hydra command line, of which plain names and lists of names are checked.
+        conf: the folder of config groups, beside `experiments/`.
     Raises:
-        UsageError: with the choices and the nearest one.
+        UsageError: with the options and the nearest one.
     """
     if any(arg.startswith(("--config-dir", "-cd", "--config-path", "-cp")) for arg in args):
-        return  # groups may then have options that are not on our disk
+        return  # the groups may have options in another folder
     _check_grammar(args)
     for arg in args:
         match = re.fullmatch(r"\+*([a-z][\w/]*)(?:@[\w.]+)?=([\w./-]+(?:,[\w./-]+)*)", arg)

@@ -1,1 +1,1 @@
-"""What a config may hold, and what is built of it."""
+"""The schema of the config, and the objects built from it."""

@@ -1,4 +1,4 @@
-"""From a config's `_target_` to an object: of the packages of its slot, and a module of the user's own. Free of torch."""
+"""Build objects from a config's `_target_`: classes of the slot's packages, or the user's own modules. Free of torch."""
 
 import inspect
 import os
@@ -12,16 +12,16 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 # Keys of an object's config that are no arguments of its class.
 NOT_ARGUMENTS = frozenset({"_target_", "_partial_", "_convert_", "init_from", "published"})
-MODULE = "torch.nn.Module"  # of which a user may have an own one, from a file or package of any name
+MODULE = "torch.nn.Module"  # slots of this kind also take a class of the user's own, from any file or package
 
 
 class Slot(NamedTuple):
     """What a group of the config may name.
 
     Args:
-        packages: where its classes are defined.
-        kind: what they are subclasses of.
-        inside: where classes and functions are defined that may be built as arguments.
+        packages: the packages that define its classes.
+        kind: the base class of its classes.
+        inside: the packages of classes and functions that may be built as arguments.
     """
 
     packages: tuple[str, ...]
@@ -45,21 +45,21 @@ SLOTS = {
 
 
 def is_own(config: DictConfig, slot: str) -> bool:
-    """Whether a config names code from outside of the slot's packages, which is run as soon as it is imported."""
+    """Return whether a config names code from outside the slot's packages, which runs as soon as it is imported."""
     return not str(config._target_).startswith(SLOTS[slot].packages)
 
 
 def target(config: DictConfig, slot: str) -> Any:
-    """The class that a config names by `_target_`: one of its slot's packages, or a `torch.nn.Module` of the user's own.
+    """Return the class that a config names by `_target_`: of its slot's packages, or the user's own `torch.nn.Module`.
 
-    A name alone proves nothing: `torch.optim.optimizer.torch.load` begins like an optimizer. So what the name leads to is asked
-    where it was defined, and of what kind it is.
+    A name alone proves nothing: `torch.optim.optimizer.torch.load` begins like an optimizer. So the object is checked for
+    where it was defined and for its base class.
 
     Args:
-        config: of one object.
-        slot: of `SLOTS`, which it stands in.
+        config: the config of one object.
+        slot: a key of `SLOTS`.
     Raises:
-        ValueError: if it is no such class.
+        ValueError: if it names no such class.
     """
     packages, kind, _ = SLOTS[slot]
     name = config._target_
@@ -70,32 +70,30 @@ def target(config: DictConfig, slot: str) -> Any:
     if not isinstance(name, str) or (own and kind != MODULE):
         raise ValueError(f"{slot}._target_: {name} may not be built: {allowed}. Set {slot}._target_.")
     if own and os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # where a user's own file lies
+        sys.path.append(os.getcwd())  # the user's own file is here
     try:
-        found = hydra.utils.get_object(name)
+        obj = hydra.utils.get_object(name)
     except Exception as error:
         raise ValueError(
             f"{slot}._target_: {name} could not be imported ({' '.join(str(error.__cause__ or error).split())}). Name a class of "
             "a file in the current folder, as my_module.MyBridge, or of an installed package."
         ) from error
-    defined = own or _defined_in(found, packages)
-    if not (defined and isinstance(found, type) and issubclass(found, hydra.utils.get_object(kind))):
+    defined = own or _defined_in(obj, packages)
+    if not (defined and isinstance(obj, type) and issubclass(obj, hydra.utils.get_object(kind))):
         raise ValueError(f"{slot}._target_: {name} may not be built: {allowed}. Set {slot}._target_.")
-    return found
+    return obj
 
 
-def _defined_in(found: Any, packages: tuple[str, ...]) -> bool:
-    """Whether this is a class or a function of one of the packages, and not one that a module of theirs imports."""
-    return (isinstance(found, type) or inspect.isfunction(found)) and f"{found.__module__}.".startswith(
-        packages
-    )
+def _defined_in(obj: Any, packages: tuple[str, ...]) -> bool:
+    """Return whether one of the packages defines this class or function, rather than imports it."""
+    return (isinstance(obj, type) or inspect.isfunction(obj)) and f"{obj.__module__}.".startswith(packages)
 
 
 def check_arguments(kind: Any, choices: Iterable[str]) -> None:
-    """Refuse keyword arguments that a class does not take, with those that it takes.
+    """Check that a class takes the keyword arguments.
 
     Raises:
-        ValueError: with the name.
+        ValueError: with the first name that it does not take, and those that it takes.
     """
     taken = inspect.signature(kind).parameters
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
@@ -109,7 +107,7 @@ def check_arguments(kind: Any, choices: Iterable[str]) -> None:
 
 
 def bridge_choices(config: DictConfig, grid: tuple[int, int] | None) -> dict[str, Any]:
-    """The keyword arguments of a bridge's class: what its yaml chooses, and the patches' grid if it takes one and there is one."""
+    """Return the keyword arguments of a bridge's class: those of its yaml, and the grid of patches if the class takes it."""
     chosen: Any = OmegaConf.to_container(config, resolve=True)
     choices = {str(key): value for key, value in chosen.items() if key not in ("_target_", "init_from")}
     kind = target(config, "bridge")
@@ -119,7 +117,7 @@ def bridge_choices(config: DictConfig, grid: tuple[int, int] | None) -> dict[str
 
 
 def _named_inside(node: Any) -> Iterator[str]:
-    """What Hydra would build on the way to the node's own object, at any depth."""
+    """Yield every `_target_` below a node, which Hydra would build as an argument."""
     children = node.values() if isinstance(node, DictConfig) else node if isinstance(node, ListConfig) else ()
     for child in children:
         if isinstance(child, DictConfig) and "_target_" in child:
@@ -128,14 +126,14 @@ def _named_inside(node: Any) -> Iterator[str]:
 
 
 def build(config: DictConfig, slot: str, *args: Any, **kwargs: Any) -> Any:
-    """Make the object that a config names.
+    """Build the object that a config names.
 
     Args:
-        config: of one object.
-        slot: of `SLOTS`, which it stands in.
-        args, kwargs: given to its class beside what the config holds.
+        config: the config of one object.
+        slot: a key of `SLOTS`.
+        args, kwargs: further arguments of its class.
     Raises:
-        ValueError: if configs may not name it, or as it says itself.
+        ValueError: if the slot does not allow the class, or raised by the class itself.
     """
     kind = target(config, slot)
     check_arguments(kind, {str(key) for key in config} - NOT_ARGUMENTS)
@@ -154,5 +152,5 @@ def build(config: DictConfig, slot: str, *args: Any, **kwargs: Any) -> Any:
         return hydra.utils.instantiate(config, *args, _convert_="all", **kwargs)
     except InstantiationException as error:
         if isinstance(error.__cause__, ValueError | OSError):
-            raise error.__cause__ from None  # what the class itself says: value, rule, fix
+            raise error.__cause__ from None  # the class's own message
         raise

@@ -14,5 +14,5 @@ def config_root() -> Path:
     installed from a wheel, the package, which carries copies.
     """
     checkout = PACKAGE.parents[1]
-    found = checkout if (checkout / "conf" / "train.yaml").is_file() else PACKAGE
-    return Path(os.environ.setdefault(VARIABLE, str(found)))
+    root = checkout if (checkout / "conf" / "train.yaml").is_file() else PACKAGE
+    return Path(os.environ.setdefault(VARIABLE, str(root)))

@@ -48,7 +48,7 @@ def doctor(args: Sequence[str]) -> None:
     counts = {m[1]: tuple(map(int, m[2].split("+"))) for one in given if (m := COUNTS.fullmatch(one))}
     overrides = [one for one in given if not COUNTS.fullmatch(one)]
     with _quiet():
-        from bridgelab.config.schema import check_config
+        from bridgelab.config.check import check_config
         from bridgelab.doctor.sweep import sweep
 
         found = sweep(ROOT / "conf", overrides)

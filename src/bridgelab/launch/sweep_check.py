@@ -1,4 +1,4 @@
-"""The jobs of a sweep, whatever runs them: their folders and configs, and which of them can't be run. Free of torch."""
+"""The jobs of a sweep with their folders and configs, checked before the first one starts. Free of torch."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,10 +8,10 @@ from pathlib import Path
 from hydra.types import HydraContext
 from omegaconf import DictConfig, open_dict
 
-from bridgelab.config.schema import check_config, check_launcher
+from bridgelab.config.check import check_config, check_launcher
 from bridgelab.runs.identity import refuse_another
 
-PRIMARY = "train"  # the config whose keys are known; a launcher may serve another app
+PRIMARY = "train"  # the config whose keys are checked; a launcher may serve another app
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,10 @@ class SweepJob:
     """One run of a sweep.
 
     Args:
-        number: its place in the sweep.
-        overrides: what makes it differ from the others.
-        config: as it will see it.
-        folder: where its record goes; its name is the job's name.
+        number: its index in the sweep.
+        overrides: the overrides by which it differs from the others.
+        config: its config.
+        folder: the folder of its record, whose name is the job's name.
     """
 
     number: int
@@ -34,33 +34,33 @@ class SweepJob:
 def sweep_jobs(
     context: HydraContext, config: DictConfig, job_overrides: Sequence[Sequence[str]], first: int
 ) -> list[SweepJob]:
-    """All jobs of a sweep, looked at before hours are spent on the first of them.
+    """Return all jobs of a sweep after checking each of them.
 
     Args:
-        context: Hydra's, as a launcher is given it.
-        config: of the sweep.
-        job_overrides: of each job.
-        first: the number of the first one.
+        context: Hydra's context, as a launcher receives it.
+        config: the sweep's config.
+        job_overrides: the overrides of each job.
+        first: the number of the first job.
     Raises:
-        ValueError: if a config has a value that it may not have, a folder holds a run of another config, or two jobs share one.
+        ValueError: if a config has a wrong value, a folder holds a run of another config, or two jobs share a folder.
     """
     check_launcher(config)
     jobs: list[SweepJob] = []
     refused: list[str] = []
     for number, overrides in enumerate(job_overrides, first):
-        own = context.config_loader.load_sweep_config(config, list(overrides))
-        with open_dict(own):
-            own.hydra.job.id = own.hydra.job.num = number
-        folder = Path(own.hydra.sweep.dir) / own.hydra.sweep.subdir
+        job_config = context.config_loader.load_sweep_config(config, list(overrides))
+        with open_dict(job_config):
+            job_config.hydra.job.id = job_config.hydra.job.num = number
+        folder = Path(job_config.hydra.sweep.dir) / job_config.hydra.sweep.subdir
         try:
-            if own.hydra.job.config_name == PRIMARY:
-                check_config(own)
-            refuse_another(folder, own)  # an unlike run must not count as finished
+            if job_config.hydra.job.config_name == PRIMARY:
+                check_config(job_config)
+            refuse_another(folder, job_config)  # a run of another config must not count as finished
         except ValueError as error:
             refused.append(f"{folder.name}: {error}")
         except OSError:
-            pass  # a folder that can't be used: that job fails, when it is its turn
-        jobs.append(SweepJob(number, tuple(overrides), own, folder))
+            pass  # the folder can't be used: the job fails when it starts
+        jobs.append(SweepJob(number, tuple(overrides), job_config, folder))
     if refused:
         raise ValueError("\n".join([f"{len(refused)} of {len(jobs)} jobs can't be run:", *refused]))
     shared = [folder for folder, times in Counter(job.folder for job in jobs).items() if times > 1]

@@ -12,15 +12,16 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from bridgelab.config.check import check_config
 from bridgelab.config.instantiate import is_own
 from bridgelab.config.root import config_root
-from bridgelab.config.schema import check_config, leads_out
+from bridgelab.config.schema.config import leads_out
 from bridgelab.ctrl_c import take
 from bridgelab.runs.finished import RECORD, is_finished
 from bridgelab.runs.identity import claim, refuse_another
 from bridgelab.runs.locks import locked
 from bridgelab.runs.objective import objective
-from bridgelab.runs.take_over import finished_elsewhere, take_over
+from bridgelab.runs.take_over import find_finished_run, take_over
 from bridgelab.training.console import shown, tell_failure
 
 ROOT = config_root()
@@ -88,7 +89,7 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> float | None:
     check_config(config)
     if isinstance(others := config.paths.get("reuse"), str):
         others = [others]
-    if taken := finished_elsewhere(directory, config, [Path(other) for other in others or []]):
+    if taken := find_finished_run(directory, config, [Path(other) for other in others or []]):
         if is_first(os.environ):
             take_over(taken, directory, config, bridge=bridge)
             log.info("%s is finished as %s: taken over, not trained again", directory, taken)

@@ -1,0 +1,56 @@
+"""Keys of the model: bridge, backbones, and where visual tokens are inserted. Free of torch."""
+
+from typing import Any, Literal
+
+from bridgelab.config.schema.base import ClassKeys, Count, Decay, Keys, Name, Number, PathName, Positive
+
+
+class Bridge(ClassKeys):
+    init_from: PathName | None = None
+    num_queries: Count = 1
+    num_tokens: Number = 1
+    depth: Count = 1
+    width: Count | None = None
+    hidden_dim: Count | None = None
+    ffn_dim: Count | None = None
+    num_heads: Count = 1
+    num_kv_heads: Count = 1
+    head_dim: Count | None = None
+    cross_attention_every: Count = 1
+    ffn_ratio: Count = 1
+    ratio: Count = 1
+    dropout: Decay = 0.0
+    query_gain: Positive = 1.0
+    eps: Positive = 1.0
+    conditioning: Literal["none", "question", "mismatched"] = "none"
+    projector: Literal["linear", "mlp"] = "linear"
+    form: Literal["as_given", "patch_like"] = "as_given"
+
+
+class Vision(ClassKeys):
+    weights: PathName = "miniature"
+    pretrained: PathName | None = None
+    image_size: Count | None = None
+    layer: int = -1
+    cls: bool = False
+    final_norm: bool = True
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+
+
+class Text(ClassKeys):
+    path: PathName = "miniature"
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    attention: Name = "eager"
+    device_map: str | dict[str, Any] | None = None
+    eight_bit: bool = False
+    checkpointing: bool = False
+
+
+class Model(Keys):
+    insert: Literal["encoder_input", "encoder_output"]
+    positions: bool
+
+
+class Budget(Keys):
+    params: Count | None
+    tokens: Count | None

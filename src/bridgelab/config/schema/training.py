@@ -1,0 +1,103 @@
+"""Keys of training: optimizer, trainer, loggers, schedule and the search for a learning rate. Free of torch."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from bridgelab.config.schema.base import (
+    Betas,
+    ClassKeys,
+    Count,
+    Decay,
+    Keys,
+    Name,
+    NotNegative,
+    Number,
+    Positive,
+    ProperShare,
+    Seed,
+    Share,
+)
+from bridgelab.config.schema.evaluation import Limit
+
+
+def _with_weight(stage: dict[str, float]) -> dict[str, float]:
+    if not stage.get("share", 1) or not any(weight for name, weight in stage.items() if name != "share"):
+        raise PydanticCustomError(
+            "stage", "must have a share above 0, and a weight for answer, caption or simple_caption"
+        )
+    return stage
+
+
+Stage = Annotated[
+    dict[Literal["share", "answer", "caption", "simple_caption"], NotNegative], AfterValidator(_with_weight)
+]
+
+
+class Optim(ClassKeys):
+    adamw_ratio: Positive = 1.0
+    momentum: Decay = 0.0
+    betas: Betas = Field([0.0, 0.0])
+    weight_decay: NotNegative = 0.0
+
+
+class Trainer(ClassKeys):
+    accelerator: Name
+    devices: Count | Literal[-1, "auto"] | list[Number]
+    num_nodes: Count
+    strategy: Name
+    gradient_clip_val: NotNegative | None = None
+    accumulate_grad_batches: Count = 1
+
+
+class Csv(ClassKeys):
+    pass
+
+
+class TensorBoard(ClassKeys):
+    name: str
+    version: str
+    default_hp_metric: bool
+
+
+class Wandb(ClassKeys):
+    project: Name
+    offline: bool
+
+
+class Logger(Keys):
+    csv: Csv
+    tensorboard: TensorBoard | None = None
+    wandb: Wandb | None = None
+    artifact: bool = False
+
+
+class Schedule(Keys):
+    shape: Literal["linear", "cosine", "constant", "warmup_stable_decay"]
+    warmup: Share
+    decay: ProperShare
+
+
+class Train(Keys):
+    steps: Number
+    batch_size: Count
+    stages: Annotated[list[Stage], Field(min_length=1)]
+    simple_objects: Number
+    window: Count
+    lr: Positive | None
+    schedule: Schedule
+    budgets: list[ProperShare]
+    precision: Literal["auto", "bf16", "fp32"]
+    save_every: Count
+    log_every: Count
+    val_points: Count
+    val_limit: Limit
+
+
+class Tune(Keys):
+    lrs: list[Positive]
+    extend: Number
+    warmups: list[Share]
+    steps: Count
+    seed: Seed
