@@ -7,8 +7,8 @@ import yaml
 from omegaconf import OmegaConf
 
 from bridgelab.cli import main as cli
+from bridgelab.config.check import declared
 from bridgelab.config.root import config_root
-from bridgelab.config.schema import declared
 from bridgelab.runs.comparable import configured
 from bridgelab.runs.identity import claim, config_hash
 from bridgelab.runs.older_names import (
@@ -21,7 +21,7 @@ from bridgelab.runs.older_names import (
 from bridgelab.runs.record_schema import read_config
 from bridgelab.runs.study import read_study
 from bridgelab.runs.sweep import command, overrides, swept
-from bridgelab.runs.take_over import finished_elsewhere
+from bridgelab.runs.take_over import find_finished_run
 
 OLDER = {
     "study": "first",
@@ -88,7 +88,7 @@ def test_an_older_run_is_taken_over(tmp_path):
     (run / "predictions.parquet").touch()
     (run / "metrics.json").write_text(json.dumps({"study": "first", "costs": {}}))
     second = OmegaConf.merge(NEWER, {"study": "second"})
-    assert finished_elsewhere(tmp_path / "own", second, [run.parent]) == run
+    assert find_finished_run(tmp_path / "own", second, [run.parent]) == run
 
 
 def test_a_config_is_read_under_todays_names_with_its_numbers_as_they_are(tmp_path):

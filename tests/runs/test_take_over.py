@@ -6,7 +6,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from bridgelab.runs.identity import claim, config_hash
-from bridgelab.runs.take_over import finished_elsewhere, take_over
+from bridgelab.runs.take_over import find_finished_run, take_over
 
 CONFIG = OmegaConf.create(
     {
@@ -44,7 +44,7 @@ def first(tmp_path):
 
 def test_a_run_that_another_study_has_is_taken_over(first, tmp_path):
     own = tmp_path / "second" / "seed=0"
-    assert finished_elsewhere(own, SECOND, [first.parent]) == first
+    assert find_finished_run(own, SECOND, [first.parent]) == first
     take_over(first, own, SECOND, bridge="mine")
     record = json.loads((own / "metrics.json").read_text())
     assert record == {
@@ -94,7 +94,7 @@ def test_what_a_kill_left_is_not_written_into(first, tmp_path):
 
 def test_a_budget_that_a_run_keeps_of_itself_is_none(first, tmp_path):
     assert (
-        finished_elsewhere(
+        find_finished_run(
             tmp_path / "own", OmegaConf.merge(SECOND, {"budget": {"tokens": 16}}), [first.parent]
         )
         == first
@@ -112,7 +112,7 @@ def test_a_record_that_is_malformed_or_a_link_is_told_and_the_next_is_taken(firs
     os.mkfifo(others[2] / "last.ckpt")
     (others[3] / "config.hash").unlink()
     os.mkfifo(others[3] / "config.hash")
-    assert finished_elsewhere(tmp_path / "own", SECOND, [first.parent]) == first
+    assert find_finished_run(tmp_path / "own", SECOND, [first.parent]) == first
     told = (
         "costs=5",
         "diagnosis.json is a link",
@@ -130,16 +130,16 @@ def test_a_record_that_is_malformed_or_a_link_is_told_and_the_next_is_taken(firs
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"train": {"lr": 0.2}}, {"budget": {"tokens": 4}}])
 def test_another_config_is_not_taken(first, tmp_path, change):
-    assert finished_elsewhere(tmp_path / "own", OmegaConf.merge(SECOND, change), [first.parent]) is None
+    assert find_finished_run(tmp_path / "own", OmegaConf.merge(SECOND, change), [first.parent]) is None
 
 
 def test_what_is_begun_goes_on_and_what_is_unfinished_is_left(first, tmp_path):
     own = tmp_path / "second" / "seed=0"
     claim(own, SECOND)
-    assert finished_elsewhere(own, SECOND, [first.parent]) is None
-    assert finished_elsewhere(own, SECOND, [tmp_path / "gone"]) is None
+    assert find_finished_run(own, SECOND, [first.parent]) is None
+    assert find_finished_run(own, SECOND, [tmp_path / "gone"]) is None
     (first / "metrics.json").unlink()
-    assert finished_elsewhere(tmp_path / "new", SECOND, [first.parent]) is None
+    assert find_finished_run(tmp_path / "new", SECOND, [first.parent]) is None
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_a_record_that_is_no_such_run_s_is_not_taken(first, tmp_path, change):
     kept = {key: value for key, value in record.items() if value is not None}
     (first / "metrics.json").write_text(json.dumps(kept))
     asked = OmegaConf.merge(SECOND, {"budget": {"tokens": 88}}) if "costs" in change else SECOND
-    assert finished_elsewhere(tmp_path / "own", asked, [first.parent]) is None
+    assert find_finished_run(tmp_path / "own", asked, [first.parent]) is None
 
 
 @pytest.mark.parametrize(("moment", "claimed"), [("take_over.claim", False), ("take_over.read_record", True)])
@@ -172,7 +172,7 @@ def test_a_kill_in_between_is_made_good(first, tmp_path, monkeypatch, moment, cl
             take_over(first, own, SECOND, bridge="mine")
     assert (own / "config.hash").exists() == claimed
     assert not (own / "metrics.json").exists()
-    assert finished_elsewhere(own, SECOND, [first.parent]) == first
+    assert find_finished_run(own, SECOND, [first.parent]) == first
     take_over(first, own, SECOND, bridge="mine")
     assert claim(own, SECOND)
 
@@ -188,4 +188,4 @@ def test_a_run_of_another_config_keeps_its_files(first, tmp_path):
 
 def test_a_study_must_be_there(tmp_path):
     with pytest.raises(ValueError, match=r"paths\.reuse=.*/nowhere is no folder\. Give studies"):
-        finished_elsewhere(tmp_path / "own", SECOND, [tmp_path / "nowhere"])
+        find_finished_run(tmp_path / "own", SECOND, [tmp_path / "nowhere"])

@@ -168,7 +168,7 @@ def measure(folder: Path) -> dict[str, float]:
     read = time.perf_counter()
     to_markdown(study_table(summarize(study, intervals=False)))
     told, processor, peak = time.perf_counter(), time.process_time() - processor, resident("VmHWM")
-    sample = Sample(study.clusters[study.asked.index])
+    sample = Sample(study.clusters[study.questions.index])
     for bridge in study.bridges:
         own = Runs(tuple(run.data_seed for run in study.of(bridge)))
         _ = sample.mean(study.scores(bridge), own).interval

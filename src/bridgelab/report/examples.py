@@ -67,7 +67,7 @@ def chosen_examples(study: Study, most: int = SHOWN) -> list[Shown]:
     bridges = [name for name in study.bridges if study.of(name)[0].sees == "image"]
     if not bridges:
         return []
-    first = study.asked.set_index("id")
+    first = study.questions.set_index("id")
     ids = first.index
     tables = {
         name: [rows_of(run, "image", captions=False).loc[ids] for run in study.of(name)]

@@ -104,7 +104,7 @@ def summarize(study: Study, *, intervals: bool = True) -> Summary:
     Args:
         intervals: whether with their intervals, for which captions are read too.
     """
-    asked = study.asked
+    asked = study.questions
     chosen = _chosen(asked)
     names = list(chosen)
     sample = Sample(study.clusters[asked.index], intervals=intervals) if len(asked) else None
@@ -157,11 +157,11 @@ def summarize(study: Study, *, intervals: bool = True) -> Summary:
     ceiling = next((name for name in ("words_prompted", "words") if name in there), None)
     for index, row in enumerate(rows):
         if row.role == "bridge" and row.accuracy and ceiling:
-            blind, words = (study.beside(row.name, bridge) for bridge in ("blind", ceiling))
+            blind, words = (study.counterpart(row.name, bridge) for bridge in ("blind", ceiling))
             if blind and words:
                 rows[index] = _with_gap(row, by_name[blind].accuracy, by_name[words].accuracy, names)
     below = {
-        row.name: by_name.get(study.beside(row.name, "blind") or "")
+        row.name: by_name.get(study.counterpart(row.name, "blind") or "")
         for row in rows
         if row.name in study.bridges
     }
@@ -219,14 +219,14 @@ def _with_gap(row: Row, blind: dict[str, Estimate], words: dict[str, Estimate], 
 
 def _captions(study: Study, runs: Sequence[Run], intervals: bool) -> dict[str, Estimate]:
     """CIDEr-D and attributes right, with intervals where the rows give back the recorded value."""
-    images = study.captioned["image"]
+    images = study.captions["image"]
     if not len(images):
         return {}
     sample = Sample(study.clusters[images.index], intervals=intervals)
     own = Runs(tuple(run.data_seed for run in runs))
     of_rows = {"attributes": np.stack([run.scores["image"][images.index] for run in runs])}
     if intervals:  # else what is recorded will do, and no caption need be read
-        ids = study.captioned["id"]
+        ids = study.captions["id"]
         tables = [rows_of(run, "image", captions=True).loc[ids] for run in runs]
         of_rows["cider"] = np.stack([_cider(table) for table in tables])
     found = {}

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, however the process that writes them ends. Free of torch."""
+"""Atomic writes: a file is complete or absent, however the process that writes it ends. Free of torch."""
 
 import os
 from collections.abc import Iterator
@@ -8,13 +8,13 @@ from pathlib import Path
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to; what was written takes the name once it is on the disk, and goes if that fails."""
-    aside = path.with_name(f"{path.name}.{os.getpid()}")
+    """Yield a temporary path; on success fsync and rename it over `path`, on failure delete it."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
     try:
-        yield aside
-        with open(aside, "rb") as file:
-            os.fsync(file.fileno())  # else a loss of power may leave the name with nothing behind it
-        os.replace(aside, path)
+        yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())  # otherwise a power loss may leave an empty file under the name
+        os.replace(temporary, path)
     except BaseException:
-        aside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise

@@ -1,8 +1,9 @@
-"""What the runs of one table share: where anything but the bridge differs, a difference says nothing of the bridge.
+"""Check that the runs of one table differ in the bridge alone, so that their differences are due to it.
 
-Run are the record's own findings (`SHARED`: fingerprints of what is frozen, data, examples seen, …) and every choice of the
-run's `config.yaml`. Runs may differ in what their study sweeps: such a factor makes rows of its own, and within one level of it
-all is alike. Any other difference is refused, unless a reader allows it by name, which the table then says.
+Compared are keys of the record (`SHARED`: fingerprints of the frozen models and the data, examples seen, …) and every key of
+`config.yaml`. Runs may differ in the factors that their study sweeps. Each level of a factor has rows of its own, and within
+a level all keys are equal. Any other difference is an error, unless the reader allows its key, which a note under the table
+then says.
 """
 
 import re
@@ -30,14 +31,14 @@ SHARED = (
     "tuned_over",
     "precision",
 )
-# What a row that sees no image has none of, and what one that trains nothing (plain words) has none of.
+# Keys that do not concern a row that sees no image, and those that do not concern one that trains nothing (plain words).
 OF_IMAGES = ("fingerprints.vision", "features_dtype", "vision", "data.dtype")
 OF_TRAINING = ("examples_seen", "mixture", "tuned_over", "train", "tune", "optim")
-# Choices that say nothing of what was learned or answered: whose run it is, where things lie, how soon and how often.
+# Config keys without effect on what is learned or answered.
 FREE = (
     *NOT_IDENTITY, *INDIFFERENT, "study", "seed", "data_seed", "evaluate.shuffled",
 )  # fmt: skip
-# What a choice brings with it in the record.
+# Keys of the record that follow from a key of the config.
 FOLLOWS = MappingProxyType(
     {
         "vision": ("fingerprints.vision",),
@@ -57,13 +58,13 @@ FOLLOWS = MappingProxyType(
         "tune": ("tuned_over",),
     }
 )
-TOLD = 5  # differences in one message
-Pairs = list[tuple[Run, Mapping[str, Any]]]  # runs, each with values by full name
+MAX_DIFFERENCES = 5  # in one message
+Pairs = list[tuple[Run, Mapping[str, Any]]]  # runs, each with its values by full key
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A key in which two runs differ that should not."""
+    """A key in which two runs differ but must not."""
 
     key: str
     value: Any
@@ -78,28 +79,28 @@ class Difference:
 def check_comparable(
     study: Path, runs: Sequence[Run], factors: Sequence[str], allow: Sequence[str] = ()
 ) -> list[str]:
-    """Refuse runs that differ in what is neither swept nor allowed.
+    """Check that runs differ only in keys that are swept or allowed.
 
     Args:
-        study: their folder.
-        runs: all that a table is of.
-        factors: that the study sweeps, beside bridges and seeds.
-        allow: names of keys in which they may differ nonetheless, with all that lies below and follows from them.
+        study: the folder of the runs.
+        runs: all runs of a table.
+        factors: keys that the study sweeps apart from bridges and seeds.
+        allow: further keys in which runs may differ, with the keys below them and those that follow from them.
     Returns:
-        What was allowed and does differ, in words, a line a key.
+        One line for each allowed key in which runs differ.
     Raises:
-        ValueError: naming runs, keys, both values and the fix; or if `allow` names what no run has.
+        ValueError: if runs differ in another key, with the runs, both values and the fix; or if no run has a key of `allow`.
     """
     chosen: Pairs = [(run, configured(run.path)) for run in runs]
     recorded: Pairs = [
         (run, {name: value for key in SHARED for name, value in _leaves(key, run.record.get(key))})
         for run in runs
     ]
-    # The runs of a row mostly have one config between them: one of them speaks for all.
-    speaking: dict[tuple[str, int], tuple[Run, Mapping[str, Any]]] = {}
-    for run, found in chosen:
-        speaking.setdefault((run.row, id(found)), (run, found))
-    few = list(speaking.values())
+    # Most runs of a row share one config object. One run stands for all of them.
+    representatives: dict[tuple[str, int], tuple[Run, Mapping[str, Any]]] = {}
+    for run, values in chosen:
+        representatives.setdefault((run.row, id(values)), (run, values))
+    few = list(representatives.values())
     of_choices, of_records = (_keys(pairs) for pairs in (few, recorded))
     keys = [*of_choices, *of_records]
     for name in allow:
@@ -114,36 +115,36 @@ def check_comparable(
     differing = [one for key, pairs in compared if (one := _difference(key, pairs, factors))]
     allowed = [one for one in differing if any(covers(name, one.key) for name in allow)]
     refused = [one for one in differing if one not in allowed]
-    # What follows from another difference is not told a second time.
+    # Leave out differences that follow from another one.
     causes = [one for one in refused if not any(_follows(other.key, one.key) for other in refused)]
     if causes:
         fix = [part for one in causes for part in ("--allow", one.key)]
-        told = "; ".join(str(one) for one in causes[:TOLD])
-        more = f"; and {len(causes) - TOLD} more keys" if len(causes) > TOLD else ""
+        differences = "; ".join(str(one) for one in causes[:MAX_DIFFERENCES])
+        more = f"; and {len(causes) - MAX_DIFFERENCES} more keys" if len(causes) > MAX_DIFFERENCES else ""
         raise ValueError(
-            f"{told}{more}. Runs of one table share all but the bridge, its seeds and what their study sweeps, or they say nothing "
+            f"{differences}{more}. Runs of one table share all but the bridge, its seeds and what their study sweeps, or they say nothing "
             "about the bridge: run the study again from one configuration (delete the run that is out of date), move the run to a "
             f"study of its own, sweep what differs, or allow it, which the table then says: "
             f"`{shlex.join(['bridgelab', 'report', str(study), *fix])}`."
         )
-    return [_told(one.key, recorded if one.key in of_records else chosen) for one in allowed]
+    return [_summary(one.key, recorded if one.key in of_records else chosen) for one in allowed]
 
 
 def covers(factor: str, key: str) -> bool:
-    """Whether a key may differ where a factor does: it is the factor, lies below it, or follows from it."""
+    """Return whether a key may differ between levels of a factor: it is the factor, lies below it, or follows from it."""
     return _below(key, factor) or _follows(factor, key)
 
 
 def configured(run: Path) -> Mapping[str, Any]:
-    """A run's choices by full name, but for `FREE` ones, from its config.yaml; empty where it has none.
+    """Return a run's config by full keys, without those of `FREE`; empty if it has no config.yaml.
 
     Raises:
-        Malformed: if it holds no plain mapping.
+        Malformed: if config.yaml holds no plain mapping.
     """
     path = run / "config.yaml"
     if not path.exists():
         return {}
-    # The configs of one bridge differ in two lines, so that each text is parsed once, to one object.
+    # The configs of one bridge differ only in two lines. Without these, each text is parsed once, to one object.
     return read_yaml(path, lambda text: _parsed(re.sub(r"(?m)^(data_)?seed: .*\n", "", text)))
 
 
@@ -151,7 +152,7 @@ def configured(run: Path) -> Mapping[str, Any]:
 def _parsed(text: str) -> Mapping[str, Any]:
     content = with_current_keys(mapping(text))
     leaves = (leaf for key in content for leaf in _leaves(key, content[key]))
-    # Where weights lie differs from machine to machine; whether they are the same is told by their fingerprint.
+    # The place of weights differs between machines; fingerprints show whether they are the same.
     return MappingProxyType(
         {
             name: value.rpartition("/")[2] if name in WEIGHTS and isinstance(value, str) else value
@@ -162,40 +163,41 @@ def _parsed(text: str) -> Mapping[str, Any]:
 
 
 def _keys(pairs: Pairs) -> list[str]:
-    return list(dict.fromkeys(key for _, found in pairs for key in found))
+    return list(dict.fromkeys(key for _, values in pairs for key in values))
 
 
 def _difference(key: str, pairs: Pairs, factors: Sequence[str]) -> Difference | None:
-    """The first two runs that differ in a key, among those at the same levels of what it may differ with."""
+    """Return the first two runs that differ in a key, among runs at the same levels of the factors that cover it."""
     covering = [factor for factor in factors if covers(factor, key)]
     own = _below(key, "bridge")
     first: dict[tuple[str, ...], tuple[Run, Any]] = {}
-    for run, found in _bearing(key, pairs):
+    for run, value in _bearing(key, pairs):
         level = (run.row if own else "", *(run.levels.get(factor, "") for factor in covering))
-        other, expected = first.setdefault(level, (run, found))
-        if found != expected:
-            return Difference(key, found, run.name, expected, other.name)
+        other, expected = first.setdefault(level, (run, value))
+        if value != expected:
+            return Difference(key, value, run.name, expected, other.name)
     return None
 
 
 def _bearing(key: str, pairs: Pairs) -> Iterator[tuple[Run, Any]]:
-    """The runs that have such a key, with its values."""
+    """Yield the runs that a key concerns, with its values."""
     recorded = any(_below(key, name) for name in SHARED)
     of_images, of_training = (any(_below(key, name) for name in names) for names in (OF_IMAGES, OF_TRAINING))
-    for run, found in pairs:
-        # A choice that the version of one run did not have is no difference.
+    for run, values in pairs:
+        # A key that the version of one run did not have yet is no difference.
         if (
             (run.sees == "image" or not of_images)
             and (run.trains or not of_training)
-            and (recorded or key in found)
+            and (recorded or key in values)
         ):
-            yield run, found.get(key)
+            yield run, values.get(key)
 
 
-def _told(key: str, pairs: Pairs) -> str:
+def _summary(key: str, pairs: Pairs) -> str:
+    """Return each value of a key with the runs that have it."""
     by_value: dict[str, list[str]] = {}
-    for run, found in _bearing(key, pairs):
-        by_value.setdefault(repr(found), []).append(run.name)
+    for run, value in _bearing(key, pairs):
+        by_value.setdefault(repr(value), []).append(run.name)
     parts = [
         f"{value} in {names[0]}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
         for value, names in by_value.items()
@@ -215,7 +217,7 @@ def _follows(choice: str, key: str) -> bool:
 
 
 def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Values with their full names, so that a message names the one that differs."""
+    """Yield values with their full keys."""
     if isinstance(value, dict) and value:
         for key in value:
             yield from _leaves(f"{name}.{key}", value[key])

@@ -1,4 +1,4 @@
-"""The commit, the versions and the machine that a run was made with."""
+"""The commit, the versions and the machine of a run."""
 
 import importlib.metadata
 import os
@@ -21,7 +21,7 @@ VERSIONS = (
 
 
 def provenance(root: Path, device: Any) -> dict[str, Any]:
-    """The code's commit (None outside of git), the versions that ran, and what they ran on."""
+    """Return the code's commit (None outside of a checkout), the versions of packages, and the machine."""
     versions = {"python": platform.python_version(), "bridgelab": __version__}
     for name in VERSIONS:
         try:
@@ -52,6 +52,7 @@ def _machine(device: Any) -> str:
         import torch
 
         return torch.cuda.get_device_name(device)
-    told = Path("/proc/cpuinfo")
-    named = re.search(r"^model name\s*: (.+)$", told.read_text() if told.exists() else "", re.MULTILINE)
-    return f"{named[1] if named else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+    cpuinfo = Path("/proc/cpuinfo")
+    text = cpuinfo.read_text() if cpuinfo.exists() else ""
+    model = re.search(r"^model name\s*: (.+)$", text, re.MULTILINE)
+    return f"{model[1] if model else platform.processor() or platform.machine()}, {os.cpu_count()} cores"

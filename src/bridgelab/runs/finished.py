@@ -1,4 +1,4 @@
-"""A run is finished when its record stands, which is written last."""
+"""A run is finished when its folder holds its record, which is written last. Free of torch."""
 
 from pathlib import Path
 
@@ -6,5 +6,5 @@ RECORD = "metrics.json"
 
 
 def is_finished(run: Path) -> bool:
-    """Whether a run's folder holds its record."""
+    """Return whether a run's folder holds its record."""
     return (run / RECORD).exists()

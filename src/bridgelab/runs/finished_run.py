@@ -1,4 +1,4 @@
-"""One finished run of a study, as its record tells."""
+"""One finished run of a study."""
 
 import os
 from collections.abc import Mapping
@@ -20,8 +20,8 @@ class Run:
     """One finished run: its folder, and `metrics.json` as read.
 
     Args:
-        levels: of what its study varies beside bridges and seeds, by name.
-        scores: by view, of the study's examples [example]; nan where one was not put to it.
+        levels: values of the factors that its study varies apart from bridges and seeds, by name.
+        scores: scores by view [example of the study]; nan for an example that the run did not answer.
     """
 
     path: Path
@@ -31,7 +31,7 @@ class Run:
 
     @property
     def predictions(self) -> pd.DataFrame:
-        """All that was written of its answers, one row an example and view; read anew each time."""
+        """Predictions with all columns, one row per example and view. Reading them again each time keeps memory free."""
         return read_rows(self.path)
 
     @cached_property
@@ -40,7 +40,7 @@ class Run:
 
     @cached_property
     def row(self) -> str:
-        """Its row in a table: the bridge, with its levels."""
+        """The name of its row in a table: the bridge and the levels."""
         return ", ".join([self.bridge, *(f"{name}={level}" for name, level in self.levels.items() if level)])
 
     @cached_property
@@ -57,7 +57,7 @@ class Run:
 
     @cached_property
     def trains(self) -> bool:
-        """Whether anything was trained; plain words is the frozen T5 alone."""
+        """Whether anything was trained. Plain words, the frozen T5 alone, is not."""
         return int(self.record["costs"].get("trainable_parameters", 1)) > 0
 
     @cached_property
@@ -68,5 +68,5 @@ class Run:
 
     @cached_property
     def overrides(self) -> dict[str, str]:
-        """What its name tells of its choices."""
+        """Keys and values in its name."""
         return overrides(self.name)

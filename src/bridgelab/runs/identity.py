@@ -1,4 +1,4 @@
-"""Who a run directory belongs to: one config, known by its hash. Free of torch: a launcher asks it first."""
+"""Which config a run's directory belongs to, by the config's hash. Free of torch."""
 
 import functools
 import hashlib
@@ -16,9 +16,9 @@ from bridgelab.runs.older_names import with_older_keys
 from bridgelab.runs.record_schema import read_config
 
 log = logging.getLogger(__name__)
-TOLD = 5  # differing keys in a message
+MAX_KEYS = 5  # differing keys in one message
 
-# Where things lie, who watches, what it runs on and what will be asked of it say nothing about what was learned.
+# Keys without effect on what is learned: paths, loggers, hardware and the study's declarations. They are not in the hash.
 NOT_IDENTITY = (
     "paths",
     "logger",
@@ -31,10 +31,10 @@ NOT_IDENTITY = (
     "data.max_skipped",
     "benchmark.published",
 )
-# How it was done, not what: two configs that differ in these alone are of one run. They stand in the hash, which thus tells data in
-# two places apart where nothing else can: a run of another study is taken over (`reuse`) where all is said to be the same.
+# Keys in which configs of one run may differ. They are in the hash all the same, because a run of another study is taken over
+# (`reuse`) by its hash alone, and must not be if its data lie in another place.
 INDIFFERENT = (
-    "benchmark.root",  # of moved data; other data are known by their fingerprint
+    "benchmark.root",  # data may move; the fingerprint detects other data
     "benchmark.processes",
     "data.features",
     "train.save_every",
@@ -42,16 +42,16 @@ INDIFFERENT = (
     "evaluate.batch_size",
 )
 WEIGHTS = ("text.path", "vision.weights", "vision.pretrained")
-LOCAL = "local-dir:"  # open_clip's own word
-# All that a run leaves which fails its checks, before it has trained a step.
-BEFORE_ANYTHING = frozenset({"config.yaml", "config.hash", "lock", "log.txt", "train.log"})
+LOCAL = "local-dir:"  # open_clip's prefix
+# The files of a run that fails its checks before it trains.
+BEFORE_TRAINING = frozenset({"config.yaml", "config.hash", "lock", "log.txt", "train.log"})
 
 
 def config_hash(config: DictConfig, *, training: bool = False) -> str:
-    """A hash of all choices, before paths are filled in: it is the same on another machine.
+    """Return a hash of a config before paths are resolved, so that it is the same on another machine.
 
     Args:
-        training: of those alone that what is learned depends on: not of `evaluate`, nor of what is `INDIFFERENT`.
+        training: leave out keys without effect on training, `evaluate` and `INDIFFERENT`.
     """
     content = OmegaConf.to_container(config, resolve=False)
     assert isinstance(content, dict)
@@ -64,26 +64,26 @@ def config_hash(config: DictConfig, *, training: bool = False) -> str:
 
 
 def refuse_another(directory: Path, config: DictConfig) -> bool:
-    """Whether the directory has been claimed, by this config. Where another one's run left nothing, it is free.
+    """Return whether this config has claimed the directory; raise if another one has.
 
-    What is `INDIFFERENT` may change at any time, and `evaluate` until the record stands: what was trained is not lost to a
-    correction of how it is to be evaluated.
+    A directory in which another config's run failed before training is free. Keys of `INDIFFERENT` may change at any time, and
+    `evaluate` until the record is written, so that a corrected evaluation keeps the training.
 
     Raises:
-        ValueError: if it holds a run of another config.
+        ValueError: if the directory holds a run of another config.
     """
     if not (directory / "config.hash").exists():
         return False
     other, own = (directory / "config.hash").read_text().strip(), config_hash(config)
     if other != own:
-        if BEFORE_ANYTHING.issuperset(path.name for path in directory.iterdir()):
+        if BEFORE_TRAINING.issuperset(path.name for path in directory.iterdir()):
             return False
         may_change = INDIFFERENT if is_finished(directory) else (*INDIFFERENT, "evaluate")
         changed = _difference(read_config(directory), _resolved(config))
         if keys := [key for key in changed if not {key, key.split(".")[0]} & set(may_change)]:
             raise ValueError(
                 f"{directory} holds a run of another config (hash {other}, this one {own}; they differ in "
-                f"{', '.join(keys[:TOLD])}{', …' if len(keys) > TOLD else ''}). One directory holds one config: give this run "
+                f"{', '.join(keys[:MAX_KEYS])}{', …' if len(keys) > MAX_KEYS else ''}). One directory holds one config: give this run "
                 "another study=NAME, or move that directory away"
                 + (
                     f"; `bridgelab evaluate {directory}` evaluates anew without training."
@@ -92,70 +92,72 @@ def refuse_another(directory: Path, config: DictConfig) -> bool:
                 )
             )
         if "benchmark.root" in changed:
-            _tell(
-                f"{directory}: benchmark.root is another than when it began: taken for the same data, moved"
+            _log_once(
+                f"{directory}: benchmark.root has changed since the run began: taken for the same data, moved"
             )
     return True
 
 
 @functools.cache
-def _tell(line: str) -> None:
-    """Log a line once, however often a directory is asked for."""
+def _log_once(line: str) -> None:
+    """Log a line once per process, however often a directory is checked."""
     log.info(line)
 
 
 def claim(directory: Path, config: DictConfig) -> bool:
-    """Take a run directory for this config; returns whether a finished run stands there already.
+    """Claim a run's directory for a config, and return whether a finished run is there already.
 
-    Who trains there holds its lock first: a claim that has left nothing yet keeps nobody out.
+    Hold the directory's lock first, because a claim alone keeps no other process out.
 
     Raises:
-        ValueError: if it holds a run of another config.
+        ValueError: if the directory holds a run of another config.
     """
     directory.mkdir(parents=True, exist_ok=True)
     begun = refuse_another(directory, config)
     finished = is_finished(directory)
     if not begun or (not finished and (directory / "config.hash").read_text().strip() != config_hash(config)):
-        with atomic_path(directory / "config.yaml") as aside:
-            OmegaConf.save(_resolved(config), aside)
-        with atomic_path(directory / "config.hash") as aside:  # last: where it stands, the other does
-            aside.write_text(config_hash(config) + "\n")
+        with atomic_path(directory / "config.yaml") as temporary:
+            OmegaConf.save(_resolved(config), temporary)
+        with atomic_path(
+            directory / "config.hash"
+        ) as temporary:  # last, so that config.yaml exists if it does
+            temporary.write_text(config_hash(config) + "\n")
     return finished
 
 
 def _resolved(config: DictConfig) -> Any:
-    """Without what Hydra says of itself, which can only be resolved inside a job; weights that lie here by their whole path."""
+    """Return the config resolved, with local weights by their absolute path and without Hydra's keys, which resolve only in a job."""
     kept = {key: value for key, value in config.items_ex(resolve=False) if key != "hydra"}
-    return _placed(OmegaConf.create(OmegaConf.to_container(OmegaConf.create(kept), resolve=True)))
+    return _with_absolute_weights(
+        OmegaConf.create(OmegaConf.to_container(OmegaConf.create(kept), resolve=True))
+    )
 
 
-def _placed(config: Any) -> Any:
+def _with_absolute_weights(config: Any) -> Any:
     for key in WEIGHTS:
         if isinstance(value := OmegaConf.select(config, key), str):
-            OmegaConf.update(config, key, _whole_path(key, value))
+            OmegaConf.update(config, key, _absolute(key, value))
     return config
 
 
-def _whole_path(key: str, value: str) -> str:
-    """A place as it is found from any folder; else a hub would be asked for it from another one. A name as it is."""
+def _absolute(key: str, value: str) -> str:
+    """Return an existing path as an absolute one, as from another folder it would be taken for a name on a hub; a name as it is."""
     scheme = LOCAL if value.startswith(LOCAL) else ""
-    place = value.removeprefix(scheme)
+    path = value.removeprefix(scheme)
     names_a_model = key == "vision.weights" and not (scheme or value.endswith(".safetensors"))
-    if value == "miniature" or names_a_model or not os.path.exists(place):
+    if value == "miniature" or names_a_model or not os.path.exists(path):
         return value
-    return scheme + os.path.abspath(place)
+    return scheme + os.path.abspath(path)
 
 
 def _difference(written: Any, config: Any) -> list[str]:
-    """The keys in which two resolved configs differ."""
+    """Return the keys in which two resolved configs differ."""
 
     def leaves(node: Any, prefix: str = "") -> dict[str, Any]:
         if isinstance(node, dict):
             return {k: v for key, value in node.items() for k, v in leaves(value, f"{prefix}{key}.").items()}
         return {prefix[:-1]: node}
 
-    sides = [leaves(OmegaConf.to_container(side)) for side in (_placed(written), config)]
-    keys = [
-        key for key in sorted(sides[0].keys() | sides[1].keys()) if sides[0].get(key) != sides[1].get(key)
-    ]
-    return [key for key in keys if not any(f"{key}.".startswith(f"{name}.") for name in NOT_IDENTITY)]
+    first, second = (leaves(OmegaConf.to_container(one)) for one in (_with_absolute_weights(written), config))
+    keys = [key for key in sorted(first.keys() | second.keys()) if first.get(key) != second.get(key)]
+    return [key for key in keys if not {key, key.split(".")[0]} & set(NOT_IDENTITY)]

@@ -1,10 +1,11 @@
-"""What the runs of a study answered: the examples once, and beside them each run's scores.
+"""Predictions of a study's runs: the examples once, and the scores of each run.
 
-A study of 10,000 runs holds 10 million predictions, and nearly all of their text says the same again. So of each run five columns
-are read, as dictionaries, and matched with the first run's examples; runs whose rows stand in the same order are matched once.
+A study of 10,000 runs holds 10 million predictions, whose text is nearly the same in every run. Of each run only five
+columns are read, dictionary-encoded, and matched with the first run's examples. Runs with the same order of rows are
+matched once.
 
-That is pyarrow alone. DuckDB was tried on the same 1,000 files: 0.59 processor seconds into a table and 0.52 for sums without one,
-against 0.51 here, in more memory, and its rows would have to be matched all the same.
+Only pyarrow is used. On the same 1,000 files DuckDB took 0.59 processor seconds to fill a table and 0.52 to sum without one,
+against 0.51 here, used more memory, and its rows would have to be matched as well.
 """
 
 from collections.abc import Sequence
@@ -21,31 +22,29 @@ from scipy.sparse.csgraph import connected_components
 from bridgelab.runs.record_schema import FIX, Malformed, regular
 
 FILE = "predictions.parquet"
-SEEN = (
-    "image"  # the view in which an example was put with its own image, or with none where a bridge sees none
-)
+IMAGE_VIEW = "image"  # the example with its own image, or without an image for a bridge that sees none
 KEYS = ["id", "image", "kind", "view"]
 COLUMNS = (*KEYS, "target", "prediction", "score")
 NUMBERS = ("score", "likelihood")
-LISTS = ("likelihoods",)  # of a choice, one number an option
-MOST_ROWS = 10**8
+LISTS = ("likelihoods",)  # one number per option of a multiple-choice question
+MAX_ROWS = 10**8
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """Rows of a file in their order, and for each view which of them are which examples."""
+    """The order of rows in a file: for each view, indices of rows in the file and of the same examples in the study."""
 
     rows: pa.Table
-    places: dict[str, tuple[np.ndarray, np.ndarray]]
+    indices: dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 class Answers:
     """Scores of runs that answered the same examples.
 
     Args:
-        first: folder of the run whose examples are the study's.
+        first: the folder of the run whose examples are the study's.
     Raises:
-        Malformed: if its predictions are.
+        Malformed: if its predictions are malformed.
     """
 
     def __init__(self, first: Path):
@@ -53,7 +52,7 @@ class Answers:
         rows = _read(first)
         _check_once(rows, first)
         table = read_rows(first)
-        table = table[table["view"] == SEEN].assign(
+        table = table[table["view"] == IMAGE_VIEW].assign(
             id=lambda of: of["id"].astype(str), image=lambda of: of["image"].astype(str)
         )
         self.examples = table.sort_values(["kind", "id"], ignore_index=True)
@@ -61,15 +60,15 @@ class Answers:
         self._layouts: list[_Layout] = []
 
     def scores(self, folder: Path) -> dict[str, np.ndarray]:
-        """A run's scores by view [example], nan where an example was not put to it in that view.
+        """Return a run's scores by view [example]; nan for an example that the run did not answer in that view.
 
         Raises:
-            Malformed: if its predictions are.
-            ValueError: if they are of other examples.
+            Malformed: if its predictions are malformed.
+            ValueError: if the run answered other examples.
         """
         table = _read(folder)
         rows = table.select(KEYS)
-        layout = next((known for known in self._layouts if known.rows.equals(rows)), None)
+        layout = next((one for one in self._layouts if one.rows.equals(rows)), None)
         if layout is None:
             layout = self._match(rows, folder)
             self._layouts.append(layout)
@@ -79,36 +78,38 @@ class Answers:
             raise Malformed(
                 f"{folder / FILE} holds score={score[outside][0]}. A score lies between 0 and 1. {FIX}"
             )
-        found = {}
-        for view, (of_file, of_study) in layout.places.items():
-            found[view] = np.full(len(self.examples), np.nan)
-            found[view][of_study] = score[of_file]
-        return found
+        scores = {}
+        for view, (of_file, of_study) in layout.indices.items():
+            scores[view] = np.full(len(self.examples), np.nan)
+            scores[view][of_study] = score[of_file]
+        return scores
 
     def _match(self, rows: pa.Table, folder: Path) -> _Layout:
         _check_once(rows, folder)
         frame = rows.to_pandas().astype(str)
-        places = {}
+        indices = {}
         for view in frame["view"].unique():
             of_file = np.flatnonzero(frame["view"] == view)
             part = frame.iloc[of_file]
             of_study = self._index.get_indexer(pd.MultiIndex.from_frame(part[["kind", "id"]]))
-            if view == SEEN:
+            if view == IMAGE_VIEW:
                 self._check_paired(part, folder)
             elif (of_study < 0).any():
                 raise Malformed(
                     f"{folder / FILE} holds id {part['id'].iloc[int(np.argmax(of_study < 0))]!r} in view {view!r} alone. What is "
-                    f"answered in another view is answered in view {SEEN!r} too. {FIX}"
+                    f"answered in another view is answered in view {IMAGE_VIEW!r} too. {FIX}"
                 )
-            places[str(view)] = (of_file, of_study)
-        if SEEN not in places:
+            indices[str(view)] = (of_file, of_study)
+        if IMAGE_VIEW not in indices:
             self._check_paired(frame.iloc[:0], folder)
-        return _Layout(rows, places)
+        return _Layout(rows, indices)
 
     def _check_paired(self, part: pd.DataFrame, folder: Path) -> None:
-        """The same examples to all, or a paired comparison is none."""
-        asked = [set(zip(one["id"], one["kind"], one["image"], strict=True)) for one in (self.examples, part)]
-        if differing := asked[0] ^ asked[1]:
+        """Check that a run answered the same examples as the first, as a paired comparison needs."""
+        answered = [
+            set(zip(one["id"], one["kind"], one["image"], strict=True)) for one in (self.examples, part)
+        ]
+        if differing := answered[0] ^ answered[1]:
             raise ValueError(
                 f"{len(differing)} examples were put to only one of {self.first.name} and {folder.name}, such as "
                 f"{min(differing)[0]!r}. Comparison is paired, so all runs answer the same examples: delete the run that is out of "
@@ -117,20 +118,22 @@ class Answers:
 
 
 def _read(folder: Path, columns: Sequence[str] | None = (*KEYS, "score")) -> pa.Table:
-    """Columns of a run's rows, all of them for None; those that are read of every run by default.
+    """Return columns of a run's rows; for None all of them.
 
     Raises:
         Malformed: if they are not what a run writes.
     """
     path = regular(folder / FILE)
     try:
-        # pyarrow asks for the columns that are read as dictionaries before it can be asked which there are.
-        told = pq.read_metadata(path)
-        _check_columns(path, told)
-        with pq.ParquetFile(path, metadata=told, read_dictionary=KEYS) as file:
-            # On one thread: files are small, and threads cost more than they read.
+        # pyarrow must be told the dictionary columns before it can tell which columns there are.
+        metadata = pq.read_metadata(path)
+        _check_columns(path, metadata)
+        with pq.ParquetFile(path, metadata=metadata, read_dictionary=KEYS) as file:
+            # One thread, as for small files threads cost more than they gain.
             rows = file.read(columns=columns, use_threads=False).combine_chunks()
-        rows.validate(full=True)  # else bytes that are no text are found when they are shown
+        rows.validate(
+            full=True
+        )  # otherwise bytes that are not UTF-8 would only be found when they are printed
     except (pa.ArrowException, OSError) as error:
         raise Malformed(f"{path} can't be read ({' '.join(str(error).split())}). {FIX}") from error
     if empty := [name for name in (*KEYS, "score") if rows[name].null_count]:
@@ -138,15 +141,15 @@ def _read(folder: Path, columns: Sequence[str] | None = (*KEYS, "score")) -> pa.
     return rows
 
 
-def _check_columns(path: Path, told: pq.FileMetaData) -> None:
-    """Whether a file's columns are there, and of the types that a run writes."""
-    schema = told.schema.to_arrow_schema()
+def _check_columns(path: Path, metadata: pq.FileMetaData) -> None:
+    """Check that a file has the columns that a run writes, with their types."""
+    schema = metadata.schema.to_arrow_schema()
     if lacking := [column for column in COLUMNS if column not in schema.names]:
         raise Malformed(
             f"{path} lacks the columns {', '.join(lacking)}. Its rows need {', '.join(COLUMNS)}. {FIX}"
         )
-    if told.num_rows > MOST_ROWS:
-        raise Malformed(f"{path} has {told.num_rows:,} rows, and at most {MOST_ROWS:,} are read. {FIX}")
+    if metadata.num_rows > MAX_ROWS:
+        raise Malformed(f"{path} has {metadata.num_rows:,} rows, and at most {MAX_ROWS:,} are read. {FIX}")
     for column in schema:
         text = column.name in COLUMNS and column.name != "score"
         number = column.name in NUMBERS
@@ -178,17 +181,17 @@ def _is_list_of_numbers(kind: pa.DataType) -> bool:
 
 
 def read_rows(folder: Path) -> pd.DataFrame:
-    """All that was written of a run's answers, one row an example and view.
+    """Return a run's predictions with all columns, one row per example and view.
 
     Raises:
-        Malformed: if it is not what a run writes.
+        Malformed: if they are not what a run writes.
     """
     rows = _read(folder, None)
     plain = [
         column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
         for column in rows.columns
     ]
-    # What pandas once noted of an index is not asked: rows are found by their columns.
+    # Ignore an index that pandas may have stored.
     return pa.table(plain, names=rows.column_names).to_pandas(ignore_metadata=True)
 
 
@@ -202,12 +205,12 @@ def _check_once(rows: pa.Table, folder: Path) -> None:
 
 
 def clusters(examples: pd.DataFrame) -> np.ndarray:
-    """The number of each example's cluster, which is drawn as a whole: of all that share a picture, or a group of pictures.
+    """Return the index of each example's cluster, which is resampled as a unit: examples that share an image or a group.
 
     Args:
-        examples: with the column `image`, several pictures of an example apart by `|`, and perhaps `tag_group`.
+        examples: a table with the column `image`, in which `|` separates several images, and optionally `tag_group`.
     Returns:
-        from 0 on, without gaps [example].
+        Indices from 0 without gaps [example].
     """
     pictures = examples["image"].astype(str)
     grouped = "tag_group" in examples and examples["tag_group"].notna().any()

@@ -1,4 +1,4 @@
-"""What a run leaves behind beside its config (`identity`): predictions and the record itself."""
+"""Write a run's predictions and its record."""
 
 import json
 import logging
@@ -20,47 +20,51 @@ log = logging.getLogger(__name__)
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write a file that is either whole or not there."""
-    with atomic_path(path) as aside:
-        aside.write_text(json.dumps(content, indent=1))
+    """Write a JSON file atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1))
 
 
 def write_predictions(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Predictions as parquet, one row an example and view, a column `tag_<name>` for each tag; atomically."""
+    """Write predictions atomically as Parquet, with one row per example and view and a column `tag_<name>` per tag."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     table = pa.table({name: pa.array([row.get(name) for row in rows]) for name in columns})
-    with atomic_path(path) as aside:
-        pq.write_table(table, aside)
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary)
 
 
 def repeat_untrained(directory: Path, config: DictConfig, fingerprints: Mapping[str, str]) -> bool:
-    """Write the record of a run that trains nothing from that of another seed, which cannot differ; whether there is one.
+    """Copy the record of a run that trains nothing from another seed, and return whether there is one to copy.
+
+    Without training, runs of different seeds have the same predictions.
 
     Args:
-        directory: the run's own; the other one lies beside it.
-        config: of this run.
-        fingerprints: of what it would run on.
+        directory: the run's directory, beside those of other seeds.
+        config: the run's config.
+        fingerprints: fingerprints of the frozen models and the data.
     """
-    own = _seedless(read_config(directory))
+    expected = _without_seeds(read_config(directory))
     for run in sorted(path.parent for path in directory.parent.glob("*/metrics.json")):
         try:
             record = read_record(run, ("costs", "fingerprints"))
             untrained = record["costs"].get("trainable_parameters") == 0
             alike = (
-                untrained and record["fingerprints"] == fingerprints and _seedless(read_config(run)) == own
+                untrained
+                and record["fingerprints"] == fingerprints
+                and _without_seeds(read_config(run)) == expected
             )
         except (ValueError, OSError) as error:
             log.warning("not looked at: %s", error)
             continue
         if alike:
-            with atomic_path(directory / "predictions.parquet") as aside:
-                shutil.copyfile(regular(run / "predictions.parquet"), aside)
-            record.pop("taken_from", None)  # of the other seed
+            with atomic_path(directory / "predictions.parquet") as temporary:
+                shutil.copyfile(regular(run / "predictions.parquet"), temporary)
+            record.pop("taken_from", None)  # which concerns the other seed
             of_this = {"overrides": directory.name, "seed": config.seed, "data_seed": config.data_seed}
             write_json(directory / RECORD, record | of_this | {"config_hash": config_hash(config)})
             return True
     return False
 
 
-def _seedless(config: Any) -> dict[str, Any]:
+def _without_seeds(config: Any) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in ("seed", "data_seed", *NOT_IDENTITY)}

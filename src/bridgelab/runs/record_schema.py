@@ -1,6 +1,6 @@
-"""What a run left, read as data of unknown origin: plain files of bounded size, that hold what a run writes. Free of torch.
+"""Read the files of a run as untrusted data: regular files of bounded size, checked against a schema. Free of torch.
 
-Whatever is wrong with a file is one `Malformed`, so that a reader of many runs names it and goes on with the others.
+Every fault of a file is raised as `Malformed`, so that a reader of many runs can report it and go on with the others.
 """
 
 import stat
@@ -18,16 +18,16 @@ from bridgelab.printable import printable
 from bridgelab.runs.finished import RECORD
 from bridgelab.runs.older_names import with_current_keys
 
-MOST = 2**26  # bytes of a record
-MOST_OF_CONFIG = 2**20  # bytes of a config
-DEEPEST = 64  # levels of a config
-SHOWN = 60  # characters of a value in a message
+MAX_RECORD = 2**26  # bytes of a record
+MAX_CONFIG = 2**20  # bytes of a config
+MAX_DEPTH = 64  # levels of a config
+MAX_VALUE = 60  # characters of a value in a message
 FIX = "A run writes its files whole: delete the folder, and run its study again."
 
-Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+Integer = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Cost = Annotated[float, Field(ge=0, le=1e18)]
-# 'lr=0.01,warmup=0.05', as `training.lr_search` names its trials
+# `training.lr_search` names its trials so: 'lr=0.01,warmup=0.05'
 Trial = Annotated[str, Field(pattern=r"^lr=\d+(\.\d+)?(e[-+]\d+)?,warmup=\d+(\.\d+)?(e[-+]\d+)?$")]
 
 
@@ -35,20 +35,20 @@ Schema = TypeVar("Schema", bound=BaseModel)
 
 
 class Malformed(ValueError):
-    """A file that is not what a run writes; its message is one line and names the file."""
+    """A file that is not as a run writes it. The message is one line and names the file."""
 
     def __init__(self, message: str):
         super().__init__(printable(message))
 
 
 class Checked(BaseModel):
-    """Types are as given: no string is taken for a number. What the schema does not name may be anything."""
+    """A strict model: no string passes for a number. Keys that the schema does not name may have any value."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 
 
 class Costs(Checked):
-    """`costs` of a record, all numbers."""
+    """`costs` of a record. All values are numbers."""
 
     __pydantic_extra__: dict[str, Cost | None] = Field(init=False)
     trainable_parameters: Annotated[int, Field(ge=0, le=10**18)] = 1
@@ -62,7 +62,7 @@ class Verdict(Checked):
 
 
 class Budget(Checked):
-    """One of `budgets` of a record: validation accuracy where a schedule of so many steps ends."""
+    """One of a record's `budgets`: validation accuracy at the end of a schedule of so many steps."""
 
     steps: Annotated[int, Field(ge=0, le=10**12)]
     value: Finite
@@ -76,7 +76,7 @@ class Tuning(Checked):
 
 
 class Record(Checked):
-    """Types of what `metrics.json` holds. Which keys must be there depends on what it is read for."""
+    """Types of the keys of `metrics.json`. Each reader names the keys that it requires."""
 
     study: str = ""
     overrides: str | None = None
@@ -90,14 +90,14 @@ class Record(Checked):
     trained_on: str = ""
     trained_in: str = ""
     taken_from: str | None = None
-    seed: Whole = 0
-    data_seed: Whole = 0
+    seed: Integer = 0
+    data_seed: Integer = 0
     lr: Finite | None = None
     tuned_over: list[Finite | str] = []  # learning rates, and warm-ups by name
     verdict: Verdict | None = None
     tuning: Tuning | None = None
-    steps: Whole = 0
-    examples_seen: Whole = 0
+    steps: Integer = 0
+    examples_seen: Integer = 0
     mixture: dict[str, Finite] = {}
     precision: str | None = None
     features_dtype: str | None = None
@@ -112,28 +112,28 @@ class Record(Checked):
 
 
 def regular(path: Path, most: int | None = None, fix: str = FIX) -> Path:
-    """The path, if a plain file of at most so many bytes is there: a named pipe would be waited for, a device never ends.
+    """Return the path if it is a regular file of at most `most` bytes. Reading a pipe or a device might never end.
 
     Raises:
-        Malformed: if it is something else, or larger.
-        OSError: if it can't be looked at.
+        Malformed: if it is no regular file, or larger.
+        OSError: if it can't be accessed.
     """
-    told = path.stat()
-    if not stat.S_ISREG(told.st_mode):
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
         raise Malformed(f"{path} is not a regular file. {fix}")
-    if most is not None and told.st_size > most:
-        raise Malformed(f"{path} has {told.st_size:,} bytes, and at most {most:,} are read. {fix}")
+    if most is not None and status.st_size > most:
+        raise Malformed(f"{path} has {status.st_size:,} bytes, and at most {most:,} are read. {fix}")
     return path
 
 
 def read_json(path: Path, fix: str = FIX) -> Any:
-    """A JSON file's content.
+    """Return the content of a JSON file.
 
     Raises:
-        Malformed: if it is no regular file or no JSON (nor is one nested too deep, or with half of a surrogate pair).
+        Malformed: if it is no regular file or no valid JSON, or if it is nested too deeply or holds half a surrogate pair.
         OSError: if it can't be read.
     """
-    content = regular(path, MOST, fix).read_bytes()
+    content = regular(path, MAX_RECORD, fix).read_bytes()
     try:
         return from_json(content)
     except ValueError as error:
@@ -141,13 +141,13 @@ def read_json(path: Path, fix: str = FIX) -> Any:
 
 
 def checked(path: Path, content: Any, schema: type[Schema], fix: str = FIX) -> Schema:
-    """The content by its schema, if it fits.
+    """Return the content as its schema's model.
 
     Args:
-        path: where it is from, for the message.
-        fix: ends the message.
+        path: the file of the content, for the message.
+        fix: the end of the message.
     Raises:
-        Malformed: with the first value that does not fit.
+        Malformed: with the first value that breaks the schema.
     """
     try:
         return schema.model_validate(content)
@@ -155,23 +155,23 @@ def checked(path: Path, content: Any, schema: type[Schema], fix: str = FIX) -> S
         first = error.errors(include_url=False)[0]
         key, value = ".".join(map(str, first["loc"])), _short(first["input"])
         rule = first["msg"][0].lower() + first["msg"][1:]
-        told = f"holds {key}={value}" if key else f"is {value}"
-        raise Malformed(" ".join(f"{path} {told}: {rule}. {fix}".split())) from error
+        description = f"holds {key}={value}" if key else f"is {value}"
+        raise Malformed(" ".join(f"{path} {description}: {rule}. {fix}".split())) from error
 
 
 def _short(value: Any) -> str:
     text = repr(value)
-    return text if len(text) <= SHOWN else text[:SHOWN] + "…"
+    return text if len(text) <= MAX_VALUE else text[:MAX_VALUE] + "…"
 
 
 def read_record(run: Path, required: Sequence[str] = ()) -> dict[str, Any]:
-    """A run's `metrics.json`.
+    """Return a run's record, `metrics.json`.
 
     Args:
-        run: its folder.
-        required: keys without which it is of no use to the reader.
+        run: the run's folder.
+        required: keys that the reader needs.
     Raises:
-        Malformed: if it is no JSON, a value is not of its type, or a key is lacking.
+        Malformed: if it is no JSON, a value has another type than the schema's, or a required key is missing.
         OSError: if it can't be read.
     """
     path = run / RECORD
@@ -183,10 +183,12 @@ def read_record(run: Path, required: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def mapping(text: str) -> dict[Any, Any]:
-    """A YAML mapping of plain values: no aliases, by which a few hundred bytes blow up, no tags, no nesting without end.
+    """Return the mapping that a YAML text holds, if it has plain values only.
+
+    Aliases, which let a few hundred bytes expand without bound, tags and deep nesting are refused.
 
     Raises:
-        ValueError: if it is something else.
+        ValueError: if the text holds one of these, or no mapping.
     """
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
@@ -207,23 +209,23 @@ def _check_plain(events: Iterable[Any]) -> None:
         if getattr(event, "tag", None) is not None:
             raise ValueError(f"it holds the tag {event.tag}")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > DEEPEST:
-            raise ValueError(f"it is nested more than {DEEPEST} levels deep")
+        if depth > MAX_DEPTH:
+            raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
         if isinstance(event, yaml.ScalarEvent):
-            event.value.encode()  # half of a surrogate pair can't be printed
+            event.value.encode()  # raises for half a surrogate pair, which can't be printed
 
 
 def read_yaml(path: Path, parse: Callable[[str], Mapping[Any, Any]] = mapping) -> Mapping[Any, Any]:
-    """The mapping that a YAML file holds; empty where the file is.
+    """Return the mapping that a YAML file holds. An empty file gives an empty mapping.
 
     Args:
-        path: of the file.
-        parse: makes it of the file's text; what it raises as a ValueError is told.
+        path: the file.
+        parse: a function from the file's text to the mapping, which raises ValueError for a malformed text.
     Raises:
-        Malformed: if it holds something else.
+        Malformed: if the text is malformed.
         OSError: if it can't be read.
     """
-    content = regular(path, MOST_OF_CONFIG).read_bytes()
+    content = regular(path, MAX_CONFIG).read_bytes()
     try:
         return parse(content.decode())
     except ValueError as error:
@@ -238,9 +240,9 @@ def read_config(run: Path) -> DictConfig:
         OSError: if it can't be read.
     """
     path = run / "config.yaml"
-    found = read_yaml(path, _config)
-    assert isinstance(found, DictConfig)
-    return found
+    config = read_yaml(path, _config)
+    assert isinstance(config, DictConfig)
+    return config
 
 
 def _config(text: str) -> DictConfig:

@@ -1,4 +1,4 @@
-"""What a study sweeps: as Hydra's multirun.yaml declares it, and as the names of its runs tell."""
+"""What a study sweeps, from Hydra's multirun.yaml and from the names of its runs."""
 
 import re
 import shlex
@@ -11,13 +11,17 @@ from pydantic import Field
 from bridgelab.runs.older_names import current_key, current_override
 from bridgelab.runs.record_schema import Checked, checked, read_yaml
 
-ALWAYS = ("bridge", "seed", "data_seed")  # what any study may vary: a row is a bridge, and its runs are seeds
-_APART = re.compile(r",(?![^\[({]*[\])}])")  # a comma outside of brackets
+ALWAYS = (
+    "bridge",
+    "seed",
+    "data_seed",
+)  # varied by any study, and no factors: a row is a bridge, and its runs are seeds
+_COMMA = re.compile(r",(?![^\[({]*[\])}])")  # outside of brackets
 
 
 def overrides(name: str) -> dict[str, str]:
-    """Keys and values of a run's name: 'bridge=mlp,train.lr=0.1' gives {'bridge': 'mlp', 'train.lr': '0.1'}."""
-    parts = (part.lstrip("+").split("=", 1) for part in _APART.split(name) if "=" in part)
+    """Return the keys and values in a run's name: 'bridge=mlp,train.lr=0.1' gives {'bridge': 'mlp', 'train.lr': '0.1'}."""
+    parts = (part.lstrip("+").split("=", 1) for part in _COMMA.split(name) if "=" in part)
     return {current_key(key): value for key, value in parts}
 
 
@@ -33,8 +37,8 @@ class Overrides(Checked):
     task: list[str] = Field(default_factory=list)
 
 
-class Declared(Checked):
-    """What Hydra keeps of a sweep: its study's values, and the command line's."""
+class Sweep(Checked):
+    """A sweep as Hydra records it: the study's values, and those of the command line."""
 
     sweeper: Sweeper = Sweeper()
     overrides: Overrides = Overrides()
@@ -43,27 +47,27 @@ class Declared(Checked):
 class Multirun(Checked):
     """A study's multirun.yaml."""
 
-    hydra: Declared = Declared()
+    hydra: Sweep = Sweep()
 
 
-def last_sweep(study: Path) -> Declared:
-    """What a study's last sweep was given; nothing where it has none.
+def last_sweep(study: Path) -> Sweep:
+    """Return a study's last sweep, or an empty one if multirun.yaml does not exist.
 
     Raises:
         Malformed: if multirun.yaml is not one that Hydra writes.
     """
     path = study / "multirun.yaml"
     if not path.exists():
-        return Declared()
+        return Sweep()
     return checked(path, read_yaml(path), Multirun).hydra
 
 
 def command(study: Path, names: Sequence[str]) -> str:
-    """What to type for a study to be made, or to go on: as its last sweep was, else a line for each of its runs.
+    """Return the command that runs or continues a study: its last sweep, or one line per run.
 
     Args:
         study: its folder.
-        names: of runs.
+        names: names of its runs.
     Raises:
         Malformed: as `last_sweep`.
     """
@@ -72,42 +76,42 @@ def command(study: Path, names: Sequence[str]) -> str:
         sweeps = not any(one.startswith("experiments=") for one in task)
         return shlex.join(["bridgelab", "train", *(["-m"] if sweeps else []), *task])
     return "\n".join(
-        shlex.join(["bridgelab", "train", *map(current_override, _APART.split(name))])
+        shlex.join(["bridgelab", "train", *map(current_override, _COMMA.split(name))])
         for name in names
         if "=" in name
     )
 
 
 def swept(study: Path) -> dict[str, list[str]]:
-    """The values of the last sweep, of the study's yaml and of the command line: {'bridge': ['linear', …], …}."""
-    declared = last_sweep(study)
-    given = dict(declared.sweeper.params or {})
-    given |= dict(item.split("=", 1) for item in declared.overrides.task if "=" in item)
+    """Return the values that the last sweep took from the study and the command line: {'bridge': ['linear', …], …}."""
+    sweep = last_sweep(study)
+    params = dict(sweep.sweeper.params or {})
+    params |= dict(item.split("=", 1) for item in sweep.overrides.task if "=" in item)
     return {
         current_key(name.lstrip("+")): [value.strip().replace("/", "_") for value in str(values).split(",")]
-        for name, values in given.items()
-        if not set("()[]{}$") & set(str(values))  # range(3), lists and interpolations are not read
+        for name, values in params.items()
+        if not set("()[]{}$") & set(str(values))  # skip range(3), lists and interpolations
     }
 
 
 def factors(sweep: dict[str, list[str]], names: list[dict[str, str]], bridges: list[str]) -> list[str]:
-    """What is varied beside bridges and seeds.
+    """Return the keys that a study varies apart from bridges and seeds.
 
-    That is what the sweep gives several values, and, of a study whose last sweep was narrower or is not told, what the name of
-    every run gives and one bridge was run at several values of.
+    These are the keys to which the sweep gives several values. The last sweep may be narrower than the study, or unknown, so
+    keys in the name of every run count too if one bridge has several values of them.
 
     Args:
-        sweep: as `swept` gives it.
-        names: of runs, as `overrides` gives them.
-        bridges: of the same runs.
+        sweep: the result of `swept`.
+        names: the result of `overrides` for each run.
+        bridges: the bridges of the same runs.
     """
     declared = [name for name, values in sweep.items() if len(values) > 1]
-    told = [key for key in (names[0] if names else {}) if all(key in name for name in names)]
+    shared = [key for key in (names[0] if names else {}) if all(key in name for name in names)]
     crossed = []
-    for key in told:
+    for key in shared:
         levels: dict[str, set[str]] = {}
         for name, bridge in zip(names, bridges, strict=True):
             levels.setdefault(bridge, set()).add(name[key])
-        if any(len(found) > 1 for found in levels.values()):
+        if any(len(values) > 1 for values in levels.values()):
             crossed.append(key)
     return [name for name in dict.fromkeys([*declared, *crossed]) if name not in ALWAYS]

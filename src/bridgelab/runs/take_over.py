@@ -1,4 +1,4 @@
-"""Runs that another study has finished already: a study that shares rows with it needs no second training. Free of torch."""
+"""Take over a run that another study has finished, in place of a second training. Free of torch."""
 
 import json
 import logging
@@ -15,21 +15,22 @@ from bridgelab.runs.identity import claim, config_hash, refuse_another
 from bridgelab.runs.locks import locked
 from bridgelab.runs.record_schema import read_record, regular
 
-# What training, evaluation and a look inside leave. The first marks a directory as taken from the moment that it is claimed.
-HASH = 64  # characters of a config's hash, at most
 log = logging.getLogger(__name__)
+
+MAX_HASH = 64  # characters of a config's hash
+# Files of training, evaluation and diagnosis. The first one marks a directory as taken over from the moment it is claimed.
 FILES = ("predictions.parquet", "metrics.csv", "last.ckpt", "diagnosis.json")
 
 
-def finished_elsewhere(directory: Path, config: DictConfig, studies: Sequence[Path]) -> Path | None:
-    """A finished run of the same config, but for its study's name; None where there is none, or the directory has been begun.
+def find_finished_run(directory: Path, config: DictConfig, studies: Sequence[Path]) -> Path | None:
+    """Return a finished run of the same config in another study, or None if there is none or the directory has been begun.
 
     Args:
-        directory: the run's own.
-        config: of this run.
-        studies: folders of others, in order of preference.
+        directory: the run's directory.
+        config: the run's config.
+        studies: folders of other studies, in order of preference.
     Raises:
-        ValueError: if one of the folders is not there.
+        ValueError: if one of the folders does not exist.
     """
     if (directory / "config.hash").exists():
         cut_short = (directory / FILES[0]).exists() and not is_finished(directory)
@@ -42,22 +43,22 @@ def finished_elsewhere(directory: Path, config: DictConfig, studies: Sequence[Pa
             )
         for run in sorted(path.parent for path in study.glob("*/metrics.json")):
             try:
-                if _is_of(run, config):
+                if _has_config(run, config):
                     return run
             except (ValueError, OSError) as error:
                 log.warning("not taken over: %s", error)
     return None
 
 
-def _is_of(run: Path, config: DictConfig) -> bool:
-    """Whether a run is of this config, but for its study's name.
+def _has_config(run: Path, config: DictConfig) -> bool:
+    """Return whether a run has this config apart from the study's name.
 
     Raises:
-        ValueError: if its record is malformed, or a file that would be taken over is not a plain one.
-        OSError: if it can't be read.
+        ValueError: if its record is malformed, or a file to take over is not a regular file.
+        OSError: if a file can't be read.
     """
     claimed = run / "config.hash"
-    if not claimed.exists() or regular(claimed).read_text()[:HASH].strip() not in _hashes(
+    if not claimed.exists() or regular(claimed).read_text()[:MAX_HASH].strip() not in _hashes(
         config, read_record(run)
     ):
         return False
@@ -66,58 +67,65 @@ def _is_of(run: Path, config: DictConfig) -> bool:
 
 
 def _files(run: Path) -> list[Path]:
-    """What there is to take over.
+    """Return the files to take over.
 
     Raises:
-        ValueError: if a file is not a plain one.
+        ValueError: if one is not a regular file.
     """
-    found = [run / name for name in FILES if os.path.lexists(run / name)]
-    for file in found:
+    files = [run / name for name in FILES if os.path.lexists(run / name)]
+    for file in files:
         if file.is_symlink():
             raise ValueError(f"{file} is a link, which may lead anywhere. Put the file itself in its place.")
         regular(file)
-    return found
+    return files
 
 
 def _hashes(config: DictConfig, record: dict) -> set[str]:
-    """What a config's hash would be as another run's: under its study's name, and without a budget that it keeps of itself."""
-    if "study" not in record or "trained_in" in record:  # the latter is of a run put to another benchmark
+    """Return the hashes that this config may have in another study: with its name, and without a budget that the bridge meets anyway."""
+    if (
+        "study" not in record or "trained_in" in record
+    ):  # the latter marks a run evaluated on another benchmark
         return set()
     renamed = config.copy()
     renamed.study = record["study"]
-    found = {config_hash(renamed)}
-    tokens, words = renamed.budget.tokens, record.get("sees") == "words"  # whose own are counted too
+    hashes = {config_hash(renamed)}
+    tokens, words = (
+        renamed.budget.tokens,
+        record.get("sees") == "words",
+    )  # their record counts the words' own tokens too
     if tokens is not None and not words and tokens == record.get("costs", {}).get("visual_tokens"):
         renamed.budget.tokens = None
-        found.add(config_hash(renamed))
-    return found
+        hashes.add(config_hash(renamed))
+    return hashes
 
 
 def take_over(run: Path, directory: Path, config: DictConfig, *, bridge: str) -> None:
-    """Make the directory's record of a run's: with this study's question and verdict, and word of where it was taken from.
+    """Copy a finished run into a directory, with this study's question and verdict, and the name of the original run.
 
     Args:
-        run: as `finished_elsewhere` found it.
-        directory: of the run that needn't be trained.
-        config: of the latter.
-        bridge: its name there.
+        run: the result of `find_finished_run`.
+        directory: the directory of the run that needs no training.
+        config: the config of that run.
+        bridge: the bridge's name in that run.
     Raises:
-        ValueError: if the directory holds a run of another config, or a file of the run is not a plain one.
+        ValueError: if the directory holds a run of another config, or a file of the run is not a regular file.
     """
     files = _files(run)
     directory.mkdir(parents=True, exist_ok=True)
     with locked(directory / "lock"):
-        if is_finished(directory):  # by another process, since it was looked for
+        if is_finished(directory):  # by another process in the meantime
             return
-        refuse_another(directory, config)  # before anything of its is replaced
+        refuse_another(directory, config)  # before any file is replaced
         for file in files:
-            with atomic_path(directory / file.name) as aside:
-                aside.unlink(missing_ok=True)  # left by a kill: what is linked must not be written into
+            with atomic_path(directory / file.name) as temporary:
+                temporary.unlink(
+                    missing_ok=True
+                )  # a killed process may have left a link, and writing would change the linked file
                 if file.suffix == ".ckpt" and _linked(
-                    file, aside
-                ):  # it may be large, and is only ever replaced
+                    file, temporary
+                ):  # checkpoints are large, and replaced rather than changed
                     continue
-                shutil.copyfile(file, aside)
+                shutil.copyfile(file, temporary)
         claim(directory, config)
         record = read_record(run)
         own = {
@@ -130,13 +138,13 @@ def take_over(run: Path, directory: Path, config: DictConfig, *, bridge: str) ->
             "config_hash": config_hash(config),
             "taken_from": record.get("taken_from", f"{record['study']}/{run.name}"),
         }
-        with atomic_path(directory / RECORD) as aside:
-            aside.write_text(json.dumps(record | own, indent=1))
+        with atomic_path(directory / RECORD) as temporary:
+            temporary.write_text(json.dumps(record | own, indent=1))
 
 
-def _linked(file: Path, aside: Path) -> bool:
+def _linked(file: Path, temporary: Path) -> bool:
     try:
-        os.link(file, aside)
-    except OSError:  # another disk, or one without links
+        os.link(file, temporary)
+    except OSError:  # on another disk, or a disk without links
         return False
     return True

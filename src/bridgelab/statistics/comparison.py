@@ -121,7 +121,7 @@ def contrasts(
 def pairs(study: Study, baseline: str) -> dict[str, str]:
     """Each row that is compared, with the baseline's row at its levels of what else is swept."""
     others = [name for name in seeing(study) if study.of(name)[0].bridge != baseline]
-    found = {name: study.beside(name, baseline) for name in others}
+    found = {name: study.counterpart(name, baseline) for name in others}
     return {name: first for name, first in found.items() if first and study.of(first)[0].sees == "image"}
 
 

@@ -79,13 +79,13 @@ def test_the_contrast_is_that_of_a_loop_over_questions(shifted):
     assert set(both.examples["image"]) == set(first.examples["image"])  # the same scenes, drawn together
 
     def mean(of, name):
-        return np.mean([run.scores["image"][of.asked.index].mean() for run in of.of(name)])
+        return np.mean([run.scores["image"][of.questions.index].mean() for run in of.of(name)])
 
     expected = (mean(study, "linear") - mean(study, "qformer")) - (
         mean(first, "linear") - mean(first, "qformer")
     )
     assert shift_of(study).change["qformer"].contrast.value == pytest.approx(expected)
-    assert after.sum() == len(study.asked)
+    assert after.sum() == len(study.questions)
 
 
 def test_it_is_reported(shifted, capsys):

@@ -18,7 +18,7 @@ from pydantic import Field, Strict
 
 from bridgelab.runs.atomic import atomic_path
 from bridgelab.runs.predictions import clusters
-from bridgelab.runs.record_schema import Checked, Malformed, Whole, checked, read_json
+from bridgelab.runs.record_schema import Checked, Integer, Malformed, checked, read_json
 from bridgelab.statistics.contrast import Part, pooled
 from bridgelab.statistics.estimate import Estimate, Runs, Sample
 from bridgelab.world.scene import ATTRIBUTES
@@ -145,7 +145,7 @@ _Grid = Annotated[list[Annotated[list[float | None], Field(min_length=1)]], Fiel
 
 
 class _Part(Checked):
-    images: Annotated[list[Whole], Field(min_length=1)]
+    images: Annotated[list[Integer], Field(min_length=1)]
     influence: list[float | None]
     number: Annotated[float, Field(ge=1)]
     least: Annotated[float, Field(ge=0)]
@@ -169,8 +169,8 @@ class _Written(Checked):
 
     version: int
     bridge: str
-    seed: Whole
-    data_seed: Whole
+    seed: Integer
+    data_seed: Integer
     benchmark: str
     made_of: dict[str, Any]
     numbers: dict[str, _Number]

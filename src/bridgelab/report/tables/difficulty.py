@@ -30,7 +30,7 @@ class Difficulty:
 
 def by_difficulty(study: Study) -> list[Difficulty]:
     """All tags that count something and have two levels or more."""
-    asked = study.asked
+    asked = study.questions
     counted = counted_tags(asked)
     chosen = {name: levels(values) for name, values in counted.items()}
     chosen = {name: found for name, found in chosen.items() if len(found) > 1}

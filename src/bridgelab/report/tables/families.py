@@ -18,7 +18,7 @@ def family_table(study: Study) -> Table | None:
     The most frequent answer is that of the family's questions of one type (what colour, what shape, …) in training. Its
     distance from blind, and every other interval, is over seeds and images, the same images for all.
     """
-    asked = study.asked
+    asked = study.questions
     if (
         not {"tag_type", "tag_family", "majority_of_family"} <= set(asked)
         or asked["tag_family"].nunique() < 2

@@ -13,7 +13,7 @@ import pandas as pd
 from bridgelab.report.summary import by_role, label
 from bridgelab.report.table import Cell, Table, percent
 from bridgelab.report.tables.verdict import finding_cell
-from bridgelab.runs.predictions import SEEN
+from bridgelab.runs.predictions import IMAGE_VIEW
 from bridgelab.runs.study import Study, read_study
 from bridgelab.statistics.comparison import contrasts, pairs
 from bridgelab.statistics.convergence import not_converged
@@ -66,7 +66,7 @@ def shift_of(study: Study) -> Shift | None:
     if not both.runs:
         return None
     baseline, delta, _ = declaration(both)
-    sample = Sample(both.clusters[both.asked.index])
+    sample = Sample(both.clusters[both.questions.index])
     accuracy = {}
     for name in by_role(both):
         scores, own = both.scores(name), Runs(tuple(run.data_seed for run in both.of(name)))
@@ -86,14 +86,16 @@ def shift_of(study: Study) -> Shift | None:
 
 def beside(first: Study, second: Study, split: str, plain: str) -> tuple[Study, np.ndarray]:
     """The runs that stand in both studies, with the questions of both, and which of these are the second's [example]."""
-    asked = [first.asked, second.asked]
+    asked = [first.questions, second.questions]
     asked[1] = asked[1].assign(image=asked[1]["image"].str.replace(split, plain, regex=False))
     runs = []
     for run in second.runs:
         own = [one for one in first.of(run.row) if (one.seed, one.data_seed) == (run.seed, run.data_seed)]
         if own:
-            parts = [one.scores[SEEN][table.index] for one, table in zip((own[0], run), asked, strict=True)]
-            runs.append(replace(run, scores={SEEN: np.concatenate(parts)}))
+            parts = [
+                one.scores[IMAGE_VIEW][table.index] for one, table in zip((own[0], run), asked, strict=True)
+            ]
+            runs.append(replace(run, scores={IMAGE_VIEW: np.concatenate(parts)}))
     examples = pd.concat(asked, ignore_index=True)
     return (
         replace(second, runs=tuple(runs), missing=(), examples=examples),

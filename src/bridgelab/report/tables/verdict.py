@@ -115,9 +115,9 @@ def sentences(verdict: Verdict) -> list[str]:
 def seeds_apart(study: Study) -> list[str]:
     """A warning where a seed of a bridge stands apart; empty elsewhere."""
     found = []
-    for name in seeing(study) if len(study.asked) else ():
+    for name in seeing(study) if len(study.questions) else ():
         values = study.scores(name).mean(axis=1)
-        for place in np.flatnonzero(stands_apart(values, len(study.asked))):
+        for place in np.flatnonzero(stands_apart(values, len(study.questions))):
             run, middle = study.of(name)[place], float(np.median(values))
             which = f"seed {run.seed}" + (f" of data seed {run.data_seed}" if run.data_seed else "")
             found.append(
