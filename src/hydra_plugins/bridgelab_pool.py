@@ -1,4 +1,4 @@
-"""Makes `hydra/launcher=pool` known to Hydra, which imports this in every app: so nothing heavy here."""
+"""The Hydra launcher `hydra/launcher=pool`. Every Hydra app imports this module, so it imports nothing heavy."""
 
 import shlex
 from collections.abc import Sequence
@@ -11,20 +11,20 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-# Overrides of these say how the sweep runs, not what a job is.
+# Overrides of these keys concern the sweep, not its jobs.
 _SWEEP_ONLY = ("hydra.mode", "hydra.sweep", "hydra/sweeper", "hydra.launcher", "hydra/launcher", "hydra.run")
 
 
 class PoolLauncher(Launcher):
-    """Each job of a sweep in a fresh process in RUN mode, some at a time; see `bridgelab.launch.pool`.
+    """Launcher that runs each job of a sweep in a fresh process, several at a time; see `bridgelab.launch.pool`.
 
     Args:
         command: a module and its first arguments, run as `python -m`.
-        finished: the file that a job writes last; a job that has it is skipped.
+        finished: the name of the file that a job writes last; a job that has it is skipped.
         slots: jobs at a time.
-        gpus_per_job: GPUs that a slot holds, where there are any.
+        gpus_per_job: GPUs of a slot, on a machine with GPUs.
         threads: threads of a job.
-        preload: modules that are imported once a slot, not once a job; not with GPUs.
+        preload: modules that each slot without GPUs imports once for all its jobs.
     """
 
     def __init__(
@@ -54,8 +54,10 @@ class PoolLauncher(Launcher):
         Raises:
             CompactHydraException: at the end, naming the jobs that failed; or at once, if none can be run.
         """
+        from bridgelab.launch.job import Job
         from bridgelab.launch.job_return import finished_job
-        from bridgelab.launch.pool import Job, Stopped, run_pool, slot_environments
+        from bridgelab.launch.pool import Stopped, run_pool
+        from bridgelab.launch.slots import slot_environments
         from bridgelab.launch.sweep_check import sweep_jobs
 
         try:

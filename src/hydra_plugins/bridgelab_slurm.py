@@ -1,4 +1,4 @@
-"""Makes `hydra/launcher=slurm` known to Hydra, which imports this in every app: so nothing heavy here."""
+"""The Hydra launcher `hydra/launcher=slurm`. Every Hydra app imports this module, so it imports nothing heavy."""
 
 import itertools
 import os
@@ -12,26 +12,28 @@ from hydra.errors import CompactHydraException
 from hydra_plugins.hydra_submitit_launcher.submitit_launcher import BaseSubmititLauncher
 from omegaconf import DictConfig
 
-ENOUGH = 1000  # times that a job may reach its time limit and be queued again
-SUBMITIT = (
+Shape = tuple[int, int, int]  # nodes, tasks per node, GPUs per node
+
+MAX_TIMEOUTS = 1000  # times that a job may reach its time limit and be requeued
+UNPREFIXED = (
     "timeout_min",
     "cpus_per_task",
     "mem_gb",
     "name",
     "stderr_to_stdout",
-)  # it names these without a prefix
+)  # submitit's names of all executors
 
 
 class SlurmLauncher(BaseSubmititLauncher):
-    """Each job of a sweep as a Slurm job, all of one shape in one array, by submitit.
+    """Launcher that submits the jobs of a sweep to Slurm by submitit, in one array per shape.
 
-    A job gets as many nodes as `trainer.num_nodes` says, and as many tasks and GPUs on each as `trainer.devices`, so that Slurm
-    and Lightning can't disagree. Jobs that are finished are not submitted; of those that fail the others hear nothing.
+    A job gets `trainer.num_nodes` nodes, with `trainer.devices` tasks and GPUs on each, so that Slurm and Lightning agree.
+    Finished jobs are not submitted. A job that fails does not stop the others.
 
     Args:
-        finished: the file that a job writes last.
-        submitit_folder: for submitit's own files.
-        params: what submitit's AutoExecutor takes, without `slurm_` in front of it.
+        finished: the name of the file that a job writes last.
+        submitit_folder: the folder of submitit's own files.
+        params: arguments of submitit's AutoExecutor, without the prefix `slurm_`.
     """
 
     def __init__(self, *, finished: str, submitit_folder: str, **params: Any) -> None:
@@ -39,11 +41,11 @@ class SlurmLauncher(BaseSubmititLauncher):
         self.finished, self.submitit_folder = finished, submitit_folder
 
     def __call__(self, *args: Any, **kwargs: Any) -> JobReturn:
-        """In the job: what configs call is made known first, and a failure is one in Slurm's eyes too."""
+        """Run the job inside Slurm: register the config's resolvers first, and raise on failure so that Slurm sees it."""
         import bridgelab.training.main  # noqa: F401
 
         done = super().__call__(*args, **kwargs)
-        done.return_value  # noqa: B018 - where the run has failed, this raises what it raised
+        done.return_value  # noqa: B018 - raises the exception of a run that failed
         return done
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
@@ -52,12 +54,9 @@ class SlurmLauncher(BaseSubmititLauncher):
         Raises:
             CompactHydraException: at the end, naming the jobs that failed; or at once, if none can be run.
         """
-        import submitit
-        from rich import print as say
-
         from bridgelab.launch.job_return import finished_job
         from bridgelab.launch.slurm import wait
-        from bridgelab.launch.sweep_check import SweepJob, sweep_jobs
+        from bridgelab.launch.sweep_check import sweep_jobs
 
         assert self.config is not None
         assert self.hydra_context is not None
@@ -66,54 +65,77 @@ class SlurmLauncher(BaseSubmititLauncher):
             shapes = [shape(job.config) for job in jobs]
         except ValueError as error:
             raise CompactHydraException(str(error)) from error  # Hydra prints these without a traceback
-        todo = [
+        unfinished = [
             (one, job)
             for one, job in zip(shapes, jobs, strict=True)
-            if not os.path.exists(job.folder / self.finished)  # False where it can't be asked, unlike Path's
+            if not os.path.exists(
+                job.folder / self.finished
+            )  # False if it can't be read, where Path.exists raises
         ]
-        if len(todo) < len(jobs):
-            say(f"{len(jobs) - len(todo)} of {len(jobs)} jobs are finished already")
+        if len(unfinished) < len(jobs):
+            print(f"{len(jobs) - len(unfinished)} of {len(jobs)} jobs are finished already")
         folders: dict[str, Path] = {}
         logs: dict[str, Path] = {}
-        by_shape = sorted(todo, key=lambda each: each[0])
-        for (nodes, tasks, gpus), group in itertools.groupby(by_shape, key=lambda each: each[0]):
-            alike: list[SweepJob] = [job for _, job in group]
-            try:
-                executor = submitit.AutoExecutor(
-                    self.submitit_folder, cluster="slurm", slurm_max_num_timeout=ENOUGH
-                )
-            except RuntimeError as error:
-                raise CompactHydraException(
-                    f"{error}. A sweep by hydra/launcher=slurm starts on a machine with sbatch; without Slurm leave "
-                    "hydra/launcher out."
-                ) from error
-            given = {key if key in SUBMITIT else f"slurm_{key}": value for key, value in self.params.items()}
-            executor.update_parameters(
-                nodes=nodes, tasks_per_node=tasks, **({"gpus_per_node": gpus} if gpus else {}), **given
-            )
-            submitted = executor.map_array(self, *zip(*map(self._arguments, alike), strict=True))
-            for job, one in zip(submitted, alike, strict=True):
-                folders[job.job_id] = one.folder
-                merged = self.params.get("stderr_to_stdout")
-                logs[job.job_id] = job.paths.stdout if merged else job.paths.stderr
-            first, last = submitted[0].job_id, submitted[-1].job_id
-            say(
-                f"{len(alike)} job{'s'[: len(alike) > 1]} of {nodes} × {tasks} tasks: {first}"
-                + (f" to {last}" if first != last else "")
-            )
+        unfinished.sort(key=lambda each: each[0])
+        for one, group in itertools.groupby(unfinished, key=lambda each: each[0]):
+            self._submit(one, [job for _, job in group], folders, logs)
         try:
             failed = wait(folders, logs, self.finished)
         except KeyboardInterrupt:
-            own = " ".join(sorted({job.split("_")[0] for job in folders}))
-            say(f"\nthe jobs go on. To end them: scancel {own}. Once they have left the queue, the same command "
-                "does what is missing.")  # fmt: skip
+            arrays = " ".join(sorted({job.split("_")[0] for job in folders}))
+            print(
+                f"\nthe jobs go on. To end them: scancel {arrays}. Once they have left the queue, the same command does what "
+                "is missing."
+            )
             raise SystemExit(130) from None
         if failed:
             raise CompactHydraException("\n".join([f"{len(failed)} of {len(jobs)} jobs failed:", *failed]))
         return [finished_job(job.overrides, job.folder) for job in jobs]
 
+    def _submit(
+        self, shape: Shape, jobs: Sequence[Any], folders: dict[str, Path], logs: dict[str, Path]
+    ) -> None:
+        """Submit jobs of one shape as an array, and add each one's folder and log under its id."""
+        executor = self._executor(shape)
+        submitted = executor.map_array(self, *zip(*map(self._arguments, jobs), strict=True))
+        for slurm_job, job in zip(submitted, jobs, strict=True):
+            folders[slurm_job.job_id] = job.folder
+            paths = slurm_job.paths
+            logs[slurm_job.job_id] = paths.stdout if self.params.get("stderr_to_stdout") else paths.stderr
+        first, last = submitted[0].job_id, submitted[-1].job_id
+        print(
+            f"{len(jobs)} job{'s'[: len(jobs) > 1]} of {shape[0]} × {shape[1]} tasks: {first}"
+            + (f" to {last}" if first != last else "")
+        )
+
+    def _executor(self, shape: Shape) -> Any:
+        """Return submitit's executor for jobs of a shape.
+
+        Raises:
+            CompactHydraException: if there is no Slurm here.
+        """
+        import submitit
+
+        nodes, tasks, gpus = shape
+        try:
+            executor = submitit.AutoExecutor(
+                self.submitit_folder, cluster="slurm", slurm_max_num_timeout=MAX_TIMEOUTS
+            )
+        except RuntimeError as error:
+            raise CompactHydraException(
+                f"{error}. A sweep by hydra/launcher=slurm starts on a machine with sbatch; without Slurm leave "
+                "hydra/launcher out."
+            ) from error
+        params = {
+            name if name in UNPREFIXED else f"slurm_{name}": value for name, value in self.params.items()
+        }
+        if gpus:
+            params["gpus_per_node"] = gpus
+        executor.update_parameters(nodes=nodes, tasks_per_node=tasks, **params)
+        return executor
+
     def _arguments(self, job: Any) -> tuple[list[str], str, int, str, Mapping[type, Singleton]]:
-        """What `__call__` takes."""
+        """Return the arguments of `__call__`."""
         return (
             list(job.overrides),
             "hydra.sweep.dir",
@@ -123,18 +145,18 @@ class SlurmLauncher(BaseSubmititLauncher):
         )
 
 
-def shape(config: DictConfig) -> tuple[int, int, int]:
-    """Nodes, tasks on each, and GPUs on each, of a job's trainer.
+def shape(config: DictConfig) -> Shape:
+    """Return the nodes of a job's trainer, the tasks on each, and the GPUs on each.
 
     Raises:
-        ValueError: if the trainer leaves a number open.
+        ValueError: if the trainer does not fix the numbers of devices and nodes.
     """
     trainer = config.trainer
     devices, nodes = trainer.get("devices", 1), trainer.get("num_nodes", 1)
     for name, value in (("devices", devices), ("num_nodes", nodes)):
         if not isinstance(value, int) or value < 1:
             raise ValueError(
-                f"trainer.{name}={value}: on Slurm it must be a number of 1 or more, since as many are asked for. "
+                f"trainer.{name}={value}: on Slurm it must be a number of 1 or more, since so many are requested. "
                 f"Set trainer.{name}."
             )
     on_gpu = trainer.get("accelerator") in ("gpu", "cuda")

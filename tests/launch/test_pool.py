@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from bridgelab.launch import pool as launcher
-from bridgelab.launch.pool import Job, Stopped, run_pool, slot_environments
+from bridgelab.launch.job import Job
+from bridgelab.launch.pool import Stopped, run_pool
+from bridgelab.launch.slots import available_cores
 from bridgelab.runs.identity import config_hash
 
 ROOT = Path(__file__).parents[2]
@@ -113,7 +114,7 @@ def test_sweep_survives_a_failure_and_goes_on_from_there(app, tmp_path):
         assert record["name"] == name
         assert record["mode"] == "RUN"
         assert record["rank"] is None
-        assert record["threads"] == str(max(1, launcher._cores() // 2))
+        assert record["threads"] == str(max(1, available_cores() // 2))
     assert len({record["pid"] for record in done.values()}) == 3
     spans = [(record["began"], record["ended"]) for record in done.values()]
     assert max(sum(began <= start < ended for began, ended in spans) for start, _ in spans) == 2
@@ -237,28 +238,6 @@ def test_ctrl_c_lets_jobs_save_and_a_second_does_not(presses, script, tmp_path, 
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_of_a_log_the_last_exception_tells_why_a_job_failed(tmp_path):
-    log = tmp_path / "log.txt"
-    shown = {
-        "began\nTraceback (most recent call last):\n  File \"a.py\", line 1, in one\n    1 / 0\nZeroDivisionError: by zero\n"
-        "\nDuring handling of the above exception, another exception occurred:\n\nTraceback (most recent call last):\n"
-        '  File "b.py", line 2, in two\n    raise Own("x")\nmine.Own: first line\nsecond line\nleaked 514 functions!\n': [
-            "mine.Own: first line", 'File "b.py", line 2, in two'
-        ],
-        "[12:00] began\nValueError: train.lr=x: must be a number. Set train.lr.\n": [
-            "ValueError: train.lr=x: must be a number. Set train.lr."
-        ],
-        "Killed\n10%\r20%\n": ["Killed", "20%"],
-    }  # fmt: skip
-    for text, expected in shown.items():
-        log.write_text(text)
-        raised, said = launcher.failure(log)
-        assert said == expected
-        assert raised == ("" if said[0] == "Killed" else f": {said[0]}")
-    assert launcher.failure(log, start=7) == ("", ["20%"])
-    assert launcher.failure(tmp_path / "none") == launcher.failure(tmp_path) == ("", [])
-
-
 def test_only_the_last_attempt_is_shown(script, tmp_path, capsys):
     run_pool([script("job", "print('first words'); 1 / 0")], [{}], "metrics.json")
     capsys.readouterr()
@@ -307,53 +286,6 @@ def test_two_jobs_in_one_folder_are_refused(app):
     assert sweep.returncode == 1
     assert "two of 2 jobs write to the same folder, runs/tiny/a. Let hydra.sweep.subdir" in out
     assert "Traceback" not in out
-
-
-@pytest.mark.parametrize(
-    ("visible", "slots", "per_job", "expected"),
-    [
-        ("", None, 1, [None, None]),
-        ("", 3, 1, [None] * 3),
-        ("0,1,2", None, 1, ["0", "1", "2"]),
-        ("4,5,6", None, 2, ["4,5"]),
-        ("4,5,6", 2, 1, ["4", "5"]),
-        ("GPU-a,GPU-b", None, 1, ["GPU-a", "GPU-b"]),
-    ],
-)
-def test_slots_share_no_gpu(visible, slots, per_job, expected, monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    environments = slot_environments(slots, per_job, threads=None)
-    assert [one.get("CUDA_VISIBLE_DEVICES") for one in environments] == expected
-    assert sum(int(one["OMP_NUM_THREADS"]) for one in environments) <= max(
-        launcher._cores(), len(environments)
-    )
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"slots": 0, "gpus_per_job": 1}, "slots=0 is not positive. Set it to at least 1"),
-        ({"slots": None, "gpus_per_job": 4}, "gpus_per_job=4 is more than the 2 GPUs there are. Set"),
-        ({"slots": 3, "gpus_per_job": 1}, "slots=3 times gpus_per_job=1 is more than the 2 GPUs"),
-    ],
-)
-def test_impossible_slots_are_refused(settings, message, monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-    with pytest.raises(ValueError, match=message):
-        slot_environments(**settings, threads=1)
-
-
-def test_gpus_are_counted_without_torch(tmp_path, monkeypatch):
-    fake = tmp_path / "nvidia-smi"
-    fake.write_text(
-        "#!/bin/sh\necho 'GPU 0: A (UUID: GPU-1)'\necho '  MIG 1g (UUID: x)'\necho 'GPU 1: A (UUID: GPU-2)'\n"
-    )
-    fake.chmod(0o755)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    assert launcher._gpus() == ["0", "1"]
-    fake.write_text("#!/bin/sh\nexit 9\n")
-    assert launcher._gpus() == []
 
 
 def test_the_plugin_imports_nothing_heavy():

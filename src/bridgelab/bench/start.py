@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from bridgelab.config.root import config_root
 from bridgelab.launch.fork_server import ForkServer
-from bridgelab.launch.pool import slot_environments
+from bridgelab.launch.slots import slot_environments
 
 START_COLUMNS = ("what begins", "seconds", "of which on a core")
 SWEEP_COLUMNS = ("jobs", "by hand, s", "in the pool, s", "ratio")

@@ -16,7 +16,7 @@ from bridgelab.doctor.reachable import hub_has, text_side, vision_side
 from bridgelab.doctor.resident import resident
 from bridgelab.doctor.sweep import Sweep
 from bridgelab.doctor.workload import Counts, Volume, volume
-from bridgelab.launch.pool import slot_environments
+from bridgelab.launch.slots import slot_environments
 
 
 def run(conf: Path, sweep: Sweep, given: Mapping[str, Counts]) -> Iterator[tuple[str, Iterable[Check]]]:

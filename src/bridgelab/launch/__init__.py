@@ -1,1 +1,1 @@
-"""Jobs of a sweep, on this machine or by Slurm's queue. Free of torch."""
+"""Jobs of a sweep, on this machine or on Slurm. Free of torch."""

@@ -1,4 +1,4 @@
-"""Slurm's queue, as a sweep looks at it: which of its jobs wait, run or have left, and what they left behind. Free of torch."""
+"""Slurm's queue: wait for the jobs of a sweep, and requeue a job before its time limit. Free of torch."""
 
 import os
 import signal
@@ -13,18 +13,18 @@ from rich.live import Live
 from rich.text import Text
 
 from bridgelab.console import get_console
-from bridgelab.launch.pool import failure
+from bridgelab.runs.log import failure
 
 POLL_SECONDS = 5.0
-PATIENCE = 30.0  # seconds in which a shared disk has shown every node what another one wrote
+PATIENCE = 30.0  # seconds within which a shared disk shows a file to every node
 GOING = ("RUNNING", "COMPLETING")
 
 
 def states() -> dict[str, str]:
-    """The state of each of this user's jobs in the queue, by id; of arrays `<job>_<task>`.
+    """Return the state of each of this user's jobs in the queue, by id (`<job>_<task>` in an array).
 
     Raises:
-        RuntimeError: if squeue can't say.
+        RuntimeError: if squeue fails.
     """
     command = ["squeue", "--me", "--noheader", "--array", "--format=%i %T"]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -39,67 +39,95 @@ def wait(
     finished: str,
     look: Callable[[], Mapping[str, str]] = states,
 ) -> list[str]:
-    """Wait until all jobs have left the queue; say a word on each when it has.
+    """Wait until all jobs have left the queue, and print a line for each one that leaves.
 
-    A job that is queued again (preempted, or at its time's end) is in the queue all the while. One that leaves it without its
-    record has failed, whatever Slurm calls it: jobs that were killed may be counted as completed, and there is not always
-    accounting to ask.
+    A preempted job, or one at its time limit, is queued again and stays in the queue meanwhile. A job that leaves the queue
+    without its record has failed, whatever Slurm calls it: Slurm may count killed jobs as completed, and accounting is not
+    always available.
 
     Args:
-        folders: of each job, by its id.
-        logs: what the first task of each prints.
-        finished: the file that a job writes last.
-        look: the queue, as `states` gives it.
+        folders: each job's folder, by its id.
+        logs: the output of each job's first task, by the job's id.
+        finished: the name of the file that a job writes last.
+        look: a function that returns the queue as `states` does.
     Returns:
-        One line for each job that failed, naming it, its id and its log.
+        One line for each job that failed, with its name, its id and its log.
     """
-    console = get_console()
-    failed: list[str] = []
-    left, done, began = dict(folders), 0, time.monotonic()
-    gone: dict[str, float] = {}  # since when
-    unanswered = 0
-    with Live(console=console, refresh_per_second=1, transient=True) as view:
-        while left:
-            try:
-                queue, unanswered = look(), 0
-            except RuntimeError as error:  # a controller that is busy or being restarted is asked again
-                unanswered += 1
-                if unanswered == 1:
-                    console.print(f"{error}; asking again", style="yellow", soft_wrap=True)
+    watch = _Watch(folders, logs, finished)
+    with Live(console=watch.console, refresh_per_second=1, transient=True) as view:
+        while watch.left:
+            queue = watch.read(look)
+            if queue is not None:
+                watch.collect(queue)
+                view.update(Text(watch.summary(queue)))
+            if watch.left:
                 time.sleep(POLL_SECONDS)
-                continue
-            now = time.monotonic()
-            for job in [job for job in left if job not in queue]:
-                folder = left[job]
-                if os.path.exists(folder / finished):  # False where it can't be asked, unlike Path's
-                    done += 1
-                    console.print(
-                        f"{done + len(failed)}/{len(folders)}  {folder.name}", markup=False, soft_wrap=True
-                    )
-                elif now - gone.setdefault(job, now) < PATIENCE:
-                    continue
-                else:
-                    why = f"ended without writing {finished}"
-                    raised, said = failure(logs[job])
-                    failed.append(f"  {folder.name} (job {job}) {why}{raised}; see {logs[job]}")
-                    console.print(f"{folder.name}  {why}:", style="bold red", soft_wrap=True)
-                    for line in said:
-                        console.print(f"    {line}", markup=False, soft_wrap=True)
-                del left[job]
-            running = sum(queue.get(job) in GOING for job in left)
-            minutes = (now - began) / 60
-            told = f"{done} done, {len(failed)} failed, {running} running, {len(left) - running} waiting, {minutes:.0f} min"
-            view.update(Text(told))
-            if left:
-                time.sleep(POLL_SECONDS)
-    return failed
+    return watch.failures
+
+
+class _Watch:
+    """Jobs in the queue: those that are left in it, and what became of the others."""
+
+    def __init__(self, folders: Mapping[str, Path], logs: Mapping[str, Path], finished: str) -> None:
+        self.left = dict(folders)
+        self.failures: list[str] = []
+        self.console = get_console()
+        self._logs, self._finished, self._total = logs, finished, len(folders)
+        self._began = time.monotonic()
+        self._absent_since: dict[str, float] = {}  # when a job without its record was first not in the queue
+        self._unavailable = False
+
+    def read(self, look: Callable[[], Mapping[str, str]]) -> Mapping[str, str] | None:
+        """Return the queue, or None while the controller is busy or restarting, of which one line is printed."""
+        try:
+            queue = look()
+        except RuntimeError as error:
+            if not self._unavailable:
+                self._print(f"{error}; asking again", style="yellow")
+            self._unavailable = True
+            return None
+        self._unavailable = False
+        return queue
+
+    def collect(self, queue: Mapping[str, str]) -> None:
+        """Report the jobs that have left the queue."""
+        now = time.monotonic()
+        for job in [job for job in self.left if job not in queue]:
+            folder = self.left[job]
+            if os.path.exists(folder / self._finished):  # False if it can't be read, where Path.exists raises
+                del self.left[job]
+                self._print(f"{self._total - len(self.left)}/{self._total}  {folder.name}")
+            elif now - self._absent_since.setdefault(job, now) >= PATIENCE:
+                del self.left[job]
+                self._fail(job, folder)
+
+    def summary(self, queue: Mapping[str, str]) -> str:
+        """Return the counts of jobs by state, and the minutes that have passed."""
+        running = sum(queue.get(job) in GOING for job in self.left)
+        done = self._total - len(self.left) - len(self.failures)
+        minutes = (time.monotonic() - self._began) / 60
+        return (
+            f"{done} done, {len(self.failures)} failed, {running} running, {len(self.left) - running} waiting, "
+            f"{minutes:.0f} min"
+        )
+
+    def _fail(self, job: str, folder: Path) -> None:
+        reason, log = f"ended without writing {self._finished}", self._logs[job]
+        error, excerpt = failure(log)
+        self.failures.append(f"  {folder.name} (job {job}) {reason}{error}; see {log}")
+        self._print(f"{folder.name}  {reason}:", style="bold red")
+        for line in excerpt:
+            self._print(f"    {line}")
+
+    def _print(self, line: str, style: str | None = None) -> None:
+        self.console.print(Text(line), style=style, soft_wrap=True)
 
 
 def requeue() -> None:
-    """Ask Slurm to queue this job again, with its place in an array.
+    """Ask Slurm to requeue this job, or this task of an array.
 
     Raises:
-        RuntimeError: if it does not.
+        RuntimeError: if Slurm refuses.
     """
     array = os.environ.get("SLURM_ARRAY_JOB_ID")
     job = f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ["SLURM_JOB_ID"]
@@ -109,9 +137,9 @@ def requeue() -> None:
 
 
 def requeue_when_warned() -> None:
-    """In a Slurm job that submitit does not look after: SIGUSR1 (`sbatch --signal=USR1@120`) queues it again.
+    """Requeue this Slurm job on SIGUSR1 (`sbatch --signal=USR1@120`), unless submitit handles the signal or it is ignored.
 
-    From the first moment on: one that is warned while it imports must not die of it. Ignored, it stays ignored.
+    Call this before heavy imports, so that a signal during them does not end the job.
     """
     if "SUBMITIT_EXECUTOR" not in os.environ and signal.getsignal(signal.SIGUSR1) != signal.SIG_IGN:
         signal.signal(signal.SIGUSR1, _requeue)
@@ -120,5 +148,7 @@ def requeue_when_warned() -> None:
 def _requeue(number: int, _: Any) -> None:
     if os.environ.get("SLURM_PROCID", "0") == "0":
         requeue()
-        sys.exit(1)  # Slurm would end it anyway, and the run is not done
-    time.sleep(600)  # Slurm ends all tasks of the job; one that left before could take the first with it
+        sys.exit(1)  # the run is not done, and Slurm would end the job anyway
+    time.sleep(
+        600
+    )  # until Slurm ends all tasks; a task that exits now could end the first one before it requeues
