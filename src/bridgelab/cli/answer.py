@@ -1,4 +1,4 @@
-"""`bridgelab answer`: ask a trained bridge."""
+"""`bridgelab answer`: ask a trained bridge about an image."""
 
 import argparse
 from pathlib import Path
@@ -7,18 +7,28 @@ from bridgelab.cli.arguments import add_trust
 
 
 def run(args: list[str]) -> None:
-    """Run the command with what follows its name."""
-    parser = argparse.ArgumentParser("bridgelab answer", description="Ask a trained bridge about an image.")
-    parser.add_argument("run", type=Path, metavar="RUN", help="a finished run's folder, in runs/<study>/")
-    parser.add_argument(
-        "images", type=Path, nargs="+", metavar="IMAGE", help="one, or two where its benchmark shows two"
+    """Run the command with the arguments that follow its name."""
+    parser = argparse.ArgumentParser(
+        "bridgelab answer",
+        description="Ask a trained bridge about an image.",
+        epilog='Example: bridgelab answer runs/first_look/bridge=linear,seed=0 image.png "what color is the cube ?"',
     )
-    parser.add_argument("question", metavar="QUESTION")
     parser.add_argument(
-        "--explain", type=Path, metavar="PNG", help="save a picture of the patches that the answer rests on"
+        "run", type=Path, metavar="RUN", help="the folder of a finished run, in runs/<study>/"
+    )
+    parser.add_argument(
+        "images",
+        type=Path,
+        nargs="+",
+        metavar="IMAGE",
+        help="an image file; two if the run's benchmark asks about two",
+    )
+    parser.add_argument("question", metavar="QUESTION", help="the question, in quotes")
+    parser.add_argument(
+        "--explain", type=Path, metavar="PNG", help="save a picture of the patches that the answer depends on"
     )
     add_trust(parser)
-    given = parser.parse_args(args)
+    options = parser.parse_args(args)
     from bridgelab.explain.answer import answer
 
-    answer(given.run, given.images, given.question, given.explain, trust=given.trust)
+    answer(options.run, options.images, options.question, options.explain, trust=options.trust)

@@ -1,17 +1,18 @@
-"""`bridgelab bench`: how fast the parts are on this machine."""
+"""`bridgelab bench`: measure the speed of each component on this machine."""
 
 import argparse
 import os
 
 
 def run(args: list[str]) -> None:
-    """Run the command with what follows its name."""
+    """Run the command with the arguments that follow its name."""
     argparse.ArgumentParser(
-        "bridgelab bench", description="How fast the parts are on this machine."
+        "bridgelab bench",
+        description="Measure the speed of each component on this machine, beside reference implementations.",
     ).parse_args(args)
     os.environ.setdefault(
         "KINETO_LOG_LEVEL", "99"
-    )  # read as torch is loaded: else its profiler talks between the tables
+    )  # read when torch is imported; its profiler would log between the tables
     from bridgelab.bench.main import bench
 
     bench()

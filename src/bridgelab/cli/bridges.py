@@ -1,12 +1,13 @@
-"""`bridgelab bridges`: what bridges there are, how large and from where."""
+"""`bridgelab bridges`: list the bridges, with their sizes and sources."""
 
 import argparse
 
 
 def run(args: list[str]) -> None:
-    """Run the command with what follows its name."""
+    """Run the command with the arguments that follow its name."""
     argparse.ArgumentParser(
-        "bridgelab bridges", description="The bridges at their sizes for the miniature, as a markdown table."
+        "bridgelab bridges",
+        description="List the bridges as a Markdown table, with their sizes for the miniature models and their sources.",
     ).parse_args(args)
     from bridgelab.training.bridge_table import table
 

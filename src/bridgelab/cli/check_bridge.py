@@ -1,4 +1,4 @@
-"""`bridgelab check-bridge`: whether a bridge keeps the contract."""
+"""`bridgelab check-bridge`: check that a bridge keeps the contract."""
 
 import argparse
 
@@ -7,26 +7,30 @@ from bridgelab.config.root import config_root
 
 
 def run(args: list[str]) -> None:
-    """Run the command with what follows its name."""
+    """Run the command with the arguments that follow its name."""
     parser = argparse.ArgumentParser(
-        "bridgelab check-bridge", description="Hold a bridge to the contract that every bridge keeps."
+        "bridgelab check-bridge",
+        description="Check a bridge against each demand of the contract in bridgelab/bridge/__init__.py.",
     )
-    parser.add_argument("bridge", help="my_module.MyBridge, or a name in conf/bridge")
+    parser.add_argument("bridge", help="a class, such as my_module.MyBridge, or a name in conf/bridge")
     parser.add_argument(
-        "choices", nargs="*", metavar="key=value", help="its keyword arguments, such as num_queries=8"
+        "choices",
+        nargs="*",
+        metavar="key=value",
+        help="keyword arguments of the class, such as num_queries=8",
     )
-    given = parser.parse_args(args)
+    options = parser.parse_args(args)
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
     conf = config_root() / "conf"
-    choices = OmegaConf.from_dotlist(given.choices)
-    if "." in given.bridge:
-        config = OmegaConf.create({"_target_": given.bridge})
+    choices = OmegaConf.from_dotlist(options.choices)
+    if "." in options.bridge:
+        config = OmegaConf.create({"_target_": options.bridge})
     else:
-        choose("bridge", given.bridge, sorted(path.stem for path in (conf / "bridge").glob("*.yaml")))
+        choose("bridge", options.bridge, sorted(path.stem for path in (conf / "bridge").glob("*.yaml")))
         with initialize_config_dir(str(conf), version_base="1.3"):
-            config = OmegaConf.create(compose(f"bridge/{given.bridge}").bridge)
+            config = OmegaConf.create(compose(f"bridge/{options.bridge}").bridge)
     from bridgelab.config.instantiate import target
 
     kind = target(config, "bridge")
@@ -45,4 +49,4 @@ def run(args: list[str]) -> None:
         if result.problem:
             print(f"        {result.problem}")
     if broken:
-        raise UsageError(f"{given.bridge} breaks {broken} of the contract's demands.")
+        raise UsageError(f"{options.bridge} breaks {broken} of the contract's demands.")

@@ -1,4 +1,4 @@
-"""`bridgelab dashboard`: a study's charts at W&B, as code."""
+"""`bridgelab dashboard`: build a study's W&B workspace."""
 
 import argparse
 import os
@@ -8,29 +8,35 @@ from bridgelab.cli.arguments import folder
 
 
 def run(args: list[str]) -> None:
-    """Run the command with what follows its name."""
+    """Run the command with the arguments that follow its name."""
     parser = argparse.ArgumentParser(
         "bridgelab dashboard",
-        description="The W&B workspace of a study's runs (made with logger=wandb), as code.",
+        description="Build the W&B workspace of a study whose runs were trained with logger=wandb.",
     )
     parser.add_argument(
         "study",
         nargs="?",
         type=Path,
         metavar="STUDY_DIR",
-        help="whose runs it shows; the built-in world's charts without",
+        help="the study to show; without it, the built-in world's charts",
     )
-    parser.add_argument("--entity", default=os.environ.get("WANDB_ENTITY", ""), help="user or team at W&B")
-    parser.add_argument("--project", default="bridgelab", help="as in logger.wandb.project (bridgelab)")
     parser.add_argument(
-        "--save", action="store_true", help="send it to W&B; without, its JSON is printed, offline"
+        "--entity", default=os.environ.get("WANDB_ENTITY", ""), help="the W&B user or team (WANDB_ENTITY)"
     )
-    given = parser.parse_args(args)
+    parser.add_argument(
+        "--project", default="bridgelab", help="the W&B project, as in logger.wandb.project (bridgelab)"
+    )
+    parser.add_argument(
+        "--save",
+        action="store_true",
+        help="send the workspace to W&B; without it, print the JSON and stay offline",
+    )
+    options = parser.parse_args(args)
     from bridgelab.report.dashboard import dashboard
 
     dashboard(
-        folder(given.study) if given.study else None,
-        entity=given.entity,
-        project=given.project,
-        save=given.save,
+        folder(options.study) if options.study else None,
+        entity=options.entity,
+        project=options.project,
+        save=options.save,
     )

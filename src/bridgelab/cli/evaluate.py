@@ -1,4 +1,4 @@
-"""`bridgelab evaluate`: trained runs on another benchmark."""
+"""`bridgelab evaluate`: evaluate trained runs on another benchmark or split."""
 
 import argparse
 import re
@@ -9,27 +9,31 @@ from bridgelab.cli.arguments import UsageError, add_trust, folder
 from bridgelab.cli.hydra_app import composed
 from bridgelab.config.root import config_root
 
-# What it takes as `train` does; all else is the run's own.
+# The groups that may be overridden. All others stay as the run was trained.
 EVALUATED = ("benchmark", "evaluate", "data", "paths", "experiments", "question", "hypothesis")
 
 
 def run(args: list[str]) -> None:
-    """Run the command with what follows its name."""
+    """Run the command with the arguments that follow its name."""
     parser = argparse.ArgumentParser(
         "bridgelab evaluate",
-        description="Trained runs on another benchmark or split, as a study of its own: runs/<study>_on_<benchmark>.",
+        description="Evaluate trained runs on another benchmark or split, and write the results as a study, runs/<study>_on_<benchmark>.",
     )
     parser.add_argument(
         "named", nargs="+", metavar="RUN | key=value",
-        help="finished runs' folders, and choices as for training: benchmark=pope evaluate.num_beams=5",
+        help="folders of finished runs, and overrides as for training: benchmark=pope evaluate.num_beams=5",
     )  # fmt: skip
     parser.add_argument(
-        "--split", default="test", help="of the benchmark (test); the world's bends: test-clutter"
+        "--split",
+        default="test",
+        help="the split (test); of the built-in world also bent ones, such as test-clutter",
     )
     add_trust(parser)
-    given = parser.parse_intermixed_args(args)
-    choices = [one for one in given.named if _is_choice(one)]
-    runs = [folder(Path(one)) for one in given.named if one not in choices]  # all, before hours are spent
+    options = parser.parse_intermixed_args(args)
+    choices = [one for one in options.named if _is_choice(one)]
+    runs = [
+        folder(Path(one)) for one in options.named if one not in choices
+    ]  # check all of them before the first is evaluated
     if not runs:
         raise UsageError(f"none of {', '.join(choices)} is a folder. Give runs, such as runs/first_look/*.")
     for one in choices:
@@ -37,7 +41,7 @@ def run(args: list[str]) -> None:
             raise UsageError(
                 f"{one} changes nothing here: it is the run's own, and an evaluation takes {', '.join(EVALUATED)}. Leave it out."
             )
-    asked = composed(choices)
+    config = composed(choices)
     from bridgelab.evaluation.load import trains_nothing
     from bridgelab.evaluation.other_benchmark import evaluate_run
     from bridgelab.evaluation.progress import TenthsLog
@@ -46,18 +50,18 @@ def run(args: list[str]) -> None:
         if (run / "last.ckpt").exists() or trains_nothing(run):
             out = evaluate_run(
                 run,
-                asked,
+                config,
                 config_root(),
-                split=given.split,
+                split=options.split,
                 progress=TenthsLog(run.name),
-                trust=given.trust,
+                trust=options.trust,
             )
             print(out, flush=True)
-        else:  # a run that is not finished, or a folder of trials
+        else:  # an unfinished run, or the folder of a search's trials
             print(f"{run} has no last.ckpt: left out", file=sys.stderr)
 
 
-def _is_choice(given: str) -> bool:
-    """Whether this is `key=value` and no run's folder, whose name has a `=` too: a key has no `/` but in a group's name."""
-    key, equals, _ = given.partition("=")
-    return bool(equals) and not Path(given).is_dir() and ("/" not in key or key.startswith("hydra/"))
+def _is_choice(argument: str) -> bool:
+    """Return whether an argument is `key=value` and not a run's folder, whose name has a `=` too. Only groups' keys have a `/`."""
+    key, equals, _ = argument.partition("=")
+    return bool(equals) and not Path(argument).is_dir() and ("/" not in key or key.startswith("hydra/"))

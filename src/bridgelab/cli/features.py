@@ -1,4 +1,4 @@
-"""`bridgelab features`: the frozen encoder's features."""
+"""`bridgelab features`: build and maintain the stored features of the frozen vision encoder."""
 
 import argparse
 import os
@@ -9,48 +9,57 @@ from bridgelab.cli.hydra_app import composed
 
 
 def run(args: list[str]) -> None:
-    """Run the command with what follows its name."""
+    """Run the command with the arguments that follow its name."""
     parser = argparse.ArgumentParser(
-        "bridgelab features", description="The features that a frozen encoder gave, each image once."
+        "bridgelab features",
+        description="Build and maintain the stored features of the frozen vision encoder.",
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="{build,verify,info,prune}")
     root = Path(os.environ.get("BRIDGELAB_DATA", "data")) / "features"
     for action, what in {
-        "build": "encode the images of a benchmark that are not there yet",
-        "verify": "read every byte, and name what is damaged",
-        "info": "what there is",
-        "prune": "remove what killed writers left, what is damaged, and rows that stand twice",
+        "build": "encode the images of a benchmark whose features are not stored yet",
+        "verify": "read all stored features and report damaged ones",
+        "info": "list the stores and their sizes",
+        "prune": "remove files of interrupted writers, damaged rows and duplicate rows",
     }.items():
-        made = actions.add_parser(action, help=what, description=f"{what[0].upper()}{what[1:]}.")
+        subparser = actions.add_parser(action, help=what, description=f"{what[0].upper()}{what[1:]}.")
         if action == "build":
-            made.add_argument(
+            subparser.add_argument(
                 "choices", nargs="*", metavar="key=value",
-                help="as for training: benchmark=nlvr vision=miniature data.dtype=float16 data.on_error=skip paths.features=DIR",
+                help="overrides as for training: benchmark=nlvr vision=miniature data.dtype=float16 data.on_error=skip paths.features=DIR",
             )  # fmt: skip
-            made.add_argument(
-                "--shard", metavar="I/N", help="the part to begin with, of N processes; on Slurm its task's"
+            subparser.add_argument(
+                "--shard",
+                metavar="I/N",
+                help="begin with part I of N, for N processes side by side; on Slurm the task's part by default",
             )
-            made.add_argument(
-                "--splits", metavar="A,B", help="of the benchmark; those that training reads by default"
+            subparser.add_argument(
+                "--splits",
+                metavar="A,B",
+                help="splits of the benchmark; by default those that training reads",
             )
         else:
-            made.add_argument(
-                "--root", type=Path, default=root, metavar="DIR", help=f"of all stores ({root})"
+            subparser.add_argument(
+                "--root", type=Path, default=root, metavar="DIR", help=f"the folder of all stores ({root})"
             )
         if action == "prune":
-            made.add_argument(
-                "--store", action="append", default=[], metavar="NAME", help="one that goes whole"
+            subparser.add_argument(
+                "--store",
+                action="append",
+                default=[],
+                metavar="NAME",
+                help="remove this store entirely (may be repeated)",
             )
-    given = parser.parse_args(args)
-    if given.action == "build":
-        _build_features(given.choices, given.shard, given.splits)
+    options = parser.parse_args(args)
+    if options.action == "build":
+        _build_features(options.choices, options.shard, options.splits)
         return
     from bridgelab.data import upkeep
 
-    if given.action == "info":
-        there = upkeep.info(given.root)
+    if options.action == "info":
+        there = upkeep.info(options.root)
         if not there:
-            print(f"no features in {given.root}")
+            print(f"no features in {options.root}")
         for one in there:
             row = "no rows" if one.row is None else f"{one.row[0]} patches of {one.row[1]}"
             left = f", {one.left} files to prune" if one.left else ""
@@ -58,8 +67,8 @@ def run(args: list[str]) -> None:
             print(
                 f"{one.name}: {one.images:,} images, {row}, {one.shards} files, {one.size / 1e6:,.1f} MB{left}"
             )
-    elif given.action == "verify":
-        rows, lines, foreign = upkeep.verify(given.root)
+    elif options.action == "verify":
+        rows, lines, foreign = upkeep.verify(options.root)
         print("\n".join([*lines, *foreign, f"{rows:,} rows read"]))
         if lines:
             raise UsageError(
@@ -72,7 +81,7 @@ def run(args: list[str]) -> None:
                 "them."
             )
     else:
-        print("\n".join(upkeep.prune(given.root, given.store) or ["nothing to prune"]))
+        print("\n".join(upkeep.prune(options.root, options.store) or ["nothing to prune"]))
 
 
 def _build_features(choices: list[str], shard: str | None, splits: str | None) -> None:

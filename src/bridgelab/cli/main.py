@@ -1,4 +1,4 @@
-"""The command line. Nothing heavy is imported before a command is known, so help comes at once."""
+"""The command line. Each command imports its modules when it runs, so that help is quick."""
 
 import importlib
 import os
@@ -35,40 +35,60 @@ COMMANDS = (
 HELP = """\
 usage: bridgelab COMMAND ...
 
-  world         make images, scenes, questions and captions of the built-in world
-  train         train a bridge, or sweep many: bridgelab train bridge=qformer seed=1
+Train bridges and compare them:
+  train         train a bridge, or all runs of a study
+                bridgelab train bridge=qformer seed=1
                 bridgelab train -m bridge=linear,qformer seed=0,1,2
                 bridgelab train experiments=first_look
-  features      the frozen encoder's features: make them before any run, check them, list them, clear up
-                bridgelab features build benchmark=nlvr vision=miniature
-  report        table and picture of a study: bridgelab report runs/first_look
-  map           where linear breaks, over levels and kinds of questions: bridgelab map runs/reader runs/tokens
-  plan          the smallest difference that a study would find, and with more seeds: bridgelab plan runs/first_look
-  dashboard     a study's charts at W&B, as code: bridgelab dashboard runs/first_look --save
-  evaluate      trained runs on another benchmark: bridgelab evaluate runs/first_look/* benchmark=pope
-  answer        ask a trained bridge: bridgelab answer runs/first_look/bridge=linear,seed=0 IMAGE "what color is the cube ?"
-  diagnose      look inside trained bridges: what answers rest on, what tokens hold: bridgelab diagnose runs/first_look
-  convert       carry a bridge's weights from or to BLIP-2, LLaVA, OpenFlamingo, Idefics2
-  bridges       what bridges there are, how large and from where
-  check-bridge  whether a bridge keeps the contract: bridgelab check-bridge my_module.MyBridge num_queries=8
-  pretrain      make the miniature pair anew: bridgelab pretrain text, bridgelab pretrain vision
-  doctor        what is installed and reachable, and how big a run is going to be
-  bench         how fast the parts are on this machine
-  calibrate     how often the verdict is wrong, on simulated studies whose truth is known
+  report        print a study's tables and draw its figures
+                bridgelab report runs/first_look
+  map           show at which levels and on which questions the linear bridge breaks
+                bridgelab map runs/reader runs/tokens
+  plan          compute how small a difference a study would find, and with more seeds
+                bridgelab plan runs/first_look
 
-`bridgelab COMMAND --help` tells more.
+Use trained bridges:
+  evaluate      evaluate trained runs on another benchmark or split
+                bridgelab evaluate runs/first_look/* benchmark=pope
+  answer        ask a trained bridge about an image
+                bridgelab answer runs/first_look/bridge=linear,seed=0 IMAGE "what color is the cube ?"
+  diagnose      measure what a bridge's answers depend on and what its tokens hold
+                bridgelab diagnose runs/first_look
+  dashboard     build a study's W&B workspace
+                bridgelab dashboard runs/first_look --save
+
+Choose, check and convert bridges:
+  bridges       list the bridges, with their sizes and sources
+  check-bridge  check that a bridge keeps the contract
+                bridgelab check-bridge my_module.MyBridge num_queries=8
+  convert       convert weights from or to BLIP-2, LLaVA, OpenFlamingo and Idefics2
+
+Prepare data and models:
+  doctor        check what is installed, and estimate the time, memory and disk of a run
+                bridgelab doctor experiments=first_look
+  features      encode images before training; list, verify and prune the features
+                bridgelab features build benchmark=nlvr vision=miniature
+  world         write a split of the built-in world: images, scenes, questions and captions
+  pretrain      train the miniature T5 or ViT again
+                bridgelab pretrain text
+
+Test bridgelab itself:
+  bench         measure the speed of each component on this machine
+  calibrate     measure how often the verdict is wrong on simulated studies
+
+`bridgelab COMMAND --help` describes a command. `bridgelab --version` prints the version.
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status.
+    """Run one command and return its exit status.
 
     Args:
-        argv: the arguments after the program's name; those of the process by default.
+        argv: the arguments after the program's name; by default those of this process.
     """
     config_root()
     args = list(sys.argv[1:] if argv is None else argv)
-    if argv is None:  # else another program's process, whose Ctrl-C is its own
+    if argv is None:  # otherwise another program handles Ctrl-C in this process
         take()
     try:
         if not args or args[0] in ("-h", "--help", "help"):
@@ -80,17 +100,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             module = args[0].replace("-", "_")
             importlib.import_module(f"bridgelab.cli.{module}").run(args[1:])
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader, such as head, has seen enough
+    except BrokenPipeError:  # the reader, such as head, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         print(f"bridgelab {args[0]}: stopped", file=sys.stderr)
         return 128 + signal.SIGINT
     except (UsageError, ValueError, OSError) as error:
-        # One line for the person at the terminal; HYDRA_FULL_ERROR=1 gives the traceback here as in Hydra.
+        # Print one line. As in Hydra, HYDRA_FULL_ERROR=1 gives the traceback.
         if os.environ.get("HYDRA_FULL_ERROR"):
             raise
-        told = "\n".join(map(printable, str(error).split("\n")))  # it may name what another's file holds
-        print(f"bridgelab {args[0]}: {told}", file=sys.stderr)
+        message = "\n".join(map(printable, str(error).split("\n")))  # it may quote a foreign file
+        print(f"bridgelab {args[0]}: {message}", file=sys.stderr)
         return 2
     return 0

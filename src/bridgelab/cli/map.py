@@ -1,4 +1,4 @@
-"""`bridgelab map`: where linear breaks, over levels and kinds of questions."""
+"""`bridgelab map`: show at which levels and on which questions the linear bridge breaks."""
 
 import argparse
 from pathlib import Path
@@ -7,21 +7,26 @@ from bridgelab.cli.arguments import folder
 
 
 def run(args: list[str]) -> None:
-    """Run the command with what follows its name."""
+    """Run the command with the arguments that follow its name."""
     parser = argparse.ArgumentParser(
         "bridgelab map",
-        description="The break map: each level of what studies vary, by kind of question, with difference and outcome. All cells are "
-        "one family. A bridge that was not trained as long as the first study's baseline gives an empty row.",
+        description="Show the break map: the difference and its outcome for each level that the studies vary and each kind of question. "
+        "The tests over all cells are corrected together. A bridge trained for another number of steps than the first study's "
+        "baseline gives an empty row.",
     )
     parser.add_argument(
-        "studies", type=Path, nargs="+", metavar="STUDY_DIR", help="the first holds the centre"
+        "studies",
+        type=Path,
+        nargs="+",
+        metavar="STUDY_DIR",
+        help="finished studies; the first has the levels that the others depart from",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="PNG", help="the picture (STUDY_DIR/map.png of the first)"
+        "--out", type=Path, metavar="PNG", help="the figure to write (map.png in the first study)"
     )
-    given = parser.parse_args(args)
-    studies = [folder(study) for study in given.studies]
-    out = given.out or studies[0] / "map.png"
+    options = parser.parse_args(args)
+    studies = [folder(study) for study in options.studies]
+    out = options.out or studies[0] / "map.png"
     from bridgelab.report.write import report_map
 
     report_map(studies, out)

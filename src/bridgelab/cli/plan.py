@@ -1,4 +1,4 @@
-"""`bridgelab plan`: the smallest difference that a study would find, and with more seeds."""
+"""`bridgelab plan`: compute how small a difference a study would find, and with more seeds."""
 
 import argparse
 from pathlib import Path
@@ -7,21 +7,21 @@ from bridgelab.cli.arguments import add_allow, folder
 
 
 def run(args: list[str]) -> None:
-    """Run the command with what follows its name."""
+    """Run the command with the arguments that follow its name."""
     parser = argparse.ArgumentParser(
         "bridgelab plan",
-        description="The smallest difference between the baseline and each bridge that a study like this one would find, with "
-        "80 % power.",
+        description="Compute the smallest difference between the baseline and each bridge that a study would find with 80 % power, for "
+        "several numbers of seeds and images.",
     )
     parser.add_argument(
         "study",
         type=Path,
         metavar="STUDY_DIR",
-        help="a finished study, whose spread over seeds and images is taken",
+        help="a finished study, which gives the variance over seeds and images",
     )
     add_allow(parser)
-    given = parser.parse_args(args)
-    study = folder(given.study)
+    options = parser.parse_args(args)
+    study = folder(options.study)
     from bridgelab.statistics.power.plan import plan
 
-    plan(study, allow=given.allow)
+    plan(study, allow=options.allow)

@@ -1,4 +1,4 @@
-"""`bridgelab report`: table and picture of a study."""
+"""`bridgelab report`: print a study's tables and draw its figures."""
 
 import argparse
 from pathlib import Path
@@ -7,18 +7,23 @@ from bridgelab.cli.arguments import add_allow, folder
 
 
 def run(args: list[str]) -> None:
-    """Run the command with what follows its name."""
-    parser = argparse.ArgumentParser("bridgelab report", description="Table and picture of a finished study.")
-    parser.add_argument("study", type=Path, metavar="STUDY_DIR", help="for example runs/first_look")
+    """Run the command with the arguments that follow its name."""
+    parser = argparse.ArgumentParser(
+        "bridgelab report",
+        description="Print the tables of a study, and write them with figures and a page, index.html, into its folder.",
+    )
     parser.add_argument(
-        "--format", choices=("md", "csv", "latex"), help="print the tables as this, and write no file"
+        "study", type=Path, metavar="STUDY_DIR", help="the study's folder, such as runs/first_look"
+    )
+    parser.add_argument(
+        "--format", choices=("md", "csv", "latex"), help="print the tables in this format, and write no file"
     )
     add_allow(parser)
-    given = parser.parse_args(args)
-    study = folder(given.study)
+    options = parser.parse_args(args)
+    study = folder(options.study)
     from bridgelab.report.write import print_as, report
 
-    if given.format:
-        print_as(study, given.format, allow=given.allow)
+    if options.format:
+        print_as(study, options.format, allow=options.allow)
     else:
-        report(study, allow=given.allow)
+        report(study, allow=options.allow)

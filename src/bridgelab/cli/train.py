@@ -1,4 +1,4 @@
-"""`bridgelab train`: train a bridge, or sweep many."""
+"""`bridgelab train`: train a bridge, or all runs of a study."""
 
 import os
 import textwrap
@@ -7,13 +7,13 @@ from bridgelab.cli.hydra_app import check_choices, check_keys, conf_folder, hydr
 
 
 def run(args: list[str]) -> None:
-    """Run the command with what follows its name."""
+    """Run the command with the arguments that follow its name."""
     if {"-h", "--help"} & set(args):
         print(_train_help(), end="")
         return
     check_choices(args, conf_folder())
     check_keys(args)
-    # Of further processes, by Lightning or Slurm: else a file in the working folder is taken for a module of the same name.
+    # For processes that Lightning or Slurm start: otherwise a file in the working folder would be imported as a module.
     os.environ["PYTHONSAFEPATH"] = "1"
     if "SLURM_JOB_ID" in os.environ:
         from bridgelab.launch.slurm import requeue_when_warned
@@ -23,15 +23,15 @@ def run(args: list[str]) -> None:
 
 
 def _train_help() -> str:
-    """What `bridgelab train` takes: groups with their options, studies, launchers, and every key with what it means."""
+    """Return the help: groups with their options, studies, launchers, and every key with its meaning."""
     conf = conf_folder()
     folders = {path.name: path for path in sorted(conf.iterdir()) if path.is_dir()}
     groups = {name: path for name, path in folders.items() if name not in ("hydra", "pretrain")}
     groups |= {"experiments": conf.parent / "experiments", "hydra/launcher": conf / "hydra" / "launcher"}
     lines = [
         "usage: bridgelab train [-m] [GROUP=OPTION ...] [KEY=VALUE ...]", "",
-        "One run; with -m one for each combination of values that are given as A,B,C. The same command goes on from where it was.",
-        "--cfg job prints the config and does nothing; --hydra-help has Hydra's own options.", "",
+        "Train one run; with -m one run per combination of values given as A,B,C. The same command continues an interrupted run.",
+        "--cfg job prints the config without training; --hydra-help lists Hydra's own options.", "",
         "groups:",
     ]  # fmt: skip
     for group, folder in groups.items():
@@ -40,7 +40,7 @@ def _train_help() -> str:
     keys = (conf / "train.yaml").read_text().split("\n\n", 1)[1].split("\nhydra:")[0]
     lines += [
         "",
-        f"An option's own keys are told in {conf}/GROUP/OPTION.yaml, a study's question in its file.",
+        f"{conf}/GROUP/OPTION.yaml describes an option's own keys, experiments/STUDY.yaml a study.",
         "",
         "keys:",
     ]

@@ -1,4 +1,4 @@
-"""`bridgelab world`: make images, scenes, questions and captions of the built-in world."""
+"""`bridgelab world`: write a split of the built-in world."""
 
 import argparse
 import os
@@ -8,21 +8,30 @@ from bridgelab.cli.arguments import UsageError
 
 
 def run(args: list[str]) -> None:
-    """Run the command with what follows its name."""
+    """Run the command with the arguments that follow its name."""
     from bridgelab.world.bend import BENDS
 
-    parser = argparse.ArgumentParser("bridgelab world", description="Write a split in CLEVR's layout.")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the data set")
-    parser.add_argument(
-        "--split", required=True, help=f"train, val, test; or bent, as in test-many: {', '.join(BENDS)}"
+    parser = argparse.ArgumentParser(
+        "bridgelab world",
+        description="Write a split of the built-in world in CLEVR's layout: images, scenes, questions and captions.",
     )
-    parser.add_argument("--images", type=int, required=True, help="how many")
-    parser.add_argument("--seed", type=int, default=0, help="same seed, same files, whatever --processes (0)")
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="one a core by default")
-    given = parser.parse_args(args)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder of the data set")
+    parser.add_argument(
+        "--split",
+        required=True,
+        help=f"train, val or test; or one with a bend, such as test-many: {', '.join(BENDS)}",
+    )
+    parser.add_argument("--images", type=int, required=True, help="the number of images")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="the seed (0); the files do not depend on --processes"
+    )
+    parser.add_argument(
+        "--processes", type=int, default=os.cpu_count() or 1, help="the number of processes (one per core)"
+    )
+    options = parser.parse_args(args)
     for name in ("images", "processes"):
-        if getattr(given, name) < 1:
-            raise UsageError(f"--{name} {getattr(given, name)} is not positive. Give at least 1.")
+        if getattr(options, name) < 1:
+            raise UsageError(f"--{name} {getattr(options, name)} is not positive. Give at least 1.")
     from bridgelab.world.write import write_world
 
-    write_world(given.out, given.split, given.images, given.seed, given.processes)
+    write_world(options.out, options.split, options.images, options.seed, options.processes)
