@@ -24,7 +24,7 @@ def test_a_terminal_has_a_bar_where_it_takes_long(monkeypatch, capsys):
     with Progress("checking", 10, "rows") as bar:
         bar.to(10)
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr(progress, "SOON", 0.0)
+    monkeypatch.setattr(progress, "BAR_SECONDS", 0.0)
     with Progress("checking", 10, "rows") as bar:
         bar.to(10)
     told = capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Ctrl-C: the first ends a command in order, the next at once, and neither with a traceback. Free of torch."""
+"""Ctrl-C: the first one ends a command in order, the next one at once, both without a traceback. Free of torch."""
 
 import contextlib
 import os
@@ -12,14 +12,14 @@ _pressed = False
 
 
 def take() -> None:
-    """Let the first Ctrl-C raise KeyboardInterrupt, as Python does, and the next end the process; an ignored one stays ignored."""
-    in_main = threading.current_thread() is threading.main_thread()  # no other thread may
+    """Let the first Ctrl-C raise KeyboardInterrupt, and the next one end the process. If SIGINT is ignored, it stays so."""
+    in_main = threading.current_thread() is threading.main_thread()  # only the main thread may set handlers
     if in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _first)
 
 
 def next_at_once() -> None:
-    """From here on Ctrl-C ends this process as the system does, whatever it is at."""
+    """Let the next Ctrl-C end this process at once, by the system's default."""
     global _pressed
     _pressed = True
     if os.isatty(2):
@@ -28,7 +28,7 @@ def next_at_once() -> None:
 
 
 def _first(number: int, frame: FrameType | None) -> None:
-    again = _pressed  # a library may have put this handler back meanwhile
+    again = _pressed  # a library may have restored this handler
     next_at_once()
     if again:
         os.kill(os.getpid(), number)
@@ -37,7 +37,7 @@ def _first(number: int, frame: FrameType | None) -> None:
 
 @contextlib.contextmanager
 def deaf_children() -> Iterator[None]:
-    """Processes that are started in here do not hear Ctrl-C, which a terminal sends to all: who started them ends them."""
+    """Block SIGINT in processes started within, as a terminal sends Ctrl-C to all; their parent ends them."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

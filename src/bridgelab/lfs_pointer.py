@@ -1,4 +1,4 @@
-"""Git LFS pointers: small text files that stand where a large file belongs until it is fetched. Free of torch."""
+"""Git LFS pointers: small text files in place of large files that have not been fetched. Free of torch."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,7 +11,7 @@ FETCH = (
 
 
 def is_pointer(path: str | Path) -> bool:
-    """Whether a regular file is a Git LFS pointer."""
+    """Return whether a path is a regular file that holds a Git LFS pointer."""
     path = Path(path)
     if not path.is_file():
         return False
@@ -20,13 +20,13 @@ def is_pointer(path: str | Path) -> bool:
 
 
 def refuse_pointers(paths: Iterable[Path], key: str) -> None:
-    """Refuse files that are not there but for their Git LFS pointer.
+    """Refuse files of which only the Git LFS pointer is present.
 
     Args:
-        paths: of files; what is no regular file is passed over.
-        key: of the config, with its value, that names them.
+        paths: paths to check; those that are no regular files are skipped.
+        key: the config key that names them, with its value.
     Raises:
-        ValueError: with the first of them.
+        ValueError: with the first pointer.
     """
     for path in paths:
         if is_pointer(path):

@@ -1,22 +1,22 @@
-"""How far a long task is: a bar on a terminal, else a line now and then, with the rate and the time left."""
+"""Progress of a long task with its rate and the time left: a bar on a terminal, a log line now and then elsewhere."""
 
 import logging
 import sys
 import time
 from typing import Any
 
-EVERY = 10.0  # seconds between two lines, at least
-SOON = 1.0  # seconds after which a bar is shown: what is over by then needs none
+LINE_SECONDS = 10.0  # between two lines, at least
+BAR_SECONDS = 1.0  # before a bar appears, so that short tasks show none
 log = logging.getLogger(__name__)
 
 
 class Progress:
-    """Shown while it is entered.
+    """Context manager that shows progress.
 
     Args:
-        label: what is done, such as 'encoding'.
-        total: of how many.
-        unit: what is counted.
+        label: the task, such as 'encoding'.
+        total: the number of units.
+        unit: the plural of what is counted.
     """
 
     def __init__(self, label: str, total: int, unit: str = "images"):
@@ -26,7 +26,7 @@ class Progress:
         self._terminal = sys.stderr.isatty()
 
     def __enter__(self) -> "Progress":
-        self._began = self._said = time.monotonic()
+        self._began = self._printed = time.monotonic()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -34,15 +34,15 @@ class Progress:
             self._bar.stop()
 
     def to(self, done: int) -> None:
-        """So many are done."""
+        """Set the number of units that are done."""
         self.done, now = done, time.monotonic()
         if self._terminal:
-            if self._bar is None and now - self._began >= SOON:
+            if self._bar is None and now - self._began >= BAR_SECONDS:
                 self._bar = self._start_bar()
             if self._bar is not None:
                 self._bar.update(self._bar.task_ids[0], completed=done, rate=self._rate(now))
-        elif now - self._said >= EVERY:
-            self._said = now
+        elif now - self._printed >= LINE_SECONDS:
+            self._printed = now
             left = (self.total - done) * (now - self._began) / max(done, 1)
             log.info("%s: %d of %d, %s, %.0f s left", self.label, done, self.total, self._rate(now), left)
 
