@@ -80,7 +80,7 @@ class Scene:
 
     Args:
         objects: at most `MOST`.
-        light: azimuth of the key light in degrees.
+        light: degrees by which the key light is turned to the left of its usual azimuth.
         image_index: index of the scene in its split.
         specks: distractors that only the image has (see `bend`).
         ground: pattern that only the image has.
