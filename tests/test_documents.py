@@ -94,13 +94,16 @@ def test_commands_are_found():
 
 @pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/glossary.md"])
 def test_named_files_exist(name):
-    """A path in backticks, as seen from the checkout or from the package."""
+    """A path in backticks, as seen from the checkout or from the package; or the bare name of one of its files."""
     text = re.sub(r"^```.*?^```", "", (ROOT / name).read_text(), flags=re.MULTILINE | re.DOTALL)
     paths = set(re.findall(r"`([\w.-]+/[\w./-]*|[\w/-]+\.(?:py|yaml|md|toml|txt))`", text))
-    paths = {path for path in paths if not path.startswith("runs/first_look")}
+    paths = {path for path in paths if not path.startswith(("runs/first_look", "dist/"))}
     assert len(paths) > 10
-    folders = (ROOT, ROOT / "src" / "bridgelab")
-    assert [path for path in sorted(paths) if not any((folder / path).exists() for folder in folders)] == []
+    package = ROOT / "src" / "bridgelab"
+    names = {file.name for folder in (package, ROOT / "tests") for file in folder.rglob("*.py")}
+    assert [
+        p for p in sorted(paths) if p not in names and not (ROOT / p).exists() and not (package / p).exists()
+    ] == []
 
 
 def test_the_table_of_layers_is_that_of_the_test():
