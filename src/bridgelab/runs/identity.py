@@ -160,4 +160,4 @@ def _difference(written: Any, config: Any) -> list[str]:
 
     first, second = (leaves(OmegaConf.to_container(one)) for one in (_with_absolute_weights(written), config))
     keys = [key for key in sorted(first.keys() | second.keys()) if first.get(key) != second.get(key)]
-    return [key for key in keys if not {key, key.split(".")[0]} & set(NOT_IDENTITY)]
+    return [key for key in keys if not any(f"{key}.".startswith(f"{name}.") for name in NOT_IDENTITY)]
