@@ -1,4 +1,4 @@
-"""Studies whose truth is known: run folders as training writes them, with planted accuracies."""
+"""Simulated studies: run folders as training writes them, with planted accuracies."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from bridgelab.report.diagnosis.record import ONE, READ, Diagnosis, Map, write_diagnosis
-from bridgelab.statistics.contrast import Part
+from bridgelab.statistics.contrast import Contribution
 from bridgelab.statistics.estimate import Estimate
 from bridgelab.world.scene import ATTRIBUTES
 
@@ -29,7 +29,7 @@ COLORS = ("red", "blue", "green", "gray")
 
 
 class Simulated:
-    """Writes one study; each run's folder can then be changed by a test.
+    """Writer of simulated studies, whose run folders a test can then change.
 
     A score is 1 with probability truth + image effect + seed effect; the image effect is the same for all
     bridges.
@@ -80,11 +80,11 @@ class Simulated:
                     }
                 )  # fmt: skip
             if captions:
-                said, seen = rng.choice(COLORS), COLORS[image % 4]
+                answer, target = rng.choice(COLORS), COLORS[image % 4]
                 rows.append(
                     {
                         "id": f"{image}-caption", "image": name, "kind": "caption", "view": view,
-                        "target": f"a {seen} cube {image % 7}", "prediction": f"a {said} cube {image % 7}",
+                        "target": f"a {target} cube {image % 7}", "prediction": f"a {answer} cube {image % 7}",
                         "score": 0.75, "likelihood": -2.0, "majority": None, "tag_type": None,
                         "tag_hops": None,
                     }
@@ -98,7 +98,7 @@ class Simulated:
         answers = rows[(rows["kind"] == "answer") & (rows["view"] == "image")]
         end = (
             float(answers["score"].mean()) if len(answers) else 0.75
-        )  # of captions alone, what the caption loss says
+        )  # the caption loss, if there are captions alone
         late = 0.0 if converged else 0.05
         curve = [[0, 0.2], [400, end - late - 0.1], [800, end - late], [1000, end]]
         record = {
@@ -131,7 +131,7 @@ def simulated(tmp_path: Path) -> Simulated:
 
 @pytest.fixture
 def change() -> Callable[..., None]:
-    """Change values of one run's record: change(path, seed=4, fingerprints={...})."""
+    """Return a function that changes values of one run's record: change(path, seed=4, fingerprints={...})."""
 
     def _change(path: Path, **values: object) -> None:
         record = json.loads((path / "metrics.json").read_text())
@@ -151,7 +151,7 @@ NUMBERS = (
 
 @pytest.fixture
 def diagnosed() -> Callable[..., None]:
-    """Leave a diagnosis in each run of a study whose bridge sees images: drawn numbers, and maps of some questions."""
+    """Return a function that writes a diagnosis with random numbers and maps into each run whose bridge sees images."""
 
     def _diagnosed(study: Path, ids: Sequence[str] = ()) -> None:
         rng = np.random.default_rng(0)
@@ -162,11 +162,11 @@ def diagnosed() -> Callable[..., None]:
             attends = record["bridge"] in ("qformer", "perceiver")
             names = (*NUMBERS, *(("attention/visited", "attention/others", "attention/background") * attends))
             values = {name: rng.uniform(0.2, 0.6) for name in names}
-            found = Diagnosis(
+            result = Diagnosis(
                 bridge=record["bridge"], seed=record["seed"], data_seed=0, benchmark="world",
                 made_of={"config": "cc", "looked_at": {"questions": 400}},
                 numbers={
-                    name: Estimate(one, {ONE: Part(np.array([one]), 0.007 * rng.normal(size=(1, 50)), np.arange(50), 50, 0.0, (0,))})
+                    name: Estimate(one, {ONE: Contribution(np.array([one]), 0.007 * rng.normal(size=(1, 50)), np.arange(50), 50, 0.0, (0,))})
                     for name, one in values.items()
                 },
                 counts={"questions": 390, "fit": 1500, "images": 400, "fields": 2100, "objects": 2600},
@@ -175,6 +175,6 @@ def diagnosed() -> Callable[..., None]:
                     Map(one, "<b>yes", rng.normal(size=(4, 4)), rng.random((4, 4)) if attends else None) for one in ids
                 ),
             )  # fmt: skip
-            write_diagnosis(run, found)
+            write_diagnosis(run, result)
 
     return _diagnosed

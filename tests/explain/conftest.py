@@ -1,4 +1,4 @@
-"""Bridges whose inside is known: planted, between patches that carry marks and a model that only adds up."""
+"""Bridges with a planted inside, between marked patches and a model that adds up tokens."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ QUESTIONS, PATCHES = 240, 16
 
 
 class Adds(nn.Module):
-    """In a T5's place: the log-probability of any target is the sum of the bridge's tokens."""
+    """A stand-in for the bridged model: the log-probability of any target is the sum of the bridge's tokens."""
 
     def __init__(self, bridge):
         super().__init__()
@@ -27,7 +27,7 @@ class Adds(nn.Module):
 
 
 class Reads(nn.Module):
-    """Hands over the evidence (channel 0) of the patches that are marked in one channel."""
+    """A bridge that outputs the evidence (channel 0) of the patches marked in one channel."""
 
     def __init__(self, channel):
         super().__init__()
@@ -40,16 +40,16 @@ class Reads(nn.Module):
 class Planted:
     """Questions about marked patches.
 
-    `parts` says which patches show visited objects, others, background. Channel 0 of each patch is evidence, 1; channel 1 marks
-    patches of visited objects, channel 2 a fourth of all at random.
+    `regions` tells which patches show visited objects, other objects and background. Channel 0 of each patch is evidence and always 1;
+    channel 1 marks patches of visited objects, channel 2 a random fourth of all patches.
     """
 
     def __init__(self, text):
         rng = np.random.default_rng(0)
         kind = rng.choice(3, (QUESTIONS, PATCHES), p=(0.2, 0.4, 0.4))
-        self.parts = np.stack([kind == k for k in range(3)], 1)
+        self.regions = np.stack([kind == k for k in range(3)], 1)
         patches = np.ones((QUESTIONS, PATCHES, 3), dtype=np.float32)
-        patches[..., 1] = self.parts[:, 0]
+        patches[..., 1] = self.regions[:, 0]
         patches[..., 2] = rng.random((QUESTIONS, PATCHES)) < 0.25
         self.patches = torch.from_numpy(patches)
         examples = [

@@ -7,13 +7,12 @@ from bridgelab.bridge.attention import attend, attention_over_patches
 from bridgelab.bridge.perceiver import PerceiverResampler
 from bridgelab.bridge.perceiver_idefics2 import Idefics2Perceiver
 from bridgelab.bridge.qformer import QFormer
-from bridgelab.explain.attention import attention
-from bridgelab.explain.patch_attention import patch_attention
+from bridgelab.explain.attention import attention, patch_attention
 from bridgelab.model import BridgedModel
 
 
 class Attends(nn.Module):
-    """Planted: one query that attends to the patches marked in a channel, and to three words besides, and not otherwise."""
+    """A planted bridge: one query attends to the patches marked in a channel and to three words, and to nothing else."""
 
     def __init__(self, channel):
         super().__init__()
@@ -27,21 +26,21 @@ class Attends(nn.Module):
 
 
 def test_a_bridge_that_attends_to_visited_objects_has_all_its_mass_there(planted, adds):
-    found = attention(adds(Attends(1)), planted.prepared, planted.parts)
-    assert found.visited.value == pytest.approx(1)
-    assert found.background.value == pytest.approx(0)
+    result = attention(adds(Attends(1)), planted.prepared, planted.regions)
+    assert result.visited.value == pytest.approx(1)
+    assert result.background.value == pytest.approx(0)
 
 
 def test_a_bridge_that_attends_at_random_has_the_base_rate_there(planted, adds):
-    found = attention(adds(Attends(2)), planted.prepared, planted.parts)
-    base = planted.parts[planted.parts[:, 0].any(1), 0].mean()
-    low, high = found.visited.interval
+    result = attention(adds(Attends(2)), planted.prepared, planted.regions)
+    base = planted.regions[planted.regions[:, 0].any(1), 0].mean()
+    low, high = result.visited.interval
     assert low < base < high
-    assert found.visited.value + found.others.value + found.background.value == pytest.approx(1)
+    assert result.visited.value + result.others.value + result.background.value == pytest.approx(1)
 
 
 def test_without_attention_there_is_none(planted, adds, reads):
-    assert attention(adds(reads(1)), planted.prepared, planted.parts) is None
+    assert attention(adds(reads(1)), planted.prepared, planted.regions) is None
 
 
 def test_weights_are_those_of_the_products():
@@ -50,9 +49,9 @@ def test_weights_are_those_of_the_products():
     plain = attend(q, k, v)
     with attention_over_patches() as seen:
         mixed = attend(q, k, v, patches=6)
-        attend(q, k, v)  # looks at no patches
+        attend(q, k, v)  # no patches among the keys
     with torch.no_grad():
-        attend(q, k, v, patches=6)  # nobody watches
+        attend(q, k, v, patches=6)  # outside of `watched`
     assert torch.equal(mixed, plain)
     (weights,) = seen
     keys = k.double().repeat_interleave(2, 1)
@@ -75,7 +74,7 @@ def test_weights_are_those_of_the_products():
     ids=["qformer", "perceiver", "idefics2"],
 )  # fmt: skip
 def test_every_bridge_that_looks_at_patches_says_so(tiny_text, bridge, layers):
-    """Also where there are more words and queries than patches: nothing is told apart by its size."""
+    """Words and queries outnumber patches, so patches cannot be recognised by size."""
     prompt, mask = tiny_text.tokenize(["what is it ? red blue cube sphere a there"])
     batch = {
         "patches": torch.randn(2, 5, 6),
@@ -90,5 +89,5 @@ def test_every_bridge_that_looks_at_patches_says_so(tiny_text, bridge, layers):
     shares = patch_attention(model, batch)
     assert shares.shape == (2, 5)
     assert shares.sum(1) == pytest.approx(1)
-    # More of the first patch's key in the last query, more of its attention: not a constant.
+    # The more of the first patch's key is in the last query, the more attention it gets.
     assert np.ptp(shares) > 0

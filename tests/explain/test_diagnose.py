@@ -1,11 +1,11 @@
-"""A trained run is looked into, from the command to the record."""
+"""Diagnosis of trained runs, from the command to the record."""
 
 import pytest
 from rich.console import Console
 
-from bridgelab.explain import run_diagnosis as looking
-from bridgelab.explain.diagnose import diagnose, finished
-from bridgelab.explain.run_diagnosis import Amounts
+from bridgelab.explain import run_diagnosis
+from bridgelab.explain.diagnose import diagnose, runs_to_diagnose
+from bridgelab.explain.run_diagnosis import Amounts, diagnose_run
 from bridgelab.report.diagnosis.record import read_diagnosis
 from bridgelab.training import main
 
@@ -28,18 +28,18 @@ def test_all_bridges_of_a_study_that_see_images(study, tmp_path):
     printed = (tmp_path / "printed").read_text()
     assert "Selection (causal)" in printed
     assert (study / "diagnosis.png").exists()
-    linear, told = (
+    linear, text = (
         read_diagnosis(study / f"bridge={name},seed=0") for name in ("linear", "qformer_question")
     )
     assert read_diagnosis(study / "bridge=blind,seed=0") is None
-    assert linear.counts["tokens"] == 4  # one a patch
-    assert set(told.numbers) - set(linear.numbers) == {
+    assert linear.counts["tokens"] == 4  # one per patch
+    assert set(text.numbers) - set(linear.numbers) == {
         "attention/visited",
         "attention/others",
         "attention/background",
     }
-    shares = [told.numbers[f"attention/{name}"].value for name in ("visited", "others", "background")]
-    assert sum(shares) == pytest.approx(1, abs=1e-5)  # each is kept to six places
+    shares = [text.numbers[f"attention/{name}"].value for name in ("visited", "others", "background")]
+    assert sum(shares) == pytest.approx(1, abs=1e-5)  # each is rounded to six places
     for name in (
         "selection/visited",
         "clutter/cost",
@@ -49,10 +49,10 @@ def test_all_bridges_of_a_study_that_see_images(study, tmp_path):
     ):
         assert name in linear.numbers
     assert linear.left_out == {}
-    assert [one.id for one in linear.maps] == [one.id for one in told.maps]
+    assert [one.id for one in linear.maps] == [one.id for one in text.maps]
     assert linear.maps[0].fall.shape == (2, 2)
     assert linear.maps[0].attention is None
-    assert told.maps[0].attention.sum() == pytest.approx(1, abs=1e-4)
+    assert text.maps[0].attention.sum() == pytest.approx(1, abs=1e-4)
 
     before = {path: path.stat().st_mtime_ns for path in study.glob("*/diagnosis.json")}
     with open(tmp_path / "again", "w") as file:
@@ -62,24 +62,24 @@ def test_all_bridges_of_a_study_that_see_images(study, tmp_path):
 
 
 def test_where_nobody_says_what_an_image_shows_the_rest_is_told(study, monkeypatch):
-    monkeypatch.setattr(looking, "target", lambda *_: object)  # as a benchmark of another layout
-    found = looking.look(study / "bridge=linear,seed=0", AMOUNTS)
-    assert set(found.left_out) == {"selection", "bottleneck", "background", "clutter"}
-    assert found.left_out["selection"] == "world has no scenes and programs in CLEVR's layout"
-    assert {name.split("/")[0] for name in found.numbers} == {"rank", "words"}
-    assert found.maps == ()
+    monkeypatch.setattr(run_diagnosis, "target", lambda *_: object)  # as if the benchmark had another layout
+    result = diagnose_run(study / "bridge=linear,seed=0", AMOUNTS)
+    assert set(result.left_out) == {"selection", "bottleneck", "background", "clutter"}
+    assert result.left_out["selection"] == "world has no scenes and programs in CLEVR's layout"
+    assert {name.split("/")[0] for name in result.numbers} == {"rank", "words"}
+    assert result.maps == ()
 
 
 def test_bad_input(study, tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no folder"):
-        finished([tmp_path / "nowhere"])
+        runs_to_diagnose([tmp_path / "nowhere"])
     with pytest.raises(ValueError, match="is of a bridge that sees nothing, and no image"):
-        finished([study / "bridge=blind,seed=0"])
+        runs_to_diagnose([study / "bridge=blind,seed=0"])
     with pytest.raises(FileNotFoundError, match="no finished run of a bridge that sees images"):
-        finished([tmp_path])
+        runs_to_diagnose([tmp_path])
     (study / "bridge=linear,seed=0" / "metrics.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"has no metrics.json: it is not finished"):
-        finished([study / "bridge=linear,seed=0"])
-    assert [run.name for run in finished([study])] == ["bridge=qformer_question,seed=0"]
+        runs_to_diagnose([study / "bridge=linear,seed=0"])
+    assert [run.name for run in runs_to_diagnose([study])] == ["bridge=qformer_question,seed=0"]
     with pytest.raises(ValueError, match=r"fit=1: at least 2 are needed. Set --fit to more"):
         Amounts(fit=1)

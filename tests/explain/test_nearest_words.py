@@ -12,12 +12,12 @@ def words_of(tiny_text, rows):
 def test_tokens_that_are_words_are_named(tiny_text):
     rows = ["red cube", "blue sphere"] * 10
     tokens = 3 * words_of(tiny_text, rows)  # of another length
-    found = nearest_words(tokens, tiny_text, rows)
-    assert dict(found.most) == {"red": 0.25, "cube": 0.25, "blue": 0.25, "sphere": 0.25}
-    assert found.cosine.value == pytest.approx(1)
-    assert found.cosine_of_words < 0.99
-    assert found.named.value == 1
-    assert found.named_elsewhere.value == 0  # the next image has the other things
+    result = nearest_words(tokens, tiny_text, rows)
+    assert dict(result.most) == {"red": 0.25, "cube": 0.25, "blue": 0.25, "sphere": 0.25}
+    assert result.cosine.value == pytest.approx(1)
+    assert result.cosine_of_words < 0.99
+    assert result.named.value == 1
+    assert result.named_elsewhere.value == 0  # the next image has the other things
 
 
 def test_the_gap_is_between_means_of_unit_vectors(tiny_text):
@@ -33,9 +33,9 @@ def test_the_gap_is_between_means_of_unit_vectors(tiny_text):
 
 def test_special_tokens_have_a_name_and_no_scene_is_no_naming(tiny_text):
     tokens = tiny_text.embed(torch.zeros(3, 2, dtype=torch.long))
-    found = nearest_words(tokens, tiny_text, ["red cube", None, "blue cube"])
-    assert found.most == (("(special)", 1.0),)
-    assert found.named is None
+    result = nearest_words(tokens, tiny_text, ["red cube", None, "blue cube"])
+    assert result.most == (("(special)", 1.0),)
+    assert result.named is None
     assert (
         nearest_words(tokens, tiny_text, ["red", "blue", "a"]).named is None
-    )  # no token's word is of a scene
+    )  # no token's word occurs in a scene

@@ -3,12 +3,12 @@ import torch
 from torch import nn
 
 from bridgelab.bridge.linear import Linear
-from bridgelab.explain.occlusion import effect, windows
+from bridgelab.explain.occlusion import occlusion_effect, windows
 from bridgelab.model import BridgedModel
 
 
 class LooksAtOne(nn.Module):
-    """Planted: of all patches it reads number 5 alone."""
+    """A planted bridge that reads patch 5 alone."""
 
     def __init__(self, vision_dim, text_dim):
         super().__init__()
@@ -40,18 +40,18 @@ def planted(text, bridge, example):
 
 def test_only_the_patch_that_is_read_is_missed(tiny_text, example):
     model = planted(tiny_text, LooksAtOne(6, tiny_text.dim), example)
-    found = effect(model, example, torch.eye(12, dtype=torch.bool))
-    assert found[5].abs() > 1e-4
-    assert found[torch.arange(12) != 5].abs().max() < 1e-5
+    result = occlusion_effect(model, example, torch.eye(12, dtype=torch.bool))
+    assert result[5].abs() > 1e-4
+    assert result[torch.arange(12) != 5].abs().max() < 1e-5
 
 
 def test_it_is_the_fall_of_the_likelihood_and_groups_go_together(tiny_text, example):
     model = planted(tiny_text, Linear(6, tiny_text.dim), example)
     groups = (
         torch.rand(70, 12, generator=torch.Generator().manual_seed(1)) < 0.3
-    )  # more than are seen at once
-    found = effect(model, example, groups)
-    for group, fall in zip(groups, found, strict=True):
+    )  # more than fit into one batch
+    result = occlusion_effect(model, example, groups)
+    for group, fall in zip(groups, result, strict=True):
         altered = example["patches"].clone()
         altered[0, group] = 0.5
         expected = model.likelihood(example) - model.likelihood(example | {"patches": altered})
@@ -59,16 +59,16 @@ def test_it_is_the_fall_of_the_likelihood_and_groups_go_together(tiny_text, exam
 
 
 def test_windows_are_cut_off_at_the_edge():
-    found = windows((3, 4))
-    assert found[0].nonzero().flatten().tolist() == [0, 1, 4, 5]
-    assert found[5].nonzero().flatten().tolist() == [0, 1, 2, 4, 5, 6, 8, 9, 10]
+    result = windows((3, 4))
+    assert result[0].nonzero().flatten().tolist() == [0, 1, 4, 5]
+    assert result[5].nonzero().flatten().tolist() == [0, 1, 2, 4, 5, 6, 8, 9, 10]
     assert torch.equal(windows((3, 4), reach=0), torch.eye(12, dtype=torch.bool))
 
 
 def test_bad_input(tiny_text, example):
     model = planted(tiny_text, Linear(6, tiny_text.dim), example)
     with pytest.raises(ValueError, match="groups of 11 patches for an example of 12"):
-        effect(model, example, torch.ones(1, 11, dtype=torch.bool))
+        occlusion_effect(model, example, torch.ones(1, 11, dtype=torch.bool))
     two = {name: torch.cat([value, value]) for name, value in example.items()}
     with pytest.raises(ValueError, match="2 examples: patches are replaced in one at a time"):
-        effect(model, two, torch.ones(1, 12, dtype=torch.bool))
+        occlusion_effect(model, two, torch.ones(1, 12, dtype=torch.bool))

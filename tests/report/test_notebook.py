@@ -69,6 +69,9 @@ def test_the_verdict_is_read_in_the_notebook(simulated, monkeypatch, converged):
     assert "a step of objects" in shown[5]["text/html"]
     assert ("at this budget" in shown[6]["text/markdown"]) is not converged
     assert "| is it " in shown[7]["text/markdown"]
+    assert "image/png" in shown[8]
+    assert "Break map: linear − qformer" in shown[9]["text/html"]
+    assert "first_look_full_on_world_test-many" in shown[9]["text/html"]
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")

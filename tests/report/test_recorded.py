@@ -67,7 +67,7 @@ def test_the_findings_on_other_splits_are_of_the_records(tmp_path):
         assert judged.outcome == outcome
         assert f"*{outcome}*" in said
         assert other.at_budget  # of these runs one budget alone is recorded
-        ends = sorted(abs(100 * end) for end in judged.adjusted)
+        ends = sorted(abs(100 * end) for end in judged.holm_interval)
         assert f"by {abs(100 * judged.contrast.value):.1f} points ({ends[0]:.1f} to {ends[1]:.1f}" in said
         for row in ("linear", "perceiver"):
             kept = found.kept[row]

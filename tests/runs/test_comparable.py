@@ -13,7 +13,7 @@ from bridgelab.report.write import report
 from bridgelab.runs.comparable import covers
 from bridgelab.runs.study import read_study
 from bridgelab.runs.sweep import overrides
-from bridgelab.statistics.comparison import pairs, verdict
+from bridgelab.statistics.comparison import rows_to_compare, verdict
 
 SMALL = {"linear": {"exist": 0.7}, "mlp": {"exist": 0.7}, "blind": {"exist": 0.4}, "words": {"exist": 0.9}}
 CONFIG = {
@@ -150,7 +150,7 @@ def test_what_a_study_sweeps_makes_rows_of_its_own(swept):
     assert study.missing == ()
     levels = ("train.steps=400", "train.steps=800")
     assert study.bridges == tuple(f"{b}, {level}" for b in SMALL for level in levels)
-    assert pairs(study, "linear") == {f"mlp, {level}": f"linear, {level}" for level in levels}
+    assert rows_to_compare(study, "linear") == {f"mlp, {level}": f"linear, {level}" for level in levels}
     found = verdict(study)
     assert found.comparators == ("mlp, train.steps=400", "mlp, train.steps=800")
     rows = {row.name: row for row in summarize(study, intervals=False).rows}

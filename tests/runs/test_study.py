@@ -15,7 +15,7 @@ from bridgelab.report.provenance import provenance
 from bridgelab.runs.predictions import COLUMNS
 from bridgelab.runs.record_schema import Record
 from bridgelab.runs.study import Study, read_runs, read_study
-from bridgelab.statistics.convergence import converging
+from bridgelab.statistics.convergence import convergence_from_records
 
 SMALL = {"linear": {"exist": 0.7}, "mlp": {"exist": 0.7}, "words": {"exist": 0.9}}
 
@@ -257,7 +257,7 @@ def test_any_json_in_a_records_place_is_read_or_told_in_a_line(three, broken, an
         assert run.trains in (True, False)
     provenance(Study("x", three, tuple(runs), (), pd.DataFrame()))
     if runs:
-        assert isinstance(converging([run.record for run in runs], 0.02).bound, float)
+        assert isinstance(convergence_from_records([run.record for run in runs], 0.02).upper_bound, float)
 
 
 COLUMN = st.sampled_from(

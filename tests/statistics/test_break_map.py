@@ -10,7 +10,7 @@ from bridgelab.cli.main import main
 from bridgelab.report.tables.break_map import map_tables
 from bridgelab.report.write import report, report_map
 from bridgelab.runs.study import read_study
-from bridgelab.statistics.break_map import break_map, map_of
+from bridgelab.statistics.break_map import break_map, study_break_map
 from bridgelab.statistics.verdict import BREAKS, CANNOT_TELL, HOLDS
 
 ALIKE = {"exist": 0.7, "count": 0.5}
@@ -19,27 +19,29 @@ BROKEN = {"exist": 0.7, "count": 0.25}
 
 @pytest.fixture(scope="module")
 def three(tmp_path_factory):
-    """Three studies, of which the second has a break planted on count questions."""
-    made = Simulated(tmp_path_factory.mktemp("map"))
+    """Write three studies; the second has a break planted on count questions."""
+    created = Simulated(tmp_path_factory.mktemp("map"))
     return [
-        made.write(name, bridges={"linear": linear, "qformer": ALIKE}, images=700, seed_effect=0.0)
+        created.write(name, bridges={"linear": linear, "qformer": ALIKE}, images=700, seed_effect=0.0)
         for name, linear in (("near", ALIKE), ("far", BROKEN), ("farther", ALIKE))
     ]
 
 
 def test_a_planted_break_is_found_there_and_nowhere_else(three):
-    found = break_map([read_study(path) for path in three])
-    assert found.levels == ("near", "far", "farther")
-    assert found.kinds == ("exist", "count")
-    assert {key for key, one in found.cells.items() if one.outcome == BREAKS} == {("qformer", "far", "count")}
-    assert {one.outcome for key, one in found.cells.items() if key[1:] != ("far", "count")} <= {
+    result = break_map([read_study(path) for path in three])
+    assert result.levels == ("near", "far", "farther")
+    assert result.kinds == ("exist", "count")
+    assert {key for key, one in result.cells.items() if one.outcome == BREAKS} == {
+        ("qformer", "far", "count")
+    }
+    assert {one.outcome for key, one in result.cells.items() if key[1:] != ("far", "count")} <= {
         HOLDS,
         CANNOT_TELL,
     }
 
 
 def test_all_cells_are_one_family(three):
-    """By hand: of six cells the smallest p is taken six times; of the study alone, twice."""
+    """By hand: Holm multiplies the smallest p by six for six cells, and by two for one study's."""
     studies = [read_study(path) for path in three]
     whole, alone = break_map(studies), break_map(studies[1:2])
     key = ("qformer", "far", "count")
@@ -52,20 +54,20 @@ def test_what_was_trained_on_another_budget_or_with_two_seeds_is_empty(three, ch
     for path in short.iterdir():
         change(path, examples_seen=32000)
     few = simulated.write("few", bridges={"linear": BROKEN, "qformer": ALIKE}, images=300, seeds=(0, 1))
-    found = break_map([read_study(path) for path in (three[0], short, few)])
-    assert {level for _, level, _ in found.cells} == {"near"}
-    assert found.empty == {
+    result = break_map([read_study(path) for path in (three[0], short, few)])
+    assert {level for _, level, _ in result.cells} == {"near"}
+    assert result.empty == {
         ("qformer", "short"): "trained on 32,000 examples, the centre on 64,000",
         ("qformer", "few"): "2 of at least 3 seeds",
     }
-    grid = map_tables(found)[0]
+    grid = map_tables(result)[0]
     assert [[cell.text for cell in cells[1:]] for _, cells in grid.rows][1:] == [["–", "–"], ["–", "–"]]
 
 
 def test_a_study_that_sweeps_something_is_a_map_by_itself(simulated, change):
     bridges = {"linear": ALIKE, "qformer": ALIKE}
     path = simulated.write("swept", bridges=bridges, images=60)
-    assert map_of(read_study(path)) is None
+    assert study_break_map(read_study(path)) is None
     for run in sorted(path.iterdir()):
         for tokens in (4, 16):
             copy = run.with_name(f"{run.name},budget.tokens={tokens}")
@@ -77,7 +79,7 @@ def test_a_study_that_sweeps_something_is_a_map_by_itself(simulated, change):
         for file in run.iterdir():
             file.unlink()
         run.rmdir()
-    assert map_of(read_study(path)).levels == ("budget.tokens=4", "budget.tokens=16")
+    assert study_break_map(read_study(path)).levels == ("budget.tokens=4", "budget.tokens=16")
     shown = report(path, console=Console(file=StringIO()))
     assert "Break map: linear − qformer" in shown["table"].read_text()
     assert shown["page"].read_text().count("Break map: levels of what the study varies") == 1
@@ -99,11 +101,11 @@ def test_studies_that_declare_different_things_make_no_map(three, change, simula
 def test_the_command_prints_the_map_and_writes_its_picture(three, tmp_path, capsys):
     out = tmp_path / "map.png"
     assert main(["map", *map(str, three), "--out", str(out)]) == 0
-    told = capsys.readouterr().out
-    assert "Break map: linear − qformer" in told
-    assert "breaks" in told
+    printed = capsys.readouterr().out
+    assert "Break map: linear − qformer" in printed
+    assert "breaks" in printed
     picture = matplotlib.image.imread(out)[..., :3]
-    # The colour of 'breaks' fills one cell of six, and that of nothing else.
+    # The colour of 'breaks' fills one cell of six, and nothing else.
     vermilion = np.abs(picture - np.array([0xF0, 0xA2, 0x7A]) / 255).max(axis=2) < 0.02
     assert 0.01 < vermilion.mean() < 0.2
     report_map(three[:1], out)

@@ -8,7 +8,7 @@ import pytest
 
 from bridgelab.report.tables.verdict import seeds_apart, sentences, verdict_table
 from bridgelab.runs.study import read_study
-from bridgelab.statistics.comparison import differences, verdict
+from bridgelab.statistics.comparison import cell_contrasts, verdict
 from bridgelab.statistics.verdict import BREAKS, CANNOT_TELL, HOLDS, LEADS
 
 TRUTH = {
@@ -24,14 +24,14 @@ def study(simulated):
 
 
 def test_planted_differences_are_found(study):
-    found = verdict(read_study(study))
-    assert {kind: f.outcome for (_, kind), f in found.cells.items()} == {
+    result = verdict(read_study(study))
+    assert {kind: f.outcome for (_, kind), f in result.cells.items()} == {
         "exist": CANNOT_TELL, "count": BREAKS, "query": LEADS,
     }  # fmt: skip
-    assert found.cells["qformer", "count"].contrast.value == pytest.approx(-0.4, abs=0.06)
-    assert found.comparators == ("qformer",)  # blind sees nothing
-    assert found.questions == {"exist": 300, "count": 300, "query": 300}
-    text = " ".join(sentences(found))
+    assert result.cells["qformer", "count"].contrast.value == pytest.approx(-0.4, abs=0.06)
+    assert result.comparators == ("qformer",)  # blind sees nothing
+    assert result.questions == {"exist": 300, "count": 300, "query": 300}
+    text = " ".join(sentences(result))
     assert "linear against qformer: breaks on count (−38.8 points, " in text
     assert "leads on query (+" in text
     assert "the data cannot tell on exist (" in text
@@ -40,7 +40,7 @@ def test_planted_differences_are_found(study):
 
 def test_differences_equal_means_of_the_rows(study):
     read = read_study(study)
-    cells, _ = differences(read, "linear")
+    cells, _ = cell_contrasts(read, "linear")
 
     def mean(bridge, kind):
         rows = [run.predictions for run in read.of(bridge)]
@@ -53,16 +53,16 @@ def test_differences_equal_means_of_the_rows(study):
 
 def test_the_headline_is_the_difference_beyond_captions(study):
     read = read_study(study)
-    _, headline = differences(read, "linear")
-    asked = {
+    _, headline = cell_contrasts(read, "linear")
+    accuracy = {
         bridge: np.mean([
             r.predictions[(r.predictions["kind"] == "answer") & (r.predictions["view"] == "image")]["score"].mean()
             for r in read.of(bridge)
         ])
         for bridge in ("linear", "qformer")
     }  # fmt: skip
-    # Captions score alike in these studies, so nothing is taken off.
-    assert headline["qformer"].value == pytest.approx(asked["linear"] - asked["qformer"])
+    # All bridges have equal captions in these studies, so nothing is subtracted.
+    assert headline["qformer"].value == pytest.approx(accuracy["linear"] - accuracy["qformer"])
 
 
 def test_attributes_asked_for_without_a_hop_are_a_control_too(study):
@@ -71,22 +71,22 @@ def test_attributes_asked_for_without_a_hop_are_a_control_too(study):
         table.loc[table["tag_type"] == "query_color", "tag_hops"] = 0
         table.to_parquet(path)
     read = read_study(study)
-    cells, headline = differences(read, "linear")
+    cells, headline = cell_contrasts(read, "linear")
     reasoning = (cells["qformer", "exist"].value + cells["qformer", "count"].value) / 2
     assert headline["qformer"].value == pytest.approx(reasoning - cells["qformer", "query"].value / 2)
 
 
 def test_bridges_that_answer_alike_hold(simulated):
     alike = {name: {"exist": 0.9} for name in ("linear", "mlp")}
-    found = verdict(read_study(simulated.write(bridges=alike, images=2000, seed_effect=0.0)))
-    assert found.cells["mlp", "all"].outcome == HOLDS
-    assert "holds on all (" in " ".join(sentences(found))
+    result = verdict(read_study(simulated.write(bridges=alike, images=2000, seed_effect=0.0)))
+    assert result.cells["mlp", "all"].outcome == HOLDS
+    assert "holds on all (" in " ".join(sentences(result))
 
 
 def test_two_seeds_cannot_tell(simulated):
-    found = verdict(read_study(simulated.write(bridges=TRUTH, seeds=(0, 1), images=100)))
-    assert {finding.outcome for finding in found.cells.values()} == {CANNOT_TELL}
-    assert "cannot tell on any kind of question; 2 of at least 3 seeds." in sentences(found)[0]
+    result = verdict(read_study(simulated.write(bridges=TRUTH, seeds=(0, 1), images=100)))
+    assert {finding.outcome for finding in result.cells.values()} == {CANNOT_TELL}
+    assert "cannot tell on any kind of question; 2 of at least 3 seeds." in sentences(result)[0]
 
 
 def test_a_seed_that_stands_apart_is_warned_of(study):
@@ -94,15 +94,15 @@ def test_a_seed_that_stands_apart_is_warned_of(study):
     path = study / "bridge=qformer,seed=1" / "predictions.parquet"
     table = pd.read_parquet(path)
     pd.read_parquet(path).assign(score=table["score"].where(table["kind"] == "caption", 0.0)).to_parquet(path)
-    (told,) = seeds_apart(read_study(study))
+    (text,) = seeds_apart(read_study(study))
     assert re.match(
-        r"A seed stands apart, over 10 points .*: qformer, seed 1 \(0\.0 % beside 68\.\d\)\.", told
+        r"A seed stands apart, over 10 points .*: qformer, seed 1 \(0\.0 % beside 68\.\d\)\.", text
     )
 
 
 def test_one_seed_gives_numbers_without_intervals(simulated):
-    found = verdict(read_study(simulated.write(bridges=TRUTH, seeds=(0,), images=50)))
-    grid = verdict_table(found)
+    result = verdict(read_study(simulated.write(bridges=TRUTH, seeds=(0,), images=50)))
+    grid = verdict_table(result)
     assert all(cell.interval == CANNOT_TELL for cell in grid.rows[0][1][1:])
     assert "nan" not in " ".join(cell.text for cell in grid.rows[0][1])
 
@@ -113,38 +113,38 @@ def test_outcomes_of_a_bridge_that_has_not_converged_hold_at_this_budget(simulat
     for seed in range(3):
         budgets = [{"steps": 500, "value": 0.5}, {"steps": 1000, "value": 0.6}]
         change(path / f"bridge=qformer,seed={seed}", budgets=budgets)
-    found = verdict(read_study(path))
-    assert {key: one.outcome for key, one in found.cells.items()} == {
+    result = verdict(read_study(path))
+    assert {key: one.outcome for key, one in result.cells.items()} == {
         key: one.outcome for key, one in before.cells.items()
     }
-    told = {one.told for (name, _), one in found.cells.items() if name == "qformer"}
+    descriptions = {one.description for (name, _), one in result.cells.items() if name == "qformer"}
     assert BREAKS in {one.outcome for one in before.cells.values()}
-    assert told <= {
+    assert descriptions <= {
         CANNOT_TELL,
         f"{BREAKS} at this budget",
         f"{HOLDS} at this budget",
         f"{LEADS} at this budget",
     }
     assert not any(one.at_budget for one in before.cells.values())
-    assert sentences(found)[0].startswith("linear against qformer, at this budget: ")
-    assert "one of the two is not shown to have converged" in " ".join(sentences(found))
+    assert sentences(result)[0].startswith("linear against qformer, at this budget: ")
+    assert "one of the two is not shown to have converged" in " ".join(sentences(result))
     assert "at this budget" not in " ".join(sentences(before)).lower()
 
 
 def test_the_records_declare_baseline_and_delta(study, change):
     for path in study.iterdir():
         change(path, verdict={"baseline": "qformer", "delta": 0.3})
-    found = verdict(read_study(study))
-    assert (found.baseline, found.delta, found.declared) == ("qformer", 0.3, True)
-    assert found.cells["linear", "exist"].outcome == HOLDS
+    result = verdict(read_study(study))
+    assert (result.baseline, result.delta, result.declared) == ("qformer", 0.3, True)
+    assert result.cells["linear", "exist"].outcome == HOLDS
     change(next(iter(study.iterdir())), verdict={"baseline": "linear", "delta": 0.02})
     with pytest.raises(ValueError, match=r"declare baseline=linear, delta=0.02; baseline=qformer, delta=0.3"):
         verdict(read_study(study))
 
 
 def test_pictures_that_belong_together_are_drawn_together(study):
-    """Each picture six times, as NLVR's six orders of the same boxes: nothing is known that was not."""
-    before, _ = differences(read_study(study), "linear")
+    """Each picture comes six times, as NLVR's six orders of the same boxes, which adds no information."""
+    before, _ = cell_contrasts(read_study(study), "linear")
     for path in study.glob("*/predictions.parquet"):
         table = pd.read_parquet(path)
         table = table[table["kind"] == "answer"]
@@ -153,10 +153,10 @@ def test_pictures_that_belong_together_are_drawn_together(study):
             for k in range(6)
         ]
         pd.concat(orders).to_parquet(path)
-    after, _ = differences(read_study(study), "linear")
-    for key, found in after.items():
-        assert found.number == before[key].number
-        assert found.error == pytest.approx(before[key].error)
+    after, _ = cell_contrasts(read_study(study), "linear")
+    for key, result in after.items():
+        assert result.num_images == before[key].num_images
+        assert result.standard_error == pytest.approx(before[key].standard_error)
 
 
 @pytest.mark.parametrize("delta", [-1, 0, 2])

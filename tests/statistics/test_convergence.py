@@ -6,38 +6,42 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from bridgelab.statistics.convergence import converging
+from bridgelab.statistics.convergence import convergence_from_records
 
 
 def record(**values):
-    """Budgets by steps: s400=.5 is accuracy .5 where a schedule of 400 steps ends."""
+    """Return a record's budgets: s400=.5 is an accuracy of .5 at the end of a schedule of 400 steps."""
     return {"budgets": [{"steps": int(name[1:]), "value": value} for name, value in values.items()]}
 
 
 @given(st.lists(st.floats(-0.1, 0.1), min_size=2, max_size=6))
 def test_the_bound_is_that_of_a_one_sided_t_test(gains):
-    """Independent: scipy's own test of 'the mean gain is below the bound' has p = .05 at the bound."""
-    found = converging([record(s500=0.5, s1000=0.5 + gain) for gain in gains], 0.02)
-    seen = found.gains
+    """Independent: scipy's one-sided test of the mean gain has p = .05 at the bound."""
+    result = convergence_from_records([record(s500=0.5, s1000=0.5 + gain) for gain in gains], 0.02)
+    seen = result.gains
     np.testing.assert_allclose(seen, gains, atol=1e-12)
     if seen.std() > 1e-6:
-        assert stats.ttest_1samp(seen, found.bound, alternative="less").pvalue == pytest.approx(0.05)
+        assert stats.ttest_1samp(seen, result.upper_bound, alternative="less").pvalue == pytest.approx(0.05)
     else:
-        assert found.bound == pytest.approx(seen.mean(), abs=1e-5)
-    assert found.reached == (found.bound < 0.02)
+        assert result.upper_bound == pytest.approx(seen.mean(), abs=1e-5)
+    assert result.is_shown == (result.upper_bound < 0.02)
 
 
 def test_seeds_are_paired_with_themselves():
-    """Seeds that differ by ten points, each of which gains half a point: converged."""
-    found = converging([record(s500=value, s1000=value + 0.005) for value in (0.6, 0.7, 0.8)], 0.02)
-    assert found.gain == pytest.approx(0.005)
-    assert found.reached
+    """Seeds differ by ten points, but each gains only half a point."""
+    result = convergence_from_records(
+        [record(s500=value, s1000=value + 0.005) for value in (0.6, 0.7, 0.8)], 0.02
+    )
+    assert result.gain == pytest.approx(0.005)
+    assert result.is_shown
 
 
 def test_three_seeds_may_not_show_what_five_do():
     gains = [0.0, 0.01, 0.02]
-    assert not converging([record(s5=0.5, s10=0.5 + gain) for gain in gains], 0.02).reached
-    assert converging([record(s5=0.5, s10=0.5 + gain) for gain in [*gains, 0.005, 0.01]], 0.02).reached
+    assert not convergence_from_records([record(s5=0.5, s10=0.5 + gain) for gain in gains], 0.02).is_shown
+    assert convergence_from_records(
+        [record(s5=0.5, s10=0.5 + gain) for gain in [*gains, 0.005, 0.01]], 0.02
+    ).is_shown
 
 
 @pytest.mark.parametrize(
@@ -45,15 +49,17 @@ def test_three_seeds_may_not_show_what_five_do():
     [({"s100": 0.1, "s400": 0.4}, 0.1), ({"s250": 0.2, "s500": 0.3, "s1001": 0.4}, 0.3), ({"s300": 0.3, "s400": 0.4}, None), ({"s400": 0.4}, None), ({}, None)],
 )  # fmt: skip
 def test_the_gain_is_over_a_doubling_at_the_least(budgets, half):
-    found = converging([record(**budgets)] * 3, 0.02)
+    result = convergence_from_records([record(**budgets)] * 3, 0.02)
     if half is None:
-        assert math.isnan(found.gain)
-        assert not found.reached
+        assert math.isnan(result.gain)
+        assert not result.is_shown
     else:
-        assert found.gain == pytest.approx(0.4 - half)
+        assert result.gain == pytest.approx(0.4 - half)
 
 
 def test_budgets_that_not_every_seed_has_are_left_out():
-    found = converging([record(s250=0.1, s500=0.2, s1000=0.3), record(s500=0.2, s1000=0.3)], 0.02)
-    assert found.steps == (500, 1000)
-    assert found.accuracy.shape == (2, 2)
+    result = convergence_from_records(
+        [record(s250=0.1, s500=0.2, s1000=0.3), record(s500=0.2, s1000=0.3)], 0.02
+    )
+    assert result.steps == (500, 1000)
+    assert result.accuracy.shape == (2, 2)

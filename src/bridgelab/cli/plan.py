@@ -21,7 +21,13 @@ def run(args: list[str]) -> None:
     )
     add_allow(parser)
     options = parser.parse_args(args)
-    study = folder(options.study)
+    study_dir = folder(options.study)
+    from bridgelab.console import get_console
+    from bridgelab.report.tables.power_plan import plan_note, plan_table
+    from bridgelab.runs.study import read_study
     from bridgelab.statistics.power.plan import plan
 
-    plan(study, allow=options.allow)
+    planned = plan(read_study(study_dir, allow=options.allow))
+    console = get_console()
+    console.print(plan_table(planned))
+    console.print(plan_note(planned))

@@ -1,1 +1,1 @@
-"""What a bridge's answers rest on, and what its tokens hold."""
+"""What a bridge's answers rest on, and what its visual tokens hold."""

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from bridgelab.evaluation.trained_bridge import Answer, TrainedBridge, as_pixels, load_bridge
-from bridgelab.explain.occlusion import fall_maps
+from bridgelab.explain.occlusion import occlusion_maps
 from bridgelab.printable import printable
 from bridgelab.report.figures.style import save
 
@@ -48,7 +48,7 @@ def draw_evidence(bridge: TrainedBridge, pixels: Sequence[np.ndarray], answer: A
         answer: what it answered.
     """
     vision = bridge.backbones.vision
-    falls = fall_maps(bridge.model, answer.batch, vision.grid, vision.cls)
+    falls = occlusion_maps(bridge.model, answer.batch, vision.grid, vision.cls)
     most = float(np.abs(falls).max()) or 1.0
     figure = Figure(figsize=(8.4, 4.1 * len(pixels)), layout="constrained")
     panels = figure.subplots(len(pixels), 2, squeeze=False)

@@ -1,27 +1,28 @@
-"""Where a bridge's attention lies. A description, no cause: what is attended to need not be used (see `selection` for that)."""
+"""Where a bridge's attention lies. This describes and does not explain: what is attended to need not be used (see `selection`)."""
 
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
-from bridgelab.data.batches import TokenizedExamples
+from bridgelab.bridge.attention import attention_over_patches
+from bridgelab.data.batches import Batch, TokenizedExamples
 from bridgelab.evaluation.predict import on_device
-from bridgelab.explain.patch_attention import patch_attention
 from bridgelab.model import BridgedModel
 from bridgelab.report.diagnosis.record import ONE, sample_of
 from bridgelab.statistics.estimate import Estimate
 
-BATCH = 64
+BATCH_SIZE = 64
 
 
 @dataclass(frozen=True)
 class Attention:
-    """The share of the attention to patches that lies on a part of them, mean over layers, heads and queries.
+    """Shares of the attention to patches that lie on each region of the image, mean over layers, heads and queries.
 
     Args:
         visited: on patches of visited objects.
         others: on patches of other objects alone.
-        background: on all the rest.
+        background: on all other patches.
     """
 
     visited: Estimate
@@ -29,22 +30,40 @@ class Attention:
     background: Estimate
 
 
-def attention(model: BridgedModel, prepared: TokenizedExamples, parts: np.ndarray) -> Attention | None:
-    """The attention's shares, over questions that visit an object.
+def attention(model: BridgedModel, prepared: TokenizedExamples, regions: np.ndarray) -> Attention | None:
+    """Return the shares of attention, mean over questions that visit an object.
 
     Args:
-        parts: bool [question, part, patch], as `selection` has it.
+        model: the bridge between its frozen backbones.
+        prepared: the questions.
+        regions: bool [question, region, patch], as in `selection`.
     Returns:
-        None where the bridge has no attention to patches, or computes it elsewhere than in `bridge.attention.attend`.
+        None if the bridge has no attention to patches, or does not compute it by `bridge.attention.attend`.
     """
-    found = []
-    for first in range(0, len(prepared), BATCH):
-        rows = np.arange(first, min(first + BATCH, len(prepared)))
-        shares = patch_attention(model, on_device(prepared.batch(rows), model))
-        if shares is None:
+    batches = []
+    for first in range(0, len(prepared), BATCH_SIZE):
+        rows = np.arange(first, min(first + BATCH_SIZE, len(prepared)))
+        of_patches = patch_attention(model, on_device(prepared.batch(rows), model))
+        if of_patches is None:
             return None
-        found.append(shares)
-    mass = (np.concatenate(found)[:, None] * parts).sum(2)
-    asked = parts[:, 0].sum(1) > 0
+        batches.append(of_patches)
+    shares = (np.concatenate(batches)[:, None] * regions).sum(2)
+    visits = regions[:, 0].sum(1) > 0
     sample = sample_of(prepared.examples)
-    return Attention(*(sample.mean(mass[None, :, k], ONE, asked) for k in range(3)))
+    return Attention(*(sample.mean(shares[None, :, region], ONE, visits) for region in range(3)))
+
+
+@torch.no_grad()
+def patch_attention(model: BridgedModel, batch: Batch) -> np.ndarray | None:
+    """Return each patch's share of the attention to patches [example, patch], mean over layers, heads and queries.
+
+    Returns:
+        None if the bridge has no attention to patches.
+    """
+    with attention_over_patches() as weights:
+        model.prefix(batch)
+    if not weights:
+        return None
+    per_layer = [layer.float().mean((1, 2)) for layer in weights]
+    shares = [layer / layer.sum(1, keepdim=True) for layer in per_layer]
+    return torch.stack(shares).mean(0).double().cpu().numpy()

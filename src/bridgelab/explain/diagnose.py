@@ -1,4 +1,4 @@
-"""`bridgelab diagnose`: look inside trained bridges, leave a record in each run's folder, and print what was found."""
+"""`bridgelab diagnose`: diagnose trained runs, write a record into each run's folder, and print the tables of their studies."""
 
 import sys
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from bridgelab.console import get_console
-from bridgelab.explain.run_diagnosis import Amounts, look, made_of
+from bridgelab.explain.run_diagnosis import Amounts, diagnose_run, diagnosis_identity
 from bridgelab.report.diagnosis.figure import draw_diagnosis
 from bridgelab.report.diagnosis.record import read_diagnoses, read_diagnosis, write_diagnosis
 from bridgelab.report.diagnosis.table import diagnosis_notes, diagnosis_tables
@@ -20,7 +20,7 @@ from bridgelab.runs.finished import is_finished
 from bridgelab.runs.record_schema import Malformed, read_record
 from bridgelab.runs.study import Study, read_study
 
-MAPPED = 8  # questions of which maps are made
+NUM_MAPPED = 8  # questions that get saliency maps
 FIGURE = "diagnosis.png"
 
 
@@ -32,104 +32,115 @@ def diagnose(
     trust: bool = False,
     console: Console | None = None,
 ) -> None:
-    """Diagnose runs, and print the tables of their studies; a run that was diagnosed alike already is not looked into again.
+    """Diagnose runs, and print the tables of their studies. A run with an equal diagnosis is not diagnosed again.
 
-    Each run gets `diagnosis.json`, each study `diagnosis.png`; the report takes both up.
+    Each run gets `diagnosis.json`, each study `diagnosis.png`; the report reads both.
 
     Args:
-        paths: runs, or studies, of which all finished runs are taken whose bridge sees images.
-        amounts: how much is looked at.
-        again: look again, whatever was found before.
+        paths: runs, or studies, of which all finished runs whose bridge sees images are taken.
+        amounts: how many examples to read.
+        again: whether to diagnose runs that have an equal diagnosis.
         trust: as `load_trained` takes it.
-        console: where to print; the terminal if not given.
+        console: where to print; the terminal by default.
     Raises:
         FileNotFoundError: if a folder is missing, or no finished run is among them.
-        ValueError: if a run cannot be looked into.
+        ValueError: if a run cannot be diagnosed.
     """
     console = console or get_console()
-    runs = finished(paths)
-    shown = {study: _shown(study) for study in dict.fromkeys(run.parent for run in runs)}
+    runs = runs_to_diagnose(paths)
+    mapped = {study: _questions_to_map(study) for study in dict.fromkeys(run.parent for run in runs)}
     for k, run in enumerate(runs):
-        before = None if again else read_diagnosis(run)
-        if before and before.made_of == made_of(run, amounts):
-            _say(console, f"{run.name}: {k + 1} of {len(runs)}, diagnosed already")
-            continue
-        _say(console, f"{run.name}: {k + 1} of {len(runs)}")
-        write_diagnosis(run, look(run, amounts, shown[run.parent], trust=trust))
-    for study in shown:
-        known = _study(study)
-        found = read_diagnoses(study, known.bridges if known else ())
-        name = study.resolve().name
-        console.print(
-            to_rich(
-                StudyTable(
-                    f"{name}: inside the bridges",
-                    tuple(diagnosis_tables(found)),
-                    tuple(diagnosis_notes(found)),
-                )
-            )
+        previous = None if again else read_diagnosis(run)
+        is_known = previous is not None and previous.made_of == diagnosis_identity(run, amounts)
+        _print_line(
+            console, f"{run.name}: {k + 1} of {len(runs)}" + (", diagnosed already" if is_known else "")
         )
-        if figure := draw_diagnosis(found):
-            with atomic_path(study / FIGURE) as aside:
-                save(figure, aside)
-            _say(console, str(study / FIGURE))
+        if not is_known:
+            write_diagnosis(run, diagnose_run(run, amounts, mapped[run.parent], trust=trust))
+    for study in mapped:
+        _print_study(console, study)
 
 
-def finished(paths: Sequence[Path]) -> list[Path]:
-    """The runs to be looked into: those named, and those of studies named, whose bridge sees images.
+def _print_study(console: Console, path: Path) -> None:
+    """Print the tables of a study's diagnoses, and write its figure."""
+    study = _read_study(path)
+    diagnoses = read_diagnoses(path, study.bridges if study else ())
+    tables, notes = tuple(diagnosis_tables(diagnoses)), tuple(diagnosis_notes(diagnoses))
+    console.print(to_rich(StudyTable(f"{path.resolve().name}: inside the bridges", tables, notes)))
+    if figure := draw_diagnosis(diagnoses):
+        with atomic_path(path / FIGURE) as temporary:
+            save(figure, temporary)
+        _print_line(console, str(path / FIGURE))
+
+
+def runs_to_diagnose(paths: Sequence[Path]) -> list[Path]:
+    """Return the named runs, and the finished runs of the named studies whose bridge sees images.
 
     Raises:
-        FileNotFoundError: if a folder is missing, or there is no such run.
-        ValueError: if a run that is named sees no image.
+        FileNotFoundError: if a folder is missing, a named run is not finished, or there is no such run.
+        ValueError: if a named run's bridge sees no image.
     """
-    found: list[Path] = []
+    runs: list[Path] = []
     for path in paths:
         if not path.is_dir():
             raise FileNotFoundError(
                 f"there is no folder {path}. Give a run of runs/<study>/, or a study's folder."
             )
         if (path / "config.yaml").exists():
-            if not is_finished(path):
-                raise FileNotFoundError(
-                    f"{path} has no metrics.json: it is not finished. Run its study again, which goes on with it."
-                )
-            if (sees := _sees(path)) != "image":
-                raise ValueError(
-                    f"{path} is of a bridge that sees {sees}, and no image. Give a run of another bridge."
-                )
-            found.append(path)
+            _check_run(path)
+            runs.append(path)
         else:
-            runs = [run for run in sorted(path.iterdir()) if is_finished(run)]
-            for run in runs:
-                try:
-                    if (run / "last.ckpt").exists() and _sees(run) == "image":
-                        found.append(run)
-                except Malformed as error:
-                    print(f"left out: {error}", file=sys.stderr)
-    if not found:
+            runs += _runs_of_study(path)
+    if not runs:
         raise FileNotFoundError(
             f"{', '.join(map(str, paths))}: no finished run of a bridge that sees images. Train one: `bridgelab train`."
         )
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(runs))
+
+
+def _check_run(run: Path) -> None:
+    """Check that a run is finished and that its bridge sees images."""
+    if not is_finished(run):
+        raise FileNotFoundError(
+            f"{run} has no metrics.json: it is not finished. Run its study again, which goes on with it."
+        )
+    if (sees := _sees(run)) != "image":
+        raise ValueError(
+            f"{run} is of a bridge that sees {sees}, and no image. Give a run of another bridge."
+        )
+
+
+def _runs_of_study(study: Path) -> list[Path]:
+    """Return the finished runs of a study that have a checkpoint and see images; print those that are malformed."""
+    runs = []
+    for run in sorted(study.iterdir()):
+        if not is_finished(run):
+            continue
+        try:
+            if (run / "last.ckpt").exists() and _sees(run) == "image":
+                runs.append(run)
+        except Malformed as error:
+            print(f"left out: {error}", file=sys.stderr)
+    return runs
 
 
 def _sees(run: Path) -> str:
     return str(read_record(run).get("sees", "image"))
 
 
-def _study(path: Path) -> Study | None:
-    """The study, where its records can be read side by side; single runs can be diagnosed without."""
+def _read_study(path: Path) -> Study | None:
+    """Return the study; None if its records cannot be compared, as single runs are diagnosed all the same."""
     try:
         return read_study(path)
     except (FileNotFoundError, ValueError):
         return None
 
 
-def _shown(path: Path) -> list[str]:
-    """The first of the questions that the study's page shows."""
-    study = _study(path)
-    return [one.id for one in chosen_examples(study, most=MAPPED)] if study else []
+def _questions_to_map(path: Path) -> list[str]:
+    """Return ids of the first of the questions that the study's page shows."""
+    study = _read_study(path)
+    return [one.id for one in chosen_examples(study, most=NUM_MAPPED)] if study else []
 
 
-def _say(console: Console, line: str) -> None:
+def _print_line(console: Console, line: str) -> None:
     console.print(Text(line), style="dim", soft_wrap=True)

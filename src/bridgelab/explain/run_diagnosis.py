@@ -1,4 +1,4 @@
-"""All diagnostics of one trained run: what each needs is made ready here, and what cannot be told is named."""
+"""All diagnostics of one trained run. What a benchmark does not allow is listed with the reason."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,38 +20,35 @@ from bridgelab.device import local_device
 from bridgelab.evaluation.load import load_trained
 from bridgelab.evaluation.predict import on_device, predict
 from bridgelab.explain.attention import attention
-from bridgelab.explain.clutter import background, clutter, things
+from bridgelab.explain.clutter import clutter
+from bridgelab.explain.effective_rank import rank_over_images, rank_within_image
 from bridgelab.explain.nearest_words import nearest_words
-from bridgelab.explain.probe.objects import (
-    guessed,
-    layout,
-    rank_over_images,
-    rank_within_image,
-    readable,
-)
-from bridgelab.explain.saliency_maps import maps, said_instead
-from bridgelab.explain.scene_annotations import Places
+from bridgelab.explain.probe.background import object_patches, probe_background
+from bridgelab.explain.probe.objects import Layout, guess_objects, layout, probe_objects
+from bridgelab.explain.saliency_maps import saliency_maps, with_answer_as_target
+from bridgelab.explain.scene_annotations import SceneAnnotations
 from bridgelab.explain.selection import selection
 from bridgelab.model import BridgedModel
 from bridgelab.progress import Progress
-from bridgelab.report.diagnosis.record import Diagnosis, numbers_of
+from bridgelab.report.diagnosis.record import Diagnosis, Map, numbers_of
 from bridgelab.runs.identity import config_hash
 from bridgelab.runs.record_schema import read_config, read_record
 from bridgelab.statistics.estimate import Estimate
 
 TEST, FIT, CLUTTERED = "test", "train", "test-clutter"
-BATCH = 128
-MOST_FLOATS = 2**28  # of tokens that are held at once: 1 GiB
+BATCH_SIZE = 128
+MAX_FLOATS = 2**28  # of tokens in memory at once: 1 GiB
+MAX_BACKGROUND_IMAGES = 500  # about 3,000 objects
 
 
 @dataclass(frozen=True)
 class Amounts:
-    """How much is looked at.
+    """How many examples a diagnosis reads.
 
     Args:
         questions: of the test split, for selection and clutter.
-        images: of the test split, whose tokens are looked at, and that probes are judged on.
-        fit: of the train split, that probes are fitted on.
+        images: of the test split, for the tokens and to test probes on.
+        fit: images of the train split, to fit probes on.
     Raises:
         ValueError: if one is below 2.
     """
@@ -66,66 +63,82 @@ class Amounts:
                 raise ValueError(f"{name}={value}: at least 2 are needed. Set --{name} to more.")
 
 
-def made_of(run: Path, amounts: Amounts) -> dict[str, Any]:
-    """What a diagnosis of a run hangs on: it is made again if this has changed."""
+def diagnosis_identity(run: Path, amounts: Amounts) -> dict[str, Any]:
+    """Return what a run's diagnosis depends on; it is made again if this has changed."""
     return {"config": config_hash(read_config(run)), "looked_at": vars(amounts)}
 
 
-def look(run: Path, amounts: Amounts, shown: Sequence[str] = (), *, trust: bool = False) -> Diagnosis:
+def diagnose_run(
+    run: Path, amounts: Amounts, mapped: Sequence[str] = (), *, trust: bool = False
+) -> Diagnosis:
     """Diagnose a run.
 
     Args:
         run: a finished run's folder, of a bridge that sees images.
-        amounts: how much is looked at.
-        shown: ids of test examples of which maps are made.
+        amounts: how many examples to read.
+        mapped: ids of test examples to make saliency maps of.
         trust: as `load_trained` takes it.
     Raises:
         FileNotFoundError: if a file is missing.
-        ValueError: if the run does not fit the models that are here, or two splits that should pair do not.
+        ValueError: if the run does not fit the models found here, or two splits do not pair.
     """
-    identity = made_of(run, amounts)
+    identity = diagnosis_identity(run, amounts)
     record = read_record(run, ("bridge", "seed", "benchmark"))
     config, backbones, model = load_trained(run, local_device(), trust=trust)
     OmegaConf.set_struct(config, False)
-    is_world = issubclass(target(config.benchmark, "benchmark"), World)
+    benchmark = target(config.benchmark, "benchmark")
+    is_world, is_annotated = issubclass(benchmark, World), issubclass(benchmark, Clevr)
     if is_world:
         config.benchmark.images[CLUTTERED] = config.benchmark.images[TEST]
-    annotated = issubclass(target(config.benchmark, "benchmark"), Clevr)
-    splits = [TEST, *([FIT] if annotated else []), *([CLUTTERED] if is_world else [])]
-    data = BenchmarkDataModule(backbones, splits)
+    data = BenchmarkDataModule(
+        backbones, [TEST, *([FIT] if is_annotated else []), *([CLUTTERED] if is_world else [])]
+    )
     data.setup("predict")
-    found = _Found(data, model, amounts)
-    left_out: dict[str, str] = {}
-    found.tokens()
-    if annotated:
-        found.selection()
-        found.bottleneck()
-        found.background()
-    else:
-        for name in ("selection", "bottleneck", "background"):
-            left_out[name] = f"{data.benchmark.name} has no scenes and programs in CLEVR's layout"
+    diagnostics = _Diagnostics(data, model, amounts)
+    diagnostics.tokens()
+    if is_annotated:
+        diagnostics.selection()
+        diagnostics.bottleneck()
+        diagnostics.background()
     if is_world:
-        found.clutter()
-    else:
-        left_out["clutter"] = f"{data.benchmark.name} can't be drawn with clutter: benchmark=world can"
-    if config.model.insert != "encoder_input":
-        left_out["words"] = "tokens that enter behind the T5's encoder do not stand beside words"
+        diagnostics.clutter()
     return Diagnosis(
         bridge=str(record["bridge"]),
         seed=int(record["seed"]),
         data_seed=int(record.get("data_seed", 0)),
         benchmark=str(record["benchmark"]),
         made_of=identity,
-        numbers=found.numbers,
-        counts=found.counts,
-        words=found.words,
-        maps=tuple(found.maps(shown)),
-        left_out=left_out,
+        numbers=diagnostics.numbers,
+        counts=diagnostics.counts,
+        words=diagnostics.words,
+        maps=tuple(diagnostics.maps(mapped)),
+        left_out=_left_out(
+            data.benchmark.name, is_annotated, is_world, config.model.insert == "encoder_input"
+        ),
     )
 
 
-class _Found:
-    """The numbers of one run, as they are found."""
+def _left_out(benchmark: str, is_annotated: bool, is_world: bool, beside_words: bool) -> dict[str, str]:
+    """Return the diagnostics that are not possible, each with the reason."""
+    reasons = {}
+    if not is_annotated:
+        for name in ("selection", "bottleneck", "background"):
+            reasons[name] = f"{benchmark} has no scenes and programs in CLEVR's layout"
+    if not is_world:
+        reasons["clutter"] = f"{benchmark} can't be drawn with clutter: benchmark=world can"
+    if not beside_words:
+        reasons["words"] = "tokens that enter behind the T5's encoder do not stand beside words"
+    return reasons
+
+
+class _Diagnostics:
+    """The numbers of one run; each method adds its own.
+
+    Args:
+        data: the splits that the diagnostics need, set up.
+        model: the run's bridge between its frozen backbones.
+        amounts: how many examples to read.
+    """
 
     def __init__(self, data: BenchmarkDataModule, model: BridgedModel, amounts: Amounts):
         self.data, self.model, self.amounts = data, model, amounts
@@ -135,123 +148,131 @@ class _Found:
         self.counts: dict[str, int] = {}
         self.words: tuple[tuple[str, float], ...] = ()
 
-    def prepared(self, split: str, examples: Sequence[Example]) -> TokenizedExamples:
+    def tokens(self) -> None:
+        """Add how many directions the tokens use, and how far they are from words."""
+        examples = self._one_per_image(TEST, self.amounts.images)
+        tokens = self._visual_tokens(TEST, examples)
+        self.counts |= {"images": len(examples), "tokens": tokens.shape[1]}
+        self.numbers["rank/over_images"] = rank_over_images(tokens)
+        self.numbers["rank/within_image"] = rank_within_image(tokens)
+        if self.model.insert == "encoder_input":
+            words = nearest_words(
+                torch.from_numpy(tokens), self.data.backbones.text, [example.words for example in examples]
+            )
+            self.numbers |= numbers_of("words", words)
+            # The vocabulary is fixed and not a sample, so this has no interval.
+            self.numbers["words/cosine_of_words"] = Estimate(words.cosine_of_words, {})
+            self.words = words.most
+
+    def selection(self) -> None:
+        """Add what answers rest on and, as a description, where attention lies."""
+        examples = self._questions(TEST)
+        annotations = SceneAnnotations(self.data.benchmark, TEST)
+        regions = np.stack([annotations.regions(example, self.grid) for example in examples])
+        regions = np.pad(regions, ((0, 0), (0, 0), (self.cls, 0)))
+        prepared = self._tokenize(TEST, examples)
+        with Progress("replacing patches", len(examples), "questions") as bar:
+            result = selection(self.model, prepared, regions, progress=bar.to)
+        self.numbers |= numbers_of("selection", result)
+        self.counts["questions"] = result.questions
+        if shares := attention(self.model, prepared, regions):
+            self.numbers |= numbers_of("attention", shares)
+
+    def clutter(self) -> None:
+        """Add the cost of clutter."""
+        plain, cluttered = (self._tokenize(split, self._questions(split)) for split in (TEST, CLUTTERED))
+        metric = self.data.benchmark.metrics()["answer"]
+        with Progress("with and without clutter", 2 * len(plain), "questions") as bar:
+            result = clutter(self.model, plain, cluttered, metric, progress=bar.to)
+        self.numbers |= numbers_of("clutter", result)
+        self.counts["clutter_questions"] = len(plain)
+
+    def bottleneck(self) -> None:
+        """Add what can be read of the objects before and behind the bridge."""
+        test = self._one_per_image(TEST, self.amounts.images)
+        test_tokens = self._visual_tokens(TEST, test)
+        fit = self._one_per_image(FIT, min(self.amounts.fit, max(2, MAX_FLOATS // test_tokens[0].size)))
+        layouts = self._layout(FIT, fit), self._layout(TEST, test)
+        for name, (fit_features, test_features) in {
+            "patches": (self._patches(FIT, fit), self._patches(TEST, test)),
+            "tokens": (self._visual_tokens(FIT, fit), test_tokens),
+        }.items():
+            self.numbers |= numbers_of(f"probe/{name}", probe_objects(fit_features, test_features, *layouts))
+        self.numbers |= numbers_of("probe/guessed", guess_objects(*layouts))
+        self.counts |= {"fit": len(fit), "fields": int((layouts[1].single >= 0).sum())}
+
+    def background(self) -> None:
+        """Add how much of the objects can be read off background patches."""
+        objects = []
+        for split, number in ((FIT, self.amounts.fit), (TEST, self.amounts.images)):
+            examples = self._one_per_image(split, min(number, MAX_BACKGROUND_IMAGES))
+            annotations = SceneAnnotations(self.data.benchmark, split)
+            images = [example.images[0] for example in examples]
+            masks = [annotations.mask(image) for image in images]
+            scenes = [annotations.objects(image) for image in images]
+            objects.append(object_patches(self._patches(split, examples), masks, scenes, self.grid))
+        for name, shares in probe_background(*objects).items():
+            self.numbers |= numbers_of(f"background/{name}", shares)
+        self.counts["objects"] = len(objects[1].image)
+
+    def maps(self, ids: Sequence[str]) -> list[Map]:
+        """Return saliency maps of the bridge's own answers to questions about one image."""
+        by_id = {
+            example.id: example
+            for kind, examples in self.data.examples(TEST).items()
+            if kind != "caption"
+            for example in examples
+        }
+        examples = [by_id[one] for one in ids if one in by_id and len(by_id[one].images) == 1]
+        if not examples:
+            return []
+        prepared = self._tokenize(TEST, examples)
+        answers = predict(self.model, prepared, np.arange(len(examples)), batch_size=BATCH_SIZE)
+        answered = [
+            with_answer_as_target(example, answer.text)
+            for example, answer in zip(examples, answers, strict=True)
+        ]
+        return saliency_maps(self.model, self._tokenize(TEST, answered), self.grid, bool(self.cls))
+
+    def _tokenize(self, split: str, examples: Sequence[Example]) -> TokenizedExamples:
         return self.data.tokenize(split, examples, self.model.conditioning)
 
-    def questions(self, split: str) -> list[Example]:
-        """Questions of a split, spread over all; the same ones of a split with the same questions."""
-        asked = self.data.examples(split)["answer"]
-        return [asked[k] for k in spread(len(asked), self.amounts.questions)]
+    def _questions(self, split: str) -> list[Example]:
+        """Return questions spread over a split, the same ones for splits that have the same questions."""
+        questions = self.data.examples(split)["answer"]
+        return [questions[k] for k in spread(len(questions), self.amounts.questions)]
 
-    def one_each(self, split: str, most: int) -> list[Example]:
-        """An example for each of some images: a caption where there are any, since its prompt asks for all there is."""
+    def _one_per_image(self, split: str, number: int) -> list[Example]:
+        """Return one example for each of some images: a caption if there are any, as its prompt asks for everything."""
         kinds = self.data.examples(split)
         first: dict[tuple[str, ...], Example] = {}
         for example in kinds.get("caption") or next(iter(kinds.values())):
             first.setdefault(example.images, example)
         examples = list(first.values())
-        return [examples[k] for k in spread(len(examples), most)]
+        return [examples[k] for k in spread(len(examples), number)]
 
     @torch.no_grad()
-    def prefixes(self, split: str, examples: Sequence[Example]) -> np.ndarray:
-        """The bridge's tokens [example, token, dim], as the T5 reads them."""
-        prepared = self.prepared(split, examples)
-        found = []
-        with Progress(f"tokens of {split}", len(examples)) as shown:
-            for first in range(0, len(examples), BATCH):
-                rows = np.arange(first, min(first + BATCH, len(examples)))
-                found.append(self.model.prefix(on_device(prepared.batch(rows), self.model)).float().cpu())
-                shown.to(int(rows[-1]) + 1)
-        return torch.cat(found).numpy()
+    def _visual_tokens(self, split: str, examples: Sequence[Example]) -> np.ndarray:
+        """Return the bridge's tokens as the language model reads them [example, token, dim]."""
+        prepared = self._tokenize(split, examples)
+        batches = []
+        with Progress(f"tokens of {split}", len(examples)) as bar:
+            for first in range(0, len(examples), BATCH_SIZE):
+                rows = np.arange(first, min(first + BATCH_SIZE, len(examples)))
+                batches.append(self.model.prefix(on_device(prepared.batch(rows), self.model)).float().cpu())
+                bar.to(int(rows[-1]) + 1)
+        return torch.cat(batches).numpy()
 
-    def patches(self, split: str, examples: Sequence[Example]) -> np.ndarray:
-        """The frozen features [example, patch, dim], without a class token."""
+    def _patches(self, split: str, examples: Sequence[Example]) -> np.ndarray:
+        """Return the frozen features without the class token [example, patch, dim]."""
         row_of, look_up = self.data.feature_rows(split)
         rows = np.array([row_of[example.images[0]] for example in examples])
         return look_up(rows)[:, self.cls :].float().numpy()
 
-    def tokens(self) -> None:
-        """How many directions the tokens use, and where they lie among words."""
-        examples = self.one_each(TEST, self.amounts.images)
-        tokens = self.prefixes(TEST, examples)
-        self.counts |= {"images": len(examples), "tokens": tokens.shape[1]}
-        self.numbers["rank/over_images"] = rank_over_images(tokens)
-        self.numbers["rank/within_image"] = rank_within_image(tokens)
-        if self.model.insert == "encoder_input":
-            beside = nearest_words(
-                torch.from_numpy(tokens),
-                self.data.backbones.text,
-                [example.words for example in examples],
-            )
-            self.numbers |= numbers_of("words", beside)
-            # The vocabulary is not drawn, so there is no interval.
-            self.numbers["words/cosine_of_words"] = Estimate(beside.cosine_of_words, {})
-            self.words = beside.most
-
-    def selection(self) -> None:
-        """What answers rest on, and as a description where attention lies."""
-        examples = self.questions(TEST)
-        places = Places(self.data.benchmark, TEST)
-        parts = np.stack([places.parts(example, self.grid) for example in examples])
-        parts = np.pad(parts, ((0, 0), (0, 0), (self.cls, 0)))
-        prepared = self.prepared(TEST, examples)
-        with Progress("replacing patches", len(examples), "questions") as shown:
-            found = selection(self.model, prepared, parts, progress=shown.to)
-        self.numbers |= numbers_of("selection", found)
-        self.counts["questions"] = found.questions
-        if seen := attention(self.model, prepared, parts):
-            self.numbers |= numbers_of("attention", seen)
-
-    def clutter(self) -> None:
-        """What things on the ground cost."""
-        plain, cluttered = (self.prepared(split, self.questions(split)) for split in (TEST, CLUTTERED))
-        metric = self.data.benchmark.metrics()["answer"]
-        with Progress("with and without clutter", 2 * len(plain), "questions") as shown:
-            found = clutter(self.model, plain, cluttered, metric, progress=shown.to)
-        self.numbers |= numbers_of("clutter", found)
-        self.counts["clutter_questions"] = len(plain)
-
-    def bottleneck(self) -> None:
-        """What is readable of the objects before and behind the bridge."""
-        new = self.one_each(TEST, self.amounts.images)
-        tokens = self.prefixes(TEST, new)
-        fit = self.one_each(FIT, min(self.amounts.fit, max(2, MOST_FLOATS // tokens[0].size)))
-        of_fit, of_new = (
-            layout(*self.scenes(split, examples)) for split, examples in ((FIT, fit), (TEST, new))
-        )
-        for name, (before, after) in {
-            "patches": (self.patches(FIT, fit), self.patches(TEST, new)),
-            "tokens": (self.prefixes(FIT, fit), tokens),
-        }.items():
-            self.numbers |= numbers_of(f"probe/{name}", readable(before, after, of_fit, of_new))
-        self.numbers |= numbers_of("probe/guessed", guessed(of_fit, of_new))
-        self.counts |= {"fit": len(fit), "fields": int((of_new.single >= 0).sum())}
-
-    def scenes(self, split: str, examples: Sequence[Example]) -> tuple[list[Any], list[tuple[int, int]]]:
-        """The objects of each image, and its size."""
-        places = Places(self.data.benchmark, split)
+    def _layout(self, split: str, examples: Sequence[Example]) -> Layout:
+        """Return the objects of each example's image by field."""
+        annotations = SceneAnnotations(self.data.benchmark, split)
         images = [example.images[0] for example in examples]
-        return [places.objects(image) for image in images], [places.size(image) for image in images]
-
-    def background(self) -> None:
-        """How much of the objects stands in the background's patches."""
-        made = []
-        for split, most in ((FIT, self.amounts.fit), (TEST, self.amounts.images)):
-            examples = self.one_each(split, min(most, 500))  # some 3,000 objects
-            places = Places(self.data.benchmark, split)
-            covers = [places.cover(example.images[0]) for example in examples]
-            scenes = [places.objects(example.images[0]) for example in examples]
-            made.append(things(self.patches(split, examples), covers, scenes, self.grid))
-        for name, found in background(*made).items():
-            self.numbers |= numbers_of(f"background/{name}", found)
-        self.counts["objects"] = len(made[1].image)
-
-    def maps(self, shown: Sequence[str]) -> list[Any]:
-        """Where the bridge's own answers to some questions rest."""
-        of_id = {e.id: e for kind, own in self.data.examples(TEST).items() if kind != "caption" for e in own}
-        examples = [of_id[one] for one in shown if one in of_id and len(of_id[one].images) == 1]
-        if not examples:
-            return []
-        said = predict(self.model, self.prepared(TEST, examples), np.arange(len(examples)), batch_size=BATCH)
-        own = [said_instead(example, one.text) for example, one in zip(examples, said, strict=True)]
-        return maps(self.model, self.prepared(TEST, own), self.grid, bool(self.cls))
+        return layout(
+            [annotations.objects(image) for image in images], [annotations.size(image) for image in images]
+        )

@@ -1,12 +1,12 @@
-r"""Selection: does an answer rest on the patches of the objects that its question visits? Causal, the same for all bridges.
+r"""Selection: does an answer rest on the patches of the objects that its question visits? Causal, and the same for all bridges.
 
-Patches are replaced by the mean patch before the bridge, and the right answer's log-probability watched: with $e_g$ its mean
-fall when the patches g are replaced, and V, O and B those of visited objects, of other objects alone and of the background,
+Patches are replaced by the mean patch before the bridge (`occlusion`). Let $e_g$ be the mean fall of the right answer's log-probability
+when the patches g are replaced, and V, O and B the patches of visited objects, of other objects alone and of the background:
 
 $\text{selection} = e_V / (e_V + e_O + e_B)$
 
-It is 1 for a bridge from which the answer is read off the visited objects alone, and for one to which all patches are alike V's
-share of the patches, its base rate. It may leave [0, 1], where patches speak against the answer, and is never clipped.
+It is 1 if the answer rests on the visited objects alone. If all patches count alike, it is V's share of the patches, the base rate. It
+can leave [0, 1] if patches speak against the answer, and it is never clipped.
 """
 
 from collections.abc import Callable
@@ -15,26 +15,26 @@ from dataclasses import dataclass
 import numpy as np
 
 from bridgelab.data.batches import TokenizedExamples
-from bridgelab.explain.occlusion import effects
+from bridgelab.explain.occlusion import occlusion_effects
 from bridgelab.model import BridgedModel
 from bridgelab.report.diagnosis.record import ONE, sample_of
 from bridgelab.statistics.estimate import Estimate
 
-DRAWS = 4  # of random patches, averaged
+RANDOM_DRAWS = 4  # of random patches, averaged
 
 
 @dataclass(frozen=True)
 class Selection:
-    """By how much the right answer's log-probability falls (nats).
+    """Falls of the right answer's log-probability, in nats.
 
     Args:
-        visited: without the patches of visited objects.
-        others: without as many patches of other objects, drawn at random, where there are as many.
-        background: without as many of the background, likewise.
-        random: without as many of all.
-        selection: the share of the fall that visited objects make; None where no fall is told from 0.
-        base: visited objects' share of the patches.
-        questions: how many visit an object.
+        visited: when the patches of visited objects are replaced.
+        others: when as many patches of other objects are, drawn at random, in questions that have as many.
+        background: when as many patches of the background are, likewise.
+        random: when as many of all patches are.
+        selection: the share of visited objects in the fall; None if there is no significant fall.
+        base: the share of visited objects in the patches.
+        questions: number of questions that visit an object.
     """
 
     visited: Estimate
@@ -49,64 +49,74 @@ class Selection:
 def selection(
     model: BridgedModel,
     prepared: TokenizedExamples,
-    parts: np.ndarray,
+    regions: np.ndarray,
     *,
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> Selection:
-    """Replace patches of each part and watch the answers.
+    """Replace the patches of each region and measure the fall of the right answer's likelihood.
+
+    Intervals are over images. That of `selection` is the delta method's.
 
     Args:
-        model: a calibrated one.
-        prepared: questions, with their right answers.
-        parts: bool [question, part, patch]: of visited objects, other objects and background, as `Places.parts` gives them; a
-            patch of none (a class token) is left as it is.
+        model: a model whose bridge's output scale is set.
+        prepared: questions with their right answers.
+        regions: patches of visited objects, of other objects and of the background, bool [question, region, patch], as
+            `SceneAnnotations.regions` returns them; a patch in no region (a class token) is never replaced.
         seed: of the random draws.
-        progress: called with how many questions are done.
+        progress: called with the number of questions done.
     Raises:
         ValueError: if no question visits an object.
     """
-    number = parts[:, 0].sum(1)
-    asked = number > 0
-    if not asked.any():
+    num_visited = regions[:, 0].sum(1)
+    visits = num_visited > 0
+    if not visits.any():
         raise ValueError(
-            f"none of {len(parts)} questions visits an object: there is nothing to select. Give more questions."
+            f"none of {len(regions)} questions visits an object: there is nothing to select. Give more questions."
         )
-    groups, enough = matched(parts, np.random.default_rng(seed))
-    fall = effects(model, prepared, np.concatenate([parts, groups], 1), progress)
-    whole, others, background = fall[:, :3], fall[:, 3], fall[:, 4]
+    groups, enough = draw_matched_groups(regions, np.random.default_rng(seed))
+    effects = occlusion_effects(model, prepared, np.concatenate([regions, groups], 1), progress)
+    of_regions, of_others, of_background, of_random = (
+        effects[:, :3],
+        effects[:, 3],
+        effects[:, 4],
+        effects[:, 5:],
+    )
     sample = sample_of(prepared.examples)
 
-    def mean(values: np.ndarray, chosen: np.ndarray) -> Estimate:
-        return sample.mean(values[None].astype(np.float64), ONE, chosen, shares=False)
+    def mean(values: np.ndarray, mask: np.ndarray) -> Estimate:
+        return sample.mean(values[None].astype(np.float64), ONE, mask, within_unit=False)
 
-    visited = mean(whole[:, 0], asked)
-    total = mean(whole.sum(1), asked)
+    visited = mean(of_regions[:, 0], visits)
+    total = mean(of_regions.sum(1), visits)
     low, high = total.interval
     return Selection(
         visited=visited,
-        others=mean(others, asked & enough[:, 0]),
-        background=mean(background, asked & enough[:, 1]),
-        random=mean(fall[:, 5:].mean(1), asked),
+        others=mean(of_others, visits & enough[:, 0]),
+        background=mean(of_background, visits & enough[:, 1]),
+        random=mean(of_random.mean(1), visits),
         selection=visited / total if low > 0 or high < 0 else None,
-        base=mean(number / np.maximum(parts.sum((1, 2)), 1), asked),
-        questions=int(asked.sum()),
+        base=mean(num_visited / np.maximum(regions.sum((1, 2)), 1), visits),
+        questions=int(visits.sum()),
     )
 
 
-def matched(parts: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """As many patches as visited objects have, of other objects, of the background, and `DRAWS` times of all.
+def draw_matched_groups(regions: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draw as many patches as visited objects have: of other objects, of the background, and `RANDOM_DRAWS` times of all.
 
+    Args:
+        regions: bool [question, region, patch], as in `selection`.
+        rng: source of randomness.
     Returns:
-        groups: bool [question, 2 + DRAWS, patch].
-        enough: bool [question, 2]: whether other objects and background have as many.
+        groups: bool [question, 2 + RANDOM_DRAWS, patch].
+        enough: whether other objects and the background have as many, bool [question, 2].
     """
-    questions, _, patches = parts.shape
-    groups = np.zeros((questions, 2 + DRAWS, patches), dtype=bool)
-    enough = parts[:, 1:].sum(2) >= parts[:, :1].sum(2)
-    for k, (visited, others, background) in enumerate(parts):
-        everywhere = visited | others | background
-        for place, among in enumerate([others, background, *[everywhere] * DRAWS]):
-            within = np.flatnonzero(among)
-            groups[k, place, rng.permutation(within)[: visited.sum()]] = True
+    questions, _, patches = regions.shape
+    groups = np.zeros((questions, 2 + RANDOM_DRAWS, patches), dtype=bool)
+    enough = regions[:, 1:].sum(2) >= regions[:, :1].sum(2)
+    for k, (visited, others, background) in enumerate(regions):
+        anywhere = visited | others | background
+        for place, region in enumerate([others, background, *[anywhere] * RANDOM_DRAWS]):
+            candidates = np.flatnonzero(region)
+            groups[k, place, rng.permutation(candidates)[: visited.sum()]] = True
     return groups, enough

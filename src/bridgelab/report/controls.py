@@ -7,7 +7,7 @@ with its parameters: what leads of it too is not owed to that number.
 
 from bridgelab.runs.finished_run import Run
 from bridgelab.runs.study import Study
-from bridgelab.statistics.comparison import pairs
+from bridgelab.statistics.comparison import rows_to_compare
 
 PLAIN = ("linear", "linear_pooled", "mlp", "mlp_pooled")
 WITHIN = 0.02  # of the parameters, as `budget.params` gives them
@@ -15,7 +15,7 @@ WITHIN = 0.02  # of the parameters, as `budget.params` gives them
 
 def controls(study: Study, baseline: str) -> list[str]:
     """For each row that the baseline is compared with, a sentence that names its controls in this study, or says that it has none."""
-    beside = pairs(study, baseline)
+    beside = rows_to_compare(study, baseline)
     first_of = {row: study.of(row)[0] for row in study.bridges}
     numbers = {row: _numbers(run) for row, run in first_of.items()}
     found: dict[tuple[str, str, str], list[str]] = {}

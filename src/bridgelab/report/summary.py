@@ -9,8 +9,9 @@ import pandas as pd
 from bridgelab.benchmark.metrics.cider import cider_d
 from bridgelab.runs.study import Missing, Run, Study
 from bridgelab.statistics.convergence import Convergence, convergence_of
-from bridgelab.statistics.estimate import Estimate, Runs, Sample, Share, gap_closed
-from bridgelab.statistics.question_kinds import in_order, reasoning_type
+from bridgelab.statistics.estimate import Estimate, Runs, Sample
+from bridgelab.statistics.gap_closed import Ratio, gap_closed
+from bridgelab.statistics.question_kinds import ordered_types, reasoning_type
 
 ALL = "all"
 CONSISTENCY = "consistency"  # the share of groups in which every answer is right
@@ -50,7 +51,7 @@ class Row:
     role: str
     seeds: int = 0
     accuracy: dict[str, Estimate] = field(default_factory=dict)
-    gap: dict[str, Share | None] = field(default_factory=dict)
+    gap: dict[str, Ratio | None] = field(default_factory=dict)
     captioned: dict[str, Estimate] = field(default_factory=dict)
     captions: dict[str, Estimate] = field(default_factory=dict)
     costs: dict[str, float] = field(default_factory=dict)
@@ -66,7 +67,7 @@ class Row:
     @property
     def converged(self) -> bool:
         """Whether it is shown that more training would not matter; of what trains nothing it is known."""
-        return self.convergence is None or self.convergence.reached
+        return self.convergence is None or self.convergence.is_shown
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,7 @@ def _types(asked: pd.DataFrame) -> np.ndarray:
 def _chosen(asked: pd.DataFrame) -> dict[str, np.ndarray]:
     """Which questions each column is over, as booleans; of a group its first stands for all."""
     types = _types(asked)
-    kinds = in_order(types)
+    kinds = ordered_types(types)
     chosen = {ALL: np.ones(len(asked), dtype=bool)}
     if len(kinds) > 1:  # a single type would say `ALL` a second time
         chosen |= {name: types == name for name in kinds}
@@ -237,7 +238,7 @@ def _captions(study: Study, runs: Sequence[Run], intervals: bool) -> dict[str, E
         # Rows keep one reference; with several the official value is the recorded one, without interval.
         given = name in of_rows and np.allclose(of_rows[name].mean(axis=1), recorded, atol=1e-4)
         found[name] = (
-            sample.mean(of_rows[name], own, shares=name == "attributes")
+            sample.mean(of_rows[name], own, within_unit=name == "attributes")
             if given
             else Estimate(float(recorded.mean()), {})
         )

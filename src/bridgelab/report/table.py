@@ -15,7 +15,8 @@ from rich.text import Text
 
 from bridgelab.printable import printable
 from bridgelab.report.summary import ALL, CONSISTENCY, Row, Summary
-from bridgelab.statistics.estimate import LEAST_GAP, LEVEL, Estimate, Share
+from bridgelab.statistics.estimate import LEVEL, Estimate
+from bridgelab.statistics.gap_closed import MIN_GAP, Ratio
 
 NONE = "–"
 
@@ -186,7 +187,7 @@ def budget_table(summary: Summary) -> Table | None:
     return Table(title, heads, tuple(rows)) if rows else None
 
 
-def percent(estimate: Estimate | Share | None, digits: int = 1, unit: str = "%") -> Cell:
+def percent(estimate: Estimate | Ratio | None, digits: int = 1, unit: str = "%") -> Cell:
     """A share in percent, or a difference of shares in points, with its interval; a dash where there is none."""
     return Cell(NONE) if estimate is None else _cell(estimate, scale=100, digits=digits, unit=unit)
 
@@ -201,7 +202,7 @@ def count(value: float, text: str | None = None) -> Cell:
     return Cell(f"{value:,.0f}" if text is None else text, number=Measured(float(value)))
 
 
-def _cell(estimate: Estimate | Share, *, scale: float, digits: int, unit: str = "") -> Cell:
+def _cell(estimate: Estimate | Ratio, *, scale: float, digits: int, unit: str = "") -> Cell:
     if estimate.value != estimate.value:
         return Cell(NONE)
     value, (low, high) = scale * estimate.value, (scale * end for end in estimate.interval)
@@ -231,13 +232,13 @@ def _last_doubling(row: Row) -> Cell:
         return Cell("not trained" if row.role == "bridge" else NONE)
     if not len(found.gains):
         return Cell(NONE, "one budget")
-    gain, bound = 100 * found.gain, 100 * found.bound
+    gain, bound = 100 * found.gain, 100 * found.upper_bound
     seen = Measured(
         gain,
         high=bound,
         level=LEVEL,
         unit="points",
-        outcome="converged" if found.reached else "not converged",
+        outcome="converged" if found.is_shown else "not converged",
     )
     if bound != bound:
         return Cell(signed(gain, 1), "one seed", replace(seen, level=math.nan))
@@ -302,7 +303,7 @@ def _notes(summary: Summary) -> list[str]:
         + (
             f". Ranges are 95 % intervals over seeds and {drawn} (Student's t on the verdict's variance, the same {drawn} for all rows; "
             "Fieller's for shares)."
-            if any(one.parts for row in summary.rows for one in row.accuracy.values())
+            if any(one.contributions for row in summary.rows for one in row.accuracy.values())
             else ". No interval is given."
         )
     )
@@ -312,7 +313,7 @@ def _notes(summary: Summary) -> list[str]:
         instead = "" if summary.ceiling == "words" else f", with {summary.ceiling} for words"
         notes.append(
             f"Gap closed = (bridge − blind) / (words − blind){instead}; not "
-            f"clipped, and not given (–) where words − blind is under {100 * LEAST_GAP:.0f} points or not told from 0."
+            f"clipped, and not given (–) where words − blind is under {100 * MIN_GAP:.0f} points or not told from 0."
         )
     else:
         lacking = [

@@ -43,7 +43,7 @@ from bridgelab.report.tables.shift import shift_of, shift_sentences, shift_table
 from bridgelab.report.tables.verdict import seeds_apart, sentences, verdict_table
 from bridgelab.runs.atomic import atomic_path
 from bridgelab.runs.study import Study, read_study
-from bridgelab.statistics.break_map import BreakMap, break_map, map_of
+from bridgelab.statistics.break_map import BreakMap, break_map, study_break_map
 from bridgelab.statistics.breakpoint import breakpoints
 from bridgelab.statistics.comparison import verdict
 
@@ -72,7 +72,7 @@ def report(
     summary = summarize(study)
     hard = by_difficulty(study)
     found = read_diagnoses(study.path, study.bridges)
-    mapped = map_of(study)
+    mapped = study_break_map(study)
     table, longer = tables(study, summary, hard, found, mapped)
     bridges = ", ".join(row.name for row in summary.rows if row.role == "bridge")
     pictures = [
@@ -216,7 +216,7 @@ def print_as(study_dir: Path, form: str, *, allow: Sequence[str] = ()) -> None:
     """
     study = read_study(study_dir, allow=allow)
     inside = read_diagnoses(study.path, study.bridges)
-    longer = tables(study, summarize(study), by_difficulty(study), inside, map_of(study))[1]
+    longer = tables(study, summarize(study), by_difficulty(study), inside, study_break_map(study))[1]
     print(FORMATS[form](longer), end="")
 
 

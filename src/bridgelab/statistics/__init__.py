@@ -1,1 +1,1 @@
-"""Differences between bridges with what is known of them: contrast, verdict, breakpoint, power."""
+"""Statistics of differences between bridges: contrast, verdict, breakpoint, break map, power and calibration."""

@@ -1,22 +1,25 @@
-"""The break map: where the baseline breaks, over the levels of what studies vary and the kinds of questions.
+"""The break map: where the baseline breaks, by the levels of what studies vary and by kind of question.
 
-A study that sweeps more than bridges and seeds has a level for each of its values; several studies are levels of one map, each by its
-name. All cells of a map are one family (Holm). A cell is empty where a bridge has fewer than three seeds, or another budget than the
-centre, which is the baseline in the first study: differences at other budgets compare how long bridges were trained.
+A study that sweeps more than bridges and seeds has a level for each value of that; several studies are levels of one map, each by its
+name. All cells of a map are one family (Holm); their outcomes are those of `statistics.verdict`. A cell is empty if a bridge has fewer
+than three seeds, or another budget than the centre (the baseline in the first study): differences at other budgets would compare how
+long bridges were trained.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bridgelab.runs.finished_run import Run
 from bridgelab.runs.study import Study
-from bridgelab.statistics.comparison import differences, kinds_of, pairs
+from bridgelab.statistics.comparison import cell_contrasts, rows_to_compare
 from bridgelab.statistics.contrast import Contrast
 from bridgelab.statistics.convergence import not_converged
 from bridgelab.statistics.declaration import declaration
-from bridgelab.statistics.verdict import LEAST_SEEDS, Finding, judge
+from bridgelab.statistics.question_kinds import kind_masks
+from bridgelab.statistics.verdict import MIN_SEEDS, Finding, judge
 
-Place = tuple[str, str]  # comparator, level
+MapRow = tuple[str, str]  # comparator, level
+MapCell = tuple[str, str, str]  # comparator, level, kind of question
 
 
 @dataclass(frozen=True)
@@ -24,85 +27,126 @@ class BreakMap:
     """The cells of one map.
 
     Args:
-        baseline: the bridge that is compared.
+        baseline: the bridge whose map it is.
         delta: the least difference that matters.
-        levels: in the order of the studies, and of each one's sweep.
-        kinds: of questions, in the order in which the studies have them.
-        cells: by comparator, level and kind; those that are empty are left out.
-        empty: by comparator and level: why a row is empty.
+        levels: in the order of the studies, and of each study's sweep.
+        kinds: kinds of questions, in the order in which the studies have them.
+        cells: by comparator, level and kind; empty cells are left out.
+        empty: by comparator and level, why a row is empty.
     """
 
     baseline: str
     delta: float
     levels: tuple[str, ...]
     kinds: tuple[str, ...]
-    cells: dict[tuple[str, str, str], Finding]
-    empty: dict[Place, str]
+    cells: dict[MapCell, Finding]
+    empty: dict[MapRow, str]
 
     @property
     def comparators(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys([name for name, *_ in self.cells] + [name for name, _ in self.empty]))
 
 
-def break_map(studies: Sequence[Study]) -> BreakMap:
-    """The map of some studies.
+@dataclass(frozen=True)
+class _ComparedRow:
+    """One comparator at one level of one study.
 
+    Args:
+        comparator: name of its bridge.
+        level: name of its level in the map.
+        contrasts: differences baseline − comparator by kind of question.
+        converged: whether both bridges are shown to have converged.
+        runs: the comparator's runs.
+        baseline_runs: the baseline's runs at this level.
+    """
+
+    comparator: str
+    level: str
+    contrasts: dict[str, Contrast]
+    converged: bool
+    runs: Sequence[Run]
+    baseline_runs: Sequence[Run]
+
+
+def break_map(studies: Sequence[Study]) -> BreakMap:
+    """Return the break map of some studies.
+
+    Args:
+        studies: as `read_study` returns them; the first holds the centre.
     Raises:
         ValueError: if there is no study, they declare different baselines or δ, or none compares two bridges.
     """
-    if not studies:
-        raise ValueError("a map needs at least 1 study.")
-    declared = {study.name: declaration(study)[:2] for study in studies}
-    if len(set(declared.values())) > 1:
-        told = "; ".join(f"{name}: baseline={one[0]}, delta={one[1]:g}" for name, one in declared.items())
-        raise ValueError(
-            f"a map has one baseline and one δ, and the studies declare {told}. Make a map of those that agree."
-        )
-    baseline, delta = declared[studies[0].name]
-    found: dict[tuple[str, str, str], Contrast] = {}
-    at_budget: set[tuple[str, str, str]] = set()
-    empty: dict[Place, str] = {}
-    levels: list[str] = []
-    kinds: list[str] = []
-    centre: int | None = None
-    for study in studies:
-        beside = pairs(study, baseline)
-        cells, _ = differences(study, baseline) if beside else ({}, {})
-        kinds += kinds_of(study.examples)
-        for name, first in beside.items():
-            runs, others = study.of(name), study.of(first)
-            centre = _budget(others) if centre is None else centre
-            place = (runs[0].bridge, _level(study, name, alone=len(studies) == 1))
-            levels.append(place[1])
-            if why := _withheld(runs, others, centre):
-                empty[place] = why
-            own = {(*place, kind): cell for (comparator, kind), cell in cells.items() if comparator == name}
-            found |= own
-            if not_converged(study, (first, name)):
-                at_budget |= set(own)
-    if not found:
-        raise ValueError(
-            f"no study has {baseline} and another bridge that sees images: {', '.join(declared)}. Run both."
-        )
-    judged = judge(found, delta=delta, at_budget=at_budget)
+    baseline, delta = _common_declaration(studies)
+    rows = [row for study in studies for row in _compared_rows(study, baseline, alone=len(studies) == 1)]
+    if not any(row.contrasts for row in rows):
+        names = ", ".join(study.name for study in studies)
+        raise ValueError(f"no study has {baseline} and another bridge that sees images: {names}. Run both.")
+    centre = _budget(rows[0].baseline_runs)
+    empty = {(row.comparator, row.level): why for row in rows if (why := _why_empty(row, centre))}
+    contrasts: dict[MapCell, Contrast] = {}
+    at_budget: set[MapCell] = set()
+    for row in rows:
+        cells = {(row.comparator, row.level, kind): cell for kind, cell in row.contrasts.items()}
+        contrasts |= cells
+        if not row.converged:
+            at_budget |= set(cells)
+    findings = judge(contrasts, delta=delta, at_budget=at_budget)
     return BreakMap(
         baseline,
         delta,
-        tuple(dict.fromkeys(levels)),
-        tuple(dict.fromkeys(kinds)),
-        {key: one for key, one in judged.items() if key[:2] not in empty},
+        tuple(dict.fromkeys(row.level for row in rows)),
+        tuple(dict.fromkeys(kind for study in studies for kind in kind_masks(study.examples))),
+        {key: finding for key, finding in findings.items() if key[:2] not in empty},
         empty,
     )
 
 
-def map_of(study: Study) -> BreakMap | None:
-    """The map of a study that compares its baseline at several levels of something; None of another."""
-    levels = {str(study.of(name)[0].levels) for name in pairs(study, declaration(study).baseline)}
+def study_break_map(study: Study) -> BreakMap | None:
+    """Return the map of one study; None if it compares its baseline at a single level."""
+    rows = rows_to_compare(study, declaration(study).baseline)
+    levels = {str(study.of(name)[0].levels) for name in rows}
     return break_map([study]) if len(levels) > 1 else None
 
 
+def _common_declaration(studies: Sequence[Study]) -> tuple[str, float]:
+    """Return the baseline and δ that all studies declare."""
+    if not studies:
+        raise ValueError("a map needs at least 1 study.")
+    declared = {study.name: declaration(study)[:2] for study in studies}
+    if len(set(declared.values())) > 1:
+        listed = "; ".join(
+            f"{name}: baseline={baseline}, delta={delta:g}" for name, (baseline, delta) in declared.items()
+        )
+        raise ValueError(
+            f"a map has one baseline and one δ, and the studies declare {listed}. Make a map of those that agree."
+        )
+    return declared[studies[0].name]
+
+
+def _compared_rows(study: Study, baseline: str, *, alone: bool) -> Iterator[_ComparedRow]:
+    """Yield the comparators of a study.
+
+    Args:
+        study: one of the map's.
+        baseline: the bridge whose map it is.
+        alone: whether it is the map's only study; else its name is part of the level's.
+    """
+    baseline_rows = rows_to_compare(study, baseline)
+    contrasts, _ = cell_contrasts(study, baseline) if baseline_rows else ({}, {})
+    for name, baseline_row in baseline_rows.items():
+        runs = study.of(name)
+        yield _ComparedRow(
+            comparator=runs[0].bridge,
+            level=_level(study, name, alone=alone),
+            contrasts={kind: cell for (comparator, kind), cell in contrasts.items() if comparator == name},
+            converged=not not_converged(study, (baseline_row, name)),
+            runs=runs,
+            baseline_runs=study.of(baseline_row),
+        )
+
+
 def _level(study: Study, row: str, *, alone: bool) -> str:
-    """A row's place among the levels: what its study varies, behind the study's name where there are several."""
+    """Return the name of a row's level: what the study varies, after the study's name if there are several."""
     levels = ", ".join(f"{name}={level}" for name, level in study.of(row)[0].levels.items() if level)
     if not levels:
         return study.name
@@ -113,10 +157,15 @@ def _budget(runs: Sequence[Run]) -> int:
     return int(runs[0].record.get("examples_seen", 0))
 
 
-def _withheld(runs: Sequence[Run], others: Sequence[Run], centre: int) -> str:
-    """Why two rows give an empty cell; empty where they give one."""
-    few = min(len(runs), len(others))
-    if few < LEAST_SEEDS:
-        return f"{few} of at least {LEAST_SEEDS} seeds"
-    seen = {_budget([run]) for run in (*runs, *others)} - {centre}
-    return f"trained on {max(seen):,} examples, the centre on {centre:,}" if seen else ""
+def _why_empty(row: _ComparedRow, centre: int) -> str:
+    """Return why the cells of a row are empty, or an empty string.
+
+    Args:
+        row: one comparator at one level.
+        centre: examples that the centre was trained on.
+    """
+    fewest = min(len(row.runs), len(row.baseline_runs))
+    if fewest < MIN_SEEDS:
+        return f"{fewest} of at least {MIN_SEEDS} seeds"
+    others = {_budget([run]) for run in (*row.runs, *row.baseline_runs)} - {centre}
+    return f"trained on {max(others):,} examples, the centre on {centre:,}" if others else ""

@@ -1,40 +1,42 @@
-r"""Where the baseline breaks as questions get harder: how its difference to another bridge changes, and where it passes δ.
+r"""The breakpoint: the level of difficulty at which the difference baseline − comparator passes −δ or δ.
 
-With $d(x)$ the difference baseline − comparator over questions at level x of a tag (objects, hops, …), a line is fitted over the
-levels, weighted by their questions: $d(x) \approx \bar d + b (x - \bar x)$. Its slope b is the interaction of bridge and
-difficulty. Both b and the line at any x are weighted sums of cells, so their variances over seeds and images are those of
-`contrast`. The line passes a bound, −δ or δ, at x*, whose 95 % interval is the set of levels at which the line's own interval holds
-the bound (Fieller 1954, doi:10.1111/j.2517-6161.1954.tb00159.x). Levels beyond those that were asked about are not looked at: an end
-of the interval that lies there is open.
+Let $d(x)$ be the difference over questions at level x of a tag (objects, hops, …). A line is fitted over the levels, weighted by
+their questions: $d(x) \approx \bar d + b (x - \bar x)$. Its slope b is the interaction of bridge and difficulty. Both b and the line
+at any x are weighted sums of cells, so their variances are those of `contrast`. The test of b = 0 is a two-sided t test, corrected
+over all comparators and tags of the study (Holm). The line passes a bound, −δ or δ, at x*; the 95 % interval of x* is the set of
+levels at which the line's own interval contains the bound (Fieller 1954, doi:10.1111/j.2517-6161.1954.tb00159.x). Nothing is
+extrapolated beyond the levels of the questions: an end of the interval that lies outside is open. It assumes that the difference is
+about linear in the level.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from bridgelab.runs.study import Study
-from bridgelab.statistics.comparison import contrasts, pairs
+from bridgelab.statistics.comparison import contrasts_to_baseline, rows_to_compare
 from bridgelab.statistics.contrast import Contrast
 from bridgelab.statistics.convergence import not_converged
 from bridgelab.statistics.declaration import declaration
-from bridgelab.statistics.difficulty_levels import counted_tags, levels
-from bridgelab.statistics.verdict import ALPHA, LEAST_SEEDS, adjusted_levels, holm
+from bridgelab.statistics.difficulty_levels import difficulty_levels, numeric_tags
+from bridgelab.statistics.multiple_testing import ALPHA, holm, holm_levels
+from bridgelab.statistics.verdict import MIN_SEEDS
 
-FINE = 101  # places along a tag at which the line is looked at
-Cells = list[tuple[float, np.ndarray]]
+GRID_POINTS = 101  # levels at which the line is evaluated
+Cells = list[tuple[float, np.ndarray]]  # (weight, mask over examples)
 
 
 @dataclass(frozen=True)
 class Crossing:
-    """Where a line passes a bound.
+    """The level at which a line passes a bound.
 
     Args:
         bound: −δ or δ.
-        at: the level; ∓∞ where it lies before the lowest or beyond the highest.
-        low: the lower end of its 95 % interval; −∞ where that lies before the lowest level.
-        high: the upper end; ∞ where that lies beyond the highest.
+        at: the level; −∞ or ∞ if it lies below the lowest or above the highest level.
+        low: lower end of its 95 % interval; −∞ if that lies below the lowest level.
+        high: upper end; ∞ if that lies above the highest level.
     """
 
     bound: float
@@ -45,20 +47,20 @@ class Crossing:
 
 @dataclass(frozen=True)
 class Breakpoint:
-    """One comparator and one tag.
+    """The trend of a difference over one tag, against one comparator.
 
     Args:
-        tag: its name.
-        comparator: the bridge that the baseline is set against.
-        slope: of the difference, a step of the tag.
-        p: that the slope is 0, corrected over all comparators and tags of the study (Holm).
-        level: of the slope's interval that leaves out 0 if and only if the slope is told from 0.
-        span: the lowest and the highest level.
-        passes: where the line passes the bound that it goes towards, and before that the other one, if it does so within the span;
-            None where the slope is not told from 0.
-        below: whether it is the baseline that gets worse.
-        why: why nothing is claimed, where that is so.
-        at_budget: whether it holds at this budget alone, since one of the two is not shown to have converged.
+        tag: name of the tag.
+        comparator: the bridge that the baseline is compared with.
+        slope: change of the difference per step of the tag.
+        p: p value of slope = 0, corrected over all comparators and tags of the study (Holm).
+        level: level of the slope's interval that excludes 0 if and only if the slope is significant.
+        span: lowest and highest level.
+        crossings: where the line passes the bound that it approaches and, before that, the other bound if it does so within the
+            span; None if the slope is not significant.
+        baseline_worsens: whether the slope is negative.
+        reason: why nothing is claimed; empty otherwise.
+        at_budget: whether it holds at this budget only, as one of the bridges is not shown to have converged.
     """
 
     tag: str
@@ -67,87 +69,145 @@ class Breakpoint:
     p: float
     level: float
     span: tuple[float, float]
-    passes: tuple[Crossing, ...] | None
-    below: bool
-    why: str
+    crossings: tuple[Crossing, ...] | None
+    baseline_worsens: bool
+    reason: str
     at_budget: bool
 
 
+@dataclass(frozen=True)
+class _Levels:
+    """The levels of one tag.
+
+    Args:
+        masks: bool [example], one per level.
+        centres: mean of the tag over the questions of each level [level].
+    """
+
+    masks: tuple[np.ndarray, ...]
+    centres: np.ndarray
+
+    @property
+    def grid(self) -> np.ndarray:
+        """Places from the lowest to the highest level at which the line is evaluated [place]."""
+        return np.linspace(self.centres[0], self.centres[-1], GRID_POINTS)
+
+    def slope(self) -> Cells:
+        """Return the slope as weighted cells."""
+        return self._cells(self._weights()[1])
+
+    def line(self, x: float) -> Cells:
+        """Return the line at x as weighted cells."""
+        share, slope = self._weights()
+        return self._cells(share + (x - float(share @ self.centres)) * slope)
+
+    def _cells(self, weights: np.ndarray) -> Cells:
+        return list(zip(weights.tolist(), self.masks, strict=True))
+
+    def _weights(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return each level's share of the questions, and its weight in the slope of weighted least squares."""
+        counts = np.array([mask.sum() for mask in self.masks], dtype=float)
+        offset = self.centres - np.average(self.centres, weights=counts)
+        return counts / counts.sum(), counts * offset / (counts * offset**2).sum()
+
+
 def breakpoints(study: Study) -> list[Breakpoint]:
-    """All comparators and tags of a study; empty where it has no baseline or no tag that counts something."""
+    """Return the breakpoint of each comparator and each tag that counts something.
+
+    The estimator is weighted least squares over levels with the variance of `contrast`; the module's docstring gives equation, test
+    and sources.
+
+    Args:
+        study: as `read_study` returns it.
+    Returns:
+        An empty list if the study lacks its baseline, a comparator or such a tag.
+    """
     baseline, delta, _ = declaration(study)
-    table = study.examples
-    beside = pairs(study, baseline)
-    if not beside or len(set(study.clusters)) < 2:
+    baseline_rows = rows_to_compare(study, baseline)
+    if not baseline_rows or len(set(study.clusters)) < 2:
         return []
-    asked = table["kind"] != "caption"
-    chosen: dict[str, Cells] = {}
-    places: dict[str, np.ndarray] = {}
-    for tag, values in counted_tags(table[asked]).items():
-        spans = levels(values)
+    tags = dict(_tag_levels(study.examples))
+    cells: dict[str, Cells] = {}
+    for tag, levels in tags.items():
+        cells[tag] = levels.slope()
+        cells |= {_line_key(tag, k): levels.line(x) for k, x in enumerate(levels.grid)}
+    contrasts = contrasts_to_baseline(study, baseline, cells)
+    slopes = {key: contrast for key, contrast in contrasts.items() if key[1] in tags}
+    p = _p_of_zero(list(slopes.values()))
+    results = []
+    for ((name, tag), slope), corrected, level in zip(
+        slopes.items(), holm(p) if len(p) else p, holm_levels(p) if len(p) else p, strict=True
+    ):
+        fewest = min(slope.num_runs)
+        reason = f"{fewest} of at least {MIN_SEEDS} seeds" if fewest < MIN_SEEDS else ""
+        worsens = bool(slope.value < 0)
+        grid = tags[tag].grid
+        crossings = None
+        if corrected < ALPHA and not reason:
+            line = [contrasts[name, _line_key(tag, k)] for k in range(GRID_POINTS)]
+            crossings = _crossings(grid, line, -delta if worsens else delta)
+        results.append(
+            Breakpoint(
+                tag=tag,
+                comparator=name,
+                slope=slope,
+                p=float(corrected),
+                level=float(level),
+                span=(float(grid[0]), float(grid[-1])),
+                crossings=crossings,
+                baseline_worsens=worsens,
+                reason=reason,
+                at_budget=bool(not_converged(study, (baseline_rows[name], name))),
+            )
+        )
+    return results
+
+
+def _tag_levels(examples: pd.DataFrame) -> Iterator[tuple[str, _Levels]]:
+    """Yield each numeric tag that has at least two levels."""
+    questions = examples["kind"] != "caption"
+    for tag, values in numeric_tags(examples[questions]).items():
+        spans = difficulty_levels(values)
         if len(spans) < 2:
             continue
-        full = pd.to_numeric(table[f"tag_{tag}"], errors="coerce").where(asked).to_numpy(dtype=float)
-        masks = [(full >= low) & (full <= high) for low, high in spans]
-        centres = [float(full[mask].mean()) for mask in masks]
-        places[tag] = np.linspace(centres[0], centres[-1], FINE)
-        chosen[tag] = _slope(masks, centres)
-        chosen |= {f"{tag} {k}": _line(masks, centres, x) for k, x in enumerate(places[tag])}
-    found = contrasts(study, baseline, chosen)
-    keys = [key for key in found if key[1] in places]
-    p = np.array([2 * min(float(found[key].p_below(0)), float(found[key].p_above(0))) for key in keys])
-    p = np.where(np.isfinite(p), np.minimum(p, 1), 1.0)
-    corrected, at = (holm(p), adjusted_levels(p)) if len(p) else (p, p)
-    made = []
-    for key, value, level in zip(keys, corrected, at, strict=True):
-        name, tag = key
-        few = min(found[key].runs)
-        why = f"{few} of at least {LEAST_SEEDS} seeds" if few < LEAST_SEEDS else ""
-        at_budget = bool(not_converged(study, (beside[name], name)))
-        below = bool(found[key].value < 0)
-        line = [found[name, f"{tag} {k}"] for k in range(FINE)]
-        passes = _passes(places[tag], line, -delta if below else delta) if value < ALPHA and not why else None
-        span = (float(places[tag][0]), float(places[tag][-1]))
-        made.append(
-            Breakpoint(tag, name, found[key], float(value), float(level), span, passes, below, why, at_budget)
-        )
-    return made
+        numbers = pd.to_numeric(examples[f"tag_{tag}"], errors="coerce").where(questions).to_numpy(float)
+        masks = tuple((numbers >= low) & (numbers <= high) for low, high in spans)
+        yield tag, _Levels(masks, np.array([float(numbers[mask].mean()) for mask in masks]))
 
 
-def _weights(masks: Sequence[np.ndarray], centres: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
-    """Each level's share of the questions, and of the slope."""
-    counts, x = np.array([mask.sum() for mask in masks], dtype=float), np.array(centres)
-    away = x - np.average(x, weights=counts)
-    return counts / counts.sum(), counts * away / (counts * away**2).sum()
+def _line_key(tag: str, place: int) -> str:
+    return f"{tag} {place}"
 
 
-def _slope(masks: Sequence[np.ndarray], centres: Sequence[float]) -> Cells:
-    return list(zip(_weights(masks, centres)[1].tolist(), masks, strict=True))
+def _p_of_zero(slopes: Sequence[Contrast]) -> np.ndarray:
+    """Return two-sided p values of slope = 0; 1 where the variance is unknown [slope]."""
+    p = np.array([2 * min(float(slope.p_below(0)), float(slope.p_above(0))) for slope in slopes])
+    return np.where(np.isfinite(p), np.minimum(p, 1), 1.0)
 
 
-def _line(masks: Sequence[np.ndarray], centres: Sequence[float], place: float) -> Cells:
-    share, slope = _weights(masks, centres)
-    at = place - float(share @ np.array(centres))
-    return list(zip((share + at * slope).tolist(), masks, strict=True))
+def _crossings(grid: np.ndarray, line: Sequence[Contrast], approached: float) -> tuple[Crossing, ...]:
+    """Return the crossing of the bound that the line approaches and, before it, of the other bound if the line passes it.
 
-
-def _passes(places: np.ndarray, line: Sequence[Contrast], towards: float) -> tuple[Crossing, ...]:
-    """The crossing of the bound that the line goes towards, and before it of the other one, where it comes from beyond that."""
+    Args:
+        grid: levels [place].
+        line: the line at these levels.
+        approached: the bound that the line moves towards, −δ or δ.
+    """
     value = np.array([float(one.value) for one in line])
     low, high = np.array([[float(end) for end in one.interval()] for one in line]).T
-    found = []
-    for bound in (-towards, towards):
-        held = np.flatnonzero((low <= bound) & (bound <= high))
-        at = places[0] + (bound - value[0]) / (value[-1] - value[0]) * (places[-1] - places[0])
-        at = -np.inf if at < places[0] else np.inf if at > places[-1] else at
+    crossings = []
+    for bound in (-approached, approached):
+        inside = np.flatnonzero((low <= bound) & (bound <= high))
+        at = grid[0] + (bound - value[0]) / (value[-1] - value[0]) * (grid[-1] - grid[0])
+        at = -np.inf if at < grid[0] else np.inf if at > grid[-1] else at
         if not np.isfinite(at):
-            if bound != towards:
+            if bound != approached:
                 continue
-            if not len(held):
-                found.append(Crossing(bound, float(at), float(at), float(at)))
+            if not len(inside):
+                crossings.append(Crossing(bound, float(at), float(at), float(at)))
                 continue
-        ends = places[held[[0, -1]]] if len(held) else (at, at)
+        ends = grid[inside[[0, -1]]] if len(inside) else (at, at)
         first = -np.inf if low[0] <= bound <= high[0] else min(ends[0], at)
         last = np.inf if low[-1] <= bound <= high[-1] else max(ends[1], at)
-        found.append(Crossing(bound, float(at), float(first), float(last)))
-    return tuple(found)
+        crossings.append(Crossing(bound, float(at), float(first), float(last)))
+    return tuple(crossings)

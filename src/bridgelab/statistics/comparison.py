@@ -1,8 +1,8 @@
-"""The cells of a study's verdict: the baseline beside every other bridge, over each kind of question, and the headline.
+"""The verdict of a study: the baseline against every other bridge, over each kind of question, and the headline.
 
-The headline tells reasoning from seeing: the difference over questions that take reasoning less that over the control, which takes
-seeing alone: captions (attributes right) and, where questions have programs, an attribute of one object asked for without any hop. A
-bridge that sees less well answers both less well.
+The headline separates reasoning from seeing. It is the difference over questions that take reasoning, less the difference over the
+control, which takes seeing alone: captions (attributes right) and, if questions have programs, questions that ask for an attribute
+of one object without any hop. A bridge that sees less well is worse on both.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from bridgelab.runs.study import Study
-from bridgelab.statistics.contrast import Contrast, Part, contrast, part
+from bridgelab.statistics.contrast import Contrast, Contribution, contrast, contribution
 from bridgelab.statistics.convergence import not_converged
 from bridgelab.statistics.declaration import declaration
-from bridgelab.statistics.question_kinds import in_order, reasoning_type
+from bridgelab.statistics.question_kinds import kind_masks
 from bridgelab.statistics.verdict import Finding, judge
 
 HEADLINE = "reasoning beyond seeing"
@@ -24,15 +24,15 @@ HEADLINE = "reasoning beyond seeing"
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a study says of its baseline.
+    """The verdict of a study.
 
     Args:
-        baseline: the bridge that is compared.
+        baseline: the bridge whose verdict it is.
         delta: the least difference that matters.
-        cells: by comparator and kind of question: the difference baseline − comparator.
-        headline: by comparator; empty where there is no control.
-        questions: how many each kind has.
-        declared: whether baseline and δ stand in the records, or are the defaults of this version.
+        cells: by (comparator, kind of question), the difference baseline − comparator.
+        headline: by comparator; empty if there is no control.
+        questions: number of questions of each kind.
+        declared: whether the records declare baseline and δ; False if they are the defaults of this version.
     """
 
     baseline: str
@@ -52,107 +52,105 @@ class Verdict:
 
 
 def verdict(study: Study) -> Verdict | None:
-    """Judge a study's baseline against every other bridge that sees images; None where there is no such pair, or no question.
+    """Judge a study's baseline against every other bridge that sees images.
 
+    Tests, corrections and assumptions are those of `statistics.verdict`; variances those of `statistics.contrast`. The cells are one
+    family, the headline's comparators another.
+
+    Args:
+        study: as `read_study` returns it.
+    Returns:
+        None if there is no comparator, no question, or only one image.
     Raises:
         ValueError: if runs declare different baselines or δ.
     """
     baseline, delta, declared = declaration(study)
-    beside = pairs(study, baseline)
-    table = study.examples
-    kinds = kinds_of(table)
-    if not beside or not kinds or len(set(study.clusters)) < 2:
+    baseline_rows = rows_to_compare(study, baseline)
+    kinds = kind_masks(study.examples)
+    if not baseline_rows or not kinds or len(set(study.clusters)) < 2:
         return None
-    cells, headline = differences(study, baseline)
-    open_ended = {name for name, first in beside.items() if not_converged(study, (first, name))}
+    cells, headline = cell_contrasts(study, baseline)
+    unconverged = {name for name, row in baseline_rows.items() if not_converged(study, (row, name))}
 
-    def judged(found: dict[Any, Contrast], name_of: Callable[[Any], str]) -> dict[Any, Finding]:
-        return judge(found, delta=delta, at_budget={key for key in found if name_of(key) in open_ended})
+    def judge_family(contrasts: dict[Any, Contrast], comparator: Callable[[Any], str]) -> dict[Any, Finding]:
+        at_budget = {key for key in contrasts if comparator(key) in unconverged}
+        return judge(contrasts, delta=delta, at_budget=at_budget)
 
     return Verdict(
         baseline,
         delta,
-        judged(cells, lambda key: key[0]),
-        judged(headline, str),
-        {kind: int(chosen.sum()) for kind, chosen in kinds.items()},
+        judge_family(cells, lambda key: key[0]),
+        judge_family(headline, str),
+        {kind: int(mask.sum()) for kind, mask in kinds.items()},
         declared,
     )
 
 
-def differences(study: Study, baseline: str) -> tuple[dict[tuple[str, str], Contrast], dict[str, Contrast]]:
-    """Baseline − comparator by (comparator, kind of question), and beyond the control by comparator."""
-    table = study.examples
-    chosen = {kind: [(1.0, mask)] for kind, mask in kinds_of(table).items()}
-    if beyond := _beyond(table):
-        chosen[HEADLINE] = beyond
-    found = contrasts(study, baseline, chosen)
+def cell_contrasts(
+    study: Study, baseline: str
+) -> tuple[dict[tuple[str, str], Contrast], dict[str, Contrast]]:
+    """Return the differences baseline − comparator by (comparator, kind of question), and the headline's by comparator."""
+    cells = {kind: [(1.0, mask)] for kind, mask in kind_masks(study.examples).items()}
+    if headline := _headline_cells(study.examples):
+        cells[HEADLINE] = headline
+    contrasts = contrasts_to_baseline(study, baseline, cells)
     return (
-        {key: value for key, value in found.items() if key[1] != HEADLINE},
-        {name: value for (name, kind), value in found.items() if kind == HEADLINE},
+        {key: value for key, value in contrasts.items() if key[1] != HEADLINE},
+        {name: value for (name, kind), value in contrasts.items() if kind == HEADLINE},
     )
 
 
-def contrasts(
-    study: Study,
-    baseline: str,
-    chosen: Mapping[str, Sequence[tuple[float, np.ndarray]]],
+def contrasts_to_baseline(
+    study: Study, baseline: str, cells: Mapping[str, Sequence[tuple[float, np.ndarray]]]
 ) -> dict[tuple[str, str], Contrast]:
-    """Baseline − each other bridge that sees images, by (comparator, key of `chosen`).
+    """Return the difference baseline − comparator for each other bridge that sees images.
 
     Args:
-        chosen: weighted cells of its examples, as `contrast.part` takes them.
+        study: as `read_study` returns it.
+        baseline: the bridge that the others are subtracted from.
+        cells: weighted cells of the study's examples by name, as `contrast.contribution` takes them.
+    Returns:
+        By (comparator, name of the cells).
     """
 
-    def parts_of(name: str) -> dict[str, Part]:
-        runs = study.of(name)
+    def contributions(row: str) -> dict[str, Contribution]:
+        runs = study.of(row)
         scores = np.stack([run.scores["image"] for run in runs])
         seeds = [run.data_seed for run in runs]
-        return {key: part(scores, study.clusters, cells, seeds) for key, cells in chosen.items()}
+        return {key: contribution(scores, study.clusters, weighted, seeds) for key, weighted in cells.items()}
 
-    beside = pairs(study, baseline)
-    firsts = {name: parts_of(name) for name in dict.fromkeys(beside.values())}
-    found: dict[tuple[str, str], Contrast] = {}
-    for name, first in beside.items():
-        own = parts_of(name)  # of one comparator at a time: with many runs they are large
-        found |= {(name, key): contrast(firsts[first][key], own[key]) for key in chosen}
-    return found
-
-
-def pairs(study: Study, baseline: str) -> dict[str, str]:
-    """Each row that is compared, with the baseline's row at its levels of what else is swept."""
-    others = [name for name in seeing(study) if study.of(name)[0].bridge != baseline]
-    found = {name: study.counterpart(name, baseline) for name in others}
-    return {name: first for name, first in found.items() if first and study.of(first)[0].sees == "image"}
+    baseline_rows = rows_to_compare(study, baseline)
+    of_baseline = {row: contributions(row) for row in dict.fromkeys(baseline_rows.values())}
+    contrasts: dict[tuple[str, str], Contrast] = {}
+    for name, row in baseline_rows.items():
+        own = contributions(name)  # one comparator at a time: with many runs they are large
+        contrasts |= {(name, key): contrast(of_baseline[row][key], own[key]) for key in cells}
+    return contrasts
 
 
-def seeing(study: Study) -> list[str]:
-    """The bridges that are compared: those that see images."""
+def rows_to_compare(study: Study, baseline: str) -> dict[str, str]:
+    """Return {comparator's row: baseline's row at the same levels of whatever else the study sweeps}."""
+    others = [name for name in image_rows(study) if study.of(name)[0].bridge != baseline]
+    rows = {name: study.counterpart(name, baseline) for name in others}
+    return {name: row for name, row in rows.items() if row and study.of(row)[0].sees == "image"}
+
+
+def image_rows(study: Study) -> list[str]:
+    """Return the rows whose bridge sees images; only these are compared."""
     return [name for name in study.bridges if study.of(name)[0].sees == "image"]
 
 
-def kinds_of(table: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Which examples are of each reasoning type, as booleans; one kind, `all`, where there are no types."""
-    asked = (table["kind"] != "caption").to_numpy()
-    if not asked.any():
-        return {}
-    if "tag_type" not in table:
-        return {"all": asked}
-    types = np.array(["" if pd.isna(tag) else reasoning_type(tag) for tag in table["tag_type"]], dtype=object)
-    names = in_order(types[asked])
-    return {name: asked & (types == name) for name in names} if len(names) > 1 else {"all": asked}
-
-
-def _beyond(table: pd.DataFrame) -> list[tuple[float, np.ndarray]] | None:
-    """Questions that take reasoning, less the control; None where there is no control."""
-    captions = (table["kind"] == "caption").to_numpy()
-    plain = np.zeros(len(table), dtype=bool)
-    if {"tag_type", "tag_hops"} <= set(table):
-        plain = (
-            table["tag_type"].astype(str).str.startswith("query").to_numpy()
-            & (table["tag_hops"] == 0).to_numpy()
+def _headline_cells(examples: pd.DataFrame) -> list[tuple[float, np.ndarray]] | None:
+    """Return the questions that take reasoning (weight 1) and the controls (weights that sum to −1); None without a control."""
+    captions = (examples["kind"] == "caption").to_numpy()
+    without_hop = np.zeros(len(examples), dtype=bool)
+    if {"tag_type", "tag_hops"} <= set(examples):
+        without_hop = (
+            examples["tag_type"].astype(str).str.startswith("query").to_numpy()
+            & (examples["tag_hops"] == 0).to_numpy()
         )
-    controls = [mask for mask in (captions, plain) if mask.any()]
-    reasoning = ~captions & ~plain
+    controls = [mask for mask in (captions, without_hop) if mask.any()]
+    reasoning = ~captions & ~without_hop
     if not controls or not reasoning.any():
         return None
     return [(1.0, reasoning), *((-1 / len(controls), mask) for mask in controls)]

@@ -1,29 +1,29 @@
-r"""The difference between two bridges over a cell of questions, with what it owes to the draw of seeds and of images.
+r"""The difference between two bridges over a cell of questions, with its variance over seeds and images.
 
-Seeds and images are crossed: every run answers every image. With $V_b$ the variance over the $S_b$ runs of bridge b of their
-means, divided by $S_b$, $V_I$ that of the mean difference over images, and $R_b$ what both hold (a run's answer to an image
-depends on both), the variance of the difference is
+Seeds and images are crossed: every run answers every image. Let $V_b$ be the variance over the $S_b$ runs of bridge b of their
+means, divided by $S_b$; $V_I$ the variance of the mean difference over images; and $R_b$ the part that both $V_b$ and $V_I$
+contain, since a run's answer to an image depends on both. The variance of the difference is
 
 $V = \sum_b \max(0, V_b - R_b) + V_I$
 
-that is, two-way clustering (Cameron, Gelbach & Miller 2011, doi:10.1198/jbes.2010.07136, eq. 2.11) with the part of seeds kept
-from below zero. Where each data seed trained one run of either bridge, runs are paired by it, and there is one $V_b$, of the
-differences. Degrees of freedom are Satterthwaite's (1946, doi:10.2307/3002019), with $V_b$ whole:
-$\nu = V^2 / (\sum_b V_b^2 / (S_b - 1) + V_I^2 / (I - 1))$. Intervals and tests are Student's t.
+This is two-way clustering (Cameron, Gelbach & Miller 2011, doi:10.1198/jbes.2010.07136, eq. 2.11) with the part of seeds clipped
+at zero. If each data seed trained one run of either bridge, runs are paired by data seed, and there is one $V_b$, of the
+differences. Degrees of freedom are Satterthwaite's (1946, doi:10.2307/3002019), with the whole of $V_b$:
+$\nu = V^2 / (\sum_b V_b^2 / (S_b - 1) + V_I^2 / (I - 1))$. Intervals and tests use Student's t.
 
-The images are those that the cell asks about: the study's others say nothing of it. Where several pictures belong together, a
-group of them stands for an image (`predictions.clusters`). $I$ is Kish's effective number, $n^2 / \sum_i m_i^2$ of n questions, $m_i$ on
-image i, which is the number of images where all have as many; cells of a sum count by their weights.
+Only the images that a cell asks about enter; the study's other images say nothing about it. If several pictures belong together,
+the group counts as one image (`predictions.clusters`). $I$ is Kish's effective number $n^2 / \sum_i m_i^2$ for n questions with
+$m_i$ on image i, which equals the number of images if all have equally many. In a weighted sum, cells count by their weights.
 
-Where no answer differs, variances are 0 and would claim certainty: half an answer more on either side (Agresti & Min 2005,
-doi:10.1002/sim.1781) gives $V_I$ at least $1 / I^2$.
+If no answer differs, all variances are 0 and would claim certainty. Half an extra answer on either side (Agresti & Min 2005,
+doi:10.1002/sim.1781) bounds $V_I$ from below by $1 / I^2$.
 
-`make calibrate` tests this on studies whose truth is known; a plain percentile bootstrap over three seeds, and the t test over
-the seeds alone, are wrong in some of them.
+`make calibrate` tests this method on studies whose truth is known. In some of them a plain percentile bootstrap over three seeds,
+and the t test over seeds alone, are wrong.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,250 +31,252 @@ from scipy import special, stats
 
 
 @dataclass(frozen=True)
-class Part:
-    r"""What one bridge adds to a contrast. Any number of dimensions may stand in front: of studies, in a simulation.
+class Contribution:
+    r"""What one bridge contributes to a contrast. Any number of leading dimensions is allowed, such as simulated studies.
 
     Args:
-        values: of each run [..., run].
-        influence: how much each image adds to that run's value over what its questions would at their mean, times
+        values: value of each run [..., run].
+        influence: how much each image adds to that run's value beyond what its questions would add at their mean, times
             $\sqrt{I / (I - 1)}$, so that the sum of squares is the variance over images [..., run, image].
-        images: the number of each of these images, ascending [image]: those that the cell asks about, and no others.
-        number: $I$ of the degrees of freedom: of cells that differ in weight or in questions an image, Kish's effective number.
-        least: the least variance over images that so many images can show.
-        data_seeds: of each run.
+        images: ids of the images that the cell asks about, ascending [image].
+        num_images: $I$ of the degrees of freedom; Kish's effective number if images differ in weight or number of questions.
+        min_image_variance: the least variance over images that this many images can show.
+        data_seeds: data seed of each run.
     """
 
     values: np.ndarray
     influence: np.ndarray
     images: np.ndarray
-    number: float
-    least: float
+    num_images: float
+    min_image_variance: float
     data_seeds: tuple[int, ...]
 
-    def __add__(self, other: "Part") -> "Part":
-        """The sum of two numbers of the same runs."""
-        images = union([self, other])
-        return Part(
+    def __add__(self, other: "Contribution") -> "Contribution":
+        """Return the sum of two numbers of the same runs."""
+        images = union_of_images([self, other])
+        return Contribution(
             self.values + other.values,
-            self.over(images) + other.over(images),
+            self.influence_of(images) + other.influence_of(images),
             images,
-            min(self.number, other.number),
-            max(self.least, other.least),
+            min(self.num_images, other.num_images),
+            max(self.min_image_variance, other.min_image_variance),
             self.data_seeds,
         )
 
-    def __mul__(self, weight: float) -> "Part":
-        least = weight**2 * self.least
-        return Part(
-            weight * self.values, weight * self.influence, self.images, self.number, least, self.data_seeds
+    def __mul__(self, weight: float) -> "Contribution":
+        return Contribution(
+            weight * self.values,
+            weight * self.influence,
+            self.images,
+            self.num_images,
+            weight**2 * self.min_image_variance,
+            self.data_seeds,
         )
 
-    def over(self, images: np.ndarray) -> np.ndarray:
-        """The influence of each of these images, 0 of those that are not the cell's own [..., run, image]."""
+    def influence_of(self, images: np.ndarray) -> np.ndarray:
+        """Return the influence of each of these images, 0 for those outside the cell [..., run, image]."""
         if images is self.images or np.array_equal(images, self.images):
             return self.influence
-        spread = np.zeros((*self.influence.shape[:-1], len(images)))
-        spread[..., np.searchsorted(images, self.images)] = self.influence
-        return spread
+        influence = np.zeros((*self.influence.shape[:-1], len(images)))
+        influence[..., np.searchsorted(images, self.images)] = self.influence
+        return influence
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """A difference, and the parts of its variance.
+    """A difference with the components of its variance.
 
     Args:
-        value: [...].
-        seeds: $V_b$ of each bridge, or of their differences where runs are paired [..., bridge].
-        both: $R_b$, likewise.
-        images: $V_I$ [...].
-        runs: $S_b$, likewise.
-        number: $I$, of images.
+        value: the difference [...].
+        seed_variance: $V_b$ of each bridge, or of the paired differences [..., bridge].
+        intersection_variance: $R_b$, the part of $V_b$ that $V_I$ contains too [..., bridge].
+        image_variance: $V_I$ [...].
+        num_runs: $S_b$ of each bridge, or the number of pairs.
+        num_images: $I$.
     """
 
     value: np.ndarray
-    seeds: np.ndarray
-    both: np.ndarray
-    images: np.ndarray
-    runs: tuple[int, ...]
-    number: float
+    seed_variance: np.ndarray
+    intersection_variance: np.ndarray
+    image_variance: np.ndarray
+    num_runs: tuple[int, ...]
+    num_images: float
 
     @property
-    def own(self) -> np.ndarray:
-        """The variance that seeds alone give [..., bridge]."""
-        return np.maximum(self.seeds - self.both, 0)
+    def seed_only_variance(self) -> np.ndarray:
+        """Variance due to seeds alone, clipped at zero [..., bridge]."""
+        return np.maximum(self.seed_variance - self.intersection_variance, 0)
 
     @property
     def variance(self) -> np.ndarray:
-        """[...]; nan where a bridge has one run, which says nothing of seeds, or the cell one image."""
-        return self.own.sum(axis=-1) + self.images
+        """Total variance $V$ [...]; nan if a bridge has one run, or the cell one image."""
+        return self.seed_only_variance.sum(axis=-1) + self.image_variance
 
     @property
-    def freedom(self) -> np.ndarray:
-        """Degrees of freedom [...]."""
+    def degrees_of_freedom(self) -> np.ndarray:
+        """Satterthwaite's degrees of freedom [...]."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            of_seeds = (self.seeds**2 / (np.array(self.runs) - 1.0)).sum(axis=-1)
-            return self.variance**2 / (of_seeds + self.images**2 / (self.number - 1.0))
+            seeds_term = (self.seed_variance**2 / (np.array(self.num_runs) - 1.0)).sum(axis=-1)
+            return self.variance**2 / (seeds_term + self.image_variance**2 / (self.num_images - 1.0))
 
     @property
-    def error(self) -> np.ndarray:
-        """The standard error [...]."""
+    def standard_error(self) -> np.ndarray:
+        """Square root of the variance [...]."""
         return np.sqrt(self.variance)
 
     def interval(self, level: float | np.ndarray = 0.95) -> tuple[np.ndarray, np.ndarray]:
-        """Lower and upper end [...]."""
-        # Without any variance there are no degrees of freedom either, and the value is all there is.
-        half = np.where(self.error == 0, 0.0, special.stdtrit(self.freedom, (1 + level) / 2) * self.error)
-        return self.value - half, self.value + half
+        """Return the lower and the upper end of Student's t interval [...]."""
+        # Without variance there are no degrees of freedom, and the interval is the value itself.
+        error = self.standard_error
+        half_width = np.where(
+            error == 0, 0.0, special.stdtrit(self.degrees_of_freedom, (1 + level) / 2) * error
+        )
+        return self.value - half_width, self.value + half_width
 
     def p_below(self, bound: float) -> np.ndarray:
-        """How likely a value so low is, were the truth at `bound` or above [...]."""
+        """Return the one-sided p value of *below `bound`*: the chance of so low a value if the truth is `bound` [...]."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            return stats.t.cdf((self.value - bound) / self.error, self.freedom)
+            return stats.t.cdf((self.value - bound) / self.standard_error, self.degrees_of_freedom)
 
     def p_above(self, bound: float) -> np.ndarray:
-        """How likely a value so high is, were the truth at `bound` or below [...]."""
+        """Return the one-sided p value of *above `bound`*: the chance of so high a value if the truth is `bound` [...]."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            return stats.t.sf((self.value - bound) / self.error, self.freedom)
+            return stats.t.sf((self.value - bound) / self.standard_error, self.degrees_of_freedom)
 
 
-def part(
+def contribution(
     scores: np.ndarray,
-    image: np.ndarray,
+    images: np.ndarray,
     cells: Sequence[tuple[float, np.ndarray]],
     data_seeds: Sequence[int],
     *,
-    shares: bool = True,
-) -> Part:
-    """One bridge's part of a contrast between weighted cells of questions.
+    within_unit: bool = True,
+) -> Contribution:
+    """Return one bridge's contribution to a contrast between weighted cells of questions.
+
+    The value is the weighted sum of the cells' mean scores. The influence of an image is its linearised share of that value, so its
+    sum of squares is the variance over images (Cameron, Gelbach & Miller 2011), with Kish's effective number of images. It assumes
+    that images are independent of each other.
 
     Args:
         scores: [run, example].
-        image: the number of each example's image, or of the group of images that belong together [example].
-        cells: (weight, which examples as booleans [example]): one of weight 1 for a cell's mean; with a second of weight −1, how
-            far the one lies above the other.
-        data_seeds: of each run; runs of one data seed are averaged where there are several data seeds.
-        shares: whether scores lie in 0 to 1, for which so many images have a least variance.
+        images: id of each example's image, or of its group of images [example].
+        cells: (weight, mask over examples [example]). One cell of weight 1 gives the cell's mean; a second one of weight −1
+            gives how far the first lies above the second.
+        data_seeds: data seed of each run. If there are several, runs of one data seed are averaged.
+        within_unit: whether scores lie in [0, 1], so that this many images have a least variance.
     Raises:
         ValueError: if a cell has no example.
     """
-    levels = sorted(set(data_seeds))
-    if len(levels) > 1:
-        at = np.asarray(data_seeds)
-        scores = np.stack([scores[at == level].mean(axis=0) for level in levels])
-    asked = np.any([chosen for _, chosen in cells], axis=0)
-    images, place = np.unique(image[asked], return_inverse=True)
-    values, influence = np.zeros(len(scores)), np.zeros((len(scores), len(images)))
-    weighed, least = np.zeros(len(images)), 0.0
-    for weight, chosen in cells:
-        if not chosen.any():
+    scores, levels = _average_by_data_seed(scores, data_seeds)
+    in_any_cell = np.any([mask for _, mask in cells], axis=0)
+    unique_images, image_index = np.unique(images[in_any_cell], return_inverse=True)
+    values, influence = np.zeros(len(scores)), np.zeros((len(scores), len(unique_images)))
+    weight_of_image, min_variance = np.zeros(len(unique_images)), 0.0
+    for weight, mask in cells:
+        if not mask.any():
             raise ValueError("a cell of 0 examples has no accuracy. Leave it out.")
-        of, at = scores[:, chosen], place[chosen[asked]]
-        mean, held = of.mean(axis=1), np.bincount(at, minlength=len(images))
-        own = np.count_nonzero(held)
-        sums = np.stack([np.bincount(at, weights=row, minlength=len(images)) for row in of - mean[:, None]])
-        values += weight * mean
-        # Of one image alone nothing is known of others: nan, which says so.
-        influence += weight * sums / of.shape[1] * (math.sqrt(own / (own - 1)) if own > 1 else math.nan)
-        weighed += weight**2 * held / of.shape[1] ** 2
-        least += weight**2 / own**2 if shares else 0.0
-    number = weighed.sum() ** 2 / (weighed**2).sum() if weighed.any() else float(len(images))
-    return Part(
-        values, influence, images, float(number), least, tuple(levels if len(levels) > 1 else data_seeds)
-    )
-
-
-def pooled(runs: Sequence[Part], data_seeds: Sequence[int]) -> Part:
-    """Parts of one run each as that of all, in their order; runs of one data seed are averaged where there are several data seeds."""
-    images = union(runs)
-    values, influence = (
-        np.concatenate([one.values for one in runs]),
-        np.concatenate([one.over(images) for one in runs]),
-    )
-    levels = sorted(set(data_seeds))
-    if len(levels) > 1:
-        at = np.asarray(data_seeds)
-        values, influence = (
-            np.stack([of[at == level].mean(axis=0) for level in levels]) for of in (values, influence)
+        cell_scores, index = scores[:, mask], image_index[mask[in_any_cell]]
+        mean, counts = cell_scores.mean(axis=1), np.bincount(index, minlength=len(unique_images))
+        num_images = np.count_nonzero(counts)
+        sums = np.stack(
+            [
+                np.bincount(index, weights=row, minlength=len(unique_images))
+                for row in cell_scores - mean[:, None]
+            ]
         )
-    return Part(
+        values += weight * mean
+        # A single image says nothing about other images, so its influence is nan.
+        correction = math.sqrt(num_images / (num_images - 1)) if num_images > 1 else math.nan
+        influence += weight * sums / cell_scores.shape[1] * correction
+        weight_of_image += weight**2 * counts / cell_scores.shape[1] ** 2
+        min_variance += weight**2 / num_images**2 if within_unit else 0.0
+    effective = (
+        weight_of_image.sum() ** 2 / (weight_of_image**2).sum()
+        if weight_of_image.any()
+        else float(len(unique_images))
+    )
+    return Contribution(values, influence, unique_images, float(effective), min_variance, levels)
+
+
+def pool(runs: Sequence[Contribution], data_seeds: Sequence[int]) -> Contribution:
+    """Join contributions of one run each, in their order; runs of one data seed are averaged if there are several data seeds."""
+    images = union_of_images(runs)
+    values, levels = _average_by_data_seed(np.concatenate([one.values for one in runs]), data_seeds)
+    influence, _ = _average_by_data_seed(
+        np.concatenate([one.influence_of(images) for one in runs]), data_seeds
+    )
+    return Contribution(
         values,
         influence,
         images,
-        min(one.number for one in runs),
-        max(one.least for one in runs),
-        tuple(levels if len(levels) > 1 else data_seeds),
+        min(one.num_images for one in runs),
+        max(one.min_image_variance for one in runs),
+        levels,
     )
 
 
-def contrast(first: Part, second: Part) -> Contrast:
-    """First − second."""
-    return total([first, second * -1])
+def _average_by_data_seed(rows: np.ndarray, data_seeds: Sequence[int]) -> tuple[np.ndarray, tuple[int, ...]]:
+    """Return one row per data seed, and the data seed of each; all rows as they are if they share one data seed."""
+    levels = sorted(set(data_seeds))
+    if len(levels) < 2:
+        return rows, tuple(data_seeds)
+    seed_of_row = np.asarray(data_seeds)
+    return np.stack([rows[seed_of_row == level].mean(axis=0) for level in levels]), tuple(levels)
 
 
-def total(parts: Sequence[Part], *, of_any_runs: bool = True) -> Contrast:
-    """The sum of parts, each of runs of its own; those of the same data seeds are paired.
+def contrast(first: Contribution, second: Contribution) -> Contrast:
+    """Return first − second with its two-way clustered variance over seeds and images (the module's docstring has the equation)."""
+    return sum_contributions([first, second * -1])
+
+
+def sum_contributions(contributions: Sequence[Contribution], *, over_seeds: bool = True) -> Contrast:
+    """Return the sum of contributions, each of runs of its own, with its two-way clustered variance.
+
+    Runs are paired if two contributions have equal data seeds, at least two of them distinct. It assumes that other runs are
+    independent of each other.
 
     Args:
-        of_any_runs: whether it is to speak of runs with other seeds, of which a single run says nothing; else a single run is taken
-            for all there is.
+        contributions: one per bridge.
+        over_seeds: whether the result generalises to other seeds, which a single run cannot support (nan). If False, a single
+            run is taken as all there is, and its variance is over images alone.
     """
-    sides: dict[object, Part] = {}
-    for place, one in enumerate(parts):
+    paired: dict[object, Contribution] = {}
+    for place, one in enumerate(contributions):
         key = one.data_seeds if len(set(one.data_seeds)) > 1 else place
-        sides[key] = sides[key] + one if key in sides else one
-    images = union(parts)
-    known = [one for one in sides.values() if of_any_runs or one.values.shape[-1] > 1]
-    value = sum(one.values.mean(axis=-1) for one in parts)
-    of_images = sum(one.over(images).mean(axis=-2) for one in sides.values())
+        paired[key] = paired[key] + one if key in paired else one
+    images = union_of_images(contributions)
+    with_seeds = [one for one in paired.values() if over_seeds or one.values.shape[-1] > 1]
+    value = sum(one.values.mean(axis=-1) for one in contributions)
+    influence = sum(one.influence_of(images).mean(axis=-2) for one in paired.values())
     assert isinstance(value, np.ndarray | np.floating)
-    assert isinstance(of_images, np.ndarray)
-    none = np.zeros((*value.shape, 0))
-    with np.errstate(invalid="ignore", divide="ignore"):  # one run: 0 / 0, nan, which says so
-        seeds = [_of_mean(one.values) for one in known]
-        both = [_of_mean(np.moveaxis(one.influence, -2, -1)).sum(axis=-1) for one in known]
+    assert isinstance(influence, np.ndarray)
+    no_bridge = np.zeros((*value.shape, 0))
+    with np.errstate(invalid="ignore", divide="ignore"):  # one run gives 0 / 0, so its variance is nan
+        seeds = [_variance_of_mean(one.values) for one in with_seeds]
+        intersection = [
+            _variance_of_mean(np.moveaxis(one.influence, -2, -1)).sum(axis=-1) for one in with_seeds
+        ]
     return Contrast(
         np.asarray(value),
-        np.stack(seeds, axis=-1) if known else none,
-        np.stack(both, axis=-1) if known else none,
-        np.maximum((of_images**2).sum(axis=-1), max(one.least for one in parts)),
-        tuple(one.values.shape[-1] for one in known),
-        min(one.number for one in parts),
+        np.stack(seeds, axis=-1) if with_seeds else no_bridge,
+        np.stack(intersection, axis=-1) if with_seeds else no_bridge,
+        np.maximum((influence**2).sum(axis=-1), max(one.min_image_variance for one in contributions)),
+        tuple(one.values.shape[-1] for one in with_seeds),
+        min(one.num_images for one in contributions),
     )
 
 
-def redrawn(found: Contrast, number: int) -> Contrast:
-    r"""The variances that other studies would find, were these the true ones: $V \chi^2_\nu / \nu$, the same ones each time [draw, ...]."""
-    return _drawn(found, number, lambda drawn: drawn)
-
-
-def meant(found: Contrast, number: int) -> Contrast:
-    r"""The true variances that these may have been found for: $V \nu / \chi^2_\nu$, likewise [draw, ...]."""
-    return _drawn(found, number, np.reciprocal)
-
-
-def _drawn(found: Contrast, number: int, of: Callable[[np.ndarray], np.ndarray]) -> Contrast:
-    rng = np.random.default_rng(0)
-    of_seeds, of_images = np.maximum(np.array(found.runs) - 1.0, 1), max(found.number - 1, 1)
-    return Contrast(
-        found.value,
-        found.seeds * of(rng.chisquare(of_seeds, size=(number, *found.seeds.shape)) / of_seeds),
-        found.both,
-        found.images * of(rng.chisquare(of_images, size=(number, *found.images.shape)) / of_images),
-        found.runs,
-        found.number,
-    )
-
-
-def union(parts: Sequence[Part]) -> np.ndarray:
-    """The images of some parts, ascending."""
-    first, *others = [one.images for one in parts]
+def union_of_images(contributions: Sequence[Contribution]) -> np.ndarray:
+    """Return the ids of all images of some contributions, ascending."""
+    first, *others = [one.images for one in contributions]
     if all(one is first or np.array_equal(one, first) for one in others):
         return first
     return np.unique(np.concatenate([first, *others]))
 
 
-def _of_mean(values: np.ndarray) -> np.ndarray:
-    """The variance of the mean over the last axis; nan for one value."""
+def _variance_of_mean(values: np.ndarray) -> np.ndarray:
+    """Return the variance of the mean over the last axis; nan for one value."""
     number = values.shape[-1]
     squares = ((values - values.mean(axis=-1, keepdims=True)) ** 2).sum(axis=-1)
     return squares / np.float64(number - 1) / number

@@ -1,4 +1,4 @@
-"""What a study declared before it ran: which bridge is compared to the others, and the difference that matters."""
+"""What a study declared before it ran: which bridge is the baseline, and the least difference that matters."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ BASELINE = "linear"
 
 
 class Declaration(NamedTuple):
-    """A study's baseline and δ, and whether they stand in its records or are this version's defaults."""
+    """A study's baseline and δ, and whether its records declare them or they are this version's defaults."""
 
     baseline: str
     delta: float
@@ -17,10 +17,10 @@ class Declaration(NamedTuple):
 
 
 def declaration(study: Study) -> Declaration:
-    """As the records declare them.
+    """Return what the records of a study declare.
 
     Raises:
-        ValueError: if runs declare different ones, or a δ that is none.
+        ValueError: if runs declare different baselines or δ, or a δ that is not between 0 and 1.
     """
     declared = {
         (str(run.record["verdict"]["baseline"]), float(run.record["verdict"]["delta"]))
@@ -28,9 +28,9 @@ def declaration(study: Study) -> Declaration:
         if run.record.get("verdict")
     }
     if len(declared) > 1:
-        told = "; ".join(f"baseline={baseline}, delta={delta:g}" for baseline, delta in sorted(declared))
+        listed = "; ".join(f"baseline={baseline}, delta={delta:g}" for baseline, delta in sorted(declared))
         raise ValueError(
-            f"the runs of {study.name} declare {told}. A study has one verdict: move the runs that differ to a study of their own."
+            f"the runs of {study.name} declare {listed}. A study has one verdict: move the runs that differ to a study of their own."
         )
     if not declared:
         return Declaration(BASELINE, DELTA, False)

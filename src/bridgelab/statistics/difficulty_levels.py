@@ -1,25 +1,28 @@
-"""Tags of examples that count something, and their levels."""
+"""Levels of difficulty: the values of tags that count something, such as objects or hops."""
 
 import pandas as pd
 
-MOST = 8  # levels of a tag that stand by themselves; more are put together
-TOGETHER = 6  # groups of about as many questions each
-LEAST = 20  # questions of a level, else it is no level
+MAX_SINGLE_LEVELS = 8  # tags with more values are grouped
+NUM_GROUPS = 6  # of about as many questions each
+MIN_QUESTIONS = 20  # of a level
 
 
-def counted_tags(asked: pd.DataFrame) -> dict[str, pd.Series]:
-    """The tags of some examples that are numbers, by name."""
-    tags = [str(name) for name in asked if str(name).startswith("tag_") and name != "tag_group"]
-    numbers = {name.removeprefix("tag_"): pd.to_numeric(asked[name], errors="coerce") for name in tags}
+def numeric_tags(examples: pd.DataFrame) -> dict[str, pd.Series]:
+    """Return the tags of examples that are numbers, by name."""
+    columns = [str(name) for name in examples if str(name).startswith("tag_") and name != "tag_group"]
+    numbers = {name.removeprefix("tag_"): pd.to_numeric(examples[name], errors="coerce") for name in columns}
     return {name: values for name, values in numbers.items() if values.notna().any()}
 
 
-def levels(values: pd.Series) -> list[tuple[float, float]]:
-    """The levels of a tag, lowest and highest number of each; of many numbers, groups of about as many questions each."""
+def difficulty_levels(values: pd.Series) -> list[tuple[float, float]]:
+    """Return the levels of a tag as (lowest, highest) number; many numbers are grouped into quantiles.
+
+    Levels with fewer than `MIN_QUESTIONS` questions are left out.
+    """
     known = values.dropna()
     counts = known.value_counts().sort_index()
-    if len(counts) <= MOST:
-        return [(float(level), float(level)) for level, count in counts.items() if count >= LEAST]
-    groups = pd.qcut(known, TOGETHER, duplicates="drop")
+    if len(counts) <= MAX_SINGLE_LEVELS:
+        return [(float(level), float(level)) for level, count in counts.items() if count >= MIN_QUESTIONS]
+    groups = pd.qcut(known, NUM_GROUPS, duplicates="drop")
     spans = known.groupby(groups, observed=True).agg(["min", "max", "size"])
-    return [(float(low), float(high)) for low, high, size in spans.to_numpy() if size >= LEAST]
+    return [(float(low), float(high)) for low, high, size in spans.to_numpy() if size >= MIN_QUESTIONS]

@@ -1,20 +1,20 @@
-"""Which bridges are not told to be worse than one that costs no more."""
+"""The Pareto front of accuracy and cost, with the uncertainty of accuracy."""
 
 from collections.abc import Mapping
 
 from bridgelab.statistics.estimate import LEVEL, Estimate
 
 
-def front(points: Mapping[str, tuple[float, Estimate]]) -> list[str]:
-    """The names that no other one beats: none that costs as little or less is told to be better, at 5 % over all such pairs.
+def pareto_front(points: Mapping[str, tuple[float, Estimate]]) -> list[str]:
+    """Return the names on the front: no other that costs as much or less is shown to be better.
 
-    Bonferroni's correction, so that a bridge leaves the front by what the data show and not by a point estimate. Of a study without
-    intervals none is told to be better, so all are on it.
+    *Shown to be better* means that the interval of the difference lies above 0 at 95 %, Bonferroni-corrected over all such pairs.
+    So a bridge leaves the front by what the data show, not by a point estimate. Without intervals, all names are on the front.
 
     Args:
-        points: cost and value by name.
+        points: (cost, value) by name.
     Returns:
-        from the cheapest on.
+        Names by ascending cost.
     """
     pairs = [
         (name, other)
@@ -23,5 +23,7 @@ def front(points: Mapping[str, tuple[float, Estimate]]) -> list[str]:
         if name != other and points[other][0] <= points[name][0]
     ]
     level = 1 - (1 - LEVEL) / max(1, len(pairs))
-    beaten = {name for name, other in pairs if (points[other][1] - points[name][1]).at(level)[0] > 0}
-    return sorted((name for name in points if name not in beaten), key=lambda name: points[name][0])
+    dominated = {
+        name for name, other in pairs if (points[other][1] - points[name][1]).interval_at(level)[0] > 0
+    }
+    return sorted((name for name in points if name not in dominated), key=lambda name: points[name][0])

@@ -1,40 +1,35 @@
-"""Where the baseline breaks, where it leads or holds, and where the data cannot tell.
+"""The outcome of each cell: the baseline breaks, leads or holds, or the data cannot tell.
 
-A cell is the difference baseline − comparator over one kind of question, and δ the difference that matters, declared before
-the study:
+A cell is the difference baseline − comparator over one kind of question. δ is the least difference that matters, declared before
+the study.
 
-- *breaks*: it is below −δ; *leads*: it is above δ. One test a cell against the nearer bound, at 2.5 % a side, corrected over
-  all cells of the study (Holm 1979). A cell that is not judged is among them, with p = 1: which cells are left out hangs on the
-  data, so leaving them out may not make the others' tests easier.
-- *holds*: it lies within ±δ, by two one-sided tests at 5 % (Schuirmann 1987, doi:10.1007/BF01068419). A claim about one cell, so
-  not corrected over them.
-- *cannot tell*: neither, with what would settle it; and always with fewer than three seeds of either bridge.
+- *breaks*: the difference is below −δ; *leads*: it is above δ. One two-sided test per cell against the nearer bound, corrected over
+  all cells of the study (Holm 1979). A cell that cannot be judged stays in the family with p = 1: whether it can be judged depends
+  on the data, so dropping it must not make the other tests easier.
+- *holds*: the difference lies within ±δ, by two one-sided tests at 5 % (TOST; Schuirmann 1987, doi:10.1007/BF01068419). This is a
+  claim about one cell, so it is not corrected over cells.
+- *cannot tell*: none of these; always with fewer than three seeds of either bridge.
 
-Where either bridge is not shown to have converged (`convergence`), an outcome stands, and holds *at this budget*.
+If either bridge is not shown to have converged (`convergence`), the outcome holds *at this budget*.
 
-`make calibrate` says how often each is wrong.
+`make calibrate` prints how often each outcome is wrong.
 """
 
 import math
-from bisect import bisect_left
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import special
 
-from bridgelab.statistics.contrast import Contrast, redrawn
+from bridgelab.statistics.contrast import Contrast
+from bridgelab.statistics.multiple_testing import ALPHA, holm, holm_levels
+from bridgelab.statistics.power.sample_size import describe_sample_size, required_sample_size
 
 DELTA = 0.02
-ALPHA = 0.05
-LEAST_SEEDS = 3
-MOST_SEEDS = 20  # that a study is told to run
-IMAGES = (2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 50)  # times as many as there are
-POWER = 0.8
-DRAWS = 500  # of variances, when a study is planned: the power that they give is off by a point
-APART = 0.1  # five times the usual δ: where seeds differ so, one of them has met another fate than the others
-NOT_JUDGED = (1.0, 1.0, 1.0)  # the p values of a cell that is not judged
+MIN_SEEDS = 3
+MIN_OUTLIER_DISTANCE = 0.1  # five times the usual δ: a seed this far from the others has failed, not varied
+NOT_JUDGED = (1.0, 1.0, 1.0)  # p values of a cell that cannot be judged
 
 BREAKS, LEADS, HOLDS, CANNOT_TELL = "breaks", "leads", "holds", "cannot tell"
 AT_BUDGET = "at this budget"
@@ -42,91 +37,101 @@ AT_BUDGET = "at this budget"
 
 @dataclass(frozen=True)
 class Finding:
-    """What one cell says.
+    """The outcome of one cell.
 
     Args:
         outcome: `BREAKS`, `LEADS`, `HOLDS` or `CANNOT_TELL`.
-        p: of the test for breaks or leads, corrected over all cells; nan where the cell is not judged.
-        why: what would settle a cell that cannot tell; empty for the others.
-        level: of `adjusted`.
-        at_budget: whether it holds at this budget alone, since one of the two is not shown to have converged.
+        contrast: the difference baseline − comparator.
+        p: p value of *breaks or leads*, corrected over all cells; nan if the cell is not judged.
+        reason: why a cell cannot be told, or what would settle it; empty for other outcomes.
+        level: level of `holm_interval`.
+        at_budget: whether the outcome holds at this budget only, as one of the bridges is not shown to have converged.
     """
 
     outcome: str
     contrast: Contrast
     p: float
-    why: str = ""
+    reason: str = ""
     level: float = 1 - ALPHA
     at_budget: bool = False
 
     @property
-    def told(self) -> str:
-        """The outcome in words."""
+    def description(self) -> str:
+        """The outcome in words, with "at this budget" if it is limited to that."""
         return (
             f"{self.outcome} {AT_BUDGET}" if self.at_budget and self.outcome != CANNOT_TELL else self.outcome
         )
 
     @property
-    def adjusted(self) -> tuple[float, float]:
-        """The interval that lies beyond ±δ if and only if the cell breaks or leads: at the level of Holm's step."""
-        return _ends(self.contrast, self.level)
+    def holm_interval(self) -> tuple[float, float]:
+        """Interval that lies beyond ±δ if and only if the cell breaks or leads, at the level of Holm's step."""
+        return _interval(self.contrast, self.level)
 
     @property
-    def plain(self) -> tuple[float, float]:
-        """The interval that lies within ±δ if and only if neither bound is reached in the two one-sided tests: at 90 %."""
-        return _ends(self.contrast, 1 - 2 * ALPHA)
+    def equivalence_interval(self) -> tuple[float, float]:
+        """90 % interval, which lies within ±δ if and only if both one-sided tests of equivalence reject."""
+        return _interval(self.contrast, 1 - 2 * ALPHA)
 
     @property
-    def decisive(self) -> tuple[float, float]:
-        """The one of the two in which the outcome is seen."""
-        return _ends(self.contrast, self.decisive_level)
+    def decisive_interval(self) -> tuple[float, float]:
+        """The one of the two intervals that shows the outcome."""
+        return _interval(self.contrast, self.decisive_level)
 
     @property
     def decisive_level(self) -> float:
-        """Its level."""
+        """Level of `decisive_interval`."""
         return 1 - 2 * ALPHA if self.outcome == HOLDS else self.level
 
 
-def _ends(found: Contrast, level: float) -> tuple[float, float]:
-    low, high = found.interval(level)
+def _interval(contrast: Contrast, level: float) -> tuple[float, float]:
+    low, high = contrast.interval(level)
     return float(low), float(high)
 
 
 def judge(
     cells: Mapping[Any, Contrast], *, delta: float = DELTA, at_budget: Collection[Any] = ()
 ) -> dict[Any, Finding]:
-    """What each cell of a study says.
+    """Return the outcome of each cell of a family.
+
+    *Breaks* and *leads* are decided by a two-sided t test against the nearer of ±δ at 5 %, Holm-corrected over the family (Holm 1979);
+    *holds* by two one-sided t tests at 5 % (Schuirmann 1987). Variances and degrees of freedom are those of `contrast`, whose means
+    are assumed to be about normal over seeds and images.
 
     Args:
-        cells: differences baseline − comparator, by any key.
-        delta: the least difference that matters, of accuracies in 0 to 1.
-        at_budget: cells whose outcome holds at this budget alone.
+        cells: differences baseline − comparator, by any key; together they are one family of Holm's correction.
+        delta: the least difference that matters, of accuracies in [0, 1].
+        at_budget: keys of cells whose outcome holds at this budget only.
+    Returns:
+        A finding per cell, by its key. A cell with fewer than three seeds of either bridge, or one image, is not judged.
     Raises:
         ValueError: if δ is not between 0 and 1.
     """
     check_delta(delta)
     if not cells:
         return {}
-    withheld = {key: _few(found) for key, found in cells.items()}
-    of_cells = {
-        key: p_values(found, delta) if not withheld[key] else NOT_JUDGED for key, found in cells.items()
-    }
-    below, above, inside = (np.array(row) for row in zip(*of_cells.values(), strict=True))
-    outcomes, p = outcome(below, above, inside)
-    levels = adjusted_levels(two_sided(below, above))
+    obstacles = {key: _obstacle(cell) for key, cell in cells.items()}
+    p_of_cells = [NOT_JUDGED if obstacles[key] else p_values(cell, delta) for key, cell in cells.items()]
+    below, above, inside = (np.array(column) for column in zip(*p_of_cells, strict=True))
+    outcomes, corrected = decide_outcomes(below, above, inside)
+    levels = holm_levels(two_sided(below, above))
     findings = {}
-    for key, said, corrected, level in zip(cells, outcomes, p, levels, strict=True):
-        provisional = key in at_budget
-        if why := withheld[key]:
-            findings[key] = Finding(CANNOT_TELL, cells[key], math.nan, why, float(level), provisional)
-        else:
-            why = would_settle(cells[key], delta, len(cells)) if said == CANNOT_TELL else ""
-            findings[key] = Finding(str(said), cells[key], float(corrected), why, float(level), provisional)
+    for key, outcome, p, level in zip(cells, outcomes.tolist(), corrected, levels, strict=True):
+        reason = obstacles[key]
+        if not reason and outcome == CANNOT_TELL:
+            reason = describe_sample_size(required_sample_size(cells[key], delta, len(cells)))
+        findings[key] = Finding(
+            CANNOT_TELL if obstacles[key] else outcome,
+            cells[key],
+            math.nan if obstacles[key] else float(p),
+            reason,
+            float(level),
+            key in at_budget,
+        )
     return findings
 
 
 def check_delta(delta: float) -> None:
-    """Refuse a δ that no difference of accuracies can be held against.
+    """Check that δ can be a difference of accuracies.
 
     Raises:
         ValueError: if it is not between 0 and 1.
@@ -137,133 +142,48 @@ def check_delta(delta: float) -> None:
         )
 
 
-def stands_apart(values: np.ndarray, questions: int) -> np.ndarray:
-    """Which runs of a bridge lie further from the median of all than `APART` and than chance takes them [..., run].
+def outlying_runs(accuracies: np.ndarray, questions: int) -> np.ndarray:
+    """Return which runs of a bridge lie far from the median of all its runs, as a run does that failed to train [..., run].
 
-    Chance: four standard errors of a share of so many questions, at the most. Of fewer than three runs none stands apart.
+    Far is more than `MIN_OUTLIER_DISTANCE`, and more than four standard errors (at most) of a share of this many questions. Of fewer
+    than three runs, none is outlying.
 
     Args:
-        values: accuracies of its runs, of each by itself [..., run].
-        questions: how many each is over.
+        accuracies: accuracy of each run [..., run].
+        questions: number of questions behind each accuracy.
     """
-    away = np.abs(values - np.median(values, axis=-1, keepdims=True))
-    return (away > max(APART, 4 * math.sqrt(0.25 / questions))) & (values.shape[-1] >= LEAST_SEEDS)
+    distance = np.abs(accuracies - np.median(accuracies, axis=-1, keepdims=True))
+    threshold = max(MIN_OUTLIER_DISTANCE, 4 * math.sqrt(0.25 / questions))
+    return (distance > threshold) & (accuracies.shape[-1] >= MIN_SEEDS)
 
 
-def p_values(found: Contrast, delta: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """P values of *below −δ*, of *above δ*, and of *within ±δ* (the larger of its two tests) [...]."""
-    inside = np.maximum(found.p_above(-delta), found.p_below(delta))
-    return found.p_below(-delta), found.p_above(delta), inside
+def p_values(contrast: Contrast, delta: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return p values of *below −δ*, of *above δ* and of *within ±δ* (the larger of TOST's two) [...]."""
+    inside = np.maximum(contrast.p_above(-delta), contrast.p_below(delta))
+    return contrast.p_below(-delta), contrast.p_above(delta), inside
 
 
-def outcome(below: np.ndarray, above: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The outcome of each cell, and its p value of breaking or leading, corrected.
+def decide_outcomes(
+    below: np.ndarray, above: np.ndarray, inside: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the outcome of each cell, and its Holm-corrected p value of *breaks or leads*.
 
     Args:
-        below: p values as `p_values` gives them [..., cell]; each row is a family.
-        above: likewise.
-        inside: likewise.
+        below, above, inside: p values as `p_values` returns them [..., cell]; the last axis is a family.
     """
     p = holm(two_sided(below, above))
-    equal = np.where(inside < ALPHA, HOLDS, CANNOT_TELL)
-    return np.where(p < ALPHA, np.where(below < above, BREAKS, LEADS), equal), p
+    equivalent = np.where(inside < ALPHA, HOLDS, CANNOT_TELL)
+    return np.where(p < ALPHA, np.where(below < above, BREAKS, LEADS), equivalent), p
 
 
 def two_sided(below: np.ndarray, above: np.ndarray) -> np.ndarray:
-    """P values of *below −δ or above δ* [...]."""
+    """Return p values of *below −δ or above δ* [...]."""
     return np.minimum(1, 2 * np.minimum(below, above))
 
 
-def holm(p: np.ndarray) -> np.ndarray:
-    """P values corrected step by step over the last axis (Holm 1979, Scandinavian Journal of Statistics 6, 65–70)."""
-    return np.minimum(1, _stepped(p))
-
-
-def adjusted_levels(p: np.ndarray) -> np.ndarray:
-    r"""The level of the interval of each test that leaves out its bound if and only if Holm's correction rejects it [..., test].
-
-    At a level $1 - \alpha p / p^*$, with p* the corrected p: of m tests, at most Bonferroni's $1 - \alpha / m$.
-    """
-    stepped, number = _stepped(p), p.shape[-1]
-    times = np.divide(stepped, p, out=np.full(p.shape, float(number)), where=p > 0)
-    return 1 - ALPHA / times
-
-
-def _stepped(p: np.ndarray) -> np.ndarray:
-    number = p.shape[-1]
-    order = np.argsort(p, axis=-1)
-    steps = np.take_along_axis(p, order, axis=-1) * (number - np.arange(number))
-    placed = np.empty_like(steps)
-    np.put_along_axis(placed, order, np.maximum.accumulate(steps, axis=-1), axis=-1)
-    return placed
-
-
-def planned(found: Contrast, seeds: int, images: float) -> Contrast:
-    """The same difference as it would be known from other numbers of seeds and, times so many, of images.
-
-    Args:
-        found: of one cell.
-        seeds: of each bridge.
-        images: times as many as there were.
-    """
-    before = np.array(found.runs) / seeds
-    both = found.both * before / images
-    of_images = np.maximum(found.images - found.both.sum(axis=-1), 0) / images + both.sum(axis=-1)
-    return Contrast(
-        found.value,
-        found.own * before + both,
-        both,
-        of_images,
-        tuple(seeds for _ in found.runs),
-        found.number * images,
-    )
-
-
-def settling(found: Contrast, delta: float, cells: int) -> float:
-    """How likely a study is to be told anything but *cannot tell* of a cell, were its value and its variances the true ones.
-
-    Args:
-        found: of one cell.
-        delta: as in `judge`.
-        cells: of the study, for the correction.
-    """
-    seen, value, error = redrawn(found, DRAWS), float(found.value), float(found.error)
-    beyond = delta + special.stdtrit(seen.freedom, 1 - ALPHA / 2 / cells) * seen.error
-    within = delta - special.stdtrit(seen.freedom, 1 - ALPHA) * seen.error
-    outside = special.ndtr((-beyond - value) / error) + special.ndtr((value - beyond) / error)
-    inside = special.ndtr((within - value) / error) - special.ndtr((-within - value) / error)
-    return float((outside + np.maximum(inside, 0)).mean())
-
-
-def would_settle(found: Contrast, delta: float, cells: int) -> str:
-    """How many seeds, or images, would settle a cell in 80 % of studies, were its value and its variances the true ones.
-
-    Args:
-        found: of one cell.
-        delta: as in `judge`.
-        cells: of the study, for the correction.
-    """
-
-    def settled(seeds: int, images: float) -> bool:
-        return settling(planned(found, seeds, images), delta, cells) >= POWER
-
-    def least(numbers: Sequence[int], enough: Callable[[int], bool]) -> int | None:
-        """The first that is enough; more seeds or images find what fewer do."""
-        place = bisect_left(numbers, True, key=enough)
-        return numbers[place] if place < len(numbers) else None
-
-    now = max(found.runs)
-    if more := least(range(now + 1, MOST_SEEDS + 1), lambda seeds: settled(seeds, 1)):
-        return f"{more} seeds would settle it"
-    if times := least(IMAGES, lambda images: settled(now, images)):
-        return f"{times} times the images would settle it"
-    if both := least(IMAGES, lambda images: settled(MOST_SEEDS, images)):
-        return f"{MOST_SEEDS} seeds and {both} times the images would settle it"
-    return f"too near to a bound for {MOST_SEEDS} seeds and {IMAGES[-1]} times the images"
-
-
-def _few(found: Contrast) -> str:
-    fewest = min(found.runs)
-    if fewest < LEAST_SEEDS:
-        return f"{fewest} of at least {LEAST_SEEDS} seeds"
-    return "" if math.isfinite(found.variance) and found.number > 1 else "its questions are on 1 image"
+def _obstacle(cell: Contrast) -> str:
+    """Return why a cell cannot be judged, or an empty string."""
+    fewest = min(cell.num_runs)
+    if fewest < MIN_SEEDS:
+        return f"{fewest} of at least {MIN_SEEDS} seeds"
+    return "" if math.isfinite(cell.variance) and cell.num_images > 1 else "its questions are on 1 image"

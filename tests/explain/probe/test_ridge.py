@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from bridgelab.explain.probe.ridge import LAMBDAS, Probe, gram
+from bridgelab.explain.probe.ridge import LAMBDAS, RidgeProbe, gram
 
 
 def primal(x, y, new, strength):
-    """Ridge by the normal equations, with an intercept that is not shrunk."""
+    """Return predictions of ridge regression by the normal equations, with an intercept that is not shrunk."""
     about, mean = y.mean(0), x.mean(0)
     weights = np.linalg.solve(
         (x - mean).T @ (x - mean) + strength * np.eye(x.shape[1]), (x - mean).T @ (y - about)
@@ -34,17 +34,17 @@ def test_it_is_ridge_with_the_lambda_that_errs_least_when_one_is_left_out(data):
             ]
             errors.append((np.array(out) ** 2).mean())
         best = LAMBDAS[int(np.argmin(errors))] * scale
-        found = Probe(gram(x, x)).predict(targets, gram(new, x))
-        assert found == pytest.approx(primal(x, targets, new, best), abs=1e-6)
+        result = RidgeProbe(gram(x, x)).predict(targets, gram(new, x))
+        assert result == pytest.approx(primal(x, targets, new, best), abs=1e-6)
 
 
 def test_wide_features_of_several_axes(data):
     rng = np.random.default_rng(1)
     x = rng.normal(size=(60, 20, 30))
     y = (x[:, 3, 4] > 0)[:, None] * 1.0
-    assert Probe(gram(x, x)).predict(y, gram(x, x)).shape == (60, 1)
+    assert RidgeProbe(gram(x, x)).predict(y, gram(x, x)).shape == (60, 1)
 
 
 def test_too_few_examples():
     with pytest.raises(ValueError, match="1 examples to fit a probe on: at least 2"):
-        Probe(np.ones((1, 1)))
+        RidgeProbe(np.ones((1, 1)))

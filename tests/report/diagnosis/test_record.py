@@ -15,12 +15,14 @@ from bridgelab.report.diagnosis.record import (
     read_diagnosis,
     write_diagnosis,
 )
-from bridgelab.statistics.contrast import Part
+from bridgelab.statistics.contrast import Contribution
 from bridgelab.statistics.estimate import Estimate, Runs, Sample
 
 
 def estimate(value, influence):
-    part = Part(np.array([value]), influence[None], np.arange(len(influence)), len(influence), 0.0, (0,))
+    part = Contribution(
+        np.array([value]), influence[None], np.arange(len(influence)), len(influence), 0.0, (0,)
+    )
     return Estimate(value, {ONE: part})
 
 
@@ -79,7 +81,7 @@ def test_seeds_are_put_together_as_scores_are(tmp_path):
     paired = number(
         [made(seed=k, data_seed=k // 2, a=run.numbers["a"]) for k, run in enumerate([*runs, runs[0]])], "a"
     )
-    assert paired.contrast.runs == (2,)
+    assert paired.contrast.num_runs == (2,)
     assert number([*runs, made(seed=3)], "a") is None  # a run has it not
     assert number(runs, "b") is None
 

@@ -6,8 +6,9 @@ import pytest
 
 from bridgelab.report.figures.difficulty import draw_difficulty
 from bridgelab.report.summary import summarize
-from bridgelab.report.tables.difficulty import by_difficulty, difficulty_table, levels
+from bridgelab.report.tables.difficulty import by_difficulty, difficulty_table
 from bridgelab.runs.study import read_study
+from bridgelab.statistics.difficulty_levels import difficulty_levels
 
 
 def planted(path):
@@ -42,9 +43,9 @@ def test_a_planted_fall_is_found(simulated):
 
 def test_many_numbers_are_put_together_and_rare_ones_left_out():
     few = pd.Series([1] * 50 + [2] * 30 + [3] * 5)
-    assert levels(few) == [(1, 1), (2, 2)]
+    assert difficulty_levels(few) == [(1, 1), (2, 2)]
     many = pd.Series(np.repeat(np.arange(3, 23), 30))
-    found = levels(many)
+    found = difficulty_levels(many)
     assert len(found) == 6
     assert found[0][0] == 3
     assert found[-1][1] == 22

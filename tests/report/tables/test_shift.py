@@ -109,7 +109,7 @@ def test_a_row_that_one_study_lacks_is_left_out(shifted):
     shutil.rmtree(shifted.parent / "toy" / "bridge=qformer,seed=2")
     found = shift_of(read_study(shifted))
     assert set(found.accuracy) == {"linear", "qformer", "blind", "words"}
-    assert found.change["qformer"].why == "2 of at least 3 seeds"
+    assert found.change["qformer"].reason == "2 of at least 3 seeds"
 
 
 def test_without_a_baseline_only_accuracies_are_told(shifted):

@@ -1,11 +1,12 @@
-"""A bridge's seeds against each other: quiet where they are alike, loud where one half was planted to differ."""
+"""A/A splits: quiet if seeds are alike, loud if one half was planted to differ."""
 
 from math import comb
 
 import pytest
 
+from bridgelab.cli.main import main
 from bridgelab.runs.study import read_study
-from bridgelab.statistics.calibration.aa import aa, parted, partings
+from bridgelab.statistics.calibration.aa import judge_all_splits, judge_splits, seed_splits
 
 KINDS = ("exist", "count", "query_color")
 ALIKE = {name: dict.fromkeys(KINDS, 0.7) for name in ("linear", "qformer")}
@@ -14,7 +15,7 @@ ALIKE = {name: dict.fromkeys(KINDS, 0.7) for name in ("linear", "qformer")}
 def test_every_way_to_part_the_seeds_is_tried_once(simulated):
     study = read_study(simulated.write(bridges=ALIKE, images=20, seeds=tuple(range(7))))
     halves = []
-    for one in parted(study, "qformer"):
+    for one in seed_splits(study, "qformer"):
         assert one.bridges == ("qformer", "qformer again")
         first, second = (frozenset(run.seed for run in one.of(name)) for name in one.bridges)
         assert first | second == set(range(6))  # the seventh is left out
@@ -25,28 +26,28 @@ def test_every_way_to_part_the_seeds_is_tried_once(simulated):
 
 def test_a_bridge_is_not_told_from_itself(simulated):
     study = read_study(simulated.write(bridges=ALIKE, images=600, seeds=tuple(range(6)), seed_effect=0.01))
-    found = partings(study, "linear")
-    assert (found.seeds, found.number) == (6, 10)
-    assert found.alarms == 0
-    assert found.covers >= 0.9
-    assert 0 < found.largest < 0.1
+    result = judge_splits(study, "linear")
+    assert (result.seeds, result.splits) == (6, 10)
+    assert result.alarms == 0
+    assert result.covers >= 0.9
+    assert 0 < result.largest < 0.1
 
 
 def test_seeds_that_differ_are_told(simulated):
-    """Three inits that never left a plateau, of six: one of the ten partings has them all in one half."""
+    """Three of six inits never left a plateau; one of the ten splits has all of them in one half."""
     path = simulated.write(bridges=ALIKE, images=300, seeds=(0, 1, 2), seed_effect=0.0)
     low = {name: dict.fromkeys(KINDS, 0.3) for name in ALIKE}
     simulated.write(bridges=low, images=300, seeds=(3, 4, 5), seed_effect=0.0)
-    found = partings(read_study(path), "linear")
-    assert found.alarms == 1
-    assert found.largest == pytest.approx(0.4, abs=0.07)
+    result = judge_splits(read_study(path), "linear")
+    assert result.alarms == 1
+    assert result.largest == pytest.approx(0.4, abs=0.07)
 
 
 def test_curves_that_still_rise_hide_no_alarm(simulated):
     path = simulated.write(bridges=ALIKE, images=300, seeds=(0, 1, 2), seed_effect=0.0, converged=False)
     low = {name: dict.fromkeys(KINDS, 0.3) for name in ALIKE}
     simulated.write(bridges=low, images=300, seeds=(3, 4, 5), seed_effect=0.0, converged=False)
-    assert partings(read_study(path), "linear").alarms == 1
+    assert judge_splits(read_study(path), "linear").alarms == 1
 
 
 def test_captions_alone_are_nothing_to_judge_by(simulated):
@@ -54,24 +55,25 @@ def test_captions_alone_are_nothing_to_judge_by(simulated):
     with pytest.raises(
         ValueError, match="has no questions, or one image alone: there is nothing to judge linear by"
     ):
-        aa(study)
+        judge_all_splits(read_study(study))
 
 
 def test_too_few_seeds_are_refused(simulated):
     study = simulated.write(bridges=ALIKE, images=20, seeds=tuple(range(5)))
     with pytest.raises(ValueError, match=r"linear of .* has 5 seeds: at least 6 are needed"):
-        aa(study)
+        judge_all_splits(read_study(study))
 
 
 def test_a_study_without_such_a_bridge_is_refused(simulated):
     study = simulated.write(bridges={"blind": {"exist": 0.5}}, images=20)
     with pytest.raises(ValueError, match="no trained bridge that sees images"):
-        aa(study)
+        judge_all_splits(read_study(study))
 
 
 def test_a_row_a_bridge(simulated, capsys):
-    aa(simulated.write(bridges=ALIKE, images=50, seeds=tuple(range(6))))
-    told = capsys.readouterr().out
-    assert "the same bridge under two names, δ = 2 points" in told
-    assert "qformer" in told
-    assert "again" not in told
+    study = simulated.write(bridges=ALIKE, images=50, seeds=tuple(range(6)))
+    assert main(["calibrate", str(study)]) == 0
+    text = capsys.readouterr().out
+    assert "the same bridge under two names, δ = 2 points" in text
+    assert "qformer" in text
+    assert "again" not in text

@@ -3,6 +3,8 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
+from bridgelab.report.tables.power_plan import plan_table
+from bridgelab.runs.study import read_study
 from bridgelab.statistics.power.plan import plan
 
 TWO = {
@@ -14,7 +16,7 @@ TWO = {
 
 def numbers(study, column):
     out = StringIO()
-    plan(study, console=Console(file=out, width=140))
+    Console(file=out, width=140).print(plan_table(plan(read_study(study))))
     rows = [line.split("│") for line in out.getvalue().splitlines() if line.startswith("│")]
     return [float(row[column].split("(")[0]) for row in rows], [
         tuple(map(float, row[column].strip(" )").split("(")[1].split("–"))) for row in rows
@@ -22,17 +24,17 @@ def numbers(study, column):
 
 
 def test_more_seeds_and_more_images_find_smaller_differences(simulated):
-    found, ranges = numbers(simulated.write(bridges=TWO), 4)
-    assert len(found) == 6
-    assert found[:3] == sorted(found[:3], reverse=True)
-    assert all(few >= many for few, many in zip(found[:3], found[3:], strict=True))
-    assert min(found) > 2  # δ
+    result, ranges = numbers(simulated.write(bridges=TWO), 4)
+    assert len(result) == 6
+    assert result[:3] == sorted(result[:3], reverse=True)
+    assert all(few >= many for few, many in zip(result[:3], result[3:], strict=True))
+    assert min(result) > 2  # δ
     assert all(low < high for low, high in ranges)
 
 
 def test_a_plan_needs_two_bridges_and_two_seeds(simulated):
     one = {name: TWO[name] for name in ("linear", "blind")}
     with pytest.raises(ValueError, match="has runs of linear: a plan needs linear and another bridge"):
-        plan(simulated.write("one", bridges=one))
+        plan(read_study(simulated.write("one", bridges=one)))
     with pytest.raises(ValueError, match="linear, mlp in single has 1 seed"):
-        plan(simulated.write("single", bridges=TWO, seeds=(0,)))
+        plan(read_study(simulated.write("single", bridges=TWO, seeds=(0,))))

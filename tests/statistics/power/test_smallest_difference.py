@@ -1,40 +1,40 @@
-"""The power promised, against the simulation and a closed form."""
+"""Promised power against a closed form and draws of the statistic."""
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from bridgelab.statistics.calibration.promised_power import promise, settled, typical
-from bridgelab.statistics.calibration.simulation import CELLS, World
+from bridgelab.statistics.calibration.promised_power import typical_contrast
+from bridgelab.statistics.calibration.simulation import CELLS, Scenario
 from bridgelab.statistics.contrast import Contrast
-from bridgelab.statistics.power.smallest_difference import smallest, smallest_range
-from bridgelab.statistics.verdict import planned
+from bridgelab.statistics.power.smallest_difference import smallest_difference, smallest_difference_range
+from bridgelab.statistics.power.variances import at_size
 
 
 def test_with_many_seeds_and_images_it_is_the_normal_one():
-    found = Contrast(np.array(0.0), np.array([0.0]), np.array([0.0]), np.array(1e-4), (10_000,), 10**6)
+    result = Contrast(np.array(0.0), np.array([0.0]), np.array([0.0]), np.array(1e-4), (10_000,), 10**6)
     both = stats.norm.ppf(0.975) + stats.norm.ppf(0.8)
-    assert smallest(found, 0.02, 1) == pytest.approx(0.02 + 0.01 * both, rel=1e-3)
+    assert smallest_difference(result, 0.02, 1) == pytest.approx(0.02 + 0.01 * both, rel=1e-3)
 
 
 def test_more_cells_ask_for_more():
-    found = Contrast(np.array(0.0), np.full(2, 1e-4), np.zeros(2), np.array(1e-4), (3, 3), 300)
-    assert smallest(found, 0.02, 10) > smallest(found, 0.02, 1) > 0.02
+    result = Contrast(np.array(0.0), np.full(2, 1e-4), np.zeros(2), np.array(1e-4), (3, 3), 300)
+    assert smallest_difference(result, 0.02, 10) > smallest_difference(result, 0.02, 1) > 0.02
 
 
 def test_one_seed_promises_nothing():
     assert np.isnan(
-        smallest(
+        smallest_difference(
             Contrast(np.array(0.0), np.full(2, np.nan), np.zeros(2), np.array(1e-4), (1, 3), 300), 0.02, 1
         )
     )
 
 
 def test_with_one_bridge_of_few_seeds_it_is_what_draws_of_the_statistic_find():
-    # Independent of `smallest`: values, spreads and degrees of freedom drawn one by one, Satterthwaite's by his formula.
+    # Independent: values and variances are drawn one by one, with Satterthwaite's degrees of freedom by his formula.
     runs, images, own, of_images = 4, 200, 4e-4, 1e-4
-    found = Contrast(np.array(0.0), np.array([own]), np.zeros(1), np.array(of_images), (runs,), images)
-    least = smallest(found, 0.02, 3)
+    result = Contrast(np.array(0.0), np.array([own]), np.zeros(1), np.array(of_images), (runs,), images)
+    least = smallest_difference(result, 0.02, 3)
     rng = np.random.default_rng(1)
     hits = 0
     for _ in range(4000):
@@ -48,42 +48,29 @@ def test_with_one_bridge_of_few_seeds_it_is_what_draws_of_the_statistic_find():
     assert hits / 4000 == pytest.approx(0.8, abs=0.02)  # three standard deviations of the draws
 
 
-# 400 studies: 80 % has a standard deviation of 2 points; `make calibrate` has 2,000.
-@pytest.mark.parametrize("seeds", [3, 10])
-def test_the_difference_promised_is_found_as_often_as_promised(seeds):
-    found = promise(World("", seed_sd=0.02, images=100), seeds=seeds, studies=400, single=5)
-    assert found.found >= 0.77 - 0.04
-    assert found.error == pytest.approx(np.sqrt(found.found * (1 - found.found) / 400))
-
-
 def test_more_seeds_and_more_images_promise_smaller_differences():
-    pilot = typical(World("", images=50), np.random.default_rng(0), studies=50)
-    few, seeds, images = (smallest(planned(pilot, *more), 0.02, CELLS) for more in ((3, 1), (10, 1), (3, 4)))
+    pilot = typical_contrast(Scenario("", images=50), np.random.default_rng(0), studies=50)
+    few, seeds, images = (
+        smallest_difference(at_size(pilot, *more), 0.02, CELLS) for more in ((3, 1), (10, 1), (3, 4))
+    )
     assert seeds < few
     assert images < few
 
 
 def test_pilots_have_the_true_difference_in_their_range_as_often_as_it_says():
-    """Pilots of three seeds from known variances: 80 % nominal, of 60 within three standard deviations."""
+    """Draw 60 pilots of three seeds from known variances; 80 % nominal, within three standard deviations."""
     true = Contrast(np.array(0.0), np.array([3e-4, 1e-4]), np.zeros(2), np.array(2e-4), (3, 3), 300)
-    least = float(smallest(planned(true, 5, 1), 0.02, CELLS))
+    least = float(smallest_difference(at_size(true, 5, 1), 0.02, CELLS))
     rng, inside = np.random.default_rng(2), 0
     for _ in range(60):
         pilot = Contrast(
             true.value,
-            true.seeds * rng.chisquare(2, 2) / 2,
-            true.both,
-            true.images * rng.chisquare(299) / 299,
+            true.seed_variance * rng.chisquare(2, 2) / 2,
+            true.intersection_variance,
+            true.image_variance * rng.chisquare(299) / 299,
             (3, 3),
             300,
         )
-        low, high = smallest_range(pilot, 0.02, CELLS, seeds=5)
+        low, high = smallest_difference_range(pilot, 0.02, CELLS, seeds=5)
         inside += low <= least <= high
     assert inside / 60 == pytest.approx(0.8, abs=0.155)
-
-
-def test_how_often_a_cell_is_settled_by_what_would_settle_it():
-    found = settled(World("", seed_sd=0.03, images=300), difference=-0.12, studies=40)
-    assert 5 < found.cells <= 40
-    assert 0.5 < found.share <= 1
-    assert found.error == pytest.approx(np.sqrt(found.share * (1 - found.share) / found.cells))

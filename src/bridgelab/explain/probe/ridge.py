@@ -1,67 +1,70 @@
-r"""Linear probes of features that are wider than they are many: ridge in its dual form, with λ chosen by leaving one out.
+r"""Ridge regression in its dual form, for features with more dimensions than examples; λ is chosen by leave-one-out.
 
-With the centred Gram matrix $K = X X^\top$ of the fitting examples, $\hat Y = K (K + \lambda I)^{-1} Y$; the errors when one
-is left out are $(y_i - \hat y_i) / (1 - H_{ii})$ with $H = 1/n + K (K + \lambda I)^{-1}$ (Allen 1974,
-doi:10.1080/00401706.1974.10489157), the mean being fitted anew with each.
+With the centred Gram matrix $K = X X^\top$ of the fitting examples, $\hat Y = K (K + \lambda I)^{-1} Y$. Leave-one-out errors are
+$(y_i - \hat y_i) / (1 - H_{ii})$ with $H = 1/n + K (K + \lambda I)^{-1}$ (PRESS; Allen 1974, doi:10.1080/00401706.1974.10489157),
+the mean being fitted anew each time.
 """
 
 import numpy as np
 
-# Of the Gram matrix's mean eigenvalue.
-LAMBDAS = tuple(10.0**k for k in range(-5, 4))
+LAMBDAS = tuple(10.0**k for k in range(-5, 4))  # as multiples of the Gram matrix's mean eigenvalue
 
 
-class Probe:
-    """Ridge on examples of which the inner products are known; each set of targets gets a λ of its own.
+class RidgeProbe:
+    """Ridge regression on examples whose inner products are known; each set of targets gets its own λ.
 
     Args:
-        fit: inner products of the fitting examples' features [fit, fit].
+        inner_products: of the fitting examples' features [fit, fit].
     Raises:
         ValueError: if there are fewer than two fitting examples.
     """
 
-    def __init__(self, fit: np.ndarray):
-        if len(fit) < 2:
+    def __init__(self, inner_products: np.ndarray):
+        if len(inner_products) < 2:
             raise ValueError(
-                f"{len(fit)} examples to fit a probe on: at least 2 are needed. Give more images."
+                f"{len(inner_products)} examples to fit a probe on: at least 2 are needed. Give more images."
             )
-        self.mean = fit.mean(0)
-        centred = fit - self.mean[:, None] - self.mean + self.mean.mean()
-        values, self.vectors = np.linalg.eigh(centred)
-        self.values = values.clip(min=0)
-        self.lambdas = [each * max(float(self.values.mean()), 1e-12) for each in LAMBDAS]
+        self.mean = inner_products.mean(0)
+        centred = inner_products - self.mean[:, None] - self.mean + self.mean.mean()
+        eigenvalues, self.eigenvectors = np.linalg.eigh(centred)
+        self.eigenvalues = eigenvalues.clip(min=0)
+        self.lambdas = [factor * max(float(self.eigenvalues.mean()), 1e-12) for factor in LAMBDAS]
 
     def error(self, targets: np.ndarray) -> float:
-        """The mean squared error when one example is left out, at the best λ."""
-        return min(self._errors(targets))
-
-    def predict(self, targets: np.ndarray, new: np.ndarray) -> np.ndarray:
-        """What the probe says of new examples.
+        """Return the mean squared leave-one-out error at the best λ.
 
         Args:
             targets: of the fitting examples [fit, target].
-            new: inner products of new examples with the fitting ones [new, fit].
-        Returns:
-            [new, target].
         """
-        about = targets.mean(0)
-        moment = self.vectors.T @ (targets - about)
-        chosen = self.lambdas[int(np.argmin(self._errors(targets)))]
-        apart = new - new.mean(1, keepdims=True) - self.mean + self.mean.mean()
-        return about + apart @ (self.vectors @ (moment / (self.values + chosen)[:, None]))
+        return min(self._errors(targets))
+
+    def predict(self, targets: np.ndarray, inner_products: np.ndarray) -> np.ndarray:
+        """Return predictions for new examples, at the best λ [new, target].
+
+        Args:
+            targets: of the fitting examples [fit, target].
+            inner_products: of new examples with the fitting ones [new, fit].
+        """
+        mean = targets.mean(0)
+        projected = self.eigenvectors.T @ (targets - mean)
+        best = self.lambdas[int(np.argmin(self._errors(targets)))]
+        centred = inner_products - inner_products.mean(1, keepdims=True) - self.mean + self.mean.mean()
+        return mean + centred @ (self.eigenvectors @ (projected / (self.eigenvalues + best)[:, None]))
 
     def _errors(self, targets: np.ndarray) -> list[float]:
-        about = targets.mean(0)
-        moment = self.vectors.T @ (targets - about)
-        return [float((self._left_out(targets - about, moment, each) ** 2).mean()) for each in self.lambdas]
+        """Return the mean squared leave-one-out error at each λ."""
+        centred = targets - targets.mean(0)
+        projected = self.eigenvectors.T @ centred
+        return [float((self._residuals(centred, projected, one) ** 2).mean()) for one in self.lambdas]
 
-    def _left_out(self, targets: np.ndarray, moment: np.ndarray, by: float) -> np.ndarray:
-        """The error for each fitting example of the probe that is fitted on the others [fit, target]."""
-        shrunk = self.values / (self.values + by)
-        leverage = 1 / len(targets) + self.vectors**2 @ shrunk
-        return (targets - self.vectors @ (shrunk[:, None] * moment)) / (1 - leverage).clip(1e-9)[:, None]
+    def _residuals(self, targets: np.ndarray, projected: np.ndarray, ridge: float) -> np.ndarray:
+        """Return each fitting example's residual under the probe fitted on the others [fit, target]."""
+        shrinkage = self.eigenvalues / (self.eigenvalues + ridge)
+        leverage = 1 / len(targets) + self.eigenvectors**2 @ shrinkage
+        fitted = self.eigenvectors @ (shrinkage[:, None] * projected)
+        return (targets - fitted) / (1 - leverage).clip(1e-9)[:, None]
 
 
 def gram(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Inner products [left, right] in float64, of features of any number of axes behind the first."""
+    """Return inner products [left, right] in float64, of features with any number of axes after the first."""
     return (left.reshape(len(left), -1) @ right.reshape(len(right), -1).T).astype(np.float64)

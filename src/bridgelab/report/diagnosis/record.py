@@ -19,7 +19,7 @@ from pydantic import Field, Strict
 from bridgelab.runs.atomic import atomic_path
 from bridgelab.runs.predictions import clusters
 from bridgelab.runs.record_schema import Checked, Integer, Malformed, checked, read_json
-from bridgelab.statistics.contrast import Part, pooled
+from bridgelab.statistics.contrast import Contribution, pool
 from bridgelab.statistics.estimate import Estimate, Runs, Sample
 from bridgelab.world.scene import ATTRIBUTES
 
@@ -119,16 +119,16 @@ def _told(estimate: Estimate) -> dict[str, Any]:
         "value": _rounded(estimate.value),
         "interval": [_rounded(low), _rounded(high)],
         "bounds": [_rounded(bound) for bound in estimate.bounds],
-        "part": _told_part(*estimate.parts.values()) if estimate.parts else None,
+        "part": _told_part(*estimate.contributions.values()) if estimate.contributions else None,
     }
 
 
-def _told_part(one: Part) -> dict[str, Any]:
+def _told_part(one: Contribution) -> dict[str, Any]:
     return {
         "images": one.images.tolist(),
         "influence": _rounded(one.influence[0]),
-        "number": one.number,
-        "least": one.least,
+        "number": one.num_images,
+        "least": one.min_image_variance,
     }
 
 
@@ -223,7 +223,9 @@ def _estimate(told: _Number) -> Estimate:
     if told.part is None:
         return Estimate(value, {}, bounds)
     images, influence = np.array(told.part.images, dtype=int), _array(told.part.influence)
-    part = Part(np.array([value]), influence[None], images, told.part.number, told.part.least, ONE.data_seeds)
+    part = Contribution(
+        np.array([value]), influence[None], images, told.part.number, told.part.least, ONE.data_seeds
+    )
     return Estimate(value, {ONE: part}, bounds)
 
 
@@ -266,8 +268,8 @@ def number(runs: Sequence[Diagnosis], name: str) -> Estimate | None:
     found = [run.numbers[name] for run in runs if name in run.numbers]
     if len(found) < len(runs) or not found:
         return None
-    if not all(one.parts for one in found):
+    if not all(one.contributions for one in found):
         return Estimate(float(np.mean([one.value for one in found])), {}, found[0].bounds)
     levels = tuple(run.data_seed for run in runs)
-    together = pooled([part for one in found for part in one.parts.values()], levels)
+    together = pool([part for one in found for part in one.contributions.values()], levels)
     return Estimate(float(together.values.mean()), {Runs(levels): together}, found[0].bounds)

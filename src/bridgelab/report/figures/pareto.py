@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from bridgelab.report.figures.style import plain, style, tidy
 from bridgelab.report.summary import ALL, Summary
 from bridgelab.report.table import scaled
-from bridgelab.statistics.pareto import front
+from bridgelab.statistics.pareto import pareto_front
 
 COSTS = {
     "visual_tokens": "visual tokens",
@@ -17,7 +17,7 @@ COSTS = {
 def draw_pareto(summary: Summary) -> Figure | None:
     """One panel a cost; None where fewer than two bridges have both.
 
-    Filled: not told to be worse than a bridge that costs no more (`pareto.front`).
+    Filled: not told to be worse than a bridge that costs no more (`pareto.pareto_front`).
     """
     rows = [row for row in summary.rows if row.role == "bridge" and row.accuracy and row.costs]
     shown = [cost for cost in COSTS if sum(cost in row.costs for row in rows) > 1]
@@ -27,7 +27,7 @@ def draw_pareto(summary: Summary) -> Figure | None:
     panels = figure.subplots(1, len(shown), squeeze=False, sharey=True)[0]
     for axes, cost in zip(panels, shown, strict=True):
         points = {row.name: (row.costs[cost], row.accuracy[ALL]) for row in rows if cost in row.costs}
-        best = set(front(points))
+        best = set(pareto_front(points))
         for index, row in enumerate(rows):
             if row.name not in points:
                 continue

@@ -29,10 +29,10 @@ def breakpoint_sentences(found: Sequence[Breakpoint], baseline: str, delta: floa
     said = []
     for name in dict.fromkeys(one.comparator for one in found):
         own = [one for one in found if one.comparator == name]
-        if len({one.why for one in own}) == 1 and own[0].why:
+        if len({one.reason for one in own}) == 1 and own[0].reason:
             continue  # the verdict has said so
-        changing = [_told(one, baseline) for one in own if one.passes]
-        still = ", ".join(one.tag.replace("_", " ") for one in own if not one.passes)
+        changing = [_told(one, baseline) for one in own if one.crossings]
+        still = ", ".join(one.tag.replace("_", " ") for one in own if not one.crossings)
         parts = changing + ([f"no change with {still} is told from 0"] if still else [])
         when = f" ({AT_BUDGET})" if own[0].at_budget else ""
         said.append(f"With difficulty, {baseline} against {name}{when}: {'; '.join(parts)}.")
@@ -49,7 +49,7 @@ def breakpoint_sentences(found: Sequence[Breakpoint], baseline: str, delta: floa
 def _cell(one: Breakpoint) -> Cell:
     low, high = (100 * float(end) for end in one.slope.interval(one.level))
     known = f"{number(low, 2)} to {number(high, 2)}" if low == low else ""
-    where = f", passes {_where(one)}" if one.passes else ""
+    where = f", passes {_where(one)}" if one.crossings else ""
     value = 100 * float(one.slope.value)
     level = one.level if low == low else math.nan
     return Cell(signed(value, 2), known + where, Measured(value, low, high, level, "points"))
@@ -58,16 +58,16 @@ def _cell(one: Breakpoint) -> Cell:
 def _told(one: Breakpoint, baseline: str) -> str:
     low, high = (100 * float(end) for end in one.slope.interval(one.level))
     return (
-        f"{baseline} {'loses' if one.below else 'gains'} {number(abs(100 * float(one.slope.value)), 2)} points with each step of "
-        f"{one.tag.replace('_', ' ')} ({number(low, 2)} to {number(high, 2)}), and passes {_where(one)}"
+        f"{baseline} {'loses' if one.baseline_worsens else 'gains'} {number(abs(100 * float(one.slope.value)), 2)} points with each step "
+        f"of {one.tag.replace('_', ' ')} ({number(low, 2)} to {number(high, 2)}), and passes {_where(one)}"
     )
 
 
 def _where(one: Breakpoint) -> str:
-    assert one.passes is not None
+    assert one.crossings is not None
     return " and ".join(
         f"{'−' if crossing.bound < 0 else '+'}{100 * abs(crossing.bound):g} points {_place(crossing, one.span)}"
-        for crossing in one.passes
+        for crossing in one.crossings
     )
 
 

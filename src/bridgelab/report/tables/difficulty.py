@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from bridgelab.report.summary import by_role, label
 from bridgelab.report.table import Cell, Table, percent
 from bridgelab.runs.study import Study
-from bridgelab.statistics.difficulty_levels import counted_tags, levels
+from bridgelab.statistics.difficulty_levels import difficulty_levels, numeric_tags
 from bridgelab.statistics.estimate import Estimate, Runs, Sample
 
 
@@ -31,8 +31,8 @@ class Difficulty:
 def by_difficulty(study: Study) -> list[Difficulty]:
     """All tags that count something and have two levels or more."""
     asked = study.questions
-    counted = counted_tags(asked)
-    chosen = {name: levels(values) for name, values in counted.items()}
+    counted = numeric_tags(asked)
+    chosen = {name: difficulty_levels(values) for name, values in counted.items()}
     chosen = {name: found for name, found in chosen.items() if len(found) > 1}
     if not chosen:
         return []

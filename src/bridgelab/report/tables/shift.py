@@ -15,10 +15,11 @@ from bridgelab.report.table import Cell, Table, percent
 from bridgelab.report.tables.verdict import finding_cell
 from bridgelab.runs.predictions import IMAGE_VIEW
 from bridgelab.runs.study import Study, read_study
-from bridgelab.statistics.comparison import contrasts, pairs
+from bridgelab.statistics.comparison import contrasts_to_baseline, rows_to_compare
 from bridgelab.statistics.convergence import not_converged
 from bridgelab.statistics.declaration import declaration
-from bridgelab.statistics.estimate import Estimate, Runs, Sample, Share, share
+from bridgelab.statistics.estimate import Estimate, Runs, Sample
+from bridgelab.statistics.gap_closed import Ratio, ratio
 from bridgelab.statistics.verdict import Finding, judge
 
 FLOOR = "blind"
@@ -43,7 +44,7 @@ class Shift:
     baseline: str
     delta: float
     accuracy: dict[str, tuple[Estimate, Estimate]]
-    kept: dict[str, Share | None]
+    kept: dict[str, Ratio | None]
     change: dict[str, Finding]
 
 
@@ -73,12 +74,14 @@ def shift_of(study: Study) -> Shift | None:
         accuracy[name] = (sample.mean(scores, own, ~shifted), sample.mean(scores, own, shifted))
     floor = accuracy.get(FLOOR)
     kept = (
-        {name: share(after - floor[1], before - floor[0]) for name, (before, after) in accuracy.items()}
+        {name: ratio(after - floor[1], before - floor[0]) for name, (before, after) in accuracy.items()}
         if floor
         else {}
     )
-    compared = pairs(both, baseline)
-    found = contrasts(both, baseline, {"": [(1.0, shifted), (-1.0, ~shifted)]}) if compared else {}
+    compared = rows_to_compare(both, baseline)
+    found = (
+        contrasts_to_baseline(both, baseline, {"": [(1.0, shifted), (-1.0, ~shifted)]}) if compared else {}
+    )
     open_ended = {name for name, first in compared.items() if not_converged(both, (first, name))}
     change = judge({name: one for (name, _), one in found.items()}, delta=delta, at_budget=open_ended)
     return Shift(plain, split, baseline, delta, accuracy, kept, change)

@@ -7,19 +7,19 @@ import numpy as np
 
 from bridgelab.report.table import Cell, Measured, Table, number, signed
 from bridgelab.runs.study import Study
-from bridgelab.statistics.comparison import HEADLINE, Verdict, seeing
+from bridgelab.statistics.comparison import HEADLINE, Verdict, image_rows
+from bridgelab.statistics.power.smallest_difference import POWER
 from bridgelab.statistics.verdict import (
     ALPHA,
-    APART,
     AT_BUDGET,
     BREAKS,
     CANNOT_TELL,
     HOLDS,
     LEADS,
-    LEAST_SEEDS,
-    POWER,
+    MIN_OUTLIER_DISTANCE,
+    MIN_SEEDS,
     Finding,
-    stands_apart,
+    outlying_runs,
 )
 
 
@@ -46,15 +46,17 @@ def finding_cell(finding: Finding | None) -> Cell:
     """A difference in points with both intervals that decide, and its outcome; a dash where there is none."""
     if finding is None:
         return Cell("–")
-    known = finding.plain[0] == finding.plain[0]
-    intervals = f"{_ends(finding.adjusted)}; 90 %: {_ends(finding.plain)}; " if known else ""
-    low, high = (100 * end for end in finding.decisive)
+    known = finding.equivalence_interval[0] == finding.equivalence_interval[0]
+    intervals = (
+        f"{_ends(finding.holm_interval)}; 90 %: {_ends(finding.equivalence_interval)}; " if known else ""
+    )
+    low, high = (100 * end for end in finding.decisive_interval)
     level = finding.decisive_level if known else math.nan
     value = 100 * float(finding.contrast.value)
     return Cell(
         signed(100 * float(finding.contrast.value), 1),
-        f"{intervals}{finding.told}",
-        Measured(value, low, high, level, "points", finding.told),
+        f"{intervals}{finding.description}",
+        Measured(value, low, high, level, "points", finding.description),
     )
 
 
@@ -64,7 +66,7 @@ def sentences(verdict: Verdict) -> list[str]:
     for name in verdict.comparators:
         every = [verdict.cells[name, kind] for kind in verdict.kinds]
         against = f"{verdict.baseline} against {name}" + (f", {AT_BUDGET}" if every[0].at_budget else "")
-        if len({(finding.outcome, finding.why) for finding in every}) == 1 and (why := every[0].why):
+        if len({(finding.outcome, finding.reason) for finding in every}) == 1 and (why := every[0].reason):
             said.append(f"{against}: the data cannot tell on any kind of question; {why}.")
             continue
         by: dict[str, list[str]] = {}
@@ -91,12 +93,13 @@ def sentences(verdict: Verdict) -> list[str]:
     said.append(
         f"Breaks: below −{100 * verdict.delta:g} points; leads: above +{100 * verdict.delta:g}; both at {100 * ALPHA:g} % over all "
         f"{len(verdict.cells)} cells (Holm), the headline's by themselves. Holds: within ±{100 * verdict.delta:g} (two one-sided tests, "
-        f"{100 * ALPHA:g} %). Fewer than {LEAST_SEEDS} seeds cannot tell, and count among the cells all the same. "
+        f"{100 * ALPHA:g} %). Fewer than {MIN_SEEDS} seeds cannot tell, and count among the cells all the same. "
         "Intervals show the outcome: the adjusted one lies beyond ±δ where a cell breaks or leads, the one of 90 %, given for what "
         "holds, within."
     )
     if any(
-        "would settle it" in finding.why for finding in (*verdict.cells.values(), *verdict.headline.values())
+        "would settle it" in finding.reason
+        for finding in (*verdict.cells.values(), *verdict.headline.values())
     ):
         said.append(
             f"What would settle a cell would in {100 * POWER:g} % of studies, were its difference and its spread as found here; these are "
@@ -115,9 +118,9 @@ def sentences(verdict: Verdict) -> list[str]:
 def seeds_apart(study: Study) -> list[str]:
     """A warning where a seed of a bridge stands apart; empty elsewhere."""
     found = []
-    for name in seeing(study) if len(study.questions) else ():
+    for name in image_rows(study) if len(study.questions) else ():
         values = study.scores(name).mean(axis=1)
-        for place in np.flatnonzero(stands_apart(values, len(study.questions))):
+        for place in np.flatnonzero(outlying_runs(values, len(study.questions))):
             run, middle = study.of(name)[place], float(np.median(values))
             which = f"seed {run.seed}" + (f" of data seed {run.data_seed}" if run.data_seed else "")
             found.append(
@@ -126,23 +129,28 @@ def seeds_apart(study: Study) -> list[str]:
     if not found:
         return []
     return [
-        f"A seed stands apart, over {100 * APART:g} points from the median of its bridge's: {'; '.join(found)}. How often a bridge "
+        f"A seed stands apart, over {100 * MIN_OUTLIER_DISTANCE:g} points from the median of its bridge's: {'; '.join(found)}. "
+        "How often a bridge "
         f"meets such a fate a few seeds can't show, and where it is one bridge's alone the verdict errs more often than {100 * ALPHA:g} % "
         "(`bridgelab calibrate` says how often): run more seeds, and look at that run."
     ]
 
 
 def _told(kind: str, finding: Finding) -> str:
-    why = f"; {finding.why}" if finding.why else ""
+    why = f"; {finding.reason}" if finding.reason else ""
     return f"{kind.replace('_', ' ')} ({_points(finding)}{why})"
 
 
 def _outcome(finding: Finding) -> str:
-    return f"cannot tell, {finding.why}" if finding.why else finding.told
+    return f"cannot tell, {finding.reason}" if finding.reason else finding.description
 
 
 def _points(finding: Finding) -> str:
-    known = f", {_ends(finding.decisive)}" if finding.decisive[0] == finding.decisive[0] else ""
+    known = (
+        f", {_ends(finding.decisive_interval)}"
+        if finding.decisive_interval[0] == finding.decisive_interval[0]
+        else ""
+    )
     return f"{signed(100 * float(finding.contrast.value), 1)} points{known}"
 
 

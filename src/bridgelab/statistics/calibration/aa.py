@@ -1,134 +1,109 @@
-"""A/A on real runs: a bridge's seeds are parted in two, and the halves judged as if they were two bridges.
+"""A/A tests on real runs: the seeds of one bridge are split in two, and the halves judged as if they were two bridges.
 
-`bridgelab calibrate runs/aa` does so for every way to part them. Nothing but the init differs between the halves, so a cell that
-*breaks* or *leads* is a false alarm of the verdict, on real questions, real images and real inits; `calibrate` alone simulates
-them. Whether bridges have converged is not asked: it changes no outcome. The
-ways to part the same runs are not independent of each other: their share of false alarms is a check, no estimate of a rate.
+Nothing but the seeds differs between the halves, so a cell that *breaks* or *leads* is a false alarm, on real questions, images and
+inits. All splits of the same runs are tried. They are not independent, so their share of false alarms is a check and not an estimate
+of a rate. Convergence is not tested, as it changes no outcome.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
-from rich.table import Table
 
-from bridgelab.console import get_console
-from bridgelab.runs.study import Study, read_study
-from bridgelab.statistics.comparison import differences, kinds_of
+from bridgelab.runs.study import Study
+from bridgelab.statistics.comparison import cell_contrasts
 from bridgelab.statistics.declaration import declaration
-from bridgelab.statistics.verdict import BREAKS, HOLDS, LEADS, LEAST_SEEDS, judge
+from bridgelab.statistics.question_kinds import kind_masks
+from bridgelab.statistics.verdict import BREAKS, HOLDS, LEADS, MIN_SEEDS, judge
 
-COLUMNS = (
-    "bridge",
-    "seeds",
-    "partings",
-    "with a cell that breaks or leads",
-    "cells that hold, %",
-    "interval holds 0, %",
-    "largest difference, points",
-)
-AGAIN = " again"
+SECOND_HALF = " again"  # suffix of the second half's name
 
 
 @dataclass(frozen=True)
-class Partings:
-    """What all ways to part a bridge's seeds in two said.
+class SplitResults:
+    """The verdicts of all splits of a bridge's seeds.
 
     Args:
-        seeds: of the bridge.
-        number: of ways.
-        alarms: in how many of them a cell breaks or leads, which is false.
-        holds: share of cells that hold, over all ways.
-        covers: share of cells whose 95 % interval holds 0.
-        largest: the largest difference of a cell, of accuracies in 0 to 1.
+        seeds: number of seeds that were split.
+        splits: number of splits.
+        alarms: number of splits in which a cell breaks or leads, which is false.
+        holds: share of cells that hold, over all splits.
+        covers: share of cells whose 95 % interval contains 0.
+        largest: the largest difference of a cell, in units of accuracy.
     """
 
     seeds: int
-    number: int
+    splits: int
     alarms: int
     holds: float
     covers: float
     largest: float
 
 
-def parted(study: Study, row: str) -> Iterator[Study]:
-    """The study of one row for each way to part its runs in two, of which the second half has another name.
+def seed_splits(study: Study, row: str) -> Iterator[Study]:
+    """Yield, for each split of a row's runs, a study of the two halves, the second under another name.
 
-    Where their number is odd the last seed is left out; the first one is always in the first half, since which half is the
-    baseline changes a difference's sign alone.
+    If the number of runs is odd, the last seed is left out. The first run is always in the first half: which half is the baseline
+    changes the sign of a difference only.
 
     Raises:
-        ValueError: if the halves are smaller than the verdict's fewest seeds.
+        ValueError: if a half has fewer seeds than a verdict needs.
     """
     runs = sorted(study.of(row), key=lambda run: (run.data_seed, run.seed))
     half = len(runs) // 2
-    if half < LEAST_SEEDS:
+    if half < MIN_SEEDS:
         raise ValueError(
-            f"{row} of {study.name} has {len(runs)} seeds: at least {2 * LEAST_SEEDS} are needed, {LEAST_SEEDS} for each half. "
-            f"Train it with seed={','.join(str(k) for k in range(2 * LEAST_SEEDS))}."
+            f"{row} of {study.name} has {len(runs)} seeds: at least {2 * MIN_SEEDS} are needed, {MIN_SEEDS} for each half. "
+            f"Train it with seed={','.join(str(k) for k in range(2 * MIN_SEEDS))}."
         )
     runs = runs[: 2 * half]
-    for rest in combinations(runs[1:], half - 1):
-        first = (runs[0], *rest)
-        named = (
-            replace(run, record=run.record | {"bridge": row if run in first else row + AGAIN}, levels={})
+    for others in combinations(runs[1:], half - 1):
+        first = (runs[0], *others)
+        renamed = (
+            replace(
+                run, record=run.record | {"bridge": row if run in first else row + SECOND_HALF}, levels={}
+            )
             for run in runs
         )
-        yield replace(study, runs=tuple(named), missing=())
+        yield replace(study, runs=tuple(renamed), missing=())
 
 
-def partings(study: Study, row: str) -> Partings:
-    """Judge all of them.
+def judge_splits(study: Study, row: str) -> SplitResults:
+    """Judge every split of a row's seeds.
 
     Args:
-        study: as read.
-        row: of its table; a bridge that sees images.
+        study: as `read_study` returns it.
+        row: one of its rows, whose bridge sees images.
     Raises:
-        ValueError: if it has too few seeds, or the study no questions or a single image.
+        ValueError: if the row has too few seeds, or the study no questions or a single image.
     """
-    if not kinds_of(study.examples) or len(set(study.clusters)) < 2:
+    if not kind_masks(study.examples) or len(set(study.clusters)) < 2:
         raise ValueError(
             f"{study.name} has no questions, or one image alone: there is nothing to judge {row} by."
         )
-    _, delta, _ = declaration(study)
-    cells = [list(judge(differences(one, row)[0], delta=delta).values()) for one in parted(study, row)]
-    intervals = np.array([[cell.contrast.interval() for cell in found] for found in cells], dtype=float)
-    return Partings(
+    delta = declaration(study).delta
+    findings = [
+        list(judge(cell_contrasts(split, row)[0], delta=delta).values()) for split in seed_splits(study, row)
+    ]
+    intervals = np.array([[cell.contrast.interval() for cell in cells] for cells in findings], dtype=float)
+    return SplitResults(
         seeds=len(study.of(row)) // 2 * 2,
-        number=len(cells),
-        alarms=sum(any(cell.outcome in (BREAKS, LEADS) for cell in found) for found in cells),
-        holds=float(np.mean([[cell.outcome == HOLDS for cell in found] for found in cells])),
+        splits=len(findings),
+        alarms=sum(any(cell.outcome in (BREAKS, LEADS) for cell in cells) for cells in findings),
+        holds=float(np.mean([[cell.outcome == HOLDS for cell in cells] for cells in findings])),
         covers=float(np.mean((intervals[..., 0] <= 0) & (intervals[..., 1] >= 0))),
-        largest=float(np.abs([[cell.contrast.value for cell in found] for found in cells]).max()),
+        largest=float(np.abs([[cell.contrast.value for cell in cells] for cells in findings]).max()),
     )
 
 
-def aa(folder: Path) -> None:
-    """Print a row for each bridge of a study that sees images and is trained.
+def judge_all_splits(study: Study) -> dict[str, SplitResults]:
+    """Judge every split of each trained bridge that sees images, by row.
 
     Raises:
-        ValueError: as `partings`.
+        ValueError: if there is no such bridge; else as `judge_splits`.
     """
-    study = read_study(folder)
     rows = [name for name in study.bridges if (run := study.of(name)[0]).trains and run.sees == "image"]
     if not rows:
         raise ValueError(f"{study.name} has no trained bridge that sees images. Name a study that has one.")
-    _, delta, _ = declaration(study)
-    table = Table(title=f"{study.name}: the same bridge under two names, δ = {100 * delta:g} points")
-    for index, head in enumerate(COLUMNS):
-        table.add_column(head, justify="right" if index else "left")
-    for name in rows:
-        found = partings(study, name)
-        table.add_row(
-            name,
-            str(found.seeds),
-            str(found.number),
-            str(found.alarms),
-            f"{100 * found.holds:.0f}",
-            f"{100 * found.covers:.0f}",
-            f"{100 * found.largest:.1f}",
-        )
-    console = get_console()
-    console.print(table)
+    return {name: judge_splits(study, name) for name in rows}

@@ -1,169 +1,142 @@
-"""How often the verdict is wrong: studies are simulated whose truth is known (`simulation`), and judged as real ones are.
+"""How often the verdict is wrong: simulated studies of known truth (`simulation`) are judged as recorded ones are.
 
-`make calibrate` prints, for 3, 5 and 10 seeds and true differences of 0 and −δ in all cells of a study (and δ, where the two bridges are
-not alike), how often at least one cell *breaks* or *leads*, how often a cell *holds* (false at ±δ), how often the 95 % interval holds
-the truth, and how often the page warns that a seed stands apart: for the method in use (`contrast`), and for two that were tried
-beside it. Worlds in which no test over so few seeds can keep its promise have a table of their own. Then, how often the
-difference is found that `bridgelab plan` promises to find, and how often a cell is settled by what would settle it
-(`calibrate_power`).
+Rates are printed by `make calibrate` for the method in use (`contrast`) and for two alternatives. In the scenarios called
+`UNCONTROLLED`, no test over so few seeds keeps its error rate.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
-from rich.progress import track
-from rich.table import Table
 
-from bridgelab.console import get_console
-from bridgelab.statistics.calibration.promised_power import (
-    PLANNED,
-    SETTLED,
-    power_row,
-    power_table,
-    promise,
-    settled,
-    settled_row,
-    settled_table,
-)
 from bridgelab.statistics.calibration.simulation import (
     CELLS,
+    SCENARIOS,
     SEEDS,
     STUDIES,
-    UNKEPT,
-    WORLDS,
-    World,
-    batches,
-    contrasts,
+    UNCONTROLLED,
+    Scenario,
+    simulate_in_batches,
+    simulated_contrasts,
 )
 from bridgelab.statistics.contrast import Contrast
-from bridgelab.statistics.verdict import BREAKS, DELTA, HOLDS, LEADS, outcome, p_values, stands_apart
-
-COLUMNS = ("studies of", "seeds", "true difference", "breaks or leads, %", "holds, %", "interval holds the truth, %", "half width",
-           "a seed apart, %")  # fmt: skip
+from bridgelab.statistics.verdict import (
+    BREAKS,
+    DELTA,
+    HOLDS,
+    LEADS,
+    decide_outcomes,
+    outlying_runs,
+    p_values,
+)
 
 
 @dataclass(frozen=True)
 class OverSeeds(Contrast):
-    """The t test over the runs' means, as if the images were all there are."""
+    """Welch's t test over the runs' means, which takes the images as fixed."""
 
     @property
     def variance(self) -> np.ndarray:
-        return self.seeds.sum(axis=-1)
+        return self.seed_variance.sum(axis=-1)
 
     @property
-    def freedom(self) -> np.ndarray:
-        with np.errstate(invalid="ignore"):  # where all runs are alike
-            return self.variance**2 / (self.seeds**2 / (np.array(self.runs) - 1.0)).sum(axis=-1)
+    def degrees_of_freedom(self) -> np.ndarray:
+        with np.errstate(invalid="ignore"):  # 0 / 0 if all runs are alike
+            seeds_term = (self.seed_variance**2 / (np.array(self.num_runs) - 1.0)).sum(axis=-1)
+            return self.variance**2 / seeds_term
 
 
 @dataclass(frozen=True)
 class Added(Contrast):
-    """Variances over seeds and over images added whole, what both hold counted twice."""
+    """Variances over seeds and over images added without subtracting their intersection."""
 
     @property
-    def own(self) -> np.ndarray:
-        return self.seeds
+    def seed_only_variance(self) -> np.ndarray:
+        return self.seed_variance
 
 
-IN_USE, NOT_KEPT = "in use", "promises that can't be kept"
+IN_USE = "in use"
 METHODS = MappingProxyType({IN_USE: Contrast, "t over seeds": OverSeeds, "added whole": Added})
 
 
 @dataclass(frozen=True)
-class Rates:
-    """Of simulated studies: the share in which some cell breaks or leads, of cells that hold, and whose interval holds the truth.
+class Case:
+    """One row of the table of error rates.
 
-    `apart` is the share of studies with a seed that stands apart.
+    Args:
+        scenario: the distribution that studies are drawn from.
+        seeds: of each bridge.
+        difference: the true difference, in all cells.
+    """
+
+    scenario: Scenario
+    seeds: int
+    difference: float
+
+
+@dataclass(frozen=True)
+class Rates:
+    """How often one method is right or wrong on simulated studies.
+
+    Args:
+        differs: share of studies in which some cell breaks or leads.
+        holds: share of cells that hold.
+        covers: share of cells whose 95 % interval contains the truth.
+        half_width: mean half width of these intervals, in units of accuracy.
+        outlying: share of studies with an outlying run.
     """
 
     differs: float
     holds: float
     covers: float
     half_width: float
-    apart: float
+    outlying: float
 
 
-def rates(
-    world: World, *, seeds: int, difference: float, studies: int = STUDIES, draw: int = 0
-) -> dict[str, Rates]:
-    """What each method says of simulated studies.
+def cases() -> list[Case]:
+    """Return every case: each scenario with 3, 5 and 10 seeds, and true differences 0, −δ and, unless symmetric, δ."""
+    return [
+        Case(scenario, seeds, difference)
+        for scenario in (*SCENARIOS, *UNCONTROLLED)
+        for seeds in SEEDS
+        for difference in (0.0, -DELTA, DELTA)[: 2 + (not scenario.is_symmetric)]
+    ]
+
+
+def error_rates(case: Case, *, studies: int = STUDIES, draw: int = 0) -> dict[str, Rates]:
+    """Return the rates of each of `METHODS` on simulated studies.
+
+    At a true difference of 0 or ±δ every *breaks* and *leads* is an error, and at ±δ every *holds* is. `differs` should be at most
+    5 % (family-wise), `holds` at ±δ at most 5 %, and `covers` at least 95 %.
 
     Args:
-        world: what they are drawn from.
-        seeds: of each bridge.
-        difference: the truth.
-        studies: how many.
+        case: scenario, seeds and true difference.
+        studies: number of studies.
         draw: seed of the simulation.
     """
-    rng = np.random.default_rng([draw, seeds, round(1000 * (difference + 1)), world.images])
-    seen: dict[str, list[tuple[np.ndarray, ...]]] = {name: [] for name in METHODS}
-    for shares in batches(world, rng, studies=studies, seeds=seeds, difference=difference):
-        found = contrasts(shares)
-        asked = CELLS * world.images * world.asked
-        apart = np.asarray(stands_apart(shares.mean(axis=(1, 4)), asked).any(axis=(1, 2)))
+    scenario, difference = case.scenario, case.difference
+    rng = np.random.default_rng([draw, case.seeds, round(1000 * (difference + 1)), scenario.images])
+    batches: dict[str, list[tuple[np.ndarray, ...]]] = {name: [] for name in METHODS}
+    for shares in simulate_in_batches(
+        scenario, rng, studies=studies, seeds=case.seeds, difference=difference
+    ):
+        contrasts = simulated_contrasts(shares)
+        questions = CELLS * scenario.images * scenario.questions
+        outlying = np.asarray(outlying_runs(shares.mean(axis=(1, 4)), questions).any(axis=(1, 2)))
         for name, method in METHODS.items():
-            by = method(**vars(found))
-            said, _ = outcome(*p_values(by, DELTA))
-            low, high = by.interval()
-            differs = np.asarray(np.isin(said, (BREAKS, LEADS)).any(axis=-1))
-            seen[name].append(
+            by_method = method(**vars(contrasts))
+            outcomes, _ = decide_outcomes(*p_values(by_method, DELTA))
+            low, high = by_method.interval()
+            batches[name].append(
                 (
-                    differs,
-                    said == HOLDS,
+                    np.asarray(np.isin(outcomes, (BREAKS, LEADS)).any(axis=-1)),
+                    outcomes == HOLDS,
                     np.asarray((low <= difference) & (difference <= high)),
                     (high - low) / 2,
-                    apart,
+                    outlying,
                 )
             )
     return {
-        name: Rates(*(float(np.concatenate(column).mean()) for column in zip(*parts, strict=True)))
-        for name, parts in seen.items()
+        name: Rates(*(float(np.concatenate(column).mean()) for column in zip(*rows, strict=True)))
+        for name, rows in batches.items()
     }
-
-
-def calibrate() -> None:
-    """Simulate, and print one table a method, then the table of what a plan promises."""
-    cases = [
-        (world, seeds, difference)
-        for world in (*WORLDS, *UNKEPT)
-        for seeds in SEEDS
-        for difference in (0.0, -DELTA, DELTA)[: 2 + (not world.symmetric)]
-    ]
-    titles = {name: f"{name}: {{}}" for name in METHODS} | {
-        NOT_KEPT: f"{NOT_KEPT}, by the method in use: {{}}"
-    }
-    told = f"{STUDIES:,} studies of {CELLS} cells a row, δ = {100 * DELTA:g} points"
-    tables = {name: Table(title=title.format(told)) for name, title in titles.items()}
-    for table in tables.values():
-        for index, head in enumerate(COLUMNS):
-            table.add_column(head, justify="right" if index else "left")
-    for world, seeds, difference in track(cases, description="simulating", transient=True):
-        of_methods = rates(world, seeds=seeds, difference=difference, studies=STUDIES)
-        if world in UNKEPT:
-            of_methods = {NOT_KEPT: of_methods[IN_USE]}
-        for name, found in of_methods.items():
-            tables[name].add_row(*row(world, seeds, difference, found))
-    promised = power_table(STUDIES)
-    planned = [(world, seeds) for world in PLANNED for seeds in SEEDS]
-    for world, seeds in track(planned, description="simulating plans", transient=True):
-        promised.add_row(*power_row(world, seeds, promise(world, seeds=seeds, studies=STUDIES)))
-    settling = settled_table()
-    for world, difference in track(SETTLED, description="simulating what would settle", transient=True):
-        settling.add_row(*settled_row(world, difference, settled(world, difference=difference)))
-    console = get_console()
-    for table in (*tables.values(), promised, settling):
-        console.print(table)
-
-
-def row(world: World, seeds: int, difference: float, found: Rates) -> Iterator[str]:
-    """Cells under `COLUMNS`."""
-    yield world.name
-    yield str(seeds)
-    yield f"{100 * difference:+g}"
-    yield f"{100 * found.differs:.1f}"
-    yield f"{100 * found.holds:.1f}"
-    yield f"{100 * found.covers:.1f}"
-    yield f"{100 * found.half_width:.1f}"
-    yield f"{100 * found.apart:.1f}"

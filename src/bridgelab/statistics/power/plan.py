@@ -1,81 +1,126 @@
-"""`bridgelab plan`: what a study can find, by its seeds, from the spread that its runs so far show."""
+"""The plan of a study: the smallest difference that it finds at other numbers of seeds and images, from the runs so far."""
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from rich.console import Console
-from rich.table import Table
-
-from bridgelab.console import get_console
-from bridgelab.runs.study import read_study
-from bridgelab.statistics.comparison import HEADLINE, differences, pairs, seeing
+from bridgelab.runs.study import Study
+from bridgelab.statistics.comparison import HEADLINE, cell_contrasts, image_rows, rows_to_compare
+from bridgelab.statistics.contrast import Contrast
 from bridgelab.statistics.declaration import declaration
-from bridgelab.statistics.power.smallest_difference import RANGE, smallest, smallest_range
-from bridgelab.statistics.verdict import LEAST_SEEDS, planned
+from bridgelab.statistics.power.smallest_difference import smallest_difference, smallest_difference_range
+from bridgelab.statistics.power.variances import at_size
 
 SEEDS = (3, 5, 10)
-IMAGES = (1, 4)  # times as many
+IMAGE_FACTORS = (1, 4)
 
 
-def plan(study_dir: Path, *, allow: Sequence[str] = (), console: Console | None = None) -> None:
-    """Print, for each bridge and kind of question, the smallest difference to the baseline found with 80 % power, in points.
-
-    Beside it stands the range of what that difference may be, these runs' spread being known from few seeds alone.
+@dataclass(frozen=True)
+class PlannedCell:
+    """The smallest difference that one cell finds with 80 % power.
 
     Args:
-        study_dir: `runs/<study>`, finished in part or whole, with two seeds or more.
-        allow: as `read_study` takes it.
-        console: where to print; the terminal if not given.
-    Raises:
-        FileNotFoundError: as `read_study`.
-        ValueError: if the baseline or a second bridge is not there, or has one seed.
+        smallest: in units of accuracy.
+        low, high: the 80 % range of `smallest`, as the pilot's variances are themselves uncertain.
     """
-    study = read_study(study_dir, allow=allow)
+
+    smallest: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class PlanRow:
+    """One comparator at one size of the study.
+
+    Args:
+        comparator: the bridge that the baseline is compared with.
+        seeds: of each bridge.
+        images: number of images.
+        cells: by kind of question, and `HEADLINE`.
+    """
+
+    comparator: str
+    seeds: int
+    images: int
+    cells: Mapping[str, PlannedCell]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The plan of a study.
+
+    Args:
+        study: its name.
+        baseline: the bridge that the others are compared with.
+        delta: the least difference that matters.
+        kinds: kinds of questions, and `HEADLINE`.
+        rows: by comparator, then images, then seeds.
+        num_cells: size of the family of cells.
+        num_headlines: size of the headline's own family.
+    """
+
+    study: str
+    baseline: str
+    delta: float
+    kinds: tuple[str, ...]
+    rows: tuple[PlanRow, ...]
+    num_cells: int
+    num_headlines: int
+
+
+def plan(study: Study) -> Plan:
+    """Return the smallest differences that a study finds with 80 % power, by seeds and images.
+
+    Estimator, assumptions and sources are those of `power.smallest_difference`.
+
+    Args:
+        study: finished in part or whole, with at least two seeds of each bridge.
+    Raises:
+        ValueError: if the baseline or a second bridge is missing, or a bridge has one seed.
+    """
     baseline, delta, _ = declaration(study)
-    runs_of = {name: len(study.of(name)) for name in seeing(study)}
-    if not pairs(study, baseline):
+    _check_runs(study, baseline)
+    cells, headline = cell_contrasts(study, baseline)
+    pilots = cells | {(name, HEADLINE): contrast for name, contrast in headline.items()}
+    kinds = tuple(dict.fromkeys(kind for _, kind in pilots))
+    num_images = len(set(study.clusters))
+
+    def planned_cells(name: str, seeds: int, image_factor: int) -> dict[str, PlannedCell]:
+        families = {kind: len(headline) if kind == HEADLINE else len(cells) for kind in kinds}
+        return {
+            kind: _planned_cell(pilots[name, kind], delta, family, seeds, image_factor)
+            for kind, family in families.items()
+        }
+
+    rows = tuple(
+        PlanRow(name, seeds, num_images * factor, planned_cells(name, seeds, factor))
+        for name in dict.fromkeys(name for name, _ in pilots)
+        for factor in IMAGE_FACTORS
+        for seeds in SEEDS
+    )
+    return Plan(study.name, baseline, delta, kinds, rows, len(cells), len(headline))
+
+
+def _planned_cell(pilot: Contrast, delta: float, family: int, seeds: int, image_factor: int) -> PlannedCell:
+    # What fewer images find, more images find. Satterthwaite's approximation can deny that: when seeds alone are left, with their few
+    # degrees of freedom, these fall faster than the variance.
+    smallest, factor = min(
+        (float(smallest_difference(at_size(pilot, seeds, factor), delta, family)), factor)
+        for factor in IMAGE_FACTORS
+        if factor <= image_factor
+    )
+    low, high = smallest_difference_range(pilot, delta, family, seeds=seeds, image_factor=factor)
+    return PlannedCell(smallest, low, high)
+
+
+def _check_runs(study: Study, baseline: str) -> None:
+    """Check that two bridges can be compared, and that each has at least two seeds."""
+    num_runs = {name: len(study.of(name)) for name in image_rows(study)}
+    if not rows_to_compare(study, baseline):
         raise ValueError(
-            f"{study.name} has runs of {', '.join(runs_of) or 'no bridge'}: a plan needs {baseline} and another bridge. Run both."
+            f"{study.name} has runs of {', '.join(num_runs) or 'no bridge'}: a plan needs {baseline} and another bridge. Run both."
         )
-    single = [name for name, runs in runs_of.items() if runs < 2]
-    if single:
+    if single := [name for name, number in num_runs.items() if number < 2]:
         raise ValueError(
             f"{', '.join(single)} in {study.name} has 1 seed, which says nothing of the spread over seeds. Run at least 2."
         )
-    cells, headline = differences(study, baseline)
-    found = cells | {(name, HEADLINE): beyond for name, beyond in headline.items()}
-    kinds = list(dict.fromkeys(kind for _, kind in found))
-    table = Table(
-        title=f"{study.name}: the smallest difference to {baseline} found with 80 % power, points (δ = {100 * delta:g})"
-    )
-    for head in ("bridge", "seeds", "images"):
-        table.add_column(head, justify="left" if head == "bridge" else "right")
-    for kind in kinds:
-        table.add_column(kind.replace("_", " "), justify="right")
-    number = len(set(study.clusters))
-    for name in dict.fromkeys(name for name, _ in found):
-        for seeds, times in [(seeds, times) for times in IMAGES for seeds in SEEDS]:
-            points = []
-            for kind in kinds:
-                family = len(headline) if kind == HEADLINE else len(cells)
-                pilot = found[name, kind]
-                # What fewer images find, more do: where seeds alone are left, with their few degrees of freedom, Satterthwaite's
-                # number falls faster than the variance.
-                least, fewer = min(
-                    (float(smallest(planned(pilot, seeds, fewer), delta, family)), fewer)
-                    for fewer in IMAGES
-                    if fewer <= times
-                )
-                low, high = smallest_range(pilot, delta, family, seeds=seeds, images=fewer)
-                points.append(f"{100 * least:.1f} ({100 * low:.1f}–{100 * high:.1f})")
-            first = (seeds, times) == (SEEDS[0], IMAGES[0])
-            table.add_row(name if first else "", str(seeds), f"{number * times:,}", *points)
-        table.add_section()
-    console = console or get_console()
-    console.print(table)
-    console.print(
-        f"Corrected over all {len(cells)} cells (Holm), {len(headline)} of the headline by themselves; with fewer than {LEAST_SEEDS} seeds "
-        f"nothing is told. Spread over seeds and images as these runs show it, which is itself uncertain: in brackets, the "
-        f"{100 * RANGE:g} % range of what the difference is where other spreads, which may have shown as this one, are the true ones "
-        "(`bridgelab calibrate` says how often it holds that)."
-    )

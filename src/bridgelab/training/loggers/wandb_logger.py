@@ -19,8 +19,8 @@ from bridgelab.data.batches import TokenizedExamples
 from bridgelab.data.images import read_image
 from bridgelab.data.sampler import spread
 from bridgelab.evaluation.predict import on_device, with_target
-from bridgelab.explain.occlusion import fall_maps
-from bridgelab.explain.patch_attention import patch_attention
+from bridgelab.explain.attention import patch_attention
+from bridgelab.explain.occlusion import occlusion_maps
 from bridgelab.model import BridgedModel
 from bridgelab.report.diagnosis.overlay import overlaid
 from bridgelab.runs.atomic import atomic_path
@@ -167,7 +167,7 @@ def look_into(
         the bridge has none.
     """
     batch = with_target(model, on_device(prepared.batch([place]), model), said)
-    falls = fall_maps(model, batch, grid, cls)
+    falls = occlusion_maps(model, batch, grid, cls)
     most = max(float(np.abs(falls).max()), LEAST)
     found: list[list[np.ndarray] | None] = [
         [overlaid(*pair, signed=True, most=most) for pair in zip(pictures, falls, strict=True)], None
