@@ -12,7 +12,8 @@ from bridgelab.bridge.linear import Linear
 from bridgelab.bridge.words import Words
 from bridgelab.data.batches import TokenizedExamples
 from bridgelab.data.shuffled_images import another_image
-from bridgelab.evaluation.predict import evaluate, mean_loss, predict
+from bridgelab.evaluation.predict import mean_loss, predict
+from bridgelab.evaluation.score import evaluate
 from bridgelab.model import BridgedModel
 
 

@@ -5,7 +5,7 @@ import torch
 from bridgelab.benchmark.example import Example
 from bridgelab.benchmark.metrics.accuracy import Accuracy
 from bridgelab.data.batches import TokenizedExamples
-from bridgelab.evaluation.predict import Predicted
+from bridgelab.evaluation.predict import Prediction
 from bridgelab.explain import clutter as clutter_module
 from bridgelab.explain.clutter import clutter
 
@@ -23,7 +23,7 @@ def test_what_clutter_costs_is_a_difference_of_pairs(tiny_text, monkeypatch):
         bad = questions.examples[0].images[0].startswith("/cluttered")
         wrong = [k >= 80 or (bad and k % 4 == 0) for k in rows]
         progress(len(rows), len(rows))
-        return [Predicted("blue" if no else "red", -2.0 if no else -1.0) for no in wrong]
+        return [Prediction("blue" if no else "red", -2.0 if no else -1.0) for no in wrong]
 
     monkeypatch.setattr(clutter_module, "predict", planted)
     calls = []

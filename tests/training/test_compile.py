@@ -7,7 +7,7 @@ import torch
 
 from bridgelab.training import experiment as settings
 from bridgelab.training.compile import refuse_without_compiler
-from bridgelab.training.fit import LAST
+from bridgelab.training.checkpoint import LAST
 
 COMPILER = shutil.which("g++") or shutil.which("clang++")
 

@@ -1,22 +1,31 @@
-"""What a bridge costs, measured on a batch: parameters, visual tokens, FLOPs of both sides."""
+"""What a bridge costs, measured on a batch: parameters, visual tokens, FLOPs of the bridge and of the T5."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from bridgelab.data.batches import Batch
+from bridgelab.data.batches import Batch, TokenizedExamples
 from bridgelab.evaluation.predict import on_device
 from bridgelab.model import BridgedModel
 
-COSTED = 16  # examples on which FLOPs are counted: the same for every bridge, so padded alike
+EXAMPLES = (
+    16  # of a batch on which FLOPs are counted: the same for every bridge, so that all are padded alike
+)
+
+
+def measure_test_costs(model: BridgedModel, tests: Mapping[str, TokenizedExamples]) -> dict[str, Any]:
+    """Return `measure_costs` on the first test examples."""
+    tokenized = next(iter(tests.values()))
+    return measure_costs(model, tokenized.batch(list(range(min(len(tokenized), EXAMPLES)))))
 
 
 def measure_costs(model: BridgedModel, batch: Batch) -> dict[str, Any]:
-    """Costs an example, where a multiplication and an addition count as two operations.
+    """Return the costs of one example; a multiplication and an addition count as two operations.
 
-    The T5's backward is the pass *through* its frozen weights to the prefix; a prefix that has no gradient
-    (plain words) costs none.
+    The T5's backward pass goes *through* its frozen weights to the visual tokens. Tokens without a gradient (plain words) cost
+    none.
     """
     batch = on_device(batch, model)
     trained = [p for p in model.parameters() if p.requires_grad]

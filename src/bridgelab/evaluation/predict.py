@@ -1,4 +1,4 @@
-"""What a trained bridge answers: predictions one row an example, and each kind's official metrics."""
+"""What a trained bridge answers."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,19 +9,24 @@ import torch
 from torch import Tensor
 
 from bridgelab.benchmark.example import Example
-from bridgelab.benchmark.majority import majority
-from bridgelab.benchmark.metrics.example_metric import ExampleMetric
 from bridgelab.data.batches import LABEL_IGNORED, Batch, TokenizedExamples
 from bridgelab.data.shuffled_images import another_image
 from bridgelab.evaluation.processes import processes
 from bridgelab.model import BridgedModel
 
-Progress = Callable[[str, int, int], None]
+ProgressCallback = Callable[[str, int, int], None]  # task, examples done, of how many
+ROOM = 2  # tokens by which an answer may be longer than the longest target, so that it can be wrong by saying more
 
 
 @dataclass(frozen=True)
-class Predicted:
-    """One example's prediction, the log-probability of its target, and where it has choices, of each of them."""
+class Prediction:
+    """A prediction of one example.
+
+    Args:
+        text: the answer.
+        likelihood: log-probability of the target, end token included.
+        likelihoods: log-probability of each of the example's choices; None if it has none.
+    """
 
     text: str
     likelihood: float
@@ -30,7 +35,7 @@ class Predicted:
 
 def predict(
     model: BridgedModel,
-    prepared: TokenizedExamples,
+    tokenized: TokenizedExamples,
     rows: Sequence[int] | np.ndarray,
     *,
     batch_size: int,
@@ -38,69 +43,71 @@ def predict(
     other_image: np.ndarray | None = None,
     words: Sequence[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> list[Predicted]:
-    """Predict some examples, in the order of `rows`.
+) -> list[Prediction]:
+    """Predict examples, and return the predictions in the order of `rows`.
 
-    Answers and captions are generated, greedily or by beams, a little longer than the longest target at most, which
-    `data.max_length` bounds; where an example has choices it is the likeliest of them.
-
-    Where several processes train together, each takes every n-th batch, and all return all predictions. A batch is what it is
-    in one process, so that what is found does not depend on how many there are, to the last bit.
+    An example with choices is answered by the likeliest of them, every other one by generated text. Processes that train
+    together share the batches, and all of them return all predictions. Batches are the same for any number of processes, so
+    that predictions are equal to the last bit.
 
     Args:
-        other_image: for each row of the feature store, which one to show in its place.
-        words: for each of `rows` a text that the T5 reads in place of the bridge's tokens.
-        progress: called with how many are done, and of how many.
+        model: the bridge between its backbones.
+        tokenized: the examples.
+        rows: which of them.
+        batch_size: examples in a batch.
+        num_beams: of generated text; 1 is greedy.
+        other_image: for each row of the image features, the row to use instead.
+        words: for each of `rows`, a text that the T5 reads instead of the bridge's tokens.
+        progress: called with the number of examples done and the total.
     """
     rows = np.asarray(rows)
-    order = np.lexsort(
-        (prepared.target_lengths[rows], prepared.prompt_lengths[rows])
-    )  # like lengths, little padding
-    own: list[tuple[int, str, float, tuple[float, ...] | None]] = []
+    # Like lengths together: little padding.
+    order = np.lexsort((tokenized.target_lengths[rows], tokenized.prompt_lengths[rows]))
+    own: list[tuple[int, Prediction]] = []
     was_training = model.training
     model.eval()
     with processes() as shared, torch.inference_mode():
         for first in range(shared.rank * batch_size, len(rows), shared.world * batch_size):
             places = order[first : first + batch_size]
-            chosen = rows[places]
-            images = prepared.images[chosen]
-            batch = on_device(
-                prepared.batch(chosen, images if other_image is None else other_image[images]), model
-            )
-            encoded = (
-                model.encode(batch)
-                if words is None
-                else model.encode_words([words[place] for place in places], batch)
-            )
-            examples = [prepared.examples[row] for row in chosen]
-            if examples[0].choices:
-                made = _likeliest(model, examples, encoded)
-            else:
-                length = int(prepared.target_lengths.max()) + 2  # room to be wrong by saying more
-                ids = model.generate(batch, max_new_tokens=length, num_beams=num_beams, encoded=encoded)
-                texts = model.text.decode(ids.cpu())
-                likelihoods = model.likelihood(batch, encoded).tolist()
-                made = [Predicted(text, one) for text, one in zip(texts, likelihoods, strict=True)]
-            for place, one in zip(places.tolist(), made, strict=True):
-                own.append((place, one.text, one.likelihood, one.likelihoods))
+            texts = None if words is None else [words[place] for place in places]
+            predictions = _predict_batch(model, tokenized, rows[places], num_beams, other_image, texts)
+            own += zip(places.tolist(), predictions, strict=True)
             if progress and shared.rank == 0:
                 progress(min(first + shared.world * batch_size, len(rows)), len(rows))
-        found = sorted(shared.gather(own))
+        gathered = sorted(shared.gather(own), key=lambda pair: pair[0])
     model.train(was_training)
-    if [place for place, *_ in found] != list(range(len(rows))):
+    if [place for place, _ in gathered] != list(range(len(rows))):
         raise RuntimeError(
-            f"{len(found)} predictions of {len(rows)} examples came together from the processes."
+            f"{len(gathered)} predictions of {len(rows)} examples came together from the processes."
         )
-    return [
-        Predicted(text, likelihood, None if each is None else tuple(each))
-        for _, text, likelihood, each in found
-    ]
+    return [prediction for _, prediction in gathered]
 
 
-def _likeliest(
+def _predict_batch(
+    model: BridgedModel,
+    tokenized: TokenizedExamples,
+    rows: np.ndarray,
+    num_beams: int,
+    other_image: np.ndarray | None,
+    words: list[str] | None,
+) -> list[Prediction]:
+    images = tokenized.images[rows]
+    batch = on_device(tokenized.batch(rows, images if other_image is None else other_image[images]), model)
+    encoded = model.encode(batch) if words is None else model.encode_words(words, batch)
+    examples = [tokenized.examples[row] for row in rows]
+    if examples[0].choices:
+        return _likeliest_choices(model, examples, encoded)
+    length = int(tokenized.target_lengths.max()) + ROOM
+    ids = model.generate(batch, max_new_tokens=length, num_beams=num_beams, encoded=encoded)
+    texts = model.text.decode(ids.cpu())
+    likelihoods = model.likelihood(batch, encoded).tolist()
+    return [Prediction(*pair) for pair in zip(texts, likelihoods, strict=True)]
+
+
+def _likeliest_choices(
     model: BridgedModel, examples: Sequence[Example], encoded: tuple[Tensor, Tensor]
-) -> list[Predicted]:
-    """The likeliest of each example's choices; of equally likely ones the first."""
+) -> list[Prediction]:
+    """Predict the likeliest of each example's choices, the first of equally likely ones."""
     distinct = list(dict.fromkeys(choice for e in examples for choice in e.choices))
     ids, mask = model.text.tokenize(distinct)
     labels = torch.where(mask.bool(), ids, LABEL_IGNORED)
@@ -109,17 +116,17 @@ def _likeliest(
     choices = torch.full((len(examples), most, labels.shape[1]), LABEL_IGNORED)
     for k, example in enumerate(examples):
         choices[k, : len(example.choices)] = labels[[row_of[choice] for choice in example.choices]]
-    scores = model.choice_likelihoods(encoded, choices.to(encoded[0].device)).tolist()
-    found = []
-    for example, row in zip(examples, scores, strict=True):
+    log_probs = model.choice_likelihoods(encoded, choices.to(encoded[0].device)).tolist()
+    predictions = []
+    for example, row in zip(examples, log_probs, strict=True):
         own = tuple(row[: len(example.choices)])
         target = own[example.choices.index(example.answers[0])]
-        found.append(Predicted(example.choices[own.index(max(own))], target, own))
-    return found
+        predictions.append(Prediction(example.choices[own.index(max(own))], target, own))
+    return predictions
 
 
 def on_device(batch: Batch, model: torch.nn.Module) -> Batch:
-    """The batch where the model is."""
+    """Return the batch on the model's device."""
     device = next(iter(model.buffers())).device
     return {name: tensor.to(device) for name, tensor in batch.items()}
 
@@ -132,16 +139,16 @@ def with_target(model: BridgedModel, batch: Batch, answer: str) -> Batch:
 
 
 def mean_loss(
-    model: BridgedModel, prepared: TokenizedExamples, rows: Sequence[int] | np.ndarray, *, batch_size: int
+    model: BridgedModel, tokenized: TokenizedExamples, rows: Sequence[int] | np.ndarray, *, batch_size: int
 ) -> float:
-    """The mean loss over batches of some examples, as in training."""
+    """Return the mean loss over batches of the examples in `rows`, as in training."""
     rows = np.asarray(rows)
-    rows = rows[np.argsort(prepared.prompt_lengths[rows], kind="stable")]
+    rows = rows[np.argsort(tokenized.prompt_lengths[rows], kind="stable")]
     was_training = model.training
     model.eval()
     with torch.inference_mode():
         losses = [
-            model.loss(on_device(prepared.batch(rows[k : k + batch_size]), model)).item()
+            model.loss(on_device(tokenized.batch(rows[k : k + batch_size]), model)).item()
             for k in range(0, len(rows), batch_size)
         ]
     model.train(was_training)
@@ -157,102 +164,44 @@ def predict_views(
     shuffled: bool,
     images: int,
     to_caption: TokenizedExamples | None = None,
-    progress: Progress | None = None,
-) -> dict[tuple[str, str], list[Predicted]]:
-    """All test examples in all views: predictions by kind and view, shared by the processes that train together.
+    progress: ProgressCallback | None = None,
+) -> dict[tuple[str, str], list[Prediction]]:
+    """Predict all test examples in all views, and return the predictions by kind and view.
 
     Args:
-        tests: prepared examples by kind.
-        shuffled: also show each example another image.
-        images: how many images the feature store of the tests holds.
-        to_caption: an example for each image, to be captioned: questions are then also answered from the bridge's own
-            caption in place of its tokens (the view `captioned`; arXiv:2403.11317).
+        model: the trained bridge between its backbones.
+        tests: the examples by kind.
+        batch_size: examples in a batch.
+        num_beams: of generated text; 1 is greedy.
+        shuffled: also show each example another image (the view `shuffled`).
+        images: the number of images that the features of the tests hold.
+        to_caption: an example of each image, to be captioned. Questions are then also answered from the bridge's own caption
+            instead of its tokens (the view `captioned`; arXiv:2403.11317).
+        progress: called with the task, the number of examples done, and the total.
     """
 
-    def told(what: str) -> Callable[[int, int], None] | None:
-        return (lambda done, of: progress(what, done, of)) if progress else None
-
-    def all_of(prepared: TokenizedExamples, what: str, **choices: Any) -> list[Predicted]:
-        rows = np.arange(len(prepared))
+    def predict_all(tokenized: TokenizedExamples, task: str, **view: Any) -> list[Prediction]:
         return predict(
-            model, prepared, rows, batch_size=batch_size, num_beams=num_beams, progress=told(what), **choices
+            model,
+            tokenized,
+            np.arange(len(tokenized)),
+            batch_size=batch_size,
+            num_beams=num_beams,
+            progress=(lambda done, total: progress(task, done, total)) if progress else None,
+            **view,
         )
 
-    said: dict[tuple[str, ...], str] = {}
+    captions: dict[tuple[str, ...], str] = {}
     if to_caption is not None:
-        captions = all_of(to_caption, "captioning")
-        said = {e.images: found.text for e, found in zip(to_caption.examples, captions, strict=True)}
-    found = {}
-    for kind, prepared in tests.items():
-        found[kind, "image"] = all_of(prepared, f"{kind}, image")
+        predictions = predict_all(to_caption, "captioning")
+        captions = {e.images: p.text for e, p in zip(to_caption.examples, predictions, strict=True)}
+    views = {}
+    for kind, tokenized in tests.items():
+        views[kind, "image"] = predict_all(tokenized, f"{kind}, image")
         if shuffled:
-            found[kind, "shuffled"] = all_of(prepared, f"{kind}, shuffled", other_image=another_image(images))
-        if said and kind != "caption":
-            words = [said[e.images] for e in prepared.examples]
-            found[kind, "captioned"] = all_of(prepared, f"{kind}, captioned", words=words)
-    return found
-
-
-def score(
-    found: dict[tuple[str, str], list[Predicted]],
-    tests: dict[str, TokenizedExamples],
-    metrics: dict[str, ExampleMetric],
-    train: dict[str, list[Example]],
-) -> tuple[list[dict[str, Any]], dict[str, float]]:
-    """What predictions are worth. For one process: a metric would wait for the others to join in.
-
-    Args:
-        found: predictions by kind and view, in the order of the examples.
-        tests: prepared examples by kind.
-        metrics: each kind's official metric.
-        train: training examples by kind, for the majority floor, which is left out where there are none.
-    Returns:
-        rows for `predictions.parquet`, and metrics by `test/<metric>` and `test_shuffled/<metric>`.
-    """
-    rows: list[dict[str, Any]] = []
-    values: dict[str, float] = {}
-    floors: dict[str, tuple[Sequence[str | None], Sequence[str | None]]] = {}
-    for kind, prepared in tests.items():
-        floors[kind] = ([None] * len(prepared),) * 2
-        if kind != "caption" and train.get(kind):
-            floor = majority(train[kind], prepared.examples)
-            floors[kind] = floor, majority(train[kind], prepared.examples, tags=("type", "family"))
-            right = [metrics[kind].score(m, e) for m, e in zip(floor, prepared.examples, strict=True)]
-            values["test/majority"] = float(np.mean(right))
-    for (kind, view), predicted in found.items():
-        examples, metric = tests[kind].examples, metrics[kind]
-        prefix = "test" if view == "image" else f"test_{view}"
-        metric.reset()
-        metric.update([p.text for p in predicted], examples, [p.likelihoods for p in predicted])
-        values |= {f"{prefix}/{name}": float(value) for name, value in metric.compute().items()}
-        values[f"{prefix}/likelihood_{kind}"] = float(np.mean([p.likelihood for p in predicted]))
-        rows += [
-            {
-                "id": example.id,
-                "image": "|".join("/".join(path.split("/")[-2:]) for path in example.images),
-                "kind": kind,
-                "view": view,
-                "prompt": example.prompt,
-                "target": example.answers[0],
-                "prediction": one.text,
-                "score": float(metric.score(one.text, example)),
-                "likelihood": one.likelihood,
-                **({} if one.likelihoods is None else {"likelihoods": list(one.likelihoods)}),
-                "majority": guess,
-                "majority_of_family": guess_of_family,
-                **{f"tag_{name}": value for name, value in example.tags.items()},
-            }
-            for example, one, guess, guess_of_family in zip(examples, predicted, *floors[kind], strict=True)
-        ]
-    return rows, values
-
-
-def evaluate(
-    model: BridgedModel,
-    tests: dict[str, TokenizedExamples],
-    metrics: dict[str, ExampleMetric],
-    train: dict[str, list[Example]],
-    **choices: Any,
-) -> tuple[list[dict[str, Any]], dict[str, float]]:
-    """`predict_views`, with its choices, and `judge`: where one process does both."""
-    return score(predict_views(model, tests, **choices), tests, metrics, train)
+            other = another_image(images)
+            views[kind, "shuffled"] = predict_all(tokenized, f"{kind}, shuffled", other_image=other)
+        if captions and kind != "caption":
+            words = [captions[e.images] for e in tokenized.examples]
+            views[kind, "captioned"] = predict_all(tokenized, f"{kind}, captioned", words=words)
+    return views

@@ -10,9 +10,10 @@ from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from bridgelab.device import trainer_device
-from bridgelab.evaluation.costs import COSTED, measure_costs
-from bridgelab.evaluation.predict import predict_views, score
+from bridgelab.evaluation.costs import measure_test_costs
+from bridgelab.evaluation.predict import predict_views
 from bridgelab.evaluation.progress import TenthsLog
+from bridgelab.evaluation.score import score
 from bridgelab.model import BridgedModel
 from bridgelab.runs.finished import RECORD
 from bridgelab.runs.record import repeat_untrained, write_json, write_predictions
@@ -72,9 +73,10 @@ def train_and_evaluate(
         return  # the first process has all predictions, scores them and writes the record
     rows, metrics = score(predictions, tests, data.benchmark.metrics(), data.examples("train"))
     _check_frozen(experiment)
-    some = next(iter(tests.values()))
-    costs = measure_costs(model, some.batch(list(range(min(len(some), COSTED)))))
-    costs |= {"train_seconds": trained.seconds, "wall_seconds": time.monotonic() - clock}
+    costs = measure_test_costs(model, tests) | {
+        "train_seconds": trained.seconds,
+        "wall_seconds": time.monotonic() - clock,
+    }
     write_predictions(directory / "predictions.parquet", rows)
     record = run_record(
         experiment, model, trained, directory=directory, bridge=bridge, metrics=metrics, costs=costs

@@ -16,7 +16,7 @@ from bridgelab.bridge.attention import attend
 from bridgelab.data.batches import TokenizedExamples
 from bridgelab.model import BridgedModel
 from bridgelab.training import main
-from bridgelab.training.fit import LAST
+from bridgelab.training.checkpoint import LAST
 from bridgelab.training.loggers.wandb_logger import difficulty, look_into, wandb_identity
 
 
