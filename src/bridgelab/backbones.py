@@ -1,4 +1,4 @@
-"""Both frozen sides as a config names them, and a bridge between them: what training and a trained run's user share."""
+"""The frozen vision encoder and language model that a config names, and a bridge between them."""
 
 import logging
 from typing import Any
@@ -15,27 +15,33 @@ log = logging.getLogger(__name__)
 
 
 class Backbones:
-    """The frozen text side, the frozen vision side (None where the bridge sees no image's patches), and their widths.
+    """The frozen vision encoder and the frozen language model.
 
     Args:
-        config: of a run.
+        config: a run's config.
         device: where the models go.
+
+    Attributes:
+        vision: the vision encoder; None for a bridge that sees nothing.
+        text: the language model.
+        sees: what the bridge reads: `image`, `words` or `nothing`.
+        fingerprints: a hash of each model's weights and settings, by name.
     """
 
     def __init__(self, config: DictConfig, device: Any):
         self.config, self.device = config, torch.device(device)
         self.sees = getattr(target(config.bridge, "bridge"), "sees", "image")
         self.text = build(config.text, "text")
-        # The blind floor needs no encoder, and spares the seconds of loading one.
+        # The floor `blind` needs no vision encoder, which would take seconds to load.
         self.vision: Any = None if self.sees == "nothing" else build(config.vision, "vision")
         self.all = {"text": self.text} | ({"vision": self.vision} if self.vision is not None else {})
-        self.fingerprints = {name: side.fingerprint for name, side in self.all.items()}
+        self.fingerprints = {name: backbone.fingerprint for name, backbone in self.all.items()}
         self.vision_dim = {"image": getattr(self.vision, "dim", 1), "words": self.text.dim, "nothing": 1}[
             self.sees
         ]
 
     def patches(self, images: int) -> int:
-        """How many patches an example of so many images has."""
+        """Return how many patches an example with this many images has."""
         rows, columns = self.vision.grid
         return images * (rows * columns + self.vision.cls)
 
@@ -47,12 +53,15 @@ class Backbones:
         std: torch.Tensor | None = None,
         images: int = 1,
     ) -> BridgedModel:
-        """A bridge with this init, between both sides.
+        """Return the bridge that a seed initializes, between the backbones.
 
         Args:
+            seed: of the initialization.
             mean: of the training images' patches [vision_dim].
-            std: their deviation [vision_dim].
-            images: of an example.
+            std: of the training images' patches [vision_dim].
+            images: the number of images of an example.
+        Raises:
+            ValueError: if the bridge can't be built, or not within its budget of tokens or parameters.
         """
         config = self.config
         precision = config.train.precision

@@ -18,21 +18,21 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def autocast_pays(device: torch.device) -> bool:
-    """Whether bfloat16 is faster than float32 there: a CPU without bf16 instructions emulates it, at a tenth the speed."""
+    """Return whether bfloat16 is faster than float32: a CPU without bf16 instructions emulates it at a tenth of the speed."""
     if device.type != "cpu":
         return True
-    has = torch.cpu.get_capabilities()
-    return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 class Language(Protocol):
-    """The text side: a frozen encoder-decoder that can be given vectors in place of words."""
+    """A frozen encoder-decoder that reads vectors as well as words."""
 
     dim: int
     fingerprint: str
     embedding_rms: float
     model: Any
-    placed: bool  # on devices of its own choosing, and not to be moved
+    placed: bool  # by device_map, and not to be moved
     checkpointing: bool
 
     def tokenize(self, texts: list[str]) -> tuple[Tensor, Tensor]: ...
@@ -41,7 +41,7 @@ class Language(Protocol):
     def decode(self, ids: Tensor) -> list[str]: ...
 
 
-FROZEN = "model.language."  # begins the names of the weights that a checkpoint leaves out
+FROZEN = "model.language."  # prefix of the weights that a checkpoint leaves out
 
 
 class BridgedModel(nn.Module):
@@ -49,25 +49,25 @@ class BridgedModel(nn.Module):
 
     $\mathcal L = -\frac1{|y|} \sum_t \log p_{T5}(y_t \mid y_{<t}, [s f_\theta((x - \mu) / \sigma); E(p)])$
 
-    Patches $x$ are standardised channel by channel with the training images' mean $\mu$ and deviation
-    $\sigma$: part of the vision side, the same for every bridge. $s$ brings a bridge's output, as it is at
-    init, to the size of the T5's word embeddings $E$: one rule for all bridges, so that a learning rate means
-    as much to each. Words are embeddings already: they are neither standardised nor scaled. $p$ is the prompt.
+    Patches $x$ are standardised per channel with the mean $\mu$ and deviation $\sigma$ of the training images' patches, the
+    same for every bridge. The scale $s$ brings a bridge's output at initialization to the RMS of the T5's word embeddings $E$.
+    This is one rule for all bridges, so that a learning rate means the same to each. Words are embeddings already: they are
+    neither standardised nor scaled. $p$ is the prompt.
 
     With `insert="encoder_output"` the encoder reads the prompt alone and the decoder attends to
-    $[s f_\theta(x); \mathrm{Enc}(E(p))]$ (Grounded Q-Former, arXiv:2311.07449): cheaper, and nothing between patches and
-    decoder but the bridge. $s$ then brings it to the size of the encoder's output. Words are always read by the encoder.
+    $[s f_\theta(x); \mathrm{Enc}(E(p))]$ (Grounded Q-Former, arXiv:2311.07449). This is cheaper, and only the bridge stands
+    between patches and decoder. The scale $s$ is then relative to the encoder's output. Words are always read by the encoder.
 
     Args:
-        bridge: patches [batch, patch, vision_dim] -> [batch, token, text_dim]; `sees` says what of.
-        text: the frozen text side.
-        mean: the patches' mean [vision_dim], None for 0.
-        std: their deviation [vision_dim], None for 1.
+        bridge: patches [batch, patch, vision_dim] -> visual tokens [batch, token, text_dim]; its `sees` says what it reads.
+        text: the frozen language model.
+        mean: of the patches [vision_dim]; None for 0.
+        std: of the patches [vision_dim]; None for 1.
         precision: `bf16` runs matrix products under autocast, `fp32` does not.
-        insert: where the tokens enter the T5, one of `INSERTS`.
-        positions: (patches, vision_dim) of learned positions, added to the standardised features; None for none.
+        insert: where visual tokens enter the T5, one of `INSERTS`.
+        positions: (patches, vision_dim) of learned positions, added to the standardised patches; None for none.
     Raises:
-        ValueError: if precision or insert is unknown, or the T5 is in float16, or T5 and precision don't fit.
+        ValueError: if `precision` or `insert` is unknown, or the T5 is in float16.
     """
 
     scale: Tensor
@@ -102,19 +102,19 @@ class BridgedModel(nn.Module):
         self.sees = getattr(bridge, "sees", "image")
         self.conditioning = getattr(bridge, "conditioning", "none")
         self.insert = "encoder_input" if self.sees == "words" else insert
-        self._text = (text,)  # in a tuple, so that its weights are not registered twice
+        self._text = (text,)  # a tuple keeps its weights from being registered twice
         frozen = text.model.requires_grad_(False).eval()
-        if text.placed:  # no submodule, so that `.to(device)` leaves it where its layers lie
+        if text.placed:  # not a submodule, so that `.to(device)` leaves its layers on their devices
             object.__setattr__(self, "language", frozen)
         else:
             self.language = frozen
-        # On a GPU transformers' own encoder is as good; and it is what torch.compile compiles, anywhere.
-        known = (
+        # Used on a CPU alone: on a GPU, and under torch.compile, transformers' own encoder is as fast.
+        supported = (
             text.model.dtype == torch.float32
             and ThroughEncoder.supports(text.model)
             and not text.checkpointing
         )
-        self._through = ThroughEncoder(text.model, PRECISIONS[precision]) if known else None
+        self._through = ThroughEncoder(text.model, PRECISIONS[precision]) if supported else None
         standard = self.sees == "image" and mean is not None and std is not None
         self.register_buffer("mean", mean.float() if standard and mean is not None else torch.zeros(1))
         self.register_buffer(
@@ -128,7 +128,7 @@ class BridgedModel(nn.Module):
 
     @property
     def text(self) -> Language:
-        """The text side."""
+        """The frozen language model with its tokenizer."""
         return self._text[0]
 
     def train(self, mode: bool = True) -> "BridgedModel":
@@ -138,9 +138,9 @@ class BridgedModel(nn.Module):
         return self
 
     def init_output_scale(self, batch: dict[str, Tensor]) -> None:
-        """Set the scale from a first batch, once: the bridge's output gets the RMS of what it stands beside.
+        """Set the scale $s$ from a first batch, so that visual tokens have the RMS of the vectors they stand beside.
 
-        That is the T5's word embeddings or, inserted at the encoder's output, what the encoder makes of the prompts.
+        Those are the T5's word embeddings or, with `insert="encoder_output"`, its encoder's output. Later calls do nothing.
 
         Raises:
             ValueError: if the bridge's output is all zero or not finite.
@@ -148,24 +148,24 @@ class BridgedModel(nn.Module):
         if not self.scale.isnan():
             return
         with torch.no_grad(), self._autocast():
-            raw = self._raw_prefix(batch).float().square().mean().sqrt()
-            wanted: float = self.text.embedding_rms
+            rms = self._raw_prefix(batch).float().square().mean().sqrt()
+            target_rms: float = self.text.embedding_rms
             if self.insert == "encoder_output":
                 mask = batch["prompt_mask"].bool()
-                read = self._encoder(self.text.embed(batch["prompt"]), mask)[mask]
-                wanted = read.float().square().mean().sqrt().item()
-        if not (raw.isfinite() and raw > 0):
+                encoded = self._encoder(self.text.embed(batch["prompt"]), mask)[mask]
+                target_rms = encoded.float().square().mean().sqrt().item()
+        if not (rms.isfinite() and rms > 0):
             raise ValueError(
-                f"the bridge's first output has an RMS of {raw.item():g}: it must be finite and above 0. "
+                f"the bridge's first output has an RMS of {rms.item():g}: it must be finite and above 0. "
                 "Check the bridge's initialisation."
             )
-        self.scale.copy_(wanted / raw)
+        self.scale.copy_(target_rms / rms)
 
     def prefix(self, batch: dict[str, Tensor]) -> Float[Tensor, "batch token dim"]:
-        """The bridge's tokens at the scale that the T5 expects, standing before the prompt.
+        """Return the bridge's visual tokens, scaled as the T5 reads them.
 
         Raises:
-            RuntimeError: before `init_output_scale`.
+            RuntimeError: if `init_output_scale` was not called.
         """
         if self.scale.isnan():
             raise RuntimeError(
@@ -175,28 +175,28 @@ class BridgedModel(nn.Module):
             return self._raw_prefix(batch) * self.scale
 
     def encode(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """What the T5's decoder attends to [batch, token + position, dim] and its mask [batch, token + position]."""
+        """Return what the T5's decoder attends to [batch, token + position, dim], and its mask [batch, token + position]."""
         with self._autocast():
             return self.encode_prefix(self._raw_prefix(batch) * self.scale, batch)
 
     def encode_prefix(self, prefix: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """As `encode`, for a prefix that is there already."""
+        """Do as `encode` with visual tokens that are computed already."""
         with self._autocast():
             if self.insert == "encoder_input":
                 return self._encode_before(prefix, batch)
             mask = batch["prompt_mask"]
-            read = self._encoder(self.text.embed(batch["prompt"]), mask)
-            return torch.cat([prefix.to(read), read], 1), self._with_prefix(mask, prefix)
+            prompt = self._encoder(self.text.embed(batch["prompt"]), mask)
+            return torch.cat([prefix.to(prompt), prompt], 1), self._with_prefix(mask, prefix)
 
     def encode_words(self, scenes: list[str], batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """As `encode`, where texts stand in the bridge's place: the T5's encoder reads them before the prompt."""
+        """Do as `encode` with texts instead of visual tokens, before the prompt."""
         with self._autocast():
             return self._encode_before(self.text.embed_words(scenes), batch)
 
     def log_probs(
         self, encoded: tuple[Tensor, Tensor], labels: Int[Tensor, "batch length"]
     ) -> Float[Tensor, "batch length"]:
-        """The log-probability of each label given those before it; 0 where the label is ignored."""
+        """Return the log-probability of each label given those before it; 0 for ignored labels."""
         hidden, mask = encoded
         with self._autocast():
             logits = self.language(
@@ -211,29 +211,29 @@ class BridgedModel(nn.Module):
         return -loss
 
     def loss(self, batch: dict[str, Tensor]) -> Float[Tensor, ""]:
-        """The mean negative log-probability of a target's token; the sum over `tokens` where the batch says so."""
+        """Return the mean negative log-probability of the targets' tokens; their sum over `batch["tokens"]` if that is set."""
         labels = batch["labels"]
         tokens = batch.get("tokens", (labels != IGNORED).sum())
         return -self.log_probs(self.encode(batch), labels).sum() / tokens
 
     def forward(self, batch: dict[str, Tensor]) -> Float[Tensor, ""]:
-        """`loss`, under the name that distributed training wraps."""
+        """Return `loss`: distributed training and torch.compile wrap `forward`."""
         return self.loss(batch)
 
     @torch.no_grad()
     def likelihood(
         self, batch: dict[str, Tensor], encoded: tuple[Tensor, Tensor] | None = None
     ) -> Float[Tensor, " batch"]:
-        """The log-probability of each example's whole target, end token included."""
+        """Return the log-probability of each example's whole target, end token included."""
         return self.log_probs(encoded or self.encode(batch), batch["labels"]).sum(1)
 
     @torch.no_grad()
     def choice_likelihoods(
         self, encoded: tuple[Tensor, Tensor], choices: Int[Tensor, "batch choice length"]
     ) -> Float[Tensor, "batch choice"]:
-        """The log-probability of each of several targets, from one pass of the encoder; -inf for one that is all ignored."""
-        found = [self.log_probs(encoded, labels).sum(1) for labels in choices.unbind(1)]
-        return torch.stack(found, 1).masked_fill((choices == IGNORED).all(2), -torch.inf)
+        """Return the log-probability of each choice, from one pass of the encoder; -inf for a choice of ignored labels alone."""
+        log_probs = [self.log_probs(encoded, labels).sum(1) for labels in choices.unbind(1)]
+        return torch.stack(log_probs, 1).masked_fill((choices == IGNORED).all(2), -torch.inf)
 
     @torch.no_grad()
     def generate(
@@ -244,7 +244,7 @@ class BridgedModel(nn.Module):
         num_beams: int = 1,
         encoded: tuple[Tensor, Tensor] | None = None,
     ) -> Int[Tensor, "batch length"]:
-        """Continuations without the start token, greedy or the best of some beams; transformers' own loop."""
+        """Generate answers by transformers' own loop, greedily or by beam search, and return them without the start token."""
         hidden, mask = encoded or self.encode(batch)
         with self._autocast():
             ids = self.language.generate(
@@ -283,7 +283,7 @@ class BridgedModel(nn.Module):
             patches = patches + self.positions
         if self.conditioning == "none":
             return self.bridge(patches)
-        # The frozen T5's own representation of the question: what its encoder makes of it, alone.
+        # The question is represented by the output of the frozen T5's encoder, which reads it alone.
         mask = batch["question_mask"]
         with torch.no_grad():
             question = self._encoder(self.text.embed(batch["question"]), mask)
@@ -295,5 +295,5 @@ class BridgedModel(nn.Module):
         return shifted.masked_fill(shifted == IGNORED, self.language.config.pad_token_id)
 
     def _autocast(self) -> AbstractContextManager:
-        # A T5 loaded in bfloat16 runs in it throughout; one in float32 only in its matrix products.
+        # A T5 loaded in bfloat16 runs in it throughout; of one in float32, only the matrix products do.
         return torch.autocast(self.scale.device.type, torch.bfloat16, enabled=self.precision == "bf16")

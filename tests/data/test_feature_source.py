@@ -4,7 +4,7 @@ import pytest
 
 from bridgelab.benchmark.example import Example
 from bridgelab.data import feature_source as features
-from bridgelab.data.feature_source import build_features, image_features, left_out, part_of
+from bridgelab.data.feature_source import broken_images, build_features, image_features, work_part
 from bridgelab.data.feature_store import FeatureStore
 from bridgelab.data.mapped import MappedFeatures
 from bridgelab.data.online import OnlineFeatures
@@ -54,8 +54,8 @@ def test_broken_images_are_refused_or_left_out(config, images, tiny_vision, sour
     found = image_features(config(own, "data.on_error=skip"), tiny_vision, images)
     assert list(found.left_out) == [images[1]]
     # A bridge that sees no image leaves out the same.
-    assert left_out(config("data.on_error=skip"), images) == found.left_out
-    assert left_out(config(), images) == {}
+    assert broken_images(config("data.on_error=skip"), images) == found.left_out
+    assert broken_images(config(), images) == {}
 
 
 def test_features_are_built_before_any_run(config, benchmark, images, tiny_vision):
@@ -79,10 +79,10 @@ def test_what_is_left_out_of_a_build_is_told(config, benchmark, images):
 
 def test_the_part_is_given_or_slurms_or_all():
     slurm = {"SLURM_PROCID": "3", "SLURM_NTASKS": "8"}
-    assert part_of(None, {}) == (0, 1)
-    assert part_of(None, {"SLURM_PROCID": "3"}) == (0, 1)
-    assert part_of(None, slurm) == (3, 8)
-    assert part_of("1/2", slurm) == (1, 2)
+    assert work_part(None, {}) == (0, 1)
+    assert work_part(None, {"SLURM_PROCID": "3"}) == (0, 1)
+    assert work_part(None, slurm) == (3, 8)
+    assert work_part("1/2", slurm) == (1, 2)
     for wrong in ("2/2", "1", "a/b", "-1/2", "0/0"):
         with pytest.raises(ValueError, match=rf"--shard {wrong}: must be i/n with i from 0 to n-1"):
-            part_of(wrong, {})
+            work_part(wrong, {})

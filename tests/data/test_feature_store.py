@@ -99,7 +99,7 @@ def test_a_part_has_its_own_rows_and_moments(tmp_path, images, tiny_vision):
     whole = FeatureStore(tmp_path / "store", tiny_vision).features(images)
     assert whole.mean is not None
     chosen = [images[6], images[2]]
-    part = whole.part(chosen)
+    part = whole.subset(chosen)
     alone = FeatureStore(tmp_path / "alone", tiny_vision).features(chosen)
     assert part.images == chosen
     assert torch.equal(part.get([0, 1]), whole.get([6, 2]))
@@ -109,7 +109,7 @@ def test_a_part_has_its_own_rows_and_moments(tmp_path, images, tiny_vision):
 
 
 def test_moments_do_not_depend_on_where_a_row_lies(tmp_path, images, tiny_vision, monkeypatch):
-    monkeypatch.setattr("bridgelab.data.mapped.AT_ONCE", 3)
+    monkeypatch.setattr("bridgelab.data.mapped.CHUNK", 3)
     at_once = FeatureStore(tmp_path / "a", tiny_vision, batch_size=1).features(images)
     for image in reversed(images):
         FeatureStore(tmp_path / "b", tiny_vision).features([image])

@@ -12,7 +12,7 @@ from bridgelab.data.images import (
     missing,
     read_image,
     refuse_broken,
-    tried,
+    try_each,
 )
 
 PICTURE = np.random.default_rng(0).integers(0, 255, (64, 48, 3), dtype=np.uint8)
@@ -123,7 +123,7 @@ def test_a_fifo_is_not_waited_for(tmp_path):
     for call in (read_image, file_hash):
         with pytest.raises(ValueError, match=r"a\.png is no regular file: remove it"):
             call(tmp_path / "a.png")
-    problems = tried(check_image, [str(tmp_path / "a.png")], "looking")[1]
+    problems = try_each(check_image, [str(tmp_path / "a.png")], "looking")[1]
     assert list(problems.values()) == ["is no regular file: remove it, or put the image in its place"]
 
 
@@ -180,10 +180,10 @@ def test_all_that_is_wrong_is_listed(tmp_path):
     Image.fromarray(PICTURE).save(tmp_path / "good.png")
     (tmp_path / "empty.png").touch()
     paths = [str(tmp_path / f"{name}.png") for name in ("good", "empty", "gone")]
-    hashes, problems = tried(file_hash, paths, "hashing")
+    hashes, problems = try_each(file_hash, paths, "hashing")
     assert list(hashes) == paths[:2]
     assert list(problems) == paths[2:]
-    whole, problems = tried(check_image, paths, "looking")
+    whole, problems = try_each(check_image, paths, "looking")
     assert list(whole) == paths[:1]
     assert list(problems) == paths[1:]
     with pytest.raises(

@@ -30,8 +30,8 @@ def test_they_are_the_stores(tmp_path, images, tiny_vision, dtype):
     assert online.get(rows).dtype == store.get(rows).dtype
     assert (len(online), online.images) == (len(store), store.images)
     chosen = [images[5], images[1]]
-    assert torch.equal(online.part(chosen).get([1]), store.part(chosen).get([1]))
-    for a, b in ((online, store), (online.part(chosen), store.part(chosen))):
+    assert torch.equal(online.subset(chosen).get([1]), store.subset(chosen).get([1]))
+    for a, b in ((online, store), (online.subset(chosen), store.subset(chosen))):
         torch.testing.assert_close(a.mean, b.mean)
         torch.testing.assert_close(a.std, b.std)
 

@@ -228,7 +228,7 @@ def test_standardised_by_the_training_images_alone(run, tmp_path):
     frozen = experiment.data.image_features
     images = frozen.images
     assert len(images) == 13
-    train = frozen.part([path for path in images if "/train/" in path])
+    train = frozen.subset([path for path in images if "/train/" in path])
     assert len(train) == 6
     assert (experiment.patch_moments["mean"] == train.mean).all()
     assert (experiment.patch_moments["mean"] != frozen.mean).any()

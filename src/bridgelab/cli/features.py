@@ -87,6 +87,6 @@ def run(args: list[str]) -> None:
 def _build_features(choices: list[str], shard: str | None, splits: str | None) -> None:
     from bridgelab.data import feature_source as features
 
-    part = features.part_of(shard, os.environ)
+    part = features.work_part(shard, os.environ)
     config = composed(choices)
     print(features.build_features(config, splits.split(",") if splits else None, part))

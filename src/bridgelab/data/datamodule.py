@@ -15,7 +15,7 @@ from bridgelab.backbones import Backbones
 from bridgelab.benchmark.example import Example
 from bridgelab.config.instantiate import build
 from bridgelab.data.batches import TokenizedExamples, TrainingBatches
-from bridgelab.data.feature_source import SPLITS, image_features, left_out, skips
+from bridgelab.data.feature_source import SPLITS, broken_images, image_features, skips
 from bridgelab.data.images import missing, refuse_broken, refuse_too_many
 from bridgelab.data.limits import limit_examples
 from bridgelab.data.pools import training_pools, warn_of_unknown_words
@@ -186,7 +186,7 @@ class BenchmarkDataModule(pl.LightningDataModule):
         """Return the `mean` and `std` [dim] of a split's patches; empty for a bridge that reads no patches."""
         if self.image_features is None:
             return {}
-        own = self.image_features.part(self._images(split))
+        own = self.image_features.subset(self._images(split))
         return {"mean": own.mean, "std": own.std}
 
     def fingerprint(self) -> str:
@@ -273,7 +273,7 @@ class BenchmarkDataModule(pl.LightningDataModule):
             self.image_features = image_features(self.config, vision, images)
             broken = self.image_features.left_out
         else:
-            broken = left_out(self.config, images)
+            broken = broken_images(self.config, images)
         self.skipped["images"] = broken
         refuse_too_many(broken, of_split, self.config.data.get("max_skipped", MAX_SKIPPED))
         for split, kinds in self._examples.items():
@@ -295,7 +295,7 @@ class BenchmarkDataModule(pl.LightningDataModule):
 
     def _feature_lookup(self, split: str, images: list[str]) -> Callable:
         if self.image_features is not None:
-            return self.image_features.part(images).get
+            return self.image_features.subset(images).get
         if self.backbones.sees != "words":
             return lambda rows: torch.zeros(len(rows), 1, 1)
         examples = itertools.chain.from_iterable(self._examples[split].values())

@@ -1,4 +1,4 @@
-"""From images to patch features by a frozen encoder, and what rounding them to a stored dtype does."""
+"""Encode images to patch features with a frozen encoder, and round these to a stored dtype."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -11,42 +11,42 @@ DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch
 
 
 class Encoder(Protocol):
-    """The part of a frozen encoder that features need."""
+    """What features need of a frozen vision encoder."""
 
     dim: int
     fingerprint: str
 
     def pixels(self, images: Tensor) -> Tensor:
-        """uint8 [batch, height, width, 3], of any size -> [batch, channel, row, column], of the encoder's size."""
+        """Resize and normalize uint8 [batch, height, width, 3] to the encoder's input [batch, channel, row, column]."""
         ...
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        """[batch, channel, row, column] -> [batch, patch, dim]."""
+        """Encode [batch, channel, row, column] to [batch, patch, dim]."""
         ...
 
 
 def encode(encoder: Encoder, images: Sequence[np.ndarray]) -> Tensor:
-    """Images of any sizes, uint8 [height, width, 3] each -> float32 [image, patch, dim], where the encoder is."""
+    """Encode images of any sizes, uint8 [height, width, 3] each, to float32 [image, patch, dim] on the encoder's device."""
     with torch.no_grad():
         pixels = [encoder.pixels(torch.from_numpy(image)[None]) for image in images]
         return encoder(torch.cat(pixels)).float()
 
 
 def rounded(patches: Tensor, dtype: str, names: Sequence[str]) -> Tensor:
-    """Features in the dtype that they are kept in: bfloat16 is off by 1/256 of a value at most, float16 by 1/2048.
+    """Round features to a dtype. The relative error is at most 1/256 in bfloat16 and 1/2048 in float16.
 
-    An encoder that runs in bfloat16 loses nothing in bfloat16. Of one in float32, what a bridge sees is standardised, so
-    values m deviations from zero are off by m/256 of a deviation at most.
+    An encoder that runs in bfloat16 loses nothing in bfloat16. Bridges read standardised features, of which a value m
+    deviations from zero is off by at most m/256 deviations.
 
     Args:
         patches: float32 [image, patch, dim].
         dtype: one of `DTYPES`.
-        names: of the images.
+        names: of the images, for messages.
     Raises:
         ValueError: if a feature is not finite in that dtype.
     """
-    kept = patches.to(DTYPES[dtype])
-    finite = kept.isfinite().flatten(1).all(1)
+    features = patches.to(DTYPES[dtype])
+    finite = features.isfinite().flatten(1).all(1)
     if not bool(finite.all()):
         image = int((~finite).nonzero()[0])
         raise ValueError(
@@ -54,22 +54,22 @@ def rounded(patches: Tensor, dtype: str, names: Sequence[str]) -> Tensor:
             f"{torch.finfo(DTYPES[dtype]).max:.5g} in {dtype}. Set another vision.layer, or vision.final_norm=true, or "
             "data.dtype=bfloat16."
         )
-    return kept
+    return features
 
 
 def moments(patches: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance of each image's patches, both float32 [image, dim]."""
+    """Return mean and variance over the patches of each image, both float32 [image, dim]."""
     exact = patches.double()
     return exact.mean(1).float(), exact.var(1, correction=0).float()
 
 
 def pooled(mean: Tensor, square: Tensor, images: int) -> tuple[Tensor, Tensor]:
-    """Mean and deviation over all patches of all images, float32 [dim].
+    """Return mean and standard deviation over all patches of all images, float32 [dim].
 
     Args:
         mean: the sum of the images' means, float64 [dim].
         square: the sum of their variances and squared means, float64 [dim].
-        images: how many.
+        images: their number.
     """
     mean = mean / images
     return mean.float(), (square / images - mean**2).clamp_min(0).sqrt().float()

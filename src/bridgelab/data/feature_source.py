@@ -1,4 +1,4 @@
-"""The frozen encoder's features of a benchmark's images: for a run, and by `bridgelab features build` before any run."""
+"""Image features of a benchmark: for a run, and for `bridgelab features build`, which encodes before any run."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -10,25 +10,25 @@ from omegaconf import DictConfig
 from bridgelab.benchmark.example import choose
 from bridgelab.config.instantiate import build
 from bridgelab.data.feature_store import FeatureStore
-from bridgelab.data.images import check_image, listed, tried
+from bridgelab.data.images import check_image, list_problems, try_each
 from bridgelab.data.mapped import MappedFeatures
 from bridgelab.data.online import OnlineFeatures
 from bridgelab.device import local_device
 
-SPLITS = ("train", "val", "test")  # what a run reads
+SPLITS = ("train", "val", "test")  # the splits that a run reads
 SOURCES = ("store", "online")
 ON_ERROR = ("refuse", "skip")
 
 
 def image_features(config: DictConfig, vision: Any, images: Sequence[str]) -> MappedFeatures | OnlineFeatures:
-    """Features of images, from the store or made each time, as `data.features` says.
+    """Return features of images, from the store or encoded at each use, as `data.features` says.
 
     Args:
-        config: of a run.
-        vision: the frozen encoder, where it is to run.
-        images: paths; what is broken among them is refused, or left out, as `data.on_error` says.
+        config: a run's config.
+        vision: the frozen encoder, on the device to encode on.
+        images: paths. Broken ones are refused or left out, as `data.on_error` says.
     Raises:
-        ValueError: if a setting is unknown, or images are broken, with a list.
+        ValueError: if `data.features` or `data.on_error` is unknown, or images are broken, with a list.
     """
     data, skip = config.data, skips(config)
     if choose(data.features, SOURCES, "data.features") == "online":
@@ -36,30 +36,28 @@ def image_features(config: DictConfig, vision: Any, images: Sequence[str]) -> Ma
     return FeatureStore(Path(config.paths.features), vision, dtype=data.dtype).features(images, skip=skip)
 
 
-def left_out(config: DictConfig, images: Sequence[str]) -> dict[str, str]:
-    """What is wrong with images, by path, for a bridge that does not see them: it answers the same examples as the others.
+def broken_images(config: DictConfig, images: Sequence[str]) -> dict[str, str]:
+    """Return the problems of broken images by path, also for bridges that read none, so that all bridges answer the same examples.
 
-    Where a broken image is refused, the runs that see it refuse it.
+    Empty if `data.on_error` refuses broken images: then the runs that read them stop.
     """
-    return tried(check_image, images, "looking at images")[1] if skips(config) else {}
+    return try_each(check_image, images, "looking at images")[1] if skips(config) else {}
 
 
 def skips(config: DictConfig) -> bool:
-    """Whether examples with broken images are left out."""
+    """Return whether examples with broken images are left out."""
     return choose(config.data.on_error, ON_ERROR, "data.on_error") == "skip"
 
 
 def build_features(config: DictConfig, splits: Sequence[str] | None, part: tuple[int, int]) -> str:
-    """Encode all images of some splits that are not there yet.
+    """Encode the images of splits that are not stored yet, and return a summary for the terminal.
 
     Args:
         config: as `conf/train.yaml` composes it.
         splits: of the benchmark; None for those that a run reads.
-        part: as in `FeatureStore.features`; on several GPUs process i takes the i-th.
-    Returns:
-        what was done.
+        part: see `FeatureStore.features`; process i also takes the i-th GPU.
     Raises:
-        ValueError: if images are broken, with a list, or as the parts say themselves.
+        ValueError: if images are broken, with a list.
     """
     skip = skips(config)
     benchmark = build(config.benchmark, "benchmark")
@@ -67,18 +65,23 @@ def build_features(config: DictConfig, splits: Sequence[str] | None, part: tuple
     examples = [e for split in chosen for kind in benchmark.kinds for e in benchmark.examples(split, kind)]
     vision = build(config.vision, "vision").to(local_device(part[0]))
     store = FeatureStore(Path(config.paths.features), vision, dtype=config.data.dtype)
-    found = store.features([path for e in examples for path in e.images], skip=skip, part=part)
-    told = (
-        f"{store.shelf.folder}: {len(found)} images of {benchmark.name}, {store.encoded} of them encoded now"
+    features = store.features([path for e in examples for path in e.images], skip=skip, part=part)
+    summary = f"{store.folder.path}: {len(features)} images of {benchmark.name}, {store.encoded} of them encoded now"
+    return summary + (
+        f"; {len(features.left_out)} left out:\n{list_problems(features.left_out)}"
+        if features.left_out
+        else ""
     )
-    return told + (f"; {len(found.left_out)} left out:\n{listed(found.left_out)}" if found.left_out else "")
 
 
-def part_of(shard: str | None, environment: Mapping[str, str]) -> tuple[int, int]:
-    """(i, n) of the work: as given, `i/n`, or the Slurm task that this is, or all of it.
+def work_part(shard: str | None, environment: Mapping[str, str]) -> tuple[int, int]:
+    """Return (i, n): this process is the i-th of n.
 
+    Args:
+        shard: "i/n"; None for the Slurm task that this is, or for one process.
+        environment: variables of the process.
     Raises:
-        ValueError: if it is no such pair.
+        ValueError: if `shard` is not such a pair.
     """
     if shard is None:
         names = ("SLURM_PROCID", "SLURM_NTASKS")

@@ -1,7 +1,7 @@
-"""The feature store: a frozen encoder sees each image once, and its patch features stay on disk.
+"""The feature store: a frozen encoder encodes each image once, and the patch features stay on disk.
 
-A row is found by what it is: the encoder's fingerprint and the dtype name the folder, the hash of the image's file the row.
-So benchmarks and runs share rows, and another encoder or another image is never taken for this one.
+Rows are addressed by content: the encoder's fingerprint and the dtype name the folder, the hash of the image file names the
+row. So benchmarks and runs share rows, and features of another encoder or image are never used by mistake.
 """
 
 import itertools
@@ -16,28 +16,36 @@ import torch
 
 from bridgelab.data.claims import claimed, groups
 from bridgelab.data.encoding import DTYPES, Encoder, encode, moments, rounded
-from bridgelab.data.images import THREADS, check_image, file_hash, listed, read_image, refuse_broken, tried
+from bridgelab.data.images import (
+    THREADS,
+    check_image,
+    file_hash,
+    list_problems,
+    read_image,
+    refuse_broken,
+    try_each,
+)
 from bridgelab.data.mapped import MappedFeatures
 from bridgelab.data.shard import Shard, write_shard
-from bridgelab.data.store_folder import Shelf, shelf_name
+from bridgelab.data.store_folder import StoreFolder, store_name
 from bridgelab.progress import Progress
 
-ROWS, BYTES = 1024, 64 * 2**20  # a shard is written when it has so many, at the end of a batch
+ROWS, BYTES = 1024, 64 * 2**20  # a shard is written at the end of the batch that reaches one of them
 log = logging.getLogger(__name__)
 
 
 class FeatureStore:
-    """The features of one encoder in one dtype, for whatever images are asked for.
+    """The features of one encoder in one dtype.
 
-    Several processes may fill it at once: each image is encoded by one of them. They write shards of their own, each whole
-    or not there, so that one may be killed at any moment. Every row that is asked for is checked against its checksum
-    first, and one that is damaged is named, taken out, and encoded again.
+    Several processes may fill the store at once: each image is encoded by one of them. Each writes its own shards, whole or
+    not at all, so that it may be killed at any moment. Every requested row is checked against its checksum first. A damaged
+    row is logged, removed, and encoded again.
 
     Args:
         root: folder of all stores.
         encoder: the frozen encoder.
-        dtype: that features are kept in, one of `DTYPES`; see `encoding.rounded` for what it costs.
-        batch_size: images that the encoder sees at once.
+        dtype: of the stored features, one of `DTYPES`; see `encoding.rounded` for its error.
+        batch_size: images that are encoded at once.
     Raises:
         ValueError: if there is no such dtype.
     """
@@ -47,76 +55,76 @@ class FeatureStore:
             raise ValueError(f"dtype={dtype!r}: must be one of {', '.join(DTYPES)}. Set data.dtype.")
         self.encoder, self.dtype, self.batch_size = encoder, dtype, batch_size
         self.fingerprint = encoder.fingerprint
-        self.shelf = Shelf(Path(root) / shelf_name(self.fingerprint, dtype))
+        self.folder = StoreFolder(Path(root) / store_name(self.fingerprint, dtype))
         self.encoded = 0  # images, by this object
-        self._places: dict[str, tuple[Shard, int]] = {}  # of the images asked for, by hash
+        self._places: dict[str, tuple[Shard, int]] = {}  # of the requested images, by hash
         self._paths: dict[str, str] = {}
 
     def features(
         self, images: Sequence[str], *, skip: bool = False, part: tuple[int, int] = (0, 1)
     ) -> MappedFeatures:
-        """Features of these images, encoded where they are not there yet.
+        """Return features of images, after encoding those that are not stored.
 
         Args:
             images: paths; their order is the order of rows.
-            skip: leave broken images out, and say so in `left_out`.
-            part: (i, n), where n processes do this: which of n parts of the work to begin with. What the others have not
-                done in the end is done too.
+            skip: leave broken images out and list them in `left_out`.
+            part: (i, n): of n processes this is the i-th, and starts with the i-th part of the work. In the end it also does
+                what the others have not done.
         Raises:
-            ValueError: if images are missing or broken, with a list; or a feature is not finite in the dtype.
+            ValueError: if images are missing or broken, with a list, or a feature is not finite in the dtype.
         """
         images = list(dict.fromkeys(images))
-        hashes, problems = tried(file_hash, images, "reading images")
-        self._paths = {one: path for path, one in hashes.items()}
-        self._find(anew=True)
-        for path, why in self.shelf.foreign.items():
+        hashes, problems = try_each(file_hash, images, "reading images")
+        self._paths = {digest: path for path, digest in hashes.items()}
+        self._find(reset=True)
+        for path, why in self.folder.foreign.items():
             log.warning("%s %s: passed over", path, why)
-        self._take_out_damaged()
+        self._remove_damaged()
         missing = self._missing(self._paths)
-        _, broken = tried(lambda one: check_image(self._paths[one]), missing, "looking at images")
-        problems |= {path: broken[one] for path, one in hashes.items() if one in broken}
+        _, broken = try_each(lambda digest: check_image(self._paths[digest]), missing, "looking at images")
+        problems |= {path: broken[digest] for path, digest in hashes.items() if digest in broken}
         if not skip:
             refuse_broken(problems, len(images))
-        self._paths = {one: path for one, path in self._paths.items() if one not in broken}
+        self._paths = {digest: path for digest, path in self._paths.items() if digest not in broken}
         if not self._paths:
             raise ValueError(
                 f"{len(images)} images were given, and {len(problems)} of them are broken: a feature store needs at least 1 "
-                f"whole one. Check the benchmark's split.\n{listed(problems)}"
+                f"whole one. Check the benchmark's split.\n{list_problems(problems)}"
             )
         self._fill(part)
-        log.info("%s: %d images, %d encoded now", self.shelf.folder, len(self._paths), self.encoded)
-        places = {path: self._places[one] for path, one in hashes.items() if one not in broken}
+        log.info("%s: %d images, %d encoded now", self.folder.path, len(self._paths), self.encoded)
+        places = {path: self._places[digest] for path, digest in hashes.items() if digest not in broken}
         left_out = {path: problems[path] for path in images if path in problems}
         return MappedFeatures(places, self.dtype, left_out)
 
     def _missing(self, hashes: Iterable[str]) -> list[str]:
-        return [one for one in hashes if one not in self._places]
+        return [digest for digest in hashes if digest not in self._places]
 
-    def _find(self, *, anew: bool = False) -> None:
-        """Look for rows in the shards that have come since."""
-        if anew:
-            self.shelf.forget()
+    def _find(self, *, reset: bool = False) -> None:
+        """Find requested rows in new shards, or in all shards if `reset`."""
+        if reset:
+            self.folder.reset()
             self._places.clear()
-        for shard in self.shelf.fresh():
-            for row, one in enumerate(shard.images):
-                if one in self._paths:
-                    self._places.setdefault(one, (shard, row))
-        for path, why in self.shelf.unreadable.items():
+        for shard in self.folder.new_shards():
+            for row, digest in enumerate(shard.images):
+                if digest in self._paths:
+                    self._places.setdefault(digest, (shard, row))
+        for path, why in self.folder.unreadable.items():
             log.warning("%s: %s, so none of its rows can be trusted: they are encoded again", path, why)
-        if self.shelf.unreadable:
-            self.shelf.discard_unreadable()
+        if self.folder.unreadable:
+            self.folder.discard_unreadable()
 
-    def _take_out_damaged(self) -> None:
+    def _remove_damaged(self) -> None:
         while damaged := self._damaged():
             for shard, rows in damaged.items():
                 images = shard.images
                 names = ", ".join(self._paths[images[row]] for row in rows)
                 log.warning("%s: %d rows are damaged and encoded again: %s", shard.path, len(rows), names)
-                self.shelf.take_out(shard)
-            self._find(anew=True)
+                self.folder.remove_rows(shard)
+            self._find(reset=True)
 
     def _damaged(self) -> dict[Shard, list[int]]:
-        """The rows asked for that are not what was written."""
+        """Return the requested rows that are damaged, by shard."""
         rows_of: dict[Shard, list[int]] = {}
         for shard, row in self._places.values():
             rows_of.setdefault(shard, []).append(row)
@@ -125,21 +133,23 @@ class FeatureStore:
                 ThreadPoolExecutor(THREADS) as pool,
                 Progress("checking features", len(self._places), "rows") as progress,
             ):
-                found, done = {}, 0
+                damaged_rows, done = {}, 0
                 for shard, damaged in zip(
-                    rows_of, pool.map(lambda each: each.damaged(sorted(rows_of[each])), rows_of), strict=True
+                    rows_of,
+                    pool.map(lambda shard: shard.damaged(sorted(rows_of[shard])), rows_of),
+                    strict=True,
                 ):
                     done += len(rows_of[shard])
                     progress.to(done)
                     if damaged:
-                        found[shard] = damaged
-                return found
-        except FileNotFoundError:  # another process has just taken rows out of a shard
-            self._find(anew=True)
+                        damaged_rows[shard] = damaged
+                return damaged_rows
+        except FileNotFoundError:  # another process has just removed rows from a shard
+            self._find(reset=True)
             return self._damaged()
 
     def _fill(self, part: tuple[int, int]) -> None:
-        """Encode what is missing, one group of images after the other; others' groups are waited for in the end."""
+        """Encode what is missing, group by group, and in the end wait for the groups that other processes encode."""
         turns = groups(self._paths)
         first = part[0] * len(turns) // part[1]
         missing = len(self._paths) - len(self._places)
@@ -149,54 +159,54 @@ class FeatureStore:
             for wait in (False, True):
                 for buckets, hashes in turns[first:] + turns[:first]:
                     if self._missing(hashes):
-                        with claimed(self.shelf.folder / "claims", buckets, wait) as own:
+                        with claimed(self.folder.path / "claims", buckets, wait) as own:
                             if own:
                                 self._find()
                                 self._encode(self._missing(hashes), pool, progress)
 
     def _encode(self, hashes: Sequence[str], pool: ThreadPoolExecutor, progress: Progress) -> None:
-        made: list[tuple[list[str], np.ndarray, np.ndarray, np.ndarray]] = []
+        encoded: list[tuple[list[str], np.ndarray, np.ndarray, np.ndarray]] = []
         for batch, images in _ahead(pool, self._read, self._batches(sorted(hashes))):
             patches = encode(self.encoder, images)
-            kept = rounded(patches, self.dtype, [self._paths[one] for one in batch])
-            mean, variance = (one.cpu().numpy() for one in moments(patches))
+            kept = rounded(patches, self.dtype, [self._paths[digest] for digest in batch])
+            mean, variance = (moment.cpu().numpy() for moment in moments(patches))
             bits = kept.view(torch.int16) if self.dtype == "bfloat16" else kept  # numpy has no bfloat16
-            made.append((batch, mean, variance, bits.cpu().numpy()))
+            encoded.append((batch, mean, variance, bits.cpu().numpy()))
             self.encoded += len(batch)
-            rows = sum(len(one[0]) for one in made)
+            rows = sum(len(digests) for digests, *_ in encoded)
             progress.to(progress.total - len(self._paths) + len(self._places) + rows)
-            if rows >= ROWS or sum(one[3].nbytes for one in made) >= BYTES:
-                self._write(made)
-                made = []
-        if made:
-            self._write(made)
+            if rows >= ROWS or sum(features.nbytes for *_, features in encoded) >= BYTES:
+                self._write(encoded)
+                encoded = []
+        if encoded:
+            self._write(encoded)
 
     def _batches(self, hashes: Sequence[str]) -> Iterator[list[str]]:
-        """As many images as the encoder sees at once."""
+        """Yield as many images as the encoder takes at once."""
         for first in range(0, len(hashes), self.batch_size):
             yield list(hashes[first : first + self.batch_size])
 
-    def _read(self, one: str) -> np.ndarray:
-        path = self._paths[one]
+    def _read(self, digest: str) -> np.ndarray:
+        path = self._paths[digest]
         image = read_image(path)
-        if file_hash(path) != one:
+        if file_hash(path) != digest:
             raise ValueError(
-                f"image {path} was changed after the features were asked for: an image must stay as it is while it is read. "
+                f"image {path} was changed after the features were requested: an image must stay as it is while it is read. "
                 "Start again."
             )
         return image
 
-    def _write(self, made: Sequence[tuple[list[str], np.ndarray, np.ndarray, np.ndarray]]) -> None:
-        images, mean, variance, features = zip(*made, strict=True)
+    def _write(self, encoded: Sequence[tuple[list[str], np.ndarray, np.ndarray, np.ndarray]]) -> None:
+        images, mean, variance, features = zip(*encoded, strict=True)
         row = features[0][0].nbytes
-        missing, free = len(self._paths) - len(self._places), shutil.disk_usage(self.shelf.folder).free
+        missing, free = len(self._paths) - len(self._places), shutil.disk_usage(self.folder.path).free
         if missing * row > free:
             raise ValueError(
-                f"{missing} images of {row / 1e6:.2f} MB need {missing * row / 1e9:.1f} GB, and {self.shelf.folder} has "
+                f"{missing} images of {row / 1e6:.2f} MB need {missing * row / 1e9:.1f} GB, and {self.folder.path} has "
                 f"{free / 1e9:.1f} GB: the disk must hold all. Set paths.features to another one, or data.features=online."
             )
         write_shard(
-            self.shelf.folder,
+            self.folder.path,
             encoder=self.fingerprint,
             dtype=self.dtype,
             images=list(itertools.chain(*images)),
@@ -210,12 +220,12 @@ class FeatureStore:
 def _ahead(
     pool: ThreadPoolExecutor, read: Callable[[str], np.ndarray], batches: Iterable[list[str]]
 ) -> Iterator[tuple[list[str], list[np.ndarray]]]:
-    """Each batch and what is read for it; the next one is read while this one is used."""
+    """Yield each batch with its images; the next batch is read while this one is used."""
     waiting: tuple[list[str], list[Future]] | None = None
     for batch in batches:
-        following = (batch, [pool.submit(read, one) for one in batch])
+        following = (batch, [pool.submit(read, digest) for digest in batch])
         if waiting:
-            yield waiting[0], [one.result() for one in waiting[1]]
+            yield waiting[0], [future.result() for future in waiting[1]]
         waiting = following
     if waiting:
-        yield waiting[0], [one.result() for one in waiting[1]]
+        yield waiting[0], [future.result() for future in waiting[1]]

@@ -1,4 +1,4 @@
-"""Reading image files: one meaning of a pixel for every encoder, and a clear word about a broken file."""
+"""Read image files: pixels that mean the same to every encoder, and clear errors for broken files."""
 
 import hashlib
 import importlib.util
@@ -29,20 +29,22 @@ TURNS = {
 }
 THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 MISSING = "is missing"
-# By content; of the others that Pillow knows some start a program (EPS Ghostscript).
+# Recognized by content. Some of the other formats that Pillow knows start a program (EPS starts Ghostscript).
 FORMATS: tuple[str, ...] = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 if importlib.util.find_spec("PIL.AvifImagePlugin"):  # of Pillow 11.3
     FORMATS += ("AVIF",)
-MOST_PIXELS = 89_478_485  # Pillow's own bound, where it warns; reading takes 11 to 22 bytes a pixel, in each of `THREADS`
-LISTED = 20  # broken images that a message names
+MOST_PIXELS = (
+    89_478_485  # the bound at which Pillow warns; reading takes 11 to 22 bytes per pixel in each of `THREADS`
+)
+LISTED = 20  # the most broken images that a message names
 
 
 class UnfitImage(ValueError):
-    """A file that is not broken, and can't be used all the same.
+    """A file that is not broken and still can't be used.
 
     Args:
         path: of the file.
-        reason: what is the matter and what to do, to be read after the path.
+        reason: the problem and the fix, as they follow the path in a message.
     """
 
     def __init__(self, path: str | Path, reason: str):
@@ -52,17 +54,17 @@ class UnfitImage(ValueError):
 
 @contextmanager
 def open_image(path: str | Path) -> Iterator[Image.Image]:
-    """A regular file as Pillow opens it, of one of `FORMATS` and at most `MOST_PIXELS`; its pixels are not read yet.
+    """Open a regular file of one of `FORMATS` with at most `MOST_PIXELS`, without reading its pixels.
 
-    The content says what kind of file it is, not the name.
+    The content decides the format, not the file's name.
 
     Raises:
         FileNotFoundError: if the file is missing.
         UnfitImage: if it is no regular file, too large, or a Git LFS pointer.
-        ValueError: if it is broken or no image, whether that is found now or while it is open.
+        ValueError: if it is broken or not an image, also if that shows only while it is open.
     """
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # a FIFO would be waited for
+        if not stat.S_ISREG(os.stat(path).st_mode):  # opening a FIFO would block
             raise UnfitImage(path, "is no regular file: remove it, or put the image in its place")
         with Image.open(path, formats=FORMATS) as opened:
             if opened.width * opened.height > MOST_PIXELS:
@@ -85,7 +87,7 @@ def open_image(path: str | Path) -> Iterator[Image.Image]:
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """One image as uint8 [height, width, 3], upright as its EXIF says; what is transparent is laid on white.
+    """Read an image as uint8 [height, width, 3], upright as its EXIF says, on white where it is transparent.
 
     Of 16 bits the upper 8 are kept.
 
@@ -95,7 +97,7 @@ def read_image(path: str | Path) -> np.ndarray:
     """
     with open_image(path) as opened:
         size = opened.size
-        opened.load()  # a TIFF turns itself now, and some kinds have their EXIF at the end
+        opened.load()  # a TIFF is rotated now, and some formats have their EXIF at the end
         if opened.format == "TIFF" and opened.size != size:
             raise ValueError("Pillow garbles an uncompressed TIFF that lies on its side")
         return to_rgb(opened)
@@ -126,7 +128,7 @@ def check_image(path: str | Path) -> None:
 
 
 def file_hash(path: str | Path) -> str:
-    """The SHA-256 of a file.
+    """Return the SHA-256 of a file.
 
     Raises:
         FileNotFoundError: if it is missing.
@@ -142,56 +144,64 @@ def file_hash(path: str | Path) -> str:
 
 
 def missing(paths: Iterable[str]) -> dict[str, str]:
-    """Those paths that are not there, in order, with the word for it; listing each folder once spares a million calls of stat."""
-    there: dict[str, set[str]] = {}
-    gone = {}
+    """Return the problem of each path that does not exist, in order. Each folder is listed once instead of a stat per path."""
+    names: dict[str, set[str]] = {}
+    problems = {}
     for path in paths:
         folder, name = os.path.split(path)
-        if folder not in there:
-            there[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
-        if name not in there[folder]:
-            gone[path] = MISSING
-    return gone
+        if folder not in names:
+            names[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
+        if name not in names[folder]:
+            problems[path] = MISSING
+    return problems
 
 
-def tried(call: Callable[[str], T], paths: Iterable[str], label: str) -> tuple[dict[str, T], dict[str, str]]:
-    """What a function of this module gives for each path, and what is wrong with those that it refuses.
+def try_each(
+    call: Callable[[str], T], paths: Iterable[str], label: str
+) -> tuple[dict[str, T], dict[str, str]]:
+    """Call a function of this module on each path, in threads.
 
     Args:
-        label: of the progress, where this takes long.
+        call: the function.
+        paths: of images.
+        label: of the progress.
+    Returns:
+        What it returned for each path, and the problems of the paths that it refused.
     """
     paths = list(paths)
-    good: dict[str, T] = {}
+    results: dict[str, T] = {}
     problems: dict[str, str] = {}
 
-    def one(path: str) -> T | Exception:
+    def call_or_error(path: str) -> T | Exception:
         try:
             return call(path)
         except (OSError, ValueError) as error:
             return error
 
     with ThreadPoolExecutor(THREADS) as pool, Progress(label, len(paths)) as progress:
-        for done, (path, found) in enumerate(zip(paths, pool.map(one, paths), strict=True), start=1):
-            if isinstance(found, Exception):
-                problems[path] = _reason(found)
+        for done, (path, result) in enumerate(
+            zip(paths, pool.map(call_or_error, paths), strict=True), start=1
+        ):
+            if isinstance(result, Exception):
+                problems[path] = _reason(result)
             else:
-                good[path] = found
+                results[path] = result
             progress.to(done)
-    return good, problems
+    return results, problems
 
 
 def refuse_broken(problems: Mapping[str, str], images: int) -> None:
-    """Refuse images with something wrong.
+    """Refuse broken images.
 
     Args:
-        problems: what is wrong, by path, as `tried` tells it.
-        images: how many were looked at.
+        problems: of images, by path.
+        images: the number of images that were checked.
     Raises:
-        ValueError: with a list, if there are any.
+        ValueError: with a list, if there are problems.
     """
     if problems:
         raise ValueError(
-            f"{len(problems)} of {images} images can't be used:\n{listed(problems)}\n"
+            f"{len(problems)} of {images} images can't be used:\n{list_problems(problems)}\n"
             "Each example needs its images, whole. Unpack or write these again, or set data.on_error=skip to leave out "
             "the examples that need them."
         )
@@ -217,8 +227,8 @@ def refuse_too_many(broken: Mapping[str, str], of_split: Mapping[str, Sequence[s
             )
 
 
-def listed(problems: Mapping[str, str]) -> str:
-    """One line an image, the first of many."""
+def list_problems(problems: Mapping[str, str]) -> str:
+    """Return one line per problem, for the first `LISTED` of them."""
     lines = [f"  {path} {problem}" for path, problem in list(problems.items())[:LISTED]]
     more = len(problems) - len(lines)
     return "\n".join(lines + [f"  and {more} more"] * bool(more))
@@ -243,13 +253,13 @@ def _reason(error: Exception) -> str:
 def _upright(image: Image.Image) -> Image.Image:
     try:
         turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
-    except Exception:  # a broken EXIF block turns nothing, as in every viewer
+    except Exception:  # a broken EXIF block rotates nothing, as in every viewer
         turn = None
     return image if turn is None else image.transpose(turn)
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Grey of 16 bits as grey of 8: Pillow's own conversion would cut off all above 255."""
+    """Convert grey of 16 bits to 8: Pillow's own conversion would clip everything above 255."""
     values = np.asarray(image)
     if image.mode == "F" or values.min() < 0 or values.max() > 65535:
         raise ValueError(

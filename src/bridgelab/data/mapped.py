@@ -1,4 +1,4 @@
-"""Features out of memory-mapped shards: what a training step reads."""
+"""Image features from memory-mapped shards: what a training step reads."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -11,16 +11,16 @@ from torch import Tensor
 from bridgelab.data.encoding import DTYPES, pooled
 from bridgelab.data.shard import Shard
 
-AT_ONCE = 4096  # images whose moments are added up together
+CHUNK = 4096  # images whose moments are added up at once
 
 
 class MappedFeatures:
-    """Patch features of a list of images, [image, patch, dim], from the store.
+    """Patch features of a list of images [image, patch, dim], from the store.
 
     Args:
-        places: each image's shard and row, by path and in the order of rows.
+        places: shard and row of each image, by path, in the order of rows.
         dtype: of the features, one of `DTYPES`.
-        left_out: what is wrong with images that were asked for and are not here, by path.
+        left_out: the problems of images that were requested and are left out, by path.
     """
 
     source = "store"
@@ -41,44 +41,44 @@ class MappedFeatures:
         return len(self.images)
 
     def get(self, rows: Sequence[int] | np.ndarray) -> Tensor:
-        """Features of the images in these rows [row, patch, dim], in the dtype of the store."""
+        """Return the features of these rows [row, patch, dim], in the dtype of the store."""
         rows, arrays = np.asarray(rows), self._arrays
         shards = self._shard[rows].tolist()
         read = np.concatenate(
             [arrays[shard][row] for shard, row in zip(shards, self._row[rows].tolist(), strict=True)]
         )
         for shard in set(shards):
-            # Else a process would seem to hold as much as it ever read: a fault maps up to 2 MB around a row.
+            # Otherwise a process would seem to hold all that it ever read: a page fault maps up to 2 MB around a row.
             self._shards[shard].release()
         return torch.from_numpy(read).view(DTYPES[self.dtype]).view(len(rows), -1, read.shape[-1])
 
-    def part(self, images: Sequence[str]) -> "MappedFeatures":
-        """Some of the images, as if they alone had been asked for: rows are in their order, moments are theirs."""
+    def subset(self, images: Sequence[str]) -> "MappedFeatures":
+        """Return the features of some of the images, rows in their order, with mean and deviation of their own."""
         row_of = {path: row for row, path in enumerate(self.images)}
         rows = [row_of[path] for path in images]
-        made = copy.copy(self)
-        made.__dict__.pop("_moments", None)
-        made.images, made._shard, made._row = list(images), self._shard[rows], self._row[rows]
-        return made
+        subset = copy.copy(self)
+        subset.__dict__.pop("_moments", None)
+        subset.images, subset._shard, subset._row = list(images), self._shard[rows], self._row[rows]
+        return subset
 
     @property
     def mean(self) -> Tensor:
-        """Over all patches of all images, float32 [dim], of the features before they were rounded."""
+        """The mean over all patches of all images, float32 [dim], before rounding."""
         return self._moments[0]
 
     @property
     def std(self) -> Tensor:
-        """Likewise, the deviation."""
+        """The standard deviation over all patches of all images, float32 [dim], before rounding."""
         return self._moments[1]
 
     @cached_property
     def _moments(self) -> tuple[Tensor, Tensor]:
-        # In the order of the images, whatever shards they lie in: the same images have the same moments to the last bit.
+        # In the order of the images, not of the shards: the same images give the same moments to the last bit.
         means = squares = np.zeros((), dtype=np.float64)
         places = [(self._shards[shard], row) for shard, row in zip(self._shard, self._row, strict=True)]
-        for first in range(0, len(places), AT_ONCE):
-            some = places[first : first + AT_ONCE]
-            mean = np.stack([shard.mean[row] for shard, row in some]).astype(np.float64)
-            variance = np.stack([shard.variance[row] for shard, row in some])
+        for first in range(0, len(places), CHUNK):
+            chunk = places[first : first + CHUNK]
+            mean = np.stack([shard.mean[row] for shard, row in chunk]).astype(np.float64)
+            variance = np.stack([shard.variance[row] for shard, row in chunk])
             means, squares = means + mean.sum(0), squares + (variance + mean**2).sum(0)
         return pooled(torch.from_numpy(means), torch.from_numpy(squares), len(places))

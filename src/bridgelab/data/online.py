@@ -1,4 +1,4 @@
-"""Features made whenever they are asked for, where a disk is too small to keep them."""
+"""Image features computed at each use, for disks too small to store them."""
 
 import copy
 from collections.abc import Sequence
@@ -10,22 +10,22 @@ import torch
 from torch import Tensor
 
 from bridgelab.data.encoding import Encoder, encode, moments, pooled, rounded
-from bridgelab.data.images import THREADS, check_image, read_image, refuse_broken, tried
+from bridgelab.data.images import THREADS, check_image, read_image, refuse_broken, try_each
 from bridgelab.progress import Progress
 
 
 class OnlineFeatures:
-    """Patch features of a list of images, [image, patch, dim], by the encoder each time.
+    """Patch features of a list of images [image, patch, dim], encoded at each use.
 
-    They are what the store would give: to the last bit where the encoder sees batches of the same shape, else but for
-    the rounding of its own arithmetic.
+    They equal those of the store: to the last bit if the encoder gets batches of the same shape, otherwise up to the rounding
+    of its arithmetic.
 
     Args:
         encoder: the frozen encoder.
-        images: paths of images; their order is the order of rows.
-        dtype: that features are rounded to, one of `DTYPES`.
-        batch_size: images that the encoder sees at once.
-        skip: leave broken images out, and say so in `left_out`.
+        images: paths; their order is the order of rows.
+        dtype: to which features are rounded, one of `DTYPES`.
+        batch_size: images that are encoded at once.
+        skip: leave broken images out and list them in `left_out`.
     Raises:
         ValueError: if images are missing or broken, with a list.
     """
@@ -35,36 +35,36 @@ class OnlineFeatures:
     def __init__(
         self, encoder: Encoder, images: Sequence[str], *, dtype: str, batch_size: int = 64, skip: bool = False
     ):
-        whole, self.left_out = tried(check_image, dict.fromkeys(images), "looking at images")
+        intact, self.left_out = try_each(check_image, dict.fromkeys(images), "looking at images")
         if not skip:
             refuse_broken(self.left_out, len(images))
         self.encoder, self.dtype, self.batch_size = encoder, dtype, batch_size
-        self.images = [path for path in images if path in whole]
+        self.images = [path for path in images if path in intact]
 
     def __len__(self) -> int:
         return len(self.images)
 
     def get(self, rows: Sequence[int] | np.ndarray) -> Tensor:
-        """Features of the images in these rows [row, patch, dim], where the encoder is."""
+        """Return the features of these rows [row, patch, dim], on the encoder's device."""
         distinct, place = np.unique(np.asarray(rows), return_inverse=True)
         names = [self.images[row] for row in distinct]
         return rounded(self._encode(names), self.dtype, names)[torch.from_numpy(place)]
 
-    def part(self, images: Sequence[str]) -> "OnlineFeatures":
-        """Some of the images, as if they alone had been asked for."""
-        made = copy.copy(self)
-        made.__dict__.pop("_moments", None)
-        made.images = list(images)
-        return made
+    def subset(self, images: Sequence[str]) -> "OnlineFeatures":
+        """Return the features of some of the images, with mean and deviation of their own."""
+        subset = copy.copy(self)
+        subset.__dict__.pop("_moments", None)
+        subset.images = list(images)
+        return subset
 
     @property
     def mean(self) -> Tensor:
-        """Over all patches of all images, float32 [dim]: asked for first, each image is encoded for it."""
+        """The mean over all patches of all images, float32 [dim]. The first use encodes each image once."""
         return self._moments[0]
 
     @property
     def std(self) -> Tensor:
-        """Likewise, the deviation."""
+        """The standard deviation over all patches of all images, float32 [dim]."""
         return self._moments[1]
 
     @cached_property

@@ -1,8 +1,8 @@
 """One file of the feature store: rows of patch features, each with its image's hash and a checksum. Free of torch.
 
-The layout is that of safetensors: a header in JSON, then the tensors `mean` and `variance` [row, dim] of each row's patches
-and `features` [row, patch, dim], the last from the beginning of a page. The header holds the image and the checksum of
-every row, and the file is named by the header's own hash: so the name vouches for every byte, and damage is known by row.
+The layout is that of safetensors: a JSON header, then the tensors `mean` and `variance` [row, dim] of each row's patches and
+`features` [row, patch, dim], which starts at a page boundary. The header holds the image hash and the checksum of every row.
+The file is named by the hash of its header, so that the name covers every byte, and damage is detected row by row.
 """
 
 import fcntl
@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-LAYOUT = 1  # raise it where a row's bytes change, or what a pixel means (`images.read_image`)
+LAYOUT = 1  # increase it when the bytes of a row change, or what a pixel means (`images.read_image`)
 SUFFIX, PART = ".safetensors", ".part"
 KINDS: dict[str, tuple[str, type]] = {  # safetensors' name, and numpy's type for the same bits
     "bfloat16": ("BF16", np.int16),
@@ -34,22 +34,22 @@ NAME = re.compile(r"[0-9a-f]{32}\.safetensors")
 
 
 class ForeignError(ValueError):
-    """A file that is not damaged, and no shard of this store."""
+    """A file that is not damaged, but is not a shard of this store."""
 
 
 class Shard:
-    """A file of rows, memory-mapped; it stays readable where the file is removed.
+    """A memory-mapped file of rows, readable even after the file is removed.
 
     Attributes:
-        encoder: the fingerprint of the encoder that made it.
+        encoder: the fingerprint of the encoder.
         dtype: of the features, one of `KINDS`.
-        rows: how many the header tells of.
-        features: [row, patch, dim], bfloat16 as its bits in int16; a file cut short has fewer rows here.
+        rows: the number of rows, by the header.
+        features: [row, patch, dim], bfloat16 as its bits in int16; a truncated file has fewer rows here.
         mean: of each row's patches [row, dim].
-        variance: likewise.
+        variance: of each row's patches [row, dim].
     Raises:
-        FileNotFoundError: if it is not there.
-        ForeignError: if it is something else than a shard.
+        FileNotFoundError: if it is missing.
+        ForeignError: if it is not a shard.
         ValueError: if its header is damaged.
     """
 
@@ -69,35 +69,42 @@ class Shard:
         except (LookupError, TypeError, ValueError, AttributeError, RecursionError, OverflowError) as error:
             raise ForeignError("has a header that is none of the feature store's") from error
 
-    def _parse(self, told: dict[str, Any], data: int) -> None:
-        about = told["__metadata__"]
+    def _parse(self, header: dict[str, Any], data: int) -> None:
+        about = header["__metadata__"]
         self.encoder: str = about["encoder"]
-        self._images: str = about["images"]  # one string takes a fifth of a list's memory
-        self.checksums = np.array([int(one, 16) for one in about["checksums"].split()], dtype=np.uint32)
+        self._images: str = about["images"]  # a single string takes a fifth of the memory of a list
+        self.checksums = np.array(
+            [int(checksum, 16) for checksum in about["checksums"].split()], dtype=np.uint32
+        )
         self.rows = len(self.checksums)
-        self.dtype = {name: kind for kind, (name, _) in KINDS.items()}[told["features"]["dtype"]]
-        dim = told["features"]["shape"][2]
-        shapes = [[self.rows, dim], [self.rows, dim], [self.rows, told["features"]["shape"][1], dim]]
+        self.dtype = {name: kind for kind, (name, _) in KINDS.items()}[header["features"]["dtype"]]
+        dim = header["features"]["shape"][2]
+        shapes = [[self.rows, dim], [self.rows, dim], [self.rows, header["features"]["shape"][1], dim]]
         for name, shape, kind in zip(TENSORS, shapes, ("float32", "float32", self.dtype), strict=True):
-            start, end = told[name]["data_offsets"]
+            start, end = header[name]["data_offsets"]
             size = math.prod(shape) * np.dtype(KINDS[kind][1]).itemsize
-            whole = told[name]["shape"] == shape and told[name]["dtype"] == KINDS[kind][0]
+            as_declared = header[name]["shape"] == shape and header[name]["dtype"] == KINDS[kind][0]
             if not (
-                whole and all(type(n) is int and n > 0 for n in shape) and start >= 0 and end - start == size
+                as_declared
+                and all(type(n) is int and n > 0 for n in shape)
+                and start >= 0
+                and end - start == size
             ):
                 raise ValueError(name)
         if len(self.images) != self.rows or not isinstance(self.encoder, str):
             raise ValueError("rows")
-        self._spans: list[tuple[int, int]] = []  # of each tensor: where it starts, and the bytes of a row
-        self.mean, self.variance, self.features = (self._array(told[name], data) for name in TENSORS)
+        self._spans: list[tuple[int, int]] = []  # of each tensor: its start, and the bytes per row
+        self.mean, self.variance, self.features = (self._array(header[name], data) for name in TENSORS)
 
     @property
     def images(self) -> list[str]:
-        """The hash of each row's image."""
+        """The image hash of each row."""
         return self._images.split()
 
     def damaged(self, rows: Iterable[int]) -> list[int]:
-        """Those of some rows whose bytes are not what was written. Read, not mapped: a bad sector is an error, no signal.
+        """Return the rows whose bytes differ from what was written.
+
+        The file is read, not mapped, so that a bad sector is an error and not a signal.
 
         Raises:
             FileNotFoundError: if the file was removed.
@@ -106,26 +113,26 @@ class Shard:
             return [row for row in rows if self._checksum(file.fileno(), row) != self.checksums[row]]
 
     def release(self) -> None:
-        """Let the kernel take the pages that were read out of this process's memory; they stay in its cache."""
+        """Drop the pages that were read from this process's memory; they stay in the kernel's cache."""
         self._map.madvise(mmap.MADV_DONTNEED)
 
-    def _array(self, told: dict[str, Any], data: int) -> np.ndarray:
-        kind, shape, start = TYPES[told["dtype"]], told["shape"][1:], data + told["data_offsets"][0]
+    def _array(self, tensor: dict[str, Any], data: int) -> np.ndarray:
+        kind, shape, start = TYPES[tensor["dtype"]], tensor["shape"][1:], data + tensor["data_offsets"][0]
         row = math.prod(shape) * np.dtype(kind).itemsize
         self._spans.append((start, row))
-        there = min(self.rows, max(0, len(self._map) - start) // row)
-        if not there:
+        present = min(self.rows, max(0, len(self._map) - start) // row)
+        if not present:
             return np.empty((0, *shape), kind)
-        return np.frombuffer(self._map, kind, there * math.prod(shape), start).reshape(there, *shape)
+        return np.frombuffer(self._map, kind, present * math.prod(shape), start).reshape(present, *shape)
 
     def _checksum(self, file: int, row: int) -> int | None:
-        found = 0
+        checksum = 0
         for start, size in self._spans:
             try:
-                found = zlib.crc32(os.pread(file, size, start + row * size), found)
+                checksum = zlib.crc32(os.pread(file, size, start + row * size), checksum)
             except OSError:
                 return None
-        return found
+        return checksum
 
 
 def write_shard(
@@ -138,24 +145,24 @@ def write_shard(
     variance: np.ndarray,
     features: np.ndarray,
 ) -> Path:
-    """Write rows to a file that is whole or not there; a killed writer leaves a `.part`, locked while the writer lives.
+    """Write rows to a `.part` file, locked while the writer lives, and rename it. A killed writer leaves the `.part` file.
 
     Args:
-        folder: where it goes.
-        encoder: the fingerprint.
+        folder: of the store.
+        encoder: the fingerprint of the encoder.
         dtype: of the features, one of `KINDS`.
-        images: the hash of each row's image.
+        images: the image hash of each row.
         mean: of each row's patches, float32 [row, dim].
-        variance: likewise.
+        variance: of each row's patches, float32 [row, dim].
         features: [row, patch, dim] in the numpy type of `KINDS`.
     """
     arrays = [np.ascontiguousarray(array) for array in (mean, variance, features)]
     checksums = []
-    for parts in zip(*arrays, strict=True):
-        found = 0
-        for part in parts:
-            found = zlib.crc32(part, found)
-        checksums.append(f"{found:08x}")
+    for row in zip(*arrays, strict=True):
+        checksum = 0
+        for array in row:
+            checksum = zlib.crc32(array, checksum)
+        checksums.append(f"{checksum:08x}")
     header = _header(
         {"encoder": encoder, "images": " ".join(images), "checksums": " ".join(checksums)},
         dict(zip(TENSORS, arrays, strict=True)),
@@ -163,31 +170,31 @@ def write_shard(
     )
     path = folder / f"{_digest(header)}{SUFFIX}"
     folder.mkdir(parents=True, exist_ok=True)
-    aside = folder / f"{path.stem}.{uuid.uuid4().hex}{PART}"
+    partial = folder / f"{path.stem}.{uuid.uuid4().hex}{PART}"
     try:
-        with open(aside, "xb") as file:
+        with open(partial, "xb") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             file.write(header)
             for array in arrays:
                 file.write(array.data)
             file.flush()
             os.fsync(file.fileno())
-            os.rename(aside, path)
+            os.rename(partial, path)
     except BaseException:
-        aside.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise
     _sync(folder)
     return path
 
 
 def _header(about: dict[str, str], arrays: dict[str, np.ndarray], kinds: dict[str, str]) -> bytes:
-    """safetensors' own: its length, the JSON, and as many blanks as let the last tensor begin with a page."""
-    told: dict[str, Any] = {"__metadata__": about}
+    """Return a safetensors header: its length, the JSON, and blanks up to where the last tensor starts at a page."""
+    header: dict[str, Any] = {"__metadata__": about}
     end = last = 0
     for name, array in arrays.items():
         last, end = end, end + array.nbytes
-        told[name] = {"dtype": kinds[name], "shape": list(array.shape), "data_offsets": [last, end]}
-    content = json.dumps(told).encode()
+        header[name] = {"dtype": kinds[name], "shape": list(array.shape), "data_offsets": [last, end]}
+    content = json.dumps(header).encode()
     content += b" " * (-(8 + len(content) + last) % PAGE)
     return len(content).to_bytes(8, "little") + content
 
@@ -197,7 +204,7 @@ def _digest(header: bytes) -> str:
 
 
 def _sync(folder: Path) -> None:
-    """Bring the folder's list of names to the disk, so that a name outlives a loss of power."""
+    """Write the folder's directory entries to disk, so that a new name survives a loss of power."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

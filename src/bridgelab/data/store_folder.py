@@ -1,6 +1,6 @@
-"""A folder of shards, one an encoder and dtype: what is in it, and how damage is taken out. Free of torch.
+"""The folder of one encoder's features in one dtype: its shards, and how damaged rows are removed. Free of torch.
 
-There is no list of what the folder holds beside the shards' own headers: nothing can be torn, or disagree.
+Only the shards' headers say what the folder holds. No index can be torn, or disagree with them.
 """
 
 import contextlib
@@ -12,73 +12,76 @@ from pathlib import Path
 from bridgelab.data.shard import KINDS, LAYOUT, PART, SUFFIX, ForeignError, Shard, write_shard
 from bridgelab.runs.locks import locked
 
-DEAD_AFTER = 60.0  # seconds after which a `.part` that nobody holds is a killed writer's
+DEAD_AFTER = 60.0  # seconds after which an unlocked `.part` file is a killed writer's
 
 
-def shelf_name(fingerprint: str, dtype: str) -> str:
-    """The folder of an encoder's features in a dtype."""
+def store_name(fingerprint: str, dtype: str) -> str:
+    """Return the name of the folder of an encoder's features in a dtype."""
     return f"{fingerprint[:32]}-{dtype}-v{LAYOUT}"
 
 
-class Shelf:
+class StoreFolder:
     """The shards of one encoder in one dtype.
 
     Args:
-        folder: named by `shelf_name`.
+        path: of the folder, with a name by `store_name`.
+
+    Attributes:
+        unreadable: the problems of damaged shards among those listed so far, by path.
+        foreign: the problems of files that do not belong here, by path. They are never removed.
     """
 
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self.dtype = folder.name.split("-")[-2]
-        self.unreadable: dict[Path, str] = {}  # of the shards met so far: why
-        self.foreign: dict[
-            Path, str
-        ] = {}  # likewise of files that do not belong here; they are nobody's to remove
-        self._met: set[str] = set()
+    def __init__(self, path: Path):
+        self.path = path
+        self.dtype = path.name.split("-")[-2]
+        self.unreadable: dict[Path, str] = {}
+        self.foreign: dict[Path, str] = {}
+        self._known: set[str] = set()
 
-    def fresh(self) -> list[Shard]:
-        """Shards of this encoder and dtype not given before."""
-        found = []
-        for path in sorted(self.folder.glob(f"*{SUFFIX}")):
-            if path.name not in self._met:
-                self._met.add(path.name)
+    def new_shards(self) -> list[Shard]:
+        """Return the shards of this encoder and dtype that were not returned before."""
+        shards = []
+        for path in sorted(self.path.glob(f"*{SUFFIX}")):
+            if path.name not in self._known:
+                self._known.add(path.name)
                 try:
                     shard = Shard(path)
-                    if (own := shelf_name(shard.encoder, shard.dtype)) != self.folder.name:
+                    if (own := store_name(shard.encoder, shard.dtype)) != self.path.name:
                         raise ForeignError(
                             f"belongs to {own!r}: another encoder's features, or of another dtype"
                         )
-                    found.append(shard)
-                except FileNotFoundError:  # another process took damaged rows out of it
+                    shards.append(shard)
+                except FileNotFoundError:  # another process removed damaged rows from it
                     continue
                 except ForeignError as error:
                     self.foreign[path] = str(error)
                 except ValueError as error:
                     self.unreadable[path] = str(error)
-        return found
+        return shards
 
-    def forget(self) -> None:
-        """Begin anew: all shards are fresh again."""
-        self._met.clear()
+    def reset(self) -> None:
+        """Treat all shards as new again."""
+        self._known.clear()
         self.unreadable.clear()
         self.foreign.clear()
 
-    def take_out(self, shard: Shard, also: Iterable[int] = ()) -> None:
-        """Write a shard's rows that are not damaged to a new file and remove the old one; killed in between, both stand.
+    def remove_rows(self, shard: Shard, also: Iterable[int] = ()) -> None:
+        """Write a shard's intact rows to a new file, then remove the old one. If killed in between, both files remain.
 
         Args:
-            also: other rows that are to go.
+            shard: of this folder.
+            also: intact rows to remove too.
         """
-        with locked(self.folder / "take_out.lock"):
+        with locked(self.path / "take_out.lock"):
             try:
-                out = {*also, *shard.damaged(range(shard.rows))}
+                removed = {*also, *shard.damaged(range(shard.rows))}
             except FileNotFoundError:
                 return  # another process was faster
-            kept = [row for row in range(shard.rows) if row not in out]
+            kept = [row for row in range(shard.rows) if row not in removed]
             if kept:
                 images = shard.images
                 write_shard(
-                    self.folder,
+                    self.path,
                     encoder=shard.encoder,
                     dtype=self.dtype,
                     images=[images[row] for row in kept],
@@ -86,12 +89,12 @@ class Shelf:
                     variance=shard.variance[kept],
                     features=shard.features[kept],
                 )
-            if out:
+            if removed:
                 shard.path.unlink()
 
     def discard_unreadable(self) -> None:
-        """Remove the shards whose headers say nothing that can be trusted."""
-        with locked(self.folder / "take_out.lock"):
+        """Delete the shards whose headers are damaged."""
+        with locked(self.path / "take_out.lock"):
             for path in self.unreadable:
                 with contextlib.suppress(FileNotFoundError):
                     try:
@@ -100,25 +103,25 @@ class Shelf:
                         pass
                     except ValueError:
                         path.unlink()
-                self._met.discard(path.name)
+                self._known.discard(path.name)
         self.unreadable.clear()
 
     def leftovers(self) -> list[Path]:
-        """What killed writers left: nobody holds its lock."""
-        found = []
-        for path in sorted(self.folder.glob(f"*{PART}")):
+        """Return the files of killed writers: nobody holds their locks."""
+        files = []
+        for path in sorted(self.path.glob(f"*{PART}")):
             with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     continue
-                if time.time() - path.stat().st_mtime > DEAD_AFTER:  # else it may be about to be locked
-                    found.append(path)
-        return found
+                if time.time() - path.stat().st_mtime > DEAD_AFTER:  # a younger one may be about to be locked
+                    files.append(path)
+        return files
 
 
-def shelves(root: Path) -> list[Shelf]:
-    """All shelves of a root that this version reads."""
+def store_folders(root: Path) -> list[StoreFolder]:
+    """Return the folders below a root that this version can read."""
     names = {path.name for path in root.glob("*-*-*") if path.is_dir()}
-    endings = tuple(shelf_name("", dtype) for dtype in KINDS)
-    return [Shelf(root / name) for name in sorted(names) if name.endswith(endings)]
+    endings = tuple(store_name("", dtype) for dtype in KINDS)
+    return [StoreFolder(root / name) for name in sorted(names) if name.endswith(endings)]

@@ -1,4 +1,4 @@
-"""What stands in the feature store, whether it is whole, and what nobody can use any more. Free of torch."""
+"""List, verify and prune the feature store. Free of torch."""
 
 import difflib
 import shutil
@@ -10,22 +10,22 @@ from pathlib import Path
 from bridgelab.data.claims import BUCKETS, claimed
 from bridgelab.data.images import THREADS
 from bridgelab.data.shard import Shard
-from bridgelab.data.store_folder import shelves
+from bridgelab.data.store_folder import store_folders
 from bridgelab.progress import Progress
 
 
 @dataclass(frozen=True)
-class Standing:
+class StoreInfo:
     """One encoder's features in one dtype.
 
     Args:
         name: of its folder: the encoder's fingerprint, the dtype, the layout's version.
-        images: rows.
-        row: patches and channels of a row; None where there is none.
-        shards: files.
-        size: their bytes.
-        left: files that killed writers left, and shards whose header is damaged.
-        foreign: files that are none of its shards.
+        images: the number of rows.
+        row: patches and channels of a row; None if there are no rows.
+        shards: the number of files.
+        size: of the files, in bytes.
+        left: the number of files of killed writers and of shards whose header is damaged.
+        foreign: the number of files that are not shards of this store.
     """
 
     name: str
@@ -37,34 +37,34 @@ class Standing:
     foreign: int
 
 
-def info(root: Path) -> list[Standing]:
-    """What there is, read off the headers."""
-    found = []
-    for shelf in shelves(root):
+def info(root: Path) -> list[StoreInfo]:
+    """Return what the store holds, from the shards' headers."""
+    stores = []
+    for folder in store_folders(root):
         images = size = 0
         row = None
-        there = shelf.fresh()
-        for shard in there:
+        shards = folder.new_shards()
+        for shard in shards:
             images, size = images + shard.rows, size + shard.path.stat().st_size
             row = shard.features.shape[1], shard.features.shape[2]
-        left = len(shelf.leftovers()) + len(shelf.unreadable)
-        found.append(Standing(shelf.folder.name, images, row, len(there), size, left, len(shelf.foreign)))
-    return found
+        left = len(folder.leftovers()) + len(folder.unreadable)
+        stores.append(StoreInfo(folder.path.name, images, row, len(shards), size, left, len(folder.foreign)))
+    return stores
 
 
 def verify(root: Path) -> tuple[int, list[str], list[str]]:
-    """Read every byte there is.
+    """Check every byte of the store.
 
     Returns:
-        how many rows there are, a line for each that is damaged and each file whose header is, and a line for each file that
-        does not belong where it lies.
+        The number of rows, a line for each damaged row and each file with a damaged header, and a line for each file that does
+        not belong in its folder.
     """
     shards: list[Shard] = []
     lines, foreign = [], []
-    for shelf in shelves(root):
-        shards += shelf.fresh()
-        lines += [f"{path}: {why}" for path, why in shelf.unreadable.items()]
-        foreign += [f"{path} {why}" for path, why in shelf.foreign.items()]
+    for folder in store_folders(root):
+        shards += folder.new_shards()
+        lines += [f"{path}: {why}" for path, why in folder.unreadable.items()]
+        foreign += [f"{path} {why}" for path, why in folder.foreign.items()]
     rows = sum(shard.rows for shard in shards)
     done = 0
     with ThreadPoolExecutor(THREADS) as pool, Progress("checking", rows, "rows") as progress:
@@ -78,45 +78,45 @@ def verify(root: Path) -> tuple[int, list[str], list[str]]:
 
 
 def prune(root: Path, stores: Sequence[str] = ()) -> list[str]:
-    """Remove what nobody can use: what killed writers left, what is damaged, and rows that stand twice.
+    """Remove what nobody can use: files of killed writers, damaged rows, and rows that are stored twice.
 
     Args:
         root: folder of all stores.
-        stores: names of those that are to go whole.
+        stores: names of stores to remove entirely.
     Returns:
-        a line for each thing that went.
+        A line for each thing removed.
     Raises:
-        ValueError: if there is no such store, or one is being filled.
+        ValueError: if there is no such store, or it is being filled.
     """
-    there = {shelf.folder.name: shelf for shelf in shelves(root)}
+    folders = {folder.path.name: folder for folder in store_folders(root)}
     lines = []
     for name in stores:
-        if name not in there:
-            near = difflib.get_close_matches(name, there, n=1)
+        if name not in folders:
+            near = difflib.get_close_matches(name, folders, n=1)
             raise ValueError(
-                f"store {name!r} is none of {', '.join(there) or 'those in ' + str(root) + ', which has none'}."
+                f"store {name!r} is none of {', '.join(folders) or 'those in ' + str(root) + ', which has none'}."
                 + (f" Did you mean {near[0]!r}?" if near else "")
             )
-        folder = there.pop(name).folder
-        with claimed(folder / "claims", range(BUCKETS), wait=False) as own:
+        path = folders.pop(name).path
+        with claimed(path / "claims", range(BUCKETS), wait=False) as own:
             if not own:
-                raise ValueError(f"{folder} is being filled: one that goes must be idle. Wait until it is.")
-            shutil.rmtree(folder)
-        lines.append(f"{folder}: whole")
-    for shelf in there.values():
-        for path in shelf.leftovers():
+                raise ValueError(f"{path} is being filled: one that goes must be idle. Wait until it is.")
+            shutil.rmtree(path)
+        lines.append(f"{path}: whole")
+    for folder in folders.values():
+        for path in folder.leftovers():
             path.unlink(missing_ok=True)
             lines.append(f"{path}: its writer was killed")
-        met: set[str] = set()
-        for shard in shelf.fresh():
+        known: set[str] = set()
+        for shard in folder.new_shards():
             images = shard.images
-            twice = {row for row, one in enumerate(images) if one in met}
+            twice = {row for row, image in enumerate(images) if image in known}
             damaged = set(shard.damaged(range(shard.rows)))
-            met |= {images[row] for row in range(shard.rows) if row not in damaged}
-            if gone := twice | damaged:
-                shelf.take_out(shard, twice)
-                lines.append(f"{shard.path}: {len(gone)} rows, {len(damaged)} of them damaged")
-        if shelf.unreadable:
-            lines += [f"{path}: {why}" for path, why in shelf.unreadable.items()]
-            shelf.discard_unreadable()
+            known |= {images[row] for row in range(shard.rows) if row not in damaged}
+            if removed := twice | damaged:
+                folder.remove_rows(shard, twice)
+                lines.append(f"{shard.path}: {len(removed)} rows, {len(damaged)} of them damaged")
+        if folder.unreadable:
+            lines += [f"{path}: {why}" for path, why in folder.unreadable.items()]
+            folder.discard_unreadable()
     return lines
