@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from bridgelab.training import experiment as settings
-from bridgelab.training.compile import refuse_without_compiler
 from bridgelab.training.checkpoint import LAST
+from bridgelab.training.compile import refuse_without_compiler
 
 COMPILER = shutil.which("g++") or shutil.which("clang++")
 

@@ -368,7 +368,7 @@ def test_a_surprise_shows_its_traceback(tmp_path, monkeypatch, capsys):
     try:
         {}["some key"]
     except KeyError as error:
-        console.tell_failure(error, tmp_path / "a run")
+        console.report_failure(error, tmp_path / "a run")
     said = capsys.readouterr().err
     assert said.startswith("Traceback (most recent call last):")
     assert said.endswith("\nKeyError: 'some key'\n")

@@ -1,4 +1,4 @@
-"""Which examples make up which step: the same for every bridge, whatever randomness its init drew."""
+"""The order of training examples: the same for every bridge and every init seed."""
 
 import hashlib
 import json
@@ -11,18 +11,25 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Step:
-    """One step's batch: a pool's name and rows in it, this process's part of `whole`."""
+    """One step's batch.
+
+    Args:
+        pool: its name.
+        rows: this process's rows of the pool.
+        all_rows: the rows of all processes.
+    """
 
     pool: str
     rows: np.ndarray
-    whole: np.ndarray
+    all_rows: np.ndarray
 
 
 def spread(examples: int, most: int) -> list[int]:
-    """At most `most` of some examples, the same each time: one drawn from each of as many equal stretches.
+    """Return the indices of at most `most` examples: one drawn at random from each of as many equal stretches, always the same.
 
-    Spread, so that questions are of as many images as can be. Drawn, because every tenth question of a benchmark with ten
-    an image would be each image's first, which are not like the others (in the built-in world, twice as many compare).
+    They are spread so that questions are about as many images as possible. They are drawn because, in a benchmark with ten
+    questions per image, every tenth would be an image's first, and first questions differ from the others (in the built-in
+    world, twice as many compare).
     """
     if most >= examples:
         return list(range(examples))
@@ -33,22 +40,21 @@ def spread(examples: int, most: int) -> list[int]:
 
 
 class MixtureSampler:
-    """Whole batches from pools of examples, by the weights of a stage.
+    """Batches from pools of examples, by the weights of a stage.
 
-    Every batch comes from one pool (captions and short answers differ tenfold in length). Which pool is
-    decided without chance: the one furthest behind its share, so the mixture holds to within a batch at any
-    step. Rows are permutations of the pool, one after another. A batch depends on the arguments alone, so
-    the state is a position, and a resumed run sees what the uninterrupted one would have seen.
+    Every batch comes from one pool, because captions and short answers differ tenfold in length. The pool furthest behind its
+    share is next, so that the mixture is right to within a batch at any step. Rows are consecutive permutations of the pool. A
+    batch depends on the arguments alone. The state is therefore a position, and a resumed run sees the same batches.
 
     Args:
-        pools: the lengths of each pool's examples in tokens; a pool of n examples has n lengths.
-        stages: {share: part of all steps, <pool>: weight, ...}, in order; shares are normalised.
-        steps: batches in all.
+        pools: the length of each example in tokens, by pool.
+        stages: {share: of all steps, <pool>: weight, ...}, in order; shares are normalised.
+        steps: the number of batches.
         batch_size: examples in a batch, over all processes.
         seed: the data seed.
         window: batches that are sorted by length together; 1 does not sort.
     Raises:
-        ValueError: if a stage names no pool, or weights or shares are not positive.
+        ValueError: if a stage draws from no pool, or weights or shares are not positive.
     """
 
     def __init__(
@@ -81,13 +87,13 @@ class MixtureSampler:
             yield self.batch(self.position - 1)
 
     def batch(self, step: int) -> Step:
-        """The batch of a step, this process's part of it."""
+        """Return this process's share of a step's batch."""
         pool = self.names[self._pool_of[step]]
         rows = self._rows(pool, int(self._nth[step]))
         return Step(pool, rows[self.rank :: self.world], rows)
 
     def share_out(self, rank: int, world: int, parts: int = 1) -> None:
-        """Give process `rank` of `world` its part of every batch, which it works through in `parts`.
+        """Give process `rank` of `world` its share of every batch, in `parts` that are accumulated.
 
         Raises:
             ValueError: if the batch can't be divided evenly.
@@ -101,14 +107,14 @@ class MixtureSampler:
         self.rank, self.world, self.parts = rank, world, parts
 
     def state_dict(self) -> dict[str, Any]:
-        """Position, and what it is a position in."""
+        """Return the position and a hash of the order it belongs to."""
         return {"position": self.position, "signature": self.signature}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where the state was saved.
+        """Continue where the state was saved.
 
         Raises:
-            ValueError: if it is the position in another order of examples.
+            ValueError: if it is a position in another order of examples.
         """
         if state["signature"] != self.signature:
             raise ValueError(
@@ -118,7 +124,7 @@ class MixtureSampler:
         self.position = state["position"]
 
     def counts(self) -> dict[str, int]:
-        """How many batches each pool gives in all."""
+        """Return the number of batches of each pool."""
         return {name: int((self._pool_of == k).sum()) for k, name in enumerate(self.names)}
 
     def _plan(self, stages: Sequence[Mapping[str, float]]) -> tuple[np.ndarray, np.ndarray]:
@@ -134,21 +140,21 @@ class MixtureSampler:
         ends = np.rint(np.cumsum(shares) / shares.sum() * self.steps).astype(int)
         pool_of, first = np.zeros(self.steps, dtype=np.int8), 0
         for stage, end in zip(stages, ends, strict=True):
-            wanted = {name: weight for name, weight in stage.items() if name != "share" and weight}
-            if any(weight < 0 for weight in wanted.values()):
+            drawn = {name: weight for name, weight in stage.items() if name != "share" and weight}
+            if any(weight < 0 for weight in drawn.values()):
                 raise ValueError(f"stage {dict(stage)} has a negative weight: weights are 0 or more.")
-            weights = np.array([wanted.get(name, 0.0) for name in self.names])
+            weights = np.array([drawn.get(name, 0.0) for name in self.names])
             if not weights.sum():
                 raise ValueError(
                     f"stage {dict(stage)} draws from none of the pools that have examples "
                     f"({', '.join(self.names) or 'none'}). Give one of them a weight in train.stages."
                 )
             weights = weights / weights.sum()
-            given = np.zeros_like(weights)
+            counts = np.zeros_like(weights)
             for step in range(first, end):
-                behind = weights * (step - first + 1) - given
+                behind = weights * (step - first + 1) - counts
                 pool_of[step] = behind.argmax()
-                given[pool_of[step]] += 1
+                counts[pool_of[step]] += 1
             first = end
         nth = np.zeros(self.steps, dtype=np.int64)
         for k in range(len(self.names)):
@@ -163,16 +169,16 @@ class MixtureSampler:
         return self._shuffled[pool][1][batch]
 
     def _shuffle(self, pool: str, epoch: int, per_epoch: int) -> np.ndarray:
-        """All batches of an epoch, [batch, row]."""
-        # The pool's name enters the seed, so that adding a pool leaves the order of the others as it was.
+        """Return all batches of an epoch [batch, row]."""
+        # The pool's name enters the seed, so that adding a pool does not change the order of the others.
         name = int.from_bytes(hashlib.sha256(pool.encode()).digest()[:4], "big")
         rng = np.random.default_rng([self.seed, name, epoch])
-        lengths, wanted = self.lengths[pool], per_epoch * self.batch_size
-        rounds = -(-wanted // len(lengths))
-        rows = np.concatenate([rng.permutation(len(lengths)) for _ in range(rounds)])[:wanted]
+        lengths, total = self.lengths[pool], per_epoch * self.batch_size
+        rounds = -(-total // len(lengths))
+        rows = np.concatenate([rng.permutation(len(lengths)) for _ in range(rounds)])[:total]
         if self.window > 1:
             span = self.window * self.batch_size
-            for first in range(0, wanted, span):
+            for first in range(0, total, span):
                 part = rows[first : first + span]
                 part = part[np.argsort(lengths[part], kind="stable")].reshape(-1, self.batch_size)
                 rows[first : first + span] = rng.permutation(part).reshape(-1)

@@ -1,4 +1,4 @@
-"""A run's trained bridge, put back between the frozen sides that it was trained between."""
+"""Load a run's trained bridge between the frozen backbones that it was trained with."""
 
 import pickle
 import sys
@@ -15,27 +15,32 @@ from bridgelab.runs.finished import RECORD, is_finished
 from bridgelab.runs.record_schema import read_config, read_record, regular
 
 MODEL = "model."
-BUILT = ("bridge", "vision", "text", "benchmark")  # of a run's config, by whoever reads the run
+BUILT = (
+    "bridge",
+    "vision",
+    "text",
+    "benchmark",
+)  # the parts of a run's config that are built to read the run
 NEEDED = (
     *(f"{slot}._target_" for slot in BUILT), "seed", "train.precision", "budget.tokens", "budget.params", "model.insert",
     "model.positions",
 )  # fmt: skip
-lacks = object()
-SHOWN = 300  # characters of a library's message
+ABSENT = object()
+MAX_MESSAGE = 300  # characters of a library's message
 
 
 def trains_nothing(run: Path) -> bool:
-    """Whether a run's record says that nothing was trained: plain words are the frozen T5 alone."""
+    """Return whether a finished run trained nothing: with plain words, the frozen T5 answers alone."""
     if not is_finished(run):
         return False
     return not read_record(run, ("costs",))["costs"].get("trainable_parameters", 1)
 
 
 def refuse_foreign(config: DictConfig, run: Path) -> None:
-    """Refuse what is of neither this package nor its libraries, before it is imported: an import runs it.
+    """Refuse code from outside of this package and its libraries before it is imported, because importing runs it.
 
     Raises:
-        ValueError: with the name, if the record asks for such code.
+        ValueError: if the config names such code.
     """
     for slot in BUILT:
         if is_own(config[slot], slot):
@@ -46,7 +51,7 @@ def refuse_foreign(config: DictConfig, run: Path) -> None:
 
 
 def _look_above(run: Path, module: str) -> None:
-    """Let a module of one's own be imported from above its run's folder: where that was trained, `runs/` lies beside the file."""
+    """Let a user's own module be imported from a folder above the run: where it was trained, `runs/` lies beside the file."""
     for folder in run.resolve().parents:
         if (folder / f"{module}.py").is_file() or (folder / module / "__init__.py").is_file():
             if str(folder) not in sys.path:
@@ -55,49 +60,76 @@ def _look_above(run: Path, module: str) -> None:
 
 
 def _checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint's tensors and names; a pickle that holds anything else is refused unread."""
+    """Return a checkpoint's tensors and names; refuse a pickle that holds anything else.
+
+    Raises:
+        ValueError: if the file is not a run's checkpoint.
+    """
     try:
-        found = torch.load(regular(path), map_location="cpu", weights_only=True)
+        checkpoint = torch.load(regular(path), map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise ValueError(
-            f"{path} is not a checkpoint of tensors alone ({' '.join(str(error).split())[:SHOWN]})."
+            f"{path} is not a checkpoint of tensors alone ({' '.join(str(error).split())[:MAX_MESSAGE]})."
         ) from error
     if not (
-        isinstance(found, dict)
-        and all(isinstance(found.get(key), dict) for key in ("identity", "state_dict"))
+        isinstance(checkpoint, dict)
+        and all(isinstance(checkpoint.get(key), dict) for key in ("identity", "state_dict"))
     ):
         raise ValueError(
             f"{path} has no identity and state_dict: it is not a run's last.ckpt. Give a folder of runs/<study>/."
         )
-    return found
+    return checkpoint
 
 
 def load_trained(
     run: Path, device: Any = "cpu", *, trust: bool = False
 ) -> tuple[DictConfig, Backbones, BridgedModel]:
-    """The config, the frozen sides and the model of a run, ready to answer.
+    """Return the config, the backbones and the trained model of a run, ready to answer.
 
     Args:
-        run: a run's folder, with its `config.yaml` and `last.ckpt`; where nothing was trained, with `metrics.json`.
+        run: a run's folder, with its `config.yaml` and `last.ckpt`; if nothing was trained, with `metrics.json`.
         device: where the model goes.
-        trust: import what the record names from outside of this package, such as a bridge of one's own: it is looked for in the
-            working folder and in those above the run.
+        trust: import code that the config names from outside of this package, such as a user's own bridge, from the working
+            folder or a folder above the run.
     Raises:
         FileNotFoundError: if a file is missing.
-        ValueError: if the checkpoint was trained between other sides than those that the config names here, or the config names
-            code that is not trusted.
+        ValueError: if the checkpoint was trained between other backbones than those found here, or the config names code that is
+            not trusted.
     """
     untrained = trains_nothing(run)
-    for name in ("config.yaml", RECORD if untrained else "last.ckpt"):
+    config = _trained_config(run, RECORD if untrained else "last.ckpt", trust=trust)
+    if untrained:
+        checkpoint = {"identity": read_record(run, ("fingerprints",))["fingerprints"]}
+    else:
+        checkpoint = _checkpoint(run / "last.ckpt")
+    backbones = Backbones(config, device)
+    for name, fingerprint in backbones.fingerprints.items():
+        trained = checkpoint["identity"].get(name)
+        if trained != fingerprint:
+            raise ValueError(
+                f"{run} was trained with the {name} side {trained}, and {name}={config[name]} is {fingerprint} here: a bridge fits "
+                "the models it was trained between alone. Restore those weights, or train again."
+            )
+    model = (
+        backbones.model(config.seed)
+        if untrained
+        else _trained_model(run, config, backbones, checkpoint["state_dict"])
+    )
+    return config, backbones, model.eval()
+
+
+def _trained_config(run: Path, needed: str, *, trust: bool) -> DictConfig:
+    """Read a run's config, after checking that its files are there and its code is trusted."""
+    for name in ("config.yaml", needed):
         if not (run / name).exists():
             raise FileNotFoundError(
                 f"{run} has no {name}: a trained run has config.yaml and last.ckpt. Give a folder of runs/<study>/ whose "
                 "bridge trains something."
             )
     config = read_config(run)
-    if lacking := [key for key in NEEDED if OmegaConf.select(config, key, default=lacks) is lacks]:
+    if absent := [key for key in NEEDED if OmegaConf.select(config, key, default=ABSENT) is ABSENT]:
         raise ValueError(
-            f"{run / 'config.yaml'} lacks {', '.join(lacking)}: it is no run's. Give a folder of runs/<study>/."
+            f"{run / 'config.yaml'} lacks {', '.join(absent)}: it is no run's. Give a folder of runs/<study>/."
         )
     if trust:
         for slot in BUILT:
@@ -105,43 +137,34 @@ def load_trained(
                 _look_above(run, str(config[slot]._target_).partition(".")[0])
     else:
         refuse_foreign(config, run)
-    target(config.bridge, "bridge")  # before anything large is read
-    config.bridge.init_from = None  # what it began with may be gone, and counts no more
-    if untrained:
-        checkpoint = {"identity": read_record(run, ("fingerprints",))["fingerprints"]}
-    else:
-        checkpoint = _checkpoint(run / "last.ckpt")
-    backbones = Backbones(config, device)
-    for name, found in backbones.fingerprints.items():
-        trained = checkpoint["identity"].get(name)
-        if trained != found:
-            raise ValueError(
-                f"{run} was trained with the {name} side {trained}, and {name}={config[name]} is {found} here: a bridge fits "
-                "the models it was trained between alone. Restore those weights, or train again."
-            )
-    if untrained:
-        return config, backbones, backbones.model(config.seed).eval()
+    target(config.bridge, "bridge")  # fails before anything large is read
+    config.bridge.init_from = None  # its initial weights may be gone, and are replaced anyway
+    return config
+
+
+def _trained_model(
+    run: Path, config: DictConfig, backbones: Backbones, state: dict[str, torch.Tensor]
+) -> BridgedModel:
+    """Build the bridge between the backbones, and load a checkpoint's weights into it."""
     weights = {
-        name.removeprefix(MODEL): value
-        for name, value in checkpoint["state_dict"].items()
-        if not name.startswith(FROZEN)
+        name.removeprefix(MODEL): value for name, value in state.items() if not name.startswith(FROZEN)
     }
-    standard = {
+    moments = {
         name: weights[name] for name in ("mean", "std") if name in weights and weights[name].numel() > 1
     }
     positions = weights.get("positions")
     images = 1 if positions is None else len(positions) // backbones.patches(1)
-    model = backbones.model(config.seed, images=images, **standard)
+    model = backbones.model(config.seed, images=images, **moments)
     try:
-        lacking, unknown = model.load_state_dict(weights, strict=False)
-    except RuntimeError as error:  # of other shapes
+        missing, unexpected = model.load_state_dict(weights, strict=False)
+    except RuntimeError as error:  # other shapes
         raise ValueError(
             f"{run / 'last.ckpt'} does not fit the bridge of its config ({' '.join(str(error).split())})."
         ) from error
-    lacking = [name for name in lacking if not name.startswith(FROZEN.removeprefix(MODEL))]
-    if lacking or unknown:
+    missing = [name for name in missing if not name.startswith(FROZEN.removeprefix(MODEL))]
+    if missing or unexpected:
         raise ValueError(
-            f"{run / 'last.ckpt'} does not fit the bridge of its config: lacks {lacking}, has {unknown} besides. The bridge's "
+            f"{run / 'last.ckpt'} does not fit the bridge of its config: lacks {missing}, has {unexpected} besides. The bridge's "
             "code has changed since: train again."
         )
-    return config, backbones, model.eval()
+    return model

@@ -1,4 +1,4 @@
-"""`bridgelab bridges`: the README's table of bridges, from the code and `conf/bridge/`."""
+"""`bridgelab bridges`: the README's table of bridges, from their classes and `conf/bridge/`."""
 
 import torch
 from hydra import compose, initialize_config_dir
@@ -8,13 +8,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from bridgelab.config.instantiate import bridge_choices, build, target
 from bridgelab.config.root import config_root
 
-WORDS = 32  # of a question: as many as prompts of the built-in world are padded to, mostly
+WORDS = 32  # of a question: most prompts of the built-in world are padded to this
 COLUMNS = ("bridge", "tokens", "parameters", "FLOPs an image", "idea", "its authors' code")
-CONTROL = "_mismatched"  # the same numbers as `_question`, whose control it is
+CONTROL = "_mismatched"  # a control with the same numbers as its `_question`
 
 
 def table() -> str:
-    """Bridges that see the image, at their sizes for the miniature, as a markdown table."""
+    """Return the bridges that read the image, at their sizes for the miniature, as a markdown table."""
     conf = config_root() / "conf"
     rows: list[tuple[str, ...]] = [COLUMNS, ("---", "---:", "---:", "---:", "---", "---")]
     with initialize_config_dir(str(conf), version_base="1.3"):
@@ -31,10 +31,10 @@ def table() -> str:
 def _row(
     name: str, config: DictConfig, vision_dim: int, text_dim: int, grid: tuple[int, int]
 ) -> tuple[str, ...]:
-    kind, given = target(config, "bridge"), bridge_choices(config, grid)
-    bridge = kind(vision_dim, text_dim, **given)
+    cls, choices = target(config, "bridge"), bridge_choices(config, grid)
+    bridge = cls(vision_dim, text_dim, **choices)
     patches = torch.zeros(1, grid[0] * grid[1], vision_dim)
-    question = torch.zeros(1, WORDS, text_dim) if given.get("conditioning", "none") != "none" else None
+    question = torch.zeros(1, WORDS, text_dim) if choices.get("conditioning", "none") != "none" else None
     with FlopCounterMode(display=False) as counter:
         tokens = bridge(patches, question)
     return (
@@ -42,6 +42,6 @@ def _row(
         str(tokens.shape[1]),
         f"{sum(p.numel() for p in bridge.parameters()):,}",
         f"{counter.get_total_flops() / 1e6:.1f} M",
-        getattr(kind, "paper", "–"),
-        getattr(kind, "code_licence", "–"),
+        getattr(cls, "paper", "–"),
+        getattr(cls, "code_licence", "–"),
     )

@@ -1,4 +1,4 @@
-"""torch.compile of a training step: the bridge and the T5's part of it. What validates and answers stays as it is."""
+"""torch.compile for training steps; validation and evaluation are not compiled."""
 
 import importlib.util
 import os
@@ -12,16 +12,16 @@ COMPILERS = {"CXX": ("g++", "clang++"), "CC": ("gcc", "clang", "cc")}
 
 
 def compile_step(model: BridgedModel) -> None:
-    """Compile what calling the model does, a batch's loss, and its gradient; parameters keep their names."""
-    torch.compiler.reset()  # shapes of an earlier training in this process would count against this one's limit
+    """Compile the model's call on a batch, its loss and gradient; parameters keep their names."""
+    torch.compiler.reset()  # else shapes of an earlier training in this process count against the limit
     model.compile()
 
 
 def refuse_without_compiler(device: torch.device) -> None:
-    """Look for what torch.compile calls.
+    """Check that the compiler which torch.compile calls is installed.
 
     Raises:
-        ValueError: if it is not there.
+        ValueError: if it is not, with what to install.
     """
     lacking = None
     if device.type == "cuda" and importlib.util.find_spec("triton") is None:

@@ -1,4 +1,4 @@
-"""The LightningModule: it steps a bridge and knows nothing of images or text."""
+"""The LightningModule of a bridge, and its learning-rate schedule."""
 
 import math
 from collections.abc import Callable
@@ -13,9 +13,9 @@ from bridgelab.model import FROZEN
 
 
 def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:
-    """What is trained, by kind: linear layers' weights (`matrix`), learned inputs such as queries, and vectors.
+    """Return trainable parameters in groups: weights of linear layers (`matrix`), learned inputs such as queries, and vectors.
 
-    Vectors (norms, biases) do not decay. A kind that the model lacks is left out.
+    Vectors (norms, biases) have no weight decay. A group without parameters is left out.
     """
     embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
     matrices: list[Tensor] = []
@@ -34,13 +34,13 @@ def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:
 
 
 class BridgeTraining(pl.LightningModule):
-    """Train what of a model is trainable; a checkpoint holds that, and names the rest by fingerprint.
+    """Train the trainable parameters of a model. Checkpoints hold these, and name the frozen ones by fingerprint.
 
     Args:
-        model: a module whose call on a batch is its loss.
+        model: a module that returns its loss for a batch.
         optimizer: parameter groups -> optimizer.
         schedule: step -> factor on the learning rate.
-        identity: what a checkpoint must share to be resumed: fingerprints and the config's hash.
+        identity: what a checkpoint must share to be resumed: fingerprints and the hash of the config.
     """
 
     def __init__(
@@ -53,38 +53,38 @@ class BridgeTraining(pl.LightningModule):
     ):
         super().__init__()
         self.model = model
-        self.make_optimizer, self.schedule, self.identity = optimizer, schedule, identity
+        self.build_optimizer, self.schedule, self.identity = optimizer, schedule, identity
 
     def training_step(self, batch: dict[str, Tensor]) -> Tensor:
-        """One batch's loss."""
+        """Return and log the loss of a batch."""
         loss = self.model(batch)
         self.log("train/loss", loss, prog_bar=True, sync_dist=self.trainer.world_size > 1)
-        self.log("step", float(self.global_step + 1))  # Lightning counts its log from 0
+        self.log("step", float(self.global_step + 1))  # Lightning itself counts from 0
         return loss
 
     def on_train_batch_start(self, *_: Any) -> None:
-        """The rate that this step uses."""
+        """Log the learning rate that this step uses."""
         self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
 
     def configure_optimizers(self) -> Any:
-        """The optimizer of all that is trained, and its schedule by step."""
-        optimizer = self.make_optimizer(parameter_groups(self.model))
+        """Return the optimizer of the trainable parameters, and its schedule by step."""
+        optimizer = self.build_optimizer(parameter_groups(self.model))
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": LambdaLR(optimizer, self.schedule), "interval": "step"},
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leave out what is frozen."""
+        """Leave out the frozen weights, and add the identity."""
         state = checkpoint["state_dict"]
         checkpoint["state_dict"] = {name: state[name] for name in state if not name.startswith(FROZEN)}
         checkpoint["identity"] = dict(self.identity)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse another run's checkpoint, and put back what is frozen.
+        """Refuse another run's checkpoint, and put the frozen weights back.
 
         Raises:
-            ValueError: if the checkpoint names another config, vision or text side.
+            ValueError: if the checkpoint names another config, vision encoder or language model.
         """
         saved = checkpoint.get("identity", {})
         differ = [key for key in self.identity if saved.get(key) != self.identity[key]]
@@ -99,29 +99,34 @@ class BridgeTraining(pl.LightningModule):
 
 
 def step_is_done(trainer: pl.Trainer, batch: int) -> bool:
-    """Whether a batch was the last part of its step, where gradients are accumulated over some."""
+    """Return whether a batch was the last of its step, if gradients are accumulated over several."""
     return (batch + 1) % trainer.accumulate_grad_batches == 0
 
 
 def warmup_then(
     shape: str, steps: int, warmup: float, decay: float = 0.2, end: int | None = None
 ) -> Callable[[int], float]:
-    """The rate as a share of its peak, by step.
+    """Return a schedule: step -> learning rate as a share of its peak.
 
     Linear warm-up over the share `warmup` of all steps; then `linear` or `cosine` decay to 0, or `constant`, or
     `warmup_stable_decay`: constant, then linear to 0 over the share `decay` (Hägele et al. 2024, arXiv:2405.18392).
 
     Args:
-        end: of warmup_stable_decay, the step at which the rate is 0, for a budget smaller than `steps`; None for `steps`.
+        shape: one of the four.
+        steps: of the whole run.
+        warmup: share of the steps.
+        decay: share of the steps, for `warmup_stable_decay`.
+        end: for `warmup_stable_decay`, the step at which the rate is 0, of a budget smaller than `steps`; None for `steps`.
     Raises:
         ValueError: if the shape is unknown.
     """
-    cool = (1 - decay) * (end or steps)
+    last = end or steps
+    cool_down = (1 - decay) * last
     shapes: dict[str, Callable[[int], float]] = {
         "linear": lambda step: 1 - (step - rise) / max(1, steps - rise),
         "cosine": lambda step: (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise))) / 2,
         "constant": lambda step: 1.0,
-        "warmup_stable_decay": lambda step: min(1.0, ((end or steps) - step) / ((end or steps) - cool)),
+        "warmup_stable_decay": lambda step: min(1.0, (last - step) / (last - cool_down)),
     }
     if shape not in shapes:
         raise ValueError(f"train.schedule.shape={shape!r} must be one of {', '.join(shapes)}.")

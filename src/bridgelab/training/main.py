@@ -1,4 +1,4 @@
-"""`bridgelab train`: one run from a config to its record. What is heavy is imported when a run begins."""
+"""`bridgelab train`: one run, from its config to its record. Heavy modules are imported when a run starts."""
 
 import hashlib
 import logging
@@ -22,7 +22,7 @@ from bridgelab.runs.identity import claim, refuse_another
 from bridgelab.runs.locks import locked
 from bridgelab.runs.objective import objective
 from bridgelab.runs.take_over import find_finished_run, take_over
-from bridgelab.training.console import shown, tell_failure
+from bridgelab.training.console import report_failure, shown
 
 ROOT = config_root()
 LONGEST_NAME = 200
@@ -30,18 +30,18 @@ log = logging.getLogger(__name__)
 
 
 def run_name(overrides: str) -> str:
-    """A run's folder from its overrides: one level deep, within the 255 bytes of a file name."""
-    name = overrides.replace("/", "_") or "defaults"  # else it would be given the study's own folder
+    """Return a run's folder name from its overrides: one level deep, within the 255 bytes of a file name."""
+    name = overrides.replace("/", "_") or "defaults"  # an empty name would be the study's own folder
     if len(name.encode()) > LONGEST_NAME:
         name = name[: LONGEST_NAME // 4] + "..." + hashlib.sha256(name.encode()).hexdigest()[:16]
     return name
 
 
 def within_runs(study: str) -> str:
-    """A study's name, if its folder lies below `paths.runs`; asked before Hydra makes the folder.
+    """Return a study's name if its folder lies below `paths.runs`. Hydra calls this before it creates the folder.
 
     Raises:
-        ValueError: if it leads elsewhere.
+        ValueError: if it does not.
     """
     if leads_out(study):
         raise ValueError(
@@ -61,7 +61,7 @@ def main(config: DictConfig) -> float | None:
     directory = Path(job.runtime.output_dir)
     try:
         check_config(config)
-        own = is_own(config.bridge, "bridge")  # then the yaml's name would be another's
+        own = is_own(config.bridge, "bridge")  # then the yaml's name is that of another bridge
         name = config.bridge._target_ if own else job.runtime.choices["bridge"]
         return run(config, directory, bridge=str(name))
     except KeyboardInterrupt:
@@ -70,8 +70,8 @@ def main(config: DictConfig) -> float | None:
     except Exception as error:
         if os.environ.get("HYDRA_FULL_ERROR"):
             raise
-        tell_failure(error, directory)
-        raise SystemExit(1) from None  # Hydra would show the traceback once more
+        report_failure(error, directory)
+        raise SystemExit(1) from None  # Hydra would print the traceback again
 
 
 def run(config: DictConfig, directory: Path, *, bridge: str) -> float | None:
@@ -79,7 +79,7 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> float | None:
 
     Args:
         config: as `conf/train.yaml` composes it.
-        directory: the run's own.
+        directory: the run's folder.
         bridge: its name in `conf/bridge/`.
     Returns:
         The run's objective, see `runs.objective`: its own, or that of the record of a finished run.
@@ -97,7 +97,7 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> float | None:
     if refuse_another(directory, config) and is_finished(directory):
         log.info("%s is finished: %s stands, nothing to do", directory, RECORD)
         return objective(directory)
-    # One for all processes of a run: the first one holds it.
+    # The first process holds the lock for all processes of the run.
     lock = locked(directory / "lock", wait=False) if is_first(os.environ) else nullcontext(True)
     with lock as own:
         if not own:
@@ -105,7 +105,7 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> float | None:
                 f"{directory} is being run by another process: one run has one. Wait for it, or end it; the same command then "
                 "goes on from its last checkpoint."
             )
-        if claim(directory, config):  # by another process, since it was looked for
+        if claim(directory, config):  # by another process, in the meantime
             log.info("%s is finished: %s stands, nothing to do", directory, RECORD)
             return objective(directory)
         log.info("the config of %s is in its config.yaml", shown(directory))
@@ -119,10 +119,10 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> float | None:
 
 
 def is_first(environment: Mapping[str, str]) -> bool:
-    """Whether this is the first of a run's processes, before any of them is told so."""
+    """Return whether this is the first of a run's processes, before Lightning has set their ranks."""
     return all(environment.get(name, "0") == "0" for name in ("LOCAL_RANK", "SLURM_PROCID"))
 
 
-if __name__ == "__main__":  # a further process of a run, as Lightning starts it
+if __name__ == "__main__":  # another process of a run, started by Lightning
     take()
     main()

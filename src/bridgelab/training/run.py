@@ -20,7 +20,7 @@ from bridgelab.runs.record import repeat_untrained, write_json, write_prediction
 from bridgelab.training.checkpoint import LAST, save_untrained
 from bridgelab.training.console import summary
 from bridgelab.training.experiment import Experiment
-from bridgelab.training.loggers.wandb_logger import tell_record
+from bridgelab.training.loggers.wandb_logger import log_record
 from bridgelab.training.run_record import run_record
 from bridgelab.training.train_bridge import Trained, checkpoint_identity, train_bridge
 
@@ -83,7 +83,7 @@ def train_and_evaluate(
     )
     if wandb_logger:
         artifact = directory / LAST if trained.batches and config.logger.get("artifact") else None
-        tell_record(wandb_logger, record, rows, tests, model, experiment.backbones.vision, artifact)
+        log_record(wandb_logger, record, rows, tests, model, experiment.backbones.vision, artifact)
     write_json(directory / RECORD, record)
     for line in summary(metrics, directory):
         log.info("%s", line)

@@ -87,7 +87,7 @@ def test_what_was_ignored_stays_ignored(heard):
     for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
         os.kill(os.getpid(), number)
         assert signal.getsignal(number) == signal.SIG_IGN
-    assert (callback.warned, heard) == (0, [])
+    assert (callback.received, heard) == (0, [])
     callback.teardown()
 
 

@@ -1,1 +1,1 @@
-"""Where metrics go."""
+"""Loggers of a training run: `metrics.csv` and W&B."""
