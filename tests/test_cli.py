@@ -19,8 +19,8 @@ from bridgelab.cli import main as cli
 from bridgelab.cli.arguments import UsageError
 from bridgelab.cli.hydra_app import check_choices
 from bridgelab.config.root import config_root
-from bridgelab.data import feature_source as features
-from bridgelab.data.feature_store import FeatureStore
+from bridgelab.data.features import feature_source as features
+from bridgelab.data.features.feature_store import FeatureStore
 
 
 def test_help_is_quick_and_imports_nothing_heavy():

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bridgelab.data.shard import Shard
+from bridgelab.data.features.shard import Shard
 from bridgelab.launch.fork_server import ForkServer
 
 TESTS = Path(__file__).parents[1]

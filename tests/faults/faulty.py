@@ -16,9 +16,9 @@ from pathlib import Path
 from tiny_run import build_tiny, run
 
 from bridgelab.benchmark.world import World
-from bridgelab.data import feature_source as feature_builds
-from bridgelab.data import feature_store as features
-from bridgelab.data.feature_store import FeatureStore
+from bridgelab.data.features import feature_source as feature_builds
+from bridgelab.data.features import feature_store as features
+from bridgelab.data.features.feature_store import FeatureStore
 from bridgelab.runs import locks as claims
 from bridgelab.training import run as runs
 from bridgelab.training.callbacks.last_checkpoint import LastCheckpoint

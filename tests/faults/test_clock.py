@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from bridgelab.data import upkeep
+from bridgelab.data.features import upkeep
 
 pytestmark = pytest.mark.faults
 YEAR = 365 * 86400.0

@@ -5,7 +5,7 @@ from itertools import count as numbers
 
 import pytest
 
-from bridgelab.data import upkeep
+from bridgelab.data.features import upkeep
 from bridgelab.training.checkpoint import newest_readable
 
 pytestmark = pytest.mark.faults

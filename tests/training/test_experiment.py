@@ -10,7 +10,7 @@ from PIL import Image
 
 from bridgelab.benchmark.example import Example
 from bridgelab.benchmark.metrics import caption_metric
-from bridgelab.data.feature_store import FeatureStore
+from bridgelab.data.features.feature_store import FeatureStore
 from bridgelab.data.limits import spread_groups
 from bridgelab.report.summary import summarize
 from bridgelab.report.table import curve_table

@@ -19,7 +19,7 @@ from bridgelab.evaluation.load import load_trained
 from bridgelab.runs.identity import INDIFFERENT, config_hash
 from bridgelab.runs.locks import locked
 from bridgelab.runs.study import read_study
-from bridgelab.training import console, main, tuning
+from bridgelab.training import console, lr_trial, main
 from bridgelab.training import experiment as settings
 from bridgelab.training.lightning_module import BridgeTraining
 
@@ -193,7 +193,7 @@ def test_init_seed_and_data_seed_are_separate(tiny, config, tmp_path, monkeypatc
         name = main.run_name("bridge=linear,seed={},data_seed={},".format(*seeds) + 300 * "a")
         return experiment.tune(tmp_path / "toy" / name)
 
-    monkeypatch.setattr(tuning, "search", lambda folder, *_, **__: folder)
+    monkeypatch.setattr(lr_trial, "search", lambda folder, *_, **__: folder)
     (shared,) = {
         searched(experiment, *own)
         for experiment, own in zip((first, other_init, other_data), seeds, strict=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from bridgelab.config.instantiate import build
-from bridgelab.data.feature_source import build_features
+from bridgelab.data.features.feature_source import build_features
 
 WORLD_COLUMNS = ("images", "drawn and asked about, s", "encoded, s", "together, s")
 

@@ -9,6 +9,6 @@ def run(args: list[str]) -> None:
         "bridgelab bridges",
         description="List the bridges as a Markdown table, with their sizes for the miniature models and their sources.",
     ).parse_args(args)
-    from bridgelab.training.bridge_table import table
+    from bridgelab.evaluation.bridge_table import table
 
     print(table())

@@ -54,7 +54,7 @@ def run(args: list[str]) -> None:
     if options.action == "build":
         _build_features(options.choices, options.shard, options.splits)
         return
-    from bridgelab.data import upkeep
+    from bridgelab.data.features import upkeep
 
     if options.action == "info":
         there = upkeep.info(options.root)
@@ -85,7 +85,7 @@ def run(args: list[str]) -> None:
 
 
 def _build_features(choices: list[str], shard: str | None, splits: str | None) -> None:
-    from bridgelab.data import feature_source as features
+    from bridgelab.data.features import feature_source as features
 
     part = features.work_part(shard, os.environ)
     config = composed(choices)

@@ -15,7 +15,7 @@ from bridgelab.backbones import Backbones
 from bridgelab.benchmark.example import Example
 from bridgelab.config.instantiate import build
 from bridgelab.data.batches import TokenizedExamples, TrainingBatches
-from bridgelab.data.feature_source import SPLITS, broken_images, image_features, skips
+from bridgelab.data.features.feature_source import SPLITS, broken_images, image_features, skips
 from bridgelab.data.images import missing, refuse_broken, refuse_too_many
 from bridgelab.data.limits import limit_examples
 from bridgelab.data.pools import training_pools, warn_of_unknown_words

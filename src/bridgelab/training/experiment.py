@@ -21,8 +21,8 @@ from bridgelab.model import BridgedModel
 from bridgelab.training.compile import compile_step, refuse_without_compiler
 from bridgelab.training.fit import WHOLE, Fitted, Span, fit
 from bridgelab.training.lightning_module import BridgeTraining, warmup_then
+from bridgelab.training.lr_trial import search_rate
 from bridgelab.training.start_check import check_start
-from bridgelab.training.tuning import search_rate
 
 
 class Experiment:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from bridgelab.data.shard import KINDS, PAGE, ForeignError, Shard, _digest, write_shard
+from bridgelab.data.features.shard import KINDS, PAGE, ForeignError, Shard, _digest, write_shard
 
 
 def written(folder, dtype="float32", rows=5, patches=4, dim=3):

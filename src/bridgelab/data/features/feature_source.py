@@ -9,10 +9,10 @@ from omegaconf import DictConfig
 
 from bridgelab.benchmark.example import choose
 from bridgelab.config.instantiate import build
-from bridgelab.data.feature_store import FeatureStore
+from bridgelab.data.features.feature_store import FeatureStore
+from bridgelab.data.features.mapped import MappedFeatures
+from bridgelab.data.features.online import OnlineFeatures
 from bridgelab.data.images import check_image, list_problems, try_each
-from bridgelab.data.mapped import MappedFeatures
-from bridgelab.data.online import OnlineFeatures
 from bridgelab.device import local_device
 
 SPLITS = ("train", "val", "test")  # the splits that a run reads

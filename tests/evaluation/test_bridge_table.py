@@ -1,8 +1,8 @@
 import re
 from pathlib import Path
 
+from bridgelab.evaluation.bridge_table import table
 from bridgelab.training import main  # noqa: F401  sets BRIDGELAB_ROOT
-from bridgelab.training.bridge_table import table
 
 README = Path(__file__).parents[2] / "README.md"
 

@@ -14,8 +14,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bridgelab.data.claims import claimed, groups
-from bridgelab.data.encoding import DTYPES, Encoder, encode, moments, rounded
+from bridgelab.data.features.claims import claimed, groups
+from bridgelab.data.features.encoding import DTYPES, Encoder, encode, moments, rounded
+from bridgelab.data.features.mapped import MappedFeatures
+from bridgelab.data.features.shard import Shard, write_shard
+from bridgelab.data.features.store_folder import StoreFolder, store_name
 from bridgelab.data.images import (
     THREADS,
     check_image,
@@ -25,9 +28,6 @@ from bridgelab.data.images import (
     refuse_broken,
     try_each,
 )
-from bridgelab.data.mapped import MappedFeatures
-from bridgelab.data.shard import Shard, write_shard
-from bridgelab.data.store_folder import StoreFolder, store_name
 from bridgelab.progress import Progress
 
 ROWS, BYTES = 1024, 64 * 2**20  # a shard is written at the end of the batch that reaches one of them

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bridgelab.data.encoding import DTYPES, pooled
-from bridgelab.data.shard import Shard
+from bridgelab.data.features.encoding import DTYPES, pooled
+from bridgelab.data.features.shard import Shard
 
 CHUNK = 4096  # images whose moments are added up at once
 

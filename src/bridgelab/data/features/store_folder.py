@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from bridgelab.data.shard import KINDS, LAYOUT, PART, SUFFIX, ForeignError, Shard, write_shard
+from bridgelab.data.features.shard import KINDS, LAYOUT, PART, SUFFIX, ForeignError, Shard, write_shard
 from bridgelab.runs.locks import locked
 
 DEAD_AFTER = 60.0  # seconds after which an unlocked `.part` file is a killed writer's

@@ -3,11 +3,11 @@ from pathlib import Path
 import pytest
 
 from bridgelab.benchmark.example import Example
-from bridgelab.data import feature_source as features
-from bridgelab.data.feature_source import broken_images, build_features, image_features, work_part
-from bridgelab.data.feature_store import FeatureStore
-from bridgelab.data.mapped import MappedFeatures
-from bridgelab.data.online import OnlineFeatures
+from bridgelab.data.features import feature_source as features
+from bridgelab.data.features.feature_source import broken_images, build_features, image_features, work_part
+from bridgelab.data.features.feature_store import FeatureStore
+from bridgelab.data.features.mapped import MappedFeatures
+from bridgelab.data.features.online import OnlineFeatures
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@ import pytest
 import torch
 from PIL import Image
 
-from bridgelab.data.encoding import encode, rounded
-from bridgelab.data.feature_store import FeatureStore
-from bridgelab.data.online import OnlineFeatures
+from bridgelab.data.features.encoding import encode, rounded
+from bridgelab.data.features.feature_store import FeatureStore
+from bridgelab.data.features.online import OnlineFeatures
 from bridgelab.vision.openclip import OpenClipVision
 from bridgelab.world.render import render, sample_visible_scene
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from bridgelab.data.feature_store import FeatureStore
-from bridgelab.data.shard import PART, Shard, _digest
-from bridgelab.data.upkeep import info, prune, verify
+from bridgelab.data.features.feature_store import FeatureStore
+from bridgelab.data.features.shard import PART, Shard, _digest
+from bridgelab.data.features.upkeep import info, prune, verify
 from bridgelab.runs.locks import locked
 
 

@@ -1,7 +1,7 @@
 import hashlib
 import threading
 
-from bridgelab.data.claims import BUCKETS, GROUP_SIZE, claimed, groups
+from bridgelab.data.features.claims import BUCKETS, GROUP_SIZE, claimed, groups
 
 
 def hashes(number):

@@ -15,10 +15,10 @@ import pytest
 import torch
 from PIL import Image
 
-from bridgelab.data import feature_store as features
-from bridgelab.data.feature_store import FeatureStore
+from bridgelab.data.features import feature_store as features
+from bridgelab.data.features.feature_store import FeatureStore
+from bridgelab.data.features.shard import Shard
 from bridgelab.data.images import file_hash
-from bridgelab.data.shard import Shard
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_a_part_has_its_own_rows_and_moments(tmp_path, images, tiny_vision):
 
 
 def test_moments_do_not_depend_on_where_a_row_lies(tmp_path, images, tiny_vision, monkeypatch):
-    monkeypatch.setattr("bridgelab.data.mapped.CHUNK", 3)
+    monkeypatch.setattr("bridgelab.data.features.mapped.CHUNK", 3)
     at_once = FeatureStore(tmp_path / "a", tiny_vision, batch_size=1).features(images)
     for image in reversed(images):
         FeatureStore(tmp_path / "b", tiny_vision).features([image])
@@ -140,7 +140,7 @@ def test_what_was_read_is_not_held(tmp_path, images, tiny_vision):
 
 
 def test_several_jobs_make_it_once(tmp_path, images, tiny_vision, monkeypatch):
-    monkeypatch.setattr("bridgelab.data.claims.GROUP_SIZE", 1)
+    monkeypatch.setattr("bridgelab.data.features.claims.GROUP_SIZE", 1)
     own = type(tiny_vision).__call__
 
     def slow(self, pixels):
@@ -165,8 +165,8 @@ def test_several_jobs_make_it_once(tmp_path, images, tiny_vision, monkeypatch):
 WRITERS = textwrap.dedent("""
     import os, sys, time, torch
     from pathlib import Path
-    from bridgelab.data import feature_store as features
-    from bridgelab.data import claims
+    from bridgelab.data.features import claims
+    from bridgelab.data.features import feature_store as features
     claims.GROUP, features.ROWS = 4, 4
     class Slow:
         dim, fingerprint = 3, "slow"

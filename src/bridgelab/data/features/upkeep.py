@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from bridgelab.data.claims import BUCKETS, claimed
+from bridgelab.data.features.claims import BUCKETS, claimed
+from bridgelab.data.features.shard import Shard
+from bridgelab.data.features.store_folder import store_folders
 from bridgelab.data.images import THREADS
-from bridgelab.data.shard import Shard
-from bridgelab.data.store_folder import store_folders
 from bridgelab.progress import Progress
 
 

@@ -1,0 +1,1 @@
+"""Image features: encoded by the frozen vision encoder, stored on disk, read by training steps."""
