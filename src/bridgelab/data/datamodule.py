@@ -20,8 +20,9 @@ from bridgelab.data.images import missing, refuse_broken, refuse_too_many
 from bridgelab.data.limits import limit_examples
 from bridgelab.data.pools import training_pools, warn_of_unknown_words
 from bridgelab.data.sampler import MixtureSampler
+from bridgelab.data.scene_words import scene_words
 from bridgelab.data.shuffled_images import another_image
-from bridgelab.world.layout import write_patch_like
+from bridgelab.data.split_checks import check_captioned, check_limit, check_metrics
 
 MAX_SKIPPED = 0.1  # for records that are older than `data.max_skipped`
 log = logging.getLogger(__name__)
@@ -74,8 +75,6 @@ class BenchmarkDataModule(pl.LightningDataModule):
             split: {kind: self.benchmark.examples(split, kind) for kind in self.benchmark.kinds}
             for split in self.splits
         }
-        if stage == "fit":
-            self._check_captioned()
         self._check_splits(stage)
         if stage == "fit":  # a bridge that can't be built says so before images are encoded
             self.conditioning = self.backbones.model(0, images=self.images_per_example).conditioning
@@ -203,12 +202,13 @@ class BenchmarkDataModule(pl.LightningDataModule):
         }
 
     def _check_splits(self, stage: str) -> None:
-        config = self.config
+        config, name = self.config, self.benchmark.name
         if stage == "fit":
             if not any(self.examples("train").values()):
                 raise ValueError(
-                    f"split train of {self.benchmark.name} has 0 examples: at least 1 is needed. Get the data whole."
+                    f"split train of {name} has 0 examples: at least 1 is needed. Get the data whole."
                 )
+            check_captioned(config.evaluate.captioned, self.examples("train").get("caption", ()), name)
             self._check_limit("val", config.train.val_limit, "train.val_limit", scores_only=True)
             self._check_limit("test", config.evaluate.limit, "evaluate.limit")
             if config.evaluate.shuffled and self.backbones.sees == "image":
@@ -217,50 +217,14 @@ class BenchmarkDataModule(pl.LightningDataModule):
             for split in self.splits:
                 self._check_limit(split, config.evaluate.limit, "evaluate.limit")
 
-    def _check_captioned(self) -> None:
-        prompt = self.config.evaluate.captioned
-        known = {e.prompt for e in self.examples("train").get("caption", ())}
-        if prompt is not None and prompt not in known:
-            raise ValueError(
-                f"evaluate.captioned={prompt!r}: must be one of the prompts that captions of {self.benchmark.name} are "
-                f"trained with ({', '.join(sorted(known)) or 'none'}), or null."
-            )
-
     def _check_limit(
         self, split: str, limit: Mapping[str, int | None], key: str, *, scores_only: bool = False
     ) -> None:
-        """Refuse a split of which a limit leaves nothing, or whose examples a metric refuses.
-
-        Args:
-            key: the config key of the limit.
-            scores_only: only single scores are asked of the metrics, as in validation.
-        """
-        total = {kind: len(examples) for kind, examples in self._examples[split].items()}
-        kept = self.limited_examples(split, limit, whole_groups=not scores_only)
-        if not kept:
-            counts = ", ".join(f"{number} of kind {kind}" for kind, number in total.items()) or "none"
-            lost = self.skipped["examples"].get(split, 0)
-            raise ValueError(
-                f"split {split} of {self.benchmark.name} gives 0 examples: it has {counts}"
-                + (f", {lost} were left out for broken images" if lost else "")
-                + f", and {key}={dict(limit)}. At least 1 is needed. Raise {key}, or get the data whole."
-            )
-        log.info(
-            "%s, %s: %s examples",
-            self.benchmark.name,
-            split,
-            ", ".join(f"{len(examples):,} of {total[kind]:,} {kind}" for kind, examples in kept.items()),
-        )
-        metrics = self.benchmark.metrics()
-        for kind, examples in kept.items():
-            if scores_only and kind == "caption":  # validation does not score captions
-                continue
-            try:
-                caution = metrics[kind].check(examples, scores_only=scores_only)
-            except ValueError as error:
-                raise ValueError(f"{self.benchmark.name}, {split}: {error}") from error
-            if caution:
-                log.warning("%s, %s: %s", self.benchmark.name, split, caution)
+        names = {"benchmark": self.benchmark.name, "split": split}
+        left_out = self.skipped["examples"].get(split, 0)
+        limited = self.limited_examples(split, limit, whole_groups=not scores_only)
+        check_limit(self.examples(split), limited, limit, key=key, left_out=left_out, **names)
+        check_metrics(limited, self.benchmark.metrics(), scores_only=scores_only, **names)
 
     def _encode_images(self) -> None:
         """Encode all images, and leave out the examples of broken ones if `data.on_error=skip`."""
@@ -299,14 +263,8 @@ class BenchmarkDataModule(pl.LightningDataModule):
         if self.backbones.sees != "words":
             return lambda rows: torch.zeros(len(rows), 1, 1)
         examples = itertools.chain.from_iterable(self._examples[split].values())
-        scenes = {e.images[0]: e.words for e in examples if e.words is not None}
-        if len(scenes) < len(images):
-            raise ValueError(
-                f"benchmark {self.benchmark.name} has images without their scene in words, which "
-                "bridge=words reads. Choose a benchmark with annotated scenes, such as benchmark=world."
-            )
-        if self.config.bridge.get("form") == "patch_like":
-            scenes = {path: write_patch_like(words) for path, words in scenes.items()}
+        patch_like = self.config.bridge.get("form") == "patch_like"
+        scenes = scene_words(examples, images, self.benchmark.name, patch_like=patch_like)
         with torch.no_grad():
-            embedded = self.backbones.text.embed_words([scenes[path] for path in images])
+            embedded = self.backbones.text.embed_words(scenes)
         return lambda rows: embedded[torch.as_tensor(rows)]
