@@ -13,6 +13,16 @@ from bridgelab.launch.fork_server import ForkServer
 from bridgelab.training import main
 
 CONF = main.ROOT / "conf"
+BRIDGES = (
+    "linear",
+    "qformer",
+    "perceiver_question",
+    "pixel_shuffle",
+    "blind",
+    "words",
+    "words_patch_like",
+    "words_prompted",
+)
 SMALL = (
     "benchmark.images.train=6",
     "benchmark.images.val=3",

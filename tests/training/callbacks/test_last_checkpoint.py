@@ -5,6 +5,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.demos.boring_classes import BoringModel
+from tiny_training import train
 
 from bridgelab.training.callbacks.last_checkpoint import LastCheckpoint
 from bridgelab.training.checkpoint import newest_readable
@@ -68,3 +69,18 @@ def test_a_spoiled_checkpoint_has_one_before_it(fit, tmp_path, monkeypatch):
         fit(StopAfter(tmp_path / "last.ckpt", EVERY))
     (tmp_path / "last.ckpt").write_bytes(b"spoiled")
     assert newest_readable(tmp_path) == (tmp_path / "previous.ckpt", 5)
+
+
+def test_a_rename_cut_short_leaves_the_former_checkpoint(tmp_path, tiny_text, monkeypatch):
+    train(tiny_text, tmp_path)
+    good = (tmp_path / "last.ckpt").read_bytes()
+
+    def torn(self, path, **_):
+        path.write_bytes(b"torn")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(pl.Trainer, "save_checkpoint", torn)
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    with pytest.raises(OSError, match="disk full"):
+        LastCheckpoint(tmp_path / "last.ckpt", 1).save(trainer)
+    assert (tmp_path / "last.ckpt").read_bytes() == good

@@ -1,0 +1,109 @@
+"""A bridge of a few weights, trained for a few steps without a benchmark, and killed where a test wants it."""
+
+import functools
+
+import pytorch_lightning as pl
+import torch
+from torch.optim import AdamW
+
+from bridgelab.benchmark.example import Example
+from bridgelab.bridge.linear import Linear
+from bridgelab.data.batches import TokenizedExamples, TrainingBatches
+from bridgelab.data.datamodule import BenchmarkDataModule
+from bridgelab.data.sampler import MixtureSampler
+from bridgelab.model import BridgedModel
+from bridgelab.training.fit import Outputs, Span, fit
+from bridgelab.training.lightning_module import BridgeTraining, warmup_then
+from bridgelab.training.loggers.csv_logger import MetricsCsv
+
+IDENTITY = {"vision": "v", "text": "t", "config": "c"}
+
+
+class Killed(Exception):
+    pass
+
+
+class KillAt(pl.Callback):
+    def __init__(self, step):
+        self.step = step
+
+    def on_train_batch_start(self, trainer, *_):
+        if trainer.global_step == self.step:
+            raise Killed
+
+
+class OwnBatches(BenchmarkDataModule):
+    """Training batches without a benchmark."""
+
+    def __init__(self, batches):
+        pl.LightningDataModule.__init__(self)
+        self._batches = batches
+
+    def setup(self, stage):
+        pass
+
+
+def model_and_batches(text, steps=12):
+    """A model at its first step and the batches it is trained on, the same each time."""
+    torch.manual_seed(0)
+    features = torch.randn(6, 4, 5)
+    words = ["red", "blue cube", "cube", "sphere yes no", "yes", "no"]
+    examples = [
+        Example(id=f"{k}", images=(f"/{k % 6}",), prompt="what is it", answers=(words[k % 6],), kind="answer")
+        for k in range(30)
+    ]
+    prepared = TokenizedExamples(
+        examples, text, {f"/{k}": k for k in range(6)}, lambda rows: features[torch.as_tensor(rows)]
+    )
+    sampler = MixtureSampler(
+        {"answer": prepared.prompt_lengths}, [{"answer": 1}], steps=steps, batch_size=4, seed=0
+    )
+    model = BridgedModel(Linear(5, text.dim), text)
+    model.init_output_scale(prepared.batch(range(4)))
+    return model, TrainingBatches(sampler, {"answer": prepared})
+
+
+def train(
+    text,
+    directory=None,
+    stop=None,
+    identity=IDENTITY,
+    log=False,
+    steps=12,
+    validate=None,
+    save_every=1,
+    optimizer=AdamW,
+    schedule=None,
+    budget=None,
+    **trainer_choices,
+):
+    model, batches = model_and_batches(text, steps)
+    extra = [KillAt(stop)] if stop else []
+
+    def trainer(callbacks, **kwargs):
+        return pl.Trainer(
+            accelerator="cpu",
+            devices=1,
+            gradient_clip_val=1.0,
+            callbacks=callbacks + extra,
+            **kwargs,
+            **trainer_choices,
+        )
+
+    span = Span(**budget or {})
+    schedule = schedule or {"shape": "linear", "warmup": 0.2}
+    module = BridgeTraining(
+        model,
+        optimizer=functools.partial(optimizer, lr=1e-2, weight_decay=0.1),
+        schedule=warmup_then(steps=steps, end=span.stop, **schedule),
+        identity=identity,
+    )
+    outputs = directory and Outputs(
+        directory,
+        loggers=[MetricsCsv(directory)] if log else [],
+        save_every=save_every,
+        log_every=1,
+        validate=validate,
+        points=4,
+    )
+    return model, fit(module, OwnBatches(batches), trainer, span=span, outputs=outputs)

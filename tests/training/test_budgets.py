@@ -1,0 +1,43 @@
+import functools
+
+import pytest
+import torch
+from tiny_training import Killed, train
+
+from bridgelab.training.budgets import branch_points, cool_down, smaller_budgets
+
+
+def test_a_smaller_budget_is_what_a_run_of_its_length_is(tmp_path, tiny_text):
+    """Branched off at 80 % of it and cooled down, killed on the way, or trained alone: the same weights at the same rate."""
+    schedule = {"shape": "warmup_stable_decay", "warmup": 0.1, "decay": 0.4}
+    train_so = functools.partial(train, tiny_text, steps=20, schedule=schedule)
+    whole, _ = train_so()
+    alone, _ = train_so(budget={"stop": 10})
+    (tmp_path / "run").mkdir()
+    points = branch_points(tmp_path / "run", [10], schedule["decay"])
+    assert list(points.values()) == [6]
+    branched, _ = train_so(directory=tmp_path / "run", budget={"branches": points})
+    for name, weights in whole.bridge.state_dict().items():
+        assert torch.equal(weights, branched.bridge.state_dict()[name]), name
+        assert not torch.equal(weights, alone.bridge.state_dict()[name]), name
+    cooled = []
+
+    def cool(end, begin, own):
+        choices = {"directory": own, "budget": {"stop": end, "start": begin}}
+        with pytest.raises(Killed):
+            train_so(stop=8, **choices)
+        cooled.append(train_so(**choices)[0])
+        return {"val/accuracy": 0.5}
+
+    assert cool_down(tmp_path / "run", [10], cool) == [{"steps": 10, "val/accuracy": 0.5}]
+    for name, weights in alone.bridge.state_dict().items():
+        assert torch.equal(weights, cooled[0].bridge.state_dict()[name]), name
+    assert cool_down(tmp_path / "run", [10], cool) == [{"steps": 10, "val/accuracy": 0.5}]  # once
+    assert len(cooled) == 1
+    assert [path.name for path in (tmp_path / "run" / "budgets").iterdir()] == ["10.json"]
+
+
+def test_smaller_budgets_are_shares_of_the_steps():
+    assert smaller_budgets(100, [0.5, 0.25], 0.2) == [25, 50]
+    assert smaller_budgets(6, [0.25, 0.5, 0.9], 0.2) == [3, 5]  # the last fifth of 2 steps is none
+    assert smaller_budgets(1, [0.4], 0.2) == smaller_budgets(0, [0.5], 0.2) == []

@@ -1,0 +1,30 @@
+from bridgelab.training import console
+
+
+def test_a_surprise_shows_its_traceback(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    try:
+        {}["some key"]
+    except KeyError as error:
+        console.report_failure(error, tmp_path / "a run")
+    said = capsys.readouterr().err
+    assert said.startswith("Traceback (most recent call last):")
+    assert said.endswith("\nKeyError: 'some key'\n")
+
+
+def test_a_run_ends_with_what_it_found_and_what_to_do_next(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    metrics = {
+        "test/majority": 0.4,
+        "test/accuracy": 0.712,
+        "test_shuffled/accuracy": 0.3549,
+        "test/accuracy/hops=2": 0.1,
+    }
+    assert console.summary(metrics, tmp_path / "runs" / "a b" / "seed=0") == [
+        "accuracy 71.2 % on test, 40.0 % for the most frequent answer, 35.5 % with another image's patches",
+        "record: 'runs/a b/seed=0'/metrics.json",
+        "next: bridgelab report 'runs/a b'",
+        "  or: bridgelab answer 'runs/a b/seed=0' IMAGE \"QUESTION\"",
+    ]  # fmt: skip
+    captions = {"test/cider": 0.5, "test/cider/objects=3": 1.0, "test_shuffled/cider": 0.1}
+    assert console.summary(captions, tmp_path)[0] == "test/cider 0.5000"

@@ -1,0 +1,56 @@
+import pytest
+import torch
+from tiny_training import Killed, model_and_batches, train
+from torch.optim import AdamW
+
+from bridgelab.model import BridgedModel
+from bridgelab.optim.muon_adamw import MuonAdamW
+
+
+@pytest.mark.parametrize("optimizer", [AdamW, MuonAdamW])
+@pytest.mark.parametrize(("stop", "save_every"), [(1, 1), (5, 1), (7, 3), (11, 5)])
+def test_killed_and_resumed_ends_with_the_same_weights(tmp_path, tiny_text, stop, save_every, optimizer):
+    whole, _ = train(tiny_text, optimizer=optimizer)
+    with pytest.raises(Killed):
+        train(tiny_text, tmp_path, stop=stop, save_every=save_every, optimizer=optimizer)
+    resumed, _ = train(tiny_text, tmp_path, save_every=save_every, optimizer=optimizer)
+    for a, b in zip(resumed.bridge.parameters(), whole.bridge.parameters(), strict=True):
+        torch.testing.assert_close(a, b, atol=0, rtol=0)
+    assert resumed.scale == whole.scale
+
+
+def test_a_batch_in_parts_is_the_same_step(tmp_path, tiny_text):
+    """Accumulated over two parts, killed between them, resumed: the weights of one that took each batch at once."""
+    whole, _ = train(tiny_text, tmp_path / "whole")
+    with pytest.raises(Killed):
+        train(tiny_text, tmp_path / "parts", stop=7, save_every=3, accumulate_grad_batches=2)
+    state = torch.load(tmp_path / "parts" / "last.ckpt", weights_only=True)
+    assert state["global_step"] == 6
+    parts, _ = train(tiny_text, tmp_path / "parts", save_every=3, accumulate_grad_batches=2)
+    for a, b in zip(whole.parameters(), parts.parameters(), strict=True):
+        torch.testing.assert_close(b, a, rtol=1e-5, atol=1e-6)
+    with pytest.raises(
+        ValueError, match=r"batch_size=4 is not divisible by 1 processes times .*accumulate_grad_batches=3"
+    ):
+        train(tiny_text, tmp_path / "odd", accumulate_grad_batches=3)
+
+
+def test_training_lowers_the_loss_and_leaves_the_frozen_side(tiny_text):
+    before = tiny_text.fingerprint
+    model, batches = model_and_batches(tiny_text, 60)
+    first = model.loss(batches.pools["answer"].batch(range(30))).item()
+    trained, _ = train(tiny_text, steps=60)
+    assert trained.loss(batches.pools["answer"].batch(range(30))).item() < first - 0.3
+    assert tiny_text.fingerprint == before
+
+
+def test_full_memory_is_told_with_what_needs_less(tiny_text, monkeypatch):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("tried to allocate 2 GiB")
+
+    monkeypatch.setattr(BridgedModel, "forward", full)
+    with pytest.raises(
+        MemoryError,
+        match=r"full at batches of 4\. Set trainer\.accumulate_grad_batches higher.*checkpointing.*2 GiB",
+    ):
+        train(tiny_text)
