@@ -8,7 +8,7 @@ from bridgelab.training import main
 def test_a_stage_can_show_few_objects(tiny, config, tmp_path):
     stages = "train.stages=[{share:0.5,simple_caption:1},{share:0.5,caption:0.3,answer:0.7}]"
     given = config("train.simple_objects=6", "benchmark.images.train=6", stages)
-    experiment = settings.Experiment(given, torch.device("cpu"))
+    experiment = settings.Experiment.set_up(given, torch.device("cpu"))
     simple, captions = (
         experiment.data.pools["simple_caption"].examples,
         experiment.data.pools["caption"].examples,
@@ -21,14 +21,14 @@ def test_a_stage_can_show_few_objects(tiny, config, tmp_path):
 
 
 def test_weights_of_what_a_benchmark_lacks_go_to_the_rest(tiny, config, tmp_path, caplog):
-    experiment = settings.Experiment(config("train.simple_objects=0"), torch.device("cpu"))
+    experiment = settings.Experiment.set_up(config("train.simple_objects=0"), torch.device("cpu"))
     assert "world has no training examples for simple_caption" in caplog.text
     assert {step.pool for step in experiment.data.batches(10, 0).sampler} == {"answer", "caption"}
 
 
 def test_a_broken_image_is_named_before_training(tiny, config, tmp_path):
     given = config(f"benchmark.root={tmp_path}/own")
-    settings.Experiment(given, torch.device("cpu"))
+    settings.Experiment.set_up(given, torch.device("cpu"))
     image = next((tmp_path / "own" / "images" / "train").glob("*3.png"))
     image.write_bytes(b"broken")
     with pytest.raises(ValueError, match=rf"{image.name} can't be read"):

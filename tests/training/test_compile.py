@@ -55,7 +55,7 @@ def test_a_missing_compiler_is_told_before_anything_is_read(config, monkeypatch)
             for name, value in variables.items():
                 patched.setenv(name, value)
             with pytest.raises(ValueError, match=match):
-                settings.Experiment(given, "cpu")
+                settings.Experiment.set_up(given, "cpu")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ValueError, match="compile=true on cuda needs the package triton"):
         refuse_without_compiler(torch.device("cuda"))

@@ -42,7 +42,7 @@ def broken(tmp_path, split, number):
 
 
 def test_a_broken_image_of_any_split_is_named_before_training(run, tmp_path, monkeypatch, caplog):
-    experiment = Experiment(run.config(), "cpu")
+    experiment = Experiment.set_up(run.config(), "cpu")
     targets = [e.answers[0] for kind in experiment.data.examples("train").values() for e in kind]
     strange = sum(bool(experiment.backbones.text.unknown(target.split())) for target in targets)
     assert f"{strange} of {len(targets)} training answers and captions hold words that the T5" in caplog.text
@@ -55,7 +55,7 @@ def test_a_broken_image_of_any_split_is_named_before_training(run, tmp_path, mon
 
 @pytest.mark.parametrize("bridge", ["linear", "blind"])
 def test_missing_images_are_named_before_any_is_read(run, tmp_path, monkeypatch, bridge):
-    Experiment(run.config(), "cpu")
+    Experiment.set_up(run.config(), "cpu")
     path = Path(broken(tmp_path, "test", 1))
     path.unlink()
     monkeypatch.setattr(FeatureStore, "features", None)
@@ -88,20 +88,20 @@ def test_examples_of_broken_images_can_be_left_out_and_are_told(run, tmp_path, c
 
 
 def test_too_many_broken_images_are_refused_before_training(run, tmp_path):
-    Experiment(run.config(), "cpu")
+    Experiment.set_up(run.config(), "cpu")
     path = broken(tmp_path, "test", 1)
     with pytest.raises(
         ValueError,
         match=rf"1 of 4 images of test \(25 %\) can't be used, such as {path}, which can't be read .*data\.max_skipped=0\.2 ",
     ):
-        Experiment(run.config("data.on_error=skip", "data.max_skipped=0.2"), "cpu")
+        Experiment.set_up(run.config("data.on_error=skip", "data.max_skipped=0.2"), "cpu")
     for number in range(4):
         broken(tmp_path, "test", number)
     with pytest.raises(
         ValueError,
         match=r"split test of world gives 0 examples: it has 0 of kind answer, 0 of kind caption, \d+ were left out",
     ):
-        Experiment(run.config("data.on_error=skip", "data.max_skipped=1"), "cpu")
+        Experiment.set_up(run.config("data.on_error=skip", "data.max_skipped=1"), "cpu")
 
 
 @pytest.mark.parametrize(("split", "key"), [("val", "train.val_limit"), ("test", "evaluate.limit")])
@@ -110,14 +110,14 @@ def test_a_split_without_examples_is_refused_before_features_are_made(run, monke
     with pytest.raises(
         ValueError, match=rf"split {split} of world gives 0 examples: .*At least 1 is needed\. Raise {key}"
     ):
-        Experiment(run.config(f"{key}={{answer:0,caption:0}}"), "cpu")
+        Experiment.set_up(run.config(f"{key}={{answer:0,caption:0}}"), "cpu")
 
 
 def test_a_single_test_image_that_is_to_be_shuffled_is_refused_before_features_are_made(run, monkeypatch):
     monkeypatch.setattr(FeatureStore, "features", None)
     choices = ("benchmark.images.test=1", "evaluate.shuffled=true", "evaluate.limit.caption=0")
     with pytest.raises(ValueError, match=r"1 image can't be shuffled: .* or set evaluate\.shuffled=false"):
-        Experiment(run.config(*choices), "cpu")
+        Experiment.set_up(run.config(*choices), "cpu")
 
 
 def test_metrics_are_asked_before_anything_is_trained(run, monkeypatch, caplog):
@@ -126,15 +126,15 @@ def test_metrics_are_asked_before_anything_is_trained(run, monkeypatch, caplog):
     with pytest.raises(
         ValueError, match=r"world, test: 1 captions of 1 image: .* Set evaluate\.limit\.caption"
     ):
-        Experiment(run.config("evaluate.limit.caption=1"), "cpu")
+        Experiment.set_up(run.config("evaluate.limit.caption=1"), "cpu")
     monkeypatch.setattr(caption_metric.CaptionMetric, "check", lambda *_, **__: "beware")
     with pytest.raises(TypeError, match="'NoneType' object is not callable"):  # on to the features
-        Experiment(run.config(), "cpu")
+        Experiment.set_up(run.config(), "cpu")
     assert "world, test: beware" in caplog.text
 
 
 def test_validation_without_short_answers_is_by_the_loss_of_captions(run):
-    experiment = Experiment(
+    experiment = Experiment.set_up(
         run.config("train.val_limit={answer:0,caption:3}", "evaluate.batch_size=1"), "cpu"
     )
     captions = experiment.data.val["caption"]
@@ -148,11 +148,11 @@ def test_validation_without_short_answers_is_by_the_loss_of_captions(run):
 def test_half_of_a_trial_is_the_trial_of_half_as_many_steps(run, tmp_path):
     """The loss after a cool-down that branches off equals that of a search with so many steps, rate by rate."""
     rates = ("bridge=linear", "train.lr=null", "tune.lrs=[0.001,0.01,0.1]", "tune.extend=0")
-    whole = Experiment(run.config(*rates, "tune.steps=20"), "cpu").tune(tmp_path / "whole" / "seed=0")
-    half = Experiment(run.config(*rates, "tune.steps=10"), "cpu").tune(tmp_path / "half" / "seed=0")
+    whole = Experiment.set_up(run.config(*rates, "tune.steps=20"), "cpu").tune(tmp_path / "whole" / "seed=0")
+    half = Experiment.set_up(run.config(*rates, "tune.steps=10"), "cpu").tune(tmp_path / "half" / "seed=0")
     assert whole["at_half"] == pytest.approx(half["trials"], rel=1e-6)
     assert whole["trials"] != pytest.approx(half["trials"], rel=1e-3)
-    cosine = Experiment(
+    cosine = Experiment.set_up(
         run.config(*rates, "tune.steps=10", "train.schedule={shape:cosine}", "train.budgets=[]"), "cpu"
     )
     assert cosine.tune(tmp_path / "cosine" / "seed=0")["at_half"] == {}
@@ -195,7 +195,7 @@ def test_a_run_says_where_its_features_come_from_and_learns_the_same(run):
 
 
 def test_standardised_by_the_training_images_alone(run, tmp_path):
-    experiment = Experiment(run.config(), "cpu")
+    experiment = Experiment.set_up(run.config(), "cpu")
     frozen = experiment.data.image_features
     images = frozen.images
     assert len(images) == 13

@@ -8,7 +8,8 @@ from bridgelab.training import lr_trial, main
 def test_init_seed_and_data_seed_are_separate(tiny, config, tmp_path, monkeypatch):
     seeds = ((0, 0), (1, 0), (0, 1))
     first, other_init, other_data = (
-        settings.Experiment(config(f"seed={s}", f"data_seed={d}"), torch.device("cpu")) for s, d in seeds
+        settings.Experiment.set_up(config(f"seed={s}", f"data_seed={d}"), torch.device("cpu"))
+        for s, d in seeds
     )
 
     def order(experiment):
@@ -41,7 +42,7 @@ def test_init_seed_and_data_seed_are_separate(tiny, config, tmp_path, monkeypatc
 def test_every_bridge_sees_the_same_examples_in_the_same_order(tiny, config, tmp_path):
     orders = []
     for bridge in BRIDGES:
-        experiment = settings.Experiment(config(f"bridge={bridge}"), torch.device("cpu"))
+        experiment = settings.Experiment.set_up(config(f"bridge={bridge}"), torch.device("cpu"))
         experiment.model(0)
         batches = experiment.data.batches(6, 0)
         orders.append([experiment.data.pools[s.pool].examples[r].id for s in batches.sampler for r in s.rows])

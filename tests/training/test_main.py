@@ -88,10 +88,10 @@ def test_a_study_of_runs_leaves_complete_records(tiny, config, tmp_path):
 
 
 def test_a_bridge_begins_with_the_weights_that_it_is_given(tiny, config, tmp_path):
-    first = settings.Experiment(config("bridge=mlp"), "cpu").model(0).bridge.state_dict()
+    first = settings.Experiment.set_up(config("bridge=mlp"), "cpu").model(0).bridge.state_dict()
     write_weights(first, tmp_path / "mlp.safetensors")
     given = config("bridge=mlp", f"bridge.init_from={tmp_path}/mlp.safetensors")
-    begun = settings.Experiment(given, "cpu").model(1).bridge.state_dict()
+    begun = settings.Experiment.set_up(given, "cpu").model(1).bridge.state_dict()
     assert all(torch.equal(begun[name], weights) for name, weights in first.items())
     # Without a step it is evaluated as it is, with no search; and can be asked as a trained one.
     untrained = config("bridge=mlp", f"bridge.init_from={tmp_path}/mlp.safetensors", "train.steps=0")
@@ -106,7 +106,7 @@ def test_a_bridge_begins_with_the_weights_that_it_is_given(tiny, config, tmp_pat
     assert asked.scale > 0
     other = config("bridge=linear", f"bridge.init_from={tmp_path}/mlp.safetensors")
     with pytest.raises(ValueError, match=r"mm_projector\.0\.weight.* are not in this bridge"):
-        settings.Experiment(other, "cpu")
+        settings.Experiment.set_up(other, "cpu")
 
 
 def test_a_users_own_bridge_is_trained(tiny, config, tmp_path, monkeypatch):
@@ -122,7 +122,7 @@ def test_a_users_own_bridge_is_trained(tiny, config, tmp_path, monkeypatch):
 
 def test_budgets_are_kept(tiny, config, tmp_path):
     def bridge(*overrides):
-        return settings.Experiment(config(*overrides), "cpu").model(0).bridge
+        return settings.Experiment.set_up(config(*overrides), "cpu").model(0).bridge
 
     assert bridge("bridge=qformer", "budget.tokens=5").num_queries == 5
     assert bridge("bridge=blind", "budget.tokens=5", "budget.params=70000").num_tokens == 5

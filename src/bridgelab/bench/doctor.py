@@ -122,7 +122,7 @@ def predicted(config: DictConfig, device: torch.device) -> tuple[float, float]:
 
 def measured(config: DictConfig, device: torch.device) -> tuple[float, float]:
     """The same of a run."""
-    experiment = Experiment(config, device)
+    experiment = Experiment.set_up(config, device)
     model = experiment.model(0)
     made = experiment.data.batches(STEPS, 0)
     timed = Timed(made.sampler, made.pools)

@@ -20,7 +20,7 @@ LIKELIHOOD_COLUMNS = ("bridge", "answers", "one pass ms", "a pass an answer ms",
 @torch.no_grad()
 def likelihood_row(config: DictConfig, device: str) -> list[str]:
     """A row under `LIKELIHOOD_COLUMNS`, less the bridge's name; both ways give the same numbers."""
-    experiment = Experiment(config, device)
+    experiment = Experiment.set_up(config, device)
     model = experiment.model(0).eval()
     pool = experiment.data.pools["answer"]
     batch = on_device(pool.batch(range(min(QUESTIONS, len(pool)))), model)

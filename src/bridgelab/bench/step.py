@@ -73,7 +73,7 @@ def bare_step(model: BridgedModel, optimizer: torch.optim.Optimizer, batch: Batc
 
 def floor_row(config: DictConfig, device: str) -> list[str] | None:
     """What follows a bridge's name under `FLOOR_COLUMNS`, of one batch's step; None where nothing is trained."""
-    experiment = Experiment(config, device)
+    experiment = Experiment.set_up(config, device)
     model = experiment.model(0)
     if not any(p.requires_grad for p in model.bridge.parameters()):
         return None
@@ -107,7 +107,7 @@ def floor_row(config: DictConfig, device: str) -> list[str] | None:
 
 def step_row(config: DictConfig, device: str) -> list[str] | None:
     """What follows a bridge's name under `STEP_COLUMNS`; None where nothing is trained."""
-    experiment = Experiment(config, device)
+    experiment = Experiment.set_up(config, device)
     model = experiment.model(0)
     trained = [p for p in model.bridge.parameters() if p.requires_grad]
     if not trained:

@@ -159,7 +159,7 @@ def epoch_row(config: DictConfig, device: str) -> list[str]:
     for source in ("store", "online"):
         own = OmegaConf.merge(config, {"data": {"features": source}})
         assert isinstance(own, DictConfig)
-        experiment = Experiment(own, device)
+        experiment = Experiment.set_up(own, device)
         model = experiment.model(0)
         pool = max(map(len, experiment.data.pools.values()))
         batches = experiment.data.batches(WARM_UP + max(1, pool // config.train.batch_size), 0)

@@ -169,22 +169,22 @@ class _Texts:
         distinct = sorted(
             dict.fromkeys(texts), key=len
         )  # like lengths together, because each chunk is padded while it is tokenized
-        flat, whole = [np.zeros(1, dtype=np.int32)], np.zeros(len(distinct), dtype=np.int64)
+        flat, full_lengths = [np.zeros(1, dtype=np.int32)], np.zeros(len(distinct), dtype=np.int64)
         for first in range(0, len(distinct), CHUNK):
             ids, mask = text.tokenize(distinct[first : first + CHUNK])
             real = mask.bool().numpy()
-            whole[first : first + CHUNK] = real.sum(1)
+            full_lengths[first : first + CHUNK] = real.sum(1)
             flat.append(ids.numpy()[real].astype(np.int32))
         self._flat = np.concatenate(flat)
-        starts = 1 + np.cumsum(whole) - whole
-        kept = whole if max_length is None else np.minimum(whole, max_length)
-        cut = np.flatnonzero(kept < whole)
+        starts = 1 + np.cumsum(full_lengths) - full_lengths
+        kept = full_lengths if max_length is None else np.minimum(full_lengths, max_length)
+        cut = np.flatnonzero(kept < full_lengths)
         if ends:
-            self._flat[starts[cut] + kept[cut] - 1] = self._flat[starts[cut] + whole[cut] - 1]
+            self._flat[starts[cut] + kept[cut] - 1] = self._flat[starts[cut] + full_lengths[cut] - 1]
         row_of = {text: row for row, text in enumerate(distinct)}
         own = np.array([row_of[text] for text in texts], dtype=np.int64)
         self.max_length = max_length
-        self._starts, self._whole, self.lengths = starts[own], whole[own], kept[own]
+        self._starts, self._full_lengths, self.lengths = starts[own], full_lengths[own], kept[own]
 
     def padded(self, rows: np.ndarray, short: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Return ids and mask [row, position], padded to the longest row, rounded up to eights if it is above `short`."""
@@ -197,17 +197,17 @@ class _Texts:
         """Return a line if texts of these rows are cut, or few are far longer than the others."""
         if not len(rows):
             return []
-        whole = self._whole[rows]
-        most = examples[rows[int(whole.argmax())]].id
-        if cut := int((whole > self.lengths[rows]).sum()):
+        full_lengths = self._full_lengths[rows]
+        most = examples[rows[int(full_lengths.argmax())]].id
+        if cut := int((full_lengths > self.lengths[rows]).sum()):
             return [
                 f"{cut} of {len(rows)} {what}s have more than data.max_length.{what}={self.max_length} tokens and are cut there; the "
-                f"longest, of {most}, has {whole.max()}"
+                f"longest, of {most}, has {full_lengths.max()}"
             ]
-        usual = int(np.quantile(whole, 0.99, method="lower"))
-        if whole.max() >= max(OUTLIER_TOKENS, OUTLIER_RATIO * usual):
+        usual = int(np.quantile(full_lengths, 0.99, method="lower"))
+        if full_lengths.max() >= max(OUTLIER_TOKENS, OUTLIER_RATIO * usual):
             return [
-                f"99 % of {what}s have at most {usual} tokens, and the longest, of {most}, has {whole.max()}: its batch costs as "
+                f"99 % of {what}s have at most {usual} tokens, and the longest, of {most}, has {full_lengths.max()}: its batch costs as "
                 "much"
                 + (", and answers may be generated as long" if what == "answer" else "")
                 + f". data.max_length.{what} cuts it"

@@ -206,7 +206,7 @@ class BenchmarkDataModule(pl.LightningDataModule):
         if stage == "fit":
             if not any(self.examples("train").values()):
                 raise ValueError(
-                    f"split train of {name} has 0 examples: at least 1 is needed. Get the data whole."
+                    f"split train of {name} has 0 examples: at least 1 is needed. Get the complete data."
                 )
             check_captioned(config.evaluate.captioned, self.examples("train").get("caption", ()), name)
             self._check_limit("val", config.train.val_limit, "train.val_limit", scores_only=True)

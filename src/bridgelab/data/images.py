@@ -202,7 +202,7 @@ def refuse_broken(problems: Mapping[str, str], images: int) -> None:
     if problems:
         raise ValueError(
             f"{len(problems)} of {images} images can't be used:\n{list_problems(problems)}\n"
-            "Each example needs its images, whole. Unpack or write these again, or set data.on_error=skip to leave out "
+            "Each example needs its images. Unpack or write these again, or set data.on_error=skip to leave out "
             "the examples that need them."
         )
 
@@ -222,7 +222,7 @@ def refuse_too_many(broken: Mapping[str, str], of_split: Mapping[str, Sequence[s
         if len(lost) > most * len(images):
             raise ValueError(
                 f"{len(lost)} of {len(images)} images of {split} ({100 * len(lost) / len(images):.0f} %) can't be used, such as "
-                f"{lost[0]}, which {broken[lost[0]]}: data.max_skipped={most} of a split may be left out. Get the images whole, "
+                f"{lost[0]}, which {broken[lost[0]]}: data.max_skipped={most} of a split may be left out. Get the missing images, "
                 "or raise data.max_skipped if the rest is what you mean to train and test on."
             )
 
@@ -237,7 +237,7 @@ def list_problems(problems: Mapping[str, str]) -> str:
 def _missing(path: str | Path) -> FileNotFoundError:
     return FileNotFoundError(
         f"image {path} is missing: each example needs its image. "
-        "Unpack or write the images again, or point benchmark.root at the whole data."
+        "Unpack or write the images again, or point benchmark.root at the complete data."
     )
 
 

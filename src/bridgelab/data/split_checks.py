@@ -55,7 +55,7 @@ def check_limit(
         raise ValueError(
             f"split {split} of {benchmark} gives 0 examples: it has {counts}"
             + (f", {left_out} were left out for broken images" if left_out else "")
-            + f", and {key}={dict(limit)}. At least 1 is needed. Raise {key}, or get the data whole."
+            + f", and {key}={dict(limit)}. At least 1 is needed. Raise {key}, or get the complete data."
         )
     counts = ", ".join(f"{len(own):,} of {len(examples[kind]):,} {kind}" for kind, own in limited.items())
     log.info("%s, %s: %s examples", benchmark, split, counts)

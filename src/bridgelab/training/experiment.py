@@ -28,12 +28,17 @@ from bridgelab.training.start_check import check_start
 class Experiment:
     """All that stands around a bridge in a run, each part built once.
 
+    The constructor loads the backbones and reads no data: `set_up` does.
+
     Args:
         config: as `conf/train.yaml` composes it.
         device: where the models go.
     Raises:
         ValueError: if a part of the config does not fit, with what to change.
     """
+
+    patch_moments: dict[str, torch.Tensor]
+    fingerprints: dict[str, str]
 
     def __init__(self, config: DictConfig, device: Any):
         self.config, self.device = config, torch.device(device)
@@ -42,9 +47,20 @@ class Experiment:
             refuse_without_compiler(self.device)
         self.backbones = Backbones(config, device)
         self.data = BenchmarkDataModule(self.backbones)
-        self.data.setup("fit")
-        self.patch_moments = self.data.patch_moments("train")
-        self.fingerprints = {**self.backbones.fingerprints, "data": self.data.fingerprint()}
+
+    @classmethod
+    def set_up(cls, config: DictConfig, device: Any) -> "Experiment":
+        """Return an experiment whose data are read, checked and encoded.
+
+        Raises:
+            ValueError: also if the data do not fit, see `BenchmarkDataModule.setup`.
+        """
+        experiment = cls(config, device)
+        data = experiment.data
+        data.setup("fit")
+        experiment.patch_moments = data.patch_moments("train")
+        experiment.fingerprints = {**experiment.backbones.fingerprints, "data": data.fingerprint()}
+        return experiment
 
     def model(self, seed: int) -> BridgedModel:
         """Return the bridge that this seed initializes, between the backbones."""

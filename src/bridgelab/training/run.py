@@ -42,7 +42,7 @@ def train_and_evaluate(
     """
     clock = time.monotonic()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    experiment = Experiment(config, trainer_device(config.trainer.accelerator))
+    experiment = Experiment.set_up(config, trainer_device(config.trainer.accelerator))
     model = experiment.model(config.seed)
     trainable = any(p.requires_grad for p in model.parameters())
     trained = Trained()

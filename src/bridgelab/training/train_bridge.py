@@ -75,7 +75,7 @@ def train_bridge(
         log_every=config.train.log_every,
         validate=experiment.validate,
     )
-    whole = fit(
+    full = fit(
         model,
         batches,
         span=Span(branches=branch_points(directory, ends, decay)),
@@ -95,10 +95,10 @@ def train_bridge(
         return {"value": cooled.curve[-1][1], "train_seconds": cooled.seconds}
 
     budgets = cool_down(directory, ends, cool_down_to)
-    if whole.curve:
-        last_step, value = whole.curve[-1]
-        budgets.append({"steps": last_step, "value": value, "train_seconds": whole.seconds})
-    return Trained(rate, whole.curve, whole.seconds, counts, budgets)
+    if full.curve:
+        last_step, value = full.curve[-1]
+        budgets.append({"steps": last_step, "value": value, "train_seconds": full.seconds})
+    return Trained(rate, full.curve, full.seconds, counts, budgets)
 
 
 def _loggers(experiment: Experiment, directory: Path, wandb_logger: WandbLogger | None) -> list[Logger]:

@@ -24,7 +24,7 @@ def images(tmp_path):
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
 def test_they_are_the_stores(tmp_path, images, tiny_vision, dtype):
     store = FeatureStore(tmp_path / "store", tiny_vision, dtype=dtype).features(images)
-    online = OnlineFeatures(tiny_vision, images, dtype=dtype, batch_size=2)
+    online = OnlineFeatures.checked(tiny_vision, images, dtype=dtype, batch_size=2)
     rows = [4, 0, 6, 0]
     assert torch.equal(online.get(rows), store.get(rows))
     assert online.get(rows).dtype == store.get(rows).dtype
@@ -37,14 +37,14 @@ def test_they_are_the_stores(tmp_path, images, tiny_vision, dtype):
 
 
 def test_an_image_that_is_asked_for_twice_is_encoded_once_a_call(images, tiny_vision):
-    online = OnlineFeatures(tiny_vision, images, dtype="float32")
+    online = OnlineFeatures.checked(tiny_vision, images, dtype="float32")
     online.get([1, 1, 2, 1])
     assert tiny_vision.seen == 2
 
 
 def test_features_can_be_trained_on(images, tiny_vision):
     layer = torch.nn.Linear(tiny_vision.dim, 2)
-    layer(OnlineFeatures(tiny_vision, images, dtype="float32").get([0, 1])).sum().backward()
+    layer(OnlineFeatures.checked(tiny_vision, images, dtype="float32").get([0, 1])).sum().backward()
     assert layer.weight.grad is not None
 
 
@@ -52,8 +52,8 @@ def test_broken_images_are_listed_or_left_out(images, tiny_vision):
     with open(images[2], "wb"):
         pass
     with pytest.raises(ValueError, match=r"(?s)1 of 7 images can't be used.*2\.png can't be read"):
-        OnlineFeatures(tiny_vision, images, dtype="float32")
-    online = OnlineFeatures(tiny_vision, images, dtype="float32", skip=True)
+        OnlineFeatures.checked(tiny_vision, images, dtype="float32")
+    online = OnlineFeatures.checked(tiny_vision, images, dtype="float32", skip=True)
     assert online.images == images[:2] + images[3:]
     assert list(online.left_out) == [images[2]]
 
@@ -68,11 +68,11 @@ def test_with_the_real_encoder_to_the_last_bit_at_the_same_batch_shape(tmp_path)
     vision = OpenClipVision()
     store = FeatureStore(tmp_path / "store", vision, dtype="float32", batch_size=4).features(paths)
     by_four = torch.cat(
-        [OnlineFeatures(vision, paths, dtype="float32").get(r) for r in ((0, 1, 2, 3), (4, 5, 6, 7))]
+        [OnlineFeatures.checked(vision, paths, dtype="float32").get(r) for r in ((0, 1, 2, 3), (4, 5, 6, 7))]
     )
     assert torch.equal(store.get(range(8)), by_four)  # each among other neighbours than in the store
     one_by_one = torch.cat([encode(vision, [np.array(Image.open(path))]) for path in paths])
-    for other in (one_by_one, OnlineFeatures(vision, paths, dtype="float32").get(range(8))):
+    for other in (one_by_one, OnlineFeatures.checked(vision, paths, dtype="float32").get(range(8))):
         error = (store.get(range(8)) - other).abs().amax((1, 2)) / other.abs().amax((1, 2))
         assert error.max() < 1e-5
     kept = FeatureStore(tmp_path / "store", vision, batch_size=4).features(paths)

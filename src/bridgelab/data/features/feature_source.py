@@ -32,7 +32,7 @@ def image_features(config: DictConfig, vision: Any, images: Sequence[str]) -> Ma
     """
     data, skip = config.data, skips(config)
     if choose(data.features, SOURCES, "data.features") == "online":
-        return OnlineFeatures(vision, images, dtype=data.dtype, skip=skip)
+        return OnlineFeatures.checked(vision, images, dtype=data.dtype, skip=skip)
     return FeatureStore(Path(config.paths.features), vision, dtype=data.dtype).features(images, skip=skip)
 
 

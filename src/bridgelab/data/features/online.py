@@ -1,9 +1,10 @@
 """Image features computed at each use, for disks too small to store them."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,21 +26,41 @@ class OnlineFeatures:
         images: paths; their order is the order of rows.
         dtype: to which features are rounded, one of `DTYPES`.
         batch_size: images that are encoded at once.
-        skip: leave broken images out and list them in `left_out`.
-    Raises:
-        ValueError: if images are missing or broken, with a list.
+        left_out: the problems of images that were requested and are left out, by path.
     """
 
     source = "online"
 
     def __init__(
-        self, encoder: Encoder, images: Sequence[str], *, dtype: str, batch_size: int = 64, skip: bool = False
+        self,
+        encoder: Encoder,
+        images: Sequence[str],
+        *,
+        dtype: str,
+        batch_size: int = 64,
+        left_out: Mapping[str, str] | None = None,
     ):
-        intact, self.left_out = try_each(check_image, dict.fromkeys(images), "looking at images")
-        if not skip:
-            refuse_broken(self.left_out, len(images))
         self.encoder, self.dtype, self.batch_size = encoder, dtype, batch_size
-        self.images = [path for path in images if path in intact]
+        self.images, self.left_out = list(images), dict(left_out or {})
+
+    @classmethod
+    def checked(
+        cls, encoder: Encoder, images: Sequence[str], *, skip: bool = False, **choices: Any
+    ) -> "OnlineFeatures":
+        """Return features of images after reading each of them once.
+
+        Args:
+            encoder: the frozen encoder.
+            images: paths.
+            skip: leave broken images out and list them in `left_out`.
+            choices: `dtype` and `batch_size`.
+        Raises:
+            ValueError: if images are missing or broken, with a list.
+        """
+        intact, problems = try_each(check_image, dict.fromkeys(images), "looking at images")
+        if not skip:
+            refuse_broken(problems, len(images))
+        return cls(encoder, [path for path in images if path in intact], left_out=problems, **choices)
 
     def __len__(self) -> int:
         return len(self.images)
