@@ -3,15 +3,18 @@
 import logging
 import time
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
+from bridgelab.data.batches import TokenizedExamples
 from bridgelab.data.datamodule import BenchmarkDataModule
 from bridgelab.device import local_device
 from bridgelab.evaluation.costs import measure_test_costs
 from bridgelab.evaluation.load import load_trained
 from bridgelab.evaluation.predict import ProgressCallback
 from bridgelab.evaluation.score import evaluate
+from bridgelab.model import BridgedModel
 from bridgelab.runs.environment import provenance
 from bridgelab.runs.finished import RECORD
 from bridgelab.runs.identity import claim, config_hash
@@ -54,32 +57,19 @@ def evaluate_run(
     config, backbones, model = load_trained(run, device, trust=trust)
     for group in NEW_GROUPS:
         config[group] = new_config[group]
-    data = BenchmarkDataModule(backbones, [split])
-    benchmark = data.benchmark.name if split == "test" else f"{data.benchmark.name}_{split}"
-    trained_in = run.resolve().parent.name
-    config.study = f"{trained_in}_on_{benchmark}"
     for text in ("question", "hypothesis"):  # those of the run, unless the new config has its own
         config[text] = new_config[text] or config.get(text)
-    folder = run.resolve().parent.with_name(config.study) / run.resolve().name
+    data = BenchmarkDataModule(backbones, [split])
+    benchmark = data.benchmark.name if split == "test" else f"{data.benchmark.name}_{split}"
+    study = run.resolve().parent
+    config.study = f"{study.name}_on_{benchmark}"
+    folder = study.with_name(config.study) / run.resolve().name
     if claim(folder, config):
         log.info("%s is finished: metrics.json stands, nothing to do", folder)
         return folder
     data.setup("test")
     tests = data.test_examples(split, model.conditioning)
-    train = {}
-    if "train" in data.benchmark.splits:  # only for the majority floor
-        train = {kind: data.benchmark.examples("train", kind) for kind in tests}
-    rows, metrics = evaluate(
-        model,
-        tests,
-        data.benchmark.metrics(),
-        train,
-        batch_size=config.evaluate.batch_size,
-        num_beams=config.evaluate.num_beams,
-        shuffled=config.evaluate.shuffled and model.sees == "image",
-        images=data.num_images(split),
-        progress=progress,
-    )
+    rows, metrics = _evaluate(model, data, tests, split, progress)
     write_predictions(folder / "predictions.parquet", rows)
     record = read_record(run, ("costs", "benchmark"))
     record.pop("taken_from", None)  # true of the run, not of this evaluation
@@ -91,7 +81,7 @@ def evaluate_run(
         "question": config.question,
         "hypothesis": config.hypothesis,
         "trained_on": record["benchmark"],
-        "trained_in": trained_in,
+        "trained_in": study.name,
         **data.record_fields(),
         "precision": model.precision,
         "config_hash": config_hash(config),
@@ -101,3 +91,27 @@ def evaluate_run(
     }
     write_json(folder / RECORD, record | changed)
     return folder
+
+
+def _evaluate(
+    model: BridgedModel,
+    data: BenchmarkDataModule,
+    tests: dict[str, TokenizedExamples],
+    split: str,
+    progress: ProgressCallback | None,
+) -> tuple[list[dict[str, Any]], dict[str, float]]:
+    benchmark, choices = data.benchmark, data.config.evaluate
+    train = {}
+    if "train" in benchmark.splits:  # only for the majority floor
+        train = {kind: benchmark.examples("train", kind) for kind in tests}
+    return evaluate(
+        model,
+        tests,
+        benchmark.metrics(),
+        train,
+        batch_size=choices.batch_size,
+        num_beams=choices.num_beams,
+        shuffled=choices.shuffled and model.sees == "image",
+        images=data.num_images(split),
+        progress=progress,
+    )

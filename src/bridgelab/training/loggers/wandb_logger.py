@@ -57,7 +57,7 @@ def wandb_run(config: DictConfig, directory: Path, bridge: str) -> Iterator[Wand
             own = {key: value for key, value in chosen.items() if key != "hydra"}
             run.config.update(own | {"bridge_name": bridge}, allow_val_change=True)
     except (wandb.Error, OSError, TimeoutError) as error:
-        log.warning("W&B can't be begun, and this run goes on without it: %s", error)
+        log.warning("W&B can't be started, and this run goes on without it: %s", error)
         yield None
         return
     failed = 1
@@ -117,6 +117,25 @@ def log_record(
         run.define_metric(f"accuracy by {tag}", step_metric=f"difficulty/{tag}")
         for level, accuracy in levels:
             run.log({f"difficulty/{tag}": level, f"accuracy by {tag}": accuracy})
+    table = _prediction_table(rows, tests, model, vision)
+    run.log({"predictions": table})
+    if artifact is not None:
+        uploaded = wandb.Artifact(
+            re.sub(r"[^\w.-]", "_", f"{record['study']}-{record['overrides']}")[:128], "bridge"
+        )
+        uploaded.add_file(str(artifact))
+        run.log_artifact(uploaded)
+
+
+def _prediction_table(
+    rows: Sequence[Mapping[str, Any]],
+    tests: Mapping[str, TokenizedExamples],
+    model: BridgedModel,
+    vision: Any,
+) -> Any:
+    """Return a W&B table of predictions, spread over all, some of them with maps."""
+    import wandb
+
     of_image = [row for row in rows if row["view"] == "image"]
     table_rows = [of_image[k] for k in spread(len(of_image), TABLE_ROWS)]
     questions = [k for k, row in enumerate(table_rows) if row["kind"] != "caption"]
@@ -139,13 +158,7 @@ def log_record(
         image, rests, attention = (one and [wandb.Image(picture) for picture in one] for one in drawn)
         cells = [one[0] if one and len(one) == 1 else one for one in (image, rests, attention)]
         table.add_data(row["id"], cells[0], *(row[name] for name in columns[2:]), *cells[1:])
-    run.log({"predictions": table})
-    if artifact is not None:
-        uploaded = wandb.Artifact(
-            re.sub(r"[^\w.-]", "_", f"{record['study']}-{record['overrides']}")[:128], "bridge"
-        )
-        uploaded.add_file(str(artifact))
-        run.log_artifact(uploaded)
+    return table
 
 
 def evidence_maps(
