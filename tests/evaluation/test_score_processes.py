@@ -7,7 +7,7 @@ import pytest
 import torch.distributed as dist
 
 from bridgelab.benchmark.example import Example
-from bridgelab.benchmark.metrics.accuracy import Consistency
+from bridgelab.benchmark.metrics.consistency import Consistency
 from bridgelab.evaluation.predict import Prediction
 from bridgelab.evaluation.score import score
 

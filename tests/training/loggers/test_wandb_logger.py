@@ -17,7 +17,7 @@ from bridgelab.data.batches import TokenizedExamples
 from bridgelab.model import BridgedModel
 from bridgelab.training import main
 from bridgelab.training.checkpoint import LAST
-from bridgelab.training.loggers.wandb_logger import difficulty, look_into, wandb_identity
+from bridgelab.training.loggers.wandb_logger import difficulty, evidence_maps, wandb_identity
 
 
 class LooksAtOne(nn.Module):
@@ -45,7 +45,7 @@ def test_overlays_lie_over_the_patch_that_is_read(tiny_text, cls):
     model = BridgedModel(LooksAtOne(tiny_text.dim), tiny_text, mean=torch.zeros(6), std=torch.ones(6))
     model.init_output_scale(prepared.batch([0]))
     plain = [np.full((30, 60, 3), 128, dtype=np.uint8)] * 2
-    rests, attention = look_into(model, prepared, 0, "blue cube", plain, (3, 3), cls)
+    rests, attention = evidence_maps(model, prepared, 0, "blue cube", plain, (3, 3), cls)
     changed = [[(one != 128).any(2) for one in pictures] for pictures in (rests, attention)]
     row, column = (1, 1) if cls else (1, 2)  # of the patch that is read
     there = np.zeros((3, 3), dtype=bool)
@@ -64,7 +64,9 @@ def test_a_bridge_without_attention_has_no_such_overlay(tiny_text):
     model = BridgedModel(nn.Linear(6, tiny_text.dim), tiny_text, mean=torch.zeros(6), std=torch.ones(6))
     model.bridge.forward = lambda patches, *_: nn.functional.linear(patches, model.bridge.weight)
     model.init_output_scale(prepared.batch([0]))
-    rests, attention = look_into(model, prepared, 0, "", [np.zeros((8, 8, 3), dtype=np.uint8)], (2, 2), False)
+    rests, attention = evidence_maps(
+        model, prepared, 0, "", [np.zeros((8, 8, 3), dtype=np.uint8)], (2, 2), False
+    )
     assert attention is None
     assert rests[0].shape == (8, 8, 3)
 
