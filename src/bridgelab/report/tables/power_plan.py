@@ -32,8 +32,8 @@ def _cell(cell: PlannedCell) -> str:
 def plan_note(plan: Plan) -> str:
     """Return the note below the table."""
     return (
-        f"Corrected over all {plan.num_cells} cells (Holm), {plan.num_headlines} of the headline by themselves; with fewer than "
-        f"{MIN_SEEDS} seeds nothing is told. Spread over seeds and images as these runs show it, which is itself uncertain: in "
-        f"brackets, the {100 * RANGE:g} % range of what the difference is where other spreads, which may have shown as this one, are "
-        "the true ones (`bridgelab calibrate` says how often it holds that)."
+        f"Corrected over all {plan.num_cells} cells (Holm); the {plan.num_headlines} of the headline are a family of their own. With fewer "
+        f"than {MIN_SEEDS} seeds nothing can be told. The variances over seeds and images are those of these runs, and are themselves "
+        f"uncertain. In brackets: the range that holds the difference in {100 * RANGE:g} % of the cases in which other variances gave "
+        "these runs (`bridgelab calibrate` tests it)."
     )
