@@ -14,8 +14,8 @@ from bridgelab.vision.openclip import OpenClipVision
 
 
 def test_a_row_has_ratios_of_what_was_predicted_and_measured(monkeypatch):
-    told = {"predicted": (1.1, 2.5e9), "measured": (1.0, 2.0e9)}
-    monkeypatch.setattr(doctor, "_asked", lambda what, overrides, device: told[what])
+    predictions = {"predicted": (1.1, 2.5e9), "measured": (1.0, 2.0e9)}
+    monkeypatch.setattr(doctor, "in_process", lambda what, overrides, device: predictions[what])
     row = doctor_row("a pair", [], "cpu")
     assert row == ["a pair", "1100", "1000", "1.10", "2500", "2000", "1.25"]
     assert len(row) == len(COLUMNS)
@@ -54,5 +54,5 @@ def test_the_miniature_takes_about_the_memory_that_was_predicted(tmp_path):
         "benchmark.images={train:40,val:8,test:8}",
         "train.stages=[{share:1.0,answer:1.0}]",
     ]
-    (_, told), (_, taken) = (doctor._asked(what, own, "cpu") for what in ("predicted", "measured"))
-    assert told == pytest.approx(taken, rel=0.25)
+    (_, predictions), (_, taken) = (doctor.in_process(what, own, "cpu") for what in ("predicted", "measured"))
+    assert predictions == pytest.approx(taken, rel=0.25)

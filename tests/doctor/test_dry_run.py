@@ -1,63 +1,279 @@
+import numpy as np
 import pytest
 import torch
 
-from bridgelab.doctor.dry_run import Lengths, Rehearsal
-from bridgelab.doctor.layer_costs import Layers, Positions
-from bridgelab.doctor.ledger import allocated
-from bridgelab.doctor.meta_models import tower
+from bridgelab.doctor import dry_run as dry
+from bridgelab.doctor.dry_run import (
+    REPEATS,
+    Answering,
+    Costs,
+    DryRun,
+    Memory,
+    allocated,
+    at_size,
+    depths,
+    read_seconds,
+)
+from bridgelab.doctor.random_models import Layers, tower
+from bridgelab.doctor.workload import Lengths
+from bridgelab.evaluation.costs import measure_costs
 
 CPU = torch.device("cpu")
+LENGTHS = Lengths(8, 4)
 
 
 @pytest.fixture
-def rehearse(composed, shape):
-    def make(*overrides, images=1):
-        config = composed(*overrides)
-        return Rehearsal(config, CPU, shape, tower(config.vision), Layers(2, 2), images)
+def run(composed, shape, monkeypatch):
+    """Make a dry run with batches of 6; with at most `fitting` layers a stack, if given."""
+
+    def make(*overrides, fitting=None, **kwargs):
+        if fitting is not None:
+            monkeypatch.setattr(dry, "depths", lambda full, share: depths(full, (fitting + 0.5) / max(full)))
+        config = composed("train.batch_size=6", "evaluate.batch_size=6", *overrides)
+        return DryRun(config, CPU, shape, tower(config.vision), **kwargs)
 
     return make
 
 
+# With our encoder and with transformers' own, with activations kept and not, tokens before the encoder and behind it.
+RUNS = (
+    ["bridge=linear", "train.precision=fp32"],
+    ["bridge=qformer", "text.dtype=bfloat16", "text.attention=sdpa"],
+    ["bridge=linear", "text.dtype=bfloat16", "++text.checkpointing=true"],
+    ["bridge=perceiver_question", "model.insert=encoder_output", "optim=adamw", "train.precision=fp32"],
+)
+
+
 @pytest.mark.parametrize("bridge", ["linear", "qformer", "perceiver_question", "blind", "words_prompted"])
-def test_a_step_is_a_training_step(rehearse, bridge):
-    rehearsal = rehearse(f"bridge={bridge}", "train.precision=fp32", "trainer.gradient_clip_val=null")
-    model = rehearsal.bridged().train()
-    batch = rehearsal.batch(3, Lengths(8, 4), model.conditioning)
-    optimizer = rehearsal.optimizer(model)
+def test_a_step_is_a_training_step(run, bridge, monkeypatch):
+    dry_run = run(f"bridge={bridge}", "train.precision=fp32", "trainer.gradient_clip_val=null")
+    batches = []
+    plain = DryRun.batch
+    monkeypatch.setattr(DryRun, "batch", lambda *args: batches.append(plain(*args)) or batches[-1])
+    model, _, step = dry_run.trial(3, LENGTHS)
     trained = [p for p in model.parameters() if p.requires_grad]
-    expected = torch.autograd.grad(model.loss(batch), trained, allow_unused=True)
+    expected = torch.autograd.grad(model.loss(batches[0]), trained, allow_unused=True)
     before = [p.detach().clone() for p in trained]
-    assert all(seconds > 0 for seconds in rehearsal.step(model, optimizer, batch))
+    step()
     for p, gradient in zip(trained, expected, strict=True):
         torch.testing.assert_close(p.grad, gradient)
     assert not all(torch.equal(p, old) for p, old in zip(trained, before, strict=True))
 
 
-def test_the_parts_of_a_step_are_seen_in_turn(rehearse):
-    rehearsal = rehearse("bridge=linear")
-    model = rehearsal.bridged().train()
-    batch, optimizer = rehearsal.batch(3, Lengths(8, 4)), rehearsal.optimizer(model)
-    found = allocated(lambda: rehearsal.step(model, optimizer, batch), CPU)
-    assert list(found) == ["start", "forward", "decoder", "encoder", "bridge", "optimizer", "end"]
-    assert (
-        found["forward"] > found["bridge"] > 0
-    )  # activations are gone when the gradient has reached the bridge
-    assert found["end"] > 0  # gradients, and what the optimizer keeps
+def test_an_answer_is_encoded_generated_and_scored(run):
+    found = run("bridge=linear").answering(LENGTHS, 3)
+    assert min(found.encode, found.generate, found.score, found.bytes) > 0
 
 
-def test_an_answer_is_read_written_and_scored(rehearse):
-    rehearsal = rehearse("bridge=linear")
-    model = rehearsal.bridged().eval()
-    assert all(seconds > 0 for seconds in rehearsal.answer(model, rehearsal.batch(3, Lengths(8, 4)), 3, 2))
+def test_examples_of_several_images_have_the_patches_of_all(run):
+    dry_run = run("bridge=linear", images=2)
+    assert dry_run.batch(3, LENGTHS)["patches"].shape == (3, 128, 160)
+    assert dry_run.bridged().prefix(dry_run.batch(3, LENGTHS)).shape == (3, 128, 16)
 
 
-def test_examples_of_several_images_have_the_patches_of_all(rehearse):
-    rehearsal = rehearse("bridge=linear", images=2)
-    assert rehearsal.batch(3, Lengths(8, 4))["patches"].shape == (3, 128, 160)
-    assert rehearsal.bridged().prefix(rehearsal.batch(3, Lengths(8, 4))).shape == (3, 128, 16)
+@pytest.mark.parametrize("overrides", RUNS, ids=" ".join)
+def test_memory_of_few_layers_predicts_that_of_all(run, overrides):
+    true = run(*overrides)
+    assert true.depths == [Layers(7, 6)]
+    few = run(*overrides, fitting=4)
+    assert few.depths == [Layers(2, 1), Layers(4, 3)]
+    counted, predicted = true.memory(LENGTHS), few.memory(LENGTHS)
+    for name in ("text", "vision", "trained", "step"):
+        assert getattr(predicted, name) == pytest.approx(getattr(counted, name), rel=0.05, abs=2000), name
+    answers, few_answers = (one.answering(LENGTHS, 2).bytes for one in (true, few))
+    assert few_answers == pytest.approx(answers, rel=0.05, abs=2000)
 
 
-def test_positions_follow_where_tokens_enter(rehearse):
-    assert rehearse("bridge=linear").positions(64, Lengths(8, 4)) == Positions(72, 72, 4)
-    behind = rehearse("bridge=linear", "model.insert=encoder_output")
-    assert behind.positions(64, Lengths(8, 4)) == Positions(8, 72, 4)
+def test_memory_of_a_part_of_a_batch_predicts_that_of_all(run, monkeypatch):
+    overrides = ["bridge=linear", "train.batch_size=32", "text.dtype=bfloat16"]
+    whole = run(*overrides).memory(LENGTHS)
+    monkeypatch.setattr(dry, "LIMIT", 0.0)
+    assert run(*overrides).memory(LENGTHS).step == pytest.approx(whole.step, rel=0.1)
+
+
+def test_what_is_trained_has_weights_gradients_and_a_state(run):
+    weights = 4 * (160 * 16 + 16)  # in float32
+    adamw = run("bridge=linear", "optim=adamw").memory(LENGTHS)
+    assert adamw.trained == pytest.approx(4 * weights, abs=16)  # two means, and a step for each tensor
+    muon = run("bridge=linear", "optim=muon").memory(LENGTHS)
+    assert muon.trained == pytest.approx(3 * weights + 4 * 16, abs=16)  # one for the matrix
+    assert run("bridge=words").memory(LENGTHS).trained == 0
+
+
+def test_weights_of_both_models(run):
+    c = run("bridge=linear", "train.precision=fp32")
+    plain = c.memory(LENGTHS)
+    # Our encoder's own copies of queries, keys, values and the wide matrices, and its bias, once.
+    folded = 4 * 7 * (3 * 16 * 16 + 2 * 16 * 24) + 4 * (2 * 72 * 72)
+    assert plain.text == pytest.approx(c.text_bytes + folded, rel=0.02)
+    half = run("bridge=linear", "text.dtype=bfloat16")
+    assert half.text_bytes == c.text_bytes / 2
+    assert half.memory(LENGTHS).text == pytest.approx(c.text_bytes / 2, rel=0.01)
+    assert plain.vision == 4 * 1_337_920
+    assert run("bridge=blind").memory(LENGTHS).vision == 0
+
+
+def test_eight_bits_are_a_byte_a_weight_of_the_layers(run):
+    c = run("bridge=linear", "text.dtype=bfloat16", "++text.eight_bit=true")
+    outside = 2 * (2 * 40 * 16 + 2 * 16)  # both vocabularies, and the last norms
+    assert c.memory(LENGTHS).text == pytest.approx(outside + (c.text_bytes - outside) / 2, rel=0.02)
+
+
+def test_the_peak_is_of_the_phase_that_takes_most():
+    memory = Memory(text=1, vision=2, trained=3, step=40)
+    costs = Costs(
+        1, 1, 1, 60, {"answer": Answering(1, 1, 1, 50), "caption": Answering(1, 1, 1, 5)}, memory, 100
+    )
+    assert costs.phases == {"a step": 40, "an evaluation's batch": 50, "encoding": 60}
+    assert costs.peak == 166
+
+
+def test_processes_share_a_batch(run):
+    assert run("bridge=linear", processes=4).batch_size == 2
+
+
+@pytest.mark.parametrize("overrides", RUNS, ids=" ".join)
+def test_operations_are_those_that_a_record_tells(run, overrides):
+    dry_run = run(*overrides)
+    model = dry_run.bridged().train()
+    costs = measure_costs(model, dry_run.batch(1, LENGTHS, model.conditioning))
+    total = sum(number for name, number in costs.items() if name.startswith("flops_"))
+    # A record counts the T5's backward apart from the bridge's; what is checkpointed is computed again.
+    assert dry_run.flops(LENGTHS) == pytest.approx(total, rel=0.01)
+
+
+def text_flops(config, read, attended, written, *, through):
+    """Operations of a T5's forward pass on one example, and of the backward pass to its input.
+
+    Multiplications, for an encoder that reads r positions, a decoder that writes t and attends to a, with d = d_model,
+    i = num_heads d_kv and f = 3 d_ff: an encoder layer r (4 d i + d f) + 2 r^2 i; a decoder layer
+    t (6 d i + d f) + 2 a d i + 2 t^2 i + 2 t a i; the output t d V. Backward, each frozen matrix is multiplied by once more, and
+    each product of two activations twice more. What lies before the first decoder layer's cross-attention has no gradient.
+    """
+    d, i, f = config.d_model, config.num_heads * config.d_kv, 3 * config.d_ff
+    matrices, attention = read * (4 * d * i + d * f), 2 * read**2 * i
+    own, look_back = written * 4 * d * i, 2 * written**2 * i
+    ask, keys, look = written * 2 * d * i, attended * 2 * d * i, 2 * written * attended * i
+    dense, head = written * d * f, written * d * config.vocab_size
+    decoders = config.num_decoder_layers
+    forward = config.num_layers * (matrices + attention) + head
+    forward += decoders * (own + look_back + ask + keys + look + dense)
+    backward = head + config.num_layers * (matrices + 2 * attention) * through
+    backward += ask // 2 + keys + look * 3 // 2 + dense
+    backward += (decoders - 1) * (own + 2 * look_back + ask + keys + 2 * look + dense)
+    return 2 * forward, 2 * backward
+
+
+@pytest.mark.parametrize("target", [1, 5])
+@pytest.mark.parametrize("insert", ["encoder_input", "encoder_output"])
+def test_operations_are_those_of_the_formula(run, shape, target, insert):
+    dry_run = run("bridge=linear", "text.dtype=bfloat16", f"model.insert={insert}")
+    read = 64 + 8 if insert == "encoder_input" else 8
+    through = text_flops(shape, read, 64 + 8, target, through=insert == "encoder_input")
+    bridge = 2 * (2 * 64 * 160 * 16)  # forward, and the gradient of its weights
+    assert dry_run.flops(Lengths(8, target)) == pytest.approx(sum(through) + bridge, rel=0.01)
+
+
+def test_operations_of_few_layers_predict_those_of_all(run):
+    true = run("bridge=linear").flops(LENGTHS)
+    assert run("bridge=linear", fitting=4).flops(LENGTHS) == pytest.approx(true, rel=0.1)
+
+
+def test_the_t5s_weights_decide_how_many_layers_are_built():
+    full = Layers(24, 24)
+    assert depths(full, 1.0) == [full]
+    assert depths(full, 0.5) == [Layers(6, 6), Layers(12, 12)]
+    assert depths(full, 0.01) == [Layers(1, 1), Layers(2, 2)]
+
+
+def test_seconds_are_of_whole_batches_and_all_layers(run, monkeypatch):
+    """With a clock by which a layer of the encoder takes 2 s an example, one of the decoder 3 s, and the optimizer 7 s."""
+    dry_run = run("bridge=linear", fitting=2)
+    model = dry_run.text.model
+
+    def step(examples, lengths):
+        layers = 2 * len(model.encoder.block) + 3 * len(model.decoder.block)
+        return None, None, lambda: examples * layers + 7.0
+
+    monkeypatch.setattr(dry_run, "trial", step)
+    monkeypatch.setattr(dry_run, "_seconds", lambda call: call())
+    monkeypatch.setattr(dry, "LIMIT", 0.0)
+    dry_run.layers = Layers(6, 6)
+    assert dry_run.step_seconds(LENGTHS) == pytest.approx(6 * (2 * 6 + 3 * 6) + 7)
+
+
+def test_a_batch_that_takes_long_is_extrapolated():
+    tried = []
+
+    def measure(examples):
+        tried.append(examples)
+        return np.array([1.0 + 0.5 * examples, 10.0 * examples])
+
+    assert at_size(measure, 3).tolist() == [2.5, 30.0]
+    assert at_size(measure, 64) == pytest.approx([33.0, 640.0])
+    assert tried == [1, 3, 1, 4]
+
+
+def test_what_takes_long_is_timed_once(run, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(dry.time, "perf_counter", lambda: clock[0])
+    dry_run = run("bridge=linear")
+
+    def call(seconds):
+        clock[0] += seconds
+
+    assert dry_run._seconds(lambda: call(0.1)) == pytest.approx(0.1)
+    assert clock[0] == pytest.approx(0.1 * (1 + REPEATS))
+    assert dry_run._seconds(lambda: call(5.0)) == 5.0
+    assert clock[0] == pytest.approx(0.1 * (1 + REPEATS) + 2 * 5.0)
+
+
+def test_images_that_are_here_are_read(monkeypatch):
+    read = []
+    monkeypatch.setattr(dry, "read_image", read.append)
+    monkeypatch.setattr(dry, "file_hash", lambda path: None)
+    assert read_seconds(["a.png", "b.png"]) >= 0
+    assert read == ["a.png", "b.png"]
+    read_seconds([])
+    assert read[-1].endswith("noise.jpg")
+
+
+def test_encoding_takes_what_a_batch_of_images_takes(run):
+    dry_run = run("bridge=linear")
+    vision = dry_run.vision.on(CPU)
+    images = torch.zeros(64, 96, 96, 3, dtype=torch.uint8)
+    counted = allocated(lambda: vision.patches(images), CPU).peak
+    seconds, peak = dry_run.encoding()
+    assert peak == pytest.approx(counted, rel=0.1)
+    assert seconds > 0
+    assert run("bridge=blind").encoding() == (0, 0)
+
+
+def test_the_most_that_was_held_and_what_is_left_are_counted():
+    kept = []
+
+    def call():
+        first = torch.empty(1000)
+        torch.empty(500)  # gone at once
+        kept.append(torch.empty(200))
+        del first
+
+    assert allocated(call, CPU) == (6000, 800)
+
+
+def test_what_an_earlier_call_left_may_be_given_back():
+    held = []
+    allocated(lambda: held.append(torch.empty(1000)), CPU)
+    assert allocated(held.clear, CPU) == (0, -4000)
+
+
+def test_what_a_backward_pass_needs_is_held_until_then():
+    x = torch.ones(1000, requires_grad=True)
+
+    def call():
+        y = x.exp().exp().exp()  # each output is kept for its gradient
+        y.backward(torch.ones_like(y))
+
+    peak, kept = allocated(call, CPU)
+    assert 4 * 4000 <= peak <= 6 * 4000
+    assert kept == 4000  # the gradient

@@ -14,11 +14,11 @@ def test_packages_are_held_against_what_is_needed_and_what_was_tested(monkeypatc
     needed = ["torch>=2.11", "rich>=13.9", "numpy>=2.0", "open_clip_torch>=3.2", "pytest>=8; extra == 'dev'"]
     pinned = {"torch": "2.15.0", "numpy": "2.4.6", "open-clip-torch": "3.3.0"}
     rich, clip, others, rest = machine.packages(needed, pinned)
-    assert (rich.mark, rich.found) == (MISSING, "13.0, must be >=13.9")
+    assert (rich.status, rich.detail) == (MISSING, "13.0, must be >=13.9")
     assert rich.fix == "pip install 'rich>=13.9'"
-    assert (clip.mark, clip.fix) == (MISSING, "pip install 'open_clip_torch>=3.2' -c constraints.txt")
-    assert (others.mark, others.found) == (NOTE, "not the tested version: numpy 2.5.0 (2.4.6)")
-    assert (rest.mark, rest.found) == (OK, "1 of the tested versions")
+    assert (clip.status, clip.fix) == (MISSING, "pip install 'open_clip_torch>=3.2' -c constraints.txt")
+    assert (others.status, others.detail) == (NOTE, "not the tested version: numpy 2.5.0 (2.4.6)")
+    assert (rest.status, rest.detail) == (OK, "1 of the tested versions")
 
 
 def test_pins_are_read_without_their_markers(tmp_path):
@@ -30,19 +30,19 @@ def test_pins_are_read_without_their_markers(tmp_path):
 
 
 def test_python_is_held_against_what_the_package_asks_for(monkeypatch):
-    assert machine.python().mark == OK
+    assert machine.python().status == OK
     monkeypatch.setattr(importlib.metadata, "metadata", lambda name: {"Requires-Python": ">=4.0"})
     found = machine.python()
-    assert found.mark == MISSING
-    assert found.found.endswith("must be >=4.0")
+    assert found.status == MISSING
+    assert found.detail.endswith("must be >=4.0")
 
 
 def test_what_only_some_settings_need_is_no_fault(monkeypatch):
     monkeypatch.setattr(machine, "version", lambda name: "1.2" if name == "datasets" else None)
     monkeypatch.setattr(machine.shutil, "which", lambda name: "/bin/java" if name == "java" else None)
-    found = {one.what: one for one in machine.optional()}
-    assert (found["datasets"].mark, found["java"].found) == (OK, "/bin/java")
-    assert {found[name].mark for name in ("accelerate", "bitsandbytes", "slurm")} == {NOTE}
+    found = {one.subject: one for one in machine.optional()}
+    assert (found["datasets"].status, found["java"].detail) == (OK, "/bin/java")
+    assert {found[name].status for name in ("accelerate", "bitsandbytes", "slurm")} == {NOTE}
     assert found["bitsandbytes"].fix == "pip install bitsandbytes"
 
 
@@ -50,7 +50,7 @@ def test_what_only_some_settings_need_is_no_fault(monkeypatch):
 def test_a_cpu_without_bf16_is_told_what_to_set(monkeypatch, has, fix):
     monkeypatch.setattr("bridgelab.model.autocast_pays", lambda device: has)
     assert machine.cpu().fix.endswith(fix)
-    assert machine.cpu().mark == (OK if has else NOTE)
+    assert machine.cpu().status == (OK if has else NOTE)
 
 
 def test_a_gpu_that_only_the_driver_sees_is_missing(monkeypatch):
@@ -60,20 +60,20 @@ def test_a_gpu_that_only_the_driver_sees_is_missing(monkeypatch):
     answer = subprocess.CompletedProcess([], 0, "GPU 0: NVIDIA (UUID: x)\n")
     monkeypatch.setattr(machine.subprocess, "run", lambda *args, **kwargs: answer)
     (found,) = machine.gpus()
-    assert found.mark == MISSING
+    assert found.status == MISSING
     monkeypatch.setattr(
         machine.subprocess, "run", lambda *args, **kwargs: subprocess.CompletedProcess([], 9, "")
     )
     (found,) = machine.gpus()
-    assert found.mark == NOTE
+    assert found.status == NOTE
 
 
 def test_a_full_disk_is_missing(tmp_path, monkeypatch):
     (found,) = machine.disk([tmp_path / "not" / "there" / "yet"])
-    assert found.mark in (OK, MISSING)
+    assert found.status in (OK, MISSING)
     monkeypatch.setattr(machine, "disk_free", lambda folder: 10**9)
     (found,) = machine.disk([tmp_path])
-    assert (found.mark, found.found) == (MISSING, f"1.0 GB free in {tmp_path}, less than 5.0 GB")
+    assert (found.status, found.detail) == (MISSING, f"1.0 GB free in {tmp_path}, less than 5.0 GB")
     assert "BRIDGELAB_DATA" in found.fix
 
 
@@ -84,13 +84,17 @@ def test_memory_that_is_free_is_not_more_than_there_is():
 
 def test_a_key_for_wandb_is_found_and_not_shown(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_API_KEY", "the-key")
-    assert machine.wandb_login().mark == OK
+    assert machine.wandb_login().status == OK
     assert "the-key" not in str(machine.wandb_login())
     monkeypatch.delenv("WANDB_API_KEY")
     monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    assert machine.wandb_login().mark == NOTE
+    assert machine.wandb_login().status == NOTE
     (tmp_path / "netrc").write_text("machine wandb.example\n login user\n password the-key\n")
     found = machine.wandb_login()
-    assert found.mark == OK
+    assert found.status == OK
     assert "the-key" not in str(found)
+
+
+def test_this_process_holds_memory():
+    assert 10**7 < machine.resident_bytes() <= machine.resident_bytes("VmHWM")

@@ -4,9 +4,8 @@ import sys
 import pytest
 from huggingface_hub import constants
 
-from bridgelab.doctor import machine
-from bridgelab.doctor import measurement as probe
-from bridgelab.doctor.main import doctor
+from bridgelab.doctor import dry_run, machine
+from bridgelab.doctor.main import compose_sweep, doctor
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +18,7 @@ def apart(monkeypatch, tmp_path):
 
 def test_the_machine_alone(capsys):
     doctor([])
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for what in (
         "Python",
         "packages",
@@ -33,24 +32,23 @@ def test_the_machine_alone(capsys):
         "W&B",
         "miniature",
     ):
-        assert f" {what} " in told
-    assert "models and data" not in told
+        assert f" {what} " in printed
+    assert "models and data" not in printed
 
 
 def test_a_run_of_the_miniature(capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr(probe, "ROUNDS", 1)
-    monkeypatch.setattr(probe, "TIMES", 1)
+    monkeypatch.setattr(dry_run, "REPEATS", 1)
     doctor(
         ["bridge=qformer", "train.batch_size=2", "evaluate.batch_size=2", "train.stages=[{share:1.0,answer:1.0}]",
          f"benchmark.root={tmp_path}/world", "seed=0,1"]
     )  # fmt: skip
-    told = capsys.readouterr().out
-    assert "7,500 images" in told
-    assert "64 patches × 160 × 2 bytes" in told
+    printed = capsys.readouterr().out
+    assert "7,500 images" in printed
+    assert "64 patches × 160 × 2 bytes" in printed
     for what in ("vision", "text", "data", "features", "memory", "a step", "training", "tuning", "validation", "evaluation",
                  "one run", "the sweep"):  # fmt: skip
-        assert f" {what} " in told
-    assert " missing " not in told
+        assert f" {what} " in printed
+    assert " missing " not in printed
 
 
 def test_what_a_run_lacks_is_missing_with_a_fix(capsys, tmp_path, monkeypatch):
@@ -58,17 +56,56 @@ def test_what_a_run_lacks_is_missing_with_a_fix(capsys, tmp_path, monkeypatch):
     doctor(
         ["benchmark=clevr", f"benchmark.root={tmp_path}", "text.path=other/t5", "images=10+2", "trainer=gpu"]
     )
-    told = " ".join(capsys.readouterr().out.split())
-    assert "missing text other/t5: not here, and HF_HUB_OFFLINE is set hf download other/t5" in told
-    assert "missing data clevr:" in told
-    assert "12 images" in told
-    assert "missing size text.path=other/t5: its shape is not known" in told
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "missing text other/t5: not here, and HF_HUB_OFFLINE is set hf download other/t5" in printed
+    assert "missing data clevr:" in printed
+    assert "12 images" in printed
+    assert "missing size text.path=other/t5: its shape is not known" in printed
 
 
 @pytest.mark.parametrize("args", [["bridge=qfromer"], ["images=many"]])
 def test_what_there_is_not_is_refused(args):
     with pytest.raises(ValueError, match="Give overrides as to `bridgelab train`"):
         doctor(args)
+
+
+def test_one_job(conf):
+    sweep = compose_sweep(conf, ["bridge=qformer", "train.batch_size=3"])
+    assert (sweep.jobs, sweep.searches, sweep.values) == (1, 1, {})
+    assert sweep.config.train.batch_size == 3
+    assert sweep.config.hydra.runtime.choices.bridge == "qformer"
+
+
+def test_lists_on_the_command_line_multiply(conf):
+    sweep = compose_sweep(conf, ["bridge=qformer,linear", "seed=0,1,2", "data_seed=0,1", "+bridge.x=[1,2]"])
+    assert sweep.values == {"bridge": 2, "seed": 3, "data_seed": 2}
+    assert (sweep.jobs, sweep.searches) == (12, 2)
+    assert sweep.config.hydra.runtime.choices.bridge == "qformer"
+    assert list(sweep.config.bridge.x) == [1, 2]
+
+
+def test_a_study_carries_its_sweep(conf):
+    sweep = compose_sweep(conf, ["experiments=first_look"])
+    assert sweep.values == {"seed": 3, "bridge": 7}
+    assert (sweep.jobs, sweep.searches) == (21, 7)
+    assert sweep.config.train.steps == 400
+    narrowed = compose_sweep(conf, ["experiments=first_look", "seed=7", "bridge=mlp,linear"])
+    assert narrowed.values == {"bridge": 2}
+    assert narrowed.config.seed == 7
+    assert compose_sweep(conf, ["experiments=first_look", "hydra.mode=RUN"]).jobs == 1
+
+
+@pytest.mark.parametrize("args", [["bridge=qfromer"], ["train.batchsize=3"], ["bridge==x"]])
+def test_what_does_not_compose_is_told_in_one_line(conf, args):
+    with pytest.raises(ValueError, match=r"Give overrides as to `bridgelab train`\.") as error:
+        compose_sweep(conf, args)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["images", "examples"])
+def test_more_numbers_than_splits_are_refused(kind):
+    with pytest.raises(ValueError, match=rf"{kind}=1\+2\+3\+4: give one number, or those of train and test"):
+        doctor([f"{kind}=1+2+3+4"])
 
 
 def test_help_imports_nothing_heavy():

@@ -34,31 +34,31 @@ def offline(monkeypatch):
 
 
 def text(path):
-    return reach.text_side(OmegaConf.create({"path": str(path)}))
+    return reach.text_check(OmegaConf.create({"path": str(path)}))
 
 
 def vision(weights, pretrained=None):
-    return reach.vision_side(OmegaConf.create({"weights": str(weights), "pretrained": pretrained}))
+    return reach.vision_check(OmegaConf.create({"weights": str(weights), "pretrained": pretrained}))
 
 
 def test_the_miniature_is_whole():
-    assert reach.miniature().mark == OK
-    assert text("miniature").mark == vision("miniature").mark == OK
+    assert reach.miniature().status == OK
+    assert text("miniature").status == vision("miniature").status == OK
 
 
 def test_a_weights_file_that_was_cut_short_is_seen(tmp_path, monkeypatch):
     shutil.copytree(ASSETS, tmp_path / "assets")
     monkeypatch.setattr(reach, "ASSETS", tmp_path / "assets")
-    assert reach.miniature().mark == OK
+    assert reach.miniature().status == OK
     path = tmp_path / "assets" / "vision.safetensors"
     whole = path.read_bytes()
     path.write_bytes(whole[:-10])
-    found = reach.miniature()
-    assert found.mark == MISSING
-    assert f"has {len(whole) - 10} bytes and must have {len(whole)}" in found.found
+    check = reach.miniature()
+    assert check.status == MISSING
+    assert f"has {len(whole) - 10} bytes and must have {len(whole)}" in check.detail
     path.unlink()
     (tmp_path / "assets" / "text" / "tokenizer.json").unlink()
-    assert "text/tokenizer.json is missing; assets/vision.safetensors: is missing" in reach.miniature().found
+    assert "text/tokenizer.json is missing; assets/vision.safetensors: is missing" in reach.miniature().detail
 
 
 @pytest.mark.parametrize(
@@ -72,52 +72,52 @@ def test_what_is_no_safetensors_file_is_told(tmp_path, content):
 def test_a_t5_in_a_folder(tmp_path):
     assert (
         "config.json is missing; model.safetensors is missing; the tokenizer is missing"
-        in text(tmp_path).found
+        in text(tmp_path).detail
     )
     save_file({"x": torch.ones(3)}, tmp_path / "model-1.safetensors")
     for name in ("config.json", "tokenizer.json"):
         (tmp_path / name).write_text("{}")
-    assert text(tmp_path).mark == OK
+    assert text(tmp_path).status == OK
     index = {"weight_map": {"x": "model-1.safetensors", "y": "model-2.safetensors"}}
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
-    found = text(tmp_path)
-    assert found.mark == MISSING
-    assert "model-2.safetensors is missing" in found.found
+    check = text(tmp_path)
+    assert check.status == MISSING
+    assert "model-2.safetensors is missing" in check.detail
 
 
 def test_a_t5_in_the_cache(cache, offline):
-    found = text("some/t5")
-    assert (found.mark, found.fix[:20]) == (MISSING, "hf download some/t5,")
-    assert "HF_HUB_OFFLINE" in found.found
+    check = text("some/t5")
+    assert (check.status, check.fix[:20]) == (MISSING, "hf download some/t5,")
+    assert "HF_HUB_OFFLINE" in check.detail
     cache(
         "some/t5",
         "model.safetensors.index.json",
         json.dumps({"weight_map": {"x": "a.safetensors", "y": "b.safetensors"}}),
     )
     cache("some/t5", "a.safetensors")
-    assert "1 of 2 files are not in the cache" in text("some/t5").found
+    assert "1 of 2 files are not in the cache" in text("some/t5").detail
     cache("some/t5", "b.safetensors")
-    assert text("some/t5").mark == OK
+    assert text("some/t5").status == OK
 
 
 def test_a_vit_by_name_in_the_cache(cache, offline):
-    assert vision("ViT-L-14", "openai").mark == MISSING
+    assert vision("ViT-L-14", "openai").status == MISSING
     cache("timm/vit_large_patch14_clip_224.openai", "open_clip_model.safetensors")
-    assert vision("ViT-L-14", "openai").mark == OK
+    assert vision("ViT-L-14", "openai").status == OK
 
 
 def test_a_vit_of_ones_own(tmp_path, cache, offline):
-    assert "nothing" in vision("ViT-L-14", "nothing").found
+    assert "nothing" in vision("ViT-L-14", "nothing").detail
     assert "no model of open_clip" in vision("ViT-L-15", "openai").fix
-    assert vision(f"local-dir:{tmp_path}").mark == MISSING
+    assert vision(f"local-dir:{tmp_path}").status == MISSING
     save_file({"x": torch.ones(3)}, tmp_path / "open_clip_model.safetensors")
     (tmp_path / "open_clip_config.json").write_text("{}")
-    assert vision(f"local-dir:{tmp_path}").mark == OK
-    assert "no configuration beside it" in vision(tmp_path / "open_clip_model.safetensors").found
-    assert vision("ViT-L-14", str(tmp_path / "open_clip_model.safetensors")).mark == OK
-    assert vision("hf-hub:some/vit").mark == MISSING
+    assert vision(f"local-dir:{tmp_path}").status == OK
+    assert "no configuration beside it" in vision(tmp_path / "open_clip_model.safetensors").detail
+    assert vision("ViT-L-14", str(tmp_path / "open_clip_model.safetensors")).status == OK
+    assert vision("hf-hub:some/vit").status == MISSING
     cache("some/vit", "open_clip_model.safetensors")
-    assert vision("hf-hub:some/vit").mark == OK
+    assert vision("hf-hub:some/vit").status == OK
 
 
 def test_a_network_that_does_not_answer_is_waited_for_a_moment(cache, monkeypatch):
@@ -125,9 +125,9 @@ def test_a_network_that_does_not_answer_is_waited_for_a_moment(cache, monkeypatc
     monkeypatch.setattr(reach, "DEADLINE", 0.05)
     monkeypatch.setattr(reach, "get_hf_file_metadata", lambda *args, **kwargs: time.sleep(60))
     began = time.perf_counter()
-    found = text("some/t5")
+    check = text("some/t5")
     assert time.perf_counter() - began < 30
-    assert (found.mark, found.found) == (
+    assert (check.status, check.detail) == (
         MISSING,
         "some/t5: not here, and no answer from the network in 0.05 s",
     )
@@ -140,11 +140,11 @@ def test_what_the_hub_says_is_told(cache, monkeypatch):
         size = 11_400_000_000
 
     monkeypatch.setattr(reach, "get_hf_file_metadata", lambda *args, **kwargs: Answer())
-    found = text("some/t5")
-    assert (found.mark, found.found) == (NOTE, "some/t5: not here; the hub has it, 11 GB")
+    check = text("some/t5")
+    assert (check.status, check.detail) == (NOTE, "some/t5: not here; the hub has it, 11 GB")
 
     def refuse(*args, **kwargs):
         raise ConnectionError("no route")
 
     monkeypatch.setattr(reach, "get_hf_file_metadata", refuse)
-    assert text("some/t5").found == "some/t5: not here, and not reachable (ConnectionError)"
+    assert text("some/t5").detail == "some/t5: not here, and not reachable (ConnectionError)"

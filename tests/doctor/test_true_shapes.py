@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from bridgelab.config.instantiate import build
-from bridgelab.doctor.meta_models import ShapedVision, filled, text_config, text_model, tokenizer, tower
+from bridgelab.doctor.random_models import RandomVision, filled, text_config, text_model, tokenizer, tower
 from bridgelab.training.main import run
 
 CPU = torch.device("cpu")
@@ -52,5 +52,5 @@ def test_vit_l_14_and_flan_t5_base_train_a_step_and_answer(composed, tmp_path):
     text = build(config.text, "text")
     assert (text.dim, text.model.config.num_layers, len(text.model.decoder.block)) == (768, 12, 12)
     assert sum(p.numel() for p in text.model.parameters()) == 247_577_856
-    vision = ShapedVision(tower(config.vision), config.vision)
+    vision = RandomVision(tower(config.vision), config.vision)
     assert (vision.dim, vision.grid, vision.layer) == (1024, (16, 16), 22)

@@ -1,7 +1,7 @@
-"""What `bridgelab doctor` predicts of a run, beside what training then takes, each in a process of its own.
+"""Predictions of `bridgelab doctor` beside what training then takes, each in a process of its own.
 
-The miniature pair and larger ones, whose random weights are written first and then loaded as any weights are. Memory on a
-CPU is all that the process holds, on a GPU what torch's allocator gave out.
+Measured on the miniature pair and on a larger one, whose random weights are written first and then loaded as any others. Memory on
+a CPU is all that the process holds, on a GPU what torch's allocator gives out.
 """
 
 import json
@@ -22,38 +22,37 @@ from safetensors.torch import save_file
 
 from bridgelab.config.root import config_root
 from bridgelab.data.batches import Batch, TrainingBatches
-from bridgelab.doctor.measurement import Probe
-from bridgelab.doctor.meta_models import filled, text_config, text_model, tokenizer, tower
-from bridgelab.doctor.prediction import probed
-from bridgelab.doctor.resident import resident
-from bridgelab.doctor.workload import volume
+from bridgelab.doctor.dry_run import DryRun, measure_costs
+from bridgelab.doctor.machine import resident_bytes
+from bridgelab.doctor.random_models import filled, text_config, text_model, tokenizer, tower
+from bridgelab.doctor.workload import read_workload
 from bridgelab.training.experiment import Experiment
 
 STEPS = 9
-WARM_UP = 4  # first steps, in which kernels are chosen and memory is taken
+WARM_UP = 4  # first steps, which choose kernels and take memory
 COLUMNS = ("pair", "predicted ms", "measured ms", "ratio", "predicted MB", "measured MB", "ratio")
-# vision, text, examples of a batch: sizes of which a step takes seconds
+# ViT, T5 and batch size: a step takes seconds
 LARGE = {"cpu": ("ViT-B-16", "google/flan-t5-base", 4), "cuda": ("ViT-L-14", "google/flan-t5-xl", 32)}
 
 
-class Timed(TrainingBatches):
-    """Training batches that note when each was asked for."""
+class TimedBatches(TrainingBatches):
+    """Training batches that record when each was requested."""
 
     def __iter__(self) -> Iterator[Batch]:
-        self.asked = []
+        self.times = []
         for batch in super().__iter__():
-            self.asked.append(time.perf_counter())
+            self.times.append(time.perf_counter())
             yield batch
-        self.asked.append(time.perf_counter())
+        self.times.append(time.perf_counter())
 
     @property
     def seconds(self) -> float:
-        """The median step after the first few."""
-        return statistics.median(b - a for a, b in pairwise(self.asked[WARM_UP:]))
+        """The median seconds of a step, without the first few."""
+        return statistics.median(after - before for before, after in pairwise(self.times[WARM_UP:]))
 
 
 def pairs(device: str, folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """A name and overrides for each pair; weights are written to the folder."""
+    """Yield the name and the overrides of each pair, and write its weights to the folder."""
     yield "miniature", []
     vision, text, batch = LARGE[device]
     yield (
@@ -63,10 +62,10 @@ def pairs(device: str, folder: Path) -> Iterator[tuple[str, list[str]]]:
 
 
 def write_pair(folder: Path, vision: str, text: str) -> list[str]:
-    """Write random weights in the shapes of two published models, and give the overrides that name them.
+    """Write random weights in the shapes of two published models, and return the overrides that name them.
 
     Args:
-        folder: where to, in bfloat16.
+        folder: for the weights, in bfloat16.
         vision: a model of open_clip.
         text: a published T5; its tokenizer is the miniature's.
     """
@@ -93,56 +92,56 @@ def write_pair(folder: Path, vision: str, text: str) -> list[str]:
 
 
 def doctor_row(name: str, overrides: Sequence[str], device: str) -> list[str]:
-    """A row under `COLUMNS`."""
+    """Return a row under `COLUMNS`."""
+    predictions, results = (in_process(what, overrides, device) for what in ("predicted", "measured"))
     row = [name]
-    (step, peak), (taken, most) = (_asked(what, overrides, device) for what in ("predicted", "measured"))
-    for one, other, unit in ((step, taken, 1e3), (peak, most, 1e-6)):
-        row += [f"{unit * one:.0f}", f"{unit * other:.0f}", f"{one / other:.2f}"]
+    for prediction, result, unit in zip(predictions, results, (1e3, 1e-6), strict=True):
+        row += [f"{unit * prediction:.0f}", f"{unit * result:.0f}", f"{prediction / result:.2f}"]
     return row
 
 
-def _asked(what: str, overrides: Sequence[str], device: str) -> tuple[float, float]:
+def in_process(what: str, overrides: Sequence[str], device: str) -> tuple[float, float]:
+    """Return the seconds of a step and the bytes at its peak, `predicted` or `measured` in a process of its own."""
     command = [sys.executable, "-m", "bridgelab.bench.doctor", what, device, *overrides]
-    quiet = os.environ | {"TORCH_CPP_LOG_LEVEL": "ERROR"}
-    told = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=quiet).stdout
-    step, peak = json.loads(told.splitlines()[-1])
+    environment = os.environ | {"TORCH_CPP_LOG_LEVEL": "ERROR"}
+    output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment).stdout
+    step, peak = json.loads(output.splitlines()[-1])
     return step, peak
 
 
 def predicted(config: DictConfig, device: torch.device) -> tuple[float, float]:
-    """Seconds of a training step and bytes at its peak, of which the doctor knows before."""
-    process = resident()
-    found = volume(config, tokenizer(str(config.text.path)), {}, "")
-    costs = probed(
-        Probe(config, device, text_config(str(config.text.path)), tower(config.vision)), found, process
-    )
+    """Return the doctor's prediction of a training step's seconds and of its peak in bytes."""
+    process = resident_bytes()
+    workload = read_workload(config, tokenizer(str(config.text.path)), {})
+    dry_run = DryRun(config, device, text_config(str(config.text.path)), tower(config.vision))
+    costs = measure_costs(dry_run, workload, process)
     memory = costs.memory
     return costs.step, costs.process + memory.text + memory.vision + memory.trained + memory.step
 
 
 def measured(config: DictConfig, device: torch.device) -> tuple[float, float]:
-    """The same of a run."""
+    """Return a training step's seconds and its peak in bytes."""
     experiment = Experiment.set_up(config, device)
     model = experiment.model(0)
-    made = experiment.data.batches(STEPS, 0)
-    timed = Timed(made.sampler, made.pools)
-    experiment.init_output_scale(model, made)
+    batches = experiment.data.batches(STEPS, 0)
+    timed = TimedBatches(batches.sampler, batches.pools)
+    experiment.init_output_scale(model, batches)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     else:
-        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew: loading is over
+        Path("/proc/self/clear_refs").write_text("5")  # reset the peak, which loading has raised
     experiment.fit(model, timed, lr=1e-4, single_process=True)
-    peak = torch.cuda.max_memory_allocated() if device.type == "cuda" else resident("VmHWM")
+    peak = torch.cuda.max_memory_allocated() if device.type == "cuda" else resident_bytes("VmHWM")
     return timed.seconds, peak
 
 
 def main(what: str, device: str, overrides: Sequence[str]) -> None:
-    """Print what a parent asks for, as JSON."""
+    """Print what the parent process requests, as JSON."""
     conf = config_root() / "conf"
     with initialize_config_dir(str(conf), version_base="1.3"):
         config = compose("train", list(overrides))
-    ask = {"predicted": predicted, "measured": measured}[what]
-    sys.stdout.write(json.dumps(ask(config, torch.device(device))) + "\n")
+    measure = {"predicted": predicted, "measured": measured}[what]
+    sys.stdout.write(json.dumps(measure(config, torch.device(device))) + "\n")
 
 
 if __name__ == "__main__":

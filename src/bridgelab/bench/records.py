@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bridgelab.doctor.resident import resident
+from bridgelab.doctor.machine import resident_bytes
 from bridgelab.runs.finished import RECORD
 
 RECORDS_COLUMNS = (
@@ -167,7 +167,7 @@ def measure(folder: Path) -> dict[str, float]:
     study = read_study(folder)
     read = time.perf_counter()
     to_markdown(study_table(summarize(study, intervals=False)))
-    told, processor, peak = time.perf_counter(), time.process_time() - processor, resident("VmHWM")
+    told, processor, peak = time.perf_counter(), time.process_time() - processor, resident_bytes("VmHWM")
     sample = Sample(study.clusters[study.questions.index])
     for bridge in study.bridges:
         own = Runs(tuple(run.data_seed for run in study.of(bridge)))

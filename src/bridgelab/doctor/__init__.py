@@ -1,1 +1,1 @@
-"""What is there on this machine, what is reachable from it, and how big a run is going to be."""
+"""What is installed on this machine, what is reachable from it, and what a run needs."""

@@ -1,155 +1,400 @@
-"""A run in its true shapes with random weights and few layers: its steps and answers, really executed."""
+"""A dry run: a few real steps, answers and encodings at a run's true sizes, with random weights and random data.
 
+The time of a layer does not depend on the values of its weights. Seconds and bytes are linear in examples and in layers: a batch
+that takes long is extrapolated from two smaller ones, and a T5 that does not fit here from two with fewer layers.
+"""
+
+import gc
+import os
+import statistics
+import tempfile
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from omegaconf import DictConfig
+from PIL import Image
 from torch import Tensor, nn
+from torch.autograd import DeviceType
+from torch.autograd.profiler_util import MEMORY_EVENT_NAME
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import T5Config
 
 from bridgelab.backbones import Backbones
 from bridgelab.config.instantiate import build, target
-from bridgelab.data.batches import LABEL_IGNORED, Batch
-from bridgelab.doctor.layer_costs import Layers, Positions
-from bridgelab.doctor.ledger import part
-from bridgelab.doctor.meta_models import ShapedText, ShapedVision
+from bridgelab.data.batches import Batch
+from bridgelab.data.images import THREADS, file_hash, read_image
+from bridgelab.doctor.machine import memory_bytes
+from bridgelab.doctor.random_models import Layers, RandomText, RandomVision, text_model, weight_bytes
+from bridgelab.doctor.workload import Lengths, Workload
 from bridgelab.model import BridgedModel
 from bridgelab.training.lightning_module import parameter_groups
 
-SCENE = 96  # positions of a scene in words, as many as the built-in world's have at most
+LIMIT = 10.0  # seconds that a call with a larger batch may take
+GROWTH = 4  # from one batch size that is tried to the next
+REPEATS, PATIENCE = 5, 2.0  # a call is timed so often, or for so many seconds
+TEXT_SHARE = (
+    0.5  # of free memory that the T5's weights may take; the rest is for the ViT, the bridge and a step
+)
+SCENE_TOKENS = 96  # of a scene in words: as many as the built-in world's have at most
+ENCODED = 64  # images that the encoder reads at once, as in `data.feature_store`
+PIXELS = (640, 480)  # of an image, if none is here
+KINDS = {"cpu": (DeviceType.CPU, DeviceType.MKLDNN, DeviceType.IDEEP), "cuda": (DeviceType.CUDA,)}
+
+
+class Allocated(NamedTuple):
+    """Bytes of a call's tensors: the most at any moment, and those that remain, both less what was there before."""
+
+    peak: int
+    kept: int
 
 
 @dataclass(frozen=True)
-class Lengths:
-    """How many positions a prompt and a target are padded to, in a batch."""
+class Memory:
+    """Bytes that training takes.
 
-    prompt: int
-    target: int
+    Args:
+        text: weights of the T5, and copies of them that its encoder makes once.
+        vision: weights of the ViT, which stays beside it.
+        trained: weights, gradients and the optimizer's state of what is trained.
+        step: activations and temporary tensors of a training step, at its peak.
+    """
+
+    text: float
+    vision: float
+    trained: float
+    step: float
 
 
-class Rehearsal(Backbones):
-    """Both sides in shape, and what is between them as the config says.
+@dataclass(frozen=True)
+class Answering:
+    """Cost of an evaluation: seconds an example to encode, generate and score it, and bytes that a batch takes besides weights."""
+
+    encode: float
+    generate: float
+    score: float
+    bytes: float = 0.0
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Costs of a run, as measured.
+
+    Args:
+        step: seconds of a training step, averaged over the pools; 0 if nothing is trained.
+        flops: operations of a training step on one example, forward and backward.
+        image: seconds to read and encode an image.
+        encoding: bytes that a batch of images takes on its way into the feature store, besides weights.
+        answering: of each kind of example.
+        memory: of training.
+        process: bytes that the process takes before it loads a model; 0 on a GPU.
+    """
+
+    step: float
+    flops: float
+    image: float
+    encoding: float
+    answering: Mapping[str, Answering]
+    memory: Memory
+    process: int = 0
+
+    @property
+    def phases(self) -> dict[str, float]:
+        """Bytes that each phase of a run takes beside weights and the optimizer's state."""
+        evaluation = max((one.bytes for one in self.answering.values()), default=0.0)
+        return {"a step": self.memory.step, "an evaluation's batch": evaluation, "encoding": self.encoding}
+
+    @property
+    def peak(self) -> float:
+        """Bytes of the whole run at its peak."""
+        memory = self.memory
+        return self.process + memory.text + memory.vision + memory.trained + max(self.phases.values())
+
+
+class DryRun(Backbones):
+    """Two frozen models of true size, and a bridge between them as a run's config says.
 
     Args:
         config: of a run.
         device: where it would train.
         text: the T5's configuration.
-        visual: the tower, on no memory; not read where the bridge sees no image.
-        layers: of the T5, at most.
+        visual: the ViT, on the meta device.
         images: of one example.
+        processes: that share a batch.
     """
 
     def __init__(
-        self,
-        config: DictConfig,
-        device: torch.device,
-        text: T5Config,
-        visual: nn.Module,
-        layers: Layers,
-        images: int,
-    ):
+        self, config: DictConfig, device: torch.device, text: T5Config, visual: nn.Module, *, images: int = 1,
+        processes: int = 1,
+    ):  # fmt: skip
         self.config, self.device, self.images = config, device, images
         self.sees = getattr(target(config.bridge, "bridge"), "sees", "image")
-        self.text: Any = ShapedText(text, layers, config.text, device)
-        self.vision = None if self.sees == "nothing" else ShapedVision(visual, config.vision)
-        self.vision_dim = {"image": getattr(self.vision, "dim", 1), "words": self.text.dim, "nothing": 1}[
-            self.sees
-        ]
+        self.batch_size = -(-config.train.batch_size // processes)
+        self.layers = Layers(text.num_layers, text.num_decoder_layers)
+        options = config.text
+        dtype, attention = getattr(torch, options.get("dtype", "float32")), options.get("attention", "eager")
+        self.text_bytes = weight_bytes(text_model(text, dtype, attention))
+        self.outside_layers = weight_bytes(text_model(text, dtype, attention, Layers(0, 0)))
+        self.depths = depths(self.layers, TEXT_SHARE * free_bytes(device) / self.text_bytes)
+        self.text: Any = RandomText(text, self.depths[-1], options, device)
+        self.vision = None if self.sees == "nothing" else RandomVision(visual, config.vision)
+        widths = {"image": getattr(self.vision, "dim", 1), "words": self.text.dim, "nothing": 1}
+        self.vision_dim = widths[self.sees]
+        self.trained = sum(p.numel() for p in self.bridged().parameters() if p.requires_grad)
 
     def bridged(self) -> BridgedModel:
-        """The bridge between both sides, at a scale of 1."""
+        """Return a new bridge between both models, with an output scale of 1."""
         model = self.model(0, images=self.images)
         if model.scale.isnan():
             model.scale.fill_(1.0)
         return model
 
     def batch(self, examples: int, lengths: Lengths, conditioning: str = "none") -> Batch:
-        """Random examples, all as long as is said."""
-        words = self.text.model.config.vocab_size
+        """Return random examples whose prompts and targets have exactly these lengths."""
+        vocabulary = self.text.model.config.vocab_size
 
         def ids(length: int) -> Tensor:
-            return torch.randint(2, words, (examples, length), device=self.device)
+            return torch.randint(2, vocabulary, (examples, length), device=self.device)
 
         if self.sees == "image":
             shape = (examples, self.patches(self.images), self.vision_dim)
             patches = torch.randn(shape, device=self.device).to(getattr(torch, self.config.data.dtype))
         elif self.sees == "words":
-            patches = self.text.embed(ids(SCENE))
+            patches = self.text.embed(ids(SCENE_TOKENS))
         else:
             patches = torch.zeros(examples, 1, 1, device=self.device)
-        real = torch.ones(examples, lengths.prompt, dtype=torch.bool, device=self.device)
-        made = {
-            "patches": patches,
-            "prompt": ids(lengths.prompt),
-            "prompt_mask": real,
-            "labels": ids(lengths.target),
-        }
-        asked = {"question": ids(lengths.prompt), "question_mask": real} if conditioning != "none" else {}
-        return made | asked
+        mask = torch.ones(examples, lengths.prompt, dtype=torch.bool, device=self.device)
+        prompts = {"prompt": ids(lengths.prompt), "prompt_mask": mask}
+        questions = {"question": ids(lengths.prompt), "question_mask": mask} if conditioning != "none" else {}
+        return {"patches": patches, "labels": ids(lengths.target), **prompts, **questions}
 
-    def optimizer(self, model: BridgedModel) -> torch.optim.Optimizer:
-        """As the config has it, of what is trained."""
-        return build(self.config.optim, "optim")(parameter_groups(model), lr=1e-4)
+    def trial(
+        self, examples: int, lengths: Lengths
+    ) -> tuple[BridgedModel, torch.optim.Optimizer, Callable[[], None]]:
+        """Return a new model, its optimizer, and a training step on one batch."""
+        model = self.bridged().train()
+        batch = self.batch(examples, lengths, model.conditioning)
+        groups = parameter_groups(model)
+        optimizer = build(self.config.optim, "optim")(groups, lr=1e-4)
+        clip = self.config.trainer.get("gradient_clip_val")
 
-    def step(
-        self, model: BridgedModel, optimizer: torch.optim.Optimizer, batch: Batch
-    ) -> tuple[float, float]:
-        """One training step; seconds of both passes, and of the optimizer.
+        def step() -> None:
+            optimizer.zero_grad()
+            model(batch).backward()
+            if clip:
+                torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], clip)
+            optimizer.step()
 
-        Its parts for `ledger`, each from when the gradient has reached it: forward, decoder, encoder, bridge, optimizer.
-        """
-        began = self.now()
-        part("forward")
-        optimizer.zero_grad()
-        prefix = model.prefix(batch)
-        encoded, mask = model.encode_prefix(prefix, batch)
-        for tensor, name in ((encoded, "encoder"), (prefix, "bridge")):
-            if tensor.requires_grad:
-                tensor.register_hook(lambda _, name=name: part(name))
-        labels = batch["labels"]
-        loss = -model.log_probs((encoded, mask), labels).sum() / (labels != LABEL_IGNORED).sum()
-        del prefix, encoded, mask
-        part("decoder")
-        loss.backward()
-        passed = self.now()
-        part("optimizer")
-        if clip := self.config.trainer.get("gradient_clip_val"):
-            trained = [p for group in optimizer.param_groups for p in group["params"]]
-            torch.nn.utils.clip_grad_norm_(trained, clip)
-        optimizer.step()
-        return passed - began, self.now() - passed
+        return model, optimizer, step
 
-    @torch.inference_mode()
-    def answer(
-        self, model: BridgedModel, batch: Batch, tokens: int, num_beams: int
-    ) -> tuple[float, float, float]:
-        """What an evaluation does with a batch; seconds of reading, of writing so many tokens, and of scoring a target."""
-        began = self.now()
-        part("read")
-        encoded = model.encode(batch)
-        read = self.now()
-        part("write")
-        model.generate(batch, max_new_tokens=tokens, num_beams=num_beams, encoded=encoded)
-        written = self.now()
-        part("score")
-        model.likelihood(batch, encoded)
-        return read - began, written - read, self.now() - written
+    def step_seconds(self, lengths: Lengths) -> float:
+        """Return the seconds of a training step."""
 
-    def positions(self, tokens: int, lengths: Lengths) -> Positions:
-        """What the T5 reads, attends to and writes of one example.
+        def measure(examples: int) -> np.ndarray:
+            *_, step = self.trial(examples, lengths)
+            return np.array([self._seconds(step)])
+
+        return float(self._at_true_size(measure, self.batch_size)[0])
+
+    def flops(self, lengths: Lengths) -> float:
+        """Return the operations of both passes of a training step on one example, two a multiplication."""
+
+        def measure(examples: int) -> np.ndarray:
+            model = self.bridged().train()
+            batch = self.batch(examples, lengths, model.conditioning)
+            with FlopCounterMode(display=False) as counter:
+                model(batch).backward()
+            return np.array([0.0, counter.get_total_flops()])
+
+        return float(self._at_true_size(measure, 1)[1])
+
+    def memory(self, lengths: Lengths) -> Memory:
+        """Return the bytes of training on batches of these lengths."""
+        weights = state = 0
+
+        def measure(examples: int) -> np.ndarray:
+            nonlocal weights, state
+            model, optimizer, step = self.trial(examples, lengths)
+            began = time.perf_counter()
+            kept = allocated(
+                step, self.device
+            ).kept  # gradients, the optimizer's state, and copies of the T5's weights
+            peak = allocated(step, self.device).peak
+            weights = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
+            state = _state_bytes(optimizer)
+            return np.array([time.perf_counter() - began, kept, peak])
+
+        _, kept, peak = self._at_true_size(measure, self.batch_size) if self.trained else (0.0, 0.0, 0.0)
+        text = self.text_bytes
+        if self.config.text.get(
+            "eight_bit"
+        ):  # the layers' matrices take a byte a weight, the vocabulary's stay
+            text = self.outside_layers + (text - self.outside_layers) / 2
+        return Memory(
+            text=text + max(0.0, kept - weights - state),
+            vision=0 if self.vision is None else weight_bytes(self.vision),
+            trained=2 * weights + state,
+            step=peak,
+        )
+
+    def answering(self, lengths: Lengths, tokens: int) -> Answering:
+        """Return the cost of an evaluation whose examples are answered with so many tokens."""
+        size, beams = self.config.evaluate.batch_size, self.config.evaluate.get("num_beams", 1)
+
+        @torch.inference_mode()
+        def measure(examples: int) -> np.ndarray:
+            model = self.bridged().eval()
+            batch = self.batch(examples, lengths, model.conditioning)
+            encoded = model.encode(batch)
+            calls: list[Callable[[], object]] = [
+                partial(model.encode, batch),
+                partial(model.generate, batch, max_new_tokens=tokens, num_beams=beams, encoded=encoded),
+                partial(model.likelihood, batch, encoded),
+            ]
+            peak = allocated(lambda: [call() for call in calls], self.device).peak
+            seconds = [self._seconds(call) for call in calls]
+            return np.array([sum(seconds), *seconds, peak])
+
+        _, *seconds, peak = self._at_true_size(measure, size)
+        return Answering(*(one / size for one in seconds), bytes=peak)
+
+    def encoding(self, images: Sequence[str] = ()) -> tuple[float, float]:
+        """Return the seconds to read and encode an image, and the bytes of a batch of images.
 
         Args:
-            tokens: that the bridge hands over.
-            lengths: of prompt and target.
+            images: paths of some; one is written if there are none.
         """
-        attended = tokens + lengths.prompt
-        inside = self.config.model.insert == "encoder_input" or self.sees == "words"
-        return Positions(attended if inside else lengths.prompt, attended, lengths.target)
+        if self.vision is None or self.sees != "image":
+            return 0.0, 0.0
+        vision = self.vision.on(self.device)
 
-    def now(self) -> float:
-        """Seconds on a clock, when all that was begun on the device has ended."""
-        if self.device.type == "cuda":
+        def measure(number: int) -> np.ndarray:
+            pixels = torch.zeros(number, *vision.image_size, 3, dtype=torch.uint8)
+            peak = allocated(lambda: vision.patches(pixels), self.device).peak
+            return np.array([self._seconds(lambda: vision.patches(pixels)), peak])
+
+        seconds, peak = at_size(measure, ENCODED)
+        encode, read = seconds / ENCODED, read_seconds(images) / THREADS
+        return read + max(encode, read), peak  # images are hashed first, then read ahead of the encoder
+
+    def _at_true_size(self, measure: Callable[[int], np.ndarray], size: int) -> np.ndarray:
+        """Return a measurement with all layers, at a batch size."""
+        values = {}
+        for layers in self.depths:
+            self.text.truncate(layers)
+            values[sum(layers)] = at_size(measure, size)
+            gc.collect()
+        return extrapolated(values, sum(self.layers))
+
+    def _seconds(self, call: Callable[[], object]) -> float:
+        """Return the median seconds of a call, after one that takes memory and chooses kernels."""
+
+        def timed() -> float:
+            began = time.perf_counter()
+            call()
+            if self.device.type == "cuda":
+                torch.cuda.synchronize()
+            return time.perf_counter() - began
+
+        timed()
+        taken = [timed()]
+        while len(taken) < REPEATS and sum(taken) < PATIENCE:
+            taken.append(timed())
+        return statistics.median(taken)
+
+
+def measure_costs(dry_run: DryRun, workload: Workload, process: int) -> Costs:
+    """Measure all costs of a run with this workload.
+
+    Args:
+        process: bytes of this process before any model was built.
+    """
+    evaluations = dict(workload.val) | dict(workload.test)
+    step = flops = 0.0
+    if dry_run.trained:
+        step = sum(share * dry_run.step_seconds(lengths) for share, lengths in workload.pools.values())
+        flops = dry_run.flops(max(workload.pools.values())[1])
+    memory = dry_run.memory(workload.longest)
+    answering = {
+        kind: dry_run.answering(one.lengths, max(1, one.tokens)) for kind, one in evaluations.items()
+    }
+    image, encoding = dry_run.encoding(workload.image_paths)
+    on_cpu = dry_run.device.type == "cpu"
+    return Costs(step, flops, image, encoding, answering, memory, process if on_cpu else 0)
+
+
+def depths(full: Layers, share: float) -> list[Layers]:
+    """Return the numbers of layers to measure with: all of them, or two smaller numbers if that share of them fits."""
+    if share >= 1:
+        return [full]
+    more = Layers(*(min(number, max(2, int(share * number))) for number in full))
+    return [Layers(*(max(1, number // 2) for number in more)), more]
+
+
+def at_size(measure: Callable[[int], np.ndarray], size: int) -> np.ndarray:
+    """Return a measurement at a batch size, or its extrapolation from the two largest that take at most about `LIMIT` seconds.
+
+    Args:
+        measure: a batch size -> values, of which the first is seconds.
+        size: of the batch.
+    """
+    tried = 1
+    values = {tried: measure(tried)}
+    while tried < size and (len(values) < 2 or GROWTH * values[tried][0] < LIMIT):
+        tried = min(GROWTH * tried, size)
+        values[tried] = measure(tried)
+    return extrapolated(values, size)
+
+
+def extrapolated(values: Mapping[int, np.ndarray], size: int) -> np.ndarray:
+    """Return the values at a size, on the line through the two largest sizes if it is none of them."""
+    if size in values:
+        return values[size]
+    (less, low), (more, high) = sorted(values.items())[-2:]
+    return high + (high - low) * (size - more) / (more - less)
+
+
+def allocated(call: Callable[[], object], device: torch.device) -> Allocated:
+    """Return the bytes that torch's allocator gives out in a call, by the profiler's record of each allocation."""
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # no message at each start
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        call()
+        if device.type == "cuda":
             torch.cuda.synchronize()
-        return time.perf_counter()
+    events = profiled.profiler.kineto_results.events()  # type: ignore[union-attr]
+    held = peak = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        if event.name() == MEMORY_EVENT_NAME and event.device_type() in KINDS[device.type]:
+            held += event.nbytes()
+            peak = max(peak, held)
+    return Allocated(peak, held)
+
+
+def free_bytes(device: torch.device) -> int:
+    """Return the bytes that are free on a device."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else memory_bytes()[1]
+
+
+def _state_bytes(optimizer: torch.optim.Optimizer) -> int:
+    tensors = [value for state in optimizer.state.values() for value in state.values()]
+    return sum(value.numel() * value.element_size() for value in tensors if isinstance(value, Tensor))
+
+
+def read_seconds(images: Sequence[str]) -> float:
+    """Return the seconds to read and hash an image on one core, of these or of one that is written for it."""
+    with tempfile.TemporaryDirectory() as folder:
+        if not images:
+            path = Path(folder) / "noise.jpg"
+            Image.effect_noise(PIXELS, 50).convert("RGB").save(path, quality=90)
+            images = [str(path)] * 4
+        began = time.perf_counter()
+        for image in images:
+            file_hash(image)
+            read_image(image)
+        return (time.perf_counter() - began) / len(images)

@@ -1,4 +1,4 @@
-"""`bridgelab doctor`: one table. What is heavy is imported when it is known what is asked."""
+"""`bridgelab doctor`: its arguments and its tables. Everything heavy is imported once it is known what to check."""
 
 import argparse
 import contextlib
@@ -12,20 +12,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+    from rich.console import Console
 
     from bridgelab.doctor.check import Check
+    from bridgelab.doctor.prediction import Sweep
 
-COUNTS = re.compile(r"(images|examples)=(\d+(?:\+\d+)*)")
+SIZES = re.compile(r"(images|examples)=(\d+(?:\+\d+)*)")
+SPLITS = {1: ("train",), 2: ("train", "test"), 3: ("train", "val", "test")}  # of N, N+M, N+M+K
 STYLES = {"ok": "green", "missing": "bold red"}
 
 
 def doctor(args: Sequence[str]) -> None:
-    """Say what is there and what is missing; with a run's overrides also how big it is going to be.
+    """Print what is installed and what is missing; with a run's overrides also what that run needs.
 
     Args:
-        args: overrides as of `bridgelab train`; `images=N+M` and `examples=N+M` tell of data that is not here.
+        args: overrides as of `bridgelab train`; `images=N+M` and `examples=N+M` are the sizes of data that are not here.
     Raises:
-        ValueError: if the overrides name what there is not, or give a key what it may not have.
+        ValueError: if the overrides do not compose, or give a key a value that it may not have.
     """
     parser = argparse.ArgumentParser(
         "bridgelab doctor",
@@ -34,44 +37,107 @@ def doctor(args: Sequence[str]) -> None:
     )
     parser.add_argument(
         "overrides", nargs="*", metavar="key=value",
-        help="as of `bridgelab train`: then also a run's models, data, disk, memory and hours. "
-        "images=N and examples=N, or N+M for train and test, where the data are not here",
+        help="as of `bridgelab train`: also check that run's models and data, and predict its disk, memory and hours. "
+        "images=N and examples=N, or N+M for train and test, if the data are not here",
     )  # fmt: skip
     parser.add_argument(
-        "-m", "--multirun", action="store_true", help="as of `bridgelab train`; lists count without it too"
+        "-m",
+        "--multirun",
+        action="store_true",
+        help="as of `bridgelab train`; lists are swept without it too",
     )
-    given = parser.parse_args(list(args)).overrides
+    overrides = parser.parse_args(list(args)).overrides
+    sizes = {match[1]: sizes_of(match) for one in overrides if (match := SIZES.fullmatch(one))}
     from bridgelab.console import get_console
     from bridgelab.training.main import ROOT
 
     console = get_console()
-    counts = {m[1]: tuple(map(int, m[2].split("+"))) for one in given if (m := COUNTS.fullmatch(one))}
-    overrides = [one for one in given if not COUNTS.fullmatch(one)]
     with _quiet():
         from bridgelab.config.check import check_config
-        from bridgelab.doctor.sweep import sweep
 
-        found = sweep(ROOT / "conf", overrides)
-        check_config(found.config)
-        _show(console, "this machine", _machine(ROOT, found.config))
-        if given:
-            from bridgelab.doctor.run import run
+        sweep = compose_sweep(ROOT / "conf", [one for one in overrides if not SIZES.fullmatch(one)])
+        check_config(sweep.config)
+        _print(console, "this machine", _machine(ROOT, sweep.config))
+        if overrides:
+            from bridgelab.doctor.prediction import tables
 
-            for title, findings in run(ROOT / "conf", found, counts):
-                _show(console, title, findings)
+            for title, checks in tables(sweep, sizes):
+                _print(console, title, checks)
+
+
+def sizes_of(match: re.Match[str]) -> dict[str, int]:
+    """Return the numbers of `images=N+M` by split; a single one of examples is that of train and of test.
+
+    Raises:
+        ValueError: if there are more numbers than splits.
+    """
+    numbers = list(map(int, match[2].split("+")))
+    if len(numbers) not in SPLITS:
+        raise ValueError(
+            f"{match[0]}: give one number, or those of train and test, or of train, val and test."
+        )
+    sizes = dict(zip(SPLITS[len(numbers)], numbers, strict=True))
+    return sizes | {"test": numbers[0]} if match[1] == "examples" and len(numbers) == 1 else sizes
+
+
+def compose_sweep(conf: Path, args: Sequence[str]) -> "Sweep":
+    """Return what `bridgelab train` would run with these overrides.
+
+    Args:
+        conf: the folder of config groups.
+        args: overrides. Of a list, and of each key that a study sweeps, the number of values and the first one are used.
+    Raises:
+        ValueError: if they do not compose.
+    """
+    from hydra import compose, initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from bridgelab.doctor.prediction import Sweep
+
+    try:
+        with initialize_config_dir(str(conf), version_base="1.3"):
+            overrides, values = _first_values(args)
+            config = compose("train", overrides, return_hydra_config=True)
+            params = config.hydra.sweeper.get("params") or {}
+            if params and config.hydra.mode is not None and config.hydra.mode.name == "MULTIRUN":
+                keys = {one.split("=", 1)[0] for one in overrides}
+                of_study = [f"{key}={value}" for key, value in params.items() if str(key) not in keys]
+                swept, study_values = _first_values(of_study)
+                values = study_values | values
+                config = compose("train", [*overrides, *swept], return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        message = " ".join(str(error).split())
+        raise ValueError(f"{message}. Give overrides as to `bridgelab train`.") from error
+    return Sweep(config, values)
+
+
+def _first_values(args: Sequence[str]) -> tuple[list[str], dict[str, int]]:
+    """Return overrides with the first value of each list, and the number of values of each list."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    overrides, numbers = [], {}
+    for one in OverridesParser.create().parse_overrides(list(args)):
+        key = one.get_key_element()
+        if one.is_sweep_override():
+            values = list(one.sweep_string_iterator())
+            overrides.append(f"{key}={values[0]}")
+            numbers[key.lstrip("+~")] = len(values)
+        else:
+            overrides.append(str(one.input_line))
+    return overrides, numbers
 
 
 def _machine(root: Path, config: "DictConfig") -> Iterator["Check"]:
     from bridgelab.doctor.machine import machine
     from bridgelab.doctor.reachable import miniature
 
-    folders = {Path(config.paths[name]) for name in ("runs", "features")}
-    yield from machine(root, sorted(folders))
+    yield from machine(root, sorted({Path(config.paths[name]) for name in ("runs", "features")}))
     yield miniature()
 
 
-def _show(console: Any, title: str, findings: Iterable["Check"]) -> None:
-    """A table, once all of it is known."""
+def _print(console: "Console", title: str, checks: Iterable["Check"]) -> None:
+    """Print a table once all of its checks are made."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
@@ -80,16 +146,15 @@ def _show(console: Any, title: str, findings: Iterable["Check"]) -> None:
     for head in ("", "what", "found", "what to do"):
         table.add_column(head, overflow="fold", no_wrap=head in ("", "what"))
     with console.status(f"{title} …"):
-        for one in findings:
-            table.add_row(
-                Text(one.mark, style=STYLES.get(one.mark, "")), *map(Text, (one.what, one.found, one.fix))
-            )
+        for check in checks:
+            status: Any = Text(check.status, style=STYLES.get(check.status, ""))
+            table.add_row(status, *map(Text, (check.subject, check.detail, check.fix)))
     console.print(table)
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what libraries say of models that are built without weights."""
+    """Silence what libraries say of models that are built without weights."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

@@ -1,217 +1,308 @@
-"""How big a run is going to be: disk, memory and hours, from what it goes through and what was probed."""
+"""Predictions for a run and its sweep: disk, memory and hours, from its workload and from what a dry run measured."""
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from bridgelab.doctor.check import MISSING, NOTE, OK, Check
-from bridgelab.doctor.layer_costs import feature_bytes
-from bridgelab.doctor.machine import disk_free, memory_bytes
-from bridgelab.doctor.measurement import Answering, Memory, Probe
-from bridgelab.doctor.sweep import Sweep
-from bridgelab.doctor.units import duration, size
-from bridgelab.doctor.workload import Kind, Volume
+from bridgelab.device import trainer_device
+from bridgelab.doctor.check import MISSING, NOTE, OK, Check, duration, size
+from bridgelab.doctor.dry_run import Costs, DryRun, measure_costs
+from bridgelab.doctor.machine import disk_free, memory_bytes, resident_bytes
+from bridgelab.doctor.random_models import text_config, tokenizer, tower
+from bridgelab.doctor.reachable import hub_has, text_check, vision_check
+from bridgelab.doctor.workload import Evaluation, Sizes, Workload, read_workload
+from bridgelab.launch.slots import slot_environments
 
-EDGE = 0.9  # of a device's memory: what needs more is taken as not fitting
+USABLE = 0.9  # of a device's memory
 FEWER = "a smaller train.batch_size, text.checkpointing=true, a smaller T5"
+SEEDS = ("seed", "data_seed")  # one search of the learning rate serves all of them
 
 
 @dataclass(frozen=True)
-class Costs:
-    """What was probed.
+class Sweep:
+    """The first job of a sweep, or the only one.
 
     Args:
-        step: seconds of a training step, over all pools as often as they are drawn; 0 where nothing is trained.
-        image: seconds of an image's way into the feature store.
-        answering: of each kind of example.
-        memory: of a step.
-        process: bytes that the process takes before it loads anything; 0 on a GPU.
+        config: the job's, with Hydra's own.
+        values: the number of values of each key that is swept.
     """
 
-    step: float
-    image: float
-    answering: Mapping[str, Answering]
-    memory: Memory
-    process: int = 0
+    config: DictConfig
+    values: Mapping[str, int]
+
+    @property
+    def jobs(self) -> int:
+        """The number of jobs."""
+        return math.prod(self.values.values())
+
+    @property
+    def searches(self) -> int:
+        """The number of jobs that differ in more than seeds."""
+        return math.prod(number for key, number in self.values.items() if key not in SEEDS)
 
 
-def probed(probe: Probe, volume: Volume, process: int) -> Costs:
-    """Costs of a run that goes through so much."""
-    kinds = dict(volume.validated) | dict(volume.tested)
-    step = (
-        sum(share * probe.step(lengths) for share, lengths in volume.pools.values()) if probe.trained else 0.0
+def tables(sweep: Sweep, sizes: Sizes) -> Iterator[tuple[str, Iterable[Check]]]:
+    """Yield a run's tables, each with its title.
+
+    Args:
+        sweep: that would be run.
+        sizes: numbers of images and examples by split, as given on the command line.
+    """
+    config = sweep.config
+    workload = read_workload(config, tokenizer(str(config.text.path)), sizes)
+    data = data_checks(config, config.hydra.runtime.choices.benchmark, workload)
+    yield "models and data", [vision_check(config.vision), text_check(config.text), *data]
+    yield "the run", run_checks(sweep, workload)
+
+
+def data_checks(config: DictConfig, name: str, workload: Workload) -> Iterator[Check]:
+    """Yield whether the data are here, and how many they are."""
+    counts = ", ".join(
+        f"{number:,} {what}" if number is not None else f"unknown number of {what}"
+        for number, what in ((workload.images, "images"), (workload.examples, "training examples"))
     )
-    return Costs(
-        step=step,
-        image=probe.encoding(volume.some),
-        answering={kind: probe.answering(one.lengths, max(1, one.tokens)) for kind, one in kinds.items()},
-        memory=probe.memory(volume.longest),
-        process=0 if probe.device.type == "cuda" else process,
-    )
+    if workload.problem is None:
+        yield Check(OK, "data", f"{name}: {counts} ({workload.source})")
+        return
+    yield Check(MISSING, "data", f"{name}: {workload.problem}")
+    if hub := config.benchmark.get("hub"):
+        reachable, answer = hub_has(str(hub), ["README.md"], "dataset")
+        yield Check(NOTE if reachable else MISSING, "data", f"{hub}: {answer}")
+    yield Check(NOTE, "how much", f"{counts} ({workload.source})")
 
 
-def storage(config: DictConfig, probe: Probe, volume: Volume) -> Check:
-    """Disk for the features."""
-    vision = probe.rehearsal.vision
-    if vision is None or probe.rehearsal.sees != "image" or online(config):
+def run_checks(sweep: Sweep, workload: Workload) -> Iterator[Check]:
+    """Dry-run the first job, and yield its disk, memory and hours."""
+    config = OmegaConf.masked_copy(sweep.config, [str(key) for key in sweep.config if key != "hydra"])
+    process = resident_bytes()
+    device = trainer_device(config.trainer.accelerator)
+    if device.type == "cpu" and config.trainer.accelerator in ("gpu", "cuda"):
+        fix = "trainer=cpu, or run this where the GPU is"
+        yield Check(MISSING, "GPU", "none that torch can use: what follows is of this CPU", fix)
+    slots = use_slots(sweep, device)
+    try:
+        text, visual = text_config(str(config.text.path)), tower(config.vision)
+    except ValueError as error:
+        yield Check(MISSING, "size", str(error))
+        return
+    processes = _number(config.trainer.get("devices", 1)) * _number(config.trainer.get("num_nodes", 1))
+    try:
+        dry_run = DryRun(
+            config, device, text, visual, images=workload.images_per_example, processes=processes
+        )
+        yield features_check(config, dry_run, workload)
+        costs = measure_costs(dry_run, workload, process)
+    except torch.OutOfMemoryError:
+        yield Check(MISSING, "memory", "a step with one example does not fit", FEWER)
+        return
+    yield memory_check(config, device, costs)
+    yield from hours(sweep, Job(config, dry_run, workload, costs), slots)
+
+
+def use_slots(sweep: Sweep, device: torch.device) -> int:
+    """Return how many jobs the pool runs at a time; on a CPU compute with as many threads as each of them."""
+    launcher = sweep.config.hydra.launcher
+    if sweep.jobs == 1 or "slots" not in launcher:
+        return 1
+    environments = slot_environments(launcher.slots, launcher.gpus_per_job, launcher.threads)
+    if device.type == "cpu":
+        torch.set_num_threads(int(environments[0]["OMP_NUM_THREADS"]))
+    return len(environments)
+
+
+def _number(devices: Any) -> int:
+    return devices if isinstance(devices, int) and devices > 0 else max(1, torch.cuda.device_count())
+
+
+def features_check(config: DictConfig, dry_run: DryRun, workload: Workload) -> Check:
+    """Compare the feature store's size with the disk."""
+    vision = dry_run.vision
+    if vision is None or dry_run.sees != "image" or online(config):
         return Check(OK, "features", "none are kept")
-    patches, each = probe.rehearsal.patches(1), stored(config)
-    form = f"{patches} patches × {vision.dim} × {each} bytes"
-    if volume.images is None:
-        one = size(1000 * feature_bytes(1, patches, vision.dim, each))
-        return Check(NOTE, "features", f"unknown number of images × {form}: {one} for 1,000", "give images=N")
-    needed, free = (
-        feature_bytes(volume.images, patches, vision.dim, each),
-        disk_free(Path(config.paths.features)),
-    )
-    told = f"{size(needed)} on disk: {volume.images:,} images × {form}; {size(free)} free"
+    patches, number_bytes = dry_run.patches(1), getattr(torch, config.data.dtype).itemsize
+    image_bytes = patches * vision.dim * number_bytes
+    form = f"{patches} patches × {vision.dim} × {number_bytes} bytes"
+    if workload.images is None:
+        detail = f"unknown number of images × {form}: {size(1000 * image_bytes)} for 1,000"
+        return Check(NOTE, "features", detail, "give images=N")
+    needed, free = workload.images * image_bytes, disk_free(Path(config.paths.features))
+    detail = f"{size(needed)} on disk: {workload.images:,} images × {form}; {size(free)} free"
     if needed < free:
-        return Check(OK, "features", told)
-    return Check(MISSING, "features", told, "set paths.features to a larger disk, or data.features=online")
-
-
-def stored(config: DictConfig) -> int:
-    """Bytes of a feature in the store."""
-    return getattr(torch, config.data.dtype).itemsize
+        return Check(OK, "features", detail)
+    return Check(MISSING, "features", detail, "set paths.features to a larger disk, or data.features=online")
 
 
 def online(config: DictConfig) -> bool:
-    """Whether features are made anew each time."""
+    """Return whether images are encoded anew each time."""
     return config.data.features == "online"
 
 
-def room(config: DictConfig, probe: Probe, costs: Costs) -> Check:
-    """Memory at the peak of a step."""
-    memory, needed = costs.memory, costs.memory.peak + costs.process
-    most = max(memory.step, memory.answers, memory.encoding)
-    greatest = {memory.encoding: "encoding", memory.answers: "an evaluation's batch", memory.step: "a step"}[
-        most
-    ]
-    parts = {
-        "T5": memory.text,
-        "ViT": memory.vision,
-        "bridge and optimizer": memory.trained,
-        greatest: most,
+def memory_check(config: DictConfig, device: torch.device, costs: Costs) -> Check:
+    """Compare the run's memory at its peak with the device's."""
+    phase, phase_bytes = max(costs.phases.items(), key=lambda item: item[1])
+    components = {
+        "T5": costs.memory.text,
+        "ViT": costs.memory.vision,
+        "bridge and optimizer": costs.memory.trained,
+        phase: phase_bytes,
         "Python": costs.process,
     }
-    told = f"{size(needed)}: {', '.join(f'{name} {size(part)}' for name, part in parts.items() if part)}"
-    if probe.device.type == "cuda":
-        free = torch.cuda.get_device_properties(probe.device).total_memory
+    shares = ", ".join(f"{name} {size(number)}" for name, number in components.items() if number)
+    if device.type == "cuda":
+        free: float = torch.cuda.get_device_properties(device).total_memory
         if config.text.get("device_map"):
             free *= torch.cuda.device_count()
         where = "on the GPU" if torch.cuda.device_count() == 1 else "on a GPU"
     else:
-        _, free = memory_bytes()
-        free, where = free + costs.process, "free here"
-    told += f"; {size(free)} {where}"
-    return Check(OK, "memory", told) if needed < EDGE * free else Check(MISSING, "memory", told, FEWER)
+        free, where = memory_bytes()[1] + costs.process, "free here"
+    detail = f"{size(costs.peak)}: {shares}; {size(free)} {where}"
+    fits = costs.peak < USABLE * free
+    return Check(OK, "memory", detail) if fits else Check(MISSING, "memory", detail, FEWER)
 
 
-def hours(sweep: Sweep, probe: Probe, volume: Volume, costs: Costs, slots: int) -> Iterator[Check]:
-    """Seconds of a step, and hours of all that a job does and a sweep multiplies."""
-    config, unknown = sweep.config, "give examples=TRAIN+TEST"
-    trains = bool(probe.trained)
-    beside = volume.each * costs.image if online(config) else 0.0  # of an example whose features are not kept
-    train, tune = 0.0, (0.0, 0.0)
-    if trains:
-        step = costs.step + probe.batch_size * beside
-        forward, backward = probe.flops(max(volume.pools.values(), key=lambda one: one[0])[1])
-        told = f"{duration(step)} with {probe.batch_size} examples; the T5 computes {_flops(forward + backward)} an example"
-        yield Check(OK, "a step", told)
-        branched = config.train.schedule.decay * sum(
-            config.train.budgets
-        )  # of smaller budgets, their cool-downs alone
-        train = config.train.steps * (1 + branched) * step
-        told = f"{duration(train)}: {config.train.steps:,} steps"
-        if branched:
-            told += f", and {branched:.0%} of them for {len(config.train.budgets)} smaller budgets"
-        yield Check(OK, "training", told)
-        if config.train.lr is None:
-            after = sum(
-                kind.examples * (costs.answering[name].read + costs.answering[name].score + beside)
-                for name, kind in volume.validated.items()
-            )
-            trials = len(config.tune.lrs) + len(set(config.tune.warmups) - {config.train.schedule.warmup})
-            most = trials + config.tune.extend
-            one = config.tune.steps * step + after
-            halved = config.train.schedule.shape == "warmup_stable_decay"
-            if halved:  # it cools down after half of its steps too
-                one += 0.5 * config.train.schedule.decay * config.tune.steps * step + after
-            tune = tuple(number * one for number in (trials, most))
-            told = f"{_between(*tune)}: {trials}–{most} trials of {config.tune.steps:,} steps"
-            told += f"{', and of half as many' * halved}, once for all seeds"
-            yield Check(
-                OK,
-                "tuning",
-                told,
-                "" if tune[1] < 2 * train else "train.lr=X leaves it out; tune.steps=N makes it shorter",
-            )
+class Job:
+    """Seconds of a run's parts, by what was measured.
 
-    def answered(kinds: Mapping[str, Kind], views: Mapping[str, int]) -> float:
-        return sum(
-            kind.examples * views[name] * (_seconds(kind, costs.answering[name]) + beside)
-            for name, kind in kinds.items()
+    Args:
+        config: of the run.
+        dry_run: that was measured.
+        workload: that the run goes through.
+        costs: as measured.
+    """
+
+    def __init__(self, config: DictConfig, dry_run: DryRun, workload: Workload, costs: Costs):
+        self.config, self.workload, self.costs = config, workload, costs
+        self.trains, self.batch_size = bool(dry_run.trained), dry_run.batch_size
+        sees_image = dry_run.sees == "image"
+        self.shuffled = bool(config.evaluate.shuffled and sees_image)
+        self.captioned = config.evaluate.captioned is not None and sees_image
+        # Seconds of an example whose features are not kept.
+        self.online = workload.images_per_example * costs.image if online(config) else 0.0
+        self.step = costs.step + self.batch_size * self.online
+        self.cool_downs = config.train.schedule.decay * sum(config.train.budgets)  # as a share of all steps
+        self.training = config.train.steps * (1 + self.cool_downs) * self.step
+        self.validations = config.train.val_points + len(config.train.budgets)
+        self.encoding = 0.0 if online(config) else (workload.images or 0) * costs.image
+
+    def views(self, kind: str) -> int:
+        """Return in how many views a test example is answered: its image, another one, its caption."""
+        return 1 + self.shuffled + (self.captioned and kind != "caption")
+
+    def example(self, kind: str, evaluation: Evaluation) -> float:
+        """Return the seconds of one example in one view."""
+        costs = self.costs.answering[kind]
+        if evaluation.choices:
+            return costs.encode + evaluation.choices * costs.score + self.online
+        return costs.encode + costs.generate + costs.score + self.online
+
+    @property
+    def trials(self) -> tuple[int, int]:
+        """The least and the greatest number of trials in a search; none if the rate is set."""
+        tune = self.config.tune
+        if not self.trains or self.config.train.lr is not None:
+            return 0, 0
+        least = len(tune.lrs) + len(set(tune.warmups) - {self.config.train.schedule.warmup})
+        return least, least + tune.extend
+
+    @property
+    def halved(self) -> bool:
+        """Whether a trial also cools down after half of its steps."""
+        return self.config.train.schedule.shape == "warmup_stable_decay"
+
+    @property
+    def search(self) -> list[float]:
+        """The least and the greatest seconds of a search."""
+        if not self.trials[1]:
+            return [0.0, 0.0]
+        loss = 0.0  # on val, after a trial
+        for kind, evaluation in self.workload.val.items():
+            costs = self.costs.answering[kind]
+            loss += evaluation.examples * (costs.encode + costs.score + self.online)
+        steps = self.config.tune.steps * (1 + 0.5 * self.config.train.schedule.decay * self.halved)
+        return [number * (steps * self.step + (1 + self.halved) * loss) for number in self.trials]
+
+    @property
+    def validation(self) -> float:
+        """Seconds of all validations, which generate no captions."""
+        val = {kind: one for kind, one in self.workload.val.items() if kind != "caption"}
+        return self.validations * sum(one.examples * self.example(kind, one) for kind, one in val.items())
+
+    @property
+    def evaluation(self) -> float:
+        """Seconds of the evaluation on test."""
+        test = self.workload.test
+        seconds = sum(self.views(kind) * one.examples * self.example(kind, one) for kind, one in test.items())
+        if self.captioned and "caption" in test:
+            seconds += self.workload.captioned * self.example("caption", test["caption"])
+        return seconds
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that each job of a sweep takes for itself."""
+        return self.evaluation + (self.training + self.validation if self.trains else 0.0)
+
+
+def hours(sweep: Sweep, job: Job, slots: int) -> Iterator[Check]:
+    """Yield a line for each part of a job, for the job and for its sweep."""
+    config, workload = sweep.config, job.workload
+    if job.trains:
+        yield from training_lines(config, job)
+    if workload.test:
+        counts = ", ".join(
+            f"{one.examples:,} × {job.views(kind)} of {kind}" for kind, one in workload.test.items()
         )
-
-    validate = evaluate = 0.0
-    if volume.validated and trains:
-        points = config.train.val_points + len(config.train.budgets)
-        validate = answered(
-            volume.validated, {name: points * (name != "caption") for name in volume.validated}
-        )
-        yield Check(OK, "validation", f"{duration(validate)}: {points} times")
-    if volume.tested:
-        shuffled = bool(config.evaluate.shuffled and probe.rehearsal.sees == "image")
-        captioned = config.evaluate.captioned is not None and probe.rehearsal.sees == "image"
-        views = {name: 1 + shuffled + (captioned and name != "caption") for name in volume.tested}
-        evaluate = answered(volume.tested, views)
-        if captioned and "caption" in volume.tested:
-            evaluate += volume.asked * _seconds(volume.tested["caption"], costs.answering["caption"])
-        asked = ", ".join(
-            f"{kind.examples:,} × {views[name]} of {name}" for name, kind in volume.tested.items()
-        )
-        yield Check(OK, "evaluation", f"{duration(evaluate)}: {asked}")
+        yield Check(OK, "evaluation", f"{duration(job.evaluation)}: {counts}")
     else:
-        yield Check(NOTE, "evaluation", "unknown number of examples", unknown)
-    features = 0.0
-    if costs.image and not online(config):
-        if volume.images is None:
-            told = f"{duration(1000 * costs.image)} for 1,000 images"
-            yield Check(NOTE, "encoding", told, "give images=N")
+        yield Check(NOTE, "evaluation", "unknown number of examples", "give examples=TRAIN+TEST")
+    if job.costs.image and not online(config):
+        if workload.images is None:
+            detail = f"{duration(1000 * job.costs.image)} for 1,000 images"
+            yield Check(NOTE, "encoding", detail, "give images=N")
         else:
-            features = volume.images * costs.image
-            yield Check(OK, "encoding", f"{duration(features)}: once for all runs with this ViT")
-    each = train + validate + evaluate
-    yield Check(OK, "one run", f"{_between(features + tune[0] + each, features + tune[1] + each)} in all")
-    if sweep.jobs > 1:
-        # Jobs share out encoding and searches, but a sweep is never done before a job of its own would be.
-        totals = [
-            max(features + one + each, (features + sweep.searches * one + sweep.jobs * each) / slots)
-            for one in tune
-        ]
+            yield Check(OK, "encoding", f"{duration(job.encoding)}: once for all runs with this ViT")
+    alone = [job.encoding + search + job.seconds for search in job.search]
+    yield Check(OK, "one run", f"{_range(alone)} in all")
+    if sweep.jobs > 1:  # which share encoding and searches, and take no less than one of them alone
+        shared = [job.encoding + sweep.searches * search + sweep.jobs * job.seconds for search in job.search]
+        totals = [max(one, several / slots) for one, several in zip(alone, shared, strict=True)]
         swept = " × ".join(f"{number} {key}" for key, number in sweep.values.items())
-        told = f"{_between(*totals)}: {sweep.jobs} jobs ({swept}), {sweep.searches} searches, {slots} at a time, each as long as the first"
-        yield Check(OK, "the sweep", told)
+        detail = (
+            f"{_range(totals)}: {sweep.jobs} jobs ({swept}), {sweep.searches} searches, {slots} at a time"
+        )
+        yield Check(OK, "the sweep", f"{detail}, each as long as the first")
 
 
-def _seconds(kind: Kind, costs: Answering) -> float:
-    """Of one example in one view."""
-    if kind.choices:
-        return costs.read + kind.choices * costs.score
-    return costs.read + kind.tokens * costs.token + costs.score
+def training_lines(config: DictConfig, job: Job) -> Iterator[Check]:
+    """Yield the lines on a step, training, the search of the learning rate and validation."""
+    flops = _flops(job.costs.flops)
+    yield Check(OK, "a step", f"{duration(job.step)} with {job.batch_size} examples; {flops} an example")
+    detail = f"{duration(job.training)}: {config.train.steps:,} steps"
+    if job.cool_downs:
+        detail += f", and {job.cool_downs:.0%} of them for {len(config.train.budgets)} smaller budgets"
+    yield Check(OK, "training", detail)
+    least, most = job.trials
+    if most:
+        halves = ", and of half as many" * job.halved
+        detail = f"{_range(job.search)}: {least}–{most} trials of {config.tune.steps:,} steps{halves}"
+        long = job.search[1] >= 2 * job.training
+        fix = "train.lr=X leaves it out; tune.steps=N makes it shorter" if long else ""
+        yield Check(OK, "tuning", f"{detail}, once for all seeds", fix)
+    if job.workload.val:
+        yield Check(OK, "validation", f"{duration(job.validation)}: {job.validations} times")
 
 
-def _between(least: float, most: float) -> str:
-    low, high = duration(least), duration(most)
+def _range(ends: Iterable[float]) -> str:
+    low, high = map(duration, ends)
     return low if low == high else f"{low} to {high}"
 
 
 def _flops(count: float) -> str:
-    for unit in ("M", "G", "T"):
-        count /= 1e3 if unit != "M" else 1e6
-        if count < 999.5 or unit == "T":
+    for unit, scale in (("M", 1e6), ("G", 1e9), ("T", 1e12)):
+        if count < 999.5 * scale or unit == "T":
             break
-    return f"{count:.3g} {unit}FLOP"
+    return f"{count / scale:.3g} {unit}FLOP"

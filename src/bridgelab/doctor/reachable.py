@@ -1,4 +1,4 @@
-"""Whether the models of a run are there: in the package, in a folder, in the hub's cache, or to be had from it."""
+"""Checks of a run's models: in the package, in a folder, in the hub's cache, or to be downloaded."""
 
 import json
 import os
@@ -13,32 +13,30 @@ from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, try_to_
 from huggingface_hub.errors import HfHubHTTPError
 from omegaconf import DictConfig
 
-from bridgelab.doctor.check import MISSING, NOTE, OK, Check
-from bridgelab.doctor.units import size
+from bridgelab.doctor.check import MISSING, NOTE, OK, Check, size
 from bridgelab.text.t5 import ASSETS, SHIPPED
 
-MINIATURE = "miniature"
-DEADLINE = 4.0  # seconds that one question to a server may take, its name's look-up included
+DEADLINE = 4.0  # seconds to wait for a server, the look-up of its name included
 T5_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 CLIP_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 RESTORE = "restore src/bridgelab/assets from git, or make pretrain"
 
 
 def miniature() -> Check:
-    """The ViT and the T5s that come with the package: their files are there, and whole."""
+    """Check that the files of the ViT and of the T5s that come with the package are complete."""
     readers = [ASSETS / folder for folder in SHIPPED.values()]
-    files = [ASSETS / "vision.safetensors", *(folder / "model.safetensors" for folder in readers)]
-    described = [ASSETS / "vision.json"]
-    described += [folder / name for folder in readers for name in ("config.json", "tokenizer.json")]
-    problems = [f"{path.parent.name}/{path.name} is missing" for path in described if not path.is_file()]
-    problems += [f"{path.parent.name}/{path.name}: {told}" for path in files if (told := broken(path))]
+    weights = [ASSETS / "vision.safetensors", *(folder / "model.safetensors" for folder in readers)]
+    others = [ASSETS / "vision.json"]
+    others += [folder / name for folder in readers for name in ("config.json", "tokenizer.json")]
+    problems = [f"{path.parent.name}/{path.name} is missing" for path in others if not path.is_file()]
+    problems += [f"{path.parent.name}/{path.name}: {why}" for path in weights if (why := broken(path))]
     if problems:
         return Check(MISSING, "miniature", "; ".join(problems), RESTORE)
-    return Check(OK, "miniature", f"weights whole, {size(sum(path.stat().st_size for path in files))}")
+    return Check(OK, "miniature", f"weights whole, {_total(weights)}")
 
 
 def broken(path: Path) -> str | None:
-    """What is wrong with a safetensors file by its own header, None if nothing is; weights are not read."""
+    """Return what is wrong with a safetensors file by its own header, or None; weights are not read."""
     if not path.is_file():
         return "is missing"
     length = path.stat().st_size
@@ -56,119 +54,128 @@ def broken(path: Path) -> str | None:
     return None if expected == length else f"has {length} bytes and must have {expected}"
 
 
-def text_side(config: DictConfig) -> Check:
-    """The T5 of a run."""
+def text_check(config: DictConfig) -> Check:
+    """Check a run's T5."""
     path = str(config.path)
     if path in SHIPPED:
-        return _named("text", miniature())
+        return _shipped("text")
     if Path(path).is_dir():
         return _t5_folder(Path(path))
     return _hub("text", path, T5_WEIGHTS, f"hf download {path}, or set text.path to a folder that holds it")
 
 
 def _t5_folder(folder: Path) -> Check:
-    problems = [f"{name} is missing" for name in ("config.json",) if not (folder / name).is_file()]
-    weights = sorted(folder.glob("*.safetensors"))
     index = folder / T5_WEIGHTS[1]
+    weights = sorted(folder.glob("*.safetensors"))
     if index.is_file():
-        weights = [
-            folder / name for name in sorted(set(json.loads(index.read_text())["weight_map"].values()))
-        ]
+        weights = [folder / name for name in _shards(index)]
+    problems = [] if (folder / "config.json").is_file() else ["config.json is missing"]
     problems += [] if weights else [f"{T5_WEIGHTS[0]} is missing"]
-    problems += [f"{path.name} {told}" for path in weights if (told := broken(path))]
-    problems += (
-        []
-        if any(folder.glob("tokenizer*")) or any(folder.glob("spiece.model"))
-        else ["the tokenizer is missing"]
-    )
+    problems += [f"{path.name} {why}" for path in weights if (why := broken(path))]
+    if not any(folder.glob("tokenizer*")) and not (folder / "spiece.model").is_file():
+        problems.append("the tokenizer is missing")
     if problems:
-        return Check(
-            MISSING, "text", f"{folder}: {'; '.join(problems)}", "copy the model's whole folder there"
-        )
-    return Check(OK, "text", f"{folder}, {size(sum(path.stat().st_size for path in weights))}")
+        fix = "copy the model's whole folder there"
+        return Check(MISSING, "text", f"{folder}: {'; '.join(problems)}", fix)
+    return Check(OK, "text", f"{folder}, {_total(weights)}")
 
 
-def vision_side(config: DictConfig) -> Check:
-    """The ViT of a run."""
+def vision_check(config: DictConfig) -> Check:
+    """Check a run's ViT."""
     weights, tag = str(config.weights), config.get("pretrained")
-    if weights == MINIATURE:
-        return _named("vision", miniature())
+    if weights == "miniature":
+        return _shipped("vision")
     if weights.endswith(".safetensors"):
-        path = Path(weights)
-        told = broken(path) or (
-            None if path.with_suffix(".json").is_file() else "has no configuration beside it"
-        )
-        fix = "copy the weights and open_clip's configuration, under one name"
-        return Check(MISSING, "vision", f"{path} {told}", fix) if told else Check(OK, "vision", str(path))
+        return _clip_file(Path(weights))
     if weights.startswith("local-dir:"):
-        folder = Path(weights.removeprefix("local-dir:"))
-        there = (folder / "open_clip_config.json").is_file() and any(
-            file for kind in ("*.safetensors", "*.bin", "*.pt") for file in folder.glob(kind)
-        )
-        fix = "copy the model's folder: open_clip_config.json and its weights"
-        return (
-            Check(OK, "vision", str(folder))
-            if there
-            else Check(MISSING, "vision", f"{folder} is not whole", fix)
-        )
+        return _clip_folder(Path(weights.removeprefix("local-dir:")))
     fix = "vision.weights=local-dir:FOLDER pretrained=null, with the model's folder copied there"
     if weights.startswith("hf-hub:"):
         return _hub("vision", weights.removeprefix("hf-hub:"), CLIP_WEIGHTS, fix)
     if tag and Path(tag).is_file():
         return Check(OK, "vision", f"{weights}, {tag}")
+    return _open_clip(weights, tag, fix)
+
+
+def _clip_file(path: Path) -> Check:
+    problem = broken(path)
+    if problem is None and not path.with_suffix(".json").is_file():
+        problem = "has no configuration beside it"
+    if problem is None:
+        return Check(OK, "vision", str(path))
+    fix = "copy the weights and open_clip's configuration, under one name"
+    return Check(MISSING, "vision", f"{path} {problem}", fix)
+
+
+def _clip_folder(folder: Path) -> Check:
+    weights = [path for kind in ("*.safetensors", "*.bin", "*.pt") for path in folder.glob(kind)]
+    if weights and (folder / "open_clip_config.json").is_file():
+        return Check(OK, "vision", str(folder))
+    fix = "copy the model's folder: open_clip_config.json and its weights"
+    return Check(MISSING, "vision", f"{folder} is not whole", fix)
+
+
+def _open_clip(name: str, tag: str | None, fix: str) -> Check:
+    """Check a model of open_clip by its name and the tag of its weights."""
     import open_clip
 
-    published = open_clip.get_pretrained_cfg(weights, tag or "")
+    published = open_clip.get_pretrained_cfg(name, tag or "")
     if not published:
-        tags = (
-            ", ".join(open_clip.list_pretrained_tags_by_model(weights)) or "none: it is no model of open_clip"
-        )
-        return Check(
-            MISSING, "vision", f"{weights} has no weights {tag!r}", f"vision.pretrained=one of {tags}"
-        )
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none: it is no model of open_clip"
+        return Check(MISSING, "vision", f"{name} has no weights {tag!r}", f"vision.pretrained=one of {tags}")
     if published.get("hf_hub"):
         repo, file = os.path.split(published["hf_hub"])
         names = (f"{file.rsplit('.', 1)[0]}.safetensors", file) if file else CLIP_WEIGHTS
         return _hub("vision", repo, names, fix)
-    there = Path.home() / ".cache" / "clip" / os.path.basename(published["url"])
-    if there.is_file():
-        return Check(OK, "vision", f"{weights} {tag}, in the cache")
+    if (Path.home() / ".cache" / "clip" / os.path.basename(published["url"])).is_file():
+        return Check(OK, "vision", f"{name} {tag}, in the cache")
     request = urllib.request.Request(published["url"], method="HEAD")
-    answered, told = within(lambda: _asked(request))
-    return Check(NOTE if answered else MISSING, "vision", f"{weights} {tag}: {told}", "" if answered else fix)
+
+    def ask() -> str:
+        with urllib.request.urlopen(request, timeout=DEADLINE) as answer:
+            return f"not here; reachable, {size(int(answer.headers.get('Content-Length') or 0))}"
+
+    return _remote("vision", f"{name} {tag}", within(ask), fix)
 
 
-def _asked(request: urllib.request.Request) -> str:
-    with urllib.request.urlopen(request, timeout=DEADLINE) as answer:
-        return f"not here; reachable, {size(int(answer.headers.get('Content-Length') or 0))}"
+def _shipped(subject: str) -> Check:
+    check = miniature()
+    return Check(check.status, subject, f"{check.subject}: {check.detail}", check.fix)
 
 
-def _named(what: str, finding: Check) -> Check:
-    return Check(finding.mark, what, f"{finding.what}: {finding.found}", finding.fix)
+def _remote(subject: str, name: str, answer: tuple[bool, str], fix: str) -> Check:
+    reachable, message = answer
+    return Check(NOTE if reachable else MISSING, subject, f"{name}: {message}", "" if reachable else fix)
 
 
-def _hub(what: str, repo: str, files: Sequence[str], fix: str) -> Check:
-    """A repository's weights: in the cache, or reachable; `files` are the names that they may have."""
+def _hub(subject: str, repo: str, files: Sequence[str], fix: str) -> Check:
+    """Check a repository's weights, which have one of these file names, in the cache or on the hub."""
     for name in files:
         if (path := cached(repo, name)) is not None:
-            if name.endswith(".index.json"):
-                shards = sorted(set(json.loads(path.read_text())["weight_map"].values()))
-                if lacking := [shard for shard in shards if cached(repo, shard) is None]:
-                    told = f"{repo}: {len(lacking)} of {len(shards)} files are not in the cache"
-                    return Check(NOTE, what, told, fix)
-            return Check(OK, what, f"{repo}, in the hub's cache")
-    answered, told = hub_has(repo, files)
-    return Check(NOTE if answered else MISSING, what, f"{repo}: {told}", "" if answered else fix)
+            shards = _shards(path) if name.endswith(".index.json") else []
+            if lacking := [shard for shard in shards if cached(repo, shard) is None]:
+                detail = f"{repo}: {len(lacking)} of {len(shards)} files are not in the cache"
+                return Check(NOTE, subject, detail, fix)
+            return Check(OK, subject, f"{repo}, in the hub's cache")
+    return _remote(subject, repo, hub_has(repo, files), fix)
+
+
+def _shards(index: Path) -> list[str]:
+    return sorted(set(json.loads(index.read_text())["weight_map"].values()))
+
+
+def _total(paths: Sequence[Path]) -> str:
+    return size(sum(path.stat().st_size for path in paths))
 
 
 def cached(repo: str, name: str) -> Path | None:
-    """A file of a repository in the hub's cache, None where it is not there."""
-    found = try_to_load_from_cache(repo, name)
-    return Path(found) if isinstance(found, str) else None
+    """Return a repository's file in the hub's cache, or None if it is not there."""
+    path = try_to_load_from_cache(repo, name)
+    return Path(path) if isinstance(path, str) else None
 
 
 def hub_has(repo: str, files: Sequence[str], repo_type: str = "model") -> tuple[bool, str]:
-    """Whether the hub answers for one of these files of a repository, and what it says, in `DEADLINE` seconds at most."""
+    """Return whether the hub has one of these files of a repository, and its answer in words."""
     if constants.HF_HUB_OFFLINE:
         return False, "not here, and HF_HUB_OFFLINE is set"
 
@@ -177,25 +184,24 @@ def hub_has(repo: str, files: Sequence[str], repo_type: str = "model") -> tuple[
         for name in files:
             try:
                 url = hf_hub_url(repo, name, repo_type=repo_type)
-                found = get_hf_file_metadata(url, timeout=DEADLINE)
+                metadata = get_hf_file_metadata(url, timeout=DEADLINE)
             except HfHubHTTPError as error:
                 refused = error
                 continue
-            sized = f", {size(found.size)}" if found.size and name.endswith((".safetensors", ".bin")) else ""
-            return f"not here; the hub has it{sized}"
+            weights = metadata.size and name.endswith((".safetensors", ".bin"))
+            return "not here; the hub has it" + (f", {size(metadata.size)}" if weights else "")
         raise refused or FileNotFoundError(files)
 
     return within(ask)
 
 
-def within(ask: Callable[[], str], seconds: float | None = None) -> tuple[bool, str]:
-    """What a server answers, or that it does not.
+def within(ask: Callable[[], str]) -> tuple[bool, str]:
+    """Return whether a server answers in `DEADLINE` seconds, and its answer or the reason why not.
 
-    In a thread of its own, that is left behind: looking up a server's name knows no timeout.
+    It is asked in a thread that is left behind, since the look-up of a server's name knows no timeout.
 
     Args:
-        ask: gives the answer, or raises.
-        seconds: to wait; `DEADLINE` by default.
+        ask: returns the answer, or raises.
     """
     answers: queue.Queue[tuple[bool, str]] = queue.Queue()
 
@@ -207,9 +213,8 @@ def within(ask: Callable[[], str], seconds: float | None = None) -> tuple[bool, 
             reason = f"the hub answers {status}" if status else f"not reachable ({type(error).__name__})"
             answers.put((False, f"not here, and {reason}"))
 
-    seconds = DEADLINE if seconds is None else seconds
     threading.Thread(target=run, daemon=True).start()
     try:
-        return answers.get(timeout=seconds)
+        return answers.get(timeout=DEADLINE)
     except queue.Empty:
-        return False, f"not here, and no answer from the network in {seconds:g} s"
+        return False, f"not here, and no answer from the network in {DEADLINE:g} s"

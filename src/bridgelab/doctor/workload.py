@@ -1,12 +1,11 @@
-"""How much a run goes through: images, examples, and how long their texts are, from the data where they are there."""
+"""How much a run goes through: images, examples and the lengths of their texts, from the data if they are here."""
 
-import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,30 +17,33 @@ from bridgelab.benchmark.example import Example
 from bridgelab.config.instantiate import build
 from bridgelab.data.batches import TokenizedExamples
 from bridgelab.data.sampler import MixtureSampler, spread
-from bridgelab.doctor.dry_run import Lengths
 
 SPLITS = ("train", "val", "test")
-ASSUMED = Lengths(prompt=32, target=4)  # of a question with its instruction, and a short answer
-SAMPLED = 200  # steps whose batches are looked at
-READ = 20_000  # examples of a split and kind whose texts are looked at
-DRAWN = 8  # images of a world that is drawn aside, to see how long its texts are
-COUNT = r"(?<![\d×.,])(?:(\d+) × )?(\d[\d,]*(?: [+/] \d[\d,]*)*)"
-NOUNS = {
-    "images": "images|photographs|pictures",
-    "examples": "questions|sentences|captions|statements|examples",
-}
-Counts = tuple[int, ...]
+SAMPLED_STEPS = 200  # whose batches give the lengths
+SAMPLED_EXAMPLES = 20_000  # of a split and kind, whose texts are tokenized
+SAMPLED_IMAGES = 8  # of each split of a world that is not drawn yet
+Sizes = Mapping[str, Mapping[str, int]]  # "images" or "examples" -> split -> number
+
+
+class Lengths(NamedTuple):
+    """Tokens that a batch's prompts and targets are padded to."""
+
+    prompt: int
+    target: int
+
+
+ASSUMED = Lengths(prompt=32, target=4)  # a question with its instruction, and a short answer
 
 
 @dataclass(frozen=True)
-class Kind:
-    """What is asked of one kind of example in an evaluation.
+class Evaluation:
+    """The examples of one kind that an evaluation goes through.
 
     Args:
         examples: how many, within the run's limit.
-        lengths: of their batches, padded.
-        tokens: that are written, with the end token; 0 where an example has choices.
-        choices: that are scored for each.
+        lengths: of their batches, on average.
+        tokens: generated for each, end token included; 0 if an example has choices.
+        choices: scored for each.
     """
 
     examples: int
@@ -51,249 +53,236 @@ class Kind:
 
 
 @dataclass(frozen=True)
-class Volume:
-    """All that a run goes through; None for what is not known.
+class Workload:
+    """All that a run goes through; None for an unknown number.
 
     Args:
-        source: where the numbers are from, in a few words.
-        problem: what is wrong with the data, None if they are there or drawn on first use.
+        source: where the numbers come from, in a few words.
+        problem: what is wrong with the data; None if they are here, or drawn on first use.
         images: of all splits.
         examples: in training.
-        each: images of one example.
+        images_per_example: 1, but for benchmarks that ask about several.
         pools: for each pool, its share of the steps and its batches' mean lengths.
-        longest: of all batches of training.
-        validated: by kind, on val.
-        tested: by kind, on test.
-        asked: images of test that are captioned first, where `evaluate.captioned` is set.
-        some: images that are there.
+        longest: the greatest lengths of all training batches.
+        val: by kind of example.
+        test: by kind of example.
+        captioned: images of test that are captioned first, if `evaluate.captioned` is set.
+        image_paths: some images that are here.
     """
 
     source: str
     problem: str | None = None
     images: int | None = None
     examples: int | None = None
-    each: int = 1
+    images_per_example: int = 1
     pools: Mapping[str, tuple[float, Lengths]] = field(default_factory=lambda: {"answer": (1.0, ASSUMED)})
     longest: Lengths = ASSUMED
-    validated: Mapping[str, Kind] = field(default_factory=dict)
-    tested: Mapping[str, Kind] = field(default_factory=dict)
-    asked: int = 0
-    some: Sequence[str] = ()
+    val: Mapping[str, Evaluation] = field(default_factory=dict)
+    test: Mapping[str, Evaluation] = field(default_factory=dict)
+    captioned: int = 0
+    image_paths: Sequence[str] = ()
 
 
-class _Words:
-    """In place of a tokenizer that is not here: four tokens for three words."""
+class _WordCounter:
+    """A stand-in for a tokenizer that is not here: four tokens for three words."""
 
     def tokenize(self, texts: list[str]) -> tuple[Tensor, Tensor]:
         lengths = torch.tensor([len(text.split()) * 4 // 3 + 1 for text in texts])
-        real = torch.arange(int(lengths.max())) < lengths[:, None]
-        return real.long(), real
+        mask = torch.arange(int(lengths.max())) < lengths[:, None]
+        return mask.long(), mask
 
 
-def volume(config: DictConfig, text: Any | None, given: Mapping[str, Counts], head: str) -> Volume:
-    """What the run that a config names goes through.
+def read_workload(config: DictConfig, tokenizer: Any | None, sizes: Sizes) -> Workload:
+    """Return what the run that a config names goes through.
 
     Args:
         config: of a run.
-        text: its tokenizer, with the text side's `tokenize`; None where it is not here.
-        given: `images` and `examples` as (train, …, test), which count more than anything else.
-        head: the benchmark's yaml, whose first comment may tell how many there are.
+        tokenizer: with the `tokenize` of `text.t5.T5`; None if it is not on this machine.
+        sizes: `images` and `examples` of each split, which take precedence over the data.
     """
     benchmark = build(config.benchmark, "benchmark")
-    tokenizer = text or _Words()
+    tokenizer = tokenizer or _WordCounter()
+    published: Sizes = OmegaConf.to_container(config.benchmark.get("published") or OmegaConf.create({}))  # type: ignore[assignment]
     if hasattr(benchmark, "make") and not _drawn(benchmark):
-        found = _to_be_drawn(config, benchmark, tokenizer)
+        workload = _small_world(config, benchmark, tokenizer)
     else:
         try:
             with _offline():
-                read = {
+                examples = {
                     split: {kind: benchmark.examples(split, kind) for kind in benchmark.kinds}
                     for split in SPLITS
                 }
-            found = _measured(config, read, tokenizer, "the data")
+            workload = _from_examples(config, examples, tokenizer, "the data")
         except (OSError, ValueError, ImportError) as error:
-            told = published(head)
-            source = "published numbers, lengths assumed" if told else "nothing: give images=N examples=N"
-            found = _counted(config, told, source, " ".join(str(error).split()))
-    if not given:
-        return found
-    return _counted(config, published(head) | dict(given), "as given, lengths assumed", found.problem)
-
-
-def published(head: str) -> dict[str, Counts]:
-    """The numbers of images and examples that a yaml's first comment tells, as (train, …, test)."""
-    lines = re.match(r"(?:#.*\n)*", head)
-    comment = " ".join((lines[0] if lines else "").replace("#", " ").split())
-    found = {}
-    for what, noun in NOUNS.items():
-        if match := re.search(rf"{COUNT} (?:[\w-]+ ){{0,2}}(?:{noun})\b", comment):
-            times, numbers = match.groups()
-            found[what] = tuple(
-                int(times or 1) * int(one.replace(",", "")) for one in re.split(r" [+/] ", numbers)
+            source = (
+                "published numbers, lengths assumed" if published else "nothing: give images=N examples=N"
             )
-    return found
+            workload = _from_sizes(config, published, source, " ".join(str(error).split()))
+    if not sizes:
+        return workload
+    return _from_sizes(config, {**published, **sizes}, "as given, lengths assumed", workload.problem)
 
 
 def _drawn(benchmark: Any) -> bool:
     return all((Path(benchmark.root) / f"{split}.done").exists() for split in SPLITS)
 
 
-def _to_be_drawn(config: DictConfig, benchmark: Any, tokenizer: Any) -> Volume:
-    """A world is drawn by training, not by a look at it: a small one of its kind tells how long its texts are."""
+def _small_world(config: DictConfig, benchmark: Any, tokenizer: Any) -> Workload:
+    """Draw a small world of the same kind for the lengths of its texts; only training draws the real one."""
     with tempfile.TemporaryDirectory() as folder:
-        changed = {"root": folder, "images": dict.fromkeys(SPLITS, DRAWN), "processes": 1}
-        smaller: Any = OmegaConf.merge(config.benchmark, changed)
+        changes = {"root": folder, "images": dict.fromkeys(SPLITS, SAMPLED_IMAGES), "processes": 1}
+        smaller: Any = OmegaConf.merge(config.benchmark, changes)
         small = build(smaller, "benchmark")
-        read = {split: {kind: small.examples(split, kind) for kind in small.kinds} for split in SPLITS}
-        times = {split: benchmark.images[split] / DRAWN for split in SPLITS}
-        found = _measured(config, read, tokenizer, "the world, to be drawn on first use", times)
-    return replace(found, some=())
+        examples = {split: {kind: small.examples(split, kind) for kind in small.kinds} for split in SPLITS}
+        factors = {split: benchmark.images[split] / SAMPLED_IMAGES for split in SPLITS}
+        workload = _from_examples(config, examples, tokenizer, "the world, to be drawn on first use", factors)
+    return replace(workload, image_paths=())
 
 
-def _measured(
+def _from_examples(
     config: DictConfig,
-    read: Mapping[str, Mapping[str, list[Example]]],
+    examples: Mapping[str, Mapping[str, list[Example]]],
     tokenizer: Any,
     source: str,
-    times: Mapping[str, float] | None = None,
-) -> Volume:
-    """From examples; `times` says of how many each stands for."""
-    times = times or dict.fromkeys(SPLITS, 1.0)
+    factors: Mapping[str, float] | None = None,
+) -> Workload:
+    """Count examples and tokenize a sample of them; each of a split stands for `factors[split]`."""
+    factors = factors or dict.fromkeys(SPLITS, 1.0)
     paths = {
-        split: {path for made in kinds.values() for e in made for path in e.images}
-        for split, kinds in read.items()
+        split: {path for several in kinds.values() for e in several for path in e.images}
+        for split, kinds in examples.items()
     }
-    images = {path: row for row, path in enumerate(sorted(set().union(*paths.values())))}
+    rows = {path: row for row, path in enumerate(sorted(set().union(*paths.values())))}
 
-    def prepared(examples: list[Example]) -> TokenizedExamples:
+    def tokenized(several: list[Example]) -> TokenizedExamples:
+        chosen = [several[row] for row in spread(len(several), SAMPLED_EXAMPLES)]
         max_length = config.data.get("max_length")
         return TokenizedExamples(
-            examples, tokenizer, images, lambda rows: torch.zeros(len(rows), 1, 1), max_length=max_length
+            chosen, tokenizer, rows, lambda rows: torch.zeros(len(rows), 1, 1), max_length=max_length
         )
 
-    trained = [e for made in read["train"].values() for e in made]
-    some = {split: {kind: _some(made) for kind, made in kinds.items()} for split, kinds in read.items()}
-    number = {
-        split: {kind: len(made) * times[split] for kind, made in kinds.items()}
-        for split, kinds in read.items()
+    def evaluated(split: str, limit: Mapping[str, int | None]) -> dict[str, Evaluation]:
+        return {
+            kind: _evaluation(
+                tokenized(several),
+                _at_most(
+                    round(len(several) * factors[split]),
+                    limit.get("caption" if kind == "caption" else "answer"),
+                ),
+                config.evaluate.batch_size,
+            )
+            for kind, several in examples[split].items()
+            if several
+        }
+
+    train = [e for several in examples["train"].values() for e in several]
+    pools = {name: tokenized(several) for name, several in _pools(config, examples["train"]).items()}
+    batches = list(_training_lengths(config, pools))
+    questioned = {
+        e.images for kind, several in examples["test"].items() if kind != "caption" for e in several
     }
-    pools = {name: prepared(made) for name, made in _pools(config, some["train"]).items()}
-    shapes = list(_shapes(config, pools))
-    asked = {e.images for kind, made in read["test"].items() if kind != "caption" for e in made}
-    return Volume(
+    return Workload(
         source=source,
-        images=round(sum(len(found) * times[split] for split, found in paths.items())),
-        examples=round(len(trained) * times["train"]),
-        each=len(trained[0].images),
+        images=round(sum(len(several) * factors[split] for split, several in paths.items())),
+        examples=round(len(train) * factors["train"]),
+        images_per_example=len(train[0].images),
         pools={
-            name: (len(own) / len(shapes), _mean(own))
+            name: (len(lengths) / len(batches), _mean(lengths))
             for name in pools
-            if (own := [lengths for pool, lengths in shapes if pool == name])
+            if (lengths := [lengths for pool, lengths in batches if pool == name])
         },
-        longest=Lengths(max(one.prompt for _, one in shapes), max(one.target for _, one in shapes)),
-        validated=_kinds(config, config.train.val_limit, some["val"], number["val"], prepared),
-        tested=_kinds(config, config.evaluate.limit, some["test"], number["test"], prepared),
-        asked=round(len(asked) * times["test"]),
-        some=list(images)[:16],
+        longest=Lengths(*np.max([lengths for _, lengths in batches], 0).tolist()),
+        val=evaluated("val", config.train.val_limit),
+        test=evaluated("test", config.evaluate.limit),
+        captioned=round(len(questioned) * factors["test"]),
+        image_paths=list(rows)[:16],
     )
 
 
-def _pools(config: DictConfig, read: Mapping[str, list[Example]]) -> dict[str, list[Example]]:
-    """What stages draw from, as `training.experiment` fills it."""
+def _pools(config: DictConfig, examples: Mapping[str, list[Example]]) -> dict[str, list[Example]]:
+    """Sort training examples into the pools that stages draw from, as `training.experiment` does."""
     drawn = {
         name for stage in config.train.stages for name, weight in stage.items() if weight and name != "share"
     }
     most = config.train.simple_objects
-    captions = read.get("caption", [])
+    captions = examples.get("caption", [])
     pools = {
-        "answer": [e for kind, made in read.items() if kind != "caption" for e in made],
+        "answer": [e for kind, several in examples.items() if kind != "caption" for e in several],
         "caption": captions,
         "simple_caption": [e for e in captions if int(e.tags.get("objects", most + 1)) <= most],
     }
-    return {name: made for name, made in pools.items() if made and name in drawn}
+    return {name: several for name, several in pools.items() if several and name in drawn}
 
 
-def _shapes(config: DictConfig, pools: Mapping[str, TokenizedExamples]) -> Iterator[tuple[str, Lengths]]:
-    """The lengths of a sample of a run's batches, in its own order."""
+def _training_lengths(
+    config: DictConfig, pools: Mapping[str, TokenizedExamples]
+) -> Iterator[tuple[str, Lengths]]:
+    """Yield the pool and lengths of a run's first batches, in its own order."""
     stages: Any = OmegaConf.to_container(config.train.stages, resolve=True)
     sampler = MixtureSampler(
         {name: pool.prompt_lengths for name, pool in pools.items()},
         stages,
-        steps=min(SAMPLED, config.train.steps),
+        steps=min(SAMPLED_STEPS, config.train.steps),
         batch_size=config.train.batch_size,
         seed=config.data_seed,
         window=config.train.window,
     )
     for step in sampler:
-        batch = pools[step.pool].batch(step.rows)
-        yield step.pool, Lengths(batch["prompt"].shape[1], batch["labels"].shape[1])
+        yield step.pool, _padded(pools[step.pool], step.rows)
+
+
+def _padded(pool: TokenizedExamples, rows: Any) -> Lengths:
+    batch = pool.batch(rows)
+    return Lengths(batch["prompt"].shape[1], batch["labels"].shape[1])
 
 
 def _mean(lengths: Sequence[Lengths]) -> Lengths:
-    return Lengths(
-        *(
-            max(1, round(float(np.mean([getattr(one, name) for one in lengths]))))
-            for name in ("prompt", "target")
-        )
+    return Lengths(*(max(1, round(float(mean))) for mean in np.mean(lengths, 0)))
+
+
+def _evaluation(pool: TokenizedExamples, examples: int, batch_size: int) -> Evaluation:
+    order = np.lexsort((pool.target_lengths, pool.prompt_lengths))  # as `evaluation.predict` sorts them
+    batches = [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
+    choices = max(len(e.choices) for e in pool.examples)
+    # A batch is generated until its longest answer ends.
+    tokens = np.mean([pool.target_lengths[batch].max() for batch in batches])
+    return Evaluation(
+        examples,
+        _mean([_padded(pool, batch) for batch in batches]),
+        0 if choices else max(1, round(float(tokens))),
+        choices,
     )
 
 
-def _some(examples: list[Example]) -> list[Example]:
-    return [examples[row] for row in spread(len(examples), READ)]
+def _from_sizes(config: DictConfig, sizes: Sizes, source: str, problem: str | None) -> Workload:
+    """Return a workload of which nothing but numbers is known."""
+    images, examples = sizes.get("images", {}), sizes.get("examples", {})
+    train, test = examples.get("train"), examples.get("test")
+    val = examples.get("val", train)
 
+    def assumed(number: int | None, limit: Mapping[str, int | None]) -> dict[str, Evaluation]:
+        if number is None:
+            return {}
+        return {"answer": Evaluation(_at_most(number, limit.get("answer")), ASSUMED, ASSUMED.target)}
 
-def _kinds(
-    config: DictConfig,
-    limit: Mapping[str, int | None],
-    some: Mapping[str, list[Example]],
-    numbers: Mapping[str, float],
-    prepared: Callable[[list[Example]], TokenizedExamples],
-) -> dict[str, Kind]:
-    kinds = {}
-    size = config.evaluate.batch_size
-    for kind, examples in some.items():
-        if examples:
-            made = prepared(examples)
-            most = limit.get("caption" if kind == "caption" else "answer")
-            number = round(numbers[kind])
-            order = np.lexsort((made.target_lengths, made.prompt_lengths))
-            batches = [made.batch(order[k : k + size]) for k in range(0, len(order), size)]
-            lengths = _mean([Lengths(b["prompt"].shape[1], b["labels"].shape[1]) for b in batches])
-            # A batch is written until its longest answer ends.
-            tokens = np.mean(
-                [made.target_lengths[order[k : k + size]].max() for k in range(0, len(order), size)]
-            )
-            choices = max(len(e.choices) for e in examples)
-            written = 0 if choices else max(1, round(float(tokens)))
-            kinds[kind] = Kind(_within(number, most), lengths, written, choices)
-    return kinds
-
-
-def _counted(config: DictConfig, told: Mapping[str, Counts], source: str, problem: str | None) -> Volume:
-    """From numbers alone: (train, …, test)."""
-    images, examples = told.get("images"), told.get("examples")
-    tested = validated = None
-    if examples:
-        tested = _within(examples[-1], config.evaluate.limit.answer)
-        validated = _within(examples[-2] if len(examples) > 2 else examples[0], config.train.val_limit.answer)
-    return Volume(
+    return Workload(
         source=source,
         problem=problem,
-        images=sum(images) if images else None,
-        examples=examples[0] if examples else None,
-        validated={} if validated is None else {"answer": Kind(validated, ASSUMED, ASSUMED.target)},
-        tested={} if tested is None else {"answer": Kind(tested, ASSUMED, ASSUMED.target)},
-        asked=images[-1] if images else 0,
+        images=sum(images.values()) if images else None,
+        examples=train,
+        val=assumed(val, config.train.val_limit),
+        test=assumed(test, config.evaluate.limit),
+        captioned=images.get("test", 0),
     )
 
 
-def _within(number: int, most: int | None) -> int:
-    return number if most is None else min(number, most)
+def _at_most(number: int, limit: int | None) -> int:
+    return number if limit is None else min(number, limit)
 
 
 @contextmanager
 def _offline() -> Iterator[None]:
-    """Nothing is downloaded by a look at what is there."""
+    """Keep the hub's client from downloading data."""
     before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
     try:
         yield

@@ -5,8 +5,17 @@ import torch
 from huggingface_hub import constants
 from omegaconf import OmegaConf
 
-from bridgelab.doctor.layer_costs import Layers
-from bridgelab.doctor.meta_models import ShapedText, ShapedVision, text_config, text_model, tokenizer, tower
+from bridgelab.doctor.random_models import (
+    Layers,
+    RandomText,
+    RandomVision,
+    filled,
+    text_config,
+    text_model,
+    tokenizer,
+    tower,
+    weight_bytes,
+)
 from bridgelab.text.t5 import T5
 from bridgelab.vision.openclip import OpenClipVision
 
@@ -19,33 +28,33 @@ def shapes(module):
 
 def test_the_miniature_in_shape_is_the_miniature_but_for_its_weights():
     config = text_config("miniature")
-    text = ShapedText(config, Layers(config.num_layers, config.num_decoder_layers), {"dtype": "float32"}, CPU)
+    text = RandomText(config, Layers(config.num_layers, config.num_decoder_layers), {"dtype": "float32"}, CPU)
     own = T5("miniature")
     assert shapes(text.model) == shapes(own.model)
     assert text.model.lm_head.weight is text.model.shared.weight
     assert not any(p.requires_grad for p in text.parameters())
     settings = {"layer": -2, "cls": True, "final_norm": False}
-    shaped = ShapedVision(tower(OmegaConf.create({"weights": "miniature"})), settings)
+    shaped = RandomVision(tower(OmegaConf.create({"weights": "miniature"})), settings)
     vision = OpenClipVision(**settings)
     assert shapes(shaped.visual) == shapes(vision.visual)
     assert (shaped.dim, shaped.grid, shaped.layer) == (vision.dim, vision.grid, vision.layer)
     image = torch.zeros(2, 96, 96, 3, dtype=torch.uint8)
-    assert shaped.see(1, CPU).patches(image).shape == vision.patches(image).shape
+    assert shaped.on(CPU).patches(image).shape == vision.patches(image).shape
 
 
 def test_layers_are_cut_and_put_back(shape):
-    text = ShapedText(shape, Layers(3, 2), {}, CPU)
+    text = RandomText(shape, Layers(3, 2), {}, CPU)
     ids = torch.randint(2, 40, (2, 8))
     whole = text.model(input_ids=ids, labels=ids).logits
-    text.cut(Layers(1, 1))
+    text.truncate(Layers(1, 1))
     assert not torch.equal(text.model(input_ids=ids, labels=ids).logits, whole)
-    text.cut(Layers(3, 2))
+    text.truncate(Layers(3, 2))
     assert torch.equal(text.model(input_ids=ids, labels=ids).logits, whole)
     assert whole.isfinite().all()
 
 
 def test_an_answer_is_as_long_as_it_is_asked_to_be(shape):
-    text = ShapedText(shape, Layers(1, 1), {}, CPU)
+    text = RandomText(shape, Layers(1, 1), {}, CPU)
     with torch.no_grad():
         text.model.lm_head.weight[1] = 10 * text.model.lm_head.weight.abs().max()
     assert text.model.generate(torch.randint(2, 40, (2, 8)), max_new_tokens=6).shape == (2, 7)
@@ -60,19 +69,20 @@ def test_an_answer_is_as_long_as_it_is_asked_to_be(shape):
     ],
 )
 def test_towers_of_open_clip_take_no_memory(name, dim, grid):
-    vision = ShapedVision(tower(OmegaConf.create({"weights": name})), {"layer": -2, "final_norm": False})
+    vision = RandomVision(tower(OmegaConf.create({"weights": name})), {"layer": -2, "final_norm": False})
     assert (vision.dim, vision.grid) == (dim, grid)
     assert all(p.is_meta for p in vision.visual.parameters())
 
 
 def test_a_tower_at_another_size():
     given = {"weights": "ViT-B-16", "image_size": 336}
-    assert ShapedVision(tower(OmegaConf.create(given)), {}).grid == (21, 21)
+    assert RandomVision(tower(OmegaConf.create(given)), {}).grid == (21, 21)
 
 
 def test_a_shape_comes_from_where_it_is_known(tmp_path, monkeypatch, shape):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     assert text_config("google/flan-t5-xl").d_model == 2048
+    assert text_config("miniature_prose").num_layers == text_config("miniature").num_layers
     shape.save_pretrained(tmp_path / "own")
     assert text_config(str(tmp_path / "own")).num_layers == 7
     snapshot = tmp_path / "cache" / "models--some--t5" / "snapshots" / "commit"
@@ -100,6 +110,32 @@ def test_a_tokenizer_is_the_t5s_own():
         shaped.tokenize(["a red cube", "yes"]), own.tokenize(["a red cube", "yes"]), strict=True
     ):
         assert torch.equal(ours, theirs)
+
+
+def test_weights_are_counted_once(shape):
+    c = shape
+    layers = Layers(3, 2)
+    model = text_model(c, torch.bfloat16, "eager", layers)
+    attention, dense, norm = 4 * c.d_model * c.num_heads * c.d_kv, 3 * c.d_model * c.d_ff, c.d_model
+    bias = c.relative_attention_num_buckets * c.num_heads
+    encoder = 3 * (attention + dense + 2 * norm) + bias + norm
+    decoder = 2 * (2 * attention + dense + 3 * norm) + bias + norm
+    words = 2 * c.vocab_size * c.d_model  # read and written with different matrices
+    assert weight_bytes(model) == 2 * (encoder + decoder + words)
+    assert weight_bytes(text_model(c, torch.float32, "eager", layers)) == 2 * weight_bytes(model)
+    c.own_head = False
+    tied = text_model(c, torch.bfloat16, "eager", layers)
+    assert weight_bytes(model) - weight_bytes(tied) == 2 * c.vocab_size * c.d_model
+
+
+def test_weights_are_random_matrices_and_norms_of_one():
+    model = torch.nn.Sequential(
+        torch.nn.Linear(1500, 1000, device="meta"), torch.nn.LayerNorm(5, device="meta")
+    )
+    matrix, _, norm, _ = filled(model, CPU).parameters()
+    assert matrix.std().item() == pytest.approx(0.02, rel=0.01)
+    assert matrix.abs().min(1).values.max() < 0.01  # no row is left as it was found in memory
+    assert (norm == 1).all()
 
 
 def test_no_tokenizer_is_fetched(tmp_path, monkeypatch):
