@@ -1,4 +1,4 @@
-"""What a training step can't be faster than, its matrix products alone, and what fills the rest."""
+"""The lower bound of a training step, its matrix products alone, and what fills the rest."""
 
 import time
 from collections import Counter
@@ -20,7 +20,7 @@ Call = Callable[[], object]
 
 
 class _Recorder(TorchDispatchMode):
-    """Keeps every matrix product that is called, with what it is called on."""
+    """Records every matrix product with its arguments."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,37 +33,37 @@ class _Recorder(TorchDispatchMode):
 
 
 def products_of(step: Call) -> Call:
-    """The matrix products of a step, forward, backward and optimizer, to be run again on the same numbers.
+    """Return a function that repeats the matrix products of a step (forward, backward, optimizer) on the same numbers.
 
     Args:
-        step: is run once. Products that run inside of one operator (a fused attention) are not seen.
+        step: is run once. Products inside of one operator (a fused attention) are not recorded.
     """
     with _Recorder() as recorder:
         step()
 
     @torch.no_grad()
-    def again() -> None:
+    def repeat() -> None:
         for func, args, kwargs in recorder.calls:
             func(*args, **kwargs)
 
-    return again
+    return repeat
 
 
 def filling(step: Call, repetitions: int = 3) -> dict[str, float]:
-    """Where a step's time goes on a CPU, as shares: products, copies, other operations, and what lies between them.
+    """Return the shares of a step's time on a CPU: products, copies, other operations, and the time between them.
 
-    Measured under a profiler, which costs most where operations are many and small.
+    Measured under a profiler, whose own cost is largest if operations are many and small.
     """
     step()
     with profile(activities=[ProfilerActivity.CPU]) as profiled:
         began = time.perf_counter()
         for _ in range(repetitions):
             step()
-        whole = time.perf_counter() - began
+        total = time.perf_counter() - began
     spent: Counter[str] = Counter()
     for event in profiled.key_averages():
         if event.key.startswith("aten::"):
             kind = "products" if event.key in PRODUCTS else "copies" if event.key in COPIES else "operations"
             spent[kind] += event.self_cpu_time_total / 1e6
-    shares = {kind: spent[kind] / whole for kind in ("products", "copies", "operations")}
+    shares = {kind: spent[kind] / total for kind in ("products", "copies", "operations")}
     return shares | {"between": max(0.0, 1 - sum(shares.values()))}

@@ -1,4 +1,4 @@
-"""Answers by likelihood over a closed set: one pass of the encoder a question, beside one for each answer."""
+"""Answers by likelihood over a closed set: one pass of the encoder per question, and one per answer."""
 
 import statistics
 import time
@@ -19,7 +19,7 @@ LIKELIHOOD_COLUMNS = ("bridge", "answers", "one pass ms", "a pass an answer ms",
 
 @torch.no_grad()
 def likelihood_row(config: DictConfig, device: str) -> list[str]:
-    """A row under `LIKELIHOOD_COLUMNS`, less the bridge's name; both ways give the same numbers."""
+    """Return what follows a bridge's name under `LIKELIHOOD_COLUMNS`; both ways compute the same numbers."""
     experiment = Experiment.set_up(config, device)
     model = experiment.model(0).eval()
     pool = experiment.data.pools["answer"]
@@ -29,20 +29,20 @@ def likelihood_row(config: DictConfig, device: str) -> list[str]:
     labels = torch.where(mask.bool(), ids, LABEL_IGNORED).to(device)
     choices = labels.expand(len(batch["labels"]), -1, -1)
 
-    def together() -> torch.Tensor:
+    def one_pass() -> torch.Tensor:
         return model.choice_likelihoods(model.encode(batch), choices)
 
-    def apart() -> torch.Tensor:
-        each = [batch | {"labels": one.expand(len(batch["labels"]), -1)} for one in labels]
-        return torch.stack([model.likelihood(one) for one in each], 1)
+    def pass_per_answer() -> torch.Tensor:
+        batches = [batch | {"labels": answer.expand(len(batch["labels"]), -1)} for answer in labels]
+        return torch.stack([model.likelihood(one) for one in batches], 1)
 
-    taken: dict[str, list[float]] = {"together": [], "apart": []}
-    for name, call in [("together", together), ("apart", apart)] * (TIMES + 1):
+    taken: dict[str, list[float]] = {"one": [], "many": []}
+    for name, call in [("one", one_pass), ("many", pass_per_answer)] * (TIMES + 1):
         began = time.perf_counter()
-        found = call()
+        likelihoods = call()
         if device == "cuda":
             torch.cuda.synchronize()
         taken[name].append(time.perf_counter() - began)
-        assert found.shape == (len(choices), len(ANSWERS))
+        assert likelihoods.shape == (len(choices), len(ANSWERS))
     one, many = (statistics.median(times[1:]) for times in taken.values())
     return [str(len(ANSWERS)), f"{1e3 * one:.0f}", f"{1e3 * many:.0f}", f"{many / one:.2f}"]

@@ -1,10 +1,10 @@
-"""`bridgelab bench`: all tables, one after another."""
+"""`bridgelab bench`: its tables, one after another."""
 
 import logging
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from rich.table import Table
 from transformers.utils.logging import disable_progress_bar
 
+from bridgelab.bench.encoder import ENCODER_COLUMNS, encoder_row
 from bridgelab.bench.likelihood import LIKELIHOOD_COLUMNS, QUESTIONS, likelihood_row
 from bridgelab.bench.parts import IMAGES, parts
 from bridgelab.bench.records import RECORDS_COLUMNS, records_row
@@ -39,83 +40,98 @@ SMALL_WORLD = (
     "train.stages=[{share:1.0,answer:1.0}]",
     "train.val_limit={answer:1,caption:1}",
 )
+ENCODER = (
+    "text=miniature_prose",
+    "train.batch_size=16",
+    "trainer=cpu",
+)  # of a step beside transformers' encoder
+ENCODED = ("linear", "qformer")  # bridges of 64 tokens and of 16
 
 
 def bench() -> None:
-    """Measure, and print a table as soon as it is measured."""
+    """Measure, and print each table as soon as it is measured."""
     disable_progress_bar()  # of weights that are loaded
-    logging.disable(logging.WARNING)  # Lightning tells of its devices at every bridge
+    logging.disable(logging.WARNING)  # else Lightning lists its devices at every bridge
     warnings.filterwarnings("ignore", module="pytorch_lightning")
     conf = config_root() / "conf"
-    device = local_device().type
     console = get_console()
-    told = f"{device}, {torch.get_num_threads()} threads"
     with tempfile.TemporaryDirectory() as folder, initialize_config_dir(str(conf), version_base="1.3"):
-        own = [*SMALL_WORLD, f"benchmark.root={folder}/world", f"paths.features={folder}/features"]
-        own.append(f"trainer={'gpu' if device == 'cuda' else 'cpu'}")
-        console.print(parts(compose("train", own), device))
-        begins = _table("what it takes to begin", START_COLUMNS)
-        for begun in start_rows(Path(folder)):
-            begins.add_row(*begun)
-        console.print(begins)
-        sweep = _table(
-            "a sweep of short jobs in the pool, and the same commands by hand, on the CPU", SWEEP_COLUMNS
-        )
-        sweep.add_row(*sweep_row(Path(folder) / "sweep"))
-        console.print(sweep)
-        made = _table("the default world made from nothing, once", WORLD_COLUMNS)
-        made.add_row(*world_row(compose("train"), Path(folder) / "default"))
-        console.print(made)
-        large = _table(
-            "a large study's records, read and put in tables, then the accuracies' intervals", RECORDS_COLUMNS
-        )
-        large.add_row(*records_row(Path(folder) / "records"))
-        console.print(large)
-        shutil.rmtree(Path(folder) / "records")
-        reads, memory = (
-            _table("the feature store's reads", READ_COLUMNS),
-            _table("its reader's memory", MEMORY_COLUMNS),
-        )
-        for times, files in SIZES.items():
-            noise = Path(folder) / f"noise{times}"
-            store = write_store(noise, files)
-            if row := memory_row(times, store, noise):
-                memory.add_row(*row)
-        for row in read_rows(store, noise):  # of the larger one
-            reads.add_row(*row)
-        console.print(reads)
-        console.print(memory)
-        shutil.rmtree(noise)
-        epochs = _table(f"a training epoch on {IMAGES} images, {told}", EPOCH_COLUMNS)
-        epochs.add_row("linear", *epoch_row(compose("train", [*own, "bridge=linear"]), device))
-        console.print(epochs)
-        closed = _table(f"{QUESTIONS} questions answered by likelihood, {told}", LIKELIHOOD_COLUMNS)
-        closed.add_row("linear", *likelihood_row(compose("train", [*own, "bridge=linear"]), device))
-        console.print(closed)
-        references = _table(f"forward and backward beside the transformers classes, {told}", COLUMNS)
-        for contest in contests(device):
-            references.add_row(*reference_row(contest, device))
-        console.print(references)
-        bridges = {
-            path.stem: compose("train", [*own, f"bridge={path.stem}"])
-            for path in sorted((conf / "bridge").glob("*.yaml"))
-        }
-        console.print(_of_bridges(f"a training step, {told}", STEP_COLUMNS, bridges, step_row, device))
-        console.print(
-            _of_bridges(
-                f"a bare step beside its matrix products alone, {told}",
-                FLOOR_COLUMNS,
-                bridges,
-                floor_row,
-                device,
-            )
-        )
+        for table in tables(Path(folder), [path.stem for path in sorted((conf / "bridge").glob("*.yaml"))]):
+            console.print(table)
 
 
-def _table(title: str, heads: Sequence[str]) -> Table:
+def tables(folder: Path, bridges: Sequence[str]) -> Iterator[Table]:
+    """Yield all tables.
+
+    Args:
+        folder: for worlds, features, records and logs.
+        bridges: to time a training step of.
+    """
+    device = local_device().type
+    machine = f"{device}, {torch.get_num_threads()} threads"
+    small = [*SMALL_WORLD, f"benchmark.root={folder}/world", f"paths.features={folder}/features"]
+    own = [*small, f"trainer={'gpu' if device == 'cuda' else 'cpu'}"]
+    linear = compose("train", [*own, "bridge=linear"])
+    yield parts(compose("train", own), device)
+    yield from of_whole_runs(folder)
+    yield from of_the_store(folder)
+    yield _table(
+        f"a training epoch on {IMAGES} images, {machine}",
+        EPOCH_COLUMNS,
+        [["linear", *epoch_row(linear, device)]],
+    )
+    yield _table(
+        f"{QUESTIONS} questions answered by likelihood, {machine}",
+        LIKELIHOOD_COLUMNS,
+        [["linear", *likelihood_row(linear, device)]],
+    )
+    yield _table(
+        f"forward and backward beside the transformers classes, {machine}",
+        COLUMNS,
+        (reference_row(contest, device) for contest in contests(device)),
+    )
+    trained = {name: compose("train", [*small, *ENCODER, f"bridge={name}"]) for name in ENCODED}
+    yield _table(
+        "a trained bridge's step at batch 16 with a T5 that has read prose, beside transformers' encoder, on the CPU",
+        ENCODER_COLUMNS,
+        ([name, *encoder_row(config)] for name, config in trained.items()),
+    )
+    configs = {name: compose("train", [*own, f"bridge={name}"]) for name in bridges}
+    yield _of_bridges(f"a training step, {machine}", STEP_COLUMNS, configs, step_row, device)
+    title = f"a bare step beside its matrix products alone, {machine}"
+    yield _of_bridges(title, FLOOR_COLUMNS, configs, floor_row, device)
+
+
+def of_whole_runs(folder: Path) -> Iterator[Table]:
+    """Yield the tables on starting, sweeping, drawing the default world and reading a large study."""
+    yield _table("what it takes to begin", START_COLUMNS, start_rows(folder))
+    title = "a sweep of short jobs in the pool, and the same commands by hand, on the CPU"
+    yield _table(title, SWEEP_COLUMNS, [sweep_row(folder / "sweep")])
+    world = world_row(compose("train"), folder / "default")
+    yield _table("the default world made from nothing, once", WORLD_COLUMNS, [world])
+    title = "a large study's records, read and put in tables, then the accuracies' intervals"
+    yield _table(title, RECORDS_COLUMNS, [records_row(folder / "records")])
+    shutil.rmtree(folder / "records")
+
+
+def of_the_store(folder: Path) -> Iterator[Table]:
+    """Yield the tables on the feature store: its reads, and its reader's memory with a small and a large store."""
+    memory = []
+    for times, files in SIZES.items():
+        noise = folder / f"noise{times}"
+        store = write_store(noise, files)
+        memory.append(memory_row(times, store, noise))
+    yield _table("the feature store's reads", READ_COLUMNS, read_rows(store, noise))  # of the larger one
+    yield _table("its reader's memory", MEMORY_COLUMNS, filter(None, memory))
+    shutil.rmtree(noise)
+
+
+def _table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     table = Table(title=title)
     for index, head in enumerate(heads):
         table.add_column(head, justify="right" if index else "left")
+    for row in rows:
+        table.add_row(*row)
     return table
 
 
@@ -126,8 +142,6 @@ def _of_bridges(
     measure: Callable[[DictConfig, str], list[str] | None],
     device: str,
 ) -> Table:
-    table = _table(title, heads)
-    for name, config in bridges.items():
-        if row := measure(config, device):
-            table.add_row(name, *row)
-    return table
+    """Return a table of the bridges that have a row: those that are trained."""
+    rows = ((name, measure(config, device)) for name, config in bridges.items())
+    return _table(title, heads, ([name, *row] for name, row in rows if row))

@@ -1,4 +1,4 @@
-"""How fast renderer, generator and frozen encoder are, and how soon the command line answers."""
+"""Speed of the renderer, the question generator and the frozen encoder, and of the command line's help."""
 
 import random
 import subprocess
@@ -21,10 +21,10 @@ IMAGES = 64
 
 
 def parts(config: DictConfig, device: str) -> Table:
-    """One row a part.
+    """Return a table with one row a part.
 
     Args:
-        config: of a training, for its encoder.
+        config: of a run, for its encoder.
         device: of the encoder.
     """
     rng = np.random.default_rng(0)
@@ -35,23 +35,23 @@ def parts(config: DictConfig, device: str) -> Table:
     table = Table(title="parts")
     table.add_column("what")
     table.add_column("figure", justify="right")
-    started = seconds(lambda: subprocess.run(command, capture_output=True, check=True))
-    table.add_row("bridgelab --help", f"{started:.2f} s")
-    drawn = seconds(lambda: [render(scene) for scene in scenes])
-    table.add_row("renderer, one core", f"{IMAGES / drawn:.0f} images/s")
-    sampled = seconds(lambda: [sample_visible_scene(rng, image_index=0) for _ in range(IMAGES)])
-    table.add_row("scenes with every object in view, one core", f"{IMAGES / sampled:.0f} scenes/s")
-    encoded = seconds(lambda: vision.patches(images).cpu())
-    table.add_row(f"frozen encoder, {device}", f"{IMAGES / encoded:.0f} images/s")
+    help_seconds = seconds(lambda: subprocess.run(command, capture_output=True, check=True))
+    table.add_row("bridgelab --help", f"{help_seconds:.2f} s")
+    render_seconds = seconds(lambda: [render(scene) for scene in scenes])
+    table.add_row("renderer, one core", f"{IMAGES / render_seconds:.0f} images/s")
+    sample_seconds = seconds(lambda: [sample_visible_scene(rng, image_index=0) for _ in range(IMAGES)])
+    table.add_row("scenes with every object in view, one core", f"{IMAGES / sample_seconds:.0f} scenes/s")
+    encode_seconds = seconds(lambda: vision.patches(images).cpu())
+    table.add_row(f"frozen encoder, {device}", f"{IMAGES / encode_seconds:.0f} images/s")
     records = [scene_record(scene, "val") for scene in scenes]
     draw = random.Random(0)
-    asked = seconds(lambda: [draw_questions(record, draw, Balance()) for record in records])
-    table.add_row("questions with programs, one core", f"{10 * IMAGES / asked:.0f} questions/s")
+    question_seconds = seconds(lambda: [draw_questions(record, draw, Balance()) for record in records])
+    table.add_row("questions with programs, one core", f"{10 * IMAGES / question_seconds:.0f} questions/s")
     return table
 
 
 def seconds(call: Callable[[], object], times: int = 5) -> float:
-    """The best of some calls, after one that warms up: what else runs on the machine only ever adds."""
+    """Return the least seconds of some calls, after one that warms up: other load on the machine only adds."""
     call()
     taken = []
     for _ in range(times):

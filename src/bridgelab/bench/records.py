@@ -1,7 +1,7 @@
-"""How long the records of a large study take to read and to summarize, in how much memory, and how long their intervals take.
+"""Time and memory to read and summarize the records of a large study, and time to compute their intervals.
 
-The records are generated: bridges that are right as often as drawn, with both floors and the ceiling, on the same questions and
-captions. Reading and tables run in a process of their own, whose largest size is what is told.
+The records are generated: bridges with random accuracies, a floor and a ceiling, all on the same questions and captions. Reading and
+tables run in a process of their own, so that its peak memory is theirs.
 """
 
 import json
@@ -35,12 +35,12 @@ CONFIG = "train:\n" + "".join(f"  choice_{k}: {k}\n" for k in range(120))  # abo
 
 @dataclass(frozen=True)
 class Size:
-    """Of a generated study.
+    """Size of a generated study.
 
     Args:
-        bridges: with blind and words among them.
+        bridges: blind and words included.
         seeds: of each.
-        questions: put to each run, with its image and with another one's.
+        questions: of each run, each with its image and with another one.
         captions: likewise.
     """
 
@@ -51,33 +51,33 @@ class Size:
 
 
 def records_row(folder: Path, size: Size | None = None) -> list[str]:
-    """A row under `RECORDS_COLUMNS`.
+    """Return a row under `RECORDS_COLUMNS`.
 
     Args:
-        folder: where the records are written; it must not be there.
+        folder: for the records; it must not exist yet.
     """
     size = size or Size()
     predictions = write_records(folder, size)
-    found = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "bridgelab.bench.records", str(folder)],
         capture_output=True,
         check=True,
         text=True,
     )
-    told = json.loads(found.stdout)
-    if told["runs"] != size.bridges * size.seeds:
-        raise RuntimeError(f"{told['runs']} of {size.bridges * size.seeds} records were read.")
+    result = json.loads(process.stdout)
+    if result["runs"] != size.bridges * size.seeds:
+        raise RuntimeError(f"{result['runs']} of {size.bridges * size.seeds} records were read.")
     return [
-        f"{told['runs']:,}",
+        f"{result['runs']:,}",
         f"{predictions:,}",
-        *(f"{told[name]:.1f}" for name in ("read", "tables", "processor")),
-        f"{told['peak'] / 1e9:.2f}",
-        f"{told['intervals']:.1f}",
+        *(f"{result[name]:.1f}" for name in ("read", "tables", "processor")),
+        f"{result['peak'] / 1e9:.2f}",
+        f"{result['intervals']:.1f}",
     ]
 
 
 def write_records(folder: Path, size: Size) -> int:
-    """Write a study's records, and return how many predictions they hold."""
+    """Write a study's records, and return the number of their predictions."""
     rng = np.random.default_rng(0)
     written = 0
     rows = {view: _rows(size, view) for view in ("image", SHUFFLED)}
@@ -109,7 +109,7 @@ def _bridges(size: Size, rng: np.random.Generator) -> Iterator[tuple[str, str, f
 
 
 def _rows(size: Size, view: str) -> pa.Table:
-    """One view's rows of what is asked and captioned, two questions an image, without the answers."""
+    """Return the rows of one view, two questions an image, without the predictions."""
     number = size.questions + size.captions
     asked = np.arange(number) < size.questions
     each = [f"test-{'question' if is_asked else 'caption'}-{k}" for k, is_asked in enumerate(asked)]
@@ -136,7 +136,7 @@ def _rows(size: Size, view: str) -> pa.Table:
 
 
 def _record(path: Path, bridge: str, sees: str, seed: int, accuracy: float) -> dict[str, object]:
-    """As training writes it, as far as the analysis reads it."""
+    """Return a record with the keys that reading a study needs."""
     trains = sees != "words"
     return {
         "study": path.parent.name, "overrides": path.name, "bridge": bridge, "sees": sees, "conditioning": "none",
@@ -157,7 +157,7 @@ def _record(path: Path, bridge: str, sees: str, seed: int, accuracy: float) -> d
 
 
 def measure(folder: Path) -> dict[str, float]:
-    """Read and tabulate a study, then find its accuracies' intervals; seconds, bytes and the number of runs."""
+    """Read and tabulate a study, compute its accuracies' intervals, and return seconds, bytes and the number of runs."""
     from bridgelab.report.summary import summarize
     from bridgelab.report.table import study_table, to_markdown
     from bridgelab.runs.study import read_study
@@ -167,14 +167,14 @@ def measure(folder: Path) -> dict[str, float]:
     study = read_study(folder)
     read = time.perf_counter()
     to_markdown(study_table(summarize(study, intervals=False)))
-    told, processor, peak = time.perf_counter(), time.process_time() - processor, resident_bytes("VmHWM")
+    tabulated, processor, peak = time.perf_counter(), time.process_time() - processor, resident_bytes("VmHWM")
     sample = Sample(study.clusters[study.questions.index])
     for bridge in study.bridges:
-        own = Runs(tuple(run.data_seed for run in study.of(bridge)))
-        _ = sample.mean(study.scores(bridge), own).interval
+        runs = Runs(tuple(run.data_seed for run in study.of(bridge)))
+        _ = sample.mean(study.scores(bridge), runs).interval
     return {
-        "runs": len(study.runs), "read": read - began, "tables": told - read, "processor": processor, "peak": peak,
-        "intervals": time.perf_counter() - told,
+        "runs": len(study.runs), "read": read - began, "tables": tabulated - read, "processor": processor, "peak": peak,
+        "intervals": time.perf_counter() - tabulated,
     }  # fmt: skip
 
 

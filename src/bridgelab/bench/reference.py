@@ -1,11 +1,10 @@
 """Our Q-Former and Idefics2-style resampler beside the transformers classes, with the same weights.
 
-Both run forward and backward (every weight's gradient) on the same patches, by turns, so that what else runs on the machine
-slows both alike; the reference in whichever `attn_implementation` is the fastest here, without dropout, as ours. The matrix
-products of our step, run again by themselves, are what neither can be faster than. Memory is what a forward keeps for its backward,
-but for the weights themselves. On a CPU memory that a step gives back is kept
-for the next one, as on a GPU it always is: else a published size's gigabytes of gradients are mapped page by page in each step,
-which takes much of a step's time and is noise to both.
+Both run forward and backward (the gradient of every weight) on the same patches in turn, so that other load slows both alike. The
+reference runs without dropout, as ours does, in whichever `attn_implementation` is the fastest here. The matrix products of our step,
+repeated by themselves, are a lower bound for both. Memory is what a forward pass keeps for its backward pass, without the weights.
+On a CPU the memory that a step frees is kept for the next one, as on a GPU it always is: otherwise a published size's gigabytes of
+gradients are mapped page by page in each step, which adds much time and noise to both.
 """
 
 import ctypes
@@ -46,9 +45,9 @@ COLUMNS = (
 TIMES = 7
 WARM_UP = 2
 ATTENTION = ("eager", "sdpa")
-FIRST = 3  # rounds after which the slower of the reference's implementations drops out
-LEAST_MEMORY = 16 * 2**30  # for two of Idefics2's connector and their gradients in float32
-# glibc's mallopt: its parameters, each with what it adapts itself to at most until it is set.
+FIRST = 3  # rounds after which the reference's slower implementation drops out
+LEAST_MEMORY = 16 * 2**30  # for two of Idefics2's connectors and their gradients in float32
+# Parameters of glibc's mallopt, each with the most that glibc itself sets it to.
 MALLOPT = {-3: 32 * 2**20, -1: 64 * 2**20}  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
 
 
@@ -75,9 +74,9 @@ class Blip2(nn.Module):
 
     def forward(self, patches: Tensor) -> Tensor:
         """patches [batch, patch, vision_dim] -> tokens [batch, query, text_dim]."""
-        seen = self.vision_model["post_layernorm"](patches)
+        normed = self.vision_model["post_layernorm"](patches)
         queries = self.query_tokens.expand(len(patches), -1, -1)
-        return self.language_projection(self.qformer(queries, encoder_hidden_states=seen).last_hidden_state)
+        return self.language_projection(self.qformer(queries, encoder_hidden_states=normed).last_hidden_state)
 
 
 class Idefics2(nn.Module):
@@ -110,10 +109,10 @@ class Idefics2(nn.Module):
 
 @dataclass(frozen=True)
 class Contest:
-    """A bridge of ours and the class that it is held against, at one size and precision.
+    """A bridge of ours and its reference, at one size and precision.
 
     Args:
-        form: of `bridge.convert`, by which our weights are carried to theirs.
+        form: of `bridge.convert`, which converts our weights to theirs.
         patches: (batch, patches) of the images.
     """
 
@@ -150,7 +149,7 @@ SIZES: tuple[tuple[str, str, type[nn.Module], Callable[..., nn.Module], str, tup
 
 
 def contests(device: str) -> Iterator[Contest]:
-    """All that this machine can hold: float32, bfloat16 where it has it, and on a GPU compiled too."""
+    """Yield all contests that fit this machine: in float32, in bfloat16 if it has it, and on a GPU compiled too."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for size in SIZES:
         if size[:2] == ("perceiver_idefics2", "published") and device == "cpu" and memory < LEAST_MEMORY:
@@ -162,7 +161,7 @@ def contests(device: str) -> Iterator[Contest]:
 
 @contextmanager
 def kept_memory() -> Iterator[None]:
-    """Memory that is given back stays with the process while this is entered; nothing where the C library has no mallopt."""
+    """Keep freed memory with the process inside this context; do nothing if the C library has no mallopt."""
     libc = ctypes.CDLL(None)
     if not hasattr(libc, "mallopt"):
         yield
@@ -178,7 +177,7 @@ def kept_memory() -> Iterator[None]:
 
 
 def reference_row(contest: Contest, device: str) -> list[str]:
-    """A row under `COLUMNS`."""
+    """Return a row under `COLUMNS`."""
     with kept_memory() if device == "cpu" else nullcontext():
         return _row(contest, device)
 
@@ -194,7 +193,7 @@ def _row(contest: Contest, device: str) -> list[str]:
         if turn == WARM_UP + FIRST:
             slower = max(theirs, key=lambda name: statistics.median(taken[name][WARM_UP:]))
             del steps[slower], taken[slower]
-        # In another order each round, so that none always runs behind the same one and finds the memory that it left.
+        # In another order each round, so that none always finds the memory that the same other one left.
         for name in random.Random(turn).sample(list(steps), len(steps)):
             began = time.perf_counter()
             steps[name]()
@@ -217,7 +216,7 @@ def _row(contest: Contest, device: str) -> list[str]:
 
 
 def kept_bytes(step: Callable[[], object], model: nn.Module) -> int:
-    """What the forward of a step keeps for its backward, without the weights themselves."""
+    """Return the bytes that the forward pass of a step keeps for its backward pass, without the weights."""
     kept: dict[int, Tensor] = {}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -231,7 +230,7 @@ def kept_bytes(step: Callable[[], object], model: nn.Module) -> int:
 
 
 def contenders(contest: Contest, device: str) -> tuple[nn.Module, dict[str, nn.Module], Tensor]:
-    """Our bridge, the reference by `attn_implementation`, all with the same weights, and patches for them."""
+    """Return our bridge, the reference by `attn_implementation`, all with the same weights, and patches for them."""
     torch.manual_seed(0)
     ours = contest.ours(*contest.widths, **contest.choices).to(device)
     weights = to_published(ours.state_dict(), contest.form)
@@ -239,7 +238,7 @@ def contenders(contest: Contest, device: str) -> tuple[nn.Module, dict[str, nn.M
     for attention in ATTENTION:
         with torch.device("meta"):
             model = contest.theirs(*contest.widths, contest.choices, attention)
-        # Parameters of their own where they are trained, but one memory for all: gradients are not kept.
+        # Each model has parameters of its own, but all share one memory: gradients are not kept.
         model.load_state_dict(weights, assign=True)
         theirs[attention] = model.requires_grad_().train()
     return ours, theirs, torch.randn(*contest.patches, contest.widths[0], device=device)

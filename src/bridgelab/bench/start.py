@@ -19,7 +19,7 @@ START_COLUMNS = ("what begins", "seconds", "of which on a core")
 SWEEP_COLUMNS = ("jobs", "by hand, s", "in the pool, s", "ratio")
 REPETITIONS = 5
 JOBS, SLOTS = 16, 2
-# A job that does as little as a job can, so that what a launcher adds is seen.
+# A job that does as little as possible, so that the launcher's share shows.
 SHORT = (
     "trainer=cpu",
     "bridge=linear",
@@ -35,7 +35,7 @@ COMMAND = (sys.executable, "-m", "bridgelab.cli")
 
 
 def start_rows(folder: Path) -> list[list[str]]:
-    """Rows under `START_COLUMNS`, each the median of some repetitions.
+    """Return rows under `START_COLUMNS`, each the median of some repetitions.
 
     Args:
         folder: for logs.
@@ -68,7 +68,7 @@ def start_rows(folder: Path) -> list[list[str]]:
 
 
 def sweep_row(folder: Path) -> list[str]:
-    """A row under `SWEEP_COLUMNS`: short jobs by their commands, as many at a time as the pool has slots, and in the pool.
+    """Return a row under `SWEEP_COLUMNS`: short jobs run by hand, as many at a time as the pool has slots, and in the pool.
 
     Args:
         folder: for the world, features and runs.
@@ -81,16 +81,21 @@ def sweep_row(folder: Path) -> list[str]:
         own = (f"paths.runs={folder}/by_hand", f"seed={seed}")
         _run([*COMMAND, "train", *choices, *own], os.environ | environments[0])
 
-    by_hand(JOBS)  # draws the world and encodes it, for both
+    by_hand(JOBS)  # draw the world and encode it, for both
     began = time.perf_counter()
     with ThreadPoolExecutor(SLOTS) as several:
         list(several.map(by_hand, range(JOBS)))
-    alone = time.perf_counter() - began
+    by_hand_seconds = time.perf_counter() - began
     began = time.perf_counter()
     sweep = (f"hydra.launcher.slots={SLOTS}", f"paths.runs={folder}/pool", f"seed=range({JOBS})")
     _run([*COMMAND, "train", "-m", *choices, *sweep], dict(os.environ))
-    pooled = time.perf_counter() - began
-    return [f"{JOBS}, {SLOTS} at a time", f"{alone:.0f}", f"{pooled:.0f}", f"{pooled / alone:.2f}"]
+    pool_seconds = time.perf_counter() - began
+    return [
+        f"{JOBS}, {SLOTS} at a time",
+        f"{by_hand_seconds:.0f}",
+        f"{pool_seconds:.0f}",
+        f"{pool_seconds / by_hand_seconds:.2f}",
+    ]
 
 
 def _preloaded() -> list[str]:
@@ -99,7 +104,7 @@ def _preloaded() -> list[str]:
 
 
 def _timed(command: Sequence[str]) -> list[str]:
-    """Seconds that a command takes, and those that it computes."""
+    """Return the seconds that a command takes, and those that it spends on a core."""
     began = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)

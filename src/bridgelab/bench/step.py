@@ -1,9 +1,8 @@
 """A training step of each bridge: in training, in a bare loop, and beside its own matrix products.
 
-A step is timed twice over the same batches: as `bridgelab train` runs it, and in a bare loop of forward, backward and
-optimizer, one of each in turn on the same batch, so that what else runs here slows both alike. Overhead is the median of their
-ratios, less one, to be kept under a twentieth. The bare step then stands beside its own matrix products, run again by
-themselves, and what fills the difference.
+`bridgelab train` and a bare loop of forward, backward and optimizer take a step on the same batch in turn, so that other load slows
+both alike. Overhead is the median of their ratios minus one, and should stay below 5 %. The bare step is then compared with its own
+matrix products, repeated by themselves.
 """
 
 import statistics
@@ -22,20 +21,20 @@ from bridgelab.training.experiment import Experiment
 from bridgelab.training.lightning_module import parameter_groups
 
 STEPS = 40
-WARM_UP = 4  # first steps, in which kernels are chosen and memory is taken
+WARM_UP = 4  # first steps, which choose kernels and take memory
 FILLING = ("products", "copies", "operations", "between")
 STEP_COLUMNS = ("bridge", "parameters", "tokens", "bare ms", "training ms", "overhead")
 FLOOR_COLUMNS = ("bridge", "bare ms", "products ms", "ratio", *FILLING)
 
 
 class InTurn(TrainingBatches):
-    """Training batches; before each but the first, a bare step of its own model is taken, and both steps' seconds noted.
+    """Training batches that time each training step, and a bare step of another model after it.
 
     Args:
         batches: of training.
-        bare: the same again, for the bare step.
-        step: takes it.
-        wait: until the device has done all.
+        bare: the same batches, for the bare step.
+        step: takes the bare step.
+        wait: for the device to finish.
     """
 
     def __init__(
@@ -64,7 +63,7 @@ class InTurn(TrainingBatches):
 
 
 def bare_step(model: BridgedModel, optimizer: torch.optim.Optimizer, batch: Batch) -> None:
-    """Forward, backward and optimizer, and nothing around them."""
+    """Take a step: forward, backward and optimizer, with nothing around them."""
     optimizer.zero_grad()
     model(batch).backward()
     torch.nn.utils.clip_grad_norm_([p for p in model.bridge.parameters() if p.requires_grad], 1.0)
@@ -72,7 +71,7 @@ def bare_step(model: BridgedModel, optimizer: torch.optim.Optimizer, batch: Batc
 
 
 def floor_row(config: DictConfig, device: str) -> list[str] | None:
-    """What follows a bridge's name under `FLOOR_COLUMNS`, of one batch's step; None where nothing is trained."""
+    """Return what follows a bridge's name under `FLOOR_COLUMNS`, or None if the bridge has nothing to train."""
     experiment = Experiment.set_up(config, device)
     model = experiment.model(0)
     if not any(p.requires_grad for p in model.bridge.parameters()):
@@ -85,33 +84,33 @@ def floor_row(config: DictConfig, device: str) -> list[str] | None:
     def step() -> None:
         bare_step(model, optimizer, batch)
 
-    again = products_of(step)
+    repeat = products_of(step)
     bare: list[float] = []
     products: list[float] = []
-    for _ in range(STEPS):  # in turn, so that what else runs here slows both alike
-        for taken, call in ((bare, step), (products, again)):
+    for _ in range(STEPS):  # in turn, so that other load slows both alike
+        for taken, call in ((bare, step), (products, repeat)):
             began = time.perf_counter()
             call()
             if device == "cuda":
                 torch.cuda.synchronize()
             taken.append(time.perf_counter() - began)
-    whole, alone = (statistics.median(taken[WARM_UP:]) for taken in (bare, products))
+    step_seconds, product_seconds = (statistics.median(taken[WARM_UP:]) for taken in (bare, products))
     shares = filling(step)
     return [
-        f"{1e3 * whole:.0f}",
-        f"{1e3 * alone:.0f}",
-        f"{whole / alone:.2f}",
+        f"{1e3 * step_seconds:.0f}",
+        f"{1e3 * product_seconds:.0f}",
+        f"{step_seconds / product_seconds:.2f}",
         *(f"{shares[kind]:.0%}" for kind in FILLING),
     ]
 
 
 def step_row(config: DictConfig, device: str) -> list[str] | None:
-    """What follows a bridge's name under `STEP_COLUMNS`; None where nothing is trained."""
+    """Return what follows a bridge's name under `STEP_COLUMNS`, or None if the bridge has nothing to train."""
     experiment = Experiment.set_up(config, device)
     model = experiment.model(0)
     trained = [p for p in model.bridge.parameters() if p.requires_grad]
     if not trained:
-        return None  # plain words have nothing to train
+        return None
     batches, bare = experiment.data.batches(STEPS, 0), experiment.model(0)
     experiment.init_output_scale(model, batches)
     experiment.init_output_scale(bare, batches)
@@ -123,7 +122,7 @@ def step_row(config: DictConfig, device: str) -> list[str] | None:
         torch.cuda.synchronize if device == "cuda" else lambda: None,
     )
     experiment.fit(model, in_turn, lr=1e-4, single_process=True)
-    alone, training, ratio = (
+    bare_seconds, training, ratio = (
         statistics.median(values[WARM_UP:])
         for values in (*in_turn.seconds, [b / a for a, b in zip(*in_turn.seconds, strict=True)])
     )
@@ -131,7 +130,7 @@ def step_row(config: DictConfig, device: str) -> list[str] | None:
     return [
         f"{sum(p.numel() for p in trained):,}",
         str(tokens),
-        f"{1e3 * alone:.0f}",
+        f"{1e3 * bare_seconds:.0f}",
         f"{1e3 * training:.0f}",
         f"{ratio - 1:+.1%}",
     ]

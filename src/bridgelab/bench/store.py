@@ -1,7 +1,7 @@
-"""The feature store: its reads beside a plain read of the same files, its reader's memory, an epoch from it beside the ViT's.
+"""The feature store: its reads beside a plain read of the same files, its reader's memory, and an epoch beside one with the ViT.
 
-Reads are timed in turn, plain and by the store, over the same files. The cache is cold where the system lets these files be
-dropped from it, which is looked at after the fact; else what is measured is memory, and the row says 'warm'.
+Plain reads and the store's are timed in turn over the same files. The cache is cold if the system drops these files on request, which
+is checked; otherwise reads come from memory, and the row says 'warm'.
 """
 
 import os
@@ -26,9 +26,9 @@ from bridgelab.training.lightning_module import parameter_groups
 
 ROW = (64, 160)  # patches and channels of the miniature, in bfloat16
 ROWS = 1024  # of a file
-BATCH = 256  # rows read at once; of the miniature's small ones 64 take no longer to copy than Python to ask for them
-SIZES = MappingProxyType({1: 3, 10: 30})  # how large a store, and its files
-TRAINED = 64  # likewise, where memory is looked at: a training batch
+BATCH = 256  # rows read at once; copying 64 of the miniature's small rows takes no longer than Python's call
+SIZES = MappingProxyType({1: 3, 10: 30})  # relative size of a store -> number of its files
+TRAINED = 64  # rows read at once for the memory rows: a training batch
 TIMES = 3
 TRIES = 10  # at dropping files from the cache
 BLOCK = 2**20  # of a plain read
@@ -40,7 +40,7 @@ EPOCH_COLUMNS = ("bridge", "steps", "images a step", "from the store ms", "ViT e
 
 
 def write_store(folder: Path, files: int) -> MappedFeatures:
-    """A store of noise."""
+    """Write a store of noise, and return its reader."""
     rng = np.random.default_rng(0)
     places: dict[str, tuple[Shard, int]] = {}
     for number in range(files):
@@ -56,10 +56,10 @@ def write_store(folder: Path, files: int) -> MappedFeatures:
 
 
 def read_rows(store: MappedFeatures, folder: Path) -> Iterator[list[str]]:
-    """Rows under `READ_COLUMNS`.
+    """Yield rows under `READ_COLUMNS`.
 
     Args:
-        store: as `write_store` made it in `folder`.
+        store: that `write_store` wrote to `folder`.
     """
     paths = sorted(folder.glob("*.safetensors"))
     order = np.arange(len(store))
@@ -111,8 +111,8 @@ def by_store(store: MappedFeatures, rows: np.ndarray) -> None:
 
 
 def drop(paths: Sequence[Path]) -> bool:
-    """Drop files from the system's cache; whether they are gone."""
-    for _ in range(TRIES):  # what is still being read ahead can't be dropped yet
+    """Drop files from the system's cache, and return whether they are gone."""
+    for _ in range(TRIES):  # pages that are still being read ahead can't be dropped yet
         for path in paths:
             with open(path, "rb", buffering=0) as file:
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
@@ -123,7 +123,7 @@ def drop(paths: Sequence[Path]) -> bool:
 
 
 def _cached(path: Path) -> bool:
-    """Whether any of some bytes spread over a file can be had without the disk, or the system does not tell."""
+    """Return whether any of some bytes spread over a file is cached, or True if the system does not say."""
     with open(path, "rb", buffering=0) as file:
         for position in np.linspace(0, path.stat().st_size - 1, 16, dtype=int):
             try:
@@ -131,17 +131,17 @@ def _cached(path: Path) -> bool:
                 return True
             except BlockingIOError:  # it would have to be read
                 continue
-            except OSError:  # no such question here
+            except OSError:  # not supported here
                 return True
     return False
 
 
 def memory_row(times: int, store: MappedFeatures, folder: Path) -> list[str] | None:
-    """A row under `MEMORY_COLUMNS`: by how much the process grew at most while it read everything, in random order."""
+    """Return a row under `MEMORY_COLUMNS`: the most that this process grew while it read all rows in random order."""
     before = _memory()
     if before is None:
         return None
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    Path("/proc/self/clear_refs").write_text("5")  # reset the peak
     own = 0
     order = np.random.default_rng(0).permutation(len(store))
     for first in range(0, len(order), TRAINED):
@@ -154,7 +154,7 @@ def memory_row(times: int, store: MappedFeatures, folder: Path) -> list[str] | N
 
 
 def epoch_row(config: DictConfig, device: str) -> list[str]:
-    """What follows a bridge's name under `EPOCH_COLUMNS`: the same steps, in turn."""
+    """Return what follows a bridge's name under `EPOCH_COLUMNS`, from the same steps in turn."""
     steps = {}
     for source in ("store", "online"):
         own = OmegaConf.merge(config, {"data": {"features": source}})
@@ -187,7 +187,7 @@ def epoch_row(config: DictConfig, device: str) -> list[str]:
 
 
 def _memory() -> dict[str, int] | None:
-    """Bytes of this process by the names of /proc; None where there is none."""
+    """Return the bytes of this process by their names in /proc, or None if there is no /proc."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:

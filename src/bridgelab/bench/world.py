@@ -1,4 +1,4 @@
-"""The default world made from nothing: images, questions, captions, and the frozen encoder's features of all splits."""
+"""The default world from scratch: images, questions, captions, and the frozen encoder's features of all splits."""
 
 import shutil
 import time
@@ -13,7 +13,7 @@ WORLD_COLUMNS = ("images", "drawn and asked about, s", "encoded, s", "together, 
 
 
 def world_row(config: DictConfig, folder: Path) -> list[str]:
-    """A row under `WORLD_COLUMNS`, timed once, since it takes minutes; what was made is removed again.
+    """Return a row under `WORLD_COLUMNS`, timed once, since it takes minutes; the folder is removed again.
 
     Args:
         config: as `conf/train.yaml` composes it; its world's size and processes are kept.
@@ -25,14 +25,14 @@ def world_row(config: DictConfig, folder: Path) -> list[str]:
     began = time.perf_counter()
     for split in world.splits:
         world.make(split)
-    drawn = time.perf_counter() - began
+    draw_seconds = time.perf_counter() - began
     build_features(config, world.splits, (0, 1))
-    whole = time.perf_counter() - began
+    total = time.perf_counter() - began
     shutil.rmtree(folder)
     images = sum(world.images.values())
     return [
         f"{images:,} by {world.processes} process(es)",
-        f"{drawn:.0f}",
-        f"{whole - drawn:.0f}",
-        f"{whole:.0f}",
+        f"{draw_seconds:.0f}",
+        f"{total - draw_seconds:.0f}",
+        f"{total:.0f}",
     ]

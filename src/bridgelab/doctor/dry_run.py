@@ -39,9 +39,7 @@ from bridgelab.training.lightning_module import parameter_groups
 LIMIT = 10.0  # seconds that a call with a larger batch may take
 GROWTH = 4  # from one batch size that is tried to the next
 REPEATS, PATIENCE = 5, 2.0  # a call is timed so often, or for so many seconds
-TEXT_SHARE = (
-    0.5  # of free memory that the T5's weights may take; the rest is for the ViT, the bridge and a step
-)
+TEXT_SHARE = 0.5  # of free memory that the T5's weights may take; the rest is for the ViT and a step
 SCENE_TOKENS = 96  # of a scene in words: as many as the built-in world's have at most
 ENCODED = 64  # images that the encoder reads at once, as in `data.feature_store`
 PIXELS = (640, 480)  # of an image, if none is here
@@ -222,19 +220,18 @@ class DryRun(Backbones):
             nonlocal weights, state
             model, optimizer, step = self.trial(examples, lengths)
             began = time.perf_counter()
-            kept = allocated(
-                step, self.device
-            ).kept  # gradients, the optimizer's state, and copies of the T5's weights
+            # Gradients, the optimizer's state, and copies of the T5's weights.
+            kept = allocated(step, self.device).kept
             peak = allocated(step, self.device).peak
             weights = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
             state = _state_bytes(optimizer)
             return np.array([time.perf_counter() - began, kept, peak])
 
         _, kept, peak = self._at_true_size(measure, self.batch_size) if self.trained else (0.0, 0.0, 0.0)
-        text = self.text_bytes
+        text: float = self.text_bytes
         if self.config.text.get(
             "eight_bit"
-        ):  # the layers' matrices take a byte a weight, the vocabulary's stay
+        ):  # matrices of layers take a byte a weight, the vocabulary's stay
             text = self.outside_layers + (text - self.outside_layers) / 2
         return Memory(
             text=text + max(0.0, kept - weights - state),
@@ -262,7 +259,8 @@ class DryRun(Backbones):
             return np.array([sum(seconds), *seconds, peak])
 
         _, *seconds, peak = self._at_true_size(measure, size)
-        return Answering(*(one / size for one in seconds), bytes=peak)
+        encode, generate, score = (one / size for one in seconds)
+        return Answering(encode, generate, score, peak)
 
     def encoding(self, images: Sequence[str] = ()) -> tuple[float, float]:
         """Return the seconds to read and encode an image, and the bytes of a batch of images.

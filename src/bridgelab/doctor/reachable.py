@@ -188,8 +188,10 @@ def hub_has(repo: str, files: Sequence[str], repo_type: str = "model") -> tuple[
             except HfHubHTTPError as error:
                 refused = error
                 continue
-            weights = metadata.size and name.endswith((".safetensors", ".bin"))
-            return "not here; the hub has it" + (f", {size(metadata.size)}" if weights else "")
+            weights = name.endswith((".safetensors", ".bin"))
+            return "not here; the hub has it" + (
+                f", {size(metadata.size)}" if metadata.size and weights else ""
+            )
         raise refused or FileNotFoundError(files)
 
     return within(ask)
