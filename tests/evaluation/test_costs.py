@@ -68,16 +68,12 @@ def test_the_qformer_is_counted_by_hand(tiny_text, patches):
     # way out.
     each = 4 * queries * width**2 + 2 * queries**2 * width + queries * width**2
     each += 2 * (2 * queries * width * 4 * width) + queries * width * tiny_text.dim
-    if patches == 4:  # the patches' keys and values, then scores and mixing
-        seen = 2 * patches * vision_dim * width
-        each += seen + 2 * queries * patches * width
-    else:  # what each head asks, of channels and of the keys' bias; then scores and mixing, of channels; then values of what was mixed
-        once += queries * width * vision_dim + queries * width
-        seen = 2 * heads * queries * patches * vision_dim
-        each += seen + queries * width * vision_dim
+    # The patches' keys and values, then scores and mixing.
+    from_patches = 2 * patches * vision_dim * width
+    each += from_patches + 2 * queries * patches * width
     assert costs["flops_bridge_forward"] == 2 * (once + size * each) // size
     # Backward each product has two, by its two factors, but those with patches, which have no gradient.
-    assert costs["flops_bridge_backward"] == 2 * (2 * once + size * (2 * each - seen)) // size
+    assert costs["flops_bridge_backward"] == 2 * (2 * once + size * (2 * each - from_patches)) // size
 
 
 def test_floor_and_ceiling(tiny_text):
