@@ -16,7 +16,7 @@ from bridgelab.report.diagnosis.record import read_diagnoses
 from bridgelab.report.diagnosis.section import rests
 from bridgelab.report.diagnosis.table import Diagnoses, diagnosis_notes, diagnosis_tables
 from bridgelab.report.examples import chosen_examples
-from bridgelab.report.export import to_csv, to_latex
+from bridgelab.report.formats.latex import to_csv, to_latex
 from bridgelab.report.figures.break_map import draw_map
 from bridgelab.report.figures.difficulty import draw_difficulty
 from bridgelab.report.figures.pareto import draw_pareto

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from bridgelab.cli import main as cli
-from bridgelab.report.export import to_csv, to_latex
+from bridgelab.report.formats.latex import to_csv, to_latex
 from bridgelab.report.summary import summarize
 from bridgelab.report.table import Cell, Measured, StudyTable, Table, to_html, to_markdown, to_rich
 from bridgelab.report.tables.difficulty import by_difficulty

@@ -1,0 +1,1 @@
+"""Tables of a study as text: one format a file."""
