@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bridgelab.report.diagnosis.record import ONE, READ, Diagnosis, Map, write_diagnosis
+from bridgelab.report.diagnosis.record import PROBE_TARGETS, SINGLE_RUN, Diagnosis, Map, write_diagnosis
 from bridgelab.statistics.contrast import Contribution
 from bridgelab.statistics.estimate import Estimate
 from bridgelab.world.scene import ATTRIBUTES
@@ -144,7 +144,7 @@ NUMBERS = (
     *(f"selection/{name}" for name in ("visited", "others", "background", "random", "selection", "base")),
     *(f"clutter/{name}" for name in ("plain", "cluttered", "cost", "likelihood_cost")),
     *(f"background/{patch}/{name}" for patch in ("own", "beside", "apart", "guessed") for name in ATTRIBUTES),
-    *(f"probe/{of}/{name}" for of in ("guessed", "patches", "tokens") for name in READ),
+    *(f"probe/{of}/{name}" for of in ("guessed", "patches", "tokens") for name in PROBE_TARGETS),
     *("rank/within_image", "rank/over_images", "words/cosine", "words/cosine_of_words", "words/gap"),
 )
 
@@ -166,7 +166,7 @@ def diagnosed() -> Callable[..., None]:
                 bridge=record["bridge"], seed=record["seed"], data_seed=0, benchmark="world",
                 made_of={"config": "cc", "looked_at": {"questions": 400}},
                 numbers={
-                    name: Estimate(one, {ONE: Contribution(np.array([one]), 0.007 * rng.normal(size=(1, 50)), np.arange(50), 50, 0.0, (0,))})
+                    name: Estimate(one, {SINGLE_RUN: Contribution(np.array([one]), 0.007 * rng.normal(size=(1, 50)), np.arange(50), 50, 0.0, (0,))})
                     for name, one in values.items()
                 },
                 counts={"questions": 390, "fit": 1500, "images": 400, "fields": 2100, "objects": 2600},

@@ -7,7 +7,7 @@ from PIL import Image
 
 from bridgelab.benchmark.example import Example
 from bridgelab.explain.saliency_maps import saliency_maps, with_answer_as_target
-from bridgelab.report.diagnosis.overlay import SIDE, over_image
+from bridgelab.report.diagnosis.overlay import SIDE, overlay_data_url
 
 
 def test_a_map_is_the_fall_by_window(planted, adds, reads):
@@ -43,7 +43,7 @@ def test_a_map_lies_over_its_patches(signed):
     values[0, 1] = 1
     if signed:
         values[1, 0] = -1
-    created = over_image(picture, values, signed=signed)
+    created = overlay_data_url(picture, values, signed=signed)
     image = np.asarray(
         Image.open(io.BytesIO(base64.b64decode(created.partition(",")[2]))).convert("RGB")
     ).astype(int)
@@ -57,4 +57,4 @@ def test_a_map_lies_over_its_patches(signed):
     else:
         assert red.sum() < clear.sum() - 60  # darker in greyscale, too
         assert np.abs(blue - 128).max() < 12
-    assert over_image(picture, np.zeros((2, 2)), signed=signed)  # no effect anywhere
+    assert overlay_data_url(picture, np.zeros((2, 2)), signed=signed)  # no effect anywhere

@@ -102,7 +102,7 @@ def test_cells_that_are_all_right_or_all_wrong(simulated, score):
     # 36 questions on 12 images can't be certain, nor pass what an accuracy can be.
     low, high = re.search(rf"<td>{100 * score:.1f} <small>([\d.]+)–([\d.]+)</small>", page).groups()
     assert (low, high) == (("0.0", "18.3") if score == 0 else ("81.7", "100.0"))
-    assert "Not told from the blind floor" in page
+    assert "Not shown to be better than the blind floor" in page
 
 
 def test_a_kind_and_a_level_with_one_example(simulated):

@@ -2,9 +2,8 @@
 
 import pytest
 
+from bridgelab.report.contents import analyze, long_tables, short_tables
 from bridgelab.report.controls import controls
-from bridgelab.report.summary import summarize
-from bridgelab.report.write import tables
 from bridgelab.runs.study import read_study
 
 SIZES = {
@@ -56,5 +55,7 @@ def test_what_is_alike_needs_no_control(sized):
 
 def test_the_report_says_it(sized):
     study = sized("linear", "qformer")
-    table, whole = tables(study, summarize(study), [], {})
-    assert table.said[-1] == whole.said[-1] == controls(study, "linear")[0]
+    analysis = analyze(study)
+    short = short_tables(analysis)
+    long = long_tables(analysis, short)
+    assert short.verdict[-1] == long.verdict[-1] == controls(study, "linear")[0]

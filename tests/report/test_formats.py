@@ -11,14 +11,16 @@ import pytest
 from rich.console import Console
 
 from bridgelab.cli import main as cli
-from bridgelab.report.formats.latex import to_csv, to_latex
-from bridgelab.report.summary import summarize
-from bridgelab.report.table import Cell, Measured, StudyTable, Table, to_html, to_markdown, to_rich
-from bridgelab.report.tables.difficulty import by_difficulty
-from bridgelab.report.write import tables
+from bridgelab.report.contents import analyze, long_tables, short_tables
+from bridgelab.report.formats.csv import to_csv
+from bridgelab.report.formats.html import to_html
+from bridgelab.report.formats.latex import to_latex
+from bridgelab.report.formats.markdown import to_markdown
+from bridgelab.report.formats.terminal import to_rich
+from bridgelab.report.table import Cell, Quantity, StudyTables, Table
 from bridgelab.runs.study import read_study
 
-ODD = StudyTable(
+ODD = StudyTables(
     "heading",
     (
         Table(
@@ -29,7 +31,7 @@ ODD = StudyTable(
                     "bridge",
                     (
                         Cell("x_1", ""),
-                        Cell("−4.0", "−5.0 to −3.0, breaks", Measured(-4, -5, -3, 0.9, "points", "breaks")),
+                        Cell("−4.0", "−5.0 to −3.0, breaks", Quantity(-4, -5, -3, 0.9, "points", "breaks")),
                     ),
                 ),
             ),
@@ -41,17 +43,17 @@ ODD = StudyTable(
 
 @pytest.fixture
 def whole(simulated):
-    study = read_study(simulated.write(images=6))
-    return tables(study, summarize(study), by_difficulty(study), {})[1]
+    analysis = analyze(read_study(simulated.write(images=6)))
+    return long_tables(analysis, short_tables(analysis))
 
 
 def test_csv_has_a_line_a_number_and_numbers_as_numbers(whole):
     frame = pd.read_csv(io.StringIO(to_csv(whole)), keep_default_na=False)
     notes = frame[frame["table"] == "notes"]
-    assert list(notes["text"]) == [*whole.said, *whole.notes]
+    assert list(notes["text"]) == [*whole.verdict, *whole.notes]
     cells = [
         (grid.title, cells[0].text, head, cell)
-        for grid in whole.grids for _, cells in grid.rows for head, cell in zip(grid.heads[1:], cells[1:], strict=True)
+        for grid in whole.tables for _, cells in grid.rows for head, cell in zip(grid.columns[1:], cells[1:], strict=True)
     ]  # fmt: skip
     rows = frame.iloc[: -len(notes)].to_dict("records")
     assert len(rows) == len(cells)
@@ -87,8 +89,8 @@ ACTING = "x\n\\input{/etc/passwd}\x1b]0;t\x07\u202e"
 )
 def test_a_name_is_text_alone_in_every_form(form):
     """Not a line's end, behind which LaTeX would read on; not an escape that a terminal obeys."""
-    table = StudyTable(ACTING, (Table(ACTING, ("bridge", ACTING), (("bridge", (Cell(ACTING), Cell(ACTING, ACTING))),)),), (ACTING,), (ACTING,))  # fmt: skip
-    plain = StudyTable(
+    table = StudyTables(ACTING, (Table(ACTING, ("bridge", ACTING), (("bridge", (Cell(ACTING), Cell(ACTING, ACTING))),)),), (ACTING,), (ACTING,))  # fmt: skip
+    plain = StudyTables(
         "x", (Table("x", ("bridge", "x"), (("bridge", (Cell("x"), Cell("x", "x"))),)),), ("x",), ("x",)
     )
     text = form(table)
@@ -105,7 +107,7 @@ def _terminal(made):
 
 @pytest.mark.parametrize("text", ["=1+1", "+cmd|' /C calc'!A0", "-1+1", "@SUM(A1)"])
 def test_csv_holds_no_formulas(text):
-    table = StudyTable(
+    table = StudyTables(
         "x", (Table(text, ("bridge", text), (("bridge", (Cell(text), Cell(text))),)),), (text,)
     )
     cells = [cell for row in csv.reader(io.StringIO(to_csv(table))) for cell in row]

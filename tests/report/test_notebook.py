@@ -9,7 +9,7 @@ import pytest
 from nbclient import NotebookClient
 from PIL import Image
 
-from bridgelab.report.examples import chosen_examples
+from bridgelab.report.examples import select_examples
 from bridgelab.runs.study import read_study
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
@@ -85,7 +85,7 @@ def test_a_bridge_is_looked_into_in_the_notebook(simulated, diagnosed, monkeypat
         (folder / "config.yaml").write_text(f"benchmark: {{root: {tmp_path}/world}}")
     for k in range(10):
         Image.new("RGB", (32, 32), (25 * k, 90, 40)).save(tmp_path / "world" / "images" / f"{k}.png")
-    diagnosed(study, [one.id for one in chosen_examples(read_study(study), most=2)])
+    diagnosed(study, [one.id for one in select_examples(read_study(study), most=2)])
     monkeypatch.setenv("BRIDGELAB_RUNS", str(study))
     monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     shown = run("03_look_inside_a_bridge.ipynb")

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import struct
 import zlib
+from html.parser import HTMLParser
 from io import StringIO
 
 import numpy as np
@@ -15,10 +16,15 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from bridgelab.report.examples import Answer, Shown, _folders, _pictures, chosen_examples
-from bridgelab.report.page import page
+from bridgelab.report.contents import analyze, short_tables
+from bridgelab.report.diagnosis.record import read_diagnoses
+from bridgelab.report.diagnosis.section import question_maps, section_html
+from bridgelab.report.examples import Answer, QuestionCard, select_examples
+from bridgelab.report.formats.html import to_html
+from bridgelab.report.page import Picture, render_page
 from bridgelab.report.provenance import provenance, reproduction
-from bridgelab.report.table import StudyTable
+from bridgelab.report.table import StudyTables
+from bridgelab.report.thumbnails import _folders, read_thumbnails
 from bridgelab.report.write import report
 from bridgelab.runs.study import read_study
 
@@ -131,10 +137,10 @@ def test_questions_are_filtered_by_who_was_right(browser, study):
 
 
 def test_answers_are_shown_beside_what_they_rest_on(browser, study, diagnosed):
-    ids = [one.id for one in chosen_examples(read_study(study), most=3)]
+    ids = [one.id for one in select_examples(read_study(study), most=3)]
     diagnosed(study, ids)
     shown, complaints = opened(browser, made(study), 1200)
-    assert shown.get_by_role("heading", name="Where answers rest").is_visible()
+    assert shown.get_by_role("heading", name="What answers depend on").is_visible()
     strips = shown.locator(".strip")
     assert strips.count() == 3
     captions = strips.first.locator("figcaption").all_inner_texts()
@@ -172,7 +178,7 @@ def test_names_run_no_script(browser, study, change):
 
 def test_examples_show_every_pattern_and_the_majority_of_seeds(study):
     found = read_study(study)
-    shown = chosen_examples(found, most=40)
+    shown = select_examples(found, most=40)
     assert len({one.id for one in shown}) == 40
     seeing = ("linear", "mlp", "qformer", "perceiver")
     patterns = {tuple(one.answers[name].is_right for name in seeing) for one in shown}
@@ -184,23 +190,23 @@ def test_examples_show_every_pattern_and_the_majority_of_seeds(study):
     assert patterns == every
     one = shown[0]
     assert one.answers["linear"].right == tables["linear"][one.id]
-    assert (one.answers["linear"].said == "yes") == one.answers["linear"].is_right
+    assert (one.answers["linear"].text == "yes") == one.answers["linear"].is_right
     assert list(one.answers)[-2:] == ["words", "words_prompted"]
     assert all(picture.startswith("data:image/png;base64,") for each in shown for picture in each.pictures)
-    assert chosen_examples(found, most=40) == shown
+    assert select_examples(found, most=40) == shown
 
 
 def test_without_its_images_a_question_stands_by_itself(study):
     for run in study.iterdir():
         (run / "config.yaml").unlink(missing_ok=True) if run.is_dir() else None
-    assert all(one.pictures == () for one in chosen_examples(read_study(study)))
+    assert all(one.pictures == () for one in select_examples(read_study(study)))
     assert 'alt="The image of the question"' not in made(study).read_text()
 
 
 def test_pictures_are_plain_files_in_their_folders_and_what_cannot_be_read_is_left_out(study, tmp_path):
     """A record says where they lie, and a record may be anybody's."""
     images, private = tmp_path / "world" / "images", tmp_path / "private.png"
-    found = chosen_examples(read_study(study))
+    found = select_examples(read_study(study))
     shown = {one.id: one.pictures for one in found}
     assert all(map(len, shown.values()))
     first, second, third, fourth = list(dict.fromkeys(one.id.split("-")[0] for one in found))[:4]
@@ -213,7 +219,7 @@ def test_pictures_are_plain_files_in_their_folders_and_what_cannot_be_read_is_le
     bomb[16:24] = struct.pack(">II", 20_000, 20_000)
     bomb[29:33] = struct.pack(">I", zlib.crc32(bomb[12:29]))
     (images / f"{fourth}.png").write_bytes(bomb)
-    for one in chosen_examples(read_study(study)):
+    for one in select_examples(read_study(study)):
         hidden = one.id.split("-")[0] in (first, second, third, fourth)
         assert one.pictures == (() if hidden else shown[one.id])
 
@@ -225,21 +231,21 @@ def test_pictures_are_plain_files_in_their_folders_and_what_cannot_be_read_is_le
 def test_a_name_that_leads_elsewhere_is_no_picture(tmp_path, name):
     (tmp_path / "world" / "images").mkdir(parents=True)
     Image.new("RGB", (9, 9)).save(tmp_path / "private.png")
-    assert _pictures([name], tmp_path / "world" / "images") == {}
+    assert read_thumbnails([name], tmp_path / "world" / "images") == {}
 
 
 def test_the_search_for_pictures_has_an_end(tmp_path, monkeypatch):
     for folder in ("a/b/c/d/e/f/g", "h"):
         (tmp_path / folder).mkdir(parents=True)
     assert [folder.name for folder in _folders(tmp_path)][1:] == ["a", "h", "b", "c", "d", "e"]
-    monkeypatch.setattr("bridgelab.report.examples.MOST_ENTRIES", 2)
+    monkeypatch.setattr("bridgelab.report.thumbnails.MAX_ENTRIES", 2)
     assert [folder.name for folder in _folders(tmp_path)][1:] == ["a", "h"]
 
 
 def test_outcomes_are_bold_and_a_floor_is_called_so_at_each_level_of_what_is_swept():
-    shown = Shown("1", "exist", "is it ?", "yes", {"blind, train.steps=400": Answer("no", 0, 3)}, ())
+    shown = QuestionCard("1", "exist", "is it ?", "yes", {"blind, train.steps=400": Answer("no", 0, 3)}, ())
     said = ("linear against x: breaks on count (−3.0 points); the data cannot tell on query.",)
-    written = page(StudyTable("swept", (), (), said), [("a picture", b"")], [shown], (), "command")
+    written = render_page(StudyTables("swept", (), (), said), [Picture("a picture", b"")], questions=[shown])
     assert "<li>linear against x: <strong>breaks</strong> on count (" in written
     assert "<label>floor: blind, train.steps=400<select" in written
     assert "</span> floor: blind, train.steps=400: no <span>(0 of 3)</span>" in written
@@ -270,3 +276,76 @@ def test_what_was_asked_and_where_it_comes_from_are_told(study):
     assert shlex.split(typed) == ["bridgelab", "train", "-m", "bridge=mlp; touch x", "text.path='a b'"]
     (study / "multirun.yaml").unlink()
     assert reproduction(read_study(study)).splitlines()[0] == "bridgelab train bridge=blind seed=0"
+
+
+def script(field):
+    return f"<script>{field}</script>"
+
+
+def test_a_script_in_any_foreign_field_is_text(study, change, diagnosed):
+    """Every text that a record, a prediction, a log, a diagnosis or a folder's name brings to the page."""
+    texts = ("question", "hypothesis", "git_sha", "machine", "precision", "benchmark", "curve_of")
+    columns = ("prompt", "prediction", "target", "tag_type", "tag_family")
+    runs = sorted(study.glob("bridge=*"))
+    for run in runs:
+        name = json.loads((run / "metrics.json").read_text())["bridge"]
+        change(
+            run,
+            **{field: script(field) for field in texts},
+            bridge=name if name == "blind" or name.startswith("words") else name + script("bridge"),
+            versions={script("library"): script("version")},
+            fingerprints={"vision": script("vision"), "text": "bb"},
+            mixture={script("task"): 1.0},
+            taken_from=script("taken_from").replace("/", "") + "/run",
+            tuned_over=[script("tuned_over")],
+        )
+        table = pd.read_parquet(run / "predictions.parquet")
+        hard = table["kind"] == "answer"
+        table["tag_family"] = "family"
+        for column in columns:
+            table.loc[hard & (table.index % 2 == 0), column] = script(column)
+        table[f"tag_{script('tag')}"] = table["tag_hops"]
+        table["majority_of_family"] = table["target"]
+        table.to_parquet(run / "predictions.parquet")
+    (study / "multirun.yaml").write_text(json.dumps({"hydra": {"overrides": {"task": [script("override")]}}}))
+    diagnosed(study, [one.id for one in select_examples(read_study(study), most=3)])
+    for file in study.glob("*/diagnosis.json"):
+        diagnosis = json.loads(file.read_text())
+        diagnosis["words"] = [[script("word"), 0.5]]
+        diagnosis["left_out"] = {script("measurement"): script("reason")}
+        for one in diagnosis["maps"]:
+            one["said"] = script("said")
+        file.write_text(json.dumps(diagnosis))
+    (study / "bridge=mlp,<script>folder").mkdir()
+    failed = study / "bridge=mlp,seed=9"
+    failed.mkdir()
+    (failed / "log.txt").write_text(f"Traceback (most recent call last):\nValueError: {script('log')}\n")
+    (failed / "config.yaml").write_text("{}")
+    paths = report(study, console=Console(file=StringIO()))
+    page = paths["page"].read_text()
+    text = page.replace("_", " ")  # some names are printed without underscores
+    tags = Tags()
+    tags.feed(page)
+    assert tags.scripts == 1  # the page's own
+    planted = (*texts, *columns, "bridge", "library", "version", "vision", "task", "tuned_over", "tag")
+    for field in (*planted, "override", "log", "word", "measurement", "reason", "said"):
+        assert f"&lt;script&gt;{field}&lt;/script&gt;".replace("_", " ") in text, field
+    assert "&lt;script&gt;taken_from" in page
+    assert "<script" not in paths["table"].read_text()
+    for html in (
+        to_html(short_tables(analyze(read_study(study)))),
+        section_html(
+            question_maps(read_study(study), select_examples(read_study(study)), read_diagnoses(study))
+        ),
+    ):
+        assert "&lt;script&gt;" in html
+        assert "<script" not in html
+
+
+class Tags(HTMLParser):
+    """Counts scripts."""
+
+    scripts = 0
+
+    def handle_starttag(self, tag, attrs):
+        self.scripts += tag == "script"

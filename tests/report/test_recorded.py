@@ -5,12 +5,13 @@ import re
 import tarfile
 from pathlib import Path
 
-from bridgelab.report.summary import ALL, summarize
-from bridgelab.report.table import StudyTable, percent, to_markdown
-from bridgelab.report.tables.difficulty import by_difficulty
+from bridgelab.report.contents import analyze, long_tables, short_tables
+from bridgelab.report.formats.markdown import to_markdown
+from bridgelab.report.row import ALL
+from bridgelab.report.summary import summarize
+from bridgelab.report.table import StudyTables, percent_cell
 from bridgelab.report.tables.lr_search import lr_search_table
 from bridgelab.report.tables.shift import shift_of
-from bridgelab.report.write import tables
 from bridgelab.runs.study import read_study
 from bridgelab.statistics.verdict import BREAKS, CANNOT_TELL, LEADS
 
@@ -24,10 +25,14 @@ def unpacked(folder, *names):
     return folder
 
 
+def all_tables(study):
+    analysis = analyze(study)
+    return to_markdown(long_tables(analysis, short_tables(analysis)))
+
+
 def test_the_readme_and_the_finding_print_what_the_records_give(tmp_path):
     study = read_study(unpacked(tmp_path, "first_look_full") / "first_look_full")
-    _, whole = tables(study, summarize(study), by_difficulty(study), {})
-    printed = to_markdown(whole).splitlines()
+    printed = all_tables(study).splitlines()
     page = (ROOT / "experiments" / "first_look_full.md").read_text().splitlines()
     assert len(printed) > 200
     assert [line for line in printed[1:] if line not in page] == []  # [0] is its title
@@ -43,7 +48,7 @@ def test_the_readme_and_the_finding_print_what_the_records_give(tmp_path):
 def test_the_finding_on_conditioning_is_of_the_records(tmp_path):
     """Each row with its interval, which hangs on its own runs alone."""
     study = read_study(unpacked(tmp_path, "first_look_full", "conditioning") / "first_look_full")
-    accuracy = {row.name: percent(row.accuracy[ALL]) for row in summarize(study).rows if row.accuracy}
+    accuracy = {row.name: percent_cell(row.accuracy[ALL]) for row in summarize(study).rows if row.accuracy}
     told = {"nothing": "", "the question": "_question", "another example's question": "_mismatched"}
     named = {"Q-Former": "qformer", "Perceiver Resampler": "perceiver"}
     lines = (ROOT / "experiments" / "conditioning.md").read_text().splitlines()
@@ -80,7 +85,7 @@ def test_the_finding_on_tokens_is_of_the_records(tmp_path):
     printed = {}
     for name in ("tokens", "tokens_64"):
         study = read_study(tmp_path / name)
-        printed[name] = to_markdown(tables(study, summarize(study), by_difficulty(study), {})[1])
+        printed[name] = all_tables(study)
     finding = (ROOT / "experiments" / "tokens.md").read_text()
     rows = re.findall(
         r"^\| (linear_pooled|qformer|perceiver)[^|]* \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$",
@@ -112,7 +117,7 @@ def test_the_finding_on_rates_is_of_the_records(tmp_path):
     runs = unpacked(tmp_path, "tune", "first_look_full", "conditioning")
     grid = lr_search_table(read_study(runs / "tune"))
     lines = (ROOT / "experiments" / "tune.md").read_text().splitlines()
-    printed = to_markdown(StudyTable("", (grid,), ())).splitlines()
+    printed = to_markdown(StudyTables("", (grid,), ())).splitlines()
     assert len(grid.rows) == 17
     assert [line for line in printed if line.startswith("|") and line not in lines] == []
     chosen = re.findall(

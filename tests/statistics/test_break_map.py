@@ -7,7 +7,7 @@ from rich.console import Console
 from simulated_study import Simulated
 
 from bridgelab.cli.main import main
-from bridgelab.report.tables.break_map import map_tables
+from bridgelab.report.tables.break_map import break_map_tables
 from bridgelab.report.write import report, report_map
 from bridgelab.runs.study import read_study
 from bridgelab.statistics.break_map import break_map, study_break_map
@@ -60,7 +60,7 @@ def test_what_was_trained_on_another_budget_or_with_two_seeds_is_empty(three, ch
         ("qformer", "short"): "trained on 32,000 examples, the centre on 64,000",
         ("qformer", "few"): "2 of at least 3 seeds",
     }
-    grid = map_tables(result)[0]
+    grid = break_map_tables(result)[0]
     assert [[cell.text for cell in cells[1:]] for _, cells in grid.rows][1:] == [["–", "–"], ["–", "–"]]
 
 

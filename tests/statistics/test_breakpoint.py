@@ -41,12 +41,12 @@ def test_a_planted_break_is_found_where_it_lies(simulated):
     assert result["mlp"].crossings is None
     assert result["mlp"].p > 0.05
     text = breakpoint_sentences(list(result.values()), "linear", 0.02)
-    assert text[0] == "With difficulty, linear against mlp: no change with objects is told from 0."
+    assert text[0] == "With difficulty, linear against mlp: no change with objects is shown."
     assert "linear loses" in text[1]
     assert "points with each step of objects" in text[1]
     assert "passes −2 points at" in text[1]
     grid = breakpoint_table(list(result.values()), "linear")
-    assert grid.heads == ("difference", "a step of objects")
+    assert grid.columns == ("difference", "a step of objects")
     assert ", passes −2 points at" in grid.rows[1][1][1].interval
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bridgelab.report.tables.verdict import seeds_apart, sentences, verdict_table
+from bridgelab.report.tables.verdict import outlier_seeds, verdict_sentences, verdict_table
 from bridgelab.runs.study import read_study
 from bridgelab.statistics.comparison import cell_contrasts, verdict
 from bridgelab.statistics.verdict import BREAKS, CANNOT_TELL, HOLDS, LEADS
@@ -31,7 +31,7 @@ def test_planted_differences_are_found(study):
     assert result.cells["qformer", "count"].contrast.value == pytest.approx(-0.4, abs=0.06)
     assert result.comparators == ("qformer",)  # blind sees nothing
     assert result.questions == {"exist": 300, "count": 300, "query": 300}
-    text = " ".join(sentences(result))
+    text = " ".join(verdict_sentences(result))
     assert "linear against qformer: breaks on count (−38.8 points, " in text
     assert "leads on query (+" in text
     assert "the data cannot tell on exist (" in text
@@ -80,21 +80,21 @@ def test_bridges_that_answer_alike_hold(simulated):
     alike = {name: {"exist": 0.9} for name in ("linear", "mlp")}
     result = verdict(read_study(simulated.write(bridges=alike, images=2000, seed_effect=0.0)))
     assert result.cells["mlp", "all"].outcome == HOLDS
-    assert "holds on all (" in " ".join(sentences(result))
+    assert "holds on all (" in " ".join(verdict_sentences(result))
 
 
 def test_two_seeds_cannot_tell(simulated):
     result = verdict(read_study(simulated.write(bridges=TRUTH, seeds=(0, 1), images=100)))
     assert {finding.outcome for finding in result.cells.values()} == {CANNOT_TELL}
-    assert "cannot tell on any kind of question; 2 of at least 3 seeds." in sentences(result)[0]
+    assert "cannot tell on any kind of question; 2 of at least 3 seeds." in verdict_sentences(result)[0]
 
 
 def test_a_seed_that_stands_apart_is_warned_of(study):
-    assert seeds_apart(read_study(study)) == []
+    assert outlier_seeds(read_study(study)) == []
     path = study / "bridge=qformer,seed=1" / "predictions.parquet"
     table = pd.read_parquet(path)
     pd.read_parquet(path).assign(score=table["score"].where(table["kind"] == "caption", 0.0)).to_parquet(path)
-    (text,) = seeds_apart(read_study(study))
+    (text,) = outlier_seeds(read_study(study))
     assert re.match(
         r"A seed stands apart, over 10 points .*: qformer, seed 1 \(0\.0 % beside 68\.\d\)\.", text
     )
@@ -126,9 +126,9 @@ def test_outcomes_of_a_bridge_that_has_not_converged_hold_at_this_budget(simulat
         f"{LEADS} at this budget",
     }
     assert not any(one.at_budget for one in before.cells.values())
-    assert sentences(result)[0].startswith("linear against qformer, at this budget: ")
-    assert "one of the two is not shown to have converged" in " ".join(sentences(result))
-    assert "at this budget" not in " ".join(sentences(before)).lower()
+    assert verdict_sentences(result)[0].startswith("linear against qformer, at this budget: ")
+    assert "one of the two is not shown to have converged" in " ".join(verdict_sentences(result))
+    assert "at this budget" not in " ".join(verdict_sentences(before)).lower()
 
 
 def test_the_records_declare_baseline_and_delta(study, change):

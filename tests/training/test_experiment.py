@@ -10,7 +10,7 @@ from PIL import Image
 from bridgelab.benchmark.metrics import caption_metric
 from bridgelab.data.features.feature_store import FeatureStore
 from bridgelab.report.summary import summarize
-from bridgelab.report.table import curve_table
+from bridgelab.report.tables.training import curve_table
 from bridgelab.runs.study import read_study
 from bridgelab.training import main
 from bridgelab.training.experiment import Experiment

@@ -158,15 +158,16 @@ def _record(path: Path, bridge: str, sees: str, seed: int, accuracy: float) -> d
 
 def measure(folder: Path) -> dict[str, float]:
     """Read and tabulate a study, compute its accuracies' intervals, and return seconds, bytes and the number of runs."""
+    from bridgelab.report.formats.markdown import to_markdown
     from bridgelab.report.summary import summarize
-    from bridgelab.report.table import study_table, to_markdown
+    from bridgelab.report.tables.study import study_tables
     from bridgelab.runs.study import read_study
     from bridgelab.statistics.estimate import Runs, Sample
 
     began, processor = time.perf_counter(), time.process_time()
     study = read_study(folder)
     read = time.perf_counter()
-    to_markdown(study_table(summarize(study, intervals=False)))
+    to_markdown(study_tables(summarize(study, intervals=False)))
     tabulated, processor, peak = time.perf_counter(), time.process_time() - processor, resident_bytes("VmHWM")
     sample = Sample(study.clusters[study.questions.index])
     for bridge in study.bridges:

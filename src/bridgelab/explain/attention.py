@@ -9,7 +9,7 @@ from bridgelab.bridge.attention import attention_over_patches
 from bridgelab.data.batches import Batch, TokenizedExamples
 from bridgelab.evaluation.predict import on_device
 from bridgelab.model import BridgedModel
-from bridgelab.report.diagnosis.record import ONE, sample_of
+from bridgelab.report.diagnosis.record import SINGLE_RUN, sample_of
 from bridgelab.statistics.estimate import Estimate
 
 BATCH_SIZE = 64
@@ -50,7 +50,7 @@ def attention(model: BridgedModel, prepared: TokenizedExamples, regions: np.ndar
     shares = (np.concatenate(batches)[:, None] * regions).sum(2)
     visits = regions[:, 0].sum(1) > 0
     sample = sample_of(prepared.examples)
-    return Attention(*(sample.mean(shares[None, :, region], ONE, visits) for region in range(3)))
+    return Attention(*(sample.mean(shares[None, :, region], SINGLE_RUN, visits) for region in range(3)))
 
 
 @torch.no_grad()

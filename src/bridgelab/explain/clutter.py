@@ -9,7 +9,7 @@ from bridgelab.benchmark.metrics.example_metric import ExampleMetric
 from bridgelab.data.batches import TokenizedExamples
 from bridgelab.evaluation.predict import predict
 from bridgelab.model import BridgedModel
-from bridgelab.report.diagnosis.record import ONE, sample_of
+from bridgelab.report.diagnosis.record import SINGLE_RUN, sample_of
 from bridgelab.statistics.estimate import Estimate
 
 
@@ -65,8 +65,8 @@ def clutter(
         likelihoods.append([one.likelihood for one in answers])
     sample = sample_of(plain.examples)
     plain_accuracy, cluttered_accuracy = (
-        sample.mean(row[None], ONE) for row in np.array(scores, dtype=float)
+        sample.mean(row[None], SINGLE_RUN) for row in np.array(scores, dtype=float)
     )
     nats = np.array(likelihoods)
-    likelihood_cost = sample.mean(nats[:1] - nats[1:], ONE, within_unit=False)
+    likelihood_cost = sample.mean(nats[:1] - nats[1:], SINGLE_RUN, within_unit=False)
     return Clutter(plain_accuracy, cluttered_accuracy, plain_accuracy - cluttered_accuracy, likelihood_cost)

@@ -12,9 +12,10 @@ from bridgelab.explain.run_diagnosis import Amounts, diagnose_run, diagnosis_ide
 from bridgelab.report.diagnosis.figure import draw_diagnosis
 from bridgelab.report.diagnosis.record import read_diagnoses, read_diagnosis, write_diagnosis
 from bridgelab.report.diagnosis.table import diagnosis_notes, diagnosis_tables
-from bridgelab.report.examples import chosen_examples
+from bridgelab.report.examples import select_examples
 from bridgelab.report.figures.style import save
-from bridgelab.report.table import StudyTable, to_rich
+from bridgelab.report.formats.terminal import to_rich
+from bridgelab.report.table import StudyTables
 from bridgelab.runs.atomic import atomic_path
 from bridgelab.runs.finished import is_finished
 from bridgelab.runs.record_schema import Malformed, read_record
@@ -66,7 +67,7 @@ def _print_study(console: Console, path: Path) -> None:
     study = _read_study(path)
     diagnoses = read_diagnoses(path, study.bridges if study else ())
     tables, notes = tuple(diagnosis_tables(diagnoses)), tuple(diagnosis_notes(diagnoses))
-    console.print(to_rich(StudyTable(f"{path.resolve().name}: inside the bridges", tables, notes)))
+    console.print(to_rich(StudyTables(f"{path.resolve().name}: inside the bridges", tables, notes)))
     if figure := draw_diagnosis(diagnoses):
         with atomic_path(path / FIGURE) as temporary:
             save(figure, temporary)
@@ -139,7 +140,7 @@ def _read_study(path: Path) -> Study | None:
 def _questions_to_map(path: Path) -> list[str]:
     """Return ids of the first of the questions that the study's page shows."""
     study = _read_study(path)
-    return [one.id for one in chosen_examples(study, most=NUM_MAPPED)] if study else []
+    return [one.id for one in select_examples(study, most=NUM_MAPPED)] if study else []
 
 
 def _print_line(console: Console, line: str) -> None:

@@ -6,7 +6,7 @@ $\exp(-\sum_k p_k \ln p_k)$, where $p_k$ are the singular values over their sum 
 import numpy as np
 
 from bridgelab.explain.jackknife import jackknife
-from bridgelab.report.diagnosis.record import ONE
+from bridgelab.report.diagnosis.record import SINGLE_RUN
 from bridgelab.statistics.estimate import Estimate, Sample
 
 
@@ -47,4 +47,4 @@ def rank_within_image(tokens: np.ndarray) -> Estimate:
         tokens: [image, token, dim].
     """
     ranks = np.array([effective_rank(one.astype(np.float64)) for one in tokens])
-    return Sample(range(len(ranks))).mean(ranks[None], ONE, within_unit=False)
+    return Sample(range(len(ranks))).mean(ranks[None], SINGLE_RUN, within_unit=False)

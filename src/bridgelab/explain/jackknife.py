@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bridgelab.report.diagnosis.record import ONE
+from bridgelab.report.diagnosis.record import SINGLE_RUN
 from bridgelab.statistics.contrast import Contribution
 from bridgelab.statistics.estimate import Estimate
 
@@ -35,5 +35,7 @@ def jackknife(statistic: Callable[[np.ndarray], float], images: int) -> Estimate
         ]
     )
     influence = (pseudo_values - pseudo_values.mean()) / math.sqrt(groups * (groups - 1))
-    own = Contribution(np.array([value]), influence[None], np.arange(groups), groups, 0.0, ONE.data_seeds)
-    return Estimate(value, {ONE: own})
+    own = Contribution(
+        np.array([value]), influence[None], np.arange(groups), groups, 0.0, SINGLE_RUN.data_seeds
+    )
+    return Estimate(value, {SINGLE_RUN: own})

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from bridgelab.explain.jackknife import jackknife
-from bridgelab.report.diagnosis.record import ONE
+from bridgelab.report.diagnosis.record import SINGLE_RUN
 from bridgelab.statistics.estimate import Estimate, Sample
 
 NUM_LISTED = 12  # words
@@ -65,7 +65,7 @@ def nearest_words(tokens: Tensor, text: Any, scenes: Sequence[str | None] = ()) 
     return NearestWords(
         gap=jackknife(lambda rows: float(np.linalg.norm(image_means[rows].mean(0) - word_mean)), images),
         cosine=Sample(range(images)).mean(
-            cosine.reshape(images, number).mean(1)[None].astype(float), ONE, within_unit=False
+            cosine.reshape(images, number).mean(1)[None].astype(float), SINGLE_RUN, within_unit=False
         ),
         cosine_of_words=float(cosine_of_words.mean()),
         named=named[0],
@@ -90,7 +90,7 @@ def _named(nearest: np.ndarray, scenes: Sequence[set[str]]) -> tuple[Estimate | 
 
     def share(shift: int) -> Estimate:
         hits = [[word in scenes[(k + shift) % images] for word in row] for k, row in enumerate(nearest)]
-        return sample.mean(np.array(hits, float).reshape(1, -1), ONE, in_vocabulary.ravel())
+        return sample.mean(np.array(hits, float).reshape(1, -1), SINGLE_RUN, in_vocabulary.ravel())
 
     return share(0), share(1)
 

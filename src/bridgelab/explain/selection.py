@@ -17,7 +17,7 @@ import numpy as np
 from bridgelab.data.batches import TokenizedExamples
 from bridgelab.explain.occlusion import occlusion_effects
 from bridgelab.model import BridgedModel
-from bridgelab.report.diagnosis.record import ONE, sample_of
+from bridgelab.report.diagnosis.record import SINGLE_RUN, sample_of
 from bridgelab.statistics.estimate import Estimate
 
 RANDOM_DRAWS = 4  # of random patches, averaged
@@ -85,7 +85,7 @@ def selection(
     sample = sample_of(prepared.examples)
 
     def mean(values: np.ndarray, mask: np.ndarray) -> Estimate:
-        return sample.mean(values[None].astype(np.float64), ONE, mask, within_unit=False)
+        return sample.mean(values[None].astype(np.float64), SINGLE_RUN, mask, within_unit=False)
 
     visited = mean(of_regions[:, 0], visits)
     total = mean(of_regions.sum(1), visits)

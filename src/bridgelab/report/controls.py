@@ -1,8 +1,8 @@
-"""The controls that a claim about architecture needs: the same tokens, or the same parameters, without the architecture.
+"""Controls for claims about architecture: a plain bridge with the same number of tokens, or of parameters.
 
-Two bridges differ in how many tokens they hand over and in how many parameters they train, by nature. That the one leads may be
-owed to either. A control is a plain bridge (`PLAIN`: a layer or two on each patch, pooled or not) with the comparator's tokens, or
-with its parameters: what leads of it too is not owed to that number.
+Bridges differ in how many tokens they output and how many parameters they train. Either number may explain why one of them leads. A
+control is a plain bridge (`PLAIN`: one or two layers on each patch, pooled or not) with the comparator's tokens or with its
+parameters: a lead over the control as well is not explained by that number.
 """
 
 from bridgelab.runs.finished_run import Run
@@ -10,65 +10,69 @@ from bridgelab.runs.study import Study
 from bridgelab.statistics.comparison import rows_to_compare
 
 PLAIN = ("linear", "linear_pooled", "mlp", "mlp_pooled")
-WITHIN = 0.02  # of the parameters, as `budget.params` gives them
+TOLERANCE = 0.02  # of the parameters, as `budget.params` matches them
+QUANTITIES = (("visual tokens", "token-matched", 0.0), ("parameters", "parameter-matched", TOLERANCE))
 
 
 def controls(study: Study, baseline: str) -> list[str]:
-    """For each row that the baseline is compared with, a sentence that names its controls in this study, or says that it has none."""
-    beside = rows_to_compare(study, baseline)
-    first_of = {row: study.of(row)[0] for row in study.bridges}
-    numbers = {row: _numbers(run) for row, run in first_of.items()}
-    found: dict[tuple[str, str, str], list[str]] = {}
-    for name, first in beside.items():
-        if None in (*numbers[name], *numbers[first]):
+    """Return a sentence per comparator that names its controls in this study, or says that there is none."""
+    compared = rows_to_compare(study, baseline)
+    first_run = {row: study.of(row)[0] for row in study.bridges}
+    sizes = {row: _sizes(run) for row, run in first_run.items()}
+    rows_of: dict[tuple[str, str, str], list[str]] = {}  # by baseline, comparator and sentence
+    for name, first in compared.items():
+        if None in (*sizes[name], *sizes[first]):
             continue
         plain = {
-            run.bridge: row
-            for row, run in first_of.items()
-            if run.bridge in PLAIN and row not in (name, first) and run.levels == first_of[name].levels
+            run.bridge: sizes[row]
+            for row, run in first_run.items()
+            if run.bridge in PLAIN and row not in (name, first) and run.levels == first_run[name].levels
         }
-        told = "; ".join(
-            _told(
+        text = "; ".join(
+            _sentence(
                 what,
                 kind,
-                numbers[first][k],
-                numbers[name][k],
-                {bridge: numbers[row][k] for bridge, row in plain.items()},
-                near,
+                sizes[first][k],
+                sizes[name][k],
+                {b: size[k] for b, size in plain.items()},
+                tolerance,
             )
-            for k, (what, kind, near) in enumerate(
-                (("visual tokens", "token-matched", 0.0), ("parameters", "parameter-matched", WITHIN))
-            )
+            for k, (what, kind, tolerance) in enumerate(QUANTITIES)
         )
-        found.setdefault((first_of[first].bridge, first_of[name].bridge, told), []).append(name)
-    said = []
-    for (first, bridge, told), rows in found.items():
-        # Where all levels of what is swept beside bridges say the same, it is said once.
-        every = [name for name in beside if first_of[name].bridge == bridge]
-        against = bridge if rows == every else " and ".join(rows)
-        said.append(f"Architecture, {first} against {against}: {told}.")
-    return said
+        rows_of.setdefault((first_run[first].bridge, first_run[name].bridge, text), []).append(name)
+    sentences = []
+    for (first, bridge, text), rows in rows_of.items():
+        # Name the bridge once if the same holds at all levels of what else is swept.
+        all_levels = [name for name in compared if first_run[name].bridge == bridge]
+        comparator = bridge if rows == all_levels else " and ".join(rows)
+        sentences.append(f"Architecture, {first} against {comparator}: {text}.")
+    return sentences
 
 
-def _numbers(run: Run) -> tuple[int | None, int | None]:
-    """Visual tokens and trainable parameters; None where a record does not have them."""
+def _sizes(run: Run) -> tuple[int | None, int | None]:
+    """Return visual tokens and trainable parameters; None where the record lacks them."""
     costs = run.record["costs"]
     tokens, parameters = costs.get("visual_tokens"), costs.get("trainable_parameters")
     return (None if tokens is None else int(tokens), None if parameters is None else int(parameters))
 
 
-def _told(
-    what: str, kind: str, one: int | None, other: int | None, plain: dict[str, int | None], within: float
+def _sentence(
+    what: str,
+    kind: str,
+    baseline: int | None,
+    comparator: int | None,
+    plain: dict[str, int | None],
+    tolerance: float,
 ) -> str:
-    """One number of both, with the plain bridges that match the comparator's where the two differ."""
-    assert one is not None
-    assert other is not None
+    """Compare one size of two bridges, and name the plain bridges that match the comparator's if it differs."""
+    assert baseline is not None
+    assert comparator is not None
 
-    def alike(number: int | None) -> bool:
-        return number is not None and abs(number - other) <= within * other
+    def matches(size: int | None) -> bool:
+        return size is not None and abs(size - comparator) <= tolerance * comparator
 
-    if alike(one):
-        near = "" if one == other else f" and {other:,}, within {100 * within:g} %"
-        return f"{what} alike ({one:,}{near})"
-    found = [bridge for bridge, number in plain.items() if alike(number)]
-    return f"{what} {one:,} and {other:,}, {kind} control: {', '.join(found) or 'none in this study'}"
+    if matches(baseline):
+        other = "" if baseline == comparator else f" and {comparator:,}, within {100 * tolerance:g} %"
+        return f"{what} alike ({baseline:,}{other})"
+    matching = [bridge for bridge, size in plain.items() if matches(size)]
+    return f"{what} {baseline:,} and {comparator:,}, {kind} control: {', '.join(matching) or 'none in this study'}"

@@ -6,11 +6,11 @@ import pytest
 
 from bridgelab.report.diagnosis.record import (
     FILE,
-    ONE,
+    SINGLE_RUN,
     Diagnosis,
     Map,
-    number,
     numbers_of,
+    pooled_number,
     read_diagnoses,
     read_diagnosis,
     write_diagnosis,
@@ -23,7 +23,7 @@ def estimate(value, influence):
     part = Contribution(
         np.array([value]), influence[None], np.arange(len(influence)), len(influence), 0.0, (0,)
     )
-    return Estimate(value, {ONE: part})
+    return Estimate(value, {SINGLE_RUN: part})
 
 
 def written(images, influence):
@@ -69,21 +69,21 @@ def test_seeds_are_put_together_as_scores_are(tmp_path):
     expected = sample.mean(scores.astype(float), Runs((0, 0, 0)))
     runs = []
     for seed, row in enumerate(scores):
-        write_diagnosis(tmp_path, made(seed=seed, a=sample.mean(row[None].astype(float), ONE)))
+        write_diagnosis(tmp_path, made(seed=seed, a=sample.mean(row[None].astype(float), SINGLE_RUN)))
         runs.append(read_diagnosis(tmp_path))
-    found = number(runs, "a")
+    found = pooled_number(runs, "a")
     assert found.value == pytest.approx(expected.value)
     assert found.interval == pytest.approx(expected.interval, abs=1e-4)
     assert found.interval[1] - found.interval[0] > 0.15  # far above the images' part of one run, 0.13 / √3
-    alone = number(runs[:1], "a")
+    alone = pooled_number(runs[:1], "a")
     assert alone.interval == pytest.approx(runs[0].numbers["a"].interval)
     # Data seeds are the level above: two runs of one are averaged first.
-    paired = number(
+    paired = pooled_number(
         [made(seed=k, data_seed=k // 2, a=run.numbers["a"]) for k, run in enumerate([*runs, runs[0]])], "a"
     )
     assert paired.contrast.num_runs == (2,)
-    assert number([*runs, made(seed=3)], "a") is None  # a run has it not
-    assert number(runs, "b") is None
+    assert pooled_number([*runs, made(seed=3)], "a") is None  # a run has it not
+    assert pooled_number(runs, "b") is None
 
 
 def test_a_studys_diagnoses_in_the_order_of_its_sweep(tmp_path):

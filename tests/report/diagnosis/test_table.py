@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from bridgelab.report.diagnosis.figure import draw_diagnosis
-from bridgelab.report.diagnosis.record import number, read_diagnoses
+from bridgelab.report.diagnosis.record import pooled_number, read_diagnoses
 from bridgelab.report.diagnosis.table import diagnosis_notes, diagnosis_tables
 from bridgelab.report.figures.style import save
 
@@ -16,11 +16,14 @@ def test_every_number_stands_in_a_table(simulated, diagnosed):
     grids = {grid.title.split(" ")[0]: grid for grid in diagnosis_tables(found)}
     selection = grids["Selection"]
     assert [cells[0].text for _, cells in selection.rows] == ["linear", "mlp", "qformer", "perceiver"]
-    visited = number(found["mlp"], "selection/visited")
+    visited = pooled_number(found["mlp"], "selection/visited")
     low, high = visited.interval
     assert selection.rows[1][1][1].text == f"{visited.value:.2f}"
     assert selection.rows[1][1][1].interval == f"{low:.2f}–{high:.2f}"
-    assert selection.rows[1][1][5].text == f"{100 * number(found['mlp'], 'selection/selection').value:.1f}"
+    assert (
+        selection.rows[1][1][5].text
+        == f"{100 * pooled_number(found['mlp'], 'selection/selection').value:.1f}"
+    )
     attention = grids["Attention"]
     assert "no cause" in attention.title
     assert [cells[0].text for _, cells in attention.rows] == ["qformer", "perceiver"]
@@ -28,7 +31,7 @@ def test_every_number_stands_in_a_table(simulated, diagnosed):
     assert [role for role, _ in probes.rows] == ["floor", "ceiling", *["bridge"] * 4]
     assert grids["Modality"].rows[0][1][-1].text == "red, <b>cube</b>"
     for grid in diagnosis_tables(found):
-        assert all(len(cells) == len(grid.heads) for _, cells in grid.rows)
+        assert all(len(cells) == len(grid.columns) for _, cells in grid.rows)
     notes = diagnosis_notes(found)
     assert "390 questions" in notes[0]
     assert notes[-1].endswith("over seeds and images; runs: linear 3, mlp 3, qformer 3, perceiver 3.")
@@ -46,7 +49,7 @@ def test_what_was_not_told_has_no_table_and_no_panel(simulated, diagnosed, chang
             run.left_out["selection"] = "pope has no scenes"
     (grid,) = diagnosis_tables(found)
     assert "effective rank" in grid.title
-    assert diagnosis_notes(found)[0] == "Not told of selection: pope has no scenes."
+    assert diagnosis_notes(found)[0] == "Not measured: selection: pope has no scenes."
     assert len(draw_diagnosis(found).get_axes()) == 1
     assert diagnosis_tables({}) == diagnosis_notes({}) == []
     assert draw_diagnosis({}) is None

@@ -34,7 +34,7 @@ def test_a_planted_fall_is_found(simulated):
     low, high = found.accuracy["linear"][2].interval
     assert low < 0.6 < high
     grid = difficulty_table(found)
-    assert grid.heads == ("bridge", "3 (500)", "4 (500)", "5 (500)", "6 (500)")
+    assert grid.columns == ("bridge", "3 (500)", "4 (500)", "5 (500)", "6 (500)")
     assert [cells[0].text for _, cells in grid.rows] == ["linear", "mlp"]
     figure = draw_difficulty([found], summarize(read_study(path)))
     (axes,) = figure.axes

@@ -31,8 +31,8 @@ def test_a_row_is_a_family_and_type_with_blind_above_its_most_frequent_answer(si
         read_study(with_families(simulated.write(bridges=PLANTED, images=400, seed_effect=0)))
     )
     heads = ("family", "questions", "most frequent answer", "blind above it", "linear", "floor: blind")
-    assert set(grid.heads) == set(heads)
-    rows = {row[0].text: dict(zip(grid.heads, row, strict=True)) for _, row in grid.rows}
+    assert set(grid.columns) == set(heads)
+    rows = {row[0].text: dict(zip(grid.columns, row, strict=True)) for _, row in grid.rows}
     assert list(rows) == ["one hop, exist", "two hop, count"]
     for name, linear, blind in (("one hop, exist", 0.7, 0.6), ("two hop, count", 0.5, 0.4)):
         row = rows[name]

@@ -23,7 +23,7 @@ def test_each_rate_is_a_column_and_so_is_each_warm_up_at_the_best_one(simulated)
     searched(study, "blind", usual | {"lr=0.04,warmup=0.05": 0.9, "lr=0.005,warmup=0.2": 0.25})
     grid = lr_search_table(read_study(study))
     rates = ("lr 0.005, warm-up 0.05", "lr 0.02, warm-up 0.05", "lr 0.04, warm-up 0.05")
-    assert grid.heads == ("bridge", *rates, "at the best, warm-up 0.2")
+    assert grid.columns == ("bridge", *rates, "at the best, warm-up 0.2")
     rows = {cells[0].text: cells[1:] for _, cells in grid.rows}
     assert rows["linear"] == (Cell("0.500"), Cell("0.300", "chosen"), Cell("–"), Cell("0.400"))
     assert rows["floor: blind"] == (Cell("0.500"), Cell("0.300"), Cell("0.900"), Cell("0.250", "chosen"))

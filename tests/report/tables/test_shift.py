@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bridgelab.report.tables.shift import beside, shift_of, shift_sentences, shift_table
+from bridgelab.report.tables.shift import join_splits, shift_of, shift_sentences, shift_table
 from bridgelab.report.write import print_as, report
 from bridgelab.runs.study import read_study
 
@@ -75,7 +75,7 @@ def test_what_is_kept_above_blind(shifted):
 def test_the_contrast_is_that_of_a_loop_over_questions(shifted):
     study = read_study(shifted)
     first = read_study(shifted.parent / "toy")
-    both, after = beside(first, study, "test-clutter", "test")
+    both, after = join_splits(first, study, "test-clutter", "test")
     assert set(both.examples["image"]) == set(first.examples["image"])  # the same scenes, drawn together
 
     def mean(of, name):

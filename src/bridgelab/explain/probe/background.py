@@ -10,7 +10,7 @@ import numpy as np
 
 from bridgelab.explain.patch_coverage import patch_coverage, patches_of_objects
 from bridgelab.explain.probe.ridge import RidgeProbe, gram
-from bridgelab.report.diagnosis.record import ONE
+from bridgelab.report.diagnosis.record import SINGLE_RUN
 from bridgelab.statistics.estimate import Estimate, Sample
 from bridgelab.world.scene import ATTRIBUTES
 
@@ -83,7 +83,7 @@ def probe_background(fit: ObjectPatches, test: ObjectPatches) -> dict[str, dict[
     sample = Sample(test.image)
 
     def share(predicted: np.ndarray | np.integer, attribute: str) -> Estimate:
-        return sample.mean((test.labels[attribute] == predicted)[None].astype(float), ONE)
+        return sample.mean((test.labels[attribute] == predicted)[None].astype(float), SINGLE_RUN)
 
     shares: dict[str, dict[str, Estimate]] = {}
     for name, features in fit.features.items():

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from bridgelab.explain.probe.ridge import RidgeProbe, gram
-from bridgelab.report.diagnosis.record import ONE
+from bridgelab.report.diagnosis.record import SINGLE_RUN
 from bridgelab.statistics.estimate import Estimate, Sample
 from bridgelab.world.scene import ATTRIBUTES
 
@@ -174,4 +174,6 @@ def _mean_over_fields(values: np.ndarray, probed: np.ndarray, *, within_unit: bo
     """Return the mean over probed fields; the fields of an image are one cluster."""
     images, fields = values.shape
     sample = Sample(np.repeat(np.arange(images), fields))
-    return sample.mean(values.reshape(1, -1).astype(float), ONE, probed.ravel(), within_unit=within_unit)
+    return sample.mean(
+        values.reshape(1, -1).astype(float), SINGLE_RUN, probed.ravel(), within_unit=within_unit
+    )

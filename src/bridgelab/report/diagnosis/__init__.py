@@ -1,1 +1,1 @@
-"""What `bridgelab diagnose` found, as tables, a figure and a part of the page."""
+"""The results of `bridgelab diagnose` as a file, as tables, as a figure and as a section of the page."""

@@ -1,7 +1,7 @@
-"""What a diagnosis found of one run, as a file of its own in the run's folder: `diagnosis.json`.
+"""The diagnosis of one run, as a file in its folder: `diagnosis.json`.
 
-Each number is kept with what each image adds to it, the same images for all runs, so that numbers of several seeds can be
-put together as scores are (`statistics.estimate`). Free of torch: reports and notebooks read it.
+Each number is stored with its influence function over images, which are the same for all runs, so that numbers of several seeds can
+be pooled as scores are (`statistics.estimate`). Free of torch: reports and notebooks read it.
 """
 
 import json
@@ -25,20 +25,20 @@ from bridgelab.world.scene import ATTRIBUTES
 
 FILE = "diagnosis.json"
 VERSION = 2
-AGAIN = "Delete it and diagnose the run again."
-READ = ("occupied", *ATTRIBUTES, "place")  # what is read out of patches and tokens by a probe
-ONE = Runs((0,))  # the run that is looked into
+FIX = "Delete it and diagnose the run again."
+PROBE_TARGETS = ("occupied", *ATTRIBUTES, "place")  # what probes read from patches and tokens
+SINGLE_RUN = Runs((0,))  # the run that is diagnosed
 
 
 @dataclass(frozen=True)
 class Map:
-    """Of one question to one bridge.
+    """What one answer of a bridge depends on.
 
     Args:
         id: of the example.
         said: the bridge's answer.
-        fall: by how much that answer's log-probability falls where the window around a patch is replaced [row, column].
-        attention: each patch's share of the attention to patches [row, column]; None for a bridge without.
+        fall: drop of the answer's log-probability when the window around a patch is replaced [row, column].
+        attention: each patch's share of the attention to patches [row, column]; None for a bridge without attention.
     """
 
     id: str
@@ -49,19 +49,19 @@ class Map:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Of one run.
+    """The diagnosis of one run.
 
     Args:
         bridge: its name.
         seed: of its init.
         data_seed: of its order of examples.
-        benchmark: whose test examples were looked at.
-        made_of: what the numbers hang on: the run's config hash and how many examples were looked at.
-        numbers: by name, such as `selection/visited`; `table` has them all.
-        counts: how many questions, images, objects stand behind them.
-        words: the nearest words with their share of all tokens.
+        benchmark: whose test examples were used.
+        made_of: what the numbers depend on: the run's config hash and the number of examples.
+        numbers: by name, such as `selection/visited`; `diagnosis.table` lists them.
+        counts: number of questions, images and objects behind them.
+        words: the nearest words, with their share of all tokens.
         maps: of some questions.
-        left_out: what could not be told, and why.
+        left_out: measurements that were not possible, with the reasons.
     """
 
     bridge: str
@@ -77,26 +77,26 @@ class Diagnosis:
 
 
 def sample_of(examples: Sequence[Any]) -> Sample:
-    """Examples, to be drawn by the images, or groups of images, that belong together."""
+    """Return a sample of examples whose clusters are images, or the groups of images that belong together."""
     rows = {
-        "image": ["|".join(map(str, one.images)) for one in examples],
-        "tag_group": [one.tags.get("group") for one in examples],
+        "image": ["|".join(map(str, example.images)) for example in examples],
+        "tag_group": [example.tags.get("group") for example in examples],
     }
     return Sample(clusters(pd.DataFrame(rows)))
 
 
-def numbers_of(prefix: str, found: Any) -> dict[str, Estimate]:
-    """The estimates among a dataclass's fields, or of a dictionary, with a prefix."""
-    values: Mapping[str, Any] = found if isinstance(found, Mapping) else vars(found)
+def numbers_of(prefix: str, results: Any) -> dict[str, Estimate]:
+    """Return the estimates among a dataclass's fields or a dictionary's values, with names that start with `prefix`."""
+    values: Mapping[str, Any] = results if isinstance(results, Mapping) else vars(results)
     return {f"{prefix}/{name}": value for name, value in values.items() if isinstance(value, Estimate)}
 
 
-def write_diagnosis(run: Path, found: Diagnosis) -> Path:
-    """Write `diagnosis.json` into a run's folder, whole or not at all."""
+def write_diagnosis(run: Path, diagnosis: Diagnosis) -> Path:
+    """Write `diagnosis.json` into a run's folder, atomically, and return its path."""
     content = {
-        **{name: value for name, value in vars(found).items() if name not in ("numbers", "maps")},
+        **{name: value for name, value in vars(diagnosis).items() if name not in ("numbers", "maps")},
         "version": VERSION,
-        "numbers": {name: _told(value) for name, value in found.numbers.items()},
+        "numbers": {name: _encode(estimate) for name, estimate in diagnosis.numbers.items()},
         "maps": [
             {
                 "id": one.id,
@@ -104,36 +104,36 @@ def write_diagnosis(run: Path, found: Diagnosis) -> Path:
                 "fall": _rounded(one.fall),
                 "attention": None if one.attention is None else _rounded(one.attention),
             }
-            for one in found.maps
+            for one in diagnosis.maps
         ],
     }
     path = run / FILE
-    with atomic_path(path) as aside:
-        aside.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
     return path
 
 
-def _told(estimate: Estimate) -> dict[str, Any]:
+def _encode(estimate: Estimate) -> dict[str, Any]:
     low, high = estimate.interval
     return {
         "value": _rounded(estimate.value),
         "interval": [_rounded(low), _rounded(high)],
         "bounds": [_rounded(bound) for bound in estimate.bounds],
-        "part": _told_part(*estimate.contributions.values()) if estimate.contributions else None,
+        "part": _encode_part(*estimate.contributions.values()) if estimate.contributions else None,
     }
 
 
-def _told_part(one: Contribution) -> dict[str, Any]:
+def _encode_part(part: Contribution) -> dict[str, Any]:
     return {
-        "images": one.images.tolist(),
-        "influence": _rounded(one.influence[0]),
-        "number": one.num_images,
-        "least": one.min_image_variance,
+        "images": part.images.tolist(),
+        "influence": _rounded(part.influence[0]),
+        "number": part.num_images,
+        "least": part.min_image_variance,
     }
 
 
 def _rounded(values: Any) -> Any:
-    """Six digits; None where a number is not finite, which JSON has no word for."""
+    """Round to six digits; numbers that are not finite become None, since JSON cannot express them."""
     if isinstance(values, np.ndarray):
         return [_rounded(value) for value in values.tolist()]
     if isinstance(values, list):
@@ -164,8 +164,8 @@ class _Map(Checked):
     attention: _Grid | None
 
 
-class _Written(Checked):
-    """`diagnosis.json`, with None for what is not finite."""
+class _File(Checked):
+    """The content of `diagnosis.json`; None stands for a number that is not finite."""
 
     version: int
     bridge: str
@@ -181,52 +181,59 @@ class _Written(Checked):
 
 
 def read_diagnosis(run: Path) -> Diagnosis | None:
-    """The diagnosis of a run; None where there is none.
+    """Read the diagnosis of a run. Return None if it has none.
 
     Raises:
-        Malformed: if the file is, or of another version.
+        Malformed: if the file is malformed or of another version.
     """
     path = run / FILE
     if not path.exists():
         return None
-    found = checked(path, read_json(path, AGAIN), _Written, AGAIN)
-    if found.version != VERSION:
-        raise Malformed(f"{path} is of version {found.version}, not {VERSION}. {AGAIN}")
-    parts = [one.part for one in found.numbers.values() if one.part]
-    ragged = any(
-        len({len(row) for row in grid}) > 1 for one in found.maps for grid in (one.fall, one.attention or [])
-    )
-    if ragged or any(len(one.images) != len(one.influence) for one in parts):
-        raise Malformed(f"{path} holds numbers or maps of unequal lengths. {AGAIN}")
-    if any(sorted(set(one.images)) != one.images for one in parts):
-        raise Malformed(f"{path} holds images that do not ascend. {AGAIN}")
+    file = checked(path, read_json(path, FIX), _File, FIX)
+    if file.version != VERSION:
+        raise Malformed(f"{path} is of version {file.version}, not {VERSION}. {FIX}")
+    _check_lengths(path, file)
     return Diagnosis(
-        bridge=found.bridge,
-        seed=found.seed,
-        data_seed=found.data_seed,
-        benchmark=found.benchmark,
-        made_of=found.made_of,
-        numbers={name: _estimate(one) for name, one in found.numbers.items()},
-        counts=found.counts,
-        words=tuple(found.words),
+        bridge=file.bridge,
+        seed=file.seed,
+        data_seed=file.data_seed,
+        benchmark=file.benchmark,
+        made_of=file.made_of,
+        numbers={name: _decode(number) for name, number in file.numbers.items()},
+        counts=file.counts,
+        words=tuple(file.words),
         maps=tuple(
             Map(one.id, one.said, _array(one.fall), None if one.attention is None else _array(one.attention))
-            for one in found.maps
+            for one in file.maps
         ),
-        left_out=found.left_out,
+        left_out=file.left_out,
     )
 
 
-def _estimate(told: _Number) -> Estimate:
-    value, (low, high) = float(_array(told.value)), told.bounds
+def _check_lengths(path: Path, file: _File) -> None:
+    parts = [number.part for number in file.numbers.values() if number.part]
+    grids = [grid for one in file.maps for grid in (one.fall, one.attention or [])]
+    ragged = any(len({len(row) for row in grid}) > 1 for grid in grids)
+    if ragged or any(len(part.images) != len(part.influence) for part in parts):
+        raise Malformed(f"{path} holds numbers or maps of unequal lengths. {FIX}")
+    if any(sorted(set(part.images)) != part.images for part in parts):
+        raise Malformed(f"{path} holds images that do not ascend. {FIX}")
+
+
+def _decode(number: _Number) -> Estimate:
+    value, (low, high) = float(_array(number.value)), number.bounds
     bounds = (-math.inf if low is None else low, math.inf if high is None else high)
-    if told.part is None:
+    if number.part is None:
         return Estimate(value, {}, bounds)
-    images, influence = np.array(told.part.images, dtype=int), _array(told.part.influence)
     part = Contribution(
-        np.array([value]), influence[None], images, told.part.number, told.part.least, ONE.data_seeds
+        np.array([value]),
+        _array(number.part.influence)[None],
+        np.array(number.part.images, dtype=int),
+        number.part.number,
+        number.part.least,
+        SINGLE_RUN.data_seeds,
     )
-    return Estimate(value, {ONE: part}, bounds)
+    return Estimate(value, {SINGLE_RUN: part}, bounds)
 
 
 def _array(values: Any) -> np.ndarray:
@@ -234,42 +241,43 @@ def _array(values: Any) -> np.ndarray:
 
 
 def read_diagnoses(study: Path, order: Sequence[str] = ()) -> dict[str, list[Diagnosis]]:
-    """All diagnoses of a study's runs, by bridge, seeds in order; empty where none was made.
+    """Read all diagnoses of a study's runs, by bridge, sorted by seed. A malformed one is reported on stderr and left out.
 
     Args:
-        study: its folder.
-        order: of the bridges; others follow by name.
+        study: the study's folder.
+        order: names of bridges that come first; the others follow by name.
     Raises:
-        ValueError: if they are of different numbers of examples. One that is malformed is told and left out.
+        ValueError: if the diagnoses used different numbers of examples.
     """
-    found = []
+    diagnoses = []
     for run in sorted(study.iterdir()):
         try:
-            if run.is_dir() and (one := read_diagnosis(run)):
-                found.append(one)
+            if run.is_dir() and (diagnosis := read_diagnosis(run)):
+                diagnoses.append(diagnosis)
         except (Malformed, OSError) as error:
             print(f"left out: {error}", file=sys.stderr)
-    looked = {json.dumps(one.made_of.get("looked_at")): one for one in found}
-    if len(looked) > 1:
-        first, other, *_ = looked.values()
+    by_amount = {json.dumps(one.made_of.get("looked_at")): one for one in diagnoses}
+    if len(by_amount) > 1:
+        first, other, *_ = by_amount.values()
         raise ValueError(
             f"{first.bridge} was diagnosed on {first.made_of.get('looked_at')}, {other.bridge} on "
-            f"{other.made_of.get('looked_at')}. Numbers beside each other are of the same examples: diagnose the whole study at once."
+            f"{other.made_of.get('looked_at')}. Numbers are compared on the same examples only: diagnose the whole study at once."
         )
     by_bridge: dict[str, list[Diagnosis]] = {}
-    for one in sorted(found, key=lambda one: (one.data_seed, one.seed)):
+    for one in sorted(diagnoses, key=lambda one: (one.data_seed, one.seed)):
         by_bridge.setdefault(one.bridge, []).append(one)
     names = [name for name in order if name in by_bridge]
     return {name: by_bridge[name] for name in [*names, *sorted(set(by_bridge) - set(names))]}
 
 
-def number(runs: Sequence[Diagnosis], name: str) -> Estimate | None:
-    """One number of a bridge, over its seeds; None where a run has it not."""
-    found = [run.numbers[name] for run in runs if name in run.numbers]
-    if len(found) < len(runs) or not found:
+def pooled_number(runs: Sequence[Diagnosis], name: str) -> Estimate | None:
+    """Return one number of a bridge, pooled over its runs; None if a run lacks it."""
+    estimates = [run.numbers[name] for run in runs if name in run.numbers]
+    if len(estimates) < len(runs) or not estimates:
         return None
-    if not all(one.contributions for one in found):
-        return Estimate(float(np.mean([one.value for one in found])), {}, found[0].bounds)
-    levels = tuple(run.data_seed for run in runs)
-    together = pool([part for one in found for part in one.contributions.values()], levels)
-    return Estimate(float(together.values.mean()), {Runs(levels): together}, found[0].bounds)
+    bounds = estimates[0].bounds
+    if not all(estimate.contributions for estimate in estimates):
+        return Estimate(float(np.mean([estimate.value for estimate in estimates])), {}, bounds)
+    data_seeds = tuple(run.data_seed for run in runs)
+    part = pool([part for estimate in estimates for part in estimate.contributions.values()], data_seeds)
+    return Estimate(float(part.values.mean()), {Runs(data_seeds): part}, bounds)

@@ -1,80 +1,102 @@
-"""The page's part on where answers rest: a question, and each bridge's answer with its maps, side by side."""
+"""The page's section on what answers depend on: a question, and each bridge's answer with its maps, side by side."""
 
-import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from bridgelab.report.diagnosis.overlay import over_image
-from bridgelab.report.diagnosis.record import Map
+from bridgelab.report.diagnosis.overlay import overlay_data_url
+from bridgelab.report.diagnosis.record import Diagnosis, Map
 from bridgelab.report.diagnosis.table import Diagnoses
-from bridgelab.report.examples import Shown
-from bridgelab.report.summary import rows_of
+from bridgelab.report.examples import QuestionCard
+from bridgelab.report.formats.html import asset, render
+from bridgelab.report.view import read_view
 from bridgelab.runs.study import Study
 
-STYLE = """
-.strip { display: flex; flex-wrap: wrap; gap: .75rem; margin: .5rem 0 1.5rem; }
-figure.map { margin: 0; width: 7.5rem; overflow: visible; }
-figure.map img { width: 7.5rem; min-width: 0; height: 7.5rem; }
-figure.map figcaption { font-size: .85rem; line-height: 1.3; margin: .25rem 0 .5rem; overflow-wrap: anywhere; }
-"""
-TOLD = (
-    "Patches are replaced by the mean patch before the bridge, window by window: red where the bridge's own answer gets less likely "
-    "without them, blue where it gets likelier. That is a cause, measured alike for every bridge. Below, in violet, where a "
-    "bridge has attention: how it lies. That is a description, no cause."
-)
 
-
-def rests(study: Study, shown: Sequence[Shown], found: Diagnoses) -> str:
-    """The part as HTML; empty where no map belongs to a question that is shown with its image.
+@dataclass(frozen=True)
+class AnswerMaps:
+    """One run's answer, with maps laid over the question's image as `data:` URLs.
 
     Args:
-        study: whose answers are marked right or wrong.
-        shown: the questions of the page.
-        found: its diagnoses; of each bridge the first run that has maps is shown.
+        name: the bridge and its seed.
+        text: its answer.
+        is_right: whether the answer is right.
+        occlusion: how much each patch supports the answer.
+        attention: where the bridge attends to; None for a bridge without attention.
     """
-    maps: dict[str, tuple[int, dict[str, Map]]] = {}
-    right: dict[str, dict[str, bool]] = {}
-    for bridge, runs in found.items():
-        own = next((run for run in runs if run.maps), None)
-        record = own and next(
-            (r for r in study.of(bridge) if (r.seed, r.data_seed) == (own.seed, own.data_seed)), None
-        )
-        if own and record:
-            maps[bridge] = own.seed, {one.id: one for one in own.maps}
-            scores = rows_of(record, "image", captions=False)["score"]
-            right[bridge] = {str(name): bool(score >= 0.5) for name, score in scores.items()}
-    rows = []
-    for question in shown:
-        known = {
-            bridge: (seed, own[question.id]) for bridge, (seed, own) in maps.items() if question.id in own
-        }
-        if not known or len(question.pictures) != 1:
-            continue
-        figures = "".join(
-            _figure(question, bridge, seed, one, right[bridge].get(question.id, False))
-            for bridge, (seed, one) in known.items()
-        )
-        rows.append(
-            f"<p>{html.escape(question.prompt)} <strong>{html.escape(question.target)}</strong></p>"
-            f'<div class="strip"><figure class="map"><img src="{question.pictures[0]}" alt="The image of the question">'
-            f"<figcaption>the image</figcaption></figure>{figures}</div>"
-        )
-    if not rows:
-        return ""
-    return "\n".join([f"<p>{TOLD}</p>", *rows])
+
+    name: str
+    text: str
+    is_right: bool
+    occlusion: str
+    attention: str | None
 
 
-def _figure(question: Shown, bridge: str, seed: int, one: Map, right: bool) -> str:
-    name = html.escape(f"{bridge}, seed {seed}")
-    fall = over_image(question.pictures[0], one.fall, signed=True)
-    parts = [
-        f'<figure class="map"><img src="{fall}" alt="{name}: where its answer rests, by replacement">'
-        f'<figcaption>{name}: <span class="{"right" if right else "wrong"}">{"✓" if right else "✗"} {html.escape(one.said)}'
-        "</span></figcaption>"
+@dataclass(frozen=True)
+class QuestionMaps:
+    """A question, its image as a `data:` URL, and the maps of all bridges."""
+
+    prompt: str
+    target: str
+    picture: str
+    answers: tuple[AnswerMaps, ...]
+
+
+@dataclass(frozen=True)
+class _DiagnosedRun:
+    name: str
+    maps: Mapping[str, Map]  # by question
+    is_right: Mapping[str, bool]  # by question
+
+
+def question_maps(
+    study: Study, questions: Sequence[QuestionCard], diagnoses: Diagnoses
+) -> list[QuestionMaps]:
+    """Collect the maps of those questions that have one image and were diagnosed.
+
+    Args:
+        study: says which answers are right.
+        questions: the questions on the page.
+        diagnoses: of the study; of each bridge the first run with maps is shown.
+    """
+    runs = [run for bridge in diagnoses if (run := _diagnosed_run(study, bridge, diagnoses[bridge]))]
+    return [
+        QuestionMaps(question.prompt, question.target, question.pictures[0], tuple(answers))
+        for question in questions
+        if len(question.pictures) == 1
+        and (answers := [_answer_maps(question, run) for run in runs if question.id in run.maps])
     ]
-    if one.attention is not None:
-        seen = over_image(question.pictures[0], one.attention, signed=False)
-        parts.append(
-            f'<img src="{seen}" alt="{name}: where its attention lies, a description">'
-            "<figcaption>its attention (description)</figcaption>"
-        )
-    return "".join([*parts, "</figure>"])
+
+
+def section_html(diagnosis: Sequence[QuestionMaps]) -> str:
+    """Return the section with its style, for a notebook; empty if there are no maps."""
+    if not diagnosis:
+        return ""
+    return f"<style>{asset('diagnosis.css')}</style>{render('diagnosis.html.jinja', diagnosis=diagnosis)}"
+
+
+def _diagnosed_run(study: Study, bridge: str, diagnoses: Sequence[Diagnosis]) -> _DiagnosedRun | None:
+    """Return the first run of a bridge that has maps, if the study has its record."""
+    diagnosis = next((one for one in diagnoses if one.maps), None)
+    if diagnosis is None:
+        return None
+    for run in study.of(bridge):
+        if (run.seed, run.data_seed) == (diagnosis.seed, diagnosis.data_seed):
+            scores = read_view(run, "image", captions=False)["score"]
+            return _DiagnosedRun(
+                name=f"{bridge}, seed {run.seed}",
+                maps={one.id: one for one in diagnosis.maps},
+                is_right={str(id): bool(score >= 0.5) for id, score in scores.items()},
+            )
+    return None
+
+
+def _answer_maps(question: QuestionCard, run: _DiagnosedRun) -> AnswerMaps:
+    picture, one = question.pictures[0], run.maps[question.id]
+    attention = None if one.attention is None else overlay_data_url(picture, one.attention, signed=False)
+    return AnswerMaps(
+        name=run.name,
+        text=one.said,
+        is_right=run.is_right.get(question.id, False),
+        occlusion=overlay_data_url(picture, one.fall, signed=True),
+        attention=attention,
+    )

@@ -1,17 +1,18 @@
-"""A study's diagnoses as tables: bridges beside each other, over their seeds and images."""
+"""A study's diagnoses as tables: bridges side by side, pooled over their seeds and images."""
 
 from collections.abc import Mapping, Sequence
 
-from bridgelab.report.diagnosis.record import READ, Diagnosis, number
-from bridgelab.report.table import NONE, Cell, Table, decimal, percent
+from bridgelab.report.diagnosis.record import PROBE_TARGETS, Diagnosis, pooled_number
+from bridgelab.report.table import NONE, Cell, Cells, Table, decimal_cell, percent_cell
 from bridgelab.statistics.estimate import Estimate
 from bridgelab.world.scene import ATTRIBUTES
 
-Diagnoses = Mapping[str, Sequence[Diagnosis]]
-WORDS = 6  # nearest words of a bridge that are printed
+Diagnoses = Mapping[str, Sequence[Diagnosis]]  # by bridge, one per run
+MOST_WORDS = 6  # nearest words that are printed per bridge
 
-# Columns by number; "%" is a share, "" a number with two decimals.
-SELECTION = (
+# (column, name of the number, unit): "%" for a share, "" for a number with two decimals.
+Columns = Sequence[tuple[str, str, str]]
+SELECTION: Columns = (
     ("visited objects", "selection/visited", ""),
     ("as many of other objects", "selection/others", ""),
     ("as many of background", "selection/background", ""),
@@ -19,29 +20,29 @@ SELECTION = (
     ("selection, %", "selection/selection", "%"),
     ("at random it would be, %", "selection/base", "%"),
 )
-ATTENTION = (
+ATTENTION: Columns = (
     ("visited objects", "attention/visited", "%"),
     ("other objects", "attention/others", "%"),
     ("background", "attention/background", "%"),
 )
-CLUTTER = (
+CLUTTER: Columns = (
     ("accuracy without, %", "clutter/plain", "%"),
     ("accuracy with, %", "clutter/cluttered", "%"),
     ("cost, points", "clutter/cost", "%"),
     ("cost, nats", "clutter/likelihood_cost", ""),
 )
-RANK = (
+RANK: Columns = (
     ("within an image", "rank/within_image", ""),
     ("over all images", "rank/over_images", ""),
 )
-BESIDE = (
+WORDS: Columns = (
     ("cosine with the nearest word", "words/cosine", ""),
-    ("of a word with its nearest", "words/cosine_of_words", ""),
+    ("cosine of a word with its nearest", "words/cosine_of_words", ""),
     ("gap of the means", "words/gap", ""),
     ("nearest word in the scene, %", "words/named", "%"),
     ("in another scene, %", "words/named_elsewhere", "%"),
 )
-SEEN = {
+PATCHES = {
     "own": "its own patch",
     "beside": "nearest background",
     "apart": "farthest background",
@@ -49,58 +50,65 @@ SEEN = {
 }
 
 
-def diagnosis_tables(found: Diagnoses) -> list[Table]:
-    """The tables, those that there are numbers for."""
-    grids = [
-        _grid(
-            found,
-            "Selection (causal): fall of the right answer's log-probability without the patches of …, nats",
+def diagnosis_tables(diagnoses: Diagnoses) -> list[Table]:
+    """Return the tables that there are numbers for."""
+    tables = [
+        _table(
+            diagnoses,
+            "Selection (causal): drop of the right answer's log-probability without the patches of …, nats",
             SELECTION,
         ),
-        _grid(found, "Attention (a description, no cause): its share on the patches of …, %", ATTENTION),
-        _grid(found, "Noise: the same questions with and without clutter", CLUTTER),
-        _background(found),
-        _probes(found),
-        _grid(found, "Bottleneck: effective rank of the tokens", RANK),
-        _words(found),
+        _table(diagnoses, "Attention (a description, no cause): its share on the patches of …, %", ATTENTION),
+        _table(diagnoses, "Noise: the same questions with and without clutter", CLUTTER),
+        _background_table(diagnoses),
+        _probe_table(diagnoses),
+        _table(diagnoses, "Bottleneck: effective rank of the tokens", RANK),
+        _word_table(diagnoses),
     ]
-    return [grid for grid in grids if grid]
+    return [table for table in tables if table]
 
 
 def _cell(estimate: Estimate | None, unit: str) -> Cell:
-    if estimate is None:
-        return Cell(NONE)
-    return percent(estimate) if unit == "%" else decimal(estimate)
+    return percent_cell(estimate) if unit == "%" else decimal_cell(estimate)
 
 
-def _grid(found: Diagnoses, title: str, columns: Sequence[tuple[str, str, str]]) -> Table | None:
+def _is_empty(cells: Sequence[Cell]) -> bool:
+    return all(cell.text == NONE for cell in cells)
+
+
+def _table(diagnoses: Diagnoses, title: str, columns: Columns) -> Table | None:
     rows = []
-    for bridge, runs in found.items():
-        cells = [_cell(number(runs, name), unit) for _, name, unit in columns]
-        if any(cell.text != NONE for cell in cells):
+    for bridge, runs in diagnoses.items():
+        cells = [_cell(pooled_number(runs, name), unit) for _, name, unit in columns]
+        if not _is_empty(cells):
             rows.append(("bridge", (Cell(bridge), *cells)))
-    return Table(title, ("bridge", *(head for head, _, _ in columns)), tuple(rows)) if rows else None
+    return Table(title, ("bridge", *(column for column, _, _ in columns)), tuple(rows)) if rows else None
 
 
-def _background(found: Diagnoses) -> Table | None:
-    """Of the frozen encoder, so the same for all bridges of a study: the first one's."""
+def _background_table(diagnoses: Diagnoses) -> Table | None:
+    """Return what single patches tell of an object. The encoder is frozen, so the first run speaks for all bridges."""
     rows = []
-    for runs in list(found.values())[:1]:
-        for name in SEEN:
-            cells = [_cell(number(runs[:1], f"background/{name}/{one}"), "%") for one in ATTRIBUTES]
-            if any(cell.text != NONE for cell in cells):
-                rows.append(("patch", (Cell(SEEN[name]), *cells)))
-    title = "Noise: what a linear probe reads of an object off one patch of the encoder, % right"
+    for runs in list(diagnoses.values())[:1]:
+        for patch, text in PATCHES.items():
+            cells = [_cell(pooled_number(runs[:1], f"background/{patch}/{name}"), "%") for name in ATTRIBUTES]
+            if not _is_empty(cells):
+                rows.append(("patch", (Cell(text), *cells)))
+    title = "Noise: what a linear probe reads of an object from one patch of the encoder, % right"
     return Table(title, ("patch", *ATTRIBUTES), tuple(rows)) if rows else None
 
 
-def _probes(found: Diagnoses) -> Table | None:
-    def row(role: str, label: str, runs: Sequence[Diagnosis], of: str) -> tuple[str, tuple[Cell, ...]]:
-        cells = [_cell(number(runs, f"probe/{of}/{one}"), "" if one == "place" else "%") for one in READ]
-        return role, (Cell(label), *cells)
+def _probe_table(diagnoses: Diagnoses) -> Table | None:
+    def row(role: str, text: str, runs: Sequence[Diagnosis], source: str) -> tuple[str, Cells]:
+        cells = [
+            _cell(pooled_number(runs, f"probe/{source}/{target}"), "" if target == "place" else "%")
+            for target in PROBE_TARGETS
+        ]
+        return role, (Cell(text), *cells)
 
     bridges = {
-        name: runs for name, runs in found.items() if all("probe/tokens/occupied" in r.numbers for r in runs)
+        name: runs
+        for name, runs in diagnoses.items()
+        if all("probe/tokens/occupied" in run.numbers for run in runs)
     }
     if not bridges:
         return None
@@ -110,56 +118,59 @@ def _probes(found: Diagnoses) -> Table | None:
         row("ceiling", "patches, before the bridge", first, "patches"),
         *(row("bridge", name, runs, "tokens") for name, runs in bridges.items()),
     ]
-    heads = ("read from", *("place, R²" if name == "place" else name for name in READ))
-    return Table("Bottleneck: what linear probes read of the objects, % right", heads, tuple(rows))
+    columns = ("read from", *("place, R²" if target == "place" else target for target in PROBE_TARGETS))
+    return Table("Bottleneck: what linear probes read of the objects, % right", columns, tuple(rows))
 
 
-def _words(found: Diagnoses) -> Table | None:
-    grid = _grid(found, "Modality gap: tokens beside the T5's word embeddings", BESIDE)
-    if grid is None:
+def _word_table(diagnoses: Diagnoses) -> Table | None:
+    table = _table(diagnoses, "Modality gap: tokens beside the T5's word embeddings", WORDS)
+    if table is None:
         return None
     rows = []
-    for role, cells in grid.rows:
-        said = ", ".join(word for word, _ in found[cells[0].text][0].words[:WORDS])
-        rows.append((role, (*cells, Cell(said))))
-    return Table(grid.title, (*grid.heads, "nearest words, the most frequent first"), tuple(rows))
+    for role, cells in table.rows:
+        words = ", ".join(word for word, _ in diagnoses[cells[0].text][0].words[:MOST_WORDS])
+        rows.append((role, (*cells, Cell(words))))
+    return Table(table.title, (*table.columns, "nearest words, the most frequent first"), tuple(rows))
 
 
-def diagnosis_notes(found: Diagnoses) -> list[str]:
-    """What the tables' numbers are, how many examples stand behind them, and what could not be told."""
-    if not found:
+def diagnosis_notes(diagnoses: Diagnoses) -> list[str]:
+    """Explain the tables' numbers, give the number of examples behind them, and list what could not be measured."""
+    if not diagnoses:
         return []
-    one = next(iter(found.values()))[0]
-    notes = []
-    if "questions" in one.counts:
-        notes.append(
-            f"Selection: {one.counts['questions']} questions that visit an object. Patches are replaced by the mean patch before "
-            "the bridge. Selection is the share of the fall that patches of visited objects make, when they, those of other "
-            "objects and the background are each replaced whole; – where there is no fall to share out. Attention is no "
-            "cause: what is attended to need not be used."
-        )
-    if "fields" in one.counts:
-        notes.append(
-            f"Probes: fitted on {one.counts['fit']} training images, judged on {one.counts['images']} test images "
-            f"({one.counts['fields']} objects that are alone in one of 16 fields). A bridge that is told the question is told to "
-            "describe the image here."
-        )
-    if "objects" in one.counts:
-        notes.append(
-            f"One patch of the encoder: {one.counts['objects']} objects. Where an object can be read off the background, that "
-            "background is no mere noise."
-        )
+    counts = next(iter(diagnoses.values()))[0].counts
     reasons = dict.fromkeys(
         f"{name}: {reason}"
-        for runs in found.values()
+        for runs in diagnoses.values()
         for run in runs
         for name, reason in run.left_out.items()
     )
-    notes += [f"Not told of {reason}." for reason in reasons]
-    seeds = {name: len(runs) for name, runs in found.items()}
-    notes.append(
-        "Inside the bridges: ranges are 95 % intervals over "
-        + ("seeds and images" if max(seeds.values()) > 1 else "images")
-        + f"; runs: {', '.join(f'{name} {count}' for name, count in seeds.items())}."
-    )
+    seeds = {name: len(runs) for name, runs in diagnoses.items()}
+    drawn = "seeds and images" if max(seeds.values()) > 1 else "images"
+    return [
+        *_on_examples(counts),
+        *(f"Not measured: {reason}." for reason in reasons),
+        f"Inside the bridges: ranges are 95 % intervals over {drawn}; runs: "
+        f"{', '.join(f'{name} {count}' for name, count in seeds.items())}.",
+    ]
+
+
+def _on_examples(counts: Mapping[str, int]) -> list[str]:
+    notes = []
+    if "questions" in counts:
+        notes.append(
+            f"Selection: {counts['questions']} questions that visit an object. Patches are replaced by the mean patch before the "
+            "bridge. The patches of visited objects, of other objects and of the background are each replaced as a whole; selection is "
+            "the share of visited objects in the sum of the three drops; – where there is no drop to share. Attention is no cause: "
+            "what is attended to need not be used."
+        )
+    if "fields" in counts:
+        notes.append(
+            f"Probes: fitted on {counts['fit']} training images, tested on {counts['images']} test images "
+            f"({counts['fields']} objects, each alone in one of 16 fields). A bridge that reads the question is given the request to "
+            "describe the image."
+        )
+    if "objects" in counts:
+        notes.append(
+            f"One patch of the encoder: {counts['objects']} objects. Background from which an object can be read is not mere noise."
+        )
     return notes

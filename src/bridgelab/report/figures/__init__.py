@@ -1,1 +1,1 @@
-"""One picture of a study a file."""
+"""Pictures of a study: one picture a file."""

@@ -1,10 +1,14 @@
 """The picture of accuracy against what a bridge costs: tokens, parameters, operations."""
 
+import math
+
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bridgelab.report.figures.style import plain, style, tidy
-from bridgelab.report.summary import ALL, Summary
-from bridgelab.report.table import scaled
+from bridgelab.report.figures.style import bridge_style, escape_mathtext, legend_above, tidy_axes
+from bridgelab.report.row import ALL
+from bridgelab.report.summary import Summary
+from bridgelab.report.table import format_si
 from bridgelab.statistics.pareto import pareto_front
 
 COSTS = {
@@ -15,47 +19,47 @@ COSTS = {
 
 
 def draw_pareto(summary: Summary) -> Figure | None:
-    """One panel a cost; None where fewer than two bridges have both.
+    """Draw one panel per cost; return None if no cost is known of two bridges with an accuracy.
 
-    Filled: not told to be worse than a bridge that costs no more (`pareto.pareto_front`).
+    A marker is filled if no bridge that costs as little or less is shown to be better (`pareto_front`).
     """
-    rows = [row for row in summary.rows if row.role == "bridge" and row.accuracy and row.costs]
-    shown = [cost for cost in COSTS if sum(cost in row.costs for row in rows) > 1]
-    if not shown:
+    rows = [row for row in summary.bridges if row.accuracy and row.costs]
+    costs = [cost for cost in COSTS if sum(cost in row.costs for row in rows) > 1]
+    if not costs:
         return None
-    figure = Figure(figsize=(4.3 * len(shown), 3.7), layout="constrained")
-    panels = figure.subplots(1, len(shown), squeeze=False, sharey=True)[0]
-    for axes, cost in zip(panels, shown, strict=True):
+    figure = Figure(figsize=(4.3 * len(costs), 3.7), layout="constrained")
+    panels = figure.subplots(1, len(costs), squeeze=False, sharey=True)[0]
+    for axes, cost in zip(panels, costs, strict=True):
         points = {row.name: (row.costs[cost], row.accuracy[ALL]) for row in rows if cost in row.costs}
-        best = set(pareto_front(points))
+        filled = set(pareto_front(points))
         for index, row in enumerate(rows):
             if row.name not in points:
                 continue
-            x, y, (low, high) = row.costs[cost], 100 * row.accuracy[ALL].value, row.accuracy[ALL].interval
-            colour, marker, _ = style(index)
-            known = low == low
+            x, estimate = points[row.name]
+            y, (low, high) = 100 * estimate.value, estimate.interval
+            error = None if math.isnan(low) else [[max(y - 100 * low, 0)], [max(100 * high - y, 0)]]
+            colour, marker, _ = bridge_style(index)
+            face = colour if row.name in filled else "white"
             axes.errorbar(
-                x, y, [[max(y - 100 * low, 0)], [max(100 * high - y, 0)]] if known else None, color=colour,
-                fmt=marker, markersize=7, elinewidth=1.4, label=plain(row.label), zorder=3,
-                markerfacecolor=colour if row.name in best else "white",
+                x, y, error, color=colour, fmt=marker, markersize=7, elinewidth=1.4, markerfacecolor=face,
+                label=escape_mathtext(row.label), zorder=3,
             )  # fmt: skip
-        values = sorted({x for x, _ in points.values()})
-        if values[0] > 0:
-            axes.set_xscale("log")
-            axes.set_xticks(_apart(values), [scaled(value) for value in _apart(values)])
-            axes.minorticks_off()
+        _scale_x(axes, sorted({x for x, _ in points.values()}))
         axes.set_xlabel(COSTS[cost])
-        tidy(axes)
+        tidy_axes(axes)
     panels[0].set_ylabel("accuracy, %")
-    handles, names = panels[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside upper left", ncols=4, frameon=False, fontsize=9)
+    legend_above(figure, panels[0])
     return figure
 
 
-def _apart(values: list[float]) -> list[float]:
-    """Of values in order those that are a third apart or more, so that their names do not lie on one another."""
-    kept = values[:1]
+def _scale_x(axes: Axes, values: list[float]) -> None:
+    """Use a logarithmic axis if all values are positive, with ticks at values that are at least a third apart."""
+    if values[0] <= 0:
+        return
+    ticks = values[:1]
     for value in values[1:]:
-        if value >= 4 / 3 * kept[-1]:
-            kept.append(value)
-    return kept
+        if value >= 4 / 3 * ticks[-1]:
+            ticks.append(value)
+    axes.set_xscale("log")
+    axes.set_xticks(ticks, [format_si(value) for value in ticks])
+    axes.minorticks_off()

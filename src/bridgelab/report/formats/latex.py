@@ -1,13 +1,10 @@
-"""A study's tables for elsewhere: as CSV, one line a number, and as LaTeX, for a paper."""
+"""A study's tables as LaTeX, for a paper."""
 
-import csv
-import io
-import math
+from collections.abc import Iterable
 
-from bridgelab.report.table import Cell, StudyTable, Table
+from bridgelab.report.table import Cell, StudyTables, Table
 
-COLUMNS = ("table", "row", "column", "value", "low", "high", "level", "unit", "outcome", "text")
-_LATEX = str.maketrans(
+_ESCAPES = str.maketrans(
     {
         "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
         "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
@@ -16,69 +13,39 @@ _LATEX = str.maketrans(
 )  # fmt: skip
 
 
-def to_csv(table: StudyTable) -> str:
-    """One line a cell, numbers as numbers: value, ends and level of its interval, unit and outcome; `text` is what is printed.
-
-    A cell that is no number has its text alone. After them one line a note, of the table "notes".
-    """
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for grid in table.grids:
-        for _, (first, *others) in grid.rows:
-            for head, cell in zip(grid.heads[1:], others, strict=True):
-                place = (_text(grid.title), _text(first.text), _text(head))
-                writer.writerow(
-                    (*place, *_numbers(cell), _text(" ".join(filter(None, (cell.text, cell.interval)))))
-                )
-    for number, note in enumerate((*table.said, *table.notes), start=1):
-        writer.writerow(("notes", str(number), "", *_numbers(Cell("")), _text(note)))
-    return out.getvalue()
+def to_latex(study: StudyTables) -> str:
+    """Write each table as a `table` with booktabs' rules and intervals below their numbers; notes follow as comments."""
+    notes = (f"% {note}" for note in (*study.verdict, *study.notes))
+    return "\n".join(["% needs \\usepackage{booktabs}", *map(_table, study.tables), *notes, ""])
 
 
-def _numbers(cell: Cell) -> tuple[str, ...]:
-    if cell.number is None:
-        return ("",) * 6
-    found = cell.number
-    numbers = (
-        "" if math.isnan(one) else f"{one:.10g}" for one in (found.value, found.low, found.high, found.level)
-    )
-    return (*numbers, found.unit, _text(found.outcome))
-
-
-def _text(text: str) -> str:
-    """A cell that a spreadsheet takes for text: what begins like a formula would be computed."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
-
-
-def to_latex(table: StudyTable) -> str:
-    """A `table` for each grid, with booktabs' rules; intervals below their numbers, notes as a comment at the end."""
-    parts = [_grid(grid) for grid in table.grids]
-    return "\n".join(
-        ["% needs \\usepackage{booktabs}", *parts, *(f"% {note}" for note in (*table.said, *table.notes)), ""]
-    )
-
-
-def _grid(grid: Table) -> str:
+def _table(table: Table) -> str:
     lines = [
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{grid.title.translate(_LATEX)}}}",
-        rf"\begin{{tabular}}{{l{'r' * (len(grid.heads) - 1)}}}",
+        rf"\caption{{{_escape(table.title)}}}",
+        rf"\begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}",
         r"\toprule",
-        " & ".join(head.translate(_LATEX) for head in grid.heads) + r" \\",
-        r"\midrule",
+        _row(map(_escape, table.columns)),
     ]
-    before = grid.rows[0][0] if grid.rows else ""
-    for role, cells in grid.rows:
-        if role != before:
-            lines.append(r"\midrule")
-        before = role
-        lines.append(" & ".join(cell.text.translate(_LATEX) for cell in cells) + r" \\")
-        if any(cell.interval for cell in cells):
-            lines.append(" & ".join(_small(cell) for cell in cells) + r" \\")
+    for _, rows in table.sections:
+        lines.append(r"\midrule")
+        for cells in rows:
+            lines.append(_row(_escape(cell.text) for cell in cells))
+            if any(cell.interval for cell in cells):
+                lines.append(_row(map(_interval, cells)))
+    if not table.rows:
+        lines.append(r"\midrule")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"])
 
 
-def _small(cell: Cell) -> str:
-    return rf"{{\scriptsize {cell.interval.translate(_LATEX)}}}" if cell.interval else ""
+def _row(texts: Iterable[str]) -> str:
+    return " & ".join(texts) + r" \\"
+
+
+def _interval(cell: Cell) -> str:
+    return rf"{{\scriptsize {_escape(cell.interval)}}}" if cell.interval else ""
+
+
+def _escape(text: str) -> str:
+    return text.translate(_ESCAPES)

@@ -1,1 +1,1 @@
-"""One table of a study a file."""
+"""Tables of a study: one statistic a file."""

@@ -1,24 +1,26 @@
 """A break map as tables."""
 
-from bridgelab.report.table import Cell, Table
+from bridgelab.report.table import NONE, Cell, Table
 from bridgelab.report.tables.verdict import finding_cell
 from bridgelab.statistics.break_map import BreakMap
 
 
-def map_tables(found: BreakMap) -> list[Table]:
-    """One table a comparator: a row a level, a column a kind."""
-    grids = []
-    for comparator in found.comparators:
+def break_map_tables(cells: BreakMap) -> list[Table]:
+    """Return one table per comparator, with one row per level and one column per kind of question."""
+    tables = []
+    for comparator in cells.comparators:
         rows = []
-        for level in found.levels:
-            why = found.empty.get((comparator, level))
-            of = [found.cells.get((comparator, level, kind)) for kind in found.kinds]
-            if why or any(of):
-                cells = [Cell("–", why) if why else finding_cell(one) for one in of]
-                rows.append(("map", (Cell(level), *cells)))
+        for level in cells.levels:
+            reason = cells.empty.get((comparator, level))
+            findings = [cells.cells.get((comparator, level, kind)) for kind in cells.kinds]
+            if reason:
+                rows.append(("map", (Cell(level), *(Cell(NONE, reason) for _ in findings))))
+            elif any(findings):
+                rows.append(("map", (Cell(level), *map(finding_cell, findings))))
         title = (
-            f"Break map: {found.baseline} − {comparator}, points; intervals adjusted over all {len(found.cells)} cells of the map "
+            f"Break map: {cells.baseline} − {comparator}, points; intervals adjusted over all {len(cells.cells)} cells of the map "
             "(Holm), and at 90 %"
         )
-        grids.append(Table(title, ("level", *(kind.replace("_", " ") for kind in found.kinds)), tuple(rows)))
-    return grids
+        columns = ("level", *(kind.replace("_", " ") for kind in cells.kinds))
+        tables.append(Table(title, columns, tuple(rows)))
+    return tables

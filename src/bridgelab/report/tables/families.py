@@ -1,55 +1,57 @@
-"""Accuracy by question family and reasoning type, beside what knowing the answers alone is worth.
+"""Accuracy by question family and reasoning type, beside that of always giving the most frequent answer.
 
-What a model without an image answers well above the most frequent answer, a question's wording gives away.
+A model without an image that beats the most frequent answer by far is helped by the wording of the question.
 """
 
 import numpy as np
+import pandas as pd
 
-from bridgelab.report.summary import label
-from bridgelab.report.table import Cell, Table, count, percent
+from bridgelab.report.row import label
+from bridgelab.report.table import Cell, Table, count_cell, percent_cell
 from bridgelab.runs.study import Study
-from bridgelab.statistics.estimate import Estimate, Runs, Sample
+from bridgelab.statistics.estimate import Runs, Sample
 from bridgelab.statistics.question_kinds import reasoning_type
+
+TAGS = {"tag_type", "tag_family", "majority_of_family"}
 
 
 def family_table(study: Study) -> Table | None:
-    """One row a family and reasoning type, one column a bridge, floor or ceiling; None where questions have no families.
+    """Return one row per family and reasoning type, one column per row of the study; None if questions have no families.
 
-    The most frequent answer is that of the family's questions of one type (what colour, what shape, …) in training. Its
-    distance from blind, and every other interval, is over seeds and images, the same images for all.
+    The most frequent answer is that of the family's training questions of one type (what colour, what shape, …). All intervals,
+    that of its distance from blind too, are over seeds and images, with the same images for all.
     """
-    asked = study.questions
-    if (
-        not {"tag_type", "tag_family", "majority_of_family"} <= set(asked)
-        or asked["tag_family"].nunique() < 2
-    ):
+    questions = study.questions
+    if not set(questions) >= TAGS or questions["tag_family"].nunique() < 2:
         return None
-    sample = Sample(study.clusters[asked.index])
-    found: dict[str, dict[str, Estimate]] = {}
-    kinds, target = asked["tag_type"].astype(str), asked["target"].astype(str)
-    family = np.array(
-        [
-            name if name == kind else f"{name}, {kind}".replace("_", " ")
-            for name, kind in zip(asked["tag_family"].astype(str), kinds.map(reasoning_type), strict=True)
-        ]
+    sample = Sample(study.clusters[questions.index])
+    families = _families(questions)
+    masks = {family: families == family for family in sorted(set(families))}
+    majority = (questions["target"].astype(str) == questions["majority_of_family"].astype(str)).to_numpy(
+        np.float64
     )
-    names = sorted(set(family))
-    frequent = (target == asked["majority_of_family"].astype(str)).to_numpy(np.float64)
-    once = Runs((0,))
-    prior = {name: sample.mean(frequent[None], once, family == name) for name in names}
+    prior = {family: sample.mean(majority[None], Runs((0,)), mask) for family, mask in masks.items()}
+    accuracy = {}
     for bridge in study.bridges:
-        own = Runs(tuple(run.data_seed for run in study.of(bridge)))
-        scores = study.scores(bridge)
-        found[bridge] = {name: sample.mean(scores, own, family == name) for name in names}
-    heads = ["family", "questions", "most frequent answer"]
-    if "blind" in found:
-        heads.append("blind above it")
+        seeds, scores = Runs(tuple(run.data_seed for run in study.of(bridge))), study.scores(bridge)
+        accuracy[bridge] = {family: sample.mean(scores, seeds, mask) for family, mask in masks.items()}
+    blind = accuracy.get("blind")
     rows = []
-    for name in names:
-        cells = [Cell(name), count(np.sum(family == name)), percent(prior[name])]
-        if "blind" in found:
-            cells.append(percent(found["blind"][name] - prior[name], unit="points"))
-        cells += [percent(of[name]) for of in found.values()]
+    for family, mask in masks.items():
+        cells = [Cell(family), count_cell(np.sum(mask)), percent_cell(prior[family])]
+        if blind:
+            cells.append(percent_cell(blind[family] - prior[family], unit="points"))
+        cells += [percent_cell(by_family[family]) for by_family in accuracy.values()]
         rows.append(("family", tuple(cells)))
-    heads += [label(bridge) for bridge in found]
-    return Table("Accuracy by question family, %", tuple(heads), tuple(rows))
+    columns = ["family", "questions", "most frequent answer", *(["blind above it"] if blind else [])]
+    columns += map(label, accuracy)
+    return Table("Accuracy by question family, %", tuple(columns), tuple(rows))
+
+
+def _families(questions: pd.DataFrame) -> np.ndarray:
+    """Return each question's family and reasoning type as printed [question]."""
+    types = questions["tag_type"].astype(str).map(reasoning_type)
+    pairs = zip(questions["tag_family"].astype(str), types, strict=True)
+    return np.array(
+        [family if family == kind else f"{family}, {kind}".replace("_", " ") for family, kind in pairs]
+    )

@@ -1,65 +1,61 @@
-"""What the search for a learning rate and a warm-up found, trial by trial, for every bridge."""
+"""The search for a learning rate and a warm-up, trial by trial, for every bridge."""
 
 import math
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
-from bridgelab.report.summary import label
-from bridgelab.report.table import NONE, Cell, Measured, Table
+from bridgelab.report.row import label
+from bridgelab.report.table import NONE, Cell, Quantity, Table
 from bridgelab.runs.study import Study
 
 Point = tuple[float, float]  # learning rate, warm-up
+Losses = dict[Point, float]
 
 
 def lr_search_table(study: Study) -> Table | None:
-    """One row a bridge, one column a trial, with its validation loss; None where nothing was searched for.
+    """Return one row per bridge and one column per trial, with its validation loss; None if nothing was searched for.
 
-    Learning rates with the usual warm-up come first; the others were tried at the best of these. Under a trial's loss stands that of
-    half of its steps, where it was taken, and 'chosen' under those that were: where half of the steps would have chosen alike, the
-    choice may be extrapolated to more. A dash is a trial that the rule did not ask for, beyond an end of the grid where the best rate
-    was inside.
+    Learning rates with the usual warm-up come first. Other warm-ups were tried at the best of these rates. Below a trial's loss
+    stands its loss after half of its steps, if recorded, and 'chosen' marks the best of each: if half of the steps choose the same
+    point, the choice may extend to longer training. A dash is a trial that the search did not need, beyond an end of the grid when
+    the best rate was inside.
     """
-    trials: dict[str, dict[Point, float]] = {}
-    halves: dict[str, dict[Point, float]] = {}
-    for bridge in study.bridges:
-        found = study.of(bridge)[0].record.get("tuning") or {}
-        if found.get("trials"):
-            trials[bridge] = {_point(name): loss for name, loss in found["trials"].items()}
-            halves[bridge] = {_point(name): loss for name, loss in (found.get("at_half") or {}).items()}
+    searches = {bridge: study.of(bridge)[0].record.get("tuning") or {} for bridge in study.bridges}
+    trials = {bridge: losses for bridge, search in searches.items() if (losses := _losses(search, "trials"))}
     if not trials:
         return None
-    usual = Counter(warmup for found in trials.values() for _, warmup in found).most_common(1)[0][0]
-    rates = sorted({lr for found in trials.values() for lr, warmup in found if warmup == usual})
-    others = sorted({warmup for found in trials.values() for _, warmup in found} - {usual})
+    halves = {bridge: _losses(searches[bridge], "at_half") for bridge in trials}
+    usual = Counter(warmup for losses in trials.values() for _, warmup in losses).most_common(1)[0][0]
+    rates = sorted({lr for losses in trials.values() for lr, warmup in losses if warmup == usual})
+    others = sorted({warmup for losses in trials.values() for _, warmup in losses} - {usual})
     rows = []
-    for bridge, found in trials.items():
-        best = min(found, key=lambda point: found[point])
-        half = halves[bridge]
-        best_half = min(half, key=lambda point: half[point], default=None)
+    for bridge, losses in trials.items():
         points = [(lr, usual) for lr in rates]
-        points += [
-            next((point for point in found if point[1] == other), (math.nan, other)) for other in others
-        ]
-        cells = [
-            Cell(f"{found[point]:.3f}", _below(point, best, half, best_half), Measured(found[point]))
-            if point in found
-            else Cell(NONE)
-            for point in points
-        ]
+        for other in others:
+            points.append(next((point for point in losses if point[1] == other), (math.nan, other)))
+        cells = (_cell(point, losses, halves[bridge]) for point in points)
         rows.append(("search", (Cell(label(bridge)), *cells)))
-    heads = [f"lr {lr:g}, warm-up {usual:g}" for lr in rates]
-    heads += [f"at the best, warm-up {other:g}" for other in others]
-    of_half = "; below it, that of half of its steps" * any(halves.values())
-    return Table(f"Validation loss of each trial of the search{of_half}", ("bridge", *heads), tuple(rows))
+    columns = [f"lr {lr:g}, warm-up {usual:g}" for lr in rates]
+    columns += [f"at the best, warm-up {other:g}" for other in others]
+    suffix = "; below it, that of half of its steps" if any(halves.values()) else ""
+    return Table(f"Validation loss of each trial of the search{suffix}", ("bridge", *columns), tuple(rows))
 
 
-def _below(point: Point, best: Point, half: dict[Point, float], best_half: Point | None) -> str:
-    parts = ["chosen"] if point == best else []
+def _losses(search: Mapping[str, Any], key: str) -> Losses:
+    """Return the losses of a record's trials, by learning rate and warm-up: 'lr=0.01,warmup=0.05' is (0.01, 0.05)."""
+    losses = {}
+    for name, loss in (search.get(key) or {}).items():
+        lr, warmup = (float(part.split("=")[1]) for part in name.split(","))
+        losses[lr, warmup] = loss
+    return losses
+
+
+def _cell(point: Point, losses: Losses, half: Losses) -> Cell:
+    if point not in losses:
+        return Cell(NONE)
+    below = ["chosen"] if point == min(losses, key=losses.__getitem__) else []
     if point in half:
-        parts.append(f"half: {half[point]:.3f}" + (", chosen" if point == best_half else ""))
-    return "; ".join(parts)
-
-
-def _point(name: str) -> Point:
-    """'lr=0.01,warmup=0.05' as its two numbers."""
-    lr, warmup = (float(part.split("=")[1]) for part in name.split(","))
-    return lr, warmup
+        chosen = ", chosen" if point == min(half, key=half.__getitem__) else ""
+        below.append(f"half: {half[point]:.3f}{chosen}")
+    return Cell(f"{losses[point]:.3f}", "; ".join(below), Quantity(losses[point]))

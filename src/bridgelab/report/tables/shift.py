@@ -1,8 +1,8 @@
-"""What another split changes: runs that `bridgelab evaluate` put to it, beside what they answered in their own study.
+"""What another split changes: runs that `bridgelab evaluate` scored on it, beside their scores in their own study.
 
-The same runs answered both, so a bridge's change is paired by run, and so is the change of the baseline's difference to it, a
-difference of differences with the variance of `contrast`. Images of the same number are drawn together: where a bend leaves scenes
-alone they show the same scene, and where it does not that costs nothing.
+The same runs answered both splits. So a bridge's change is paired by run, and the change of the baseline's difference to it is a
+difference of differences with the variance of `contrast`. Images with the same number are drawn together: if the split leaves the
+scenes unchanged they show the same scene, and pairing images that do not costs nothing.
 """
 
 from dataclasses import dataclass, replace
@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from bridgelab.report.summary import by_role, label
-from bridgelab.report.table import Cell, Table, percent
+from bridgelab.report.row import by_role, label
+from bridgelab.report.table import Cell, Table, percent_cell
 from bridgelab.report.tables.verdict import finding_cell
 from bridgelab.runs.predictions import IMAGE_VIEW
 from bridgelab.runs.study import Study, read_study
@@ -30,13 +30,13 @@ class Shift:
     """One split beside the plain one.
 
     Args:
-        plain: its name.
-        split: the name of the other.
-        baseline: whose differences are looked at.
+        plain: name of the plain split.
+        split: name of the other split.
+        baseline: the bridge whose differences are judged.
         delta: the least change that matters.
         accuracy: by row, on the plain split and on the other.
-        kept: by row, which share of what stood above the blind floor still does; none without such a floor.
-        change: by comparator, of baseline − comparator from the one to the other.
+        kept: by row, the share of its lead over the blind floor that it keeps; empty without such a floor.
+        change: by comparator, of baseline − comparator from the plain split to the other.
     """
 
     plain: str
@@ -49,12 +49,12 @@ class Shift:
 
 
 def shift_of(study: Study) -> Shift | None:
-    """What a study of evaluations on another split of the same benchmark changes.
+    """Compare a study of evaluations on another split with the study that its runs were trained in.
 
     Returns:
-        None where the study is another one, or the one that its runs were trained in is not beside it.
+        None if the study is no such one, or the study that its runs were trained in is not in the same folder.
     Raises:
-        ValueError: if that one's records cannot be read.
+        ValueError: if the records of that study cannot be read.
     """
     record = study.runs[0].record
     split, trained_in = str(record.get("split", "")), record.get("trained_in")
@@ -63,73 +63,105 @@ def shift_of(study: Study) -> Shift | None:
         return None
     if not (study.path.parent / trained_in).is_dir():
         return None
-    both, shifted = beside(read_study(study.path.parent / trained_in), study, split, plain)
-    if not both.runs:
+    joined, on_split = join_splits(read_study(study.path.parent / trained_in), study, split, plain)
+    if not joined.runs:
         return None
-    baseline, delta, _ = declaration(both)
-    sample = Sample(both.clusters[both.questions.index])
-    accuracy = {}
-    for name in by_role(both):
-        scores, own = both.scores(name), Runs(tuple(run.data_seed for run in both.of(name)))
-        accuracy[name] = (sample.mean(scores, own, ~shifted), sample.mean(scores, own, shifted))
+    baseline, delta, _ = declaration(joined)
+    accuracy = _accuracy(joined, on_split)
     floor = accuracy.get(FLOOR)
-    kept = (
-        {name: ratio(after - floor[1], before - floor[0]) for name, (before, after) in accuracy.items()}
-        if floor
-        else {}
+    return Shift(
+        plain=plain,
+        split=split,
+        baseline=baseline,
+        delta=delta,
+        accuracy=accuracy,
+        kept=(
+            {name: ratio(after - floor[1], before - floor[0]) for name, (before, after) in accuracy.items()}
+            if floor
+            else {}
+        ),
+        change=_changes(joined, on_split, baseline, delta),
     )
-    compared = rows_to_compare(both, baseline)
-    found = (
-        contrasts_to_baseline(both, baseline, {"": [(1.0, shifted), (-1.0, ~shifted)]}) if compared else {}
-    )
-    open_ended = {name for name, first in compared.items() if not_converged(both, (first, name))}
-    change = judge({name: one for (name, _), one in found.items()}, delta=delta, at_budget=open_ended)
-    return Shift(plain, split, baseline, delta, accuracy, kept, change)
 
 
-def beside(first: Study, second: Study, split: str, plain: str) -> tuple[Study, np.ndarray]:
-    """The runs that stand in both studies, with the questions of both, and which of these are the second's [example]."""
-    asked = [first.questions, second.questions]
-    asked[1] = asked[1].assign(image=asked[1]["image"].str.replace(split, plain, regex=False))
+def _accuracy(joined: Study, on_split: np.ndarray) -> dict[str, tuple[Estimate, Estimate]]:
+    sample = Sample(joined.clusters[joined.questions.index])
+    accuracy = {}
+    for name in by_role(joined):
+        scores, seeds = joined.scores(name), Runs(tuple(run.data_seed for run in joined.of(name)))
+        accuracy[name] = (sample.mean(scores, seeds, ~on_split), sample.mean(scores, seeds, on_split))
+    return accuracy
+
+
+def _changes(joined: Study, on_split: np.ndarray, baseline: str, delta: float) -> dict[str, Finding]:
+    compared = rows_to_compare(joined, baseline)
+    if not compared:
+        return {}
+    changes = contrasts_to_baseline(joined, baseline, {"": [(1.0, on_split), (-1.0, ~on_split)]})
+    open_ended = {name for name, first in compared.items() if not_converged(joined, (first, name))}
+    return judge({name: change for (name, _), change in changes.items()}, delta=delta, at_budget=open_ended)
+
+
+def join_splits(first: Study, second: Study, split: str, plain: str) -> tuple[Study, np.ndarray]:
+    """Join the runs that are in both studies, with the questions of both.
+
+    Args:
+        first: the study on the plain split.
+        second: the study on the other split.
+        split: the other split's name, which is part of its images' names.
+        plain: the plain split's name, which takes its place.
+    Returns:
+        The joined study, and which of its examples are the second study's [example].
+    """
+    questions = [first.questions, second.questions]
+    questions[1] = questions[1].assign(image=questions[1]["image"].str.replace(split, plain, regex=False))
     runs = []
     for run in second.runs:
-        own = [one for one in first.of(run.row) if (one.seed, one.data_seed) == (run.seed, run.data_seed)]
-        if own:
-            parts = [
-                one.scores[IMAGE_VIEW][table.index] for one, table in zip((own[0], run), asked, strict=True)
+        seeds = (run.seed, run.data_seed)
+        trained = next((one for one in first.of(run.row) if (one.seed, one.data_seed) == seeds), None)
+        if trained:
+            scores = [
+                one.scores[IMAGE_VIEW][table.index]
+                for one, table in zip((trained, run), questions, strict=True)
             ]
-            runs.append(replace(run, scores={IMAGE_VIEW: np.concatenate(parts)}))
-    examples = pd.concat(asked, ignore_index=True)
-    return (
-        replace(second, runs=tuple(runs), missing=(), examples=examples),
-        np.arange(len(examples)) >= len(asked[0]),
-    )
+            runs.append(replace(run, scores={IMAGE_VIEW: np.concatenate(scores)}))
+    examples = pd.concat(questions, ignore_index=True)
+    joined = replace(second, runs=tuple(runs), missing=(), examples=examples)
+    return joined, np.arange(len(examples)) >= len(questions[0])
 
 
 def shift_table(shift: Shift) -> Table:
-    """One row a bridge, floor or ceiling: its accuracy on both, the change, and that of the baseline's difference to it."""
+    """Return one row per bridge, floor or ceiling: accuracy on both splits, its change, and that of the baseline's difference."""
     rows = []
     for name, (before, after) in shift.accuracy.items():
-        kept = percent(shift.kept.get(name), digits=0)
-        change = (percent(after - before, unit="points"), kept, finding_cell(shift.change.get(name)))
-        rows.append(("shift", (Cell(label(name)), percent(before), percent(after), *change)))
-    heads = (
+        cells = (
+            Cell(label(name)),
+            percent_cell(before),
+            percent_cell(after),
+            percent_cell(after - before, unit="points"),
+            percent_cell(shift.kept.get(name), digits=0),
+            finding_cell(shift.change.get(name)),
+        )
+        rows.append(("shift", cells))
+    columns = (
         "bridge", shift.plain, shift.split, "change", "kept above blind, %", f"change of {shift.baseline} − it",
     )  # fmt: skip
-    return Table(f"What {shift.split} changes: accuracy, %, and points, 95 % intervals", heads, tuple(rows))
+    return Table(f"What {shift.split} changes: accuracy, %, and points, 95 % intervals", columns, tuple(rows))
 
 
 def shift_sentences(shift: Shift) -> list[str]:
-    """How the last column is to be read."""
+    """Explain the last two columns of the table; empty if no difference is judged."""
     if not shift.change:
         return []
-    kept = (
-        "Kept above blind: which share of what a row had above the blind floor it still has. Where all come near the floor, differences "
-        "shrink by themselves, and a change of them says less than what was kept."
-    )
-    return [
+    points = f"{100 * shift.delta:g}"
+    sentences = [
         f"From {shift.plain} to {shift.split}: the change of {shift.baseline}'s difference to a bridge breaks where {shift.baseline} loses "
-        f"over {100 * shift.delta:g} points more than it, leads where it loses so many less, and holds within ±{100 * shift.delta:g}; as "
-        f"in the verdict, over all {len(shift.change)} (Holm).",
-        *([kept] if shift.kept else []),
+        f"over {points} points more than it, leads where it loses so many less, and holds within ±{points}; as "
+        f"in the verdict, over all {len(shift.change)} (Holm)."
     ]
+    if shift.kept:
+        sentences.append(
+            "Kept above blind: the share of its lead over the blind floor that a row keeps. Where all rows come near the floor, "
+            "differences shrink by themselves, and a change of them says less than what is kept."
+        )
+    return sentences

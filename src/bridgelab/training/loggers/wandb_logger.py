@@ -24,7 +24,7 @@ from bridgelab.evaluation.predict import on_device, with_target
 from bridgelab.explain.attention import patch_attention
 from bridgelab.explain.occlusion import occlusion_maps
 from bridgelab.model import BridgedModel
-from bridgelab.report.diagnosis.overlay import overlaid
+from bridgelab.report.diagnosis.overlay import overlay
 from bridgelab.runs.atomic import atomic_path
 
 ID = "wandb_id"  # the file that holds the id of a run
@@ -188,12 +188,12 @@ def evidence_maps(
     falls = occlusion_maps(model, batch, grid, cls)
     most = max(float(np.abs(falls).max()), MIN_RANGE)
     overlays: list[list[np.ndarray] | None] = [
-        [overlaid(*pair, signed=True, most=most) for pair in zip(pictures, falls, strict=True)], None
+        [overlay(*pair, signed=True, most=most) for pair in zip(pictures, falls, strict=True)], None
     ]  # fmt: skip
     if (attention := patch_attention(model, batch)) is not None:
         maps = attention[0].reshape(len(pictures), -1)[:, int(cls) :].reshape(-1, *grid)
         overlays[1] = [
-            overlaid(*pair, signed=False, most=float(maps.max())) for pair in zip(pictures, maps, strict=True)
+            overlay(*pair, signed=False, most=float(maps.max())) for pair in zip(pictures, maps, strict=True)
         ]
     return overlays
 

@@ -1,0 +1,157 @@
+"""What the report of a study holds: its tables and its pictures."""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from matplotlib.figure import Figure
+
+from bridgelab.report.controls import controls
+from bridgelab.report.diagnosis.figure import draw_diagnosis
+from bridgelab.report.diagnosis.record import Diagnosis, read_diagnoses
+from bridgelab.report.diagnosis.table import diagnosis_notes, diagnosis_tables
+from bridgelab.report.figures.break_map import draw_break_map
+from bridgelab.report.figures.difficulty import draw_difficulty
+from bridgelab.report.figures.pareto import draw_pareto
+from bridgelab.report.figures.study import draw_study
+from bridgelab.report.figures.style import save
+from bridgelab.report.page import Picture
+from bridgelab.report.summary import Summary, summarize
+from bridgelab.report.table import StudyTables, Table
+from bridgelab.report.tables.break_map import break_map_tables
+from bridgelab.report.tables.breakpoint import breakpoint_sentences, breakpoint_table
+from bridgelab.report.tables.difficulty import Difficulty, by_difficulty, difficulty_table
+from bridgelab.report.tables.families import family_table
+from bridgelab.report.tables.lr_search import lr_search_table
+from bridgelab.report.tables.shift import Shift, shift_of, shift_sentences, shift_table
+from bridgelab.report.tables.study import study_tables
+from bridgelab.report.tables.training import budget_table, curve_table
+from bridgelab.report.tables.verdict import outlier_seeds, verdict_sentences, verdict_table
+from bridgelab.runs.study import Study
+from bridgelab.statistics.break_map import BreakMap, study_break_map
+from bridgelab.statistics.breakpoint import Breakpoint, breakpoints
+from bridgelab.statistics.comparison import Verdict, verdict
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """The results that tables and pictures share, each computed once.
+
+    Args:
+        study: the study.
+        summary: its rows.
+        verdict: None without two bridges to compare.
+        breakpoints: of the verdict's differences; empty without a tag that counts something.
+        shift: None unless the study evaluates another study's runs on another split.
+        difficulties: accuracy by each tag that counts something.
+        break_map: None if the study varies nothing but bridges and seeds.
+        diagnoses: what `bridgelab diagnose` measured, by bridge; empty if it was not run.
+    """
+
+    study: Study
+    summary: Summary
+    verdict: Verdict | None
+    breakpoints: Sequence[Breakpoint]
+    shift: Shift | None
+    difficulties: Sequence[Difficulty]
+    break_map: BreakMap | None
+    diagnoses: Mapping[str, Sequence[Diagnosis]]
+
+
+def analyze(study: Study) -> Analysis:
+    """Compute all that the report of a study needs.
+
+    Raises:
+        ValueError: if the runs declare different baselines or δ, if the diagnoses cannot be compared, or if the study that the runs
+            were trained in cannot be read.
+    """
+    judged = verdict(study)
+    return Analysis(
+        study=study,
+        summary=summarize(study),
+        verdict=judged,
+        breakpoints=breakpoints(study) if judged else (),
+        shift=shift_of(study),
+        difficulties=by_difficulty(study),
+        break_map=study_break_map(study),
+        diagnoses=read_diagnoses(study.path, study.bridges),
+    )
+
+
+def short_tables(analysis: Analysis) -> StudyTables:
+    """Return the tables for the terminal: accuracy, the verdict, the change on another split, costs."""
+    content = study_tables(analysis.summary)
+    first, *others = content.tables
+    added: list[Table] = []
+    sentences: list[str] = []
+    if judged := analysis.verdict:
+        added.append(verdict_table(judged))
+        sentences += [
+            *verdict_sentences(judged),
+            *outlier_seeds(analysis.study),
+            *breakpoint_sentences(analysis.breakpoints, judged.baseline, judged.delta),
+            *controls(analysis.study, judged.baseline),
+        ]
+    if analysis.shift:
+        added.append(shift_table(analysis.shift))
+        sentences += shift_sentences(analysis.shift)
+    return replace(content, tables=(first, *added, *others), verdict=tuple(sentences))
+
+
+def long_tables(analysis: Analysis, short: StudyTables) -> StudyTables:
+    """Return the tables for files: the short ones, then those that are too long for a terminal."""
+    study, summary, judged = analysis.study, analysis.summary, analysis.verdict
+    tables = [
+        *(break_map_tables(analysis.break_map) if analysis.break_map else ()),
+        breakpoint_table(analysis.breakpoints, judged.baseline) if judged and analysis.breakpoints else None,
+        *map(difficulty_table, analysis.difficulties),
+        family_table(study),
+        budget_table(summary),
+        curve_table(summary),
+        lr_search_table(study),
+        *diagnosis_tables(analysis.diagnoses),
+    ]
+    return replace(
+        short,
+        tables=(*short.tables, *(table for table in tables if table)),
+        notes=(*short.notes, *diagnosis_notes(analysis.diagnoses)),
+    )
+
+
+def pictures(analysis: Analysis) -> list[Picture]:
+    """Return the study's figure, then one picture of each further kind that there is something to draw of."""
+    summary, difficulties = analysis.summary, analysis.difficulties
+    bridges = ", ".join(row.name for row in summary.bridges)
+    drawn = [
+        (
+            f"Accuracy by reasoning type for {bridges}, with 95 % intervals, floors and ceilings; beside it the learning "
+            "curves. All numbers of the left panel are in the tables.",
+            draw_study(summary),
+        ),
+        (
+            f"Accuracy against {', '.join(one.tag.replace('_', ' ') for one in difficulties)}; all numbers are in the tables.",
+            draw_difficulty(difficulties, summary) if difficulties else None,
+        ),
+        (
+            "Accuracy against what a bridge costs. Filled: no bridge that costs as little or less is shown to be better, at 5 % over "
+            "all pairs of a panel. All numbers are in the tables.",
+            draw_pareto(summary),
+        ),
+        (
+            "Break map: levels of what the study varies, by kind of question. A dashed edge marks an outcome at this budget. All "
+            "numbers are in the tables.",
+            draw_break_map(analysis.break_map) if analysis.break_map else None,
+        ),
+        (
+            "Inside the bridges: what answers depend on, what clutter costs, what probes read. All numbers are in the tables.",
+            draw_diagnosis(analysis.diagnoses),
+        ),
+    ]
+    return [Picture(description, to_png(figure)) for description, figure in drawn if figure]
+
+
+def to_png(figure: Figure) -> bytes:
+    """Return a figure as the content of a PNG file."""
+    out = io.BytesIO()
+    save(figure, out)
+    return out.getvalue()

@@ -1,0 +1,49 @@
+"""HTML from the templates in `report/templates`: names, questions and answers are escaped unless marked as markup."""
+
+import re
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from bridgelab.report.row import label
+from bridgelab.report.table import StudyTables, Table
+
+OUTCOME = re.compile(r"\b(breaks|leads|holds)(?= on )")
+
+
+def render(template: str, **values: Any) -> str:
+    """Render a file of `report/templates`; all values are escaped."""
+    return _environment.get_template(template).render(values)
+
+
+def table_to_html(table: Table) -> str:
+    """Return one table in a box that scrolls by itself."""
+    return render("table.html.jinja", table=table)
+
+
+def to_html(study: StudyTables) -> str:
+    """Return a heading, the tables and the notes, for a notebook."""
+    return render("notebook.html.jinja", study=study)
+
+
+def asset(name: str) -> Markup:
+    """Return a style sheet or script of `report/templates` as it is."""
+    return Markup(files("bridgelab.report").joinpath("templates", name).read_text(encoding="utf-8"))
+
+
+def emphasize_outcomes(sentence: str) -> Markup:
+    """Set 'breaks', 'leads' and 'holds' of a sentence of the verdict in bold."""
+    return Markup(OUTCOME.sub(r"<strong>\1</strong>", str(escape(sentence))))
+
+
+_environment = Environment(
+    loader=PackageLoader("bridgelab.report"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_environment.globals["asset"] = asset
+_environment.filters |= {"label": label, "emphasize_outcomes": emphasize_outcomes}

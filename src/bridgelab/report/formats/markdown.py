@@ -1,0 +1,41 @@
+"""A study's tables as markdown, for a README."""
+
+import html
+from collections.abc import Iterable
+
+from bridgelab.report.table import Cell, StudyTables, Table
+
+
+def to_markdown(study: StudyTables) -> str:
+    """Write pipe tables and lists of notes; characters that markdown or HTML would read as markup are escaped."""
+    notes = (f"- {_escape(note)}" for note in (*study.verdict, *study.notes))
+    return "\n".join([f"### {_escape(study.heading)}", "", *map(_table, study.tables), *notes, ""])
+
+
+def _table(table: Table) -> str:
+    alignment = ["---", *["---:"] * (len(table.columns) - 1)]
+    return "\n".join(
+        [
+            f"**{_escape(table.title)}**",
+            "",
+            _row(map(_escape, table.columns)),
+            _row(alignment),
+            *(_row(map(_cell, cells)) for _, cells in table.rows),
+            "",
+        ]
+    )
+
+
+def _row(texts: Iterable[str]) -> str:
+    return f"| {' | '.join(texts)} |"
+
+
+def _cell(cell: Cell) -> str:
+    return _escape(f"{cell.text} ({cell.interval})" if cell.interval else cell.text)
+
+
+def _escape(text: str) -> str:
+    text = html.escape(" ".join(text.split()), quote=False)
+    for mark in "\\`*_[]|#~":
+        text = text.replace(mark, "\\" + mark)
+    return text

@@ -1,0 +1,90 @@
+"""The notes below a study's tables: how to read them, and what is missing."""
+
+from bridgelab.report.row import ALL, CONSISTENCY
+from bridgelab.report.summary import Summary
+from bridgelab.statistics.gap_closed import MIN_GAP
+
+
+def notes(summary: Summary) -> list[str]:
+    """Return one note per sentence or two, the summary's own remarks among them."""
+    return [
+        *_on_convergence(summary),
+        _on_intervals(summary),
+        *_on_consistency(summary),
+        _on_the_gap(summary),
+        *_on_words_in_two_forms(summary),
+        *summary.remarks,
+        *_on_missing_runs(summary),
+    ]
+
+
+def _on_convergence(summary: Summary) -> list[str]:
+    delta = next((row.convergence.delta for row in summary.rows if row.convergence), None)
+    if delta is None:
+        return []
+    open_rows = ", ".join(row.name for row in summary.not_converged)
+    return [
+        "Last doubling: the gain in validation accuracy from half of the steps to all of them, each with a schedule of its own, and its "
+        f"upper bound (one-sided 95 %, over seeds). A bridge whose bound is below {100 * delta:g} points has converged"
+        + (
+            f"; not shown for {open_rows}. No ranking is drawn: rows stand in the order of the sweep."
+            if open_rows
+            else "."
+        )
+    ]
+
+
+def _on_intervals(summary: Summary) -> str:
+    by_type = ", ".join(
+        f"{name.replace('_', ' ')} {count}"
+        for name, count in summary.questions.items()
+        if name not in (ALL, CONSISTENCY)
+    )
+    drawn = "groups of images" if CONSISTENCY in summary.questions else "images"
+    questions = f"{summary.questions[ALL]} questions on {summary.images} images"
+    if by_type:
+        questions += f" ({by_type})"
+    if not any(estimate.contributions for row in summary.rows for estimate in row.accuracy.values()):
+        return f"{questions}. No interval is given."
+    return (
+        f"{questions}. Ranges are 95 % intervals over seeds and {drawn} (Student's t on the verdict's variance, the same {drawn} for all "
+        "rows; Fieller's for shares)."
+    )
+
+
+def _on_consistency(summary: Summary) -> list[str]:
+    groups = summary.questions.get(CONSISTENCY)
+    if groups is None:
+        return []
+    return [f"Consistency is the share of the {groups} groups in which every answer is right."]
+
+
+def _on_the_gap(summary: Summary) -> str:
+    if any(row.gap for row in summary.rows):
+        instead = "" if summary.ceiling == "words" else f", with {summary.ceiling} for words"
+        return (
+            f"Gap closed = (bridge − blind) / (words − blind){instead}; not "
+            f"clipped, and not given (–) where words − blind is under {100 * MIN_GAP:.0f} points or not shown to differ from 0."
+        )
+    names = {row.name for row in summary.rows}
+    lacking = [name for name in ("blind", "words_prompted") if name not in names]
+    return f"The gap closed is not given: no finished run of {' and '.join(lacking or ['a bridge'])}."
+
+
+def _on_words_in_two_forms(summary: Summary) -> list[str]:
+    overall = {row.name: row.accuracy[ALL] for row in summary.rows if row.accuracy}
+    if not {"words", "words_patch_like"} <= set(overall):
+        return []
+    lead = overall["words"] - overall["words_patch_like"]
+    low, high = (f"{100 * end:+.1f}" for end in lead.interval)
+    return [
+        f"The T5 answers {100 * lead.value:+.1f} points ({low} to {high}) better from words that name each object once than from words "
+        "in raster order, which repeat it. It may favour bridges whose tokens are more like the former."
+    ]
+
+
+def _on_missing_runs(summary: Summary) -> list[str]:
+    if not summary.missing:
+        return []
+    runs = "; ".join(str(run) for run in summary.missing)
+    return [f"Missing from this table, {len(summary.missing)}: {runs}."]

@@ -1,0 +1,116 @@
+"""What a reader must know about the runs of one study in particular, as sentences."""
+
+from collections.abc import Mapping, Sequence
+
+from bridgelab.report.row import ALL, Row
+from bridgelab.runs.study import Run, Study
+
+
+def at_the_floor(rows: Sequence[Row], blind: Mapping[str, Row | None]) -> list[str]:
+    """Name the bridges whose accuracy over all questions is not shown to exceed that of the blind floor.
+
+    Args:
+        rows: of the study.
+        blind: the floor of each bridge; None without one.
+    """
+    near = [
+        row.name
+        for row in rows
+        if row.role == "bridge"
+        and row.accuracy
+        and (floor := blind[row.name])
+        and (row.accuracy[ALL] - floor.accuracy[ALL]).interval[0] <= 0
+    ]
+    if not near:
+        return []
+    return [
+        "Not shown to be better than the blind floor over all questions (the 95 % interval of the difference includes 0): "
+        f"{', '.join(near)}. If such a bridge counts as converged, it may not have begun to learn."
+    ]
+
+
+def remarks(study: Study) -> list[str]:
+    """Return sentences on differences between the runs, on conditioning, sizes, seeds, learning rates and commits."""
+    first = {bridge: study.of(bridge)[0] for bridge in study.bridges}
+    return [
+        *(
+            f"Differs between the runs above, and was allowed to: {difference}."
+            for difference in study.allowed
+        ),
+        *_on_conditioning(first),
+        *_on_sizes(first),
+        *_on_single_seeds(study, first),
+        *_on_learning_rates(study, first),
+        *_on_commits(study),
+    ]
+
+
+def _on_conditioning(first: Mapping[str, Run]) -> list[str]:
+    conditioning = {run.record.get("conditioning", "none") for run in first.values() if run.sees == "image"}
+    if "question" not in conditioning:
+        return ["No bridge is told the question: each sees the image alone."]
+    if "mismatched" not in conditioning:
+        return [
+            "Bridges that are told the question have further parameters to read it. Whether a gain comes from the question or from these "
+            "parameters is not shown: the control, told another example's question (_mismatched), is not in this study."
+        ]
+    return []
+
+
+def _on_sizes(first: Mapping[str, Run]) -> list[str]:
+    sizes = {
+        (run.record["costs"].get("visual_tokens"), run.record["costs"].get("trainable_parameters"))
+        for run in first.values()
+        if run.sees == "image"
+    }
+    if len(sizes) <= 1:
+        return []
+    return [
+        "The bridges differ in visual tokens and parameters, so a difference between them is not one of "
+        "architecture alone."
+    ]
+
+
+def _on_single_seeds(study: Study, first: Mapping[str, Run]) -> list[str]:
+    single = [bridge for bridge, run in first.items() if len(study.of(bridge)) == 1 and run.trains]
+    return [f"One seed only, so the interval covers images alone: {', '.join(single)}."] if single else []
+
+
+def _on_learning_rates(study: Study, first: Mapping[str, Run]) -> list[str]:
+    searched = next((run.record["tuned_over"] for run in study.runs if run.trains), None)
+    chosen = []
+    for bridge, run in first.items():
+        rates = sorted({f"{one.record['lr']:g}" for one in study.of(bridge) if one.record.get("lr")})
+        if rates and run.trains:
+            chosen.append(f"{bridge} {'/'.join(rates)}")
+    if not (searched and chosen):
+        return []
+    grid = ", ".join(f"{rate:g}" if isinstance(rate, float) else str(rate) for rate in searched)
+    return [
+        f"Learning rate of each bridge, searched over {grid}, and beyond while the best was at an end: "
+        f"{', '.join(chosen)}.{_on_half_of_the_search(first)}"
+    ]
+
+
+def _on_half_of_the_search(first: Mapping[str, Run]) -> str:
+    """Say whether half of the search's steps would have chosen the same rates; empty if that was not recorded."""
+    searched, other = False, []
+    for bridge, run in first.items():
+        search = run.record.get("tuning") or {}
+        losses, half_losses = (dict(search.get(key) or {}) for key in ("trials", "at_half"))
+        if not (half_losses and losses):
+            continue
+        searched = True
+        if min(half_losses, key=half_losses.__getitem__) != min(losses, key=losses.__getitem__):
+            other.append(bridge)
+    if not searched:
+        return ""
+    rates = f"another rate for {', '.join(other)}" if other else "the same rate for each"
+    return f" With half of its steps the search would have chosen {rates}: a hint at how well the choice carries over to longer runs."
+
+
+def _on_commits(study: Study) -> list[str]:
+    commits = sorted({str(run.record["git_sha"]) for run in study.runs if run.record.get("git_sha")})
+    if len(commits) <= 1:
+        return []
+    return [f"The records come from {len(commits)} commits: {', '.join(commit[:8] for commit in commits)}."]

@@ -1,0 +1,118 @@
+"""The main tables of a study: accuracy by reasoning type, the gap closed, accuracy through captions, and costs."""
+
+import math
+from dataclasses import replace
+
+from bridgelab.report.notes import notes
+from bridgelab.report.row import ALL, Row
+from bridgelab.report.summary import Summary
+from bridgelab.report.table import (
+    NONE,
+    Cell,
+    Cells,
+    Quantity,
+    StudyTables,
+    Table,
+    count_cell,
+    decimal_cell,
+    format_si,
+    format_signed,
+    percent_cell,
+)
+from bridgelab.statistics.estimate import LEVEL
+
+
+def study_tables(summary: Summary) -> StudyTables:
+    """Return the tables that have rows, and the notes below them."""
+    tables = (_accuracy(summary), _gap_closed(summary), _captioned(summary), _captions_and_costs(summary))
+    return StudyTables(summary.heading, tuple(table for table in tables if table.rows), tuple(notes(summary)))
+
+
+def _columns(summary: Summary) -> tuple[str, ...]:
+    return tuple("all" if name == ALL else name.replace("_", " ") for name in summary.questions)
+
+
+def _accuracy(summary: Summary) -> Table:
+    rows = [
+        (
+            row.role,
+            (
+                Cell(row.label),
+                *(percent_cell(row.accuracy.get(name)) for name in summary.questions),
+                _last_doubling(row),
+            ),
+        )
+        for row in summary.rows
+    ]
+    return Table("Accuracy, %", ("bridge", *_columns(summary), "last doubling"), tuple(rows))
+
+
+def _last_doubling(row: Row) -> Cell:
+    """What validation accuracy gained from half of the steps to all of them, in points, with its upper bound."""
+    convergence = row.convergence
+    if convergence is None:
+        return Cell("not trained" if row.role == "bridge" else NONE)
+    if not len(convergence.gains):
+        return Cell(NONE, "one budget")
+    gain, bound = 100 * convergence.gain, 100 * convergence.upper_bound
+    outcome = "converged" if convergence.is_shown else "not converged"
+    quantity = Quantity(gain, high=bound, level=LEVEL, unit="points", outcome=outcome)
+    if math.isnan(bound):
+        return Cell(format_signed(gain, 1), "one seed", replace(quantity, level=math.nan))
+    return Cell(format_signed(gain, 1), f"at most {format_signed(bound, 1)}; {outcome}", quantity)
+
+
+def _gap_closed(summary: Summary) -> Table:
+    rows = [
+        (row.role, (Cell(row.label), *(percent_cell(row.gap[name], digits=0) for name in summary.questions)))
+        for row in summary.rows
+        if row.gap
+    ]
+    return Table("Gap closed, %", ("bridge", *_columns(summary)), tuple(rows))
+
+
+def _captioned(summary: Summary) -> Table:
+    rows = [
+        (
+            row.role,
+            (
+                Cell(row.label),
+                *(percent_cell(row.captioned[name]) for name in summary.questions),
+                percent_cell(row.accuracy[ALL] - row.captioned[ALL], unit="points"),
+            ),
+        )
+        for row in summary.rows
+        if row.captioned
+    ]
+    return Table(
+        "Accuracy through words, %: the bridge's own caption in place of its tokens",
+        ("bridge", *_columns(summary), "tokens above it"),
+        tuple(rows),
+    )
+
+
+def _captions_and_costs(summary: Summary) -> Table:
+    columns = (
+        "bridge",
+        "CIDEr-D",
+        "attributes right, %",
+        "parameters",
+        "visual tokens",
+        "FLOPs an example",
+        "seeds",
+    )
+    rows = [(row.role, _cost_cells(row)) for row in summary.rows if row.costs or row.captions]
+    return Table("Captions and costs", columns, tuple(rows))
+
+
+def _cost_cells(row: Row) -> Cells:
+    flops = row.costs.get("flops")
+    return (
+        Cell(row.label),
+        decimal_cell(row.captions.get("cider")),
+        percent_cell(row.captions.get("attributes")),
+        count_cell(row.costs.get("parameters")),
+        count_cell(row.costs.get("visual_tokens")),
+        count_cell(flops, None if flops is None else format_si(flops)),
+        count_cell(row.seeds or None),
+    )

@@ -1,0 +1,40 @@
+"""Validation accuracy while training, and at each budget, as tables."""
+
+from bridgelab.report.summary import Summary
+from bridgelab.report.table import Cell, Table, mean_cell
+
+
+def curve_table(summary: Summary) -> Table | None:
+    """Return the learning curves, mean over seeds, one column per step; None if nothing was trained."""
+    values: dict[str, dict[int, list[float]]] = {}  # by row and step
+    for row in summary.rows:
+        for curve in row.curves:
+            for step, accuracy in curve:
+                values.setdefault(row.label, {}).setdefault(int(step), []).append(float(accuracy))
+    steps = sorted({step for by_step in values.values() for step in by_step})
+    if not steps:
+        return None
+    rows = []
+    for label, by_step in values.items():
+        means = {step: 100 * sum(seeds) / len(seeds) for step, seeds in by_step.items()}
+        rows.append(("curve", (Cell(label), *(mean_cell(means.get(step)) for step in steps))))
+    title = f"Validation {summary.curve_of} while training, %, mean over seeds"
+    return Table(title, ("bridge", *(f"step {step:,}" for step in steps)), tuple(rows))
+
+
+def budget_table(summary: Summary) -> Table | None:
+    """Return validation accuracy, mean over seeds, one column per budget; None if every run has one budget."""
+    several = {
+        row.label: row.convergence
+        for row in summary.rows
+        if row.convergence and len(row.convergence.steps) > 1
+    }
+    if not several:
+        return None
+    budgets = sorted({steps for convergence in several.values() for steps in convergence.steps})
+    rows = []
+    for label, convergence in several.items():
+        means = dict(zip(convergence.steps, 100 * convergence.accuracy.mean(axis=0), strict=True))
+        rows.append(("budget", (Cell(label), *(mean_cell(means.get(steps)) for steps in budgets))))
+    title = f"Validation {summary.curve_of} at each budget, %, mean over seeds"
+    return Table(title, ("bridge", *(f"{steps:,} steps" for steps in budgets)), tuple(rows))
