@@ -23,6 +23,7 @@ from bridgelab.report.tables.breakpoint import breakpoint_sentences, breakpoint_
 from bridgelab.report.tables.difficulty import Difficulty, by_difficulty, difficulty_table
 from bridgelab.report.tables.families import family_table
 from bridgelab.report.tables.lr_search import lr_search_table
+from bridgelab.report.tables.seed_variance import seed_variance_table
 from bridgelab.report.tables.shift import Shift, shift_of, shift_sentences, shift_table
 from bridgelab.report.tables.study import study_tables
 from bridgelab.report.tables.training import budget_table, curve_table
@@ -109,6 +110,7 @@ def long_tables(analysis: Analysis, short: StudyTables) -> StudyTables:
         budget_table(summary),
         curve_table(summary),
         lr_search_table(study),
+        seed_variance_table(study),
         *diagnosis_tables(analysis.diagnoses),
     ]
     return replace(
