@@ -30,7 +30,7 @@ def at_the_floor(rows: Sequence[Row], blind: Mapping[str, Row | None]) -> list[s
 
 
 def remarks(study: Study) -> list[str]:
-    """Return sentences on differences between the runs, on conditioning, sizes, seeds, learning rates and commits."""
+    """Return sentences on differences between the runs, conditioning, sizes, what results generalize to, seeds, rates and commits."""
     first = {bridge: study.of(bridge)[0] for bridge in study.bridges}
     return [
         *(
@@ -39,6 +39,7 @@ def remarks(study: Study) -> list[str]:
         ),
         *_on_conditioning(first),
         *_on_sizes(first),
+        *_on_scope(study),
         *_on_single_seeds(study, first),
         *_on_learning_rates(study, first),
         *_on_commits(study),
@@ -68,6 +69,24 @@ def _on_sizes(first: Mapping[str, Run]) -> list[str]:
     return [
         "The bridges differ in visual tokens and parameters, so a difference between them is not one of "
         "architecture alone."
+    ]
+
+
+def _on_scope(study: Study) -> list[str]:
+    """Say over what the intervals and the verdict generalize: what varied between runs, and what did not."""
+    trained = [run for run in study.runs if run.trains]
+    if not trained:
+        return []
+    inits, orders = {run.seed for run in trained}, {run.data_seed for run in trained}
+    if len(orders) == 1:
+        varied = "other inits, with the same order of examples in every run,"
+    elif len({(run.seed, run.data_seed) for run in trained}) == max(len(inits), len(orders)):
+        varied = "other inits and orders of examples, which vary together,"
+    else:
+        varied = "other inits and other orders of examples"
+    return [
+        f"These results generalize to {varied} and to other images of this kind. They do not generalize to another training set, "
+        "another search for the learning rates, or other frozen models: each of these is one."
     ]
 
 
