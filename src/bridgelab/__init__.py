@@ -25,7 +25,7 @@ _PUBLIC = MappingProxyType(
         # a study
         "read_study": "bridgelab.runs.study:read_study",
         "Study": "bridgelab.runs.study:Study",
-        "Run": "bridgelab.runs.finished_run:Run",
+        "Run": "bridgelab.runs.run:Run",
         "summarize": "bridgelab.report.summary:summarize",
         "Summary": "bridgelab.report.summary:Summary",
         "verdict": "bridgelab.statistics.comparison:verdict",

@@ -6,7 +6,7 @@ from bridgelab.evaluation.trained_bridge import Answer, TrainedBridge, load_brid
 from bridgelab.model import BridgedModel
 from bridgelab.report.summary import Summary, summarize
 from bridgelab.report.write import report as write_report
-from bridgelab.runs.finished_run import Run
+from bridgelab.runs.run import Run
 from bridgelab.runs.study import Study, read_study
 from bridgelab.statistics.comparison import Verdict, verdict
 from bridgelab.text.t5 import T5

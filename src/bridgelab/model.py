@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutput
 
-from bridgelab.text.through import ThroughEncoder
+from bridgelab.text.frozen_encoder import ThroughEncoder
 
 IGNORED = -100
 INSERTS = ("encoder_input", "encoder_output")

@@ -6,9 +6,9 @@ import pytest
 import torch
 from transformers.models.idefics3.modeling_idefics3 import Idefics3Connector
 
-from bridgelab.bridge.grid import as_map
 from bridgelab.bridge.linear import Linear
 from bridgelab.bridge.mlp import MLP
+from bridgelab.bridge.patch_grid import as_map
 from bridgelab.bridge.pixel_shuffle import PixelShuffle
 from bridgelab.bridge.pooled import Pooled
 

@@ -6,7 +6,7 @@ from transformers import Blip2QFormerConfig, InstructBlipQFormerConfig
 from transformers.models.blip_2.modeling_blip_2 import Blip2QFormerModel
 from transformers.models.instructblip.modeling_instructblip import InstructBlipQFormerModel
 
-from bridgelab.bridge.fold import standardize
+from bridgelab.bridge.fold_norm import standardize
 from bridgelab.bridge.qformer import Attention, Layer, QFormer
 
 SIZES = [  # vision_dim, text_dim, choices

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from bridgelab.data.features import upkeep
+from bridgelab.data.features import maintenance
 
 pytestmark = pytest.mark.faults
 YEAR = 365 * 86400.0
@@ -23,7 +23,7 @@ def test_a_clock_that_is_set_back_changes_nothing(faulty, count, of_run, of_feat
         for path in home.rglob("*"):
             os.utime(path, (time.time() + YEAR,) * 2)
         rows = of_features(home)
-        upkeep.prune(home / "features")
+        maintenance.prune(home / "features")
         assert of_features(home) == rows
     faulty.whole("run", home / "run", home, clock=-YEAR)
     assert unlike(of_run(home / "run"), of_run(whole / "run")) == []

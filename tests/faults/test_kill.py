@@ -5,7 +5,7 @@ from itertools import count as numbers
 
 import pytest
 
-from bridgelab.data.features import upkeep
+from bridgelab.data.features import maintenance
 from bridgelab.training.checkpoint import newest_readable
 
 pytestmark = pytest.mark.faults
@@ -94,7 +94,7 @@ def test_a_feature_build_ends_the_same(faulty, count, moments, of_features, unli
         rows = len(there)
     faulty.whole("features", tmp_path, root, *given(root), data=tmp_path)
     assert unlike(of_features(root), expected) == []
-    assert upkeep.verify(root)[1] == []
+    assert maintenance.verify(root)[1] == []
     count("ended equal to the uninterrupted", "feature builds")
 
 

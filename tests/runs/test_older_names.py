@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from bridgelab.cli import main as cli
 from bridgelab.config.check import declared
 from bridgelab.config.root import config_root
-from bridgelab.runs.comparable import configured
+from bridgelab.runs.comparability import configured
 from bridgelab.runs.identity import claim, config_hash
 from bridgelab.runs.older_names import (
     RENAMED,
@@ -19,9 +19,9 @@ from bridgelab.runs.older_names import (
     with_older_keys,
 )
 from bridgelab.runs.record_schema import read_config
+from bridgelab.runs.reuse import find_finished_run
 from bridgelab.runs.study import read_study
 from bridgelab.runs.sweep import command, overrides, swept
-from bridgelab.runs.take_over import find_finished_run
 
 OLDER = {
     "study": "first",

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from bridgelab.bench.step import bare_step
 from bridgelab.config.instantiate import build
-from bridgelab.data.features.mapped import MappedFeatures
+from bridgelab.data.features.memory_mapped import MappedFeatures
 from bridgelab.data.features.shard import Shard, write_shard
 from bridgelab.evaluation.predict import on_device
 from bridgelab.training.experiment import Experiment

@@ -16,7 +16,7 @@ from typing import Any
 
 from bridgelab.benchmark.clevr import Clevr
 from bridgelab.benchmark.example import Example, choose
-from bridgelab.world.bend import changed_fields, split_bend
+from bridgelab.world.distribution_shift import changed_fields, split_bend
 from bridgelab.world.write import GENERATOR, write_world
 
 IMAGES = MappingProxyType({"train": 6000, "val": 500, "test": 1000})

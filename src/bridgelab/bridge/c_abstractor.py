@@ -8,8 +8,8 @@ from timm.layers import LayerNorm2d
 from timm.models.regnet import RegStage
 from torch import Tensor, nn
 
-from bridgelab.bridge.choices import require_positive
-from bridgelab.bridge.grid import as_map, pooled_side
+from bridgelab.bridge.argument_checks import require_positive
+from bridgelab.bridge.patch_grid import as_map, pooled_side
 
 
 def stage(in_dim: int, width: int, depth: int) -> RegStage:

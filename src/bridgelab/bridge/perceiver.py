@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
+from bridgelab.bridge.argument_checks import require_divisor, require_positive
 from bridgelab.bridge.attention import attend, cast_for_matmul
-from bridgelab.bridge.choices import require_divisor, require_positive
 from bridgelab.bridge.conditioning import check_conditioning, require_question
 
 

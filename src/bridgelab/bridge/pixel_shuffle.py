@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from bridgelab.bridge.grid import as_map
+from bridgelab.bridge.patch_grid import as_map
 
 
 class PixelShuffle(nn.Module):

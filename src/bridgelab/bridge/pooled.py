@@ -6,9 +6,9 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bridgelab.bridge.grid import as_map, pooled_side
 from bridgelab.bridge.linear import Linear
 from bridgelab.bridge.mlp import MLP
+from bridgelab.bridge.patch_grid import as_map, pooled_side
 
 PROJECTORS = ("linear", "mlp")
 

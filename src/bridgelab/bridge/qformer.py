@@ -7,10 +7,10 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bridgelab.bridge.argument_checks import require_divisor, require_positive
 from bridgelab.bridge.attention import attend, cast_for_matmul
-from bridgelab.bridge.choices import require_divisor, require_positive
 from bridgelab.bridge.conditioning import check_conditioning, require_question
-from bridgelab.bridge.fold import fold_norm, standardize
+from bridgelab.bridge.fold_norm import fold_norm, standardize
 
 EPS = 1e-12  # BERT's; so small that zero queries would have huge gradients, see QFormer
 

@@ -54,10 +54,10 @@ def run(args: list[str]) -> None:
     if options.action == "build":
         _build_features(options.choices, options.shard, options.splits)
         return
-    from bridgelab.data.features import upkeep
+    from bridgelab.data.features import maintenance
 
     if options.action == "info":
-        there = upkeep.info(options.root)
+        there = maintenance.info(options.root)
         if not there:
             print(f"no features in {options.root}")
         for one in there:
@@ -68,7 +68,7 @@ def run(args: list[str]) -> None:
                 f"{one.name}: {one.images:,} images, {row}, {one.shards} files, {one.size / 1e6:,.1f} MB{left}"
             )
     elif options.action == "verify":
-        rows, lines, foreign = upkeep.verify(options.root)
+        rows, lines, foreign = maintenance.verify(options.root)
         print("\n".join([*lines, *foreign, f"{rows:,} rows read"]))
         if lines:
             raise UsageError(
@@ -81,7 +81,7 @@ def run(args: list[str]) -> None:
                 "them."
             )
     else:
-        print("\n".join(upkeep.prune(options.root, options.store) or ["nothing to prune"]))
+        print("\n".join(maintenance.prune(options.root, options.store) or ["nothing to prune"]))
 
 
 def _build_features(choices: list[str], shard: str | None, splits: str | None) -> None:

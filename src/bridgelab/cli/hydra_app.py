@@ -102,7 +102,7 @@ def check_keys(args: Sequence[str]) -> None:
         UsageError: with the nearest key, or the new name of one that was renamed.
     """
     from bridgelab.config.check import declared
-    from bridgelab.config.nearest import nearest
+    from bridgelab.config.closest_key import nearest
     from bridgelab.config.schema.config import CLASSES
 
     known = declared()

@@ -9,7 +9,7 @@ from bridgelab.cli.arguments import UsageError
 
 def run(args: list[str]) -> None:
     """Run the command with the arguments that follow its name."""
-    from bridgelab.world.bend import BENDS
+    from bridgelab.world.distribution_shift import BENDS
 
     parser = argparse.ArgumentParser(
         "bridgelab world",

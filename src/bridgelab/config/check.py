@@ -7,7 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 
-from bridgelab.config.nearest import nearest
+from bridgelab.config.closest_key import nearest
 from bridgelab.config.schema.config import Config
 from bridgelab.config.schema.launcher import Sweep
 

@@ -130,7 +130,7 @@ def _first_values(args: Sequence[str]) -> tuple[list[str], dict[str, int]]:
 
 def _machine(root: Path, config: "DictConfig") -> Iterator["Check"]:
     from bridgelab.doctor.machine import machine
-    from bridgelab.doctor.reachable import miniature
+    from bridgelab.doctor.model_availability import miniature
 
     yield from machine(root, sorted({Path(config.paths[name]) for name in ("runs", "features")}))
     yield miniature()

@@ -13,8 +13,8 @@ from bridgelab.device import trainer_device
 from bridgelab.doctor.check import MISSING, NOTE, OK, Check, duration, size
 from bridgelab.doctor.dry_run import Costs, DryRun, measure_costs
 from bridgelab.doctor.machine import disk_free, memory_bytes, resident_bytes
+from bridgelab.doctor.model_availability import hub_has, text_check, vision_check
 from bridgelab.doctor.random_models import text_config, tokenizer, tower
-from bridgelab.doctor.reachable import hub_has, text_check, vision_check
 from bridgelab.doctor.workload import Evaluation, Sizes, Workload, read_workload
 from bridgelab.launch.slots import slot_environments
 

@@ -18,7 +18,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 from transformers import AutoConfig, AutoTokenizer, T5Config, T5ForConditionalGeneration
 
-from bridgelab.doctor.reachable import T5_WEIGHTS, cached
+from bridgelab.doctor.model_availability import T5_WEIGHTS, cached
 from bridgelab.text.published import published_config
 from bridgelab.text.t5 import ASSETS, SHIPPED, T5
 from bridgelab.vision.openclip import OpenClipVision

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 from matplotlib.figure import Figure
 
-from bridgelab.report.controls import controls
 from bridgelab.report.diagnosis.figure import draw_diagnosis
 from bridgelab.report.diagnosis.record import Diagnosis, read_diagnoses
 from bridgelab.report.diagnosis.table import diagnosis_notes, diagnosis_tables
@@ -15,14 +14,15 @@ from bridgelab.report.figures.difficulty import draw_difficulty
 from bridgelab.report.figures.pareto import draw_pareto
 from bridgelab.report.figures.study import draw_study
 from bridgelab.report.figures.style import save
+from bridgelab.report.matched_controls import controls
 from bridgelab.report.page import Picture
 from bridgelab.report.summary import Summary, summarize
 from bridgelab.report.table import StudyTables, Table
 from bridgelab.report.tables.break_map import break_map_tables
 from bridgelab.report.tables.breakpoint import breakpoint_sentences, breakpoint_table
 from bridgelab.report.tables.difficulty import Difficulty, by_difficulty, difficulty_table
-from bridgelab.report.tables.families import family_table
 from bridgelab.report.tables.lr_search import lr_search_table
+from bridgelab.report.tables.question_families import family_table
 from bridgelab.report.tables.seed_variance import seed_variance_table
 from bridgelab.report.tables.shift import Shift, shift_of, shift_sentences, shift_table
 from bridgelab.report.tables.study import study_tables

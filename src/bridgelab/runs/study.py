@@ -17,12 +17,12 @@ import numpy as np
 import pandas as pd
 
 from bridgelab.printable import printable
-from bridgelab.runs.comparable import SHARED, check_comparable, configured
+from bridgelab.runs.comparability import SHARED, check_comparable, configured
 from bridgelab.runs.finished import RECORD, is_finished
-from bridgelab.runs.finished_run import Run
 from bridgelab.runs.log import status
 from bridgelab.runs.predictions import FILE, IMAGE_VIEW, Answers, clusters
 from bridgelab.runs.record_schema import Malformed, read_record
+from bridgelab.runs.run import Run
 from bridgelab.runs.sweep import command, factors, overrides, swept
 
 REQUIRED = (*(name for name in SHARED if name != "precision"), "bridge", "seed", "costs", "metrics")

@@ -9,7 +9,7 @@ long bridges were trained.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from bridgelab.runs.finished_run import Run
+from bridgelab.runs.run import Run
 from bridgelab.runs.study import Study
 from bridgelab.statistics.comparison import cell_contrasts, rows_to_compare
 from bridgelab.statistics.contrast import Contrast

@@ -12,7 +12,7 @@ from pytorch_lightning.callbacks import RichProgressBar
 from pytorch_lightning.loggers import Logger
 
 from bridgelab.data.datamodule import BenchmarkDataModule
-from bridgelab.training.callbacks.branch_checkpoints import BranchCheckpoints
+from bridgelab.training.callbacks.budget_checkpoints import BranchCheckpoints
 from bridgelab.training.callbacks.csv_rows import CsvRows
 from bridgelab.training.callbacks.last_checkpoint import LastCheckpoint
 from bridgelab.training.callbacks.log_progress import LogProgress

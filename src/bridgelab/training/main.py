@@ -21,7 +21,7 @@ from bridgelab.runs.finished import RECORD, is_finished
 from bridgelab.runs.identity import claim, refuse_another
 from bridgelab.runs.locks import locked
 from bridgelab.runs.objective import objective
-from bridgelab.runs.take_over import find_finished_run, take_over
+from bridgelab.runs.reuse import find_finished_run, take_over
 from bridgelab.training.console import report_failure, shown
 
 ROOT = config_root()

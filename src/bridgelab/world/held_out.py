@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bridgelab.world.bend import BENDS
+from bridgelab.world.distribution_shift import BENDS
 from bridgelab.world.scene import Scene
 from bridgelab.world.split import split_scene
 

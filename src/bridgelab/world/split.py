@@ -4,7 +4,7 @@ import zlib
 
 import numpy as np
 
-from bridgelab.world.bend import decorate, split_bend
+from bridgelab.world.distribution_shift import decorate, split_bend
 from bridgelab.world.render import sample_visible_scene
 from bridgelab.world.scene import Scene
 

@@ -20,8 +20,8 @@ from PIL import Image
 
 from bridgelab.ctrl_c import deaf_children
 from bridgelab.progress import Progress
-from bridgelab.world.bend import changed_fields, split_bend
 from bridgelab.world.caption import ORDERS, caption, caption_prompt
+from bridgelab.world.distribution_shift import changed_fields, split_bend
 from bridgelab.world.held_out import EVALUATED, check
 from bridgelab.world.questions.balance import Balance
 from bridgelab.world.questions.draw import Question, draw_questions

@@ -6,7 +6,7 @@ from bridgelab.benchmark.example import Example
 from bridgelab.data.features import feature_source as features
 from bridgelab.data.features.feature_source import broken_images, build_features, image_features, work_part
 from bridgelab.data.features.feature_store import FeatureStore
-from bridgelab.data.features.mapped import MappedFeatures
+from bridgelab.data.features.memory_mapped import MappedFeatures
 from bridgelab.data.features.online import OnlineFeatures
 
 

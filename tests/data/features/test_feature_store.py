@@ -109,7 +109,7 @@ def test_a_part_has_its_own_rows_and_moments(tmp_path, images, tiny_vision):
 
 
 def test_moments_do_not_depend_on_where_a_row_lies(tmp_path, images, tiny_vision, monkeypatch):
-    monkeypatch.setattr("bridgelab.data.features.mapped.CHUNK", 3)
+    monkeypatch.setattr("bridgelab.data.features.memory_mapped.CHUNK", 3)
     at_once = FeatureStore(tmp_path / "a", tiny_vision, batch_size=1).features(images)
     for image in reversed(images):
         FeatureStore(tmp_path / "b", tiny_vision).features([image])

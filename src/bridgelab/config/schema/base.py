@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from bridgelab.config.nearest import nearest
+from bridgelab.config.closest_key import nearest
 
 OWN = "bridgelab."  # classes whose keys are all declared here
 

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from bridgelab.benchmark.example import choose
 from bridgelab.config.instantiate import build
 from bridgelab.data.features.feature_store import FeatureStore
-from bridgelab.data.features.mapped import MappedFeatures
+from bridgelab.data.features.memory_mapped import MappedFeatures
 from bridgelab.data.features.online import OnlineFeatures
 from bridgelab.data.images import check_image, list_problems, try_each
 from bridgelab.device import local_device

@@ -7,9 +7,9 @@ import numpy as np
 
 from bridgelab.report.row import label
 from bridgelab.report.table import NONE, Cell, Quantity, Table, format_interval, format_number
-from bridgelab.runs.comparable import configured
-from bridgelab.runs.finished_run import Run
+from bridgelab.runs.comparability import configured
 from bridgelab.runs.predictions import IMAGE_VIEW
+from bridgelab.runs.run import Run
 from bridgelab.runs.study import Study
 from bridgelab.statistics.estimate import LEVEL
 from bridgelab.statistics.variance_components import RESIDUAL, Component, variance_components

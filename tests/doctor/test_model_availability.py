@@ -8,7 +8,7 @@ from huggingface_hub import constants
 from omegaconf import OmegaConf
 from safetensors.torch import save_file
 
-from bridgelab.doctor import reachable as reach
+from bridgelab.doctor import model_availability
 from bridgelab.doctor.check import MISSING, NOTE, OK
 from bridgelab.text.t5 import ASSETS
 
@@ -34,31 +34,36 @@ def offline(monkeypatch):
 
 
 def text(path):
-    return reach.text_check(OmegaConf.create({"path": str(path)}))
+    return model_availability.text_check(OmegaConf.create({"path": str(path)}))
 
 
 def vision(weights, pretrained=None):
-    return reach.vision_check(OmegaConf.create({"weights": str(weights), "pretrained": pretrained}))
+    return model_availability.vision_check(
+        OmegaConf.create({"weights": str(weights), "pretrained": pretrained})
+    )
 
 
 def test_the_miniature_is_whole():
-    assert reach.miniature().status == OK
+    assert model_availability.miniature().status == OK
     assert text("miniature").status == vision("miniature").status == OK
 
 
 def test_a_weights_file_that_was_cut_short_is_seen(tmp_path, monkeypatch):
     shutil.copytree(ASSETS, tmp_path / "assets")
-    monkeypatch.setattr(reach, "ASSETS", tmp_path / "assets")
-    assert reach.miniature().status == OK
+    monkeypatch.setattr(model_availability, "ASSETS", tmp_path / "assets")
+    assert model_availability.miniature().status == OK
     path = tmp_path / "assets" / "vision.safetensors"
     whole = path.read_bytes()
     path.write_bytes(whole[:-10])
-    check = reach.miniature()
+    check = model_availability.miniature()
     assert check.status == MISSING
     assert f"has {len(whole) - 10} bytes and must have {len(whole)}" in check.detail
     path.unlink()
     (tmp_path / "assets" / "text" / "tokenizer.json").unlink()
-    assert "text/tokenizer.json is missing; assets/vision.safetensors: is missing" in reach.miniature().detail
+    assert (
+        "text/tokenizer.json is missing; assets/vision.safetensors: is missing"
+        in model_availability.miniature().detail
+    )
 
 
 @pytest.mark.parametrize(
@@ -66,7 +71,7 @@ def test_a_weights_file_that_was_cut_short_is_seen(tmp_path, monkeypatch):
 )
 def test_what_is_no_safetensors_file_is_told(tmp_path, content):
     (tmp_path / "x.safetensors").write_bytes(content)
-    assert "is no safetensors file" in reach.broken(tmp_path / "x.safetensors")
+    assert "is no safetensors file" in model_availability.broken(tmp_path / "x.safetensors")
 
 
 def test_a_t5_in_a_folder(tmp_path):
@@ -122,8 +127,8 @@ def test_a_vit_of_ones_own(tmp_path, cache, offline):
 
 def test_a_network_that_does_not_answer_is_waited_for_a_moment(cache, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(reach, "DEADLINE", 0.05)
-    monkeypatch.setattr(reach, "get_hf_file_metadata", lambda *args, **kwargs: time.sleep(60))
+    monkeypatch.setattr(model_availability, "DEADLINE", 0.05)
+    monkeypatch.setattr(model_availability, "get_hf_file_metadata", lambda *args, **kwargs: time.sleep(60))
     began = time.perf_counter()
     check = text("some/t5")
     assert time.perf_counter() - began < 30
@@ -139,12 +144,12 @@ def test_what_the_hub_says_is_told(cache, monkeypatch):
     class Answer:
         size = 11_400_000_000
 
-    monkeypatch.setattr(reach, "get_hf_file_metadata", lambda *args, **kwargs: Answer())
+    monkeypatch.setattr(model_availability, "get_hf_file_metadata", lambda *args, **kwargs: Answer())
     check = text("some/t5")
     assert (check.status, check.detail) == (NOTE, "some/t5: not here; the hub has it, 11 GB")
 
     def refuse(*args, **kwargs):
         raise ConnectionError("no route")
 
-    monkeypatch.setattr(reach, "get_hf_file_metadata", refuse)
+    monkeypatch.setattr(model_availability, "get_hf_file_metadata", refuse)
     assert text("some/t5").detail == "some/t5: not here, and not reachable (ConnectionError)"

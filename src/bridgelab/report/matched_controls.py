@@ -5,7 +5,7 @@ control is a plain bridge (`PLAIN`: one or two layers on each patch, pooled or n
 parameters: a lead over the control as well is not explained by that number.
 """
 
-from bridgelab.runs.finished_run import Run
+from bridgelab.runs.run import Run
 from bridgelab.runs.study import Study
 from bridgelab.statistics.comparison import rows_to_compare
 

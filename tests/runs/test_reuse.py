@@ -6,7 +6,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from bridgelab.runs.identity import claim, config_hash
-from bridgelab.runs.take_over import find_finished_run, take_over
+from bridgelab.runs.reuse import find_finished_run, take_over
 
 CONFIG = OmegaConf.create(
     {
@@ -160,7 +160,7 @@ def test_a_record_that_is_no_such_run_s_is_not_taken(first, tmp_path, change):
     assert find_finished_run(tmp_path / "own", asked, [first.parent]) is None
 
 
-@pytest.mark.parametrize(("moment", "claimed"), [("take_over.claim", False), ("take_over.read_record", True)])
+@pytest.mark.parametrize(("moment", "claimed"), [("reuse.claim", False), ("reuse.read_record", True)])
 def test_a_kill_in_between_is_made_good(first, tmp_path, monkeypatch, moment, claimed):
     def die(*args, **kwargs):
         raise KeyboardInterrupt

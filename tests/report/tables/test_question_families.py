@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from bridgelab.report.table import Cell
-from bridgelab.report.tables.families import family_table
+from bridgelab.report.tables.question_families import family_table
 from bridgelab.report.write import report
 from bridgelab.runs.study import read_study
 

@@ -8,7 +8,7 @@ import pytest
 
 from bridgelab.benchmark.clevr import program_tags
 from bridgelab.benchmark.world import World
-from bridgelab.world.bend import BENDS, changed_fields, split_bend
+from bridgelab.world.distribution_shift import BENDS, changed_fields, split_bend
 from bridgelab.world.render import object_mask, render
 from bridgelab.world.scene import CLEARANCE, MARGIN, Scene
 from bridgelab.world.split import split_scene

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from bridgelab.data.features.feature_store import FeatureStore
+from bridgelab.data.features.maintenance import info, prune, verify
 from bridgelab.data.features.shard import PART, Shard, _digest
-from bridgelab.data.features.upkeep import info, prune, verify
 from bridgelab.runs.locks import locked
 
 

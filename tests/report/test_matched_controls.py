@@ -3,7 +3,7 @@
 import pytest
 
 from bridgelab.report.contents import analyze, long_tables, short_tables
-from bridgelab.report.controls import controls
+from bridgelab.report.matched_controls import controls
 from bridgelab.runs.study import read_study
 
 SIZES = {

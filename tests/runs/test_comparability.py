@@ -10,7 +10,7 @@ from rich.console import Console
 from bridgelab.cli import main as cli
 from bridgelab.report.summary import summarize
 from bridgelab.report.write import report
-from bridgelab.runs.comparable import covers
+from bridgelab.runs.comparability import covers
 from bridgelab.runs.study import read_study
 from bridgelab.runs.sweep import overrides
 from bridgelab.statistics.comparison import rows_to_compare, verdict

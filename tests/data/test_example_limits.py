@@ -3,7 +3,7 @@ from collections import Counter
 import pytest
 
 from bridgelab.benchmark.example import Example
-from bridgelab.data.limits import spread_groups
+from bridgelab.data.example_limits import spread_groups
 
 
 @pytest.mark.parametrize("most", [4, 15, 16, 37, 400])

@@ -15,10 +15,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from bridgelab.runs.finished_run import Run
 from bridgelab.runs.identity import INDIFFERENT, NOT_IDENTITY, WEIGHTS
 from bridgelab.runs.older_names import current_key, with_current_keys
 from bridgelab.runs.record_schema import mapping, read_yaml
+from bridgelab.runs.run import Run
 
 SHARED = (
     "benchmark",
