@@ -5,7 +5,7 @@ A forked job is as fresh as a spawned one, because its parent has only imported 
 may initialise CUDA when imported, and CUDA does not survive a fork.
 
 `multiprocessing`'s forkserver with `set_forkserver_preload` is not used, for these reasons
-(`tests/launch/test_fork_server.py` shows the first two):
+(`tests/launch/test_fork_server.py` shows the first):
 
 - A child ends by `os._exit` and never runs `atexit` handlers, in which W&B and others finish their files.
 - A module to preload that raises anything but ImportError ends the server, and with it every job.
