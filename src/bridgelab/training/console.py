@@ -37,12 +37,13 @@ def report_failure(error: Exception, directory: Path) -> None:
         traceback.print_exc()
 
 
-def summary(metrics: Mapping[str, float], directory: Path) -> list[str]:
+def summary(metrics: Mapping[str, float], directory: Path, *, sees_images: bool = True) -> list[str]:
     """Return lines with a finished run's results, where its record is, and what to do next.
 
     Args:
         metrics: of the record; those by tag (`test/accuracy/hops=2`) are left out.
         directory: the run's folder.
+        sees_images: whether the bridge can be asked about an image.
     """
     templates = {
         "test/accuracy": "accuracy {} on test",
@@ -55,9 +56,9 @@ def summary(metrics: Mapping[str, float], directory: Path) -> list[str]:
     else:
         overall = [name for name in metrics if name.startswith("test/") and "=" not in name]
         results = [f"{name} {metrics[name]:.4f}" for name in overall[:3]]
-    return [
+    lines = [
         ", ".join(results) or "done",
         f"record: {shown(directory)}{os.sep}metrics.json",
         f"next: bridgelab report {shown(directory.parent)}",
-        f'  or: bridgelab answer {shown(directory)} IMAGE "QUESTION"',
     ]
+    return lines + [f'  or: bridgelab answer {shown(directory)} IMAGE "QUESTION"'] if sees_images else lines

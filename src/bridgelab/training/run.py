@@ -85,7 +85,7 @@ def train_and_evaluate(
         artifact = directory / LAST if trained.batches and config.logger.get("artifact") else None
         log_record(wandb_logger, record, rows, tests, model, experiment.backbones.vision, artifact)
     write_json(directory / RECORD, record)
-    for line in summary(metrics, directory):
+    for line in summary(metrics, directory, sees_images=model.sees == "image"):
         log.info("%s", line)
 
 
