@@ -61,4 +61,6 @@ def summary(metrics: Mapping[str, float], directory: Path, *, sees_images: bool 
         f"record: {shown(directory)}{os.sep}metrics.json",
         f"next: bridgelab report {shown(directory.parent)}",
     ]
-    return lines + [f'  or: bridgelab answer {shown(directory)} IMAGE "QUESTION"'] if sees_images else lines
+    if sees_images:
+        lines.append(f'  or: bridgelab answer {shown(directory)} IMAGE "QUESTION"')
+    return lines
