@@ -78,6 +78,11 @@ def _on_scope(study: Study) -> list[str]:
     if not trained:
         return []
     inits, orders = {run.seed for run in trained}, {run.data_seed for run in trained}
+    if len(inits) == len(orders) == 1:
+        return [
+            "These results are of one init and one order of examples of each bridge: they generalize to other images of this kind alone. "
+            "Train more seeds to compare bridges."
+        ]
     if len(orders) == 1:
         varied = "other inits, with the same order of examples in every run,"
     elif len({(run.seed, run.data_seed) for run in trained}) == max(len(inits), len(orders)):
@@ -104,6 +109,8 @@ def _on_learning_rates(study: Study, first: Mapping[str, Run]) -> list[str]:
             chosen.append(f"{bridge} {'/'.join(rates)}")
     if not (searched and chosen):
         return []
+    if len(searched) == 1:  # a single rate is one that was given
+        return [f"Learning rate of each bridge, given and not searched for: {', '.join(chosen)}."]
     grid = ", ".join(f"{rate:g}" if isinstance(rate, float) else str(rate) for rate in searched)
     return [
         f"Learning rate of each bridge, searched over {grid}, and beyond while the best was at an end: "

@@ -66,8 +66,10 @@ def _rows(study: Study) -> dict[str, list[Run]]:
 
 
 def _accuracies(study: Study, runs: Sequence[Run]) -> dict[Seeds, float]:
-    """Return each run's accuracy over all questions, by its seeds."""
+    """Return each run's accuracy over all questions, by its seeds; nothing where captions alone are asked for."""
     questions = study.questions.index
+    if not len(questions):
+        return {}
     return {
         (run.seed, run.data_seed, int(configured(run.path).get(SEARCH_SEED) or 0)): float(
             np.mean(run.scores[IMAGE_VIEW][questions])

@@ -1,0 +1,27 @@
+"""Sentences on the runs of one study."""
+
+from bridgelab.report.remarks import remarks
+from bridgelab.runs.study import read_study
+
+ONE = {"linear": {"exist": 0.7}, "blind": {"exist": 0.5}}
+
+
+def test_what_results_generalize_to_follows_from_what_varied(simulated, change):
+    study = simulated.write(bridges=ONE, images=6)
+    assert "other inits, with the same order of examples in every run" in str(remarks(read_study(study)))
+    for seed in range(3):
+        for path in study.glob(f"*,seed={seed}"):
+            change(path, data_seed=seed)
+    assert "other inits and orders of examples, which vary together" in str(remarks(read_study(study)))
+    single = simulated.write("single", bridges=ONE, images=6, seeds=(0,))
+    (scope,) = [line for line in remarks(read_study(single)) if "generalize" in line]
+    assert scope.startswith("These results are of one init and one order of examples")
+
+
+def test_a_given_rate_was_not_searched_for(simulated, change):
+    study = simulated.write(bridges=ONE, images=6)
+    assert "searched over 0.0003, 0.001, 0.003, and beyond" in str(remarks(read_study(study)))
+    for path in study.glob("*seed=*"):
+        change(path, tuned_over=[0.001])
+    (rates,) = [line for line in remarks(read_study(study)) if line.startswith("Learning rate")]
+    assert rates == "Learning rate of each bridge, given and not searched for: blind 0.001, linear 0.001."
