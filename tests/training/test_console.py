@@ -31,3 +31,12 @@ def test_a_run_ends_with_what_it_found_and_what_to_do_next(tmp_path, monkeypatch
     )  # the blind floor can't be asked
     captions = {"test/cider": 0.5, "test/cider/objects=3": 1.0, "test_shuffled/cider": 0.1}
     assert console.summary(captions, tmp_path)[0] == "test/cider 0.5000"
+
+
+def test_a_busy_machine_is_told_once_several_threads_would_wait(monkeypatch):
+    monkeypatch.setattr(console.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    monkeypatch.setattr(console.os, "getloadavg", lambda: (3.4, 0.0, 0.0))
+    assert "load 3.4 on 2 cores" in console.busy_machine(2)
+    assert console.busy_machine(1) is None
+    monkeypatch.setattr(console.os, "getloadavg", lambda: (0.9, 0.0, 0.0))  # this program's own imports
+    assert console.busy_machine(2) is None

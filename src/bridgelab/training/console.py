@@ -64,3 +64,22 @@ def summary(metrics: Mapping[str, float], directory: Path, *, sees_images: bool 
     if sees_images:
         lines.append(f'  or: bridgelab answer {shown(directory)} IMAGE "QUESTION"')
     return lines
+
+
+def busy_machine(threads: int) -> str | None:
+    """Return advice for a run on the CPU that computes with several threads beside other programs; None if there is nothing to say.
+
+    OpenMP's threads wait for each other after every operation. Beside other programs one of them always waits for a core: a step of 182 ms
+    with one thread has been seen to take 3,313 ms with two. On an idle machine two are faster (91 and 144 ms).
+
+    Args:
+        threads: that torch uses.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    load = os.getloadavg()[0]
+    if threads < 2 or load + threads / 2 <= cores:
+        return None
+    return (
+        f"this machine is busy (load {load:.1f} on {cores} cores), and {threads} threads that wait for each other can be many times slower "
+        "than one: if steps are slow, stop with Ctrl-C and set OMP_NUM_THREADS=1; the run goes on from where it was"
+    )

@@ -18,7 +18,7 @@ from bridgelab.model import BridgedModel
 from bridgelab.runs.finished import RECORD
 from bridgelab.runs.record import repeat_untrained, write_json, write_predictions
 from bridgelab.training.checkpoint import LAST, save_untrained
-from bridgelab.training.console import summary
+from bridgelab.training.console import busy_machine, summary
 from bridgelab.training.experiment import Experiment
 from bridgelab.training.loggers.wandb_logger import log_record
 from bridgelab.training.run_record import run_record
@@ -43,6 +43,8 @@ def train_and_evaluate(
     clock = time.monotonic()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     experiment = Experiment.set_up(config, trainer_device(config.trainer.accelerator))
+    if experiment.device.type == "cpu" and (advice := busy_machine(torch.get_num_threads())):
+        log.warning("%s", advice)
     model = experiment.model(config.seed)
     trainable = any(p.requires_grad for p in model.parameters())
     trained = Trained()
