@@ -27,7 +27,7 @@ class World(Clevr):
 
     Args:
         root: the folder that keeps the world. Missing splits are drawn into it.
-        images: number of images by split. A split's name may end in a dash and a bend (`world.bend`): `test-clutter` has
+        images: number of images by split. A split's name may end in a dash and a bend (`world.distribution_shift`): `test-clutter` has
             the scenes and questions of `test`, drawn with clutter.
         seed: seed of scenes and questions; no two splits share a random stream.
         processes: number of drawing processes; the result does not depend on it.
