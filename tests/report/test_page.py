@@ -297,7 +297,7 @@ def test_a_script_in_any_foreign_field_is_text(study, change, diagnosed):
             fingerprints={"vision": script("vision"), "text": "bb"},
             mixture={script("task"): 1.0},
             taken_from=script("taken_from").replace("/", "") + "/run",
-            tuned_over=[script("tuned_over")],
+            tuned_over=[0.001, script("tuned_over")],
         )
         table = pd.read_parquet(run / "predictions.parquet")
         hard = table["kind"] == "answer"

@@ -25,3 +25,6 @@ def test_a_given_rate_was_not_searched_for(simulated, change):
         change(path, tuned_over=[0.001])
     (rates,) = [line for line in remarks(read_study(study)) if line.startswith("Learning rate")]
     assert rates == "Learning rate of each bridge, given and not searched for: blind 0.001, linear 0.001."
+    for path in study.glob("*seed=*"):  # a grid of one rate, which the search widens
+        change(path, tuning={"trials": {"lr=0.001,warmup=0.05": 0.5}})
+    assert "searched over 0.001, and beyond" in str(remarks(read_study(study)))

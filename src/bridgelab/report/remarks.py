@@ -109,7 +109,8 @@ def _on_learning_rates(study: Study, first: Mapping[str, Run]) -> list[str]:
             chosen.append(f"{bridge} {'/'.join(rates)}")
     if not (searched and chosen):
         return []
-    if len(searched) == 1:  # a single rate is one that was given
+    tried = any((run.record.get("tuning") or {}).get("trials") for run in first.values())
+    if len(searched) == 1 and not tried:
         return [f"Learning rate of each bridge, given and not searched for: {', '.join(chosen)}."]
     grid = ", ".join(f"{rate:g}" if isinstance(rate, float) else str(rate) for rate in searched)
     return [
