@@ -4,21 +4,13 @@ from pathlib import Path
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from tiny_t5 import TINY
 from transformers import T5ForConditionalGeneration
 
 from bridgelab.pretraining.reader.training import ReaderTraining
 from bridgelab.pretraining.text import train
 
 ROOT = Path(__file__).parents[2]
-TINY = {
-    "d_model": 16,
-    "d_kv": 4,
-    "num_heads": 4,
-    "d_ff": 32,
-    "num_layers": 1,
-    "num_decoder_layers": 1,
-    "dropout_rate": 0.0,
-}
 
 
 def settings(reader="schooled"):

@@ -1,32 +1,16 @@
 """Estimates against known truth, closed forms and loops."""
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from known_estimate import of
 from scipy import stats
 
 from bridgelab.statistics.estimate import Runs, Sample
 from bridgelab.statistics.gap_closed import gap_closed
 
 THREE = (0, 0, 0)
-
-
-def known(value, error, runs=None, number=400):
-    """Return an estimate of one run with a standard error over images alone."""
-    rng = np.random.default_rng(abs(hash((value, error))) % 2**32)
-    own = rng.normal(size=number)
-    return of(value, error * own / np.sqrt((own**2).sum()), runs)
-
-
-def of(value, influence, runs=None):
-    sample, runs = Sample(np.arange(len(influence))), runs or Runs((0,))
-    scores = np.full((1, len(influence)), value) + influence * math.sqrt(
-        len(influence) * (len(influence) - 1)
-    )
-    return sample.mean(scores - scores.mean() + value, runs, within_unit=False)
 
 
 # In 400 studies, a coverage of 95 % has a standard deviation of sqrt(.95 * .05 / 400) = 1.1 points; the bounds allow three of them. The

@@ -4,25 +4,11 @@ import math
 
 import numpy as np
 import pytest
+from known_estimate import known, of
 from scipy import stats
 
-from bridgelab.statistics.estimate import Estimate, Runs, Sample
+from bridgelab.statistics.estimate import Estimate, Runs
 from bridgelab.statistics.gap_closed import gap_closed, ratio
-
-
-def known(value, error, runs=None, number=400):
-    """Return an estimate of one run with a standard error over images alone."""
-    rng = np.random.default_rng(abs(hash((value, error))) % 2**32)
-    own = rng.normal(size=number)
-    return of(value, error * own / np.sqrt((own**2).sum()), runs)
-
-
-def of(value, influence, runs=None):
-    sample, runs = Sample(np.arange(len(influence))), runs or Runs((0,))
-    scores = np.full((1, len(influence)), value) + influence * math.sqrt(
-        len(influence) * (len(influence) - 1)
-    )
-    return sample.mean(scores - scores.mean() + value, runs, within_unit=False)
 
 
 def test_gap_closed_is_not_given_where_there_is_none():

@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
+from bridgelab.launch.slots import available_cores
 from bridgelab.lfs_pointer import FETCH, is_pointer
 from bridgelab.progress import Progress
 
@@ -27,7 +28,7 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+THREADS = available_cores()
 MISSING = "is missing"
 # Recognized by content. Some of the other formats that Pillow knows start a program (EPS starts Ghostscript).
 FORMATS: tuple[str, ...] = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")

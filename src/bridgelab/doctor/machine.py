@@ -16,6 +16,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from bridgelab.doctor.check import MISSING, NOTE, OK, Check, size
+from bridgelab.launch.slots import available_cores
 
 PACKAGE = "bridgelab"
 OPTIONAL = {
@@ -118,7 +119,7 @@ def cpu() -> Check:
 
     from bridgelab.model import autocast_pays
 
-    cores, threads = len(os.sched_getaffinity(0)), torch.get_num_threads()
+    cores, threads = available_cores(), torch.get_num_threads()
     detail = f"{cores} cores, {threads} of them used"
     if autocast_pays(torch.device("cpu")):
         return Check(OK, "CPU", f"{detail}, bf16")

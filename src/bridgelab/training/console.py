@@ -8,6 +8,8 @@ import traceback
 from collections.abc import Mapping
 from pathlib import Path
 
+from bridgelab.launch.slots import available_cores
+
 # Errors that are raised on purpose, with the value, the rule and the fix. Tracebacks of all others are shown.
 EXPECTED = (ValueError, OSError, MemoryError, FloatingPointError)
 log = logging.getLogger(__name__)
@@ -75,7 +77,7 @@ def busy_machine(threads: int) -> str | None:
     Args:
         threads: that torch uses.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = available_cores()
     load = os.getloadavg()[0]
     if threads < 2 or load + threads / 2 <= cores:
         return None

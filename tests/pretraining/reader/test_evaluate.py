@@ -1,5 +1,6 @@
 import numpy as np
 import torch
+from tiny_t5 import TINY
 
 from bridgelab.pretraining.reader.batches import collate
 from bridgelab.pretraining.reader.evaluate import caption_scores
@@ -7,15 +8,6 @@ from bridgelab.pretraining.reader.lessons import lessons
 from bridgelab.pretraining.reader.model import make_model, make_tokenizer
 
 SHARES = {"question": 10, "caption": 1, "look_up": 2}
-TINY = {
-    "d_model": 16,
-    "d_kv": 4,
-    "num_heads": 4,
-    "d_ff": 32,
-    "num_layers": 1,
-    "num_decoder_layers": 1,
-    "dropout_rate": 0.0,
-}
 
 
 def test_captions_are_scored_by_what_the_model_generates():

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from tiny_t5 import TINY
 from torch.nn import functional as F
 
 from bridgelab.pretraining.reader.batches import collate
@@ -9,15 +10,6 @@ from bridgelab.pretraining.reader.loss import blur_scenes, loss_and_hits
 from bridgelab.pretraining.reader.model import make_model, make_tokenizer
 
 SHARES = {"question": 10, "caption": 1, "look_up": 2}
-TINY = {
-    "d_model": 16,
-    "d_kv": 4,
-    "num_heads": 4,
-    "d_ff": 32,
-    "num_layers": 1,
-    "num_decoder_layers": 1,
-    "dropout_rate": 0.0,
-}
 
 
 @pytest.fixture(scope="module")

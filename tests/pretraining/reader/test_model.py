@@ -1,18 +1,9 @@
 import torch
+from tiny_t5 import TINY
 
 from bridgelab.pretraining.reader.model import make_model, make_tokenizer
 from bridgelab.world.layout import WORDS
 from bridgelab.world.words import COLUMNS
-
-TINY = {
-    "d_model": 16,
-    "d_kv": 4,
-    "num_heads": 4,
-    "d_ff": 32,
-    "num_layers": 1,
-    "num_decoder_layers": 1,
-    "dropout_rate": 0.0,
-}
 
 
 def test_neighbouring_columns_start_alike():
