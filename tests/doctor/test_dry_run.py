@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from bridgelab.data.features.feature_store import FeatureStore
+from bridgelab.data.images import file_hash, read_image
 from bridgelab.doctor import dry_run as dry
 from bridgelab.doctor.dry_run import (
     REPEATS,
@@ -12,7 +14,8 @@ from bridgelab.doctor.dry_run import (
     allocated,
     at_size,
     depths,
-    read_seconds,
+    noise,
+    write_images,
 )
 from bridgelab.doctor.random_models import Layers, tower
 from bridgelab.doctor.workload import Lengths
@@ -228,28 +231,30 @@ def test_what_takes_long_is_timed_once(run, monkeypatch):
     assert clock[0] == pytest.approx(0.1 * (1 + REPEATS) + 2 * 5.0)
 
 
-def test_images_that_are_here_are_read(monkeypatch):
-    read = []
-    monkeypatch.setattr(dry, "read_image", read.append)
-    monkeypatch.setattr(dry, "file_hash", lambda path: None)
-    assert read_seconds(["a.png", "b.png"]) >= 0
-    assert read == [
-        "a.png",
-        "a.png",
-        "b.png",
-    ]  # the first one twice: its reader is imported before the clock starts
-    read_seconds([])
-    assert read[-1].endswith("noise.jpg")
+def test_images_are_written_as_files_that_differ(tmp_path):
+    paths = write_images(tmp_path, [noise()], 3)
+    assert len({file_hash(path) for path in paths}) == 3
+    pixels = [read_image(path) for path in paths]
+    assert pixels[0].shape == (480, 640, 3)
+    assert all(np.array_equal(pixels[0], other) for other in pixels)
 
 
-def test_encoding_takes_what_a_batch_of_images_takes(run):
+def test_encoding_takes_what_the_feature_store_takes(run, monkeypatch):
     dry_run = run("bridge=linear")
     vision = dry_run.vision.on(CPU)
     images = torch.zeros(64, 96, 96, 3, dtype=torch.uint8)
     counted = allocated(lambda: vision.patches(images), CPU).peak
+    clock = [0.0]
+
+    def features(store, paths):
+        assert all(read_image(path).shape == (480, 640, 3) for path in paths)
+        clock[0] += 0.5 + 0.25 * len(paths)
+
+    monkeypatch.setattr(FeatureStore, "features", features)
+    monkeypatch.setattr(dry.time, "perf_counter", lambda: clock[0])
     seconds, peak = dry_run.encoding()
     assert peak == pytest.approx(counted, rel=0.1)
-    assert seconds > 0
+    assert seconds == pytest.approx((0.5 + 0.25 * 64) / 64)
     assert run("bridge=blind").encoding() == (0, 0)
 
 

@@ -5,6 +5,8 @@ that takes long is extrapolated from two smaller ones, and a T5 that does not fi
 """
 
 import gc
+import io
+import itertools
 import os
 import statistics
 import tempfile
@@ -29,7 +31,7 @@ from transformers import T5Config
 from bridgelab.backbones import Backbones
 from bridgelab.config.instantiate import build, target
 from bridgelab.data.batches import Batch
-from bridgelab.data.images import THREADS, file_hash, read_image
+from bridgelab.data.features.feature_store import FeatureStore
 from bridgelab.doctor.machine import memory_bytes
 from bridgelab.doctor.random_models import Layers, RandomText, RandomVision, text_model, weight_bytes
 from bridgelab.doctor.workload import Lengths, Workload
@@ -262,11 +264,11 @@ class DryRun(Backbones):
         encode, generate, score = (one / size for one in seconds)
         return Answering(encode, generate, score, peak)
 
-    def encoding(self, images: Sequence[str] = ()) -> tuple[float, float]:
-        """Return the seconds to read and encode an image, and the bytes of a batch of images.
+    def encoding(self, images: Sequence[bytes] = ()) -> tuple[float, float]:
+        """Return the seconds to bring an image into the feature store, and the bytes of a batch of images.
 
         Args:
-            images: paths of some; one is written if there are none.
+            images: contents of some image files; noise is written if there are none.
         """
         if self.vision is None or self.sees != "image":
             return 0.0, 0.0
@@ -275,11 +277,17 @@ class DryRun(Backbones):
         def measure(number: int) -> np.ndarray:
             pixels = torch.zeros(number, *vision.image_size, 3, dtype=torch.uint8)
             peak = allocated(lambda: vision.patches(pixels), self.device).peak
-            return np.array([self._seconds(lambda: vision.patches(pixels)), peak])
+            with tempfile.TemporaryDirectory() as folder:
+                paths = write_images(Path(folder), images or [noise()], number)
+                store = FeatureStore(
+                    Path(folder) / "features", vision, dtype=self.config.data.dtype, batch_size=ENCODED
+                )
+                began = time.perf_counter()
+                store.features(paths)
+                return np.array([time.perf_counter() - began, peak])
 
         seconds, peak = at_size(measure, ENCODED)
-        encode, read = seconds / ENCODED, read_seconds(images) / THREADS
-        return read + max(encode, read), peak  # images are hashed first, then read ahead of the encoder
+        return seconds / ENCODED, peak
 
     def _at_true_size(self, measure: Callable[[int], np.ndarray], size: int) -> np.ndarray:
         """Return a measurement with all layers, at a batch size."""
@@ -322,7 +330,7 @@ def measure_costs(dry_run: DryRun, workload: Workload, process: int) -> Costs:
     answering = {
         kind: dry_run.answering(one.lengths, max(1, one.tokens)) for kind, one in evaluations.items()
     }
-    image, encoding = dry_run.encoding(workload.image_paths)
+    image, encoding = dry_run.encoding(workload.image_files)
     on_cpu = dry_run.device.type == "cpu"
     return Costs(step, flops, image, encoding, answering, memory, process if on_cpu else 0)
 
@@ -384,16 +392,19 @@ def _state_bytes(optimizer: torch.optim.Optimizer) -> int:
     return sum(value.numel() * value.element_size() for value in tensors if isinstance(value, Tensor))
 
 
-def read_seconds(images: Sequence[str]) -> float:
-    """Return the seconds to read and hash an image on one core, of these or of one that is written for it."""
-    with tempfile.TemporaryDirectory() as folder:
-        if not images:
-            path = Path(folder) / "noise.jpg"
-            Image.effect_noise(PIXELS, 50).convert("RGB").save(path, quality=90)
-            images = [str(path)] * 4
-        read_image(images[0])  # which imports the format's reader
-        began = time.perf_counter()
-        for image in images:
-            file_hash(image)
-            read_image(image)
-        return (time.perf_counter() - began) / len(images)
+def noise() -> bytes:
+    """Return a JPEG file of noise in the size of a photograph."""
+    file = io.BytesIO()
+    Image.effect_noise(PIXELS, 50).convert("RGB").save(file, "jpeg", quality=90)
+    return file.getvalue()
+
+
+def write_images(folder: Path, images: Sequence[bytes], number: int) -> list[str]:
+    """Write so many image files, in turn of these contents, and return their paths.
+
+    No two are alike, since the feature store encodes equal files once: decoders ignore what follows the image.
+    """
+    paths = [folder / str(index) for index in range(number)]
+    for index, (path, content) in enumerate(zip(paths, itertools.cycle(images), strict=False)):
+        path.write_bytes(content + b" %d" % index)
+    return list(map(str, paths))

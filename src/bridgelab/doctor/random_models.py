@@ -192,6 +192,8 @@ class RandomVision(OpenClipVision):
         options: a run's `vision` config.
     """
 
+    fingerprint = "random"
+
     def __init__(self, visual: nn.Module, options: Mapping[str, Any]):
         nn.Module.__init__(self)
         self.dtype = getattr(torch, options.get("dtype", "float32"))

@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +21,7 @@ from bridgelab.data.sampler import MixtureSampler, spread
 SPLITS = ("train", "val", "test")
 SAMPLED_STEPS = 200  # whose batches give the lengths
 SAMPLED_EXAMPLES = 20_000  # of a split and kind, whose texts are tokenized
+READ_IMAGES = 16  # whose files are encoded by the dry run
 SAMPLED_IMAGES = 8  # of each split of a world that is not drawn yet
 Sizes = Mapping[str, Mapping[str, int]]  # "images" or "examples" -> split -> number
 
@@ -67,7 +68,7 @@ class Workload:
         val: by kind of example.
         test: by kind of example.
         captioned: images of test that are captioned first, if `evaluate.captioned` is set.
-        image_paths: some images that are here.
+        image_files: contents of some of the image files, if they are here.
     """
 
     source: str
@@ -80,7 +81,7 @@ class Workload:
     val: Mapping[str, Evaluation] = field(default_factory=dict)
     test: Mapping[str, Evaluation] = field(default_factory=dict)
     captioned: int = 0
-    image_paths: Sequence[str] = ()
+    image_files: Sequence[bytes] = ()
 
 
 class _WordCounter:
@@ -135,8 +136,7 @@ def _small_world(config: DictConfig, benchmark: Any, tokenizer: Any) -> Workload
         small = build(smaller, "benchmark")
         examples = {split: {kind: small.examples(split, kind) for kind in small.kinds} for split in SPLITS}
         factors = {split: benchmark.images[split] / SAMPLED_IMAGES for split in SPLITS}
-        workload = _from_examples(config, examples, tokenizer, "the world, to be drawn on first use", factors)
-    return replace(workload, image_paths=())
+        return _from_examples(config, examples, tokenizer, "the world, to be drawn on first use", factors)
 
 
 def _from_examples(
@@ -195,7 +195,7 @@ def _from_examples(
         val=evaluated("val", config.train.val_limit),
         test=evaluated("test", config.evaluate.limit),
         captioned=round(len(questioned) * factors["test"]),
-        image_paths=list(rows)[:16],
+        image_files=[Path(path).read_bytes() for path in list(rows)[:READ_IMAGES]],
     )
 
 
