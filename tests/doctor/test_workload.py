@@ -6,7 +6,7 @@ import yaml
 
 from bridgelab.benchmark.world import World
 from bridgelab.doctor.random_models import tokenizer
-from bridgelab.doctor.workload import ASSUMED, Lengths, read_workload
+from bridgelab.doctor.workload import ASSUMED, SPLITS, Lengths, read_workload
 from bridgelab.training.main import ROOT
 
 CONF = ROOT / "conf"
@@ -72,6 +72,23 @@ def test_a_world_that_is_there_is_counted(composed, tmp_path):
     assert found.pools["caption"][1].target > found.pools["answer"][1].target
     assert found.longest.target >= max(lengths.target for _, lengths in found.pools.values())
     assert all(file.startswith(b"\x89PNG") for file in found.image_files)
+
+
+def test_a_limit_changes_the_batches_that_are_generated(composed, tmp_path):
+    root = [
+        "benchmark.processes=1",
+        f"benchmark.root={tmp_path}",
+        *(f"benchmark.images.{k}=40" for k in SPLITS),
+    ]
+    small, large = ("evaluate.batch_size=20", "evaluate.batch_size=1000")
+    captions = {
+        size: read_workload(composed(*root, size), tokenizer("miniature"), {}).test["caption"]
+        for size in (small, large)
+    }
+    longest = captions[large].tokens  # one batch, which goes on until its longest caption ends
+    assert captions[small].tokens < longest
+    limited = read_workload(composed(*root, small, "evaluate.limit.caption=20"), tokenizer("miniature"), {})
+    assert captions[small].tokens < limited.test["caption"].tokens <= longest
 
 
 def test_a_world_that_is_not_there_is_not_drawn_by_a_look(composed, tmp_path):

@@ -241,8 +241,13 @@ def _mean(lengths: Sequence[Lengths]) -> Lengths:
 
 
 def _evaluation(pool: TokenizedExamples, examples: int, batch_size: int) -> Evaluation:
-    order = np.lexsort((pool.target_lengths, pool.prompt_lengths))  # as `evaluation.predict` sorts them
-    batches = [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
+    """Return an evaluation of so many examples, each as one of the pool."""
+    number = max(1, examples)
+    rows = np.resize(spread(len(pool.examples), number), number)  # the pool may have fewer
+    # As `evaluation.predict` sorts them.
+    rows = rows[np.lexsort((pool.target_lengths[rows], pool.prompt_lengths[rows]))]
+    batches = [rows[first : first + batch_size] for first in range(0, number, batch_size)]
+    batches = [batches[place] for place in spread(len(batches), max(1, SAMPLED_EXAMPLES // batch_size))]
     choices = max(len(e.choices) for e in pool.examples)
     # A batch is generated until its longest answer ends.
     tokens = np.mean([pool.target_lengths[batch].max() for batch in batches])
