@@ -14,10 +14,9 @@ from bridgelab.doctor.dry_run import (
     allocated,
     at_size,
     depths,
-    noise,
-    write_images,
 )
 from bridgelab.doctor.random_models import Layers, tower
+from bridgelab.doctor.sample_images import noise, write_images
 from bridgelab.doctor.workload import Lengths
 from bridgelab.evaluation.costs import measure_costs
 

@@ -14,6 +14,7 @@ from bridgelab.report.tables.training import curve_table
 from bridgelab.runs.study import read_study
 from bridgelab.training import main
 from bridgelab.training.experiment import Experiment
+from bridgelab.training.lr_trial import learning_rate
 
 
 @pytest.fixture
@@ -148,14 +149,18 @@ def test_validation_without_short_answers_is_by_the_loss_of_captions(run):
 def test_half_of_a_trial_is_the_trial_of_half_as_many_steps(run, tmp_path):
     """The loss after a cool-down that branches off equals that of a search with so many steps, rate by rate."""
     rates = ("bridge=linear", "train.lr=null", "tune.lrs=[0.001,0.01,0.1]", "tune.extend=0")
-    whole = Experiment.set_up(run.config(*rates, "tune.steps=20"), "cpu").tune(tmp_path / "whole" / "seed=0")
-    half = Experiment.set_up(run.config(*rates, "tune.steps=10"), "cpu").tune(tmp_path / "half" / "seed=0")
+    whole = learning_rate(
+        Experiment.set_up(run.config(*rates, "tune.steps=20"), "cpu"), tmp_path / "whole" / "seed=0"
+    )
+    half = learning_rate(
+        Experiment.set_up(run.config(*rates, "tune.steps=10"), "cpu"), tmp_path / "half" / "seed=0"
+    )
     assert whole["at_half"] == pytest.approx(half["trials"], rel=1e-6)
     assert whole["trials"] != pytest.approx(half["trials"], rel=1e-3)
     cosine = Experiment.set_up(
         run.config(*rates, "tune.steps=10", "train.schedule={shape:cosine}", "train.budgets=[]"), "cpu"
     )
-    assert cosine.tune(tmp_path / "cosine" / "seed=0")["at_half"] == {}
+    assert learning_rate(cosine, tmp_path / "cosine" / "seed=0")["at_half"] == {}
 
 
 def test_a_benchmark_of_captions_alone_is_searched_trained_and_scored(tiny, tmp_path, monkeypatch):

@@ -27,7 +27,7 @@ def test_init_seed_and_data_seed_are_separate(tiny, config, tmp_path, monkeypatc
     # All of them share a search, in folders whose names are cut too.
     def searched(experiment, *seeds):
         name = main.run_name("bridge=linear,seed={},data_seed={},".format(*seeds) + 300 * "a")
-        return experiment.tune(tmp_path / "toy" / name)
+        return lr_trial.learning_rate(experiment, tmp_path / "toy" / name)
 
     monkeypatch.setattr(lr_trial, "search", lambda folder, *_, **__: folder)
     (shared,) = {

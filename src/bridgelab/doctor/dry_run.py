@@ -5,8 +5,6 @@ that takes long is extrapolated from two smaller ones, and a T5 that does not fi
 """
 
 import gc
-import io
-import itertools
 import os
 import statistics
 import tempfile
@@ -20,7 +18,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from omegaconf import DictConfig
-from PIL import Image
 from torch import Tensor, nn
 from torch.autograd import DeviceType
 from torch.autograd.profiler_util import MEMORY_EVENT_NAME
@@ -34,6 +31,7 @@ from bridgelab.data.batches import Batch
 from bridgelab.data.features.feature_store import FeatureStore
 from bridgelab.doctor.machine import memory_bytes
 from bridgelab.doctor.random_models import Layers, RandomText, RandomVision, text_model, weight_bytes
+from bridgelab.doctor.sample_images import noise, write_images
 from bridgelab.doctor.workload import Lengths, Workload
 from bridgelab.model import BridgedModel
 from bridgelab.training.lightning_module import parameter_groups
@@ -44,7 +42,6 @@ REPEATS, PATIENCE = 5, 2.0  # a call is timed so often, or for so many seconds
 TEXT_SHARE = 0.5  # of free memory that the T5's weights may take; the rest is for the ViT and a step
 SCENE_TOKENS = 96  # of a scene in words: as many as the built-in world's have at most
 ENCODED = 64  # images that the encoder reads at once, as in `data.feature_store`
-PIXELS = (640, 480)  # of an image, if none is here
 KINDS = {"cpu": (DeviceType.CPU, DeviceType.MKLDNN, DeviceType.IDEEP), "cuda": (DeviceType.CUDA,)}
 
 
@@ -390,21 +387,3 @@ def free_bytes(device: torch.device) -> int:
 def _state_bytes(optimizer: torch.optim.Optimizer) -> int:
     tensors = [value for state in optimizer.state.values() for value in state.values()]
     return sum(value.numel() * value.element_size() for value in tensors if isinstance(value, Tensor))
-
-
-def noise() -> bytes:
-    """Return a JPEG file of noise in the size of a photograph."""
-    file = io.BytesIO()
-    Image.effect_noise(PIXELS, 50).convert("RGB").save(file, "jpeg", quality=90)
-    return file.getvalue()
-
-
-def write_images(folder: Path, images: Sequence[bytes], number: int) -> list[str]:
-    """Write so many image files, in turn of these contents, and return their paths.
-
-    No two are alike, since the feature store encodes equal files once: decoders ignore what follows the image.
-    """
-    paths = [folder / str(index) for index in range(number)]
-    for index, (path, content) in enumerate(zip(paths, itertools.cycle(images), strict=False)):
-        path.write_bytes(content + b" %d" % index)
-    return list(map(str, paths))

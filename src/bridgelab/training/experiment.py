@@ -3,7 +3,6 @@
 import functools
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -21,7 +20,6 @@ from bridgelab.model import BridgedModel
 from bridgelab.training.compile import compile_step, refuse_without_compiler
 from bridgelab.training.fit import WHOLE, Fitted, Span, fit
 from bridgelab.training.lightning_module import BridgeTraining, warmup_then
-from bridgelab.training.lr_trial import search_rate
 from bridgelab.training.start_check import check_start
 
 
@@ -131,17 +129,6 @@ class Experiment:
                 scores += [metrics[kind].score(p.text, example) for p, example in pairs]
                 losses += [-p.likelihood for p in predictions]
         return {"val/accuracy": sum(scores) / len(scores), "val/loss": sum(losses) / len(losses)}
-
-    def tune(self, directory: Path) -> dict[str, Any]:
-        """Return learning rate and warm-up: those of the config, or the best of the search that all seeds share.
-
-        Args:
-            directory: the run's folder, beside which the search's lies.
-        """
-        if self.config.train.lr is not None:
-            lr = float(self.config.train.lr)
-            return {"lr": lr, "warmup": self.config.train.schedule.warmup, "tuned_over": [lr]}
-        return search_rate(self, directory.parent / "tune")
 
     def _trainer(self, single_process: bool = False) -> Callable[..., pl.Trainer]:
         """Return the config's trainer, to be called with the rest of its arguments."""

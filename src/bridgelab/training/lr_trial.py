@@ -4,7 +4,7 @@ import functools
 import math
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from omegaconf import OmegaConf
 
@@ -13,14 +13,25 @@ from bridgelab.evaluation.predict import mean_loss
 from bridgelab.model import BridgedModel
 from bridgelab.runs.identity import config_hash
 from bridgelab.training.budgets import branch_step, smaller_budgets
+from bridgelab.training.experiment import Experiment
 from bridgelab.training.fit import Span
 from bridgelab.training.lr_search import search
 
-if TYPE_CHECKING:
-    from bridgelab.training.experiment import Experiment
+
+def learning_rate(experiment: Experiment, folder: Path) -> dict[str, Any]:
+    """Return learning rate and warm-up: those of the config, or the best of the search that all seeds share.
+
+    Args:
+        experiment: of the run.
+        folder: of the run, beside which the search's lies.
+    """
+    train = experiment.config.train
+    if train.lr is not None:
+        return {"lr": float(train.lr), "warmup": train.schedule.warmup, "tuned_over": [float(train.lr)]}
+    return search_rate(experiment, folder.parent / "tune")
 
 
-def search_rate(experiment: "Experiment", folder: Path) -> dict[str, Any]:
+def search_rate(experiment: Experiment, folder: Path) -> dict[str, Any]:
     """Search the learning rate and the warm-up of a bridge, as `lr_search.search` does.
 
     Args:
@@ -44,7 +55,7 @@ def search_rate(experiment: "Experiment", folder: Path) -> dict[str, Any]:
     )
 
 
-def run_trial(experiment: "Experiment", lr: float, warmup: float) -> dict[str, float]:
+def run_trial(experiment: Experiment, lr: float, warmup: float) -> dict[str, float]:
     """Train for `tune.steps` with a rate and a warm-up, and return `val/loss`, also by kind.
 
     If the schedule has a constant part, a cool-down branches off it at half the steps, and `half/val/loss` is returned too.
@@ -72,7 +83,7 @@ def run_trial(experiment: "Experiment", lr: float, warmup: float) -> dict[str, f
     return result
 
 
-def validation_losses(experiment: "Experiment", model: BridgedModel) -> dict[str, float]:
+def validation_losses(experiment: Experiment, model: BridgedModel) -> dict[str, float]:
     """Return the loss on val by kind, and `val/loss`, their mean with the weights of the last stage."""
     model.to(experiment.device)
     val, size = experiment.data.val, experiment.config.evaluate.batch_size

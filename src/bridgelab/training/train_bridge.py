@@ -15,6 +15,7 @@ from bridgelab.runs.identity import config_hash
 from bridgelab.training.budgets import branch_points, cool_down, smaller_budgets
 from bridgelab.training.experiment import Experiment
 from bridgelab.training.fit import Outputs, Span
+from bridgelab.training.lr_trial import learning_rate
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ def train_bridge(
     """
     config = experiment.config
     steps, decay = config.train.steps, config.train.schedule.decay
-    rate = experiment.tune(directory)
+    rate = learning_rate(experiment, directory)
     log.info("learning rate %g, warm-up %g", rate["lr"], rate["warmup"])
     batches = experiment.data.batches(steps, config.data_seed)
     counts = batches.sampler.counts()
