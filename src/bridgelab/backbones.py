@@ -69,10 +69,18 @@ class Backbones:
             precision = "bf16" if autocast_pays(self.device) else "fp32"
         torch.manual_seed(seed)
         kind = target(config.bridge, "bridge")
+        if getattr(kind, "needs_cls", False) and not self.vision.cls:
+            raise ValueError(
+                f"vision.cls=false: {kind.__name__} reads the class token alone. Set vision.cls=true, for each bridge that it is "
+                "compared with as well."
+            )
         choices = bridge_choices(config.bridge, getattr(self.vision, "grid", None))
         tokens, parameters = config.budget.tokens, config.budget.params
         if tokens is not None and choices.get("num_tokens") != 0:  # plain words have no prompt to match
-            choices = with_tokens(choices, tokens, getattr(self.vision, "grid", (1, 1)), kind.__name__)
+            grid = getattr(self.vision, "grid", (1, 1))
+            choices = with_tokens(
+                choices, tokens, grid, kind.__name__, getattr(kind, "tokens_per_image", None)
+            )
         if parameters is not None and self.sees == "image":
             choices = with_parameters(
                 kind, choices, parameters, (self.vision_dim, self.text.dim), kind.__name__

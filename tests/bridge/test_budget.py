@@ -27,10 +27,20 @@ BRIDGES = {path.stem: composed(path.stem) for path in (CONF / "bridge").glob("*.
 SIZED = sorted(name for name, (kind, _) in BRIDGES.items() if hasattr(kind, "sized_by"))
 
 
+KEEP_PLACES = (
+    "linear_pooled",
+    "mlp_pooled",
+    "pixel_shuffle",
+    "c_abstractor",
+    "token_packer",
+    "perceiver_qwen",
+    "cls_linear",
+)
+
+
 def choices_of(name):
     kind, choices = BRIDGES[name]
-    keeps_places = name in ("linear_pooled", "mlp_pooled", "pixel_shuffle", "c_abstractor")
-    return kind, choices | ({"grid": GRID} if keeps_places else {})
+    return kind, choices | ({"grid": GRID} if name in KEEP_PLACES else {})
 
 
 @pytest.mark.parametrize("name", [name for name in SIZED if name != "linear_pooled"])
@@ -86,6 +96,11 @@ def test_a_bridge_outputs_the_requested_tokens_or_refuses(name, tokens):
             ValueError, match=rf"budget\.tokens=4: {name} outputs one token per patch, 64.*mlp_pooled"
         ):
             with_tokens(choices, tokens, GRID, name)
+        return
+    if name == "cls_linear":
+        with pytest.raises(ValueError, match=rf"budget\.tokens={tokens}: {name} outputs 1 per image"):
+            with_tokens(choices, tokens, GRID, name, kind.tokens_per_image)
+        assert with_tokens(choices, 1, GRID, name, kind.tokens_per_image) == choices
         return
     bridge = kind(*WIDTHS, **with_tokens(choices, tokens, GRID, name))
     output = bridge(torch.randn(1, 64, 160), torch.randn(1, 3, 128))

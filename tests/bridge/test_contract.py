@@ -32,6 +32,7 @@ def test_there_are_bridges_to_test():
     assert {"linear_pooled", "mlp_pooled", "pixel_shuffle", "c_abstractor", "perceiver_idefics2"} <= set(
         NAMES
     )
+    assert {"token_packer", "perceiver_qwen", "cls_linear"} <= set(NAMES)
     query = ("qformer", "perceiver", "perceiver_idefics2")
     assert {f"{b}_{c}" for b in query for c in ("question", "mismatched")} <= set(NAMES)
 
@@ -62,7 +63,9 @@ def test_the_number_of_tokens(name):
         expected = TOKENS[name]
     elif case.has_queries:
         expected = BRIDGES[name][1]["num_queries"]
-    elif name == "pixel_shuffle":
+    elif name == "cls_linear":
+        expected = 1
+    elif "ratio" in BRIDGES[name][1]:
         expected = 36 // BRIDGES[name][1]["ratio"] ** 2
     else:
         expected = BRIDGES[name][1]["num_tokens"]

@@ -4,11 +4,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from transformers.models.idefics3.modeling_idefics3 import Idefics3Connector
 
 from bridgelab.bridge.linear import Linear
 from bridgelab.bridge.mlp import MLP
-from bridgelab.bridge.patch_grid import as_map
+from bridgelab.bridge.patch_grid import as_cells, as_map
 from bridgelab.bridge.pixel_shuffle import PixelShuffle
 from bridgelab.bridge.pooled import Pooled
 
@@ -88,6 +90,27 @@ def test_a_ratio_that_does_not_divide_the_grid_is_refused(ratio):
         PixelShuffle(3, 5, grid=(8, 4), ratio=ratio)
 
 
-def test_patches_that_do_not_fill_the_grid_are_refused():
-    with pytest.raises(ValueError, match=r"17 patches do not fill the grid 4 x 4.*vision\.cls=false"):
-        Pooled(3, 5, grid=(4, 4), num_tokens=4, projector="linear")(torch.randn(1, 17, 3))
+@pytest.mark.parametrize("patches", [1, 15, 18, 32])
+def test_patches_that_do_not_fill_the_grid_are_refused(patches):
+    with pytest.raises(
+        ValueError, match=rf"{patches} patches do not fill the grid 4 x 4.*such as linear or qformer"
+    ):
+        Pooled(3, 5, grid=(4, 4), num_tokens=4, projector="linear")(torch.randn(1, patches, 3))
+
+
+def test_a_class_token_before_the_patches_is_left_out():
+    pooled = Pooled(3, 5, grid=(4, 4), num_tokens=4, projector="linear")
+    shuffle = PixelShuffle(3, 5, grid=(4, 4), ratio=2)
+    patches, cls = torch.randn(2, 16, 3), torch.full((2, 1, 3), torch.nan)
+    for bridge in (pooled, shuffle):
+        torch.testing.assert_close(bridge(torch.cat([cls, patches], 1)), bridge(patches))
+
+
+@given(st.integers(1, 4), st.integers(1, 3), st.integers(1, 3))
+def test_cells_hold_each_patch_once_in_raster_order(ratio, rows, columns):
+    grid = (rows * ratio, columns * ratio)
+    numbers = torch.arange(float(grid[0] * grid[1])).reshape(1, -1, 1)
+    cells = as_cells(numbers, grid, ratio)[0, :, :, 0]
+    for cell, places in enumerate(cells.tolist()):
+        top, left = ratio * (cell // columns), ratio * (cell % columns)
+        assert places == [(top + i) * grid[1] + left + j for i in range(ratio) for j in range(ratio)]

@@ -6,7 +6,9 @@ from torch import nn
 from bridgelab.bridge.attention import attend, attention_over_patches
 from bridgelab.bridge.perceiver import PerceiverResampler
 from bridgelab.bridge.perceiver_idefics2 import Idefics2Perceiver
+from bridgelab.bridge.perceiver_qwen import QwenResampler
 from bridgelab.bridge.qformer import QFormer
+from bridgelab.bridge.token_packer import TokenPacker
 from bridgelab.explain.attention import attention, patch_attention
 from bridgelab.model import BridgedModel
 
@@ -91,3 +93,23 @@ def test_every_bridge_that_looks_at_patches_says_so(tiny_text, bridge, layers):
     assert shares.sum(1) == pytest.approx(1)
     # The more of the first patch's key is in the last query, the more attention it gets.
     assert np.ptp(shares) > 0
+
+
+@pytest.mark.parametrize(
+    "bridge",
+    [
+        QwenResampler(6, 16, grid=(2, 2), num_queries=4, num_heads=2),
+        TokenPacker(6, 16, grid=(2, 2), ratio=2, num_heads=2),
+    ],
+    ids=["qwen", "token_packer"],
+)
+def test_a_class_token_that_is_left_out_gets_no_attention(tiny_text, bridge):
+    prompt, mask = tiny_text.tokenize(["what is it ?"])
+    batch = {"patches": torch.randn(2, 5, 6), "prompt": prompt.repeat(2, 1), "prompt_mask": mask.repeat(2, 1)}
+    model = BridgedModel(bridge, tiny_text)
+    model.init_output_scale(batch)
+    shares = patch_attention(model, batch)
+    assert shares.shape == (2, 5)
+    assert shares[:, 0].tolist() == [0, 0]
+    assert shares[:, 1:].min() > 0
+    assert shares.sum(1) == pytest.approx(1)

@@ -31,6 +31,7 @@ from bridgelab.bench.store import (
     write_store,
 )
 from bridgelab.bench.world import WORLD_COLUMNS, world_row
+from bridgelab.config.instantiate import target
 from bridgelab.config.root import config_root
 from bridgelab.console import get_console
 from bridgelab.device import local_device
@@ -86,7 +87,7 @@ def tables(folder: Path, bridges: Sequence[str]) -> Iterator[Table]:
         [["linear", *likelihood_row(linear, device)]],
     )
     yield _table(
-        f"forward and backward beside the transformers classes, {machine}",
+        f"forward and backward beside the reference classes, {machine}",
         COLUMNS,
         (reference_row(contest, device) for contest in contests(device)),
     )
@@ -96,10 +97,18 @@ def tables(folder: Path, bridges: Sequence[str]) -> Iterator[Table]:
         ENCODER_COLUMNS,
         ([name, *encoder_row(config)] for name, config in trained.items()),
     )
-    configs = {name: compose("train", [*own, f"bridge={name}"]) for name in bridges}
+    configs = {name: config_of(name, own) for name in bridges}
     yield _of_bridges(f"a training step, {machine}", STEP_COLUMNS, configs, step_row, device)
     title = f"a bare step beside its matrix products alone, {machine}"
     yield _of_bridges(title, FLOOR_COLUMNS, configs, floor_row, device)
+
+
+def config_of(bridge: str, overrides: Sequence[str]) -> DictConfig:
+    """Return a run's config with a bridge, and with a class token if the bridge reads it."""
+    config = compose("train", [*overrides, f"bridge={bridge}"])
+    if getattr(target(config.bridge, "bridge"), "needs_cls", False):
+        return compose("train", [*overrides, f"bridge={bridge}", "vision.cls=true"])
+    return config
 
 
 def of_whole_runs(folder: Path) -> Iterator[Table]:

@@ -1,4 +1,4 @@
-"""Our Q-Former and Idefics2-style resampler beside the transformers classes, with the same weights.
+"""Our bridges beside the transformers classes, or beside their authors' way with torch's modules, with the same weights.
 
 Both run forward and backward (the gradient of every weight) on the same patches in turn, so that other load slows both alike. The
 reference runs without dropout, as ours does, in whichever `attn_implementation` is the fastest here. The matrix products of our step,
@@ -24,10 +24,13 @@ from transformers.models.blip_2.modeling_blip_2 import Blip2QFormerModel
 from transformers.models.idefics2.configuration_idefics2 import Idefics2PerceiverConfig
 from transformers.models.idefics2.modeling_idefics2 import Idefics2MLP, Idefics2PerceiverResampler
 
+from bridgelab.bench.connectors import Packer, Qwen
 from bridgelab.bench.floor import products_of
 from bridgelab.bridge.convert import to_published
 from bridgelab.bridge.perceiver_idefics2 import Idefics2Perceiver
+from bridgelab.bridge.perceiver_qwen import QwenResampler
 from bridgelab.bridge.qformer import QFormer
+from bridgelab.bridge.token_packer import TokenPacker
 from bridgelab.model import autocast_pays
 
 COLUMNS = (
@@ -112,7 +115,7 @@ class Contest:
     """A bridge of ours and its reference, at one size and precision.
 
     Args:
-        form: of `bridge.convert`, which converts our weights to theirs.
+        form: of `bridge.convert`, which converts our weights to theirs; None if their names are ours.
         patches: (batch, patches) of the images.
     """
 
@@ -120,7 +123,7 @@ class Contest:
     size: str
     ours: type[nn.Module]
     theirs: Callable[..., nn.Module]
-    form: str
+    form: str | None
     widths: tuple[int, int]
     choices: dict[str, Any]
     patches: tuple[int, int]
@@ -128,7 +131,7 @@ class Contest:
     compiled: bool
 
 
-SIZES: tuple[tuple[str, str, type[nn.Module], Callable[..., nn.Module], str, tuple[int, int], dict, tuple[int, int]], ...] = (
+SIZES: tuple[tuple[str, str, type[nn.Module], Callable[..., nn.Module], str | None, tuple[int, int], dict, tuple[int, int]], ...] = (
     (
         "qformer", "ours", QFormer, Blip2, "blip2_hf", (160, 128),
         {"num_queries": 16, "depth": 2, "width": 128, "num_heads": 4}, (16, 64),
@@ -136,6 +139,22 @@ SIZES: tuple[tuple[str, str, type[nn.Module], Callable[..., nn.Module], str, tup
     (
         "perceiver_idefics2", "ours", Idefics2Perceiver, Idefics2, "idefics2", (160, 128),
         {"num_queries": 16, "depth": 2, "num_heads": 4, "num_kv_heads": 1, "head_dim": 32}, (16, 64),
+    ),
+    (
+        "token_packer", "ours", TokenPacker, Packer, None, (160, 128),
+        {"grid": (8, 8), "ratio": 2, "num_heads": 4, "width": 128}, (16, 64),
+    ),
+    (
+        "perceiver_qwen", "ours", QwenResampler, Qwen, None, (160, 128),
+        {"grid": (8, 8), "num_queries": 16, "num_heads": 4}, (16, 64),
+    ),
+    (
+        "token_packer", "published", TokenPacker, Packer, None, (1024, 4096),
+        {"grid": (24, 24), "ratio": 2, "num_heads": 8, "width": 1024}, (1, 576),
+    ),
+    (
+        "perceiver_qwen", "published", QwenResampler, Qwen, None, (1664, 4096),
+        {"grid": (32, 32), "num_queries": 256, "num_heads": 32}, (1, 1024),
     ),
     (
         "qformer", "published", QFormer, Blip2, "blip2_hf", (1408, 2048),
@@ -233,7 +252,9 @@ def contenders(contest: Contest, device: str) -> tuple[nn.Module, dict[str, nn.M
     """Return our bridge, the reference by `attn_implementation`, all with the same weights, and patches for them."""
     torch.manual_seed(0)
     ours = contest.ours(*contest.widths, **contest.choices).to(device)
-    weights = to_published(ours.state_dict(), contest.form)
+    weights = ours.state_dict()
+    if contest.form is not None:
+        weights = to_published(weights, contest.form)
     theirs = {}
     for attention in ATTENTION:
         with torch.device("meta"):

@@ -15,6 +15,8 @@ The contract, to which `tests/bridge/test_contract.py` holds every yaml:
 - Every parameter gets a gradient from the tokens. A bridge sets no seed: the caller seeds before it builds.
 - Query bridges give the same tokens for any order of the patches. A bridge that depends on their places takes the keyword
   `grid`, the (rows, columns) of the patches.
+- A class token, if `vision.cls=true` puts one before the patches, is one more of them. A bridge with a `grid` leaves it out
+  (`patch_grid.py`) or reads it alone (`cls_linear.py`).
 - A bridge that is not conditioned on the question accepts `text` and ignores it. A query bridge may be conditioned
   (`conditioning.py`): it then reads what the T5's encoder makes of the question alone.
 - Tokens are not scaled to the word embeddings: the model does that for all bridges.
@@ -24,5 +26,7 @@ Class attributes, all optional:
 - `sized_by`: the keyword, a number of channels, that `budget.params` is solved for (`budget.py`).
 - `paper` and `code_licence`: the source of the idea, and the licence of its authors' code, for the README's table of
   bridges (`bridgelab bridges`). None of that code is used here.
+- `needs_cls`: true if the bridge reads the class token; the run is refused unless `vision.cls=true`.
+- `tokens_per_image`: the number of tokens of a bridge that has no keyword for it and does not output one per patch.
 - `sees`: "image" (the default), "nothing" for the floor (`blind.py`), or "words" for the ceiling (`words.py`).
 """

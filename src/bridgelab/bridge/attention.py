@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 
 _collected: list[Tensor] | None = None
 
@@ -23,6 +23,19 @@ def attention_over_patches() -> Iterator[list[Tensor]]:
         yield _collected
     finally:
         _collected = outer
+
+
+def collected_weights() -> list[Tensor] | None:
+    """Return the list that `attention_over_patches` collects into; None outside of it. For attention other than `attend`."""
+    return _collected
+
+
+def in_projections(attention: nn.MultiheadAttention) -> list[tuple[Tensor, Tensor]]:
+    """Return the weight and bias that project queries, keys and values of torch's attention layer, in this order.
+
+    Bridges whose authors use that layer keep it for its parameters, names and initialization, and call `attend`.
+    """
+    return list(zip(attention.in_proj_weight.chunk(3), attention.in_proj_bias.chunk(3), strict=True))
 
 
 def attend(

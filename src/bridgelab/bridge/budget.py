@@ -10,7 +10,9 @@ TOLERANCE = 0.02  # relative, of the number of parameters
 MAX_WIDTH = 2**20
 
 
-def with_tokens(choices: dict[str, Any], tokens: int, grid: tuple[int, int], name: str) -> dict[str, Any]:
+def with_tokens(
+    choices: dict[str, Any], tokens: int, grid: tuple[int, int], name: str, fixed: int | None = None
+) -> dict[str, Any]:
     """Return a bridge's choices changed to output this many tokens.
 
     Args:
@@ -18,9 +20,16 @@ def with_tokens(choices: dict[str, Any], tokens: int, grid: tuple[int, int], nam
         tokens: number of tokens.
         grid: rows and columns of the patches.
         name: the bridge's name in messages.
+        fixed: the number of tokens of a bridge that always outputs as many; None for any other.
     Raises:
         ValueError: if the bridge cannot.
     """
+    if fixed is not None and tokens != fixed:
+        raise ValueError(
+            f"budget.tokens={tokens}: {name} outputs {fixed} per image. Set budget.tokens={fixed}, or choose another bridge."
+        )
+    if fixed is not None:
+        return choices
     for choice in ("num_queries", "num_tokens"):
         if choice in choices:
             return choices | {choice: tokens}

@@ -51,7 +51,8 @@ class Case:
         self.takes_grid = "grid" in inspect.signature(bridge_class).parameters
         torch.manual_seed(0)
         self.bridge: Any = self.build()
-        self.patches = torch.randn(BATCH, num_patches, self.vision_dim)
+        with_cls = getattr(bridge_class, "needs_cls", False)
+        self.patches = torch.randn(BATCH, num_patches + with_cls, self.vision_dim)
         self.text = torch.randn(BATCH, WORDS, self.text_dim)
         self.sees = getattr(self.bridge, "sees", "image")
         self.conditioned = getattr(self.bridge, "conditioning", "none") != "none"

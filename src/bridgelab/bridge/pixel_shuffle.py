@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from bridgelab.bridge.patch_grid import as_map
+from bridgelab.bridge.patch_grid import as_cells, require_ratio
 
 
 class PixelShuffle(nn.Module):
@@ -30,11 +30,7 @@ class PixelShuffle(nn.Module):
     def __init__(self, vision_dim: int, text_dim: int, *, grid: Sequence[int], ratio: int):
         super().__init__()
         rows, columns = grid
-        if ratio < 1 or rows % ratio or columns % ratio:
-            choices = [n for n in range(1, min(grid) + 1) if rows % n == 0 and columns % n == 0]
-            raise ValueError(
-                f"ratio={ratio} does not divide the grid {rows} x {columns}. Set bridge.ratio to one of {choices}."
-            )
+        require_ratio(ratio, grid)
         self.vision_dim, self.text_dim, self.grid, self.ratio = vision_dim, text_dim, grid, ratio
         self.num_tokens = rows * columns // ratio**2
         self.proj = nn.Linear(vision_dim * ratio**2, text_dim, bias=False)
@@ -46,6 +42,4 @@ class PixelShuffle(nn.Module):
         text_mask: Shaped[Tensor, "batch word"] | None = None,
     ) -> Float[Tensor, "batch {self.num_tokens} {self.text_dim}"]:
         """Concatenate each cell's patches, then project. `text` is ignored."""
-        cells = as_map(patches, self.grid).unflatten(3, (-1, self.ratio)).unflatten(2, (-1, self.ratio))
-        # batch, channel, row, row in cell, column, column in cell → batch, row, column, row in cell, column in cell, channel
-        return self.proj(cells.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2))
+        return self.proj(as_cells(patches, self.grid, self.ratio).flatten(2))

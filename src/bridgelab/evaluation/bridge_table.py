@@ -33,7 +33,7 @@ def _row(
 ) -> tuple[str, ...]:
     cls, choices = target(config, "bridge"), bridge_choices(config, grid)
     bridge = cls(vision_dim, text_dim, **choices)
-    patches = torch.zeros(1, grid[0] * grid[1], vision_dim)
+    patches = torch.zeros(1, grid[0] * grid[1] + getattr(cls, "needs_cls", False), vision_dim)
     question = torch.zeros(1, WORDS, text_dim) if choices.get("conditioning", "none") != "none" else None
     with FlopCounterMode(display=False) as counter:
         tokens = bridge(patches, question)

@@ -65,5 +65,8 @@ def patch_attention(model: BridgedModel, batch: Batch) -> np.ndarray | None:
     if not weights:
         return None
     per_layer = [layer.float().mean((1, 2)) for layer in weights]
+    # A bridge that keeps places leaves out the class token before the patches.
+    tokens = batch["patches"].shape[1]
+    per_layer = [torch.nn.functional.pad(layer, (tokens - layer.shape[1], 0)) for layer in per_layer]
     shares = [layer / layer.sum(1, keepdim=True) for layer in per_layer]
     return torch.stack(shares).mean(0).double().cpu().numpy()
