@@ -1,5 +1,6 @@
 """The frozen vision encoder and language model that a config names, and a bridge between them."""
 
+import inspect
 import logging
 from typing import Any
 
@@ -7,6 +8,7 @@ import torch
 from omegaconf import DictConfig
 
 from bridgelab.bridge.budget import with_parameters, with_tokens
+from bridgelab.bridge.hub import is_hub, read_hub_bridge
 from bridgelab.bridge.weights import load_weights, read_weights
 from bridgelab.config.instantiate import bridge_choices, build, target
 from bridgelab.model import BridgedModel, autocast_pays
@@ -26,11 +28,18 @@ class Backbones:
         text: the language model.
         sees: what the bridge reads: `image`, `words` or `nothing`.
         fingerprints: a hash of each model's weights and settings, by name.
+        hub_bridge: what `bridge.init_from` names on the hub; None if it names a file or nothing.
+        not_loaded: the bridge's tensors that a file of `bridge.init_from` left at their initial values.
     """
 
     def __init__(self, config: DictConfig, device: Any):
         self.config, self.device = config, torch.device(device)
         self.sees = getattr(target(config.bridge, "bridge"), "sees", "image")
+        source = config.bridge.get("init_from")
+        self.not_loaded: list[str] = []
+        self.hub_bridge = read_hub_bridge(source) if is_hub(source) else None
+        if self.hub_bridge:  # before large models are read
+            self.hub_bridge.check_class(config.bridge._target_, config.model.insert, config.model.positions)
         self.text = build(config.text, "text")
         # The floor `blind` needs no vision encoder, which would take seconds to load.
         self.vision: Any = None if self.sees == "nothing" else build(config.vision, "vision")
@@ -39,6 +48,9 @@ class Backbones:
         self.vision_dim = {"image": getattr(self.vision, "dim", 1), "words": self.text.dim, "nothing": 1}[
             self.sees
         ]
+        if self.hub_bridge:
+            dims = {"vision": self.vision_dim, "text": self.text.dim}
+            self.hub_bridge.check_backbones({name: dims[name] for name in self.all}, self.fingerprints)
 
     def patches(self, images: int) -> int:
         """Return how many patches an example with this many images has."""
@@ -61,33 +73,22 @@ class Backbones:
             std: of the training images' patches [vision_dim].
             images: the number of images of an example.
         Raises:
-            ValueError: if the bridge can't be built, or not within its budget of tokens or parameters.
+            ValueError: if the bridge can't be built, or not within its budget of tokens or parameters, or if
+                `bridge.init_from` holds another bridge.
         """
-        config = self.config
+        config, hub = self.config, self.hub_bridge
         precision = config.train.precision
         if precision == "auto":
             precision = "bf16" if autocast_pays(self.device) else "fp32"
         torch.manual_seed(seed)
-        kind = target(config.bridge, "bridge")
-        if getattr(kind, "needs_cls", False) and not self.vision.cls:
-            raise ValueError(
-                f"vision.cls=false: {kind.__name__} reads the class token alone. Set vision.cls=true, for each bridge that it is "
-                "compared with as well."
-            )
-        choices = bridge_choices(config.bridge, getattr(self.vision, "grid", None))
-        tokens, parameters = config.budget.tokens, config.budget.params
-        if tokens is not None and choices.get("num_tokens") != 0:  # plain words have no prompt to match
-            grid = getattr(self.vision, "grid", (1, 1))
-            choices = with_tokens(
-                choices, tokens, grid, kind.__name__, getattr(kind, "tokens_per_image", None)
-            )
-        if parameters is not None and self.sees == "image":
-            choices = with_parameters(
-                kind, choices, parameters, (self.vision_dim, self.text.dim), kind.__name__
-            )
+        kind, choices = self.bridge_choices()
+        if hub:
+            taken = inspect.signature(kind).parameters.values()
+            hub.check_choices(choices, {p.name: p.default for p in taken if p.default is not p.empty})
+            mean, std = (hub.tensors.get(name) for name in ("mean", "std"))
         bridge = kind(self.vision_dim, self.text.dim, **choices)
-        if config.bridge.get("init_from"):
-            load_weights(bridge, read_weights(config.bridge.init_from), log.info)
+        if config.bridge.get("init_from") and not hub:
+            self.not_loaded = load_weights(bridge, read_weights(config.bridge.init_from), log.info)
         with_positions = config.model.positions and self.sees == "image"
         model = BridgedModel(
             bridge,
@@ -98,4 +99,31 @@ class Backbones:
             insert=config.model.insert,
             positions=(self.patches(images), self.vision_dim) if with_positions else None,
         )
+        if hub:
+            model.load_trained(hub.tensors, hub.source)
         return model.to(self.device)
+
+    def bridge_choices(self) -> tuple[Any, dict[str, Any]]:
+        """Return the bridge's class and its keyword arguments, with those that its budgets are solved for.
+
+        Raises:
+            ValueError: if the class does not take an argument, or can't be built within a budget.
+        """
+        config = self.config
+        grid = getattr(self.vision, "grid", None)
+        kind = target(config.bridge, "bridge")
+        if getattr(kind, "needs_cls", False) and not self.vision.cls:
+            raise ValueError(
+                f"vision.cls=false: {kind.__name__} reads the class token alone. Set vision.cls=true, for each bridge that it is "
+                "compared with as well."
+            )
+        choices = bridge_choices(config.bridge, grid)
+        tokens, parameters = config.budget.tokens, config.budget.params
+        if tokens is not None and choices.get("num_tokens") != 0:  # plain words have no prompt to match
+            per_image = getattr(kind, "tokens_per_image", None)
+            choices = with_tokens(choices, tokens, grid or (1, 1), kind.__name__, per_image)
+        if parameters is not None and self.sees == "image":
+            choices = with_parameters(
+                kind, choices, parameters, (self.vision_dim, self.text.dim), kind.__name__
+            )
+        return kind, choices

@@ -1,6 +1,7 @@
 """Vision features -> bridge -> frozen language model: loss, likelihood, generated text."""
 
 import math
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -136,6 +137,33 @@ class BridgedModel(nn.Module):
         super().train(mode)
         self.language.eval()
         return self
+
+    def trained_state(self) -> dict[str, Tensor]:
+        """Return all weights and buffers but those of the frozen language model."""
+        own = FROZEN.removeprefix("model.")
+        return {name: value for name, value in self.state_dict().items() if not name.startswith(own)}
+
+    def load_trained(self, tensors: Mapping[str, Tensor], source: object) -> None:
+        """Load what `trained_state` returned: the bridge, the patches' moments, positions and the scale.
+
+        Args:
+            tensors: by name. `mean` and `std` have the shapes that the constructor was given.
+            source: where they come from, for messages.
+        Raises:
+            ValueError: if they do not fit.
+        """
+        try:
+            missing, unexpected = self.load_state_dict(tensors, strict=False)
+        except RuntimeError as error:  # other shapes
+            raise ValueError(
+                f"{source} does not fit the bridge of its config ({' '.join(str(error).split())})."
+            ) from error
+        missing = [name for name in missing if not name.startswith(FROZEN.removeprefix("model."))]
+        if missing or unexpected:
+            raise ValueError(
+                f"{source} does not fit the bridge of its config: lacks {missing}, has {unexpected} besides. The bridge's code "
+                "has changed since: train again."
+            )
 
     def init_output_scale(self, batch: dict[str, Tensor]) -> None:
         """Set the scale $s$ from a first batch, so that visual tokens have the RMS of the vectors they stand beside.

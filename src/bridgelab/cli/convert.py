@@ -22,17 +22,17 @@ def run(args: list[str]) -> None:
     way.add_argument("--to", dest="goal", metavar="FORMAT", help="the format of OUT, if IN has bridgelab's")
     options = parser.parse_args(args)
     from bridgelab.bridge import convert, weights
+    from bridgelab.bridge.published import file_metadata
 
-    tensors = weights.read_weights(options.source)
+    tensors, metadata = weights.read_weights(options.source), {}
     if options.origin:
         converted, dropped = convert.from_published(tensors, options.origin)
         for name, reason in dropped.items():
             print(f"not carried: {name} ({reason})")
+        metadata = file_metadata(converted, options.origin)
     else:
         converted = convert.to_published(tensors, options.goal)
-    weights.write_weights(converted, options.out)
+    weights.write_weights(converted, options.out, metadata)
     print(f"{options.out}: {len(converted)} tensors, {sum(t.numel() for t in converted.values()):,} weights")
     if options.origin:
-        print(
-            f"Next: bridgelab train bridge=NAME bridge.init_from={options.out}, with train.steps=0 to evaluate it as it is"
-        )
+        print(f"Next: bridgelab evaluate --bridge {options.out} vision=NAME text=NAME benchmark=NAME")

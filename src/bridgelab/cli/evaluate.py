@@ -1,4 +1,4 @@
-"""`bridgelab evaluate`: evaluate trained runs on another benchmark or split."""
+"""`bridgelab evaluate`: evaluate trained runs on another benchmark or split, or a published bridge."""
 
 import argparse
 import re
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bridgelab.cli.arguments import UsageError, add_trust, folder
 from bridgelab.cli.hydra_app import composed
+from bridgelab.cli.published import published_config
 from bridgelab.config.root import config_root
 
 # The groups that may be overridden. All others stay as the run was trained.
@@ -17,11 +18,17 @@ def run(args: list[str]) -> None:
     """Run the command with the arguments that follow its name."""
     parser = argparse.ArgumentParser(
         "bridgelab evaluate",
-        description="Evaluate trained runs on another benchmark or split, and write the results as a study, runs/<study>_on_<benchmark>.",
+        description="Evaluate trained runs on another benchmark or split, and write the results as a study, runs/<study>_on_<benchmark>. "
+        "With --bridge evaluate a published bridge without training, and write runs/published_on_<benchmark>.",
     )
     parser.add_argument(
-        "named", nargs="+", metavar="RUN | key=value",
+        "named", nargs="*", metavar="RUN | key=value",
         help="folders of finished runs, and overrides as for training: benchmark=pope evaluate.num_beams=5",
+    )  # fmt: skip
+    parser.add_argument(
+        "--bridge", metavar="SOURCE",
+        help="instead of runs, a published bridge: a file that `bridgelab convert --from` wrote, or hf://ORG/NAME; give vision=, text= "
+        "and benchmark= beside it",
     )  # fmt: skip
     parser.add_argument(
         "--split",
@@ -34,8 +41,15 @@ def run(args: list[str]) -> None:
     runs = [
         folder(Path(one)) for one in options.named if one not in choices
     ]  # check all of them before the first is evaluated
+    if options.bridge:
+        if runs:
+            raise UsageError(f"{runs[0]} and --bridge {options.bridge}: give runs, or a published bridge.")
+        _evaluate_published(options.bridge, choices, options.split, trust=options.trust)
+        return
     if not runs:
-        raise UsageError(f"none of {', '.join(choices)} is a folder. Give runs, such as runs/first_look/*.")
+        raise UsageError(
+            f"none of {', '.join(choices) or 'no argument'} is a folder. Give runs, such as runs/first_look/*."
+        )
     for one in choices:
         if re.split(r"[=.@/]", one.lstrip("+~"))[0] not in EVALUATED:
             raise UsageError(
@@ -59,6 +73,18 @@ def run(args: list[str]) -> None:
             print(out, flush=True)
         else:  # an unfinished run, or the folder of a search's trials
             print(f"{run} has no last.ckpt: left out", file=sys.stderr)
+
+
+def _evaluate_published(source: str, choices: list[str], split: str, *, trust: bool) -> None:
+    bridge, config = published_config(source, choices, trust=trust)
+    from bridgelab.device import local_device
+    from bridgelab.evaluation.progress import TenthsLog
+    from bridgelab.evaluation.published_bridge import evaluate_published
+
+    out = evaluate_published(
+        config, config_root(), local_device(), bridge=bridge, split=split, progress=TenthsLog(bridge)
+    )
+    print(out, flush=True)
 
 
 def _is_choice(argument: str) -> bool:

@@ -22,6 +22,7 @@ COMMANDS = (
     "plan",
     "evaluate",
     "answer",
+    "push",
     "diagnose",
     "convert",
     "bridges",
@@ -52,6 +53,8 @@ Use trained bridges:
                 bridgelab evaluate runs/first_look/* benchmark=pope
   answer        ask a trained bridge about an image
                 bridgelab answer runs/first_look/bridge=linear,seed=0 IMAGE "what color is the cube ?"
+  push          publish a trained bridge on the Hugging Face hub
+                bridgelab push runs/first_look/bridge=linear,seed=0 ORG/NAME
   diagnose      measure what a bridge's answers depend on and what its tokens hold
                 bridgelab diagnose runs/first_look
   dashboard     build a study's W&B workspace

@@ -36,16 +36,19 @@ def trains_nothing(run: Path) -> bool:
     return not read_record(run, ("costs",))["costs"].get("trainable_parameters", 1)
 
 
-def refuse_foreign(config: DictConfig, run: Path) -> None:
+def refuse_foreign(config: DictConfig, source: object) -> None:
     """Refuse code from outside of this package and its libraries before it is imported, because importing runs it.
 
+    Args:
+        config: what names classes.
+        source: the file that it was read from, for the message.
     Raises:
         ValueError: if the config names such code.
     """
     for slot in BUILT:
         if is_own(config[slot], slot):
             raise ValueError(
-                f"{run / 'config.yaml'}: {slot}._target_={config[slot]._target_} is code from outside of bridgelab, which to read "
+                f"{source}: {slot}._target_={config[slot]._target_} is code from outside of bridgelab, which to read "
                 "this run is to execute. Add --trust if you know whose code that is."
             )
 
@@ -136,7 +139,7 @@ def _trained_config(run: Path, needed: str, *, trust: bool) -> DictConfig:
             if is_own(config[slot], slot):
                 _look_above(run, str(config[slot]._target_).partition(".")[0])
     else:
-        refuse_foreign(config, run)
+        refuse_foreign(config, run / "config.yaml")
     target(config.bridge, "bridge")  # fails before anything large is read
     config.bridge.init_from = None  # its initial weights may be gone, and are replaced anyway
     return config
@@ -155,16 +158,5 @@ def _trained_model(
     positions = weights.get("positions")
     images = 1 if positions is None else len(positions) // backbones.patches(1)
     model = backbones.model(config.seed, images=images, **moments)
-    try:
-        missing, unexpected = model.load_state_dict(weights, strict=False)
-    except RuntimeError as error:  # other shapes
-        raise ValueError(
-            f"{run / 'last.ckpt'} does not fit the bridge of its config ({' '.join(str(error).split())})."
-        ) from error
-    missing = [name for name in missing if not name.startswith(FROZEN.removeprefix(MODEL))]
-    if missing or unexpected:
-        raise ValueError(
-            f"{run / 'last.ckpt'} does not fit the bridge of its config: lacks {missing}, has {unexpected} besides. The bridge's "
-            "code has changed since: train again."
-        )
+    model.load_trained(weights, run / "last.ckpt")
     return model

@@ -69,7 +69,7 @@ def evaluate_run(
         return folder
     data.setup("test")
     tests = data.test_examples(split, model.conditioning)
-    rows, metrics = _evaluate(model, data, tests, split, progress)
+    rows, metrics = evaluate_split(model, data, tests, split, progress)
     write_predictions(folder / "predictions.parquet", rows)
     record = read_record(run, ("costs", "benchmark"))
     record.pop("taken_from", None)  # true of the run, not of this evaluation
@@ -93,13 +93,22 @@ def evaluate_run(
     return folder
 
 
-def _evaluate(
+def evaluate_split(
     model: BridgedModel,
     data: BenchmarkDataModule,
     tests: dict[str, TokenizedExamples],
     split: str,
     progress: ProgressCallback | None,
 ) -> tuple[list[dict[str, Any]], dict[str, float]]:
+    """Return rows for `predictions.parquet` and metrics of a split: `score.evaluate` with the choices of the data's config.
+
+    Args:
+        model: the bridge between its backbones.
+        data: the benchmark, set up with this split.
+        tests: the split's examples by kind.
+        split: its name.
+        progress: called with the task, the number of examples done, and the total.
+    """
     benchmark, choices = data.benchmark, data.config.evaluate
     train = {}
     if "train" in benchmark.splits:  # only for the majority floor

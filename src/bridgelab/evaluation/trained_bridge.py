@@ -13,12 +13,14 @@ from PIL import Image
 
 from bridgelab.backbones import Backbones
 from bridgelab.benchmark.example import Example
+from bridgelab.bridge.hub import is_hub, read_hub_bridge
 from bridgelab.config.instantiate import build
 from bridgelab.data.batches import Batch, TokenizedExamples
 from bridgelab.data.images import read_image, to_rgb
 from bridgelab.device import local_device
 from bridgelab.evaluation.load import load_trained
 from bridgelab.evaluation.predict import on_device, predict, with_target
+from bridgelab.evaluation.published_bridge import hub_config, load_published
 from bridgelab.model import BridgedModel
 
 MAX_ANSWER_TOKENS = 64
@@ -109,18 +111,23 @@ class TrainedBridge:
 
 
 def load_bridge(run: str | Path, device: Any = None, *, trust: bool = False) -> TrainedBridge:
-    """Load the trained bridge of a run.
+    """Load the trained bridge of a run, or one from the Hugging Face hub.
 
     Args:
-        run: a run's folder, `runs/<study>/<overrides>`, with its `config.yaml` and `last.ckpt`.
+        run: a run's folder, `runs/<study>/<overrides>`, with its `config.yaml` and `last.ckpt`; or `hf://ORG/NAME` or
+            `hf://ORG/NAME@REVISION`, which `bridgelab push` wrote.
         device: where the model goes; by default the GPU if there is one, else the CPU.
         trust: import code that the run names from outside of bridgelab, such as a bridge of your own.
     Raises:
+        ConnectionError: if the hub is needed and can't be reached.
         FileNotFoundError: if a file of the run is missing.
         ValueError: if the bridge was trained between other weights than those found here, names code that is not trusted, or
             reads no image.
     """
     device = device or local_device()
+    if is_hub(run):
+        config = hub_config(read_hub_bridge(str(run)), trust=trust)
+        return TrainedBridge(config, *load_published(config, device))
     return TrainedBridge(*load_trained(Path(run), device, trust=trust))
 
 

@@ -13,12 +13,17 @@ from bridgelab.report.figures.style import save
 
 
 def answer(
-    run: Path, images: Sequence[Path], question: str, explain: Path | None = None, *, trust: bool = False
+    run: Path | TrainedBridge,
+    images: Sequence[Path],
+    question: str,
+    explain: Path | None = None,
+    *,
+    trust: bool = False,
 ) -> str:
-    """Ask a run's bridge, print its answer with the answer's probability, and return the answer.
+    """Ask a bridge, print its answer with the answer's probability, and return the answer.
 
     Args:
-        run: a finished run's folder.
+        run: a finished run's folder, or a bridge that is loaded.
         images: as many as an example of its benchmark has.
         question: in plain words.
         explain: PNG to write with the patches that the answer rests on; None for none.
@@ -27,7 +32,7 @@ def answer(
         FileNotFoundError: if a file is missing.
         ValueError: if an image is broken, or the bridge reads no image.
     """
-    bridge = load_bridge(run, trust=trust)
+    bridge = run if isinstance(run, TrainedBridge) else load_bridge(run, trust=trust)
     pixels = [as_pixels(path) for path in images]
     result = bridge.answer(pixels, question)
     unknown = ", ".join(map(repr, result.unknown_words))

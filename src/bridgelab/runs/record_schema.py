@@ -90,6 +90,7 @@ class Record(Checked):
     trained_on: str = ""
     trained_in: str = ""
     taken_from: str | None = None
+    init_from: str | None = None  # source of the initial weights, with a commit or a hash
     seed: Integer = 0
     data_seed: Integer = 0
     lr: Finite | None = None

@@ -60,6 +60,7 @@ def run_record(
         "compiled": bool(config.compile and steps),
         **experiment.data.record_fields(),
         "fingerprints": experiment.fingerprints,
+        **({"init_from": hub.source} if (hub := experiment.backbones.hub_bridge) else {}),
         "config_hash": config_hash(config),
         **provenance(config_root(), experiment.device),
         "costs": dict(costs),

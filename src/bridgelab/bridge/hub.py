@@ -1,0 +1,283 @@
+"""Read a bridge from a repository of the Hugging Face hub: `hf://ORG/NAME`, or `hf://ORG/NAME@REVISION`.
+
+    README.md           the model card
+    config.json         `HubConfig`: class and choices of the bridge, and the backbones that it was trained between
+    model.safetensors   the weights of a `BridgedModel` without its backbones
+
+`bridgelab push` writes a repository. huggingface_hub's `PyTorchModelHubMixin` does not fit: it builds the class before
+anything can be compared, falls back to a pickle, ignores missing weights, and tries again and again without a network.
+Bridges would also have to inherit from it, which a user's own bridge does not.
+"""
+
+import json
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import HfApi
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.utils import validate_repo_id
+from torch import Tensor
+
+from bridgelab.bridge.weights import read_weights
+from bridgelab.runs.record_schema import Checked, checked, read_json
+
+SCHEME = "hf://"
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+TIMEOUT = 10  # seconds that the hub has to answer a first request
+# httpx's base class, under whichever name huggingface_hub depends on it: no connection, or no answer in time.
+TRANSPORT_ERROR: type[Exception] = HfHubHTTPError.__mro__[1]
+HUB_ERRORS = (HfHubHTTPError, TRANSPORT_ERROR, ConnectionError, LocalEntryNotFoundError)
+log = logging.getLogger(__name__)
+logging.getLogger(TRANSPORT_ERROR.__module__.partition(".")[0]).setLevel(
+    logging.WARNING
+)  # else it logs each request
+
+
+class HubConfig(Checked):
+    """`config.json` of a repository.
+
+    Attributes:
+        bridgelab: the version that wrote it.
+        bridge: the bridge's name in `conf/bridge/`, or its class if it has none.
+        target: the bridge's class.
+        choices: the keyword arguments of the class.
+        vision_dim: channels of one patch.
+        text_dim: channels of one word embedding.
+        fingerprints: of the backbones, `vision` and `text`.
+        insert: where visual tokens enter the T5.
+        positions: whether each patch has a learned position.
+        groups: the groups `vision`, `text` and `benchmark` of the run's config.
+    """
+
+    bridgelab: str
+    bridge: str
+    target: str
+    choices: dict[str, Any]
+    vision_dim: int
+    text_dim: int
+    fingerprints: dict[str, str]
+    insert: str
+    positions: bool
+    groups: dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class HubBridge:
+    """A bridge as a repository holds it.
+
+    Args:
+        source: `hf://ORG/NAME@COMMIT`.
+        config: content of its `config.json`.
+        tensors: content of its `model.safetensors`, by the names of `BridgedModel.state_dict()`.
+    """
+
+    source: str
+    config: HubConfig
+    tensors: Mapping[str, Tensor]
+
+    def check_class(self, target: str, insert: str, positions: bool) -> None:
+        """Check that a run's config names the repository's kind of bridge. No weights are needed.
+
+        Raises:
+            ValueError: with the first key that differs.
+        """
+        own = {"bridge._target_": target, "model.insert": insert, "model.positions": positions}
+        theirs = (self.config.target, self.config.insert, self.config.positions)
+        self._compare(own, dict(zip(own, theirs, strict=True)), "weights fit their own bridge alone")
+
+    def check_backbones(self, dims: Mapping[str, int], fingerprints: Mapping[str, str]) -> None:
+        """Check that the repository's backbones are those of a run: `vision` and `text`.
+
+        Args:
+            dims: their widths.
+            fingerprints: hashes of their weights and settings.
+        Raises:
+            ValueError: with the first that differs.
+        """
+        theirs = {"vision": self.config.vision_dim, "text": self.config.text_dim}
+        for side, dim in dims.items():
+            rule = "a bridge fits the models it was trained between alone"
+            fix = f"Set {side}=NAME to {self._named(side)}."
+            if dim != theirs[side]:
+                raise ValueError(
+                    f"{self.source} was trained with a {side} side of width {theirs[side]}, and {side} has {dim} here: {rule}. {fix}"
+                )
+            if fingerprints[side] != self.config.fingerprints.get(side):
+                raise ValueError(
+                    f"{self.source} was trained with the {side} side {self.config.fingerprints.get(side)}, and {side} is "
+                    f"{fingerprints[side]} here: {rule}. {fix}"
+                )
+
+    def check_choices(self, choices: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
+        """Check that a bridge is built with the repository's choices.
+
+        Args:
+            choices: keyword arguments of its class.
+            defaults: the values of keyword arguments that are not given.
+        Raises:
+            ValueError: with the first choice that differs.
+        """
+        own = {f"bridge.{key}": _plain(value) for key, value in {**defaults, **choices}.items()}
+        theirs = {
+            f"bridge.{key}": _plain(value) for key, value in {**defaults, **self.config.choices}.items()
+        }
+        self._compare(own, theirs, "weights fit the choices that they were trained with alone")
+
+    def _compare(self, own: Mapping[str, Any], theirs: Mapping[str, Any], rule: str) -> None:
+        for key in {**theirs, **own}:
+            if own.get(key) != theirs.get(key):
+                raise ValueError(
+                    f"{self.source} was trained with {key}={_shown(theirs.get(key))}, and {key}={_shown(own.get(key))} here: "
+                    f"{rule}. Set {key}={_shown(theirs.get(key))}, or leave bridge.init_from out."
+                )
+
+    def _named(self, side: str) -> str:
+        group = self.config.groups.get(side, {})
+        return (
+            " ".join(str(group[key]) for key in ("path", "weights", "pretrained") if group.get(key)) or "it"
+        )
+
+
+def is_hub(source: object) -> bool:
+    """Return whether a source of weights is a repository of the hub."""
+    return str(source).startswith(SCHEME)
+
+
+def repository(source: str) -> tuple[str, str | None]:
+    """Return the name and the revision of `hf://ORG/NAME@REVISION`; None for a revision that is not given.
+
+    Raises:
+        ValueError: if it is no such name.
+    """
+    name, at, revision = source.removeprefix(SCHEME).partition("@")
+    try:
+        validate_repo_id(name)
+        valid = "/" in name and not (at and not revision)
+    except HFValidationError:
+        valid = False
+    if not valid:
+        raise ValueError(
+            f"{source} names no repository of the hub: it must be {SCHEME}ORG/NAME or {SCHEME}ORG/NAME@REVISION. Correct it."
+        )
+    return name, revision or None
+
+
+def read_hub_bridge(source: str) -> HubBridge:
+    """Download a bridge, or find it in the hub's cache. No code of the repository is run, and no pickle is read.
+
+    A commit that is in the cache is read without the network.
+
+    Raises:
+        ConnectionError: if the hub can't be reached.
+        OSError: if there is no such repository or revision, or it may not be read.
+        ValueError: if it holds no bridge of bridgelab's, or is malformed.
+    """
+    name, revision = repository(source)
+    api = HfApi()
+    pinned = bool(revision and re.fullmatch("[0-9a-f]{40}", revision))
+    files = _cached(api, name, revision) if pinned else None
+    if files is None:
+        files = _download(api, name, _commit_with_bridge(api, name, revision))
+    config_file, weights = files
+    fix = "Choose a repository that `bridgelab push` wrote."
+    content = read_json(config_file, fix)
+    if "${" in json.dumps(content):  # OmegaConf would resolve it, and with it read the environment
+        raise ValueError(
+            f"{source}: its {CONFIG} holds an interpolation, ${{…}}: only plain values are read. {fix}"
+        )
+    config = checked(config_file, content, HubConfig, fix)
+    if revision is None:
+        log.info(
+            "%s is at %s: write %s%s@REVISION to keep it there", source, weights.parent.name, SCHEME, name
+        )
+    return HubBridge(f"{SCHEME}{name}@{weights.parent.name}", config, read_weights(weights))
+
+
+def _commit_with_bridge(api: HfApi, name: str, revision: str | None) -> str:
+    """Return the commit of a revision, after checking that it holds a bridge. There is one request, and no retry."""
+    try:
+        info = api.model_info(name, revision=revision, timeout=TIMEOUT)
+    except HUB_ERRORS as error:
+        raise _explained(error, name, revision) from error
+    files = [sibling.rfilename for sibling in info.siblings or ()]
+    if absent := [file for file in (CONFIG, WEIGHTS) if file not in files]:
+        raise ValueError(f"{SCHEME}{name} has no {absent[0]}. {_why_no_bridge(files)}")
+    return str(info.sha)
+
+
+def _why_no_bridge(files: Sequence[str]) -> str:
+    if pickles := [file for file in files if file.endswith(PICKLES)]:
+        return (
+            f"Its weights are in {pickles[0]}, a pickle, which can run code when it is read: only safetensors is. Download it, and "
+            "convert it by `bridgelab convert --from FORMAT`."
+        )
+    return (
+        f"It holds {', '.join(sorted(files)[:4]) or 'no file'}: a bridge has {CONFIG} and {WEIGHTS}. Choose a repository that "
+        "`bridgelab push` wrote, or convert a published checkpoint by `bridgelab convert --from FORMAT`."
+    )
+
+
+def _download(api: HfApi, name: str, commit: str) -> tuple[Path, Path]:
+    try:
+        first, second = (
+            Path(str(api.hf_hub_download(name, file, revision=commit, etag_timeout=TIMEOUT)))
+            for file in (CONFIG, WEIGHTS)
+        )
+    except HUB_ERRORS as error:
+        raise _explained(error, name, commit) from error
+    return first, second
+
+
+def _cached(api: HfApi, name: str, revision: str | None) -> tuple[Path, Path] | None:
+    try:
+        first, second = (
+            Path(str(api.hf_hub_download(name, file, revision=revision, local_files_only=True)))
+            for file in (CONFIG, WEIGHTS)
+        )
+    except LocalEntryNotFoundError:
+        return None
+    return first, second
+
+
+def _explained(error: Exception, name: str, revision: str | None) -> Exception:
+    """Return an error of the hub as one that names the repository, the reason and the remedy."""
+    source = f"{SCHEME}{name}"
+    if isinstance(error, GatedRepoError):
+        return OSError(
+            f"{source} is gated: its authors grant access. Ask on its page, then run `hf auth login`."
+        )
+    if isinstance(error, RepositoryNotFoundError):
+        return OSError(
+            f"{source}: the hub has no model of this name, or keeps it private from you. Correct the name, or run `hf auth login`."
+        )
+    if isinstance(error, RevisionNotFoundError):
+        return OSError(
+            f"{source} has no revision {revision}. Name a commit, tag or branch that its page lists."
+        )
+    message = " ".join(str(error).split())[:200]
+    if isinstance(error, HfHubHTTPError):
+        return OSError(f"{source}: the hub refuses to answer ({message}). Try again later.")
+    return ConnectionError(
+        f"{source}: the hub can't be reached ({message}). Download it where there is a network, and name its commit: "
+        f"{source}@COMMIT is read from the cache of HF_HOME."
+    )
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _shown(value: Any) -> str:
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,230 @@
+"""Publish a run's trained bridge on the Hugging Face hub: `bridgelab push`. Its layout is that of `bridge/hub.py`."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from huggingface_hub import EvalResult, HfApi, ModelCard, ModelCardData
+from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
+from omegaconf import DictConfig, OmegaConf
+
+from bridgelab import __version__
+from bridgelab.backbones import Backbones
+from bridgelab.bridge.hub import CONFIG, SCHEME, TRANSPORT_ERROR, WEIGHTS, repository
+from bridgelab.bridge.weights import write_weights
+from bridgelab.config.instantiate import target
+from bridgelab.evaluation.load import load_trained
+from bridgelab.model import BridgedModel
+from bridgelab.printable import printable
+from bridgelab.report.row import ALL
+from bridgelab.report.summary import summarize
+from bridgelab.report.table import Cell, percent_cell
+from bridgelab.runs.predictions import Answers
+from bridgelab.runs.record_schema import read_record
+from bridgelab.runs.run import Run
+from bridgelab.runs.study import Study
+
+TEMPLATES = Path(__file__).parent / "templates"
+CARD = "README.md"
+NEEDED = ("bridge", "sees", "benchmark", "seed", "steps", "fingerprints", "costs", "metrics")
+
+
+def push(
+    run: Path, repo: str, *, private: bool = False, license_id: str | None = None, trust: bool = False
+) -> str:
+    """Publish a run's bridge, and return the address of the commit.
+
+    Args:
+        run: a finished run's folder.
+        repo: `ORG/NAME`; it is created unless it exists.
+        private: create it private.
+        license_id: the licence of the weights, by the hub's identifier such as apache-2.0; None to state none.
+        trust: see `load_trained`.
+    Raises:
+        ConnectionError: if the hub can't be reached.
+        FileNotFoundError: if the run lacks a file.
+        OSError: if nobody is logged in, or the hub refuses the account.
+        ValueError: if the run is no trained bridge that reads images.
+    """
+    name, revision = repository(SCHEME + repo.removeprefix(SCHEME))
+    if revision is not None:
+        raise ValueError(
+            f"{repo} names a revision, and a push makes a new one. Give {name} without @{revision}."
+        )
+    record = read_record(run, NEEDED)
+    if record["sees"] != "image":
+        raise ValueError(
+            f"{run} is of bridge={record['bridge']}, which sees {record['sees']}: only a bridge that reads images is published. Give "
+            "another run."
+        )
+    api = HfApi()
+    _check_login(api, name)  # before models are loaded
+    config, backbones, model = load_trained(run, trust=trust)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        write_repository(folder, name, run, config, backbones, model, license_id=license_id)
+        try:
+            api.create_repo(name, private=private, exist_ok=True)
+            commit = api.upload_folder(
+                repo_id=name, folder_path=folder, commit_message=f"bridgelab push: {printable(run.name)}"
+            )
+        except (HfHubHTTPError, TRANSPORT_ERROR, ConnectionError) as error:
+            raise _explained(error, name) from error
+    return str(commit.commit_url)
+
+
+def write_repository(
+    folder: Path,
+    repo: str,
+    run: Path,
+    config: DictConfig,
+    backbones: Backbones,
+    model: BridgedModel,
+    *,
+    license_id: str | None,
+) -> None:
+    """Write a repository's files: config.json, model.safetensors and the model card.
+
+    Args:
+        folder: where they go.
+        repo: `ORG/NAME`.
+        run: the run's folder, with its record and predictions.
+        config, backbones, model: as `load_trained` returns them.
+        license_id: the licence of the weights.
+    """
+    record = read_record(run, NEEDED)
+    _, choices = backbones.bridge_choices()
+    content = {
+        "bridgelab": __version__,
+        "bridge": record["bridge"],
+        "target": config.bridge._target_,
+        "choices": choices,
+        "vision_dim": backbones.vision_dim,
+        "text_dim": backbones.text.dim,
+        "fingerprints": backbones.fingerprints,
+        "insert": model.insert,
+        "positions": model.positions is not None,
+        "groups": {name: _portable(config[name]) for name in ("vision", "text", "benchmark")},
+    }
+    (folder / CONFIG).write_text(json.dumps(content, indent=1) + "\n")
+    write_weights(model.trained_state(), folder / WEIGHTS)
+    (folder / CARD).write_text(model_card(repo, run, record, config, content, license_id))
+
+
+def model_card(
+    repo: str,
+    run: Path,
+    record: dict[str, Any],
+    config: DictConfig,
+    content: dict[str, Any],
+    license_id: str | None,
+) -> str:
+    """Return the model card of a run's bridge.
+
+    Args:
+        repo: `ORG/NAME`.
+        run: the run's folder.
+        record: its record.
+        config: its config.
+        content: the repository's `config.json`.
+        license_id: the licence of the weights; None if none is stated.
+    """
+    columns, rows = _accuracies(run, record)
+    benchmark = str(record["benchmark"])
+    metrics = {name: value for name, value in record["metrics"].items() if name == "test/accuracy"}
+    data = ModelCardData(
+        library_name="bridgelab",
+        tags=["bridgelab", "vision-language", "connector", str(record["bridge"])],
+        pipeline_tag="visual-question-answering",
+        license=license_id,
+        model_name=repo.rpartition("/")[2],
+        eval_results=[
+            EvalResult(
+                task_type="visual-question-answering", dataset_type=benchmark, dataset_name=benchmark,
+                metric_type="accuracy", metric_value=value, metric_name=name,
+            )
+            for name, value in metrics.items()
+            if value is not None
+        ],
+    )  # fmt: skip
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), undefined=jinja2.StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True, keep_trailing_newline=True, autoescape=False,
+    )  # fmt: skip
+    text = environment.get_template("model_card.md.jinja").render(
+        data=data.to_yaml(),
+        repo=repo,
+        record=record,
+        config=config,
+        content=content,
+        columns=columns,
+        rows=rows,
+        license=license_id,
+        code_licence=getattr(target(config.bridge, "bridge"), "code_licence", None),
+        percent=lambda value: f"{100 * value:.1f}",
+    )
+    return str(ModelCard(text))
+
+
+def _accuracies(run: Path, record: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Return the columns and rows of the card's table: accuracy by kind of question, floors below the bridge.
+
+    The intervals of one run are over images alone.
+    """
+    answers = Answers(run)
+    one = Run(run, record, scores=answers.scores(run))
+    summary = summarize(Study(run.resolve().parent.name, run.parent, (one,), (), answers.examples))
+    columns = ["all" if name == ALL else name.replace("_", " ") for name in summary.questions]
+    rows = [
+        [_text(Cell(row.label)), *(_text(percent_cell(row.accuracy.get(name))) for name in summary.questions)]
+        for row in summary.rows
+        if row.accuracy
+    ]
+    return columns, rows
+
+
+def _text(cell: Cell) -> str:
+    text = f"{cell.text} ({cell.interval})" if cell.interval else cell.text
+    return text.replace("|", "\\|")
+
+
+def _portable(group: DictConfig) -> Any:
+    """Return a group of the config as plain values. Of an absolute path only the last part is kept, since the rest is private."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {str(key): plain(one) for key, one in value.items()}
+        if isinstance(value, list):
+            return [plain(one) for one in value]
+        return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+
+    return plain(OmegaConf.to_container(group, resolve=True))
+
+
+def _check_login(api: HfApi, repo: str) -> None:
+    try:
+        api.whoami()
+    except LocalTokenNotFoundError as error:
+        raise OSError(
+            f"{SCHEME}{repo}: nobody is logged in on this machine, and a push needs a token with write access. Run `hf auth login`, or "
+            "set HF_TOKEN."
+        ) from error
+    except (HfHubHTTPError, TRANSPORT_ERROR, ConnectionError) as error:
+        raise _explained(error, repo) from error
+
+
+def _explained(error: Exception, repo: str) -> Exception:
+    message = " ".join(str(error).split())[:200]
+    if not isinstance(error, HfHubHTTPError):
+        return ConnectionError(
+            f"{SCHEME}{repo}: the hub can't be reached ({message}). Push from where there is a network."
+        )
+    status = error.response.status_code
+    if status in (401, 403):
+        return OSError(
+            f"{SCHEME}{repo}: the hub refuses this account ({message}). Give a repository of your own account or organization, and a "
+            "token with write access: `hf auth login`."
+        )
+    return OSError(f"{SCHEME}{repo}: the hub refuses ({message}). Try again later.")

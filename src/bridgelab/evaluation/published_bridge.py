@@ -1,0 +1,208 @@
+"""A published bridge between the backbones that a config names, without training: from the hub, or from a converted checkpoint.
+
+A bridge that `bridgelab push` published brings the moments of its patches and its scale. One that `bridgelab convert` wrote was
+trained on patches as they are and hands over tokens as they are: mean 0, standard deviation 1, scale 1.
+"""
+
+import hashlib
+import logging
+import re
+import time
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from bridgelab.backbones import Backbones
+from bridgelab.bridge.hub import SCHEME, HubBridge, is_hub
+from bridgelab.bridge.published import read_metadata
+from bridgelab.bridge.weights import join_names
+from bridgelab.data.datamodule import BenchmarkDataModule
+from bridgelab.evaluation.costs import measure_test_costs
+from bridgelab.evaluation.load import refuse_foreign
+from bridgelab.evaluation.other_benchmark import evaluate_split
+from bridgelab.evaluation.predict import ProgressCallback
+from bridgelab.model import BridgedModel
+from bridgelab.runs.environment import provenance
+from bridgelab.runs.finished import RECORD
+from bridgelab.runs.identity import claim, config_hash
+from bridgelab.runs.record import write_json, write_predictions
+
+OTHER_READERS = {  # formats of bridges that were trained for another kind of language model
+    "llava": "Vicuna", "llava_hf": "Vicuna", "idefics2": "Mistral", "openflamingo": "MPT",
+}  # fmt: skip
+SHORT = 8  # characters of a digest in a folder's name
+log = logging.getLogger(__name__)
+
+
+def hub_config(hub: HubBridge, *, trust: bool = False) -> DictConfig:
+    """Return the config that loads a bridge from the hub between the backbones that it was trained between.
+
+    Args:
+        hub: the repository's content.
+        trust: allow code from outside of this package, which the config names and which is here.
+    Raises:
+        ValueError: if the config names such code and is not trusted.
+    """
+    config = OmegaConf.create(
+        {
+            "bridge": {},
+            "seed": 0,
+            "train": {"precision": "auto"},
+            "budget": {"params": None, "tokens": None},
+            "model": {"insert": None, "positions": None},
+            **{group: {} for group in ("vision", "text", "benchmark")},
+        }
+    )
+    use_hub_bridge(config, hub, replaced=("vision", "text", "benchmark"))
+    if not trust:
+        refuse_foreign(config, hub.source)
+    return config
+
+
+def use_hub_bridge(config: DictConfig, hub: HubBridge, *, replaced: Collection[str]) -> None:
+    """Set a config's bridge to that of a repository, and some of its other groups to those that it was trained with.
+
+    Args:
+        config: changed in place.
+        hub: the repository's content.
+        replaced: the groups to take from the repository, of `vision`, `text` and `benchmark`.
+    Raises:
+        ValueError: if the repository lacks one of these.
+    """
+    choices = {key: value for key, value in hub.config.choices.items() if key != "grid"}
+    config.bridge = {"_target_": hub.config.target, "init_from": hub.source, **choices}
+    config.model = {"insert": hub.config.insert, "positions": hub.config.positions}
+    for group in replaced:
+        if "_target_" not in hub.config.groups.get(group, {}):
+            raise ValueError(
+                f"{hub.source} does not name its {group} by a _target_ in groups.{group} of its config.json. Choose a repository that "
+                "`bridgelab push` wrote."
+            )
+        config[group] = hub.config.groups[group]
+
+
+def load_published(config: DictConfig, device: Any) -> tuple[Backbones, BridgedModel]:
+    """Return the backbones of a config, and between them the bridge that `bridge.init_from` holds.
+
+    Args:
+        config: of a run, with `bridge.init_from`: a file by our names, or a repository of the hub.
+        device: where the models go.
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ConnectionError: if the hub can't be reached.
+        ValueError: if the weights do not fit the bridge, the backbones or each other, or leave a tensor at its initial value.
+    """
+    source = config.bridge.init_from
+    if not is_hub(source) and config.model.positions:
+        raise ValueError(
+            f"model.positions=true adds positions, which {source} does not hold: without training they would be random. Set "
+            "model.positions=false."
+        )
+    backbones = Backbones(config, device)
+    hub = backbones.hub_bridge
+    positions = hub.tensors.get("positions") if hub else None
+    images = 1 if positions is None else len(positions) // backbones.patches(1)
+    model = backbones.model(0, images=images)
+    if backbones.not_loaded:
+        raise ValueError(
+            f"{source} leaves {join_names(backbones.not_loaded)} at initial values, which are random: without training, every weight "
+            "must be given. Choose the vision and text models of the publication, or train: `bridgelab train "
+            f"bridge.init_from={source}`."
+        )
+    if hub is None:
+        model.scale.fill_(1.0)  # tokens as the publication hands them over
+        reader = OTHER_READERS.get(read_metadata(source).get("format", ""))
+        if reader:
+            log.warning(
+                "%s was trained for %s: a T5 has not learned to read its tokens. Train it further",
+                source,
+                reader,
+            )
+    return backbones, model.eval()
+
+
+def evaluate_published(
+    config: DictConfig,
+    root: Path,
+    device: Any,
+    *,
+    bridge: str,
+    split: str = "test",
+    progress: ProgressCallback | None = None,
+) -> Path:
+    """Evaluate a published bridge on a benchmark, and return the folder of its record, which `bridgelab report` reads.
+
+    Args:
+        config: as `conf/train.yaml` composes it, with `bridge.init_from`.
+        root: of the code, whose commit the record names.
+        device: where the models go.
+        bridge: its name in the record.
+        split: of the benchmark.
+        progress: called with the task, the number of examples done, and the total.
+    Raises:
+        FileNotFoundError: if weights or data are missing.
+        ValueError: as `load_published`, or if the benchmark has no such split.
+    """
+    clock = time.monotonic()
+    source = str(config.bridge.init_from)
+    backbones, model = load_published(config, device)
+    data = BenchmarkDataModule(backbones, [split])
+    benchmark = data.benchmark.name if split == "test" else f"{data.benchmark.name}_{split}"
+    digest = "" if is_hub(source) else _sha256(Path(source))
+    config.study = f"{config.study}_on_{benchmark}"
+    folder = Path(config.paths.runs) / config.study / _run_name(bridge, source, digest)
+    if claim(folder, config):
+        log.info("%s is finished: metrics.json stands, nothing to do", folder)
+        return folder
+    data.setup("test")
+    tests = data.test_examples(split, model.conditioning)
+    rows, metrics = evaluate_split(model, data, tests, split, progress)
+    write_predictions(folder / "predictions.parquet", rows)
+    costs = measure_test_costs(model, tests) | {"wall_seconds": time.monotonic() - clock}
+    record = {
+        "study": config.study,
+        "question": config.question,
+        "hypothesis": config.hypothesis,
+        "overrides": folder.name,
+        "bridge": bridge,
+        "sees": model.sees,
+        "conditioning": model.conditioning,
+        "insert": config.model.insert,
+        "positions": config.model.positions,
+        "benchmark": benchmark,
+        "split": split,
+        "seed": config.seed,
+        "data_seed": config.data_seed,
+        "lr": None,
+        "tuned_over": [],
+        "verdict": dict(config.verdict),
+        "steps": 0,
+        "examples_seen": 0,
+        "mixture": {},
+        "precision": model.precision,
+        **data.record_fields(),
+        "fingerprints": backbones.fingerprints,
+        "init_from": source if is_hub(source) else f"{Path(source).name}@{digest}",
+        "config_hash": config_hash(config),
+        **provenance(root, device),
+        "costs": costs,
+        "curve": [],
+        "budgets": [],
+        "metrics": metrics,
+    }
+    write_json(folder / RECORD, record)
+    return folder
+
+
+def _run_name(bridge: str, source: str, digest: str) -> str:
+    """Return a run's folder name. It has a part of the file's digest or of the commit, so that other weights are another run."""
+    name, _, commit = source.removeprefix(SCHEME).partition("@")
+    plain = re.sub(r"[^\w.-]", "_", name if is_hub(source) else Path(source).stem)
+    return f"bridge={bridge},init_from={plain}@{(commit if is_hub(source) else digest)[:SHORT]}"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
