@@ -23,6 +23,7 @@ from transformers import (
     PreTrainedConfig,
     T5ForConditionalGeneration,
 )
+from transformers.activations import ACT2FN
 
 from bridgelab.lfs_pointer import refuse_pointers
 
@@ -48,6 +49,8 @@ class T5(nn.Module):
         eight_bit: quantize matrices to 8 bits (LLM.int8, arXiv:2208.07339); needs bitsandbytes and a GPU.
         checkpointing: recompute the activations inside of a block in the backward pass: less memory for one more forward
             pass. Outputs and gradients are the same.
+        dense_act_fn: the activation in its feed-forward layers instead of the one that config.json names. BLIP-2 and
+            InstructBLIP run Flan-T5 with `gelu`, which their bridges were trained for.
     Raises:
         ValueError: if `dtype` is float16 or unknown, the folder holds another kind of model, weights that do not fit its
             configuration, no tokenizer or an unusable one, or a required package is missing.
@@ -64,8 +67,14 @@ class T5(nn.Module):
         device_map: str | Mapping[str, Any] | None = None,
         eight_bit: bool = False,
         checkpointing: bool = False,
+        dense_act_fn: str | None = None,
     ):
         super().__init__()
+        if dense_act_fn not in (None, *ACT2FN):
+            raise ValueError(
+                f"text.dense_act_fn={dense_act_fn} is no activation of transformers: it must be one, such as gelu. Set "
+                "text.dense_act_fn to one, or to null for the model's own."
+            )
         if dtype not in ("float32", "bfloat16"):
             raise ValueError(
                 f"text.dtype={dtype}: T5 overflows in float16. Set text.dtype to float32 or bfloat16."
@@ -91,6 +100,8 @@ class T5(nn.Module):
                 f"text.path={path} holds a model of the kind {config.model_type!r}: it must be a T5 (T5, T5 v1.1, Flan-T5). "
                 "Set text.path to one."
             )
+        if dense_act_fn is not None:
+            config.dense_act_fn = dense_act_fn
         with _read(path, folder, "tokenizer"):
             self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self._check_tokenizer(path, config)
@@ -99,6 +110,7 @@ class T5(nn.Module):
             folder,
             dtype=getattr(torch, dtype),
             attn_implementation=attention,
+            **({} if dense_act_fn is None else {"config": config}),
             **({"device_map": device_map or "auto"} if placed else {}),
             **({"quantization_config": BitsAndBytesConfig(load_in_8bit=True)} if eight_bit else {}),
         )

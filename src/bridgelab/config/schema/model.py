@@ -44,6 +44,7 @@ class Text(ClassKeys):
     device_map: str | dict[str, Any] | None = None
     eight_bit: bool = False
     checkpointing: bool = False
+    dense_act_fn: Name | None = None
 
 
 class Model(Keys):
