@@ -6,14 +6,14 @@ import shutil
 import pandas as pd
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import Blip2Config, Blip2ForConditionalGeneration
 
 import bridgelab
 from bridgelab import backbones
 from bridgelab.bridge.convert import to_published
 from bridgelab.bridge.perceiver import PerceiverResampler
-from bridgelab.bridge.published import published_choices
+from bridgelab.bridge.published import published_choices, read_metadata
 from bridgelab.cli import main as cli
 from bridgelab.config import instantiate as building
 from bridgelab.data.images import read_image
@@ -127,6 +127,15 @@ def test_blip2_answers_as_transformers_does(blip2, files, world, tmp_path, capsy
     checkpoint, out = tmp_path / "blip2" / "model.safetensors", tmp_path / "blip2.safetensors"
     assert cli.main(["convert", str(checkpoint), str(out), "--from", "blip2_hf"]) == 0
     assert f"bridgelab evaluate --bridge {out} vision=NAME" in capsys.readouterr().out
+    # LAVIS's layout of the same bridge becomes the same file.
+    lavis, again = tmp_path / "lavis.safetensors", tmp_path / "again.safetensors"
+    assert cli.main(["convert", str(out), str(lavis), "--to", "blip2"]) == 0
+    assert cli.main(["convert", str(lavis), str(again), "--from", "blip2"]) == 0
+    first, second = load_file(out), load_file(again)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert read_metadata(out) == read_metadata(again) | {"format": "blip2_hf"}
+    capsys.readouterr()
     assert cli.main(["evaluate", "--bridge", str(out), *files, *SMALL]) == 0
     folder = tmp_path / capsys.readouterr().out.strip()
     tokenizer = bridgelab.T5(str(tmp_path / "reader")).tokenizer
