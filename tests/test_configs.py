@@ -223,6 +223,8 @@ def test_a_launcher_is_checked_too():
         (["train.lr=${oc.env:NOPE}"], r"^train\.lr: .*'NOPE' not found"),
         (["train.schedule.shape=cosine"], r"^train\.budgets=\[0\.25, 0\.5\] with train\.schedule\.shape=cosine: .* Set "),
         (["train.budgets=[0.05]"], r"^train\.budgets=\[0\.05\]: at 0\.05 of the steps .* train\.schedule\.warmup below 0\.04\.$"),
+        (["compile=true", "model.insert=cross_attention"], r"^compile=true with model\.insert=cross_attention: .* Set compile=false\.$"),
+        (["model.cross_attention.every=0"], r"^model\.cross_attention\.every=0: must be at least 1\.$"),
         (["verdict.delta=-1", "train.steps=-1"], r"^train\.steps=-1: .* 0\.\nverdict\.delta=-1: must be above 0\.$"),
     ],
 )  # fmt: skip

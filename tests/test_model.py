@@ -1,13 +1,18 @@
+from functools import partial
+
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 from transformers.modeling_outputs import BaseModelOutput
 
 from bridgelab.bridge.blind import Blind
+from bridgelab.bridge.gated_cross_attention import CrossAttentionLayers
 from bridgelab.bridge.linear import Linear
 from bridgelab.bridge.perceiver import PerceiverResampler
 from bridgelab.bridge.words import Words
 from bridgelab.model import BridgedModel
+from bridgelab.text.t5 import _checkpointed
 
 
 @pytest.fixture
@@ -70,7 +75,7 @@ def test_generation_is_transformers_greedy_search(model, batch):
         expected = model.language.generate(
             **by_transformers(model, batch), max_new_tokens=6, do_sample=False, num_beams=1
         )
-        hidden, mask = model.encode(batch)
+        hidden, mask, _ = model.encode(batch)
         ids = torch.zeros(3, 1, dtype=torch.long)
         for _ in range(6):  # and that is the likeliest token each time, until all have ended
             out = model.language(
@@ -231,6 +236,173 @@ def test_words_are_always_read_by_the_encoder(tiny_text, batch):
 def test_an_unknown_place_to_insert_is_refused(tiny_text):
     with pytest.raises(ValueError, match="insert='decoder': must be one of encoder_input, encoder_output"):
         BridgedModel(Linear(6, tiny_text.dim), tiny_text, insert="decoder")
+
+
+STACKS = ["encoder", "decoder"]
+
+
+def between_layers(text, stack, batch, bridge=None, gates=0.0, **choices):
+    """A model whose T5 reads a bridge's tokens between the layers of a stack, with all gates at one value."""
+    torch.manual_seed(1)
+    layers = len(getattr(text.model, stack).block)
+    blocks = CrossAttentionLayers(text.dim, layers, stack=stack, every=1, num_heads=2, ffn_ratio=2)
+    model = BridgedModel(
+        bridge or Linear(6, text.dim), text, insert="cross_attention", cross_attention=blocks, **choices
+    )
+    with torch.no_grad():
+        for block in blocks.blocks.values():
+            block.alpha_cross_attn.fill_(gates)
+            block.alpha_dense.fill_(gates)
+    model.init_output_scale(batch)
+    return model
+
+
+def of_prompt_alone(model, batch):
+    """What transformers' T5 makes of the prompt: logits, and greedy answers."""
+    prompt = {"input_ids": batch["prompt"], "attention_mask": batch["prompt_mask"]}
+    decoded = model._shift(batch["labels"])
+    with torch.no_grad():
+        logits = model.language(**prompt, decoder_input_ids=decoded, use_cache=False).logits
+        ids = model.language.generate(**prompt, max_new_tokens=6, do_sample=False, num_beams=1)
+    return logits, ids[:, 1:]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("stack", STACKS)
+def test_closed_gates_leave_the_t5_as_it_is_bit_for_bit(tiny_text_class, batch, stack, dtype):
+    text = tiny_text_class(dtype=dtype)
+    model, before = between_layers(text, stack, batch), text.fingerprint
+    model._through = None  # transformers' own encoder
+    logits, ids = of_prompt_alone(model, batch)
+    encoded = model.encode(batch)
+    expected = F.cross_entropy(logits.float().transpose(1, 2), batch["labels"], reduction="none")
+    assert torch.equal(model.log_probs(encoded, batch["labels"]), -expected)
+    assert torch.equal(model.generate(batch, max_new_tokens=6), ids)
+    assert text.fingerprint == before
+
+
+@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_closed_gates_leave_our_encoder_as_it_is_bit_for_bit(tiny_text, batch, stack, precision):
+    model = between_layers(tiny_text, stack, batch, precision=precision)
+    plain = model._through(tiny_text.embed(batch["prompt"]), batch["prompt_mask"])
+    assert torch.equal(model.encode(batch).hidden, plain)
+    assert torch.equal(model.encode(batch).mask, batch["prompt_mask"])
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_with_open_gates_both_encoders_are_one(tiny_text, batch, stack):
+    model = between_layers(tiny_text, stack, batch, gates=0.7)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    ours = model.loss(batch)
+    of_ours = torch.autograd.grad(ours, trained)
+    model._through = None
+    theirs = model.loss(batch)
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+    for a, b in zip(of_ours, torch.autograd.grad(theirs, trained), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+    # And the image matters.
+    other = model.loss(batch | {"patches": batch["patches"].flip(0)})
+    assert (other - ours).abs() > 1e-4
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+@pytest.mark.parametrize("stack", STACKS)
+def test_generation_with_a_cache_reads_the_image_at_each_step(tiny_text, batch, stack, beams):
+    model = between_layers(tiny_text, stack, batch, gates=0.7)
+    encoded = model.encode(batch)
+    ids = model.generate(batch, max_new_tokens=5, num_beams=beams)
+    if beams > 1:  # an example alone is answered as among others
+        for k in range(3):
+            one = {name: tensor[k : k + 1] for name, tensor in batch.items()}
+            alone = model.generate(one, max_new_tokens=5, num_beams=beams)[0]
+            real = alone[: alone.tolist().index(1) + 1 if 1 in alone else len(alone)]
+            assert torch.equal(ids[k, : len(real)], real)
+        return
+    written = torch.full((3, 1), -100)
+    for step in range(ids.shape[1]):  # without a cache, the likeliest token each time
+        scores = torch.stack(
+            [
+                model.log_probs(encoded, torch.cat([written[:, 1:], torch.full((3, 1), word)], 1))[:, -1]
+                for word in range(tiny_text.model.config.vocab_size)
+            ]
+        )
+        written = torch.cat([written, scores.argmax(0)[:, None]], 1)
+        live = (written[:, 1:-1] != 1).all(1)
+        assert torch.equal(ids[live, step], written[live, -1])
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_bridge_and_blocks_are_trained_and_nothing_else(tiny_text, batch, stack):
+    model = between_layers(tiny_text, stack, batch, gates=0.5).train()
+    model.loss(batch).backward()
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    assert {name.partition(".")[0] for name in trained} == {"bridge", "cross_attention"}
+    for p in trained.values():
+        assert p.grad.isfinite().all()
+        assert p.grad.abs().sum() > 0
+    assert all(p.grad is None for p in model.language.parameters())
+    # At init all have a gradient too, as distributed training demands; the gates' alone is not zero.
+    model = between_layers(tiny_text, stack, batch)
+    model.loss(batch).backward()
+    for name, p in model.named_parameters():
+        if p.requires_grad:
+            assert (p.grad != 0).any() == ("alpha" in name)
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_activations_that_are_computed_again_are_the_same(tiny_text, batch, stack):
+    model = between_layers(tiny_text, stack, batch, gates=0.5)
+    model._through = None
+    trained = [p for p in model.parameters() if p.requires_grad]
+    expected = torch.autograd.grad(model.loss(batch), trained)
+    for block in (*tiny_text.model.encoder.block, *tiny_text.model.decoder.block):
+        block.forward = partial(_checkpointed, block.forward)  # as text.checkpointing does
+    ids = model.generate(batch, max_new_tokens=4)
+    for a, b in zip(torch.autograd.grad(model.loss(batch), trained), expected, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-7, rtol=1e-5)
+    assert ids.shape[1] >= 1
+
+
+def test_a_t5_with_a_map_of_devices_reads_between_layers_too(tiny_text, batch):
+    expected = between_layers(tiny_text, "encoder", batch, gates=0.5).loss(batch)
+    tiny_text.placed = True
+    model = between_layers(tiny_text, "encoder", batch, gates=0.5)
+    assert {name for name, _ in model.named_children()} == {"bridge", "cross_attention"}
+    torch.testing.assert_close(model.loss(batch), expected)
+
+
+def test_tokens_read_between_layers_have_an_rms_of_one(tiny_text, batch):
+    for bridge in (Linear(6, tiny_text.dim), PerceiverResampler(6, 16, num_queries=2, depth=1, num_heads=2)):
+        model = between_layers(tiny_text, "encoder", batch, bridge)
+        assert model.prefix(batch).square().mean().sqrt().item() == pytest.approx(1, rel=1e-5)
+
+
+def test_the_floor_has_the_same_blocks_and_the_ceiling_none(tiny_text, batch):
+    blank = batch | {"patches": torch.zeros(3, 1, 1)}
+    blind = between_layers(tiny_text, "encoder", blank, Blind(1, tiny_text.dim, num_tokens=4), gates=0.5)
+    blind.loss(blank).backward()
+    assert all(p.grad.abs().sum() > 0 for p in blind.parameters() if p.requires_grad)
+    scenes = ["red cube .", "blue sphere a", "a cube"]
+    words = batch | {"patches": tiny_text.embed_words(scenes)}
+    plain, between = (
+        BridgedModel(Words(tiny_text.dim, tiny_text.dim, num_tokens=0), tiny_text, insert=insert)
+        for insert in ("encoder_input", "cross_attention")
+    )
+    assert torch.equal(plain.loss(words), between.loss(words))
+    # A bridge's own caption is read as words are: by the T5 without blocks.
+    model = between_layers(tiny_text, "encoder", batch, gates=0.5)
+    found = model.likelihood(batch, model.encode_words(scenes, batch))
+    torch.testing.assert_close(found, plain.likelihood(words))
+
+
+def test_blocks_and_their_insert_go_together(tiny_text):
+    blocks = CrossAttentionLayers(tiny_text.dim, 1, stack="decoder", every=1, num_heads=2, ffn_ratio=2)
+    for insert, given in (("cross_attention", None), ("encoder_input", blocks)):
+        with pytest.raises(
+            ValueError, match=rf"insert='{insert}' and cross_attention=.*Give both or neither"
+        ):
+            BridgedModel(Linear(6, tiny_text.dim), tiny_text, insert=insert, cross_attention=given)
 
 
 def test_positions_are_added_to_patches_and_learned(tiny_text, batch):

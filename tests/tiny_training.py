@@ -7,6 +7,7 @@ import torch
 from torch.optim import AdamW
 
 from bridgelab.benchmark.example import Example
+from bridgelab.bridge.gated_cross_attention import CrossAttentionLayers
 from bridgelab.bridge.linear import Linear
 from bridgelab.data.batches import TokenizedExamples, TrainingBatches
 from bridgelab.data.datamodule import BenchmarkDataModule
@@ -43,8 +44,11 @@ class OwnBatches(BenchmarkDataModule):
         pass
 
 
-def model_and_batches(text, steps=12):
-    """A model at its first step and the batches it is trained on, the same each time."""
+def model_and_batches(text, steps=12, stack=None):
+    """A model at its first step and the batches it is trained on, the same each time.
+
+    With `stack`, the T5's encoder or decoder reads the bridge's tokens by gated cross-attention.
+    """
     torch.manual_seed(0)
     features = torch.randn(6, 4, 5)
     words = ["red", "blue cube", "cube", "sphere yes no", "yes", "no"]
@@ -58,7 +62,13 @@ def model_and_batches(text, steps=12):
     sampler = MixtureSampler(
         {"answer": prepared.prompt_lengths}, [{"answer": 1}], steps=steps, batch_size=4, seed=0
     )
-    model = BridgedModel(Linear(5, text.dim), text)
+    between = {}
+    bridge = Linear(5, text.dim)
+    if stack:
+        layers = len(getattr(text.model, stack).block)
+        blocks = CrossAttentionLayers(text.dim, layers, stack=stack, every=1, num_heads=2, ffn_ratio=2)
+        between = {"insert": "cross_attention", "cross_attention": blocks}
+    model = BridgedModel(bridge, text, **between)
     model.init_output_scale(prepared.batch(range(4)))
     return model, TrainingBatches(sampler, {"answer": prepared})
 
@@ -75,9 +85,10 @@ def train(
     optimizer=AdamW,
     schedule=None,
     budget=None,
+    stack=None,
     **trainer_choices,
 ):
-    model, batches = model_and_batches(text, steps)
+    model, batches = model_and_batches(text, steps, stack)
     extra = [KillAt(stop)] if stop else []
 
     def trainer(callbacks, **kwargs):

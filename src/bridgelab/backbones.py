@@ -8,6 +8,7 @@ import torch
 from omegaconf import DictConfig
 
 from bridgelab.bridge.budget import with_parameters, with_tokens
+from bridgelab.bridge.gated_cross_attention import CrossAttentionLayers
 from bridgelab.bridge.hub import is_hub, read_hub_bridge
 from bridgelab.bridge.weights import load_weights, read_weights
 from bridgelab.config.instantiate import bridge_choices, build, target
@@ -98,6 +99,7 @@ class Backbones:
             precision=precision,
             insert=config.model.insert,
             positions=(self.patches(images), self.vision_dim) if with_positions else None,
+            cross_attention=self._cross_attention(),  # after the bridge, whose initialization stays that of other inserts
         )
         if hub:
             model.load_trained(hub.tensors, hub.source)
@@ -127,3 +129,11 @@ class Backbones:
                 kind, choices, parameters, (self.vision_dim, self.text.dim), kind.__name__
             )
         return kind, choices
+
+    def _cross_attention(self) -> CrossAttentionLayers | None:
+        """Return the blocks that read the visual tokens; None for words, and if tokens are inserted elsewhere."""
+        if self.config.model.insert != "cross_attention" or self.sees == "words":
+            return None
+        choices = self.config.model.cross_attention
+        layers = len(getattr(self.text.model, choices.stack).block)
+        return CrossAttentionLayers(self.text.dim, layers, **choices)

@@ -1,9 +1,9 @@
 """Vision features -> bridge -> frozen language model: loss, likelihood, generated text."""
 
 import math
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -11,10 +11,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutput
 
+from bridgelab.bridge.gated_cross_attention import CrossAttentionLayers, before_layers
 from bridgelab.text.frozen_encoder import ThroughEncoder
 
 IGNORED = -100
-INSERTS = ("encoder_input", "encoder_output")
+INSERTS = ("encoder_input", "encoder_output", "cross_attention")
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -45,6 +46,20 @@ class Language(Protocol):
 FROZEN = "model.language."  # prefix of the weights that a checkpoint leaves out
 
 
+class Encoded(NamedTuple):
+    """What the T5's decoder reads.
+
+    Args:
+        hidden: vectors that it attends to [batch, position, dim].
+        mask: true where a vector may be attended to [batch, position].
+        visual: tokens that gated cross-attention reads in the decoder [batch, token, dim]; None for none.
+    """
+
+    hidden: Tensor
+    mask: Tensor
+    visual: Tensor | None = None
+
+
 class BridgedModel(nn.Module):
     r"""A frozen T5 whose encoder reads [bridge(patches); prompt].
 
@@ -59,6 +74,12 @@ class BridgedModel(nn.Module):
     $[s f_\theta(x); \mathrm{Enc}(E(p))]$ (Grounded Q-Former, arXiv:2311.07449). This is cheaper, and only the bridge stands
     between patches and decoder. The scale $s$ is then relative to the encoder's output. Words are always read by the encoder.
 
+    With `insert="cross_attention"` the encoder reads the prompt alone, and gated cross-attention between the layers of one of the
+    T5's stacks reads the tokens (Flamingo, arXiv:2204.14198). These blocks are trained with the bridge. They start with closed
+    gates, so the T5's output is at first that of the prompt alone. The scale $s$ brings tokens to an RMS of 1, that of the normed
+    latents which Flamingo's blocks read, so that keys and values start alike for every bridge. Words are read by the encoder of
+    the T5 without blocks.
+
     Args:
         bridge: patches [batch, patch, vision_dim] -> visual tokens [batch, token, text_dim]; its `sees` says what it reads.
         text: the frozen language model.
@@ -67,8 +88,9 @@ class BridgedModel(nn.Module):
         precision: `bf16` runs matrix products under autocast, `fp32` does not.
         insert: where visual tokens enter the T5, one of `INSERTS`.
         positions: (patches, vision_dim) of learned positions, added to the standardised patches; None for none.
+        cross_attention: the blocks that read the tokens with `insert="cross_attention"`, and with no other.
     Raises:
-        ValueError: if `precision` or `insert` is unknown, or the T5 is in float16.
+        ValueError: if `precision` or `insert` is unknown, the T5 is in float16, or blocks and `insert` do not go together.
     """
 
     scale: Tensor
@@ -85,6 +107,7 @@ class BridgedModel(nn.Module):
         precision: str = "fp32",
         insert: str = "encoder_input",
         positions: tuple[int, int] | None = None,
+        cross_attention: CrossAttentionLayers | None = None,
     ):
         super().__init__()
         if insert not in INSERTS:
@@ -103,6 +126,12 @@ class BridgedModel(nn.Module):
         self.sees = getattr(bridge, "sees", "image")
         self.conditioning = getattr(bridge, "conditioning", "none")
         self.insert = "encoder_input" if self.sees == "words" else insert
+        if (self.insert == "cross_attention") != (cross_attention is not None):
+            raise ValueError(
+                f"insert={self.insert!r} and cross_attention={'blocks' if cross_attention else None}: blocks belong to "
+                "insert='cross_attention' alone. Give both or neither."
+            )
+        self.cross_attention = cross_attention
         self._text = (text,)  # a tuple keeps its weights from being registered twice
         frozen = text.model.requires_grad_(False).eval()
         if text.placed:  # not a submodule, so that `.to(device)` leaves its layers on their devices
@@ -168,7 +197,8 @@ class BridgedModel(nn.Module):
     def init_output_scale(self, batch: dict[str, Tensor]) -> None:
         """Set the scale $s$ from a first batch, so that visual tokens have the RMS of the vectors they stand beside.
 
-        Those are the T5's word embeddings or, with `insert="encoder_output"`, its encoder's output. Later calls do nothing.
+        Those are the T5's word embeddings or, with `insert="encoder_output"`, its encoder's output. With
+        `insert="cross_attention"` tokens stand beside no others, and get an RMS of 1. Later calls do nothing.
 
         Raises:
             ValueError: if the bridge's output is all zero or not finite.
@@ -177,7 +207,7 @@ class BridgedModel(nn.Module):
             return
         with torch.no_grad(), self._autocast():
             rms = self._raw_prefix(batch).float().square().mean().sqrt()
-            target_rms: float = self.text.embedding_rms
+            target_rms: float = 1.0 if self.insert == "cross_attention" else self.text.embedding_rms
             if self.insert == "encoder_output":
                 mask = batch["prompt_mask"].bool()
                 encoded = self._encoder(self.text.embed(batch["prompt"]), mask)[mask]
@@ -202,34 +232,37 @@ class BridgedModel(nn.Module):
         with self._autocast():
             return self._raw_prefix(batch) * self.scale
 
-    def encode(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Return what the T5's decoder attends to [batch, token + position, dim], and its mask [batch, token + position]."""
+    def encode(self, batch: dict[str, Tensor]) -> Encoded:
+        """Return what the T5's decoder reads."""
         with self._autocast():
             return self.encode_prefix(self._raw_prefix(batch) * self.scale, batch)
 
-    def encode_prefix(self, prefix: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def encode_prefix(self, prefix: Tensor, batch: dict[str, Tensor]) -> Encoded:
         """Do as `encode` with visual tokens that are computed already."""
         with self._autocast():
             if self.insert == "encoder_input":
                 return self._encode_before(prefix, batch)
-            mask = batch["prompt_mask"]
-            prompt = self._encoder(self.text.embed(batch["prompt"]), mask)
-            return torch.cat([prefix.to(prompt), prompt], 1), self._with_prefix(mask, prefix)
+            mask, prompt = batch["prompt_mask"], self.text.embed(batch["prompt"])
+            if self.cross_attention is not None:
+                if self.cross_attention.stack == "encoder":
+                    return Encoded(self._encoder(prompt, mask, prefix), mask)
+                return Encoded(self._encoder(prompt, mask), mask, prefix)
+            prompt = self._encoder(prompt, mask)
+            return Encoded(torch.cat([prefix.to(prompt), prompt], 1), self._with_prefix(mask, prefix))
 
-    def encode_words(self, scenes: list[str], batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def encode_words(self, scenes: list[str], batch: dict[str, Tensor]) -> Encoded:
         """Do as `encode` with texts instead of visual tokens, before the prompt."""
         with self._autocast():
             return self._encode_before(self.text.embed_words(scenes), batch)
 
     def log_probs(
-        self, encoded: tuple[Tensor, Tensor], labels: Int[Tensor, "batch length"]
+        self, encoded: Encoded, labels: Int[Tensor, "batch length"]
     ) -> Float[Tensor, "batch length"]:
         """Return the log-probability of each label given those before it; 0 for ignored labels."""
-        hidden, mask = encoded
-        with self._autocast():
+        with self._autocast(), self._reading(self.language.decoder, encoded.visual):
             logits = self.language(
-                encoder_outputs=BaseModelOutput(last_hidden_state=hidden),
-                attention_mask=mask,
+                encoder_outputs=BaseModelOutput(last_hidden_state=encoded.hidden),
+                attention_mask=encoded.mask,
                 decoder_input_ids=self._shift(labels),
                 use_cache=False,
             ).logits
@@ -249,15 +282,13 @@ class BridgedModel(nn.Module):
         return self.loss(batch)
 
     @torch.no_grad()
-    def likelihood(
-        self, batch: dict[str, Tensor], encoded: tuple[Tensor, Tensor] | None = None
-    ) -> Float[Tensor, " batch"]:
+    def likelihood(self, batch: dict[str, Tensor], encoded: Encoded | None = None) -> Float[Tensor, " batch"]:
         """Return the log-probability of each example's whole target, end token included."""
         return self.log_probs(encoded or self.encode(batch), batch["labels"]).sum(1)
 
     @torch.no_grad()
     def choice_likelihoods(
-        self, encoded: tuple[Tensor, Tensor], choices: Int[Tensor, "batch choice length"]
+        self, encoded: Encoded, choices: Int[Tensor, "batch choice length"]
     ) -> Float[Tensor, "batch choice"]:
         """Return the log-probability of each choice, from one pass of the encoder; -inf for a choice of ignored labels alone."""
         log_probs = [self.log_probs(encoded, labels).sum(1) for labels in choices.unbind(1)]
@@ -270,33 +301,48 @@ class BridgedModel(nn.Module):
         *,
         max_new_tokens: int,
         num_beams: int = 1,
-        encoded: tuple[Tensor, Tensor] | None = None,
+        encoded: Encoded | None = None,
     ) -> Int[Tensor, "batch length"]:
         """Generate answers by transformers' own loop, greedily or by beam search, and return them without the start token."""
-        hidden, mask = encoded or self.encode(batch)
-        with self._autocast():
+        encoded = encoded or self.encode(batch)
+        with self._autocast(), self._reading(self.language.decoder, encoded.visual):
             ids = self.language.generate(
-                encoder_outputs=BaseModelOutput(last_hidden_state=hidden),
-                attention_mask=mask,
+                encoder_outputs=BaseModelOutput(last_hidden_state=encoded.hidden),
+                attention_mask=encoded.mask,
                 max_new_tokens=max_new_tokens,
                 do_sample=False,
                 num_beams=num_beams,
             )
         return ids[:, 1:]
 
-    def _encode_before(self, prefix: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def _encode_before(self, prefix: Tensor, batch: dict[str, Tensor]) -> Encoded:
         prompt, mask = self.text.embed(batch["prompt"]), self._with_prefix(batch["prompt_mask"], prefix)
-        return self._encoder(torch.cat([prefix.to(prompt), prompt], 1), mask), mask
+        return Encoded(self._encoder(torch.cat([prefix.to(prompt), prompt], 1), mask), mask)
 
     @staticmethod
     def _with_prefix(mask: Tensor, prefix: Tensor) -> Tensor:
         return torch.cat([mask.new_ones(len(mask), prefix.shape[1]), mask], 1)
 
-    def _encoder(self, embedded: Tensor, mask: Tensor) -> Tensor:
+    def _encoder(self, embedded: Tensor, mask: Tensor, visual: Tensor | None = None) -> Tensor:
         on_cpu = embedded.device.type == "cpu"
         if self._through is not None and on_cpu and not torch.compiler.is_compiling():
-            return self._through(embedded, mask.bool())
-        return self.language.encoder(inputs_embeds=embedded, attention_mask=mask).last_hidden_state
+            return self._through(embedded, mask.bool(), None if visual is None else self._reader(visual))
+        with self._reading(self.language.encoder, visual):
+            return self.language.encoder(inputs_embeds=embedded, attention_mask=mask).last_hidden_state
+
+    def _reading(self, stack: Any, visual: Tensor | None) -> AbstractContextManager:
+        """Let a stack's layers read visual tokens by gated cross-attention inside of this context."""
+        return nullcontext() if visual is None else before_layers(stack.block, self._reader(visual))
+
+    def _reader(self, visual: Tensor) -> Callable[[int, Tensor], Tensor]:
+        assert self.cross_attention is not None
+        read = self.cross_attention.reader(visual)
+
+        def autocast_read(layer: int, hidden: Tensor) -> Tensor:
+            with self._autocast():  # `ThroughEncoder` turns it off for its own products
+                return read(layer, hidden)
+
+        return autocast_read
 
     def _raw_prefix(self, batch: dict[str, Tensor]) -> Tensor:
         patches = batch["patches"]

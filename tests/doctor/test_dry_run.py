@@ -43,6 +43,7 @@ RUNS = (
     ["bridge=qformer", "text.dtype=bfloat16", "text.attention=sdpa"],
     ["bridge=linear", "text.dtype=bfloat16", "++text.checkpointing=true"],
     ["bridge=perceiver_question", "model.insert=encoder_output", "optim=adamw", "train.precision=fp32"],
+    ["bridge=linear", "model.insert=cross_attention", "train.precision=fp32"],
 )
 
 
@@ -100,6 +101,15 @@ def test_what_is_trained_has_weights_gradients_and_a_state(run):
     muon = run("bridge=linear", "optim=muon").memory(LENGTHS)
     assert muon.trained == pytest.approx(3 * weights + 4 * 16, abs=16)  # one for the matrix
     assert run("bridge=words").memory(LENGTHS).trained == 0
+
+
+@pytest.mark.parametrize("stack", ["encoder", "decoder"])
+def test_blocks_between_all_layers_are_counted_from_few(run, stack):
+    overrides = ["bridge=linear", "model.insert=cross_attention", f"model.cross_attention.stack={stack}"]
+    blocks = {"encoder": 7, "decoder": 6}[stack]  # of four projections and three matrices four times as wide
+    expected = 160 * 16 + 16 + blocks * (16 * 16**2 + 2 * 16 + 2)
+    assert run(*overrides).trained == expected
+    assert run(*overrides, fitting=4).trained == pytest.approx(expected, rel=0.1)
 
 
 def test_weights_of_both_models(run):

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from bridgelab.bridge.blind import Blind
+from bridgelab.bridge.gated_cross_attention import CrossAttentionLayers
 from bridgelab.bridge.linear import Linear
 from bridgelab.bridge.qformer import QFormer
 from bridgelab.bridge.words import Words
@@ -74,6 +75,28 @@ def test_the_qformer_is_counted_by_hand(tiny_text, patches):
     assert costs["flops_bridge_forward"] == 2 * (once + size * each) // size
     # Backward each product has two, by its two factors, but those with patches, which have no gradient.
     assert costs["flops_bridge_backward"] == 2 * (2 * once + size * (2 * each - from_patches)) // size
+
+
+@pytest.mark.parametrize("stack", ["encoder", "decoder"])
+def test_blocks_between_layers_are_counted_by_hand(tiny_text, stack):
+    tokens, words, target, d, ratio = 3, 8, 1, tiny_text.dim, 2
+    layers = len(getattr(tiny_text.model, stack).block)
+    blocks = CrossAttentionLayers(d, layers, stack=stack, every=1, num_heads=2, ffn_ratio=ratio)
+    model = BridgedModel(Linear(5, d), tiny_text, insert="cross_attention", cross_attention=blocks)
+    given = batch(tiny_text, torch.randn(4, tokens, 5))
+    model.init_output_scale(given)
+    costs = measure_costs(model, given)
+    assert costs["trainable_parameters"] == 5 * d + d + sum(p.numel() for p in blocks.parameters())
+    # Multiplications: queries and output, keys and values, scores and mixing, the gated FFN.
+    length = words if stack == "encoder" else target
+    matrices = 2 * length * d**2 + 2 * tokens * d**2 + 3 * length * ratio * d**2
+    attention = 2 * length * tokens * d
+    alone = batch(tiny_text, torch.zeros(4, 0, 5))  # the T5 reads the prompt and no token
+    bare = BridgedModel(Linear(5, d), tiny_text)
+    bare.scale.fill_(1.0)
+    without = measure_costs(bare, alone)["flops_text_forward"]
+    assert costs["flops_text_forward"] == without + 2 * layers * (matrices + attention)
+    assert all(p.grad is None for p in model.parameters())
 
 
 def test_floor_and_ceiling(tiny_text):

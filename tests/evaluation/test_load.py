@@ -1,5 +1,6 @@
 """A trained run is put back as it was, and asked."""
 
+import json
 import re
 import sys
 
@@ -11,19 +12,38 @@ from PIL import Image
 
 from bridgelab.data.images import read_image
 from bridgelab.evaluation.load import load_trained
+from bridgelab.evaluation.publish import push
 from bridgelab.evaluation.trained_bridge import in_template, spelled_as_known
 from bridgelab.explain.answer import answer
 from bridgelab.training import main
 
 
 @pytest.fixture
-def run(tiny, config, tmp_path):
-    directory = tmp_path / "runs" / "one"
-    main.run(config("bridge=qformer_question", "model.positions=true"), directory, bridge="qformer_question")
-    return directory
+def train(tiny, config, tmp_path):
+    def trained(*overrides):
+        directory = tmp_path / "runs" / "one"
+        main.run(config("bridge=qformer_question", *overrides), directory, bridge="qformer_question")
+        return directory
+
+    return trained
 
 
-def test_it_answers_as_its_record_says(run, world):
+@pytest.fixture
+def run(train):
+    return train("model.positions=true")
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("model.positions=true",),
+        ("model.insert=cross_attention", "model.positions=true"),
+        ("model.insert=cross_attention", "model.cross_attention={stack: decoder, num_heads: 4}"),
+    ],
+    ids=",".join,
+)
+def test_it_answers_as_its_record_says(train, overrides, world, tiny_text):
+    run, before = train(*overrides), tiny_text.fingerprint
     _, _, model = load_trained(run)
     checkpoint = torch.load(run / "last.ckpt", weights_only=True)["state_dict"]
     for name, weight in model.state_dict().items():
@@ -35,6 +55,19 @@ def test_it_answers_as_its_record_says(run, world):
         image = world / "images" / row["image"]
         # A tiny T5 seldom ends by itself: the record cuts it off a little behind the longest target.
         assert answer(run, [image], row["prompt"]).startswith(row["prediction"])
+    record = json.loads((run / "metrics.json").read_text())
+    assert record["fingerprints"]["text"] == before == tiny_text.fingerprint
+    assert record["costs"]["trainable_parameters"] == sum(
+        p.numel() for p in model.parameters() if p.requires_grad
+    )
+    if model.cross_attention:
+        assert record["cross_attention"]["gates"] == model.cross_attention.gates()
+        blocks = sum(p.numel() for p in model.cross_attention.parameters())
+        assert record["cross_attention"]["parameters"] == blocks
+        with pytest.raises(ValueError, match=r"model\.insert=cross_attention: a repository holds a bridge"):
+            push(run, "me/bridge")
+    else:
+        assert "cross_attention" not in record
 
 
 def test_a_picture_says_where_it_looked(run, world, tmp_path, capsys):

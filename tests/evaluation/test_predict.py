@@ -130,7 +130,7 @@ def test_the_likeliest_of_choices_of_different_number_and_length(tiny_text):
 def test_beams_find_what_transformers_finds(tiny_text):
     model, prepared = setting(tiny_text)
     batch = prepared.batch(range(4))
-    hidden, mask = model.encode(batch)
+    hidden, mask, _ = model.encode(batch)
     own = model.generate(batch, max_new_tokens=6, num_beams=3)
     theirs = tiny_text.model.generate(
         encoder_outputs=BaseModelOutput(last_hidden_state=hidden), attention_mask=mask, max_new_tokens=6, num_beams=3

@@ -32,16 +32,18 @@ def test_several_processes_predict_what_one_does(program, tmp_path, number):
     assert (tmp_path / names[0]).read_bytes() == (tmp_path / names[1]).read_bytes()
 
 
-def test_validation_is_shared_too_and_a_run_of_two_is_taken_up_again(program, tmp_path):
-    program(tmp_path / "one", 1)
-    program(tmp_path / "two", 2)
+@pytest.mark.parametrize("overrides", [(), ("model.insert=cross_attention",)], ids=",".join)
+def test_validation_is_shared_too_and_a_run_of_two_is_taken_up_again(program, tmp_path, overrides):
+    program(tmp_path / "one", 1, *overrides)
+    program(tmp_path / "two", 2, *overrides)
     assert of_seen(tmp_path / "two") == pytest.approx(of_seen(tmp_path / "one"), rel=1e-3)
     curve = torch.load(tmp_path / "two" / LAST, weights_only=True)["callbacks"]["Curve"]["curve"]
     assert [step for step, _ in curve] == [2, 4]
     before = (tmp_path / "two" / "predictions.parquet").read_bytes()
     for name in ("metrics.json", "predictions.parquet"):
         (tmp_path / "two" / name).unlink()
-    program(tmp_path / "two", 2)  # ended while it evaluated: training is done, and evaluation is shared again
+    # It ended while it evaluated: training is done, and evaluation is shared again.
+    program(tmp_path / "two", 2, *overrides)
     assert (tmp_path / "two" / "predictions.parquet").read_bytes() == before
 
 

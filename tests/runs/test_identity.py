@@ -26,6 +26,23 @@ def test_the_hash_tells_choices_and_not_places():
         assert config_hash(CONFIG, training=training) == config_hash(published, training=training)
 
 
+def test_a_key_that_one_choice_alone_reads_is_told_with_that_choice_alone():
+    """So that runs from before the key are the same runs."""
+    given = {"cross_attention": {"every": 2}}
+    for training in (False, True):
+        before, after, between, other = (
+            config_hash(OmegaConf.merge(CONFIG, {"model": model}), training=training)
+            for model in (
+                {"insert": "encoder_input"},
+                {"insert": "encoder_input", **given},
+                {"insert": "cross_attention", **given},
+                {"insert": "cross_attention", "cross_attention": {"every": 1}},
+            )
+        )
+        assert before == after
+        assert len({before, between, other}) == 3
+
+
 def test_a_difference_in_published_sizes_is_not_named(tmp_path):
     claim(tmp_path, OmegaConf.merge(CONFIG, {"benchmark": {"published": {"images": {"train": 5}}}}))
     (tmp_path / "metrics.csv").touch()

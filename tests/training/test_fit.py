@@ -19,6 +19,19 @@ def test_killed_and_resumed_ends_with_the_same_weights(tmp_path, tiny_text, stop
     assert resumed.scale == whole.scale
 
 
+@pytest.mark.parametrize("stack", ["encoder", "decoder"])
+def test_blocks_between_layers_are_resumed_exactly_too(tmp_path, tiny_text, stack):
+    whole, _ = train(tiny_text, optimizer=MuonAdamW, stack=stack)
+    with pytest.raises(Killed):
+        train(tiny_text, tmp_path, stop=7, save_every=3, optimizer=MuonAdamW, stack=stack)
+    saved = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]
+    assert {name.split(".")[1] for name in saved} == {"bridge", "cross_attention", "mean", "std", "scale"}
+    resumed, _ = train(tiny_text, tmp_path, save_every=3, optimizer=MuonAdamW, stack=stack)
+    for (name, a), b in zip(resumed.named_parameters(), whole.parameters(), strict=True):
+        assert torch.equal(a, b), name
+    assert all(gate["attention"] and gate["dense"] for gate in resumed.cross_attention.gates())
+
+
 def test_a_batch_in_parts_is_the_same_step(tmp_path, tiny_text):
     """Accumulated over two parts, killed between them, resumed: the weights of one that took each batch at once."""
     whole, _ = train(tiny_text, tmp_path / "whole")
@@ -35,11 +48,12 @@ def test_a_batch_in_parts_is_the_same_step(tmp_path, tiny_text):
         train(tiny_text, tmp_path / "odd", accumulate_grad_batches=3)
 
 
-def test_training_lowers_the_loss_and_leaves_the_frozen_side(tiny_text):
+@pytest.mark.parametrize("stack", [None, "encoder", "decoder"])
+def test_training_lowers_the_loss_and_leaves_the_frozen_side(tiny_text, stack):
     before = tiny_text.fingerprint
-    model, batches = model_and_batches(tiny_text, 60)
+    model, batches = model_and_batches(tiny_text, 60, stack)
     first = model.loss(batches.pools["answer"].batch(range(30))).item()
-    trained, _ = train(tiny_text, steps=60)
+    trained, _ = train(tiny_text, steps=60, stack=stack)
     assert trained.loss(batches.pools["answer"].batch(range(30))).item() < first - 0.3
     assert tiny_text.fingerprint == before
 

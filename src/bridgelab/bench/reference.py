@@ -25,6 +25,7 @@ from transformers.models.idefics2.configuration_idefics2 import Idefics2Perceive
 from transformers.models.idefics2.modeling_idefics2 import Idefics2MLP, Idefics2PerceiverResampler
 
 from bridgelab.bench.connectors import Packer, Qwen
+from bridgelab.bench.cross_attention import Block, IdeficsBlock
 from bridgelab.bench.floor import products_of
 from bridgelab.bridge.convert import to_published
 from bridgelab.bridge.perceiver_idefics2 import Idefics2Perceiver
@@ -49,6 +50,7 @@ TIMES = 7
 WARM_UP = 2
 ATTENTION = ("eager", "sdpa")
 FIRST = 3  # rounds after which the reference's slower implementation drops out
+LARGE = ("perceiver_idefics2", "a block of gated cross-attention")  # at their published sizes
 LEAST_MEMORY = 16 * 2**30  # for two of Idefics2's connectors and their gradients in float32
 # Parameters of glibc's mallopt, each with the most that glibc itself sets it to.
 MALLOPT = {-3: 32 * 2**20, -1: 64 * 2**20}  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
@@ -157,12 +159,20 @@ SIZES: tuple[tuple[str, str, type[nn.Module], Callable[..., nn.Module], str | No
         {"grid": (32, 32), "num_queries": 256, "num_heads": 32}, (1, 1024),
     ),
     (
+        "a block of gated cross-attention", "ours", Block, IdeficsBlock, None, (128, 128),
+        {"positions": 32, "num_heads": 8, "ffn_dim": 512}, (16, 96),
+    ),
+    (
         "qformer", "published", QFormer, Blip2, "blip2_hf", (1408, 2048),
         {"num_queries": 32, "depth": 12, "width": 768, "num_heads": 12}, (4, 257),
     ),
     (
         "perceiver_idefics2", "published", Idefics2Perceiver, Idefics2, "idefics2", (1152, 4096),
         {"num_queries": 64, "depth": 3, "num_heads": 16, "num_kv_heads": 4, "head_dim": 96, "hidden_dim": 14336}, (1, 576),
+    ),
+    (
+        "a block of gated cross-attention", "published", Block, IdeficsBlock, None, (4096, 4096),
+        {"positions": 128, "num_heads": 32, "ffn_dim": 11008}, (1, 192),
     ),
 )  # fmt: skip
 
@@ -171,7 +181,7 @@ def contests(device: str) -> Iterator[Contest]:
     """Yield all contests that fit this machine: in float32, in bfloat16 if it has it, and on a GPU compiled too."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for size in SIZES:
-        if size[:2] == ("perceiver_idefics2", "published") and device == "cpu" and memory < LEAST_MEMORY:
+        if size[0] in LARGE and size[1] == "published" and device == "cpu" and memory < LEAST_MEMORY:
             continue
         for precision in ("fp32", "bf16") if autocast_pays(torch.device(device)) else ("fp32",):
             for compiled in (False, True) if device == "cuda" else (False,):

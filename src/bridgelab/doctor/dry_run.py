@@ -143,7 +143,7 @@ class DryRun(Backbones):
         self.vision = None if self.sees == "nothing" else RandomVision(visual, config.vision)
         widths = {"image": getattr(self.vision, "dim", 1), "words": self.text.dim, "nothing": 1}
         self.vision_dim = widths[self.sees]
-        self.trained = sum(p.numel() for p in self.bridged().parameters() if p.requires_grad)
+        self.trained = round(float(self._of_all_layers(lambda: np.array([trained_numel(self.bridged())]))[0]))
 
     def bridged(self) -> BridgedModel:
         """Return a new bridge between both models, with an output scale of 1."""
@@ -213,10 +213,8 @@ class DryRun(Backbones):
 
     def memory(self, lengths: Lengths) -> Memory:
         """Return the bytes of training on batches of these lengths."""
-        weights = state = 0
 
         def measure(examples: int) -> np.ndarray:
-            nonlocal weights, state
             model, optimizer, step = self.trial(examples, lengths)
             began = time.perf_counter()
             # Gradients, the optimizer's state, and copies of the T5's weights.
@@ -224,9 +222,11 @@ class DryRun(Backbones):
             peak = allocated(step, self.device).peak
             weights = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
             state = _state_bytes(optimizer)
-            return np.array([time.perf_counter() - began, kept, peak])
+            return np.array([time.perf_counter() - began, kept, peak, weights, state])
 
-        _, kept, peak = self._at_true_size(measure, self.batch_size) if self.trained else (0.0, 0.0, 0.0)
+        _, kept, peak, weights, state = (
+            self._at_true_size(measure, self.batch_size) if self.trained else np.zeros(5)
+        )
         text: float = self.text_bytes
         if self.config.text.get(
             "eight_bit"
@@ -288,10 +288,14 @@ class DryRun(Backbones):
 
     def _at_true_size(self, measure: Callable[[int], np.ndarray], size: int) -> np.ndarray:
         """Return a measurement with all layers, at a batch size."""
+        return self._of_all_layers(lambda: at_size(measure, size))
+
+    def _of_all_layers(self, measure: Callable[[], np.ndarray]) -> np.ndarray:
+        """Return a measurement with all layers."""
         values = {}
         for layers in self.depths:
             self.text.truncate(layers)
-            values[sum(layers)] = at_size(measure, size)
+            values[sum(layers)] = measure()
             gc.collect()
         return extrapolated(values, sum(self.layers))
 
@@ -330,6 +334,11 @@ def measure_costs(dry_run: DryRun, workload: Workload, process: int) -> Costs:
     image, encoding = dry_run.encoding(workload.image_files)
     on_cpu = dry_run.device.type == "cpu"
     return Costs(step, flops, image, encoding, answering, memory, process if on_cpu else 0)
+
+
+def trained_numel(model: nn.Module) -> int:
+    """Return the number of weights that are trained."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def depths(full: Layers, share: float) -> list[Layers]:

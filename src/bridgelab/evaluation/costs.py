@@ -25,10 +25,11 @@ def measure_costs(model: BridgedModel, batch: Batch) -> dict[str, Any]:
     """Return the costs of one example; a multiplication and an addition count as two operations.
 
     The T5's backward pass goes *through* its frozen weights to the visual tokens. Tokens without a gradient (plain words) cost
-    none.
+    none. Both passes of the T5 include gated cross-attention between its layers, if there is any.
     """
     batch = on_device(batch, model)
     trained = [p for p in model.parameters() if p.requires_grad]
+    between = [] if model.cross_attention is None else list(model.cross_attention.parameters())
     flops: dict[str, int] = {}
     size = len(batch["labels"])
 
@@ -47,7 +48,7 @@ def measure_costs(model: BridgedModel, batch: Batch) -> dict[str, Any]:
             lambda: -model.log_probs(model.encode_prefix(leaf, batch), labels).sum() / size,
         )
         if trained:
-            count("flops_text_backward", lambda: loss.backward())
+            count("flops_text_backward", lambda: torch.autograd.grad(loss, [leaf, *between]))
             gradient = torch.ones_like(prefix)
             count(
                 "flops_bridge_backward",

@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from bridgelab.benchmark.example import Example
 from bridgelab.data.batches import LABEL_IGNORED, Batch, TokenizedExamples
 from bridgelab.data.shuffled_images import another_image
 from bridgelab.evaluation.processes import processes
-from bridgelab.model import BridgedModel
+from bridgelab.model import BridgedModel, Encoded
 
 ProgressCallback = Callable[[str, int, int], None]  # task, examples done, of how many
 ROOM = 2  # tokens by which an answer may be longer than the longest target, so that it can be wrong by saying more
@@ -105,7 +104,7 @@ def _predict_batch(
 
 
 def _likeliest_choices(
-    model: BridgedModel, examples: Sequence[Example], encoded: tuple[Tensor, Tensor]
+    model: BridgedModel, examples: Sequence[Example], encoded: Encoded
 ) -> list[Prediction]:
     """Predict the likeliest of each example's choices, the first of equally likely ones."""
     distinct = list(dict.fromkeys(choice for e in examples for choice in e.choices))
@@ -116,7 +115,7 @@ def _likeliest_choices(
     choices = torch.full((len(examples), most, labels.shape[1]), LABEL_IGNORED)
     for k, example in enumerate(examples):
         choices[k, : len(example.choices)] = labels[[row_of[choice] for choice in example.choices]]
-    log_probs = model.choice_likelihoods(encoded, choices.to(encoded[0].device)).tolist()
+    log_probs = model.choice_likelihoods(encoded, choices.to(encoded.hidden.device)).tolist()
     predictions = []
     for example, row in zip(examples, log_probs, strict=True):
         own = tuple(row[: len(example.choices)])

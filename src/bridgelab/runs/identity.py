@@ -41,6 +41,8 @@ INDIFFERENT = (
     "train.log_every",
     "evaluate.batch_size",
 )
+# Keys that one choice alone reads -> that choice. Without it they are not in the hash: its runs are those from before the key.
+ONLY_WITH = {"model.cross_attention": ("model.insert", "cross_attention")}
 WEIGHTS = ("text.path", "vision.weights", "vision.pretrained")
 LOCAL = "local-dir:"  # open_clip's prefix
 # The files of a run that fails its checks before it trains.
@@ -55,7 +57,8 @@ def config_hash(config: DictConfig, *, training: bool = False) -> str:
     """
     content = OmegaConf.to_container(config, resolve=False)
     assert isinstance(content, dict)
-    left_out = (*NOT_IDENTITY, *INDIFFERENT, "evaluate") if training else NOT_IDENTITY
+    unread = [key for key, (choice, value) in ONLY_WITH.items() if OmegaConf.select(config, choice) != value]
+    left_out = (*NOT_IDENTITY, *unread, *((*INDIFFERENT, "evaluate") if training else ()))
     kept = {key: value for key, value in with_older_keys(content).items() if key not in left_out}
     for group, _, key in (name.partition(".") for name in left_out):
         if key and isinstance(kept.get(group), dict):

@@ -65,13 +65,17 @@ class ThroughEncoder:
         )
 
     def __call__(
-        self, inputs: Float[Tensor, "batch length dim"], mask: Bool[Tensor, "batch length"]
+        self,
+        inputs: Float[Tensor, "batch length dim"],
+        mask: Bool[Tensor, "batch length"],
+        before_layer: Callable[[int, Tensor], Tensor] | None = None,
     ) -> Float[Tensor, "batch length dim"]:
         """Return `model.encoder(inputs_embeds=inputs, attention_mask=mask).last_hidden_state`.
 
         Args:
             inputs: vectors, [batch, length, dim].
             mask: true for vectors, false for padding, [batch, length].
+            before_layer: (layer, its input) -> what the layer reads instead; None for the input itself.
         """
         if self._device != inputs.device:
             self._fold_weights(inputs.device)
@@ -79,7 +83,9 @@ class ThroughEncoder:
             bias = self._position_bias(inputs.shape[1], inputs.device)
             key_mask = torch.zeros_like(mask, dtype=self.dtype).masked_fill(~mask, -torch.inf)[:, None, None]
             hidden = inputs.float()
-            for layer in self.layers:
+            for index, layer in enumerate(self.layers):
+                if before_layer is not None:
+                    hidden = before_layer(index, hidden)
                 hidden = hidden + self._attention(hidden, layer, bias, key_mask)
                 hidden = hidden + self._feed_forward(hidden, layer)
             return self._norm(hidden, torch.float32) * self.final_gain

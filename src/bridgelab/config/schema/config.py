@@ -69,6 +69,16 @@ class Config(Keys):
         return self
 
     @model_validator(mode="after")
+    def _check_compiled(self) -> "Config":
+        if self.compile and self.model.insert == "cross_attention":
+            raise PydanticCustomError(
+                "compiled",
+                "compile=true with model.insert=cross_attention: torch.compile would compile the layers that read visual tokens "
+                "anew at each step. Set compile=false",
+            )
+        return self
+
+    @model_validator(mode="after")
     def _check_budgets(self) -> "Config":
         shares, schedule = self.train.budgets, self.train.schedule
         if not shares:

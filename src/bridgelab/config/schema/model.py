@@ -47,9 +47,17 @@ class Text(ClassKeys):
     dense_act_fn: Name | None = None
 
 
+class CrossAttention(Keys):
+    stack: Literal["encoder", "decoder"]
+    every: Count
+    num_heads: Count
+    ffn_ratio: Count
+
+
 class Model(Keys):
-    insert: Literal["encoder_input", "encoder_output"]
+    insert: Literal["encoder_input", "encoder_output", "cross_attention"]
     positions: bool
+    cross_attention: CrossAttention
 
 
 class Budget(Keys):
