@@ -118,8 +118,7 @@ class CrossAttentionLayers(nn.Module):
     def reader(self, tokens: Float[Tensor, "batch token dim"]) -> Callable[[int, Tensor], Tensor]:
         """Return a function (layer, its input) -> the input after its block has read the tokens.
 
-        Keys and values are computed once for each block, so that a decoder that generates token by token does not repeat them.
-        The input may have several rows for each row of tokens, one after another, as beams have.
+        In a decoder, which generates token by token, keys and values are computed once for each block, and kept. The input may have several rows for each row of tokens, one after another, as beams have.
         """
         computed: dict[int, tuple[Tensor, Tensor]] = {}
 
@@ -127,13 +126,13 @@ class CrossAttentionLayers(nn.Module):
             if str(layer) not in self.blocks:
                 return hidden
             block = cast(GatedCrossAttention, self.blocks[str(layer)])
-            if layer not in computed:
-                keys, values = block.cross_attn.keys_and_values(tokens)
-                if (beams := len(hidden) // len(tokens)) > 1:
-                    keys, values = (x.repeat_interleave(beams, 0) for x in (keys, values))
+            keys, values = computed.get(layer) or block.cross_attn.keys_and_values(tokens)
+            if (beams := len(hidden) // len(keys)) > 1:
+                keys, values = (x.repeat_interleave(beams, 0) for x in (keys, values))
+            if self.stack == "decoder":
                 computed[layer] = keys, values
             # A language model in bfloat16, or one whose layers lie on several devices, gets its own kind back.
-            return block(hidden.to(block.alpha_dense), *computed[layer]).to(hidden)
+            return block(hidden.to(block.alpha_dense), keys, values).to(hidden)
 
         return read
 
