@@ -118,7 +118,8 @@ class CrossAttentionLayers(nn.Module):
     def reader(self, tokens: Float[Tensor, "batch token dim"]) -> Callable[[int, Tensor], Tensor]:
         """Return a function (layer, its input) -> the input after its block has read the tokens.
 
-        In a decoder, which generates token by token, keys and values are computed once for each block, and kept. The input may have several rows for each row of tokens, one after another, as beams have.
+        In a decoder, which generates token by token, keys and values are computed once for each block, and kept. The input may have
+        several rows for each row of tokens, one after another, as beams have.
         """
         computed: dict[int, tuple[Tensor, Tensor]] = {}
 
