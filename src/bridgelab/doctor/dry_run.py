@@ -131,6 +131,7 @@ class DryRun(Backbones):
         processes: int = 1,
     ):  # fmt: skip
         self.config, self.device, self.images = config, device, images
+        self.hub_bridge = None  # its weights are of no matter here
         self.sees = getattr(target(config.bridge, "bridge"), "sees", "image")
         self.batch_size = -(-config.train.batch_size // processes)
         self.layers = Layers(text.num_layers, text.num_decoder_layers)
