@@ -11,6 +11,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from bridgelab.config import instantiate as building
 from bridgelab.config.check import check_config, check_content, check_launcher, declared
+from bridgelab.config.schema.alignment import AlignmentConfig
+from bridgelab.config.schema.config import Config
 from bridgelab.training import main as train  # registers what configs call and sets BRIDGELAB_ROOT
 
 ROOT = train.ROOT
@@ -144,12 +146,12 @@ def leaves(node, place=()):
             yield (*place, key), value
 
 
-def refused(content, place, value):
+def refused(content, place, value, schema=Config):
     """What is said of a config with this value in this place; nothing where it is accepted."""
     node = functools.reduce(dict.__getitem__, place[:-1], content)
     before, node[place[-1]] = node[place[-1]], value
     try:
-        check_content(content)
+        check_content(content, schema)
     except ValueError as error:
         return str(error)
     finally:
@@ -193,6 +195,20 @@ def test_every_key_has_a_type_and_a_range(group):
         for place, value in leaves(content if group is None else {group: content[group]}):
             for other in wrong(key := ".".join(place), value):
                 assert key in refused(content, place, other), f"{key}={other} of {options} is accepted"
+
+
+def test_every_key_of_an_alignment_has_a_type_and_a_range():
+    content = OmegaConf.to_container(composed([], "align"), resolve=True)
+    check_content(content, AlignmentConfig)
+    for place, value in leaves(content):
+        for other in wrong(key := ".".join(place), value):
+            assert key in refused(content, place, other, AlignmentConfig), f"{key}={other} is accepted"
+
+
+def test_a_sweep_of_alignments_runs_alignments():
+    config = composed(["hydra.sweep.dir=x"], "align", hydra=True)
+    check_launcher(config)
+    assert list(config.hydra.launcher.command) == ["bridgelab.cli", "align"]
 
 
 def test_a_launcher_is_checked_too():

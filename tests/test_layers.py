@@ -22,7 +22,7 @@ LAYERS = [
     {"evaluation"},
     {"explain"},
     {"training"},
-    {"doctor", "pretraining"},
+    {"alignment", "doctor", "pretraining"},
     {"bench"},
     {"cli"},
 ]

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from bridgelab.bridge.budget import with_parameters, with_tokens
 from bridgelab.bridge.gated_cross_attention import CrossAttentionLayers
 from bridgelab.bridge.hub import is_hub, read_hub_bridge
-from bridgelab.bridge.weights import load_weights, read_weights
+from bridgelab.bridge.weights import load_weights, read_initial
 from bridgelab.config.instantiate import bridge_choices, build, target
 from bridgelab.model import BridgedModel, autocast_pays
 
@@ -23,6 +23,7 @@ class Backbones:
     Args:
         config: a run's config.
         device: where the models go.
+        text: the language model, or its tokenizer alone; None for that of the config.
 
     Attributes:
         vision: the vision encoder; None for a bridge that sees nothing.
@@ -33,7 +34,7 @@ class Backbones:
         not_loaded: the bridge's tensors that a file of `bridge.init_from` left at their initial values.
     """
 
-    def __init__(self, config: DictConfig, device: Any):
+    def __init__(self, config: DictConfig, device: Any, text: Any = None):
         self.config, self.device = config, torch.device(device)
         self.sees = getattr(target(config.bridge, "bridge"), "sees", "image")
         source = config.bridge.get("init_from")
@@ -41,7 +42,7 @@ class Backbones:
         self.hub_bridge = read_hub_bridge(source) if is_hub(source) else None
         if self.hub_bridge:  # before large models are read
             self.hub_bridge.check_class(config.bridge._target_, config.model.insert, config.model.positions)
-        self.text = build(config.text, "text")
+        self.text = build(config.text, "text") if text is None else text
         # The floor `blind` needs no vision encoder, which would take seconds to load.
         self.vision: Any = None if self.sees == "nothing" else build(config.vision, "vision")
         self.all = {"text": self.text} | ({"vision": self.vision} if self.vision is not None else {})
@@ -89,7 +90,8 @@ class Backbones:
             mean, std = (hub.tensors.get(name) for name in ("mean", "std"))
         bridge = kind(self.vision_dim, self.text.dim, **choices)
         if config.bridge.get("init_from") and not hub:
-            self.not_loaded = load_weights(bridge, read_weights(config.bridge.init_from), log.info)
+            tensors = read_initial(config.bridge.init_from, self.fingerprints, log.warning)
+            self.not_loaded = load_weights(bridge, tensors, log.info)
         with_positions = config.model.positions and self.sees == "image"
         model = BridgedModel(
             bridge,

@@ -77,7 +77,13 @@ class PoolLauncher(Launcher):
             raise CompactHydraException(
                 "\n".join([f"{len(failed)} of {len(jobs)} jobs failed:", *failed, again])
             )
-        print(f"{len(jobs)} jobs are done. Next: bridgelab report {shlex.quote(str(jobs[0].folder.parent))}")
+        study = shlex.quote(str(jobs[0].folder.parent))
+        following = (
+            f" Next: bridgelab report {study}"
+            if self.command[-1] == "train"
+            else f" Their records are in {study}."
+        )
+        print(f"{len(jobs)} jobs are done.{following}")
         return [
             finished_job(overrides, job.folder) for overrides, job in zip(job_overrides, jobs, strict=True)
         ]

@@ -17,6 +17,8 @@ from transformers import (
     MistralConfig,
 )
 
+from bridgelab.alignment.model import Alignment
+from bridgelab.alignment.weights import weights_of
 from bridgelab.bridge.convert import FORMATS, from_published, to_published
 from bridgelab.bridge.linear import Linear
 from bridgelab.bridge.mlp import MLP
@@ -245,3 +247,58 @@ def test_the_command_carries_there_and_back(tmp_path, capsys):
     assert all(torch.equal(back[name], state[name]) for name in state)
     assert main(["convert", str(tmp_path / "in.safetensors"), str(tmp_path / "x"), "--from", "blip3"]) == 2
     assert "format='blip3'" in capsys.readouterr().err
+
+
+STAGE1 = {
+    "word_embeddings.weight": "Qformer.bert.embeddings.word_embeddings.weight",
+    "position_embeddings.weight": "Qformer.bert.embeddings.position_embeddings.weight",
+    "layernorm.weight": "Qformer.bert.embeddings.LayerNorm.weight",
+    "layer.2.ffn_text.dense.bias": "Qformer.bert.encoder.layer.2.intermediate.dense.bias",
+    "layer.2.ffn_text.output.LayerNorm.bias": "Qformer.bert.encoder.layer.2.output.LayerNorm.bias",
+    "lm_head.dense.weight": "Qformer.cls.predictions.transform.dense.weight",
+    "lm_head.LayerNorm.bias": "Qformer.cls.predictions.transform.LayerNorm.bias",
+    "lm_head.bias": "Qformer.cls.predictions.bias",
+    "vision_proj.weight": "vision_proj.weight",
+    "text_proj.bias": "text_proj.bias",
+    "itm_head.weight": "itm_head.weight",
+    "temp": "temp",
+}
+
+
+def first_stage():
+    bridge = QFormer(12, 8, **QFORMER)
+    return weights_of(Alignment(bridge, vocabulary=20, max_length=9, embed_dim=4))
+
+
+def test_a_first_stages_checkpoint_is_carried_there_and_back():
+    state = first_stage()
+    theirs = to_published(state, "blip2_stage1")
+    for ours, name in STAGE1.items():
+        assert theirs[name] is state[ours]
+    # BERT's output layer is the word embeddings, and LAVIS's checkpoints hold it twice.
+    tied = "Qformer.cls.predictions.decoder.weight"
+    assert torch.equal(theirs[tied], state["word_embeddings.weight"])
+    others = {
+        "Qformer.bert.embeddings.position_ids": torch.arange(9)[None],
+        "visual_encoder.pos_embed": torch.ones(1),
+    }
+    ours, dropped = from_published(theirs | others, "blip2_stage1")
+    assert set(ours) == set(state)
+    assert all(torch.equal(ours[name], state[name]) for name in state)
+    copies = {tied, "Qformer.cls.predictions.decoder.bias"}
+    assert set(dropped) == copies | {"Qformer.bert.embeddings.position_ids"}
+    assert all("a copy of" in dropped[name] for name in copies)
+
+
+def test_an_untied_output_layer_is_refused():
+    theirs = to_published(first_stage(), "blip2_stage1")
+    theirs["Qformer.cls.predictions.decoder.weight"] += 1
+    with pytest.raises(ValueError, match=r"decoder\.weight is not equal to .*word_embeddings\.weight"):
+        from_published(theirs, "blip2_stage1")
+
+
+def test_a_first_stage_has_no_place_in_the_second_stages_format():
+    with pytest.raises(
+        ValueError, match=r"word_embeddings\.weight.* have no name in the format 'blip2'.*blip2_stage1"
+    ):
+        to_published(first_stage(), "blip2")

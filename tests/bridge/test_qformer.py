@@ -7,7 +7,8 @@ from transformers.models.blip_2.modeling_blip_2 import Blip2QFormerModel
 from transformers.models.instructblip.modeling_instructblip import InstructBlipQFormerModel
 
 from bridgelab.bridge.fold_norm import standardize
-from bridgelab.bridge.qformer import Attention, Layer, QFormer
+from bridgelab.bridge.qformer import QFormer
+from bridgelab.bridge.qformer_layer import Attention, Layer
 
 SIZES = [  # vision_dim, text_dim, choices
     (12, 10, {"num_queries": 3, "depth": 1, "width": 8, "num_heads": 2}),
@@ -83,7 +84,7 @@ def test_a_folded_norm_is_the_norm():
     torch.manual_seed(0)
     attention, norm = randomise(Attention(8, 12, 2, 0.0)).double(), randomise(torch.nn.LayerNorm(12)).double()
     hidden, patches = torch.randn(3, 4, 8).double(), torch.randn(3, 6, 12).double()
-    folded = attention(hidden, standardize(patches, norm), norm=norm)
+    folded = attention(hidden, attention.keys_values(standardize(patches, norm), norm))
     torch.testing.assert_close(folded, attention(hidden, norm(patches)), rtol=1e-10, atol=1e-10)
 
 
@@ -214,7 +215,7 @@ def test_layers_with_text_are_transformers(vision_dim, text_dim, choices):
         ).double()
         prefix = f"layer.{i}."
         layer.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
-        hidden = layer(hidden, standardize(patches, norm), norm, num_queries, mask)
+        hidden = layer(hidden, layer.see(standardize(patches, norm), norm), num_queries, mask)
     expected = model(
         both, query_length=num_queries, attention_mask=mask.long(), encoder_hidden_states=norm(patches)
     ).last_hidden_state

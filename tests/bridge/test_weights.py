@@ -6,7 +6,7 @@ import torch
 from bridgelab.bridge.linear import Linear
 from bridgelab.bridge.mlp import MLP
 from bridgelab.bridge.qformer import QFormer
-from bridgelab.bridge.weights import load_weights, read_weights, write_weights
+from bridgelab.bridge.weights import load_weights, read_initial, read_weights, write_weights
 
 QFORMER = {"num_queries": 3, "depth": 3, "width": 8, "num_heads": 2}
 
@@ -87,3 +87,21 @@ def test_writing_is_whole_or_not_at_all(tmp_path):
     write_weights({"w": torch.ones(2, 3).T}, tmp_path / "w.safetensors")
     assert torch.equal(read_weights(tmp_path / "w.safetensors")["w"], torch.ones(3, 2))
     assert [path.name for path in tmp_path.iterdir()] == ["w.safetensors"]
+
+
+def test_a_runs_checkpoint_holds_its_bridge_and_names_its_backbones(tmp_path):
+    state = Linear(3, 2).state_dict()
+    run = {f"model.bridge.{name}": value for name, value in state.items()} | {"model.mean": torch.ones(3)}
+    path = tmp_path / "last.ckpt"
+    torch.save({"state_dict": run, "identity": {"vision": "v", "text": "t", "data": "d"}}, path)
+    lines = []
+    tensors = read_initial(path, {"vision": "v", "text": "t"}, lines.append)
+    assert set(tensors) == set(state)
+    assert all(torch.equal(tensors[name], state[name]) for name in state)
+    assert not lines
+    read_initial(path, {"vision": "w", "text": "t"}, lines.append)
+    assert f"bridge.init_from={path} was trained with the vision encoder v, and vision is w here" in lines[0]
+    with pytest.raises(
+        ValueError, match=r"for the language model t, and text is u here.*Set text to that model"
+    ):
+        read_initial(path, {"vision": "v", "text": "u"}, lines.append)

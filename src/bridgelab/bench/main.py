@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from rich.table import Table
 from transformers.utils.logging import disable_progress_bar
 
+from bridgelab.bench.alignment import ALIGNMENT_COLUMNS, alignment_rows
 from bridgelab.bench.encoder import ENCODER_COLUMNS, encoder_row
 from bridgelab.bench.likelihood import LIKELIHOOD_COLUMNS, QUESTIONS, likelihood_row
 from bridgelab.bench.parts import IMAGES, parts
@@ -91,6 +92,8 @@ def tables(folder: Path, bridges: Sequence[str]) -> Iterator[Table]:
         COLUMNS,
         (reference_row(contest, device) for contest in contests(device)),
     )
+    title = f"an alignment's step beside one made of the transformers classes, in float32, {machine}"
+    yield _table(title, ALIGNMENT_COLUMNS, alignment_rows(device))
     trained = {name: compose("train", [*small, *ENCODER, f"bridge={name}"]) for name in ENCODED}
     yield _table(
         "a trained bridge's step at batch 16 with a T5 that has read prose, beside transformers' encoder, on the CPU",

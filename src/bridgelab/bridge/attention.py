@@ -42,7 +42,7 @@ def attend(
     q: Float[Tensor, "batch head query dim"],
     k: Float[Tensor, "batch group key dim"],
     v: Float[Tensor, "batch group key dim"],
-    mask: Bool[Tensor, "batch key"] | None = None,
+    mask: Bool[Tensor, "batch key"] | Bool[Tensor, "batch query key"] | None = None,
     dropout: float = 0.0,
     patches: int = 0,
 ) -> Float[Tensor, "batch head query dim"]:
@@ -57,13 +57,16 @@ def attend(
         q: queries by head.
         k: keys by group of heads.
         v: values by group of heads.
-        mask: true where a key may be read.
+        mask: true where a key may be read, by all queries of an example or by each.
         dropout: probability of dropping an attention weight.
         patches: how many keys, from the first on, are patches; only `attention_over_patches` reads it.
     """
     groups, shape = k.shape[1], q.shape
     q = q.reshape(shape[0], groups, -1, shape[3])
-    key_mask = None if mask is None else mask[:, None, None, :]
+    key_mask = mask
+    if mask is not None:
+        by_query = mask[:, None] if mask.ndim == 2 else mask.repeat(1, shape[1] // groups, 1)
+        key_mask = by_query[:, None]
     collected = _collected if patches else None
     if q.is_cuda and collected is None:
         mixed = F.scaled_dot_product_attention(q, k, v, key_mask, dropout)

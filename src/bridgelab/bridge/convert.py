@@ -1,121 +1,17 @@
 """Convert a bridge's weights between this package and published implementations, by tensor name.
 
-A format is a list of templates (theirs, ours). `{i}` or `{p}` stands for one part of a dotted name, `{rest}` for all that
-follows. The first template that matches renames a tensor, in either direction. A checkpoint's other tensors (the ViT, the
+The first template of a format that matches renames a tensor, in either direction. A checkpoint's other tensors (the ViT, the
 language model) are ignored.
 """
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
+from bridgelab.bridge.published_formats import FORMATS, Format
 from bridgelab.bridge.weights import OPTIONAL, join_names
-
-
-@dataclass(frozen=True)
-class Format:
-    """How a published implementation names a bridge's tensors.
-
-    Args:
-        templates: pairs (theirs, ours).
-        prefixes: prefixes of the bridge's tensors in their names. A tensor with one that no template matches is an error.
-        dropped: pairs (pattern, reason) of their tensors that have no counterpart here.
-    """
-
-    templates: tuple[tuple[str, str], ...]
-    prefixes: tuple[str, ...]
-    dropped: tuple[tuple[str, str], ...] = ()
-
-
-def _bert(layer: str, attention: str) -> tuple[tuple[str, str], ...]:
-    """Return the templates of a Q-Former's layers; `layer` is their prefix, `attention` their name of the inner module."""
-    blocks = [
-        (f"{layer}.{{i}}.{block}.{attention}.{{rest}}", f"layer.{{i}}.{block}.attention.{{rest}}")
-        for block in ("attention", "crossattention")
-    ]
-    blocks += [
-        (f"{layer}.{{i}}.{block}.output.{{rest}}", f"layer.{{i}}.{block}.output.{{rest}}")
-        for block in ("attention", "crossattention")
-    ]
-    for theirs, ours in (("_query", "ffn_query"), ("", "ffn_text")):
-        blocks.append((f"{layer}.{{i}}.intermediate{theirs}.dense.{{p}}", f"layer.{{i}}.{ours}.dense.{{p}}"))
-        blocks.append((f"{layer}.{{i}}.output{theirs}.{{rest}}", f"layer.{{i}}.{ours}.output.{{rest}}"))
-    return tuple(blocks)
-
-
-_EMBEDDINGS = "BERT's embeddings: the frozen T5's are used instead"
-_HF_QFORMER = ("query_tokens", "vision_model.post_layernorm.", "language_projection.", "qformer.")
-_HEAD = "a head of the first stage of training"
-
-FORMATS = {
-    "llava": Format(
-        (
-            ("model.mm_projector.{p}", "mm_projector.{p}"),
-            ("model.mm_projector.{i}.{p}", "mm_projector.{i}.{p}"),
-        ),
-        ("model.mm_projector.",),
-    ),
-    "llava_hf": Format(
-        (
-            ("multi_modal_projector.linear_1.{p}", "mm_projector.0.{p}"),
-            ("multi_modal_projector.linear_2.{p}", "mm_projector.2.{p}"),
-        ),
-        ("multi_modal_projector.",),
-    ),
-    "blip2": Format(
-        (
-            ("query_tokens", "query_tokens"),
-            ("ln_vision.{p}", "ln_vision.{p}"),
-            ("t5_proj.{p}", "language_projection.{p}"),
-            ("Qformer.bert.embeddings.LayerNorm.{p}", "layernorm.{p}"),
-            *_bert("Qformer.bert.encoder.layer", "self"),
-        ),
-        ("query_tokens", "ln_vision.", "t5_proj.", "opt_proj.", "llm_proj.", "Qformer."),
-        (
-            (r"Qformer\.bert\.embeddings\.(word|position)_.*", _EMBEDDINGS),
-            (r"Qformer\.cls\..*", _HEAD),
-        ),
-    ),
-    "blip2_hf": Format(
-        (
-            ("query_tokens", "query_tokens"),
-            ("vision_model.post_layernorm.{p}", "ln_vision.{p}"),
-            ("language_projection.{p}", "language_projection.{p}"),
-            ("qformer.layernorm.{p}", "layernorm.{p}"),
-            *_bert("qformer.encoder.layer", "attention"),
-        ),
-        _HF_QFORMER,
-    ),
-    "instructblip_hf": Format(
-        (
-            ("query_tokens", "query_tokens"),
-            ("vision_model.post_layernorm.{p}", "ln_vision.{p}"),
-            ("language_projection.{p}", "language_projection.{p}"),
-            ("qformer.embeddings.layernorm.{p}", "layernorm.{p}"),
-            *_bert("qformer.encoder.layer", "attention"),
-        ),
-        _HF_QFORMER,
-        ((r"qformer\.embeddings\.(word|position)_.*", _EMBEDDINGS),),
-    ),
-    "openflamingo": Format(
-        (
-            ("perceiver.latents", "latents"),
-            ("perceiver.layers.{rest}", "layers.{rest}"),
-            ("perceiver.norm.{p}", "norm.{p}"),
-        ),
-        ("perceiver.",),
-        ((r"perceiver\.(frame_embs|media_time_embs)", "positions in time: an image has none"),),
-    ),
-    "idefics2": Format(
-        (
-            ("model.connector.modality_projection.{rest}", "modality_projection.{rest}"),
-            ("model.connector.perceiver_resampler.{rest}", "perceiver_resampler.{rest}"),
-        ),
-        ("model.connector.",),
-    ),
-}
 
 
 def from_published(tensors: Mapping[str, Tensor], name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -130,6 +26,7 @@ def from_published(tensors: Mapping[str, Tensor], name: str) -> tuple[dict[str, 
         ValueError: if there is no such format, no bridge, or a tensor of the bridge that the format does not know.
     """
     form = _format(name)
+    copies = dict(form.copies)
     converted: dict[str, Tensor] = {}
     dropped: dict[str, str] = {}
     unknown = []
@@ -138,6 +35,13 @@ def from_published(tensors: Mapping[str, Tensor], name: str) -> tuple[dict[str, 
         ours = _renamed(theirs, form.templates)
         if reason:
             dropped[theirs] = reason
+        elif theirs in copies:
+            if copies[theirs] in tensors and not torch.equal(value, tensors[copies[theirs]]):
+                raise ValueError(
+                    f"{theirs} is not equal to {copies[theirs]}, and this package has one tensor for both. Convert a checkpoint that "
+                    "ties them, as the authors' code does."
+                )
+            dropped[theirs] = f"a copy of {copies[theirs]}"
         elif ours is not None:
             converted[ours] = value
         elif theirs.startswith(form.prefixes):
@@ -152,6 +56,8 @@ def from_published(tensors: Mapping[str, Tensor], name: str) -> tuple[dict[str, 
             f"no tensor is named as {name!r} names a bridge's ({', '.join(form.prefixes)}…); the first is "
             f"{next(iter(tensors), 'none')!r}. Choose another format: {', '.join(FORMATS)}."
         )
+    if form.text_side:
+        return converted, dropped
     last = max((int(n.split(".")[1]) for n in converted if n.startswith("layer.")), default=-1)
     for ours in [n for n in converted if n.startswith(f"layer.{last}.ffn_text.")]:
         dropped[to_published({ours: converted.pop(ours)}, name).popitem()[0]] = "nothing reads its output"
@@ -164,15 +70,19 @@ def to_published(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
     Raises:
         ValueError: if there is no such format, or it has no name for a tensor.
     """
-    templates = tuple((ours, theirs) for theirs, ours in _format(name).templates)
+    form = _format(name)
+    templates = tuple((ours, theirs) for theirs, ours in form.templates)
     renamed = {ours: _renamed(ours, templates) for ours in tensors if not ours.startswith("text_projection.")}
-    unnamed = [ours for ours, theirs in renamed.items() if theirs is None and not ours.startswith(OPTIONAL)]
+    absent = (*OPTIONAL, *form.absent)
+    unnamed = [ours for ours, theirs in renamed.items() if theirs is None and not ours.startswith(absent)]
     if unnamed:
         raise ValueError(
             f"{join_names(unnamed)} have no name in the format {name!r}: it belongs to another bridge. "
             f"Choose this bridge's format: {', '.join(FORMATS)}."
         )
-    return {theirs: tensors[ours] for ours, theirs in renamed.items() if theirs is not None}
+    published = {theirs: tensors[ours] for ours, theirs in renamed.items() if theirs is not None}
+    copied = {copy: published[theirs].clone() for copy, theirs in form.copies if theirs in published}
+    return published | copied
 
 
 def _format(name: str) -> Format:

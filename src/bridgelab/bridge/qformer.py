@@ -1,179 +1,16 @@
 """The Q-Former of BLIP-2: a small BERT over learned queries that cross-attend to the patches."""
 
-import math
+from collections.abc import Iterable, Iterator
 
 import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from bridgelab.bridge.argument_checks import require_divisor, require_positive
-from bridgelab.bridge.attention import attend, cast_for_matmul
+from bridgelab.bridge.attention import cast_for_matmul
 from bridgelab.bridge.conditioning import check_conditioning, require_question
-from bridgelab.bridge.fold_norm import fold_norm, standardize
-
-EPS = 1e-12  # BERT's; so small that zero queries would have huge gradients, see QFormer
-
-
-class Attention(nn.Module):
-    r"""Multi-head attention with biases, $\mathrm{softmax}(Q K^\top / \sqrt{d}) V$, over the tokens or over the patches.
-
-    Args:
-        width: channels of a query and of the output.
-        context_dim: channels of what is attended to.
-        num_heads: attention heads.
-        dropout: of attention weights, in training.
-    """
-
-    def __init__(self, width: int, context_dim: int, num_heads: int, dropout: float):
-        super().__init__()
-        self.num_heads = num_heads
-        self.query = nn.Linear(width, width)
-        self.key = nn.Linear(context_dim, width)
-        self.value = nn.Linear(context_dim, width)
-        self.dropout = dropout
-
-    def forward(
-        self,
-        hidden: Float[Tensor, "#batch query width"],
-        context: Float[Tensor, "batch key context_dim"],
-        mask: Bool[Tensor, "batch key"] | None = None,
-        norm: nn.LayerNorm | None = None,
-    ) -> Float[Tensor, "batch query width"]:
-        """Attend from `hidden` to `context`.
-
-        Args:
-            hidden: queries; a batch of one stands for all images.
-            context: tokens, or with `norm` patches that are standardized but not yet scaled and shifted by it.
-            mask: true where a key may be read.
-            norm: the patches' norm, None for tokens.
-        """
-        if norm is not None:
-            query, key, value = self._project_patches(hidden, context, norm)
-        elif context is hidden and hidden.shape[:2].numel() >= len(self.query.weight):
-            query, key, value = self._project_jointly(hidden)
-        else:
-            query, key, value = self._project_separately(hidden, context)
-        query = query.expand(len(context), -1, -1)
-        q, k, v = (x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for x in (query, key, value))
-        dropout = self.dropout if self.training else 0.0
-        patches = 0 if norm is None else context.shape[1]
-        return attend(q, k, v, mask, dropout, patches).transpose(1, 2).flatten(2)
-
-    def _project_jointly(self, hidden: Tensor) -> tuple[Tensor, ...]:
-        """Return queries, keys and values of the same tokens by one matrix product.
-
-        It copies all weights into one matrix, which pays if the tokens of a batch outnumber its rows.
-        """
-        layers = (self.query, self.key, self.value)
-        weight, bias = (torch.cat([getattr(layer, name) for layer in layers]) for name in ("weight", "bias"))
-        return F.linear(cast_for_matmul(hidden), weight, bias).chunk(3, dim=-1)
-
-    def _project_separately(self, hidden: Tensor, context: Tensor) -> tuple[Tensor, ...]:
-        """Return queries of `hidden`, keys and values of `context`."""
-        queries = cast_for_matmul(hidden)
-        context = queries if context is hidden else cast_for_matmul(context)
-        return self.query(queries), self.key(context), self.value(context)
-
-    def _project_patches(self, hidden: Tensor, patches: Tensor, norm: nn.LayerNorm) -> tuple[Tensor, ...]:
-        """Return queries of `hidden`, keys and values of standardized patches, with the norm folded into the layers."""
-        key, value = (F.linear(patches, *fold_norm(norm, layer)) for layer in (self.key, self.value))
-        return self.query(cast_for_matmul(hidden)), key, value
-
-
-class Output(nn.Module):
-    """The end of a post-norm sublayer: project, add the residual, normalise."""
-
-    def __init__(self, in_dim: int, width: int, dropout: float):
-        super().__init__()
-        self.dense = nn.Linear(in_dim, width)
-        self.LayerNorm = nn.LayerNorm(width, eps=EPS)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(
-        self, hidden: Float[Tensor, "batch token in_dim"], residual: Float[Tensor, "#batch token width"]
-    ) -> Float[Tensor, "batch token width"]:
-        return self.LayerNorm(self.dropout(self.dense(hidden)) + residual)
-
-
-class AttentionBlock(nn.Module):
-    """`Attention`, then `Output`."""
-
-    def __init__(self, width: int, context_dim: int, num_heads: int, dropout: float):
-        super().__init__()
-        self.attention = Attention(width, context_dim, num_heads, dropout)
-        self.output = Output(width, width, dropout)
-
-    def forward(
-        self,
-        hidden: Float[Tensor, "#batch query width"],
-        context: Float[Tensor, "batch key context_dim"],
-        mask: Bool[Tensor, "batch key"] | None = None,
-        norm: nn.LayerNorm | None = None,
-    ) -> Float[Tensor, "batch query width"]:
-        return self.output(self.attention(hidden, context, mask, norm), hidden)
-
-
-class FeedForward(nn.Module):
-    """Linear → GELU (erf) → `Output`."""
-
-    def __init__(self, width: int, ffn_width: int, dropout: float):
-        super().__init__()
-        self.dense = nn.Linear(width, ffn_width)
-        self.output = Output(ffn_width, width, dropout)
-
-    def forward(self, hidden: Float[Tensor, "batch token width"]) -> Float[Tensor, "batch token width"]:
-        return self.output(F.gelu(self.dense(hidden)), hidden)
-
-
-class Layer(nn.Module):
-    """One layer: self-attention over [queries; words], cross-attention from the queries to the patches, FFNs.
-
-    Args:
-        width: channels of one token.
-        vision_dim: channels of one patch.
-        num_heads: attention heads.
-        ffn_width: hidden width of the FFNs.
-        dropout: of attention weights and before every residual sum.
-        cross_attention: whether this layer attends to the patches.
-        text: whether the layer passes words on; they have an FFN of their own.
-    """
-
-    def __init__(
-        self,
-        width: int,
-        vision_dim: int,
-        num_heads: int,
-        ffn_width: int,
-        dropout: float,
-        *,
-        cross_attention: bool,
-        text: bool,
-    ):
-        super().__init__()
-        self.attention = AttentionBlock(width, width, num_heads, dropout)
-        self.crossattention = None
-        if cross_attention:
-            self.crossattention = AttentionBlock(width, vision_dim, num_heads, dropout)
-        self.ffn_query = FeedForward(width, ffn_width, dropout)
-        self.ffn_text = FeedForward(width, ffn_width, dropout) if text else None
-
-    def forward(
-        self,
-        hidden: Float[Tensor, "#batch token width"],
-        patches: Float[Tensor, "batch patch vision_dim"],
-        norm: nn.LayerNorm,
-        num_queries: int,
-        mask: Bool[Tensor, "batch token"] | None = None,
-    ) -> Float[Tensor, "batch kept width"]:
-        # Nothing reads the words behind the last text FFN, so only the queries are kept there.
-        drops_words = self.ffn_text is None and hidden.shape[1] > num_queries
-        hidden = self.attention(hidden[:, :num_queries] if drops_words else hidden, hidden, mask)
-        queries, words = hidden[:, :num_queries], hidden[:, num_queries:]
-        if self.crossattention is not None:
-            queries = self.crossattention(queries, patches, norm=norm)
-        queries = self.ffn_query(queries)
-        return queries if self.ffn_text is None else torch.cat([queries, self.ffn_text(words)], dim=1)
+from bridgelab.bridge.fold_norm import standardize
+from bridgelab.bridge.qformer_layer import EPS, KeysValues, Layer, init_linears
 
 
 class QFormer(nn.Module):
@@ -267,10 +104,7 @@ class QFormer(nn.Module):
             )
             for i in range(depth)
         )
-        for module in self.layer.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.normal_(module.weight, std=0.02 * math.sqrt(768 / width))
-                nn.init.zeros_(module.bias)
+        init_linears(self.layer, width)
         with torch.no_grad():
             for name, p in self.layer.named_parameters():
                 if name.endswith("crossattention.attention.query.weight"):
@@ -291,7 +125,7 @@ class QFormer(nn.Module):
         Raises:
             ValueError: if the bridge is conditioned and `text` is None.
         """
-        patches, mask = cast_for_matmul(standardize(patches, self.ln_vision)), None
+        seen, mask = self.see(patches), None
         if self.text_projection is None:
             hidden = self.layernorm(self.query_tokens)
             # Before cross-attention queries are the same for every image, except under dropout.
@@ -300,10 +134,51 @@ class QFormer(nn.Module):
             hidden = self.dropout(hidden)
         else:
             words, word_mask = require_question(text, text_mask, self.conditioning)
-            queries = self.query_tokens.expand(len(patches), -1, -1)
-            hidden = torch.cat([queries, self.text_projection(words).to(queries.dtype)], dim=1)
-            hidden = self.dropout(self.layernorm(hidden))
+            hidden = self.embed(self.text_projection(words))
             mask = torch.cat([word_mask.new_ones(len(word_mask), self.num_queries), word_mask], dim=1)
+        return self.language_projection(self.read(hidden, seen, self.num_queries, mask))
+
+    def see(self, patches: Float[Tensor, "batch patch {self.vision_dim}"]) -> Iterator[KeysValues | None]:
+        """Yield the patches as each layer's cross-attention reads them; None for a layer without one."""
+        standardized = cast_for_matmul(standardize(patches, self.ln_vision))
+        for layer in self._layers:
+            yield layer.see(standardized, self.ln_vision)
+
+    def embed(self, words: Float[Tensor, "batch word width"]) -> Float[Tensor, "batch token width"]:
+        """Return [queries; words], normalized, as the first layer reads them."""
+        queries = self.query_tokens.expand(len(words), -1, -1)
+        return self.dropout(self.layernorm(torch.cat([queries, words.to(queries.dtype)], dim=1)))
+
+    def read(
+        self,
+        hidden: Float[Tensor, "#batch token width"],
+        seen: Iterable[KeysValues | None],
+        num_queries: int,
+        mask: Bool[Tensor, "batch token"] | Bool[Tensor, "batch token token"] | None = None,
+        *,
+        keep_words: bool = True,
+    ) -> Float[Tensor, "batch kept width"]:
+        """Pass [queries; words] through all layers.
+
+        Args:
+            hidden: `num_queries` queries, then words.
+            seen: the patches, as `see` yields them.
+            num_queries: 0 if there are only words.
+            mask: true where a token may be read, by all tokens of an example or by each.
+            keep_words: return the words too, if the last layer has an FFN for them.
+        """
+        for number, (layer, keys_values) in enumerate(zip(self.layer, seen, strict=True), 1):
+            keep = keep_words or number < len(self.layer)
+            hidden = layer(hidden, keys_values, num_queries, mask, keep_words=keep)
+        return hidden
+
+    def add_text_ffns(self) -> None:
+        """Give every layer an FFN for words, as BLIP-2's first stage trains them."""
+        for layer in self._layers:
+            layer.add_text_ffn()
+
+    @property
+    def _layers(self) -> Iterator[Layer]:
         for layer in self.layer:
-            hidden = layer(hidden, patches, self.ln_vision, self.num_queries, mask)
-        return self.language_projection(hidden)
+            assert isinstance(layer, Layer)
+            yield layer

@@ -6,17 +6,24 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 # Tensors that may keep their initial values, since they meet this T5 or this ViT.
 OPTIONAL = ("text_projection.", "language_projection.")
+# Tensors of BLIP-2's first stage (`bridgelab align`) that the second does not use, besides the text FFNs.
+TEXT_SIDE = (
+    "word_embeddings.", "position_embeddings.", "vision_proj.", "text_proj.", "itm_head.", "lm_head.", "temp",
+)  # fmt: skip
+_RUN, _RUNS_BRIDGE = "model.", "model.bridge."  # names in a run's last.ckpt begin so
 _DEPENDS_ON_VISION_DIM = re.compile(r"ln_vision\.|.*crossattention\.attention\.(key|value)\.weight")
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
     """Return all tensors of a file: safetensors, or PyTorch's format without anything that could run code.
+
+    Of a run's `last.ckpt`, return the bridge's tensors, and of one of `bridgelab align` those of its text side too.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -46,7 +53,61 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
             content = content[name]
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise ValueError(f"{path} holds no tensors by name. Save the model's state_dict.")
+    if any(name.startswith(_RUNS_BRIDGE) for name in content):
+        return _of_run(content)
     return {name.removeprefix("module."): value for name, value in content.items()}
+
+
+def _of_run(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors of a run's checkpoint under the names that a file of weights has."""
+    tensors = {n.removeprefix(_RUNS_BRIDGE): v for n, v in state.items() if n.startswith(_RUNS_BRIDGE)}
+    if f"{_RUN}log_temp" not in state:
+        return tensors
+    text_side = {n.removeprefix(_RUN): v for n, v in state.items() if n.startswith(_RUN)}
+    tensors |= {n: v for n, v in text_side.items() if n.startswith(TEXT_SIDE)}
+    tensors["temp"] = state[f"{_RUN}log_temp"].exp()
+    return {n: v for n, v in tensors.items() if not n.startswith("language_projection.")}
+
+
+def read_origin(path: str | Path) -> dict[str, str]:
+    """Return what a file of weights says of the training that made it, such as the fingerprints of its backbones.
+
+    Empty for a file that says nothing, as those of `bridgelab convert`.
+    """
+    path = Path(path)
+    if path.suffix == ".safetensors":
+        with safe_open(path, "pt") as file:
+            return dict(file.metadata() or {})
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    identity = content.get("identity") if isinstance(content, dict) else None
+    return {str(k): str(v) for k, v in identity.items()} if isinstance(identity, dict) else {}
+
+
+def read_initial(
+    path: str | Path, fingerprints: Mapping[str, str], log: Callable[[str], None]
+) -> dict[str, Tensor]:
+    """Return the tensors that a bridge begins with.
+
+    Args:
+        path: of the file, `bridge.init_from`.
+        fingerprints: of the backbones that it is put between, by name.
+        log: called with a line if the file was trained with another vision encoder.
+    Raises:
+        ValueError: if it was trained for another language model; also as `read_weights`.
+    """
+    tensors, origin = read_weights(path), read_origin(path)
+    vision, text = (fingerprints.get(name) for name in ("vision", "text"))
+    if text and origin.get("text", text) != text:
+        raise ValueError(
+            f"bridge.init_from={path} was trained for the language model {origin['text']}, and text is {text} here: a bridge's "
+            "tokens fit the model that they were trained for. Set text to that model, or begin from weights of "
+            "'bridgelab align', which have met none."
+        )
+    if vision and origin.get("vision", vision) != vision:
+        log(
+            f"bridge.init_from={path} was trained with the vision encoder {origin['vision']}, and vision is {vision} here"
+        )
+    return tensors
 
 
 def write_weights(
@@ -66,6 +127,7 @@ def load_weights(
 ) -> list[str]:
     """Load weights into a bridge.
 
+    The text side of BLIP-2's first stage is left out, except for text FFNs that the bridge has.
     A Q-Former of another vision width keeps the initial values of what meets the patches: cross-attention's keys and
     values, and the norm before them.
 
@@ -79,6 +141,11 @@ def load_weights(
         ValueError: naming the tensors that do not fit.
     """
     state = bridge.state_dict()
+    if any(name.startswith(TEXT_SIDE) for name in tensors):
+        first_stage, tensors = tensors, _without_text_side(tensors, state)
+        log(
+            f"weights of the first stage: {len(first_stage) - len(tensors)} tensors of its text side are left out"
+        )
     unknown = [name for name in tensors if name not in state]
     missing = [name for name in state if name not in tensors]
     required = [name for name in missing if not name.startswith(OPTIONAL)]
@@ -105,6 +172,14 @@ def load_weights(
     if missing:
         log(f"not in the weights: {join_names(missing)} keep their initial values")
     return [*missing, *resized]
+
+
+def _without_text_side(tensors: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name: value
+        for name, value in tensors.items()
+        if name in state or not (name.startswith(TEXT_SIDE) or ".ffn_text." in name)
+    }
 
 
 def join_names(names: list[str]) -> str:

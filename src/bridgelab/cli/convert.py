@@ -15,7 +15,7 @@ def run(args: list[str]) -> None:
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="the .safetensors file to write")
     way = parser.add_mutually_exclusive_group(required=True)
-    formats = "llava, llava_hf, blip2, blip2_hf, instructblip_hf, openflamingo, idefics2"
+    formats = "llava, llava_hf, blip2, blip2_stage1, blip2_hf, blip2_itm_hf, instructblip_hf, openflamingo, idefics2"
     way.add_argument(
         "--from", dest="origin", metavar="FORMAT", help=f"the format of IN, to write bridgelab's: {formats}"
     )

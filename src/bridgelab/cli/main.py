@@ -15,6 +15,7 @@ from bridgelab.printable import printable
 COMMANDS = (
     "world",
     "train",
+    "align",
     "dashboard",
     "features",
     "report",
@@ -41,6 +42,8 @@ Train bridges and compare them:
                 bridgelab train bridge=qformer seed=1
                 bridgelab train -m bridge=linear,qformer seed=0,1,2
                 bridgelab train experiments=first_look
+  align         train a Q-Former on captions first, without a language model (BLIP-2's first stage)
+                bridgelab align benchmark=world seed=1
   report        print a study's tables and draw its figures
                 bridgelab report runs/first_look
   map           show at which levels and on which questions the linear bridge breaks

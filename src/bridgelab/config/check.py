@@ -33,11 +33,12 @@ RULES = {  # messages by pydantic's error type
 SCALAR_ERRORS = ("int_type", "float_type", "string_type", "bool_type")
 
 
-def check_config(config: DictConfig) -> None:
-    """Check a training's config before anything is read.
+def check_config(config: DictConfig, schema: type[BaseModel] = Config) -> None:
+    """Check a config before anything is read.
 
     Args:
-        config: a config composed from `conf/train.yaml`.
+        config: a config composed from `conf/train.yaml`, or from another primary config.
+        schema: its keys.
     Raises:
         ValueError: with one line for each wrong key, which gives its value and the rule.
     """
@@ -46,7 +47,7 @@ def check_config(config: DictConfig) -> None:
         content = OmegaConf.to_container(OmegaConf.create(without_hydra), resolve=True)
     except OmegaConfBaseException as error:
         raise ValueError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
-    check_content(content)
+    check_content(content, schema)
 
 
 def check_launcher(config: DictConfig) -> None:
@@ -70,7 +71,7 @@ def check_content(content: Any, schema: type[BaseModel] = Config) -> None:
     try:
         schema.model_validate(content)
     except ValidationError as error:
-        raise ValueError("\n".join(_messages(error.errors(include_url=False), content))) from None
+        raise ValueError("\n".join(_messages(error.errors(include_url=False), content, schema))) from None
 
 
 def declared(schema: type[BaseModel] = Config, prefix: str = "") -> set[str]:
@@ -85,7 +86,7 @@ def declared(schema: type[BaseModel] = Config, prefix: str = "") -> set[str]:
     return keys
 
 
-def _messages(errors: Sequence[Any], content: Any) -> list[str]:
+def _messages(errors: Sequence[Any], content: Any, schema: type[BaseModel]) -> list[str]:
     """Return one line for each wrong key. If one of several types would do, the line has the rule of each."""
     messages: dict[str, str] = {}
     for error in errors:
@@ -95,7 +96,7 @@ def _messages(errors: Sequence[Any], content: Any) -> list[str]:
         if kind == "unknown":
             messages[f"{key}.{context['key']}"] = f"{key}.{context['key']}: {rule}"
         elif kind == "extra_forbidden":
-            messages[key] = f"{key}: there is no such key{nearest(key, declared())}"
+            messages[key] = f"{key}: there is no such key{nearest(key, declared(schema))}"
         elif error["loc"][-1:] == ("[key]",):
             messages[key] = f"{key}: there is no such key, it {rule}"
         elif not key:  # a rule over several keys, which its message names

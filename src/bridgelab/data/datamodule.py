@@ -39,6 +39,7 @@ class BenchmarkDataModule(pl.LightningDataModule):
     Args:
         backbones: the frozen backbones, with the run's config.
         splits: the splits to read.
+        kinds: the kinds of examples to read; None for all that the benchmark has.
 
     Attributes:
         pools: tokenized training examples by pool, after `setup("fit")`.
@@ -46,10 +47,13 @@ class BenchmarkDataModule(pl.LightningDataModule):
         skipped: problems of images that are left out, by path, and the number of examples left out with them, by split.
     """
 
-    def __init__(self, backbones: Backbones, splits: Sequence[str] = SPLITS):
+    def __init__(
+        self, backbones: Backbones, splits: Sequence[str] = SPLITS, kinds: Sequence[str] | None = None
+    ):
         super().__init__()
         self.backbones, self.config, self.splits = backbones, backbones.config, tuple(splits)
         self.benchmark = build(self.config.benchmark, "benchmark")
+        self.kinds = tuple(self.benchmark.kinds if kinds is None else kinds)
         self.skipped: dict[str, Any] = {"images": {}, "examples": {}}
         self.image_features: Any = None
         self.conditioning = "none"
@@ -72,7 +76,7 @@ class BenchmarkDataModule(pl.LightningDataModule):
         if self._examples:
             return
         self._examples = {
-            split: {kind: self.benchmark.examples(split, kind) for kind in self.benchmark.kinds}
+            split: {kind: self.benchmark.examples(split, kind) for kind in self.kinds}
             for split in self.splits
         }
         self._check_splits(stage)

@@ -46,7 +46,7 @@ ONLY_WITH = {"model.cross_attention": ("model.insert", "cross_attention")}
 WEIGHTS = ("text.path", "vision.weights", "vision.pretrained")
 LOCAL = "local-dir:"  # open_clip's prefix
 # The files of a run that fails its checks before it trains.
-BEFORE_TRAINING = frozenset({"config.yaml", "config.hash", "lock", "log.txt", "train.log"})
+BEFORE_TRAINING = frozenset({"config.yaml", "config.hash", "lock", "log.txt", "train.log", "align.log"})
 
 
 def config_hash(config: DictConfig, *, training: bool = False) -> str:

@@ -93,18 +93,9 @@ class T5(nn.Module):
                 raise ValueError(
                     "text.eight_bit=true needs a GPU, and there is none. Set text.eight_bit=false."
                 )
-        with _read(path, folder, "config.json"):
-            config = AutoConfig.from_pretrained(folder)
-        if config.model_type != "t5":
-            raise ValueError(
-                f"text.path={path} holds a model of the kind {config.model_type!r}: it must be a T5 (T5, T5 v1.1, Flan-T5). "
-                "Set text.path to one."
-            )
+        config = self._read_tokenizer(path, folder)
         if dense_act_fn is not None:
             config.dense_act_fn = dense_act_fn
-        with _read(path, folder, "tokenizer"):
-            self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        self._check_tokenizer(path, config)
         self.model = load_weights(
             path,
             folder,
@@ -120,6 +111,20 @@ class T5(nn.Module):
             for block in (*self.model.encoder.block, *self.model.decoder.block):
                 # transformers checkpoints in training mode alone, which would bring dropout back.
                 block.forward = partial(_checkpointed, block.forward)
+
+    def _read_tokenizer(self, path: str, folder: str) -> Any:
+        """Read config.json and the tokenizer, check them, and return the configuration."""
+        with _read(path, folder, "config.json"):
+            config = AutoConfig.from_pretrained(folder)
+        if config.model_type != "t5":
+            raise ValueError(
+                f"text.path={path} holds a model of the kind {config.model_type!r}: it must be a T5 (T5, T5 v1.1, Flan-T5). "
+                "Set text.path to one."
+            )
+        with _read(path, folder, "tokenizer"):
+            self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        self._check_tokenizer(path, config)
+        return config
 
     def _check_tokenizer(self, path: str, config: Any) -> None:
         tokenizer = self.tokenizer

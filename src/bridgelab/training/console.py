@@ -30,9 +30,9 @@ def shown(path: Path) -> str:
     return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
 
 
-def report_failure(error: Exception, directory: Path) -> None:
+def report_failure(error: Exception, directory: Path, log_name: str = "train.log") -> None:
     """Log an error with its traceback. The terminal's last line is `<type>: <message>`, as it would be with a traceback."""
-    log.exception("failed; the traceback is in %s", shown(directory / "train.log"))
+    log.exception("failed; the traceback is in %s", shown(directory / log_name))
     if isinstance(error, EXPECTED):
         print(f"{type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
     else:

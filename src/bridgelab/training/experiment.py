@@ -1,15 +1,10 @@
 """All that stands around a bridge in a run: backbones, data, the trainer, validation."""
 
 import functools
-import os
-from collections.abc import Callable
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
-from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEnvironment
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from bridgelab.backbones import Backbones
 from bridgelab.config.instantiate import build
@@ -21,6 +16,7 @@ from bridgelab.training.compile import compile_step, refuse_without_compiler
 from bridgelab.training.fit import WHOLE, Fitted, Span, fit
 from bridgelab.training.lightning_module import BridgeTraining, warmup_then
 from bridgelab.training.start_check import check_start
+from bridgelab.training.trainer import check_trainer, trainer_builder
 
 
 class Experiment:
@@ -40,10 +36,12 @@ class Experiment:
 
     def __init__(self, config: DictConfig, device: Any):
         self.config, self.device = config, torch.device(device)
-        self._check_trainer()
+        check_trainer(config.trainer)
         if config.compile:
             refuse_without_compiler(self.device)
         self.backbones = Backbones(config, device)
+        if config.bridge.get("init_from"):
+            self.backbones.model(config.seed)  # weights that do not fit say so before any data are read
         self.data = BenchmarkDataModule(self.backbones)
 
     @classmethod
@@ -110,7 +108,7 @@ class Experiment:
             schedule=warmup_then(steps=len(batches.sampler), end=span.stop, **schedule),
             identity=identity or {},
         )
-        trainer = self._trainer(single_process)
+        trainer = trainer_builder(self.config.trainer, single_process=single_process)
         return fit(module, self.data.with_batches(batches), trainer, span=span, **choices)
 
     def validate(self, model: BridgedModel) -> dict[str, float]:
@@ -129,27 +127,3 @@ class Experiment:
                 scores += [metrics[kind].score(p.text, example) for p, example in pairs]
                 losses += [-p.likelihood for p in predictions]
         return {"val/accuracy": sum(scores) / len(scores), "val/loss": sum(losses) / len(losses)}
-
-    def _trainer(self, single_process: bool = False) -> Callable[..., pl.Trainer]:
-        """Return the config's trainer, to be called with the rest of its arguments."""
-        trainer = build(self.config.trainer, "trainer")
-        if single_process:
-            plugins = [LightningEnvironment()]
-            return functools.partial(trainer, devices=1, num_nodes=1, strategy="auto", plugins=plugins)
-        if "SLURM_JOB_ID" in os.environ and SLURMEnvironment.detect():
-            # Lightning's own requeuing would write a checkpoint of another layout.
-            return functools.partial(trainer, plugins=[SLURMEnvironment(auto_requeue=False)])
-        return trainer
-
-    def _check_trainer(self) -> None:
-        """Build the trainer once, so that what Lightning refuses (no GPU, Slurm's tasks without srun) is refused first.
-
-        Raises:
-            ValueError: with Lightning's reason.
-        """
-        try:
-            self._trainer()(logger=False, enable_checkpointing=False, enable_progress_bar=False)
-        except (ImportError, MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"Lightning refuses this trainer: {error} Choose another trainer=NAME."
-            ) from error

@@ -37,7 +37,7 @@ class BridgeTraining(pl.LightningModule):
     """Train the trainable parameters of a model. Checkpoints hold these, and name the frozen ones by fingerprint.
 
     Args:
-        model: a module that returns its loss for a batch.
+        model: a module that returns its loss for a batch, or several losses by name, whose sum is trained.
         optimizer: parameter groups -> optimizer.
         schedule: step -> factor on the learning rate.
         identity: what a checkpoint must share to be resumed: fingerprints and the hash of the config.
@@ -58,6 +58,9 @@ class BridgeTraining(pl.LightningModule):
     def training_step(self, batch: dict[str, Tensor]) -> Tensor:
         """Return and log the loss of a batch."""
         loss = self.model(batch)
+        if isinstance(loss, dict):
+            self.log_dict({f"train/{name}": value.detach() for name, value in loss.items()})
+            loss = torch.stack(list(loss.values())).sum()
         self.log("train/loss", loss, prog_bar=True, sync_dist=self.trainer.world_size > 1)
         self.log("step", float(self.global_step + 1))  # Lightning itself counts from 0
         return loss

@@ -71,7 +71,7 @@ def train_and_evaluate(
         to_caption=data.caption_requests(tests) if model.sees == "image" else None,
         progress=TenthsLog("evaluating"),
     )
-    if _leave_other_processes() > 0:
+    if leave_other_processes() > 0:
         return  # the first process has all predictions, scores them and writes the record
     rows, metrics = score(predictions, tests, data.benchmark.metrics(), data.examples("train"))
     _check_frozen(experiment)
@@ -97,7 +97,7 @@ def _keep_initialization(experiment: Experiment, model: BridgedModel, directory:
     save_untrained(model, checkpoint_identity(experiment), directory / LAST)
 
 
-def _leave_other_processes() -> int:
+def leave_other_processes() -> int:
     """End the process group, if there is one, and return this process's rank."""
     if not torch.distributed.is_initialized():
         return 0

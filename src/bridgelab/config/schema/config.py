@@ -20,7 +20,7 @@ def leads_out(study: str) -> bool:
     return Path(study).is_absolute() or ".." in Path(study).parts
 
 
-def _within_runs(study: str) -> str:
+def within_runs(study: str) -> str:
     if leads_out(study):
         raise PydanticCustomError("outside", "must be a name, without '..' and no leading '/'")
     return study
@@ -33,7 +33,7 @@ class Paths(Keys):
 
 
 class Config(Keys):
-    study: Annotated[Name, AfterValidator(_within_runs)]
+    study: Annotated[Name, AfterValidator(within_runs)]
     question: str | None
     hypothesis: str | None
     seed: Seed

@@ -7,12 +7,11 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from bridgelab.model import BridgedModel
 from bridgelab.training.lightning_module import step_is_done
 from bridgelab.training.loggers.csv_logger import MetricsCsv
 
 log = logging.getLogger(__name__)
-Validate = Callable[[BridgedModel], dict[str, float]]
+Validate = Callable[[Any], dict[str, float]]  # of a BridgedModel, or of an Alignment
 
 
 class ValidationCurve(pl.Callback):
@@ -52,7 +51,7 @@ class ValidationCurve(pl.Callback):
             return
         if not step_is_done(trainer, batch_idx):
             return
-        values = self.validate(pl_module.model)  # type: ignore[arg-type]
+        values = self.validate(pl_module.model)
         # The probability of a token lies between 0 and 1 and rises with learning, as an accuracy does.
         self.curve.append((step, values.get("val/accuracy", math.exp(-values["val/loss"]))))
         if not trainer.is_global_zero:

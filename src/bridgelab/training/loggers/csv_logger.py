@@ -1,7 +1,7 @@
 """`metrics.csv`, which a resumed run continues."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,12 @@ class MetricsCsv(Logger):
 
     Args:
         directory: the run's folder.
+        columns: values to write; others are left out.
     """
 
-    def __init__(self, directory: str | Path):
+    def __init__(self, directory: str | Path, columns: Sequence[str] = COLUMNS):
         super().__init__()
+        self.columns = tuple(columns)
         self.path = Path(directory) / "metrics.csv"
 
     @property
@@ -42,12 +44,12 @@ class MetricsCsv(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Append a row of the values that have a column."""
-        row = {key: f"{float(metrics[key]):.8g}" for key in COLUMNS if key in metrics}
+        row = {key: f"{float(metrics[key]):.8g}" for key in self.columns if key in metrics}
         if not row:
             return
         new = not self.path.exists()
         with open(self.path, "a", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS)
+            writer = csv.DictWriter(file, self.columns)
             if new:
                 writer.writeheader()
             writer.writerow(row | {"step": step})
@@ -61,6 +63,6 @@ class MetricsCsv(Logger):
             rows = [line for line in file if line.endswith("\n")]
         kept = [row for row in csv.DictReader(rows) if row["step"] and int(row["step"]) <= step]
         with atomic_path(self.path) as partial, open(partial, "w", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS)
+            writer = csv.DictWriter(file, self.columns)
             writer.writeheader()
             writer.writerows(kept)
