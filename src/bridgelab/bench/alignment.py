@@ -110,7 +110,7 @@ class Blip2Alignment(nn.Module):
         matching = self.itm_head(matched.to(images.dtype)).mean(dim=1)
         decoded = ids.clone()
         decoded[:, 0] = self.dec
-        generated = self._read(decoded, images, _causal(mask, count))[:, count:-1]
+        generated = self._read(decoded, images, _causal(mask, count, images.dtype))[:, count:-1]
         real = batch["labels"] != LABEL_IGNORED
         words_of = self.lm_head(generated[real], self.embeddings.word_embeddings.weight)
         return {
@@ -131,12 +131,15 @@ class Blip2Alignment(nn.Module):
         return torch.cat([mask.new_ones(len(mask), count), mask], dim=1)
 
 
-def _causal(mask: Tensor, count: int) -> Tensor:
-    """Return the multimodal causal mask [pair, token, token] over queries and words."""
+def _causal(mask: Tensor, count: int, dtype: torch.dtype) -> Tensor:
+    """Return what multimodal causal attention adds to its scores [pair, 1, token, token], over queries and words."""
     total = count + mask.shape[1]
     place = torch.arange(total, device=mask.device)
     allowed = (place[None, :] < count) | ((place[:, None] >= count) & (place[None, :] <= place[:, None]))
-    return allowed & F.pad(mask, (count, 0), value=True)[:, None]
+    allowed = allowed & F.pad(mask, (count, 0), value=True)[:, None]
+    return torch.zeros(allowed.shape, dtype=dtype, device=mask.device).masked_fill(
+        ~allowed, torch.finfo(dtype).min
+    )[:, None]
 
 
 def contenders(size: Size, device: str) -> tuple[Alignment, dict[str, nn.Module], dict[str, Tensor]]:
