@@ -1,5 +1,7 @@
 """The image–text contrastive loss, and the hard negatives of image–text matching (BLIP-2, arXiv:2301.12597, section 3.2)."""
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
 from jaxtyping import Bool, Float, Int
@@ -55,13 +57,27 @@ def hard_negatives(
     return drawn[:, 0].clamp(max=logits.shape[1] - 1)
 
 
+class _Gather(torch.autograd.Function):
+    """The rows of all processes. A row's gradient is the sum over the losses of all processes."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        parts = [torch.empty_like(x) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, x)
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        gradient = gradient.clone()
+        dist.all_reduce(gradient)
+        return gradient.chunk(dist.get_world_size())[dist.get_rank()]
+
+
 def gathered(x: Tensor) -> Tensor:
     """Return the rows of all processes, in the order of their ranks; gradients reach every process."""
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
         return x
-    from torch.distributed.nn.functional import all_gather
-
-    return torch.cat(all_gather(x.contiguous()))
+    return _Gather.apply(x.contiguous())
 
 
 def own_rows(x: Tensor) -> slice:
