@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from huggingface_hub import HfApi
 from huggingface_hub.errors import (
@@ -68,7 +68,7 @@ class HubConfig(Checked):
     vision_dim: int
     text_dim: int
     fingerprints: dict[str, str]
-    insert: str
+    insert: Literal["encoder_input", "encoder_output"]
     positions: bool
     groups: dict[str, dict[str, Any]]
 

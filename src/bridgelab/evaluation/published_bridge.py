@@ -73,7 +73,7 @@ def use_hub_bridge(config: DictConfig, hub: HubBridge, *, replaced: Collection[s
     """
     choices = {key: value for key, value in hub.config.choices.items() if key != "grid"}
     config.bridge = {"_target_": hub.config.target, "init_from": hub.source, **choices}
-    config.model = {"insert": hub.config.insert, "positions": hub.config.positions}
+    config.model.insert, config.model.positions = hub.config.insert, hub.config.positions
     for group in replaced:
         if "_target_" not in hub.config.groups.get(group, {}):
             raise ValueError(
