@@ -89,8 +89,9 @@ class Backbones:
             hub.check_choices(choices, {p.name: p.default for p in taken if p.default is not p.empty})
             mean, std = (hub.tensors.get(name) for name in ("mean", "std"))
         bridge = kind(self.vision_dim, self.text.dim, **choices)
-        if config.bridge.get("init_from") and not hub:
-            tensors = read_initial(config.bridge.init_from, self.fingerprints, log.warning)
+        source = config.bridge.get("init_from")
+        if source and not is_hub(source):  # a dry run leaves out a bridge of the hub
+            tensors = read_initial(source, self.fingerprints, log.warning)
             self.not_loaded = load_weights(bridge, tensors, log.info)
         with_positions = config.model.positions and self.sees == "image"
         model = BridgedModel(
