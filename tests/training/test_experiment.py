@@ -208,3 +208,33 @@ def test_standardised_by_the_training_images_alone(run, tmp_path):
     assert len(train) == 6
     assert (experiment.patch_moments["mean"] == train.mean).all()
     assert (experiment.patch_moments["mean"] != frozen.mean).any()
+
+
+def test_a_finalist_goes_on_where_its_half_branched_off(run, tmp_path, monkeypatch):
+    """Losses equal those of a search in which every trial takes all steps, and no step is trained twice."""
+    rates = ("bridge=linear", "train.lr=null", "tune.lrs=[0.001,0.01,0.1]", "tune.extend=0", "tune.steps=20")
+
+    def searched(name, *overrides):
+        spans = []
+        fit = Experiment.fit
+        monkeypatch.setattr(
+            Experiment, "fit", lambda *args, **kwargs: spans.append(kwargs["span"]) or fit(*args, **kwargs)
+        )
+        experiment = Experiment.set_up(run.config(*rates, *overrides), "cpu")
+        rate = learning_rate(experiment, tmp_path / name / "seed=0")
+        monkeypatch.setattr(Experiment, "fit", fit)
+        return rate, spans
+
+    every, _ = searched("every")
+    final, spans = searched("final", "tune.finalists=1")
+    assert final["at_half"] == pytest.approx(every["at_half"], rel=1e-6)
+    ((name, loss),) = final["trials"].items()
+    assert name == min(final["at_half"], key=final["at_half"].get)
+    assert loss == pytest.approx(every["trials"][name], rel=1e-6)
+    assert [span.stop for span in spans] == [10, 10, 10, None]
+    assert spans[-1].start is not None
+    assert list((tmp_path / "final").rglob("*.ckpt")) == []
+    with pytest.raises(
+        ValueError, match=r"tune\.finalists=1: .* train\.schedule is cosine .* Set tune\.finalists=null"
+    ):
+        searched("cosine", "tune.finalists=1", "train.schedule={shape:cosine}", "train.budgets=[]")

@@ -110,6 +110,36 @@ def test_what_half_of_the_steps_would_have_chosen_is_told(tmp_path):
     assert search(tmp_path / "other", [1, 2, 4], valley(2), config_hash="h")["at_half"] == {}
 
 
+@pytest.mark.parametrize(
+    ("lowest_at_half", "lowest", "finalists", "found", "tried"),
+    [
+        (2.5, 4, 2, 4, [2, 4]),  # half would have chosen the other finalist
+        (1.2, 90, 2, 2, [1, 2]),  # the best of all is out: it was far behind at half
+        (9, 9, 1, 8, [8]),  # half looks beyond the ends of the grid
+    ],
+)
+def test_finalists_alone_take_all_steps(tmp_path, lowest_at_half, lowest, finalists, found, tried):
+    halves, whole = [], []
+
+    def half_trial(rate, warmup):
+        halves.append(rate)
+        return {"half/val/loss": valley(lowest_at_half)(rate, warmup)["val/loss"]}
+
+    def trial(rate, warmup):
+        whole.append(rate)
+        return valley(lowest)(rate, warmup)
+
+    for _ in range(2):
+        result = search(
+            tmp_path, [1, 2, 4], trial, extend=2, finalists=finalists, half_trial=half_trial, config_hash="h"
+        )
+        assert result["lr"] == found
+        assert list(result["trials"]) == [f"lr={rate},warmup=0.05" for rate in tried]
+        assert list(result["at_half"]) == [f"lr={rate:g},warmup=0.05" for rate in sorted(halves)]
+    assert sorted(whole) == tried  # each once
+    assert len(halves) == len(set(halves)) >= 3
+
+
 def test_warm_ups_are_tried_at_the_best_rate(tmp_path):
     result = search(tmp_path, [1, 2, 4], valley(2), warmups=[0.02, 0.05, 0.2], config_hash="h")
     assert (result["lr"], result["warmup"]) == (2, 0.2)

@@ -223,8 +223,15 @@ class Job:
         for kind, evaluation in self.workload.val.items():
             costs = self.costs.answering[kind]
             loss += evaluation.examples * (costs.encode + costs.score + self.online)
-        steps = self.config.tune.steps * (1 + 0.5 * self.config.train.schedule.decay * self.halved)
-        return [number * (steps * self.step + (1 + self.halved) * loss) for number in self.trials]
+        steps, finalists = self.config.tune.steps, self.config.tune.get("finalists")
+        cool_down = 0.5 * self.config.train.schedule.decay * steps * self.halved
+        if finalists is None:
+            return [
+                number * ((steps + cool_down) * self.step + (1 + self.halved) * loss)
+                for number in self.trials
+            ]
+        half, rest = 0.5 * steps * self.step + loss, (0.5 * steps + cool_down) * self.step + loss
+        return [number * half + min(number, finalists) * rest for number in self.trials]
 
     @property
     def validation(self) -> float:
@@ -288,6 +295,8 @@ def training_lines(config: DictConfig, job: Job) -> Iterator[Check]:
     least, most = job.trials
     if most:
         halves = ", and of half as many" * job.halved
+        if finalists := config.tune.get("finalists"):
+            halves = f", all but {finalists} of them stopped at half"
         detail = f"{_range(job.search)}: {least}–{most} trials of {config.tune.steps:,} steps{halves}"
         long = job.search[1] >= 2 * job.training
         fix = "train.lr=X leaves it out; tune.steps=N makes it shorter" if long else ""

@@ -1,6 +1,7 @@
 """The search for a bridge's learning rate and warm-up: the same for each bridge, once per study, shared by its seeds."""
 
 import fcntl
+import functools
 import json
 import logging
 import time
@@ -13,6 +14,7 @@ from bridgelab.runs.record import write_json
 
 log = logging.getLogger(__name__)
 Point = tuple[float, float]  # learning rate, warm-up
+HALF_LOSS = "half/val/loss"
 Trial = Callable[[float, float], dict[str, float]]  # learning rate, warm-up -> metrics
 
 
@@ -24,6 +26,8 @@ def search(
     warmup: float,
     warmups: Sequence[float] = (),
     extend: int = 0,
+    finalists: int | None = None,
+    half_trial: Trial | None = None,
     config_hash: str,
 ) -> dict[str, Any]:
     """Return the learning rate and warm-up with the lowest validation loss.
@@ -31,6 +35,9 @@ def search(
     First all rates are tried with one warm-up. While the best rate is the lowest or the highest, one more is tried beyond it,
     at the distance of its neighbour. Otherwise the grid would favour bridges whose optimum it happens to hold. Then the other
     warm-ups are tried at the best rate.
+
+    With `finalists` all of this is done with half of the steps, and so many of the best go on to all of them (successive halving,
+    Jamieson and Talwalkar 2016, arXiv:1502.07943). So a rate is chosen at the steps that it serves, at less cost.
 
     Jobs of one bridge that run at the same time share the trials. Each job does trials that no other job is doing, and then
     waits for those of the others.
@@ -42,6 +49,8 @@ def search(
         warmup: with which rates are compared.
         warmups: others to try at the best rate.
         extend: the most rates to add beyond the given ones.
+        finalists: the number of trials that take all steps; None for all.
+        half_trial: as `trial` with half of the steps, and `half/val/loss` in place of `val/loss`; for `finalists`.
         config_hash: of everything but the seeds; trials of another config are refused.
     Returns:
         {lr, warmup, tuned_over, at_edge, trials, at_half}. `tuned_over` is what was requested, the same for every bridge.
@@ -56,52 +65,56 @@ def search(
             f"tune.lrs={rates} has {len(rates)} values: a search needs at least 3. Add some to tune.lrs."
         )
     folder.mkdir(parents=True, exist_ok=True)
-    results = _trials(folder, [(rate, warmup) for rate in rates], trial, config_hash)
-    best = _best(results)
+    first = trial if finalists is None or half_trial is None else half_trial
+    loss = "val/loss" if first is trial else HALF_LOSS
+    run = functools.partial(_trials, folder, trial=first, config_hash=config_hash, loss=loss)
+    results = run([(rate, warmup) for rate in rates])
+    best = _best(results, loss)
     for _ in range(extend):
         tried = sorted(rate for rate, _ in results)
         if best[0] not in (tried[0], tried[-1]):
             break
         beyond = tried[0] ** 2 / tried[1] if best[0] == tried[0] else tried[-1] ** 2 / tried[-2]
-        results |= _trials(folder, [(float(f"{beyond:.3g}"), warmup)], trial, config_hash)
-        best = _best(results)
+        results |= run([(float(f"{beyond:.3g}"), warmup)])
+        best = _best(results, loss)
     tried = sorted(rate for rate, _ in results)
     others = sorted({float(other) for other in warmups} - {warmup})
-    results |= _trials(folder, [(best[0], other) for other in others], trial, config_hash)
+    results |= run([(best[0], other) for other in others])
+    halves = {point: result[HALF_LOSS] for point, result in sorted(results.items()) if HALF_LOSS in result}
+    if first is not trial:
+        best_first = sorted(results, key=lambda point: results[point][loss])[:finalists]
+        results = _trials(folder, best_first, trial=trial, config_hash=config_hash)
     lr, best_warmup = _best(results)
     return {
         "lr": lr,
         "warmup": best_warmup,
         "tuned_over": [*rates, *(f"warm-up {other:g}" for other in (warmup, *others) if others)],
         "at_edge": lr in (tried[0], tried[-1]),
-        "trials": {_name(point): result["val/loss"] for point, result in sorted(results.items())},
-        "at_half": {
-            _name(point): result["half/val/loss"]
-            for point, result in sorted(results.items())
-            if "half/val/loss" in result
-        },
+        "trials": {point_name(point): result["val/loss"] for point, result in sorted(results.items())},
+        "at_half": {point_name(point): half for point, half in halves.items()},
     }
 
 
-def _name(point: Point) -> str:
+def point_name(point: Point) -> str:
+    """Return the name of a trial, as its file and a record's `tuning` have it."""
     return f"lr={point[0]:g},warmup={point[1]:g}"
 
 
-def _best(results: dict[Point, dict[str, float]]) -> Point:
-    best = min(results, key=lambda point: results[point]["val/loss"])
-    if results[best]["val/loss"] == float("inf"):
+def _best(results: dict[Point, dict[str, float]], loss: str = "val/loss") -> Point:
+    best = min(results, key=lambda point: results[point][loss])
+    if results[best][loss] == float("inf"):
         rates = sorted({rate for rate, _ in results})
         raise ValueError(f"no rate of {rates} gave a finite validation loss. Set tune.lrs lower.")
     return best
 
 
 def _trials(
-    folder: Path, points: Sequence[Point], trial: Trial, config_hash: str
+    folder: Path, points: Sequence[Point], *, trial: Trial, config_hash: str, loss: str = "val/loss"
 ) -> dict[Point, dict[str, float]]:
     """Return the results of trials, sharing the work with jobs that need them at the same time."""
 
     def path(point: Point) -> Path:
-        return folder / f"{_name(point)}.json"
+        return folder / f"{point_name(point)}{'.half' if loss == HALF_LOSS else ''}.json"
 
     def run(point: Point) -> None:
         if not path(point).exists():
@@ -109,7 +122,7 @@ def _trials(
             metrics = trial(*point)
             about = {"lr": point[0], "warmup": point[1], "config_hash": config_hash}
             write_json(path(point), {**about, "seconds": time.monotonic() - clock, **metrics})
-            log.info("%s: validation loss %.4f", _name(point), metrics["val/loss"])
+            log.info("%s: validation loss %.4f", path(point).stem, metrics[loss])
 
     for point in points:  # those that no other job is doing
         with open(f"{path(point)}.lock", "a") as file:

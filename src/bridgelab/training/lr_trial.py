@@ -2,20 +2,18 @@
 
 import functools
 import math
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
-from bridgelab.data.batches import TrainingBatches
 from bridgelab.evaluation.predict import mean_loss
 from bridgelab.model import BridgedModel
 from bridgelab.runs.identity import config_hash
 from bridgelab.training.budgets import branch_step, smaller_budgets
 from bridgelab.training.experiment import Experiment
 from bridgelab.training.fit import Span
-from bridgelab.training.lr_search import search
+from bridgelab.training.lr_search import HALF_LOSS, point_name, search
 
 
 def learning_rate(experiment: Experiment, folder: Path) -> dict[str, Any]:
@@ -44,43 +42,79 @@ def search_rate(experiment: Experiment, folder: Path) -> dict[str, Any]:
     )
     # A run's folder can't name the search: a long name is shortened, and then differs from seed to seed.
     key = config_hash(shared, training=True)
-    return search(
-        folder / f"{config.bridge._target_.rpartition('.')[2]}-{key}",
+    trials = folder / f"{config.bridge._target_.rpartition('.')[2]}-{key}"
+    rate = search(
+        trials,
         list(config.tune.lrs),
-        functools.partial(run_trial, experiment),
+        functools.partial(run_trial, experiment, trials),
         warmup=float(config.train.schedule.warmup),
         warmups=list(config.tune.warmups),
         extend=config.tune.extend,
+        finalists=config.tune.finalists,
+        half_trial=functools.partial(run_half, experiment, trials),
         config_hash=key,
     )
+    for trunk in trials.glob("*.ckpt"):  # of trials that were no finalists; another job has none left to do
+        trunk.unlink(missing_ok=True)
+    return rate
 
 
-def run_trial(experiment: Experiment, lr: float, warmup: float) -> dict[str, float]:
+def run_half(experiment: Experiment, folder: Path, lr: float, warmup: float) -> dict[str, float]:
+    """Train for half of `tune.steps`, and return the validation loss there as `half/val/loss`.
+
+    The checkpoint at which this cool-down branches off stays in the folder, so that a finalist goes on from it.
+
+    Raises:
+        ValueError: if the schedule has no constant part to branch off.
+    """
+    schedule = experiment.config.train.schedule
+    if not has_halves(experiment, warmup):
+        raise ValueError(
+            f"tune.finalists={experiment.config.tune.finalists}: trials can go on from half of their steps only in a schedule with "
+            f"a constant part, and train.schedule is {schedule.shape} with warm-up {warmup:g}. Set tune.finalists=null."
+        )
+    half = round(0.5 * experiment.config.tune.steps)
+    branches = {trunk_path(folder, lr, warmup): branch_step(half, schedule.decay)}
+    losses = _trained(experiment, lr, warmup, Span(branches=branches, stop=half))
+    return {"half/steps": half, HALF_LOSS: losses["val/loss"]}
+
+
+def run_trial(experiment: Experiment, folder: Path, lr: float, warmup: float) -> dict[str, float]:
     """Train for `tune.steps` with a rate and a warm-up, and return `val/loss`, also by kind.
 
-    If the schedule has a constant part, a cool-down branches off it at half the steps, and `half/val/loss` is returned too.
+    If the schedule has a constant part, a cool-down branches off it at half of the steps, and its loss is returned too. What
+    `run_half` has done already is not done again.
     """
-    tune, schedule = experiment.config.tune, experiment.config.train.schedule
-    label = f"lr={lr:g}, warmup={warmup:g}"
-    train = functools.partial(experiment.fit, lr=lr, warmup=warmup, single_process=True)
+    trunk, result = trunk_path(folder, lr, warmup), {}
+    half_is_done = trunk.exists() and trunk.with_suffix(".half.json").exists()
+    if has_halves(experiment, warmup) and not half_is_done:
+        result = run_half(experiment, folder, lr, warmup)
+    losses = _trained(experiment, lr, warmup, Span(start=trunk if trunk.exists() else None))
+    trunk.unlink(missing_ok=True)
+    return losses | result
 
-    def start() -> tuple[BridgedModel, TrainingBatches]:
-        return experiment.model(tune.seed), experiment.data.batches(tune.steps, tune.seed)
 
-    model, batches = start()
-    experiment.init_output_scale(model, batches)
-    has_constant_part = schedule.shape == "warmup_stable_decay" and warmup < 1 - schedule.decay
-    halves = smaller_budgets(tune.steps, [0.5], schedule.decay) if has_constant_part else []
-    with tempfile.TemporaryDirectory() as folder:
-        checkpoints = {Path(folder) / f"{end}.ckpt": end for end in halves}
-        branches = {path: branch_step(end, schedule.decay) for path, end in checkpoints.items()}
-        train(model, batches, label=label, span=Span(branches=branches))
-        result = validation_losses(experiment, model)
-        for path, end in checkpoints.items():
-            model, batches = start()
-            train(model, batches, label=f"{label}, {end} steps", span=Span(start=path, stop=end))
-            result |= {"half/steps": end, "half/val/loss": validation_losses(experiment, model)["val/loss"]}
-    return result
+def has_halves(experiment: Experiment, warmup: float) -> bool:
+    """Return whether trials with this warm-up have a constant part, from which half of the steps can cool down."""
+    schedule = experiment.config.train.schedule
+    constant = schedule.shape == "warmup_stable_decay" and warmup < 1 - schedule.decay
+    return constant and bool(smaller_budgets(experiment.config.tune.steps, [0.5], schedule.decay))
+
+
+def trunk_path(folder: Path, lr: float, warmup: float) -> Path:
+    """Return the checkpoint of a trial at the step where its half begins to cool down."""
+    return folder / f"{point_name((lr, warmup))}.ckpt"
+
+
+def _trained(experiment: Experiment, lr: float, warmup: float, span: Span) -> dict[str, float]:
+    """Train a span of a trial, and return its validation losses."""
+    tune = experiment.config.tune
+    model, batches = experiment.model(tune.seed), experiment.data.batches(tune.steps, tune.seed)
+    if span.start is None:
+        experiment.init_output_scale(model, batches)
+    label = f"lr={lr:g}, warmup={warmup:g}" + (f", {span.stop} steps" if span.stop else "")
+    experiment.fit(model, batches, lr=lr, warmup=warmup, single_process=True, label=label, span=span)
+    return validation_losses(experiment, model)
 
 
 def validation_losses(experiment: Experiment, model: BridgedModel) -> dict[str, float]:

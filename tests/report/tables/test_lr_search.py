@@ -48,6 +48,12 @@ def test_what_half_of_the_steps_would_have_chosen_stands_below(simulated):
         Cell("0.300", "chosen; half: 0.900"),
     )
     assert "would have chosen another rate for blind:" in report(study)["table"].read_text()
+    for path in study.glob("bridge=linear,*/metrics.json"):  # a search whose trials are not all finalists
+        record = json.loads(path.read_text())
+        record["tuning"]["trials"] = {"lr=0.005,warmup=0.05": 0.5}
+        path.write_text(json.dumps(record))
+    rows = {cells[0].text: cells[1:] for _, cells in lr_search_table(read_study(study)).rows}
+    assert rows["linear"] == (Cell("0.500", "chosen; half: 0.700"), Cell("–", "half: 0.600, chosen"))
     for path in study.glob("*/metrics.json"):  # somebody's record, which says half of it
         record = json.loads(path.read_text())
         path.write_text(json.dumps(record | {"tuning": {"at_half": {"lr=0.02,warmup=0.05": 0.6}}}))

@@ -100,4 +100,5 @@ class Tune(Keys):
     extend: Number
     warmups: list[Share]
     steps: Count
+    finalists: Count | None
     seed: Seed

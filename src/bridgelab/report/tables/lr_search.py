@@ -18,22 +18,25 @@ def lr_search_table(study: Study) -> Table | None:
 
     Learning rates with the usual warm-up come first. Other warm-ups were tried at the best of these rates. Below a trial's loss
     stands its loss after half of its steps, if recorded, and 'chosen' marks the best of each: if half of the steps choose the same
-    point, the choice may extend to longer training. A dash is a trial that the search did not need, beyond an end of the grid when
-    the best rate was inside.
+    point, the choice may extend to longer training. A dash is a trial that the search did not need: beyond an end of the grid when
+    the best rate was inside, or, if only finalists took all steps, one that was none.
     """
     searches = {bridge: study.of(bridge)[0].record.get("tuning") or {} for bridge in study.bridges}
     trials = {bridge: losses for bridge, search in searches.items() if (losses := _losses(search, "trials"))}
     if not trials:
         return None
     halves = {bridge: _losses(searches[bridge], "at_half") for bridge in trials}
-    usual = Counter(warmup for losses in trials.values() for _, warmup in losses).most_common(1)[0][0]
-    rates = sorted({lr for losses in trials.values() for lr, warmup in losses if warmup == usual})
-    others = sorted({warmup for losses in trials.values() for _, warmup in losses} - {usual})
+    points_of = {bridge: sorted({*losses, *halves[bridge]}) for bridge, losses in trials.items()}
+    usual = Counter(warmup for points in points_of.values() for _, warmup in points).most_common(1)[0][0]
+    rates = sorted({lr for points in points_of.values() for lr, warmup in points if warmup == usual})
+    others = sorted({warmup for points in points_of.values() for _, warmup in points} - {usual})
     rows = []
     for bridge, losses in trials.items():
         points = [(lr, usual) for lr in rates]
         for other in others:
-            points.append(next((point for point in losses if point[1] == other), (math.nan, other)))
+            points.append(
+                next((point for point in points_of[bridge] if point[1] == other), (math.nan, other))
+            )
         cells = (_cell(point, losses, halves[bridge]) for point in points)
         rows.append(("search", (Cell(label(bridge)), *cells)))
     columns = [f"lr {lr:g}, warm-up {usual:g}" for lr in rates]
@@ -52,10 +55,12 @@ def _losses(search: Mapping[str, Any], key: str) -> Losses:
 
 
 def _cell(point: Point, losses: Losses, half: Losses) -> Cell:
-    if point not in losses:
+    if point not in losses and point not in half:
         return Cell(NONE)
     below = ["chosen"] if point == min(losses, key=losses.__getitem__) else []
     if point in half:
         chosen = ", chosen" if point == min(half, key=half.__getitem__) else ""
         below.append(f"half: {half[point]:.3f}{chosen}")
+    if point not in losses:  # no finalist
+        return Cell(NONE, "; ".join(below))
     return Cell(f"{losses[point]:.3f}", "; ".join(below), Quantity(losses[point]))
