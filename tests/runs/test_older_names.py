@@ -4,6 +4,7 @@ import json
 
 import pytest
 import yaml
+from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from bridgelab.cli import main as cli
@@ -12,6 +13,7 @@ from bridgelab.config.root import config_root
 from bridgelab.runs.comparability import configured
 from bridgelab.runs.identity import claim, config_hash
 from bridgelab.runs.older_names import (
+    ADDED,
     RENAMED,
     current_key,
     current_override,
@@ -79,6 +81,32 @@ def test_a_rename_leaves_a_run_the_same_run(tmp_path):
     corrected = OmegaConf.merge(newer, {"evaluate": {"num_beams": 2}})
     assert not claim(run, corrected)
     assert read_config(run).evaluate.num_beams == 2
+
+
+@pytest.mark.parametrize(("key", "value"), ADDED.items())
+def test_a_key_that_was_added_leaves_a_run_the_same_run(key, value, tmp_path):
+    group, name = key.split(".")
+    older, other = OLDER | {group: {"path": "a"}}, {"no": "such"}
+    with_key = OLDER | {group: {"path": "a", name: value}}
+    assert key in declared()
+    assert config_hash(OmegaConf.create(older)) == config_hash(OmegaConf.create(with_key))
+    assert config_hash(OmegaConf.create(OLDER | {group: {"path": "a", name: other}})) not in (
+        config_hash(OmegaConf.create(older)),
+        HASH,
+    )
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(older))
+    assert OmegaConf.select(read_config(tmp_path), key) == value
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(OLDER | {group: {name: other}}))
+    assert OmegaConf.select(read_config(tmp_path), key) == other
+    assert name not in older[group], "the argument stays"
+
+
+def test_what_was_added_is_today_at_the_value_of_older_runs():
+    """So that a config of before, composed today, is the run that it was."""
+    with initialize_config_dir(str(config_root() / "conf"), version_base="1.3"):
+        config = compose("train")
+    for key, value in ADDED.items():
+        assert OmegaConf.select(config, key) == value
 
 
 def test_an_older_run_is_taken_over(tmp_path):

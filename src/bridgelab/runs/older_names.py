@@ -1,12 +1,14 @@
-"""Config keys that were renamed. Configs of older runs are read under today's names. Free of torch.
+"""Config keys that were renamed or added. Configs of older runs are read as today's. Free of torch.
 
-To rename a key, add it to `RENAMED`. Nothing else knows older names.
+To rename a key, add it to `RENAMED`. Nothing else knows older names. To add a key, put it into `ADDED` with the value that older
+runs had in effect; at this value it stays out of a config's hash, so that older runs stay the same runs.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 RENAMED = {"data.longest": "data.max_length", "evaluate.beams": "evaluate.num_beams"}  # group.old: group.new
+ADDED = {"tune.finalists": None}  # group.key: value in older runs, which is never changed
 
 
 def current_key(key: str) -> str:
@@ -25,16 +27,26 @@ def current_override(override: str) -> str:
 
 
 def with_current_keys(config: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Return a config of plain mappings under today's names."""
-    return _renamed(config, RENAMED.items())
+    """Return a config of plain mappings under today's names, with the keys that were added since."""
+    content = _renamed(config, RENAMED.items())
+    for added, value in ADDED.items():
+        group, _, key = added.partition(".")
+        if isinstance(content.get(group), Mapping):
+            content[group] = {**content[group], key: content[group].get(key, value)}
+    return content
 
 
 def with_older_keys(config: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Return a config of plain mappings under the first names of its keys.
+    """Return a config of plain mappings under the first names of its keys, without added keys at the value of older runs.
 
-    Hashes are taken of this, so that a rename leaves every run the same run.
+    Hashes are taken of this, so that a new name or key leaves every run the same run.
     """
-    return _renamed(config, ((new, old) for old, new in RENAMED.items()))
+    content = _renamed(config, ((new, old) for old, new in RENAMED.items()))
+    for added, value in ADDED.items():
+        group, _, key = added.partition(".")
+        if isinstance(content.get(group), Mapping) and content[group].get(key) == value:
+            content[group] = {name: one for name, one in content[group].items() if name != key}
+    return content
 
 
 def _renamed(config: Mapping[Any, Any], names: Iterable[tuple[str, str]]) -> dict[Any, Any]:
