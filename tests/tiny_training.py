@@ -13,6 +13,7 @@ from bridgelab.data.batches import TokenizedExamples, TrainingBatches
 from bridgelab.data.datamodule import BenchmarkDataModule
 from bridgelab.data.sampler import MixtureSampler
 from bridgelab.model import BridgedModel
+from bridgelab.text.adapt import build_adapter
 from bridgelab.training.fit import Outputs, Span, fit
 from bridgelab.training.lightning_module import BridgeTraining, warmup_then
 from bridgelab.training.loggers.csv_logger import MetricsCsv
@@ -44,11 +45,14 @@ class OwnBatches(BenchmarkDataModule):
         pass
 
 
-def model_and_batches(text, steps=12, stack=None):
+def model_and_batches(text, steps=12, stack=None, adapt="none"):
     """A model at its first step and the batches it is trained on, the same each time.
 
-    With `stack`, the T5's encoder or decoder reads the bridge's tokens by gated cross-attention.
+    With `stack`, the T5's encoder or decoder reads the bridge's tokens by gated cross-attention; `adapt` is as `text.adapt`.
     """
+    torch.manual_seed(0)
+    lora = {"rank": 2, "alpha": 4, "targets": ["q", "v"]}
+    adapter = build_adapter({"adapt": adapt, "prompt_tokens": 3, "lora": lora}, text.model)
     torch.manual_seed(0)
     features = torch.randn(6, 4, 5)
     words = ["red", "blue cube", "cube", "sphere yes no", "yes", "no"]
@@ -68,7 +72,7 @@ def model_and_batches(text, steps=12, stack=None):
         layers = len(getattr(text.model, stack).block)
         blocks = CrossAttentionLayers(text.dim, layers, stack=stack, every=1, num_heads=2, ffn_ratio=2)
         between = {"insert": "cross_attention", "cross_attention": blocks}
-    model = BridgedModel(bridge, text, **between)
+    model = BridgedModel(bridge, text, adapter=adapter, **between)
     model.init_output_scale(prepared.batch(range(4)))
     return model, TrainingBatches(sampler, {"answer": prepared})
 
@@ -86,9 +90,10 @@ def train(
     schedule=None,
     budget=None,
     stack=None,
+    adapt="none",
     **trainer_choices,
 ):
-    model, batches = model_and_batches(text, steps, stack)
+    model, batches = model_and_batches(text, steps, stack, adapt)
     extra = [KillAt(stop)] if stop else []
 
     def trainer(callbacks, **kwargs):

@@ -13,6 +13,7 @@ from bridgelab.bridge.hub import is_hub, read_hub_bridge
 from bridgelab.bridge.weights import load_weights, read_initial
 from bridgelab.config.instantiate import bridge_choices, build, target
 from bridgelab.model import BridgedModel, autocast_pays
+from bridgelab.text.adapt import build_adapter, refuse_unknown_targets
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,8 @@ class Backbones:
         if self.hub_bridge:  # before large models are read
             self.hub_bridge.check_class(config.bridge._target_, config.model.insert, config.model.positions)
         self.text = build(config.text, "text") if text is None else text
+        if config.text.get("adapt") == "lora":
+            refuse_unknown_targets(self.text.model, config.text.lora.targets)
         # The floor `blind` needs no vision encoder, which would take seconds to load.
         self.vision: Any = None if self.sees == "nothing" else build(config.vision, "vision")
         self.all = {"text": self.text} | ({"vision": self.vision} if self.vision is not None else {})
@@ -83,6 +86,8 @@ class Backbones:
         if precision == "auto":
             precision = "bf16" if autocast_pays(self.device) else "fp32"
         torch.manual_seed(seed)
+        adapter = build_adapter(config.text, self.text.model)
+        torch.manual_seed(seed)  # again, so that a bridge starts the same beside any adapter
         kind, choices = self.bridge_choices()
         if hub:
             taken = inspect.signature(kind).parameters.values()
@@ -103,6 +108,7 @@ class Backbones:
             insert=config.model.insert,
             positions=(self.patches(images), self.vision_dim) if with_positions else None,
             cross_attention=self._cross_attention(),  # after the bridge, whose initialization stays that of other inserts
+            adapter=adapter,
         )
         if hub:
             model.load_trained(hub.tensors, hub.source)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutput
 
 from bridgelab.bridge.gated_cross_attention import CrossAttentionLayers, before_layers
+from bridgelab.text.adapt import LORA, Adapter
 from bridgelab.text.frozen_encoder import ThroughEncoder
 
 IGNORED = -100
@@ -43,7 +44,13 @@ class Language(Protocol):
     def decode(self, ids: Tensor) -> list[str]: ...
 
 
-FROZEN = "model.language."  # prefix of the weights that a checkpoint leaves out
+FROZEN = "model.language."  # prefix of the language model's weights in a checkpoint
+NO_ADAPTER = Adapter()
+
+
+def is_frozen(name: str) -> bool:
+    """Return whether a weight of this name is the frozen language model's own, which a checkpoint leaves out."""
+    return name.startswith(FROZEN) and LORA not in name
 
 
 class Encoded(NamedTuple):
@@ -80,6 +87,10 @@ class BridgedModel(nn.Module):
     latents which Flamingo's blocks read, so that keys and values start alike for every bridge. Words are read by the encoder of
     the T5 without blocks.
 
+    An adapter may be trained beside the bridge. A soft prompt stands at the front of all that the encoder reads, wherever visual
+    tokens enter: it instructs the T5. LoRA changes the T5's matrices. The question that a conditioned bridge is told is always
+    represented by the frozen T5, so that it means the same with every adapter.
+
     Args:
         bridge: patches [batch, patch, vision_dim] -> visual tokens [batch, token, text_dim]; its `sees` says what it reads.
         text: the frozen language model.
@@ -89,6 +100,7 @@ class BridgedModel(nn.Module):
         insert: where visual tokens enter the T5, one of `INSERTS`.
         positions: (patches, vision_dim) of learned positions, added to the standardised patches; None for none.
         cross_attention: the blocks that read the tokens with `insert="cross_attention"`, and with no other.
+        adapter: what is trained of the language side.
     Raises:
         ValueError: if `precision` or `insert` is unknown, the T5 is in float16, or blocks and `insert` do not go together.
     """
@@ -108,6 +120,7 @@ class BridgedModel(nn.Module):
         insert: str = "encoder_input",
         positions: tuple[int, int] | None = None,
         cross_attention: CrossAttentionLayers | None = None,
+        adapter: Adapter = NO_ADAPTER,
     ):
         super().__init__()
         if insert not in INSERTS:
@@ -134,10 +147,12 @@ class BridgedModel(nn.Module):
         self.cross_attention = cross_attention
         self._text = (text,)  # a tuple keeps its weights from being registered twice
         frozen = text.model.requires_grad_(False).eval()
+        self.has_lora = adapter.language is not None
         if text.placed:  # not a submodule, so that `.to(device)` leaves its layers on their devices
             object.__setattr__(self, "language", frozen)
         else:
-            self.language = frozen
+            self.language = adapter.language if self.has_lora else frozen
+        self.soft_prompt = adapter.prompt
         # Used on a CPU alone: on a GPU, and under torch.compile, transformers' own encoder is as fast.
         supported = (
             text.model.dtype == torch.float32
@@ -161,6 +176,12 @@ class BridgedModel(nn.Module):
         """The frozen language model with its tokenizer."""
         return self._text[0]
 
+    @property
+    def adapter_parameters(self) -> list[nn.Parameter]:
+        """The trained parameters of the language side, which no budget of the bridge counts."""
+        lora = [p for p in self.language.parameters() if p.requires_grad] if self.has_lora else []
+        return lora if self.soft_prompt is None else [*lora, self.soft_prompt]
+
     def train(self, mode: bool = True) -> "BridgedModel":
         """Train the bridge; the language model stays in eval mode, without dropout."""
         super().train(mode)
@@ -169,11 +190,10 @@ class BridgedModel(nn.Module):
 
     def trained_state(self) -> dict[str, Tensor]:
         """Return all weights and buffers but those of the frozen language model."""
-        own = FROZEN.removeprefix("model.")
-        return {name: value for name, value in self.state_dict().items() if not name.startswith(own)}
+        return {name: value for name, value in self.state_dict().items() if not is_frozen(f"model.{name}")}
 
     def load_trained(self, tensors: Mapping[str, Tensor], source: object) -> None:
-        """Load what `trained_state` returned: the bridge, the patches' moments, positions and the scale.
+        """Load what `trained_state` returned: the bridge, an adapter, the patches' moments, positions and the scale.
 
         Args:
             tensors: by name. `mean` and `std` have the shapes that the constructor was given.
@@ -187,7 +207,7 @@ class BridgedModel(nn.Module):
             raise ValueError(
                 f"{source} does not fit the bridge of its config ({' '.join(str(error).split())})."
             ) from error
-        missing = [name for name in missing if not name.startswith(FROZEN.removeprefix("model."))]
+        missing = [name for name in missing if not is_frozen(f"model.{name}")]
         if missing or unexpected:
             raise ValueError(
                 f"{source} does not fit the bridge of its config: lacks {missing}, has {unexpected} besides. The bridge's code "
@@ -242,13 +262,15 @@ class BridgedModel(nn.Module):
         with self._autocast():
             if self.insert == "encoder_input":
                 return self._encode_before(prefix, batch)
-            mask, prompt = batch["prompt_mask"], self.text.embed(batch["prompt"])
+            prompt, mask = self.text.embed(batch["prompt"]), batch["prompt_mask"]
             if self.cross_attention is not None:
                 if self.cross_attention.stack == "encoder":
-                    return Encoded(self._encoder(prompt, mask, prefix), mask)
-                return Encoded(self._encoder(prompt, mask), mask, prefix)
-            prompt = self._encoder(prompt, mask)
-            return Encoded(torch.cat([prefix.to(prompt), prompt], 1), self._with_prefix(mask, prefix))
+                    return self._read(prompt, mask, prefix)
+                return self._read(prompt, mask)._replace(visual=prefix)
+            read = self._read(prompt, mask)
+            return Encoded(
+                torch.cat([prefix.to(read.hidden), read.hidden], 1), self._with_prefix(read.mask, prefix)
+            )
 
     def encode_words(self, scenes: list[str], batch: dict[str, Tensor]) -> Encoded:
         """Do as `encode` with texts instead of visual tokens, before the prompt."""
@@ -317,18 +339,29 @@ class BridgedModel(nn.Module):
 
     def _encode_before(self, prefix: Tensor, batch: dict[str, Tensor]) -> Encoded:
         prompt, mask = self.text.embed(batch["prompt"]), self._with_prefix(batch["prompt_mask"], prefix)
-        return Encoded(self._encoder(torch.cat([prefix.to(prompt), prompt], 1), mask), mask)
+        return self._read(torch.cat([prefix.to(prompt), prompt], 1), mask)
+
+    def _read(self, embedded: Tensor, mask: Tensor, visual: Tensor | None = None) -> Encoded:
+        """Return what the encoder makes of vectors behind the soft prompt, as `_encoder` does."""
+        if self.soft_prompt is not None:
+            soft = self.soft_prompt.to(embedded).expand(len(embedded), -1, -1)
+            embedded, mask = torch.cat([soft, embedded], 1), self._with_prefix(mask, soft)
+        return Encoded(self._encoder(embedded, mask, visual), mask)
 
     @staticmethod
     def _with_prefix(mask: Tensor, prefix: Tensor) -> Tensor:
         return torch.cat([mask.new_ones(len(mask), prefix.shape[1]), mask], 1)
 
-    def _encoder(self, embedded: Tensor, mask: Tensor, visual: Tensor | None = None) -> Tensor:
-        on_cpu = embedded.device.type == "cpu"
-        if self._through is not None and on_cpu and not torch.compiler.is_compiling():
-            return self._through(embedded, mask.bool(), None if visual is None else self._reader(visual))
-        with self._reading(self.language.encoder, visual):
-            return self.language.encoder(inputs_embeds=embedded, attention_mask=mask).last_hidden_state
+    def _encoder(
+        self, embedded: Tensor, mask: Tensor, visual: Tensor | None = None, *, frozen: bool = False
+    ) -> Tensor:
+        """Return what the encoder makes of vectors: that of the language model, or of the frozen T5 without LoRA."""
+        language = self.text.model if frozen else self.language
+        through = self._through if frozen or not self.has_lora else None
+        if through is not None and embedded.device.type == "cpu" and not torch.compiler.is_compiling():
+            return through(embedded, mask.bool(), None if visual is None else self._reader(visual))
+        with self._reading(language.encoder, visual):
+            return language.encoder(inputs_embeds=embedded, attention_mask=mask).last_hidden_state
 
     def _reading(self, stack: Any, visual: Tensor | None) -> AbstractContextManager:
         """Let a stack's layers read visual tokens by gated cross-attention inside of this context."""
@@ -360,7 +393,7 @@ class BridgedModel(nn.Module):
         # The question is represented by the output of the frozen T5's encoder, which reads it alone.
         mask = batch["question_mask"]
         with torch.no_grad():
-            question = self._encoder(self.text.embed(batch["question"]), mask)
+            question = self._encoder(self.text.embed(batch["question"]), mask, frozen=True)
         return self.bridge(patches, question, mask)
 
     def _shift(self, labels: Tensor) -> Tensor:

@@ -44,6 +44,7 @@ RUNS = (
     ["bridge=linear", "text.dtype=bfloat16", "++text.checkpointing=true"],
     ["bridge=perceiver_question", "model.insert=encoder_output", "optim=adamw", "train.precision=fp32"],
     ["bridge=linear", "model.insert=cross_attention", "train.precision=fp32"],
+    ["bridge=linear", "text.adapt=lora", "train.precision=fp32"],
 )
 
 
@@ -110,6 +111,15 @@ def test_blocks_between_all_layers_are_counted_from_few(run, stack):
     expected = 160 * 16 + 16 + blocks * (16 * 16**2 + 2 * 16 + 2)
     assert run(*overrides).trained == expected
     assert run(*overrides, fitting=4).trained == pytest.approx(expected, rel=0.1)
+
+
+def test_an_adapter_is_counted_with_what_is_trained(run):
+    frozen = run("bridge=linear", "optim=adamw").memory(LENGTHS)
+    prompt = run("bridge=linear", "optim=adamw", "text.adapt=prompt", "text.prompt_tokens=5").memory(LENGTHS)
+    assert prompt.trained - frozen.trained == pytest.approx(4 * 4 * 5 * 16, abs=16)
+    lora = run("bridge=words", "optim=adamw", "text.adapt=lora").memory(LENGTHS)
+    matrices = 2 * (7 + 2 * 6)  # q and v in each layer's attention
+    assert lora.trained == pytest.approx(4 * 4 * matrices * 8 * (16 + 16), abs=8 * matrices)
 
 
 def test_weights_of_both_models(run):

@@ -42,7 +42,7 @@ def test_what_only_some_settings_need_is_no_fault(monkeypatch):
     monkeypatch.setattr(machine.shutil, "which", lambda name: "/bin/java" if name == "java" else None)
     found = {one.subject: one for one in machine.optional()}
     assert (found["datasets"].status, found["java"].detail) == (OK, "/bin/java")
-    assert {found[name].status for name in ("accelerate", "bitsandbytes", "slurm")} == {NOTE}
+    assert {found[name].status for name in ("accelerate", "bitsandbytes", "peft", "slurm")} == {NOTE}
     assert found["bitsandbytes"].fix == "pip install bitsandbytes"
 
 

@@ -23,6 +23,7 @@ def test_the_machine_alone(capsys):
         "Python",
         "packages",
         "accelerate",
+        "peft",
         "java",
         "slurm",
         "CPU",

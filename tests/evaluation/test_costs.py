@@ -8,6 +8,7 @@ from bridgelab.bridge.qformer import QFormer
 from bridgelab.bridge.words import Words
 from bridgelab.evaluation.costs import measure_costs
 from bridgelab.model import BridgedModel
+from bridgelab.text.adapt import build_adapter
 
 
 def batch(text, patches):
@@ -97,6 +98,43 @@ def test_blocks_between_layers_are_counted_by_hand(tiny_text, stack):
     without = measure_costs(bare, alone)["flops_text_forward"]
     assert costs["flops_text_forward"] == without + 2 * layers * (matrices + attention)
     assert all(p.grad is None for p in model.parameters())
+
+
+@pytest.mark.parametrize("ceiling", [False, True])
+def test_an_adapter_is_counted_apart(tiny_text, ceiling):
+    """Beside linear, and beside plain words, whose tokens have no gradient."""
+    c, rank, dim = tiny_text.model.config, 3, tiny_text.dim
+    patches = tiny_text.embed_words(["red cube a", "a"]) if ceiling else torch.randn(2, 3, 5)
+    given = batch(tiny_text, patches)
+
+    def costs(**options):
+        bridge = Words(dim, dim, num_tokens=0) if ceiling else Linear(5, dim)
+        model = BridgedModel(bridge, tiny_text, adapter=build_adapter(options, tiny_text.model))
+        model.init_output_scale(given)
+        found = measure_costs(model, given)
+        assert all(p.grad is None for p in model.parameters())
+        return found
+
+    frozen = costs()
+    lora = costs(adapt="lora", lora={"rank": rank, "alpha": 1, "targets": ["q"]})
+    prompt = costs(adapt="prompt", prompt_tokens=4)
+    # q of two layers' self-attention in the encoder, and of self- and cross-attention in the decoder.
+    inner, layers = c.num_heads * c.d_kv, c.num_layers + 2 * c.num_decoder_layers
+    assert lora["adapter_parameters"] == layers * rank * (dim + inner)
+    assert prompt["adapter_parameters"] == 4 * dim
+    for adapted in (lora, prompt):
+        own = adapted["trainable_parameters"] - adapted["adapter_parameters"]
+        assert own == frozen["trainable_parameters"] == (0 if ceiling else 5 * dim + dim)
+        for name in ("visual_tokens", "flops_bridge_forward", "flops_bridge_backward"):
+            assert adapted[name] == frozen[name]
+        assert adapted["flops_text_forward"] > frozen["flops_text_forward"]
+        # Beside words, nothing before the first adapted layer has a gradient.
+        assert adapted["flops_text_backward"] > (0.9 if ceiling else 1) * adapted["flops_text_forward"]
+    positions = c.num_layers * (3 + 8) + 2  # encoder's, and the decoder's single one, twice
+    assert lora["flops_text_forward"] - frozen["flops_text_forward"] == pytest.approx(
+        2 * positions * rank * (dim + inner), rel=0.3  # our encoder, which the frozen one has, masks with a product less
+    )  # fmt: skip
+    assert prompt["flops_text_forward"] == pytest.approx(by_hand(tiny_text, 3 + 4, 8, 1, False), rel=0.03)
 
 
 def test_floor_and_ceiling(tiny_text):

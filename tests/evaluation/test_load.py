@@ -15,6 +15,7 @@ from bridgelab.evaluation.load import load_trained
 from bridgelab.evaluation.publish import push
 from bridgelab.evaluation.trained_bridge import in_template, spelled_as_known
 from bridgelab.explain.answer import answer
+from bridgelab.model import is_frozen
 from bridgelab.training import main
 
 
@@ -39,6 +40,8 @@ def run(train):
         ("model.positions=true",),
         ("model.insert=cross_attention", "model.positions=true"),
         ("model.insert=cross_attention", "model.cross_attention={stack: decoder, num_heads: 4}"),
+        ("text.adapt=prompt",),
+        ("text.adapt=lora",),
     ],
     ids=",".join,
 )
@@ -47,7 +50,7 @@ def test_it_answers_as_its_record_says(train, overrides, world, tiny_text):
     _, _, model = load_trained(run)
     checkpoint = torch.load(run / "last.ckpt", weights_only=True)["state_dict"]
     for name, weight in model.state_dict().items():
-        if not name.startswith("language."):
+        if not is_frozen(f"model.{name}"):
             assert torch.equal(weight, checkpoint[f"model.{name}"])
     assert model.scale > 0
     rows = pd.read_parquet(run / "predictions.parquet").query("kind == 'answer' and view == 'image'")

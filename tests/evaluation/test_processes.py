@@ -13,10 +13,11 @@ def of_seen(folder):
     return table[table["val/accuracy"].notna()][["step", "val/accuracy", "val/loss"]].to_numpy()
 
 
-@pytest.mark.parametrize("number", [2, 3])
-def test_several_processes_predict_what_one_does(program, tmp_path, number):
-    """Uneven: 21 questions and 28 captions in batches of 4, over 2 and 3 processes."""
-    program(tmp_path / "several", number, "evaluate.captioned=describe left to right")
+@pytest.mark.parametrize(("number", "adapt"), [(2, "lora"), (3, "none")])
+def test_several_processes_predict_what_one_does(program, tmp_path, number, adapt):
+    """Uneven: 21 questions and 28 captions in batches of 4, over 2 and 3 processes. LoRA is trained and put back like a bridge."""
+    choices = ("evaluate.captioned=describe left to right", f"text.adapt={adapt}")
+    program(tmp_path / "several", number, *choices)
     rows = pd.read_parquet(tmp_path / "several" / "predictions.parquet")
     assert rows.groupby(["kind", "view"]).size().to_dict() == {
         ("answer", "image"): 21, ("answer", "shuffled"): 21, ("answer", "captioned"): 21,
@@ -27,7 +28,7 @@ def test_several_processes_predict_what_one_does(program, tmp_path, number):
     (tmp_path / "one").mkdir()
     for name in (LAST, "config.yaml", "config.hash"):
         shutil.copy(tmp_path / "several" / name, tmp_path / "one" / name)
-    program(tmp_path / "one", 1, "evaluate.captioned=describe left to right")
+    program(tmp_path / "one", 1, *choices)
     names = [f"{folder}/predictions.parquet" for folder in ("several", "one")]
     assert (tmp_path / names[0]).read_bytes() == (tmp_path / names[1]).read_bytes()
 

@@ -8,9 +8,11 @@ import yaml
 from rich.console import Console
 
 from bridgelab.cli import main as cli
+from bridgelab.report.remarks import remarks
 from bridgelab.report.summary import summarize
 from bridgelab.report.write import report
 from bridgelab.runs.comparability import covers
+from bridgelab.runs.record_schema import read_record
 from bridgelab.runs.study import read_study
 from bridgelab.runs.sweep import overrides
 from bridgelab.statistics.comparison import rows_to_compare, verdict
@@ -27,6 +29,7 @@ def configure(run, **groups):
     """Write a run's config.yaml: `CONFIG` with some groups' values changed."""
     name = overrides(run.name)
     made = {key: value | groups.get(key, {}) if isinstance(value, dict) else value for key, value in CONFIG.items()}  # fmt: skip
+    made |= {key: value for key, value in groups.items() if key not in CONFIG}
     made["bridge"] = {"_target_": name["bridge"]} | groups.get("bridge", {})
     (run / "config.yaml").write_text(yaml.safe_dump(made | {"seed": int(name["seed"])}))
 
@@ -194,7 +197,63 @@ def test_a_report_of_a_sweep_names_the_levels(swept):
     )  # at both levels, so said once
 
 
+def adapted(study, change, run, level):
+    """Make a run one with text.adapt at a level, of 100 parameters."""
+    configure(run, text={"path": "t5", **({} if level == "none" else {"adapt": level})})
+    costs = read_record(run)["costs"]
+    more = {"adapter_parameters": 100, "trainable_parameters": costs["trainable_parameters"] + 100}
+    more = more if level != "none" else {}  # as an older run
+    name = f"{run.name},text.adapt={level}"
+    change(run, overrides=name, costs=costs | more, **({"adapt": level} if more else {}))
+    shutil.move(run, study / name)
+
+
+def test_an_adapter_that_is_not_swept_is_refused(study, change):
+    for run in sorted(study.iterdir()):
+        configure(run, text={"adapt": "lora"} if "linear" in run.name else {"path": "t5"})
+    with pytest.raises(ValueError, match=r"text\.adapt='lora' in bridge=linear,seed=0, but 'none' in"):
+        read_study(study)
+
+
+def test_levels_of_an_adapter_have_floors_of_their_own(simulated, change):
+    """Sweeping it leaves what is frozen to be the same, and a floor of another level is none."""
+    study = simulated.write(bridges=SMALL, images=6)
+    lora = simulated.write("lora", bridges=SMALL, images=6, draw=1)
+    for folder, level in ((study, "none"), (lora, "lora")):
+        for run in list(folder.iterdir()):
+            if level == "none" or "words" not in run.name:  # a simulated ceiling trains nothing
+                adapted(study, change, run, level)
+    found = read_study(study)
+    assert found.counterpart("mlp, text.adapt=lora", "blind") == "blind, text.adapt=lora"
+    assert rows_to_compare(found, "linear") == {
+        f"mlp, text.adapt={level}": f"linear, text.adapt={level}" for level in ("none", "lora")
+    }
+    said = " ".join(remarks(found))
+    assert (
+        "LoRA with 100 parameters is trained in blind, text.adapt=lora; linear, text.adapt=lora; mlp, "
+        in said
+    )
+    assert "No blind floor" not in said
+    change(study / "bridge=mlp,seed=1,text.adapt=lora", fingerprints={"vision": "aa", "text": "other"})
+    with pytest.raises(ValueError, match=r"fingerprints\.text='other' in bridge=mlp"):
+        read_study(study)
+    change(study / "bridge=mlp,seed=1,text.adapt=lora", fingerprints={"vision": "aa", "text": "bb"})
+    for run in study.glob("bridge=blind,*lora"):
+        shutil.rmtree(run)
+    found = read_study(study)
+    assert found.counterpart("mlp, text.adapt=lora", "blind") is None
+    said = " ".join(remarks(found))
+    assert "No blind floor with the same text.adapt: linear, text.adapt=lora; mlp, text.adapt=lora." in said
+    rows = {row.name: row for row in summarize(found, intervals=False).rows}
+    assert rows["mlp, text.adapt=none"].gap
+    assert not rows["mlp, text.adapt=lora"].gap
+
+
 def test_what_a_factor_covers():
+    assert covers("text", "fingerprints.text")
+    assert covers("text.path", "fingerprints.text")
+    assert not covers("text.adapt", "fingerprints.text")
+    assert not covers("text.lora.rank", "fingerprints.text")
     assert covers("train.steps", "train.steps")
     assert covers("train.steps", "mixture.answer")
     assert covers("vision", "vision.layer")

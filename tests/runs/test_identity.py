@@ -43,6 +43,21 @@ def test_a_key_that_one_choice_alone_reads_is_told_with_that_choice_alone():
         assert len({before, between, other}) == 3
 
 
+def test_what_no_choice_reads_lets_an_older_run_go_on(tmp_path):
+    """With a corrected evaluation, which is compared key by key with a config from before the keys."""
+    older = OmegaConf.merge(CONFIG, {"text": {"path": "t5"}})
+    claim(tmp_path, OmegaConf.merge(older, {"evaluate": {"num_beams": 1}}))
+    (tmp_path / "metrics.csv").touch()
+    later = {"text": {"adapt": "none", "prompt_tokens": 16, "lora": {"rank": 8}}}
+    newer = OmegaConf.merge(older, later, {"evaluate": {"num_beams": 2}})
+    assert not claim(tmp_path, newer)
+    for adapt, key in (("lora", r"text\.lora\.rank"), ("prompt", r"text\.prompt_tokens")):
+        other = OmegaConf.merge(newer, {"text": {"adapt": adapt, "prompt_tokens": 3, "lora": {"rank": 3}}})
+        assert config_hash(other) != config_hash(newer)
+        with pytest.raises(ValueError, match=rf"they differ in text\.adapt, {key}"):
+            claim(tmp_path, other)
+
+
 def test_a_difference_in_published_sizes_is_not_named(tmp_path):
     claim(tmp_path, OmegaConf.merge(CONFIG, {"benchmark": {"published": {"images": {"train": 5}}}}))
     (tmp_path / "metrics.csv").touch()

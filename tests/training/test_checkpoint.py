@@ -5,16 +5,26 @@ import torch
 from tiny_training import IDENTITY, Killed, train
 
 
-def test_a_checkpoint_is_safe_and_holds_what_is_trained(tmp_path, tiny_text):
-    train(tiny_text, tmp_path)
+@pytest.mark.parametrize("adapt", ["none", "prompt", "lora"])
+def test_a_checkpoint_is_safe_and_holds_what_is_trained(tmp_path, tiny_text, adapt):
+    train(tiny_text, tmp_path, adapt=adapt)
     checkpoint = torch.load(tmp_path / "last.ckpt", weights_only=True)
-    assert sorted(checkpoint["state_dict"]) == [
-        "model.bridge.mm_projector.bias",
-        "model.bridge.mm_projector.weight",
-        "model.mean",
-        "model.scale",
-        "model.std",
-    ]
+    stacks = {"encoder": [(0, "SelfAttention"), (1, "SelfAttention")]}
+    stacks["decoder"] = [(0, "SelfAttention"), (0, "EncDecAttention")]
+    lora = [
+        f"model.language.{stack}.block.{block}.layer.{int(kind == 'EncDecAttention')}.{kind}.{target}.lora_{x}.default.weight"
+        for stack, places in stacks.items() for block, kind in places for target in "qv" for x in "AB"
+    ]  # fmt: skip
+    assert sorted(checkpoint["state_dict"]) == sorted(
+        [
+            "model.bridge.mm_projector.bias",
+            "model.bridge.mm_projector.weight",
+            "model.mean",
+            "model.scale",
+            "model.std",
+            *{"none": [], "prompt": ["model.soft_prompt"], "lora": lora}[adapt],
+        ]
+    )
     assert checkpoint["identity"] == IDENTITY
     assert checkpoint["global_step"] == 12
     assert not list(tmp_path.glob("*.part"))

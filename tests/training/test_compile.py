@@ -18,8 +18,9 @@ def losses(folder):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not COMPILER, reason="torch.compile needs a C++ compiler, and there is none")
-def test_compiled_steps_are_the_eager_ones(program, tmp_path):
-    choices = ("train.log_every=1", "bridge=mlp")
+@pytest.mark.parametrize("adapt", ["none", "lora"])
+def test_compiled_steps_are_the_eager_ones(program, tmp_path, adapt):
+    choices = ("train.log_every=1", "bridge=mlp", f"text.adapt={adapt}")
     program(tmp_path / "eager", 1, *choices)
     program(tmp_path / "compiled", 1, *choices, "compile=true")
     assert len(losses(tmp_path / "eager")) == 4

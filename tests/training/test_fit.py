@@ -1,3 +1,5 @@
+import functools
+
 import pytest
 import torch
 from tiny_training import Killed, model_and_batches, train
@@ -8,14 +10,25 @@ from bridgelab.optim.muon_adamw import MuonAdamW
 
 
 @pytest.mark.parametrize("optimizer", [AdamW, MuonAdamW])
-@pytest.mark.parametrize(("stop", "save_every"), [(1, 1), (5, 1), (7, 3), (11, 5)])
-def test_killed_and_resumed_ends_with_the_same_weights(tmp_path, tiny_text, stop, save_every, optimizer):
-    whole, _ = train(tiny_text, optimizer=optimizer)
+@pytest.mark.parametrize(
+    ("stop", "save_every", "adapt"),
+    [(1, 1, "none"), (5, 1, "none"), (7, 3, "none"), (11, 5, "none"), (7, 3, "prompt"), (7, 3, "lora")],
+)
+def test_killed_and_resumed_ends_with_the_same_weights(
+    tmp_path, tiny_text, stop, save_every, adapt, optimizer
+):
+    start, _ = model_and_batches(tiny_text, adapt=adapt)
+    run = functools.partial(train, tiny_text, optimizer=optimizer, adapt=adapt)
+    whole, _ = run()
     with pytest.raises(Killed):
-        train(tiny_text, tmp_path, stop=stop, save_every=save_every, optimizer=optimizer)
-    resumed, _ = train(tiny_text, tmp_path, save_every=save_every, optimizer=optimizer)
-    for a, b in zip(resumed.bridge.parameters(), whole.bridge.parameters(), strict=True):
-        torch.testing.assert_close(a, b, atol=0, rtol=0)
+        run(tmp_path, stop=stop, save_every=save_every)
+    resumed, _ = run(tmp_path, save_every=save_every)
+    trained = [name for name, p in start.named_parameters() if p.requires_grad]
+    assert len(trained) == {"none": 2, "prompt": 3, "lora": 2 + 2 * 2 * 4}[adapt]
+    first, again, once = (dict(model.named_parameters()) for model in (start, resumed, whole))
+    for name in trained:
+        torch.testing.assert_close(again[name], once[name], atol=0, rtol=0)
+        assert not torch.equal(first[name], once[name])
     assert resumed.scale == whole.scale
 
 
@@ -48,12 +61,15 @@ def test_a_batch_in_parts_is_the_same_step(tmp_path, tiny_text):
         train(tiny_text, tmp_path / "odd", accumulate_grad_batches=3)
 
 
-@pytest.mark.parametrize("stack", [None, "encoder", "decoder"])
-def test_training_lowers_the_loss_and_leaves_the_frozen_side(tiny_text, stack):
+@pytest.mark.parametrize(
+    ("stack", "adapt"),
+    [(None, "none"), ("encoder", "none"), ("decoder", "none"), (None, "prompt"), (None, "lora")],
+)
+def test_training_lowers_the_loss_and_leaves_the_frozen_side(tiny_text, stack, adapt):
     before = tiny_text.fingerprint
-    model, batches = model_and_batches(tiny_text, 60, stack)
+    model, batches = model_and_batches(tiny_text, 60, stack, adapt)
     first = model.loss(batches.pools["answer"].batch(range(30))).item()
-    trained, _ = train(tiny_text, steps=60, stack=stack)
+    trained, _ = train(tiny_text, steps=60, stack=stack, adapt=adapt)
     assert trained.loss(batches.pools["answer"].batch(range(30))).item() < first - 0.3
     assert tiny_text.fingerprint == before
 

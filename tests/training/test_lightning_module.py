@@ -9,14 +9,15 @@ from torch.optim import AdamW
 from bridgelab.training.lightning_module import parameter_groups, warmup_then
 
 
-@pytest.mark.parametrize("world", [2, 4])
-def test_several_processes_take_the_steps_of_one(tiny_text, world, monkeypatch):
+@pytest.mark.parametrize(("world", "adapt"), [(2, "none"), (4, "none"), (2, "lora"), (2, "prompt")])
+def test_several_processes_take_the_steps_of_one(tiny_text, world, adapt, monkeypatch):
     """The average of the processes' gradients and twenty steps of AdamW with it, against one process; in float64 but for the
     T5's norms, which are in float32."""
 
     def steps(world, number=20):
-        model, _ = model_and_batches(tiny_text)
+        model, _ = model_and_batches(tiny_text, adapt=adapt)
         model = model.double()
+        model._through = None if adapt != "none" else model._through  # it is in float32
         parts = []
         for rank in range(world):
             _, batches = model_and_batches(tiny_text, steps=number)
@@ -38,7 +39,7 @@ def test_several_processes_take_the_steps_of_one(tiny_text, world, monkeypatch):
 
     for one, several in zip(steps(1), steps(world), strict=True):
         for a, b in zip(one, several, strict=True):
-            assert (b - a).norm() < 1e-6 * a.norm()
+            assert (b - a).norm() <= 1e-6 * a.norm()
 
 
 def test_parameters_are_grouped_by_kind():

@@ -11,7 +11,7 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 # Keys of an object's config that are no arguments of its class.
-NOT_ARGUMENTS = frozenset({"_target_", "_partial_", "_convert_", "init_from", "published"})
+NOT_ARGUMENTS = frozenset({"_target_", "_partial_", "_convert_", "init_from"})
 MODULE = "torch.nn.Module"  # slots of this kind also take a class of the user's own, from any file or package
 
 
@@ -22,18 +22,22 @@ class Slot(NamedTuple):
         packages: the packages that define its classes.
         kind: the base class of its classes.
         inside: the packages of classes and functions that may be built as arguments.
+        elsewhere: keys of the group that other parts read, and not its class.
     """
 
     packages: tuple[str, ...]
     kind: str
     inside: tuple[str, ...] = ()
+    elsewhere: tuple[str, ...] = ()
 
 
 SLOTS = {
     "bridge": Slot(("bridgelab.bridge.",), MODULE),
     "vision": Slot(("bridgelab.vision.",), MODULE),
-    "text": Slot(("bridgelab.text.",), MODULE),
-    "benchmark": Slot(("bridgelab.benchmark.",), "bridgelab.benchmark.example.Benchmark"),
+    "text": Slot(("bridgelab.text.",), MODULE, elsewhere=("adapt", "prompt_tokens", "lora")),
+    "benchmark": Slot(
+        ("bridgelab.benchmark.",), "bridgelab.benchmark.example.Benchmark", elsewhere=("published",)
+    ),
     "optim": Slot(("bridgelab.optim.", "torch.optim."), "torch.optim.Optimizer"),
     "trainer": Slot(("pytorch_lightning.",), "pytorch_lightning.Trainer", ("pytorch_lightning.",)),
     "logger": Slot(
@@ -61,7 +65,7 @@ def target(config: DictConfig, slot: str) -> Any:
     Raises:
         ValueError: if it names no such class.
     """
-    packages, kind, _ = SLOTS[slot]
+    packages, kind = SLOTS[slot].packages, SLOTS[slot].kind
     name = config._target_
     own = is_own(config, slot)
     allowed = f"{slot} takes a {kind.rpartition('.')[2]} of {' or '.join(packages)}*" + (
@@ -136,12 +140,13 @@ def build(config: DictConfig, slot: str, *args: Any, **kwargs: Any) -> Any:
         ValueError: if the slot does not allow the class, or raised by the class itself.
     """
     kind = target(config, slot)
-    check_arguments(kind, {str(key) for key in config} - NOT_ARGUMENTS)
-    if "published" in config:
-        config = config.copy()
-        OmegaConf.set_struct(config, False)
-        del config["published"]
     inside = SLOTS[slot].inside
+    if elsewhere := [key for key in SLOTS[slot].elsewhere if key in config]:
+        config = config.copy()  # which keeps its place in the whole config, for interpolations
+        OmegaConf.set_struct(config, False)
+        for key in elsewhere:
+            del config[key]
+    check_arguments(kind, {str(key) for key in config} - NOT_ARGUMENTS)
     for name in _named_inside(config):
         if not (name.startswith(inside) and _defined_in(hydra.utils.get_object(name), inside)):
             raise ValueError(

@@ -23,6 +23,7 @@ OPTIONAL = {
     "accelerate": "text.device_map, text.eight_bit",
     "bitsandbytes": "text.eight_bit",
     "datasets": "benchmarks read from the hub",
+    "peft": "text.adapt=lora",
 }
 PROGRAMS = {
     "java": ("java", "the official caption scores", "install a Java runtime, such as openjdk"),

@@ -24,12 +24,15 @@ def measure_test_costs(model: BridgedModel, tests: Mapping[str, TokenizedExample
 def measure_costs(model: BridgedModel, batch: Batch) -> dict[str, Any]:
     """Return the costs of one example; a multiplication and an addition count as two operations.
 
-    The T5's backward pass goes *through* its frozen weights to the visual tokens. Tokens without a gradient (plain words) cost
-    none. Both passes of the T5 include gated cross-attention between its layers, if there is any.
+    The T5's backward pass goes *through* its frozen weights to the visual tokens, and to an adapter. Tokens without a gradient
+    (plain words) cost none. Both passes of the T5 include gated cross-attention between its layers, if there is any.
     """
     batch = on_device(batch, model)
     trained = [p for p in model.parameters() if p.requires_grad]
     between = [] if model.cross_attention is None else list(model.cross_attention.parameters())
+    adapter = model.adapter_parameters
+    adapter_ids = set(map(id, adapter))
+    bridge = [p for p in trained if id(p) not in adapter_ids]
     flops: dict[str, int] = {}
     size = len(batch["labels"])
 
@@ -41,21 +44,23 @@ def measure_costs(model: BridgedModel, batch: Batch) -> dict[str, Any]:
 
     with torch.enable_grad():
         prefix = count("flops_bridge_forward", lambda: model.prefix(batch))
-        leaf = prefix.detach().requires_grad_(bool(trained))
+        leaf = prefix.detach().requires_grad_(bool(bridge))
         labels = batch["labels"]
         loss = count(
             "flops_text_forward",
             lambda: -model.log_probs(model.encode_prefix(leaf, batch), labels).sum() / size,
         )
-        if trained:
-            count("flops_text_backward", lambda: torch.autograd.grad(loss, [leaf, *between]))
+        if sources := [*([leaf] if bridge else []), *between, *adapter]:
+            count("flops_text_backward", lambda: torch.autograd.grad(loss, sources))
+        if bridge:
             gradient = torch.ones_like(prefix)
             count(
                 "flops_bridge_backward",
-                lambda: torch.autograd.grad(prefix, trained, gradient, allow_unused=True),
+                lambda: torch.autograd.grad(prefix, bridge, gradient, allow_unused=True),
             )
     return {
         "trainable_parameters": sum(p.numel() for p in trained),
+        "adapter_parameters": sum(p.numel() for p in adapter),
         "visual_tokens": prefix.shape[1],
         "prompt_tokens": batch["prompt"].shape[1],
         "flops_bridge_forward": flops["flops_bridge_forward"],

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from bridgelab.backbones import Backbones
 from bridgelab.config.instantiate import is_own, target
-from bridgelab.model import FROZEN, BridgedModel
+from bridgelab.model import BridgedModel, is_frozen
 from bridgelab.runs.finished import RECORD, is_finished
 from bridgelab.runs.record_schema import read_config, read_record, regular
 
@@ -149,9 +149,7 @@ def _trained_model(
     run: Path, config: DictConfig, backbones: Backbones, state: dict[str, torch.Tensor]
 ) -> BridgedModel:
     """Build the bridge between the backbones, and load a checkpoint's weights into it."""
-    weights = {
-        name.removeprefix(MODEL): value for name, value in state.items() if not name.startswith(FROZEN)
-    }
+    weights = {name.removeprefix(MODEL): value for name, value in state.items() if not is_frozen(name)}
     moments = {
         name: weights[name] for name in ("mean", "std") if name in weights and weights[name].numel() > 1
     }

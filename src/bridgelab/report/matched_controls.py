@@ -50,10 +50,9 @@ def controls(study: Study, baseline: str) -> list[str]:
 
 
 def _sizes(run: Run) -> tuple[int | None, int | None]:
-    """Return visual tokens and trainable parameters; None where the record lacks them."""
-    costs = run.record["costs"]
-    tokens, parameters = costs.get("visual_tokens"), costs.get("trainable_parameters")
-    return (None if tokens is None else int(tokens), None if parameters is None else int(parameters))
+    """Return visual tokens and the bridge's trainable parameters; None where the record lacks them."""
+    tokens = run.record["costs"].get("visual_tokens")
+    return (None if tokens is None else int(tokens), run.bridge_parameters)
 
 
 def _sentence(

@@ -30,7 +30,7 @@ def at_the_floor(rows: Sequence[Row], blind: Mapping[str, Row | None]) -> list[s
 
 
 def remarks(study: Study) -> list[str]:
-    """Return sentences on differences between the runs, conditioning, sizes, what results generalize to, seeds, rates and commits."""
+    """Return sentences on differences between runs, conditioning, sizes, adapters, what results generalize to, seeds, rates, commits."""
     first = {bridge: study.of(bridge)[0] for bridge in study.bridges}
     return [
         *(
@@ -39,6 +39,7 @@ def remarks(study: Study) -> list[str]:
         ),
         *_on_conditioning(first),
         *_on_sizes(first),
+        *_on_adapters(study, first),
         *_on_scope(study),
         *_on_single_seeds(study, first),
         *_on_learning_rates(study, first),
@@ -60,7 +61,7 @@ def _on_conditioning(first: Mapping[str, Run]) -> list[str]:
 
 def _on_sizes(first: Mapping[str, Run]) -> list[str]:
     sizes = {
-        (run.record["costs"].get("visual_tokens"), run.record["costs"].get("trainable_parameters"))
+        (run.record["costs"].get("visual_tokens"), run.bridge_parameters)
         for run in first.values()
         if run.sees == "image"
     }
@@ -70,6 +71,31 @@ def _on_sizes(first: Mapping[str, Run]) -> list[str]:
         "The bridges differ in visual tokens and parameters, so a difference between them is not one of "
         "architecture alone."
     ]
+
+
+def _on_adapters(study: Study, first: Mapping[str, Run]) -> list[str]:
+    """Say which rows train an adapter of the T5, and which bridges have no floor with the same one."""
+    adapted: dict[tuple[str, int], list[str]] = {}
+    for row, run in first.items():
+        if (kind := str(run.record.get("adapt", "none"))) != "none":
+            adapted.setdefault((kind, run.adapter_parameters), []).append(row)
+    if not adapted:
+        return []
+    names = {"prompt": "a soft prompt", "lora": "LoRA"}
+    sentences = [
+        f"Beside the bridge, {names.get(kind, kind)} with {parameters:,} parameters is trained in {'; '.join(rows)}. The row's parameters "
+        "include them. The T5's own weights stay frozen."
+        for (kind, parameters), rows in adapted.items()
+    ]
+    lacking = [
+        row for row, run in first.items() if run.sees == "image" and not study.counterpart(row, "blind")
+    ]
+    if lacking:
+        sentences.append(
+            f"No blind floor with the same text.adapt: {'; '.join(lacking)}. What such a T5 answers without the image is not known, so "
+            "their gap closed is not given. Train bridge=blind with the same text.adapt."
+        )
+    return sentences
 
 
 def _on_scope(study: Study) -> list[str]:

@@ -43,6 +43,10 @@ FOLLOWS = MappingProxyType(
     {
         "vision": ("fingerprints.vision",),
         "text": ("fingerprints.text", "fingerprints.data"),
+        # Adapters leave the T5's own weights as they are.
+        "text.adapt": (),
+        "text.prompt_tokens": (),
+        "text.lora": (),
         "benchmark": ("fingerprints.data",),
         "data.dtype": ("features_dtype",),
         "data.on_error": ("fingerprints.data",),
@@ -210,10 +214,10 @@ def _below(key: str, name: str) -> bool:
 
 
 def _follows(choice: str, key: str) -> bool:
-    return any(
-        (_below(choice, cause) or _below(cause, choice)) and any(_below(key, one) for one in brought)
-        for cause, brought in FOLLOWS.items()
-    )
+    """Return whether a key of the record follows from a choice: from the closest cause above it, or from one below it."""
+    above = [cause for cause in FOLLOWS if _below(choice, cause)]
+    causes = {cause for cause in FOLLOWS if _below(cause, choice)} | {max(above, key=len, default=choice)}
+    return any(_below(key, one) for cause in causes for one in FOLLOWS.get(cause, ()))
 
 
 def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -42,7 +42,11 @@ INDIFFERENT = (
     "evaluate.batch_size",
 )
 # Keys that one choice alone reads -> that choice. Without it they are not in the hash: its runs are those from before the key.
-ONLY_WITH = {"model.cross_attention": ("model.insert", "cross_attention")}
+ONLY_WITH = {
+    "model.cross_attention": ("model.insert", "cross_attention"),
+    "text.prompt_tokens": ("text.adapt", "prompt"),
+    "text.lora": ("text.adapt", "lora"),
+}
 WEIGHTS = ("text.path", "vision.weights", "vision.pretrained")
 LOCAL = "local-dir:"  # open_clip's prefix
 # The files of a run that fails its checks before it trains.
@@ -57,13 +61,19 @@ def config_hash(config: DictConfig, *, training: bool = False) -> str:
     """
     content = OmegaConf.to_container(config, resolve=False)
     assert isinstance(content, dict)
-    unread = [key for key, (choice, value) in ONLY_WITH.items() if OmegaConf.select(config, choice) != value]
-    left_out = (*NOT_IDENTITY, *unread, *((*INDIFFERENT, "evaluate") if training else ()))
+    left_out = (*NOT_IDENTITY, *_unread(config), *((*INDIFFERENT, "evaluate") if training else ()))
     kept = {key: value for key, value in with_older_keys(content).items() if key not in left_out}
     for group, _, key in (name.partition(".") for name in left_out):
         if key and isinstance(kept.get(group), dict):
             kept[group] = {name: value for name, value in kept[group].items() if name != key}
     return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _unread(config: DictConfig) -> tuple[str, ...]:
+    """Return the keys of `ONLY_WITH` that this config's choices do not read."""
+    return tuple(
+        key for key, (choice, value) in ONLY_WITH.items() if OmegaConf.select(config, choice) != value
+    )
 
 
 def refuse_another(directory: Path, config: DictConfig) -> bool:
@@ -163,4 +173,5 @@ def _difference(written: Any, config: Any) -> list[str]:
 
     first, second = (leaves(OmegaConf.to_container(one)) for one in (_with_absolute_weights(written), config))
     keys = [key for key in sorted(first.keys() | second.keys()) if first.get(key) != second.get(key)]
-    return [key for key in keys if not any(f"{key}.".startswith(f"{name}.") for name in NOT_IDENTITY)]
+    without_effect = (*NOT_IDENTITY, *(set(_unread(written)) & set(_unread(config))))
+    return [key for key in keys if not any(f"{key}.".startswith(f"{name}.") for name in without_effect)]

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 RENAMED = {"data.longest": "data.max_length", "evaluate.beams": "evaluate.num_beams"}  # group.old: group.new
-ADDED = {"tune.finalists": None}  # group.key: value in older runs, which is never changed
+# group.key: value in older runs, which is never changed
+ADDED: dict[str, Any] = {"text.adapt": "none", "tune.finalists": None}
 
 
 def current_key(key: str) -> str:

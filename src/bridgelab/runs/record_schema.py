@@ -52,6 +52,7 @@ class Costs(Checked):
 
     __pydantic_extra__: dict[str, Cost | None] = Field(init=False)
     trainable_parameters: Annotated[int, Field(ge=0, le=10**18)] = 1
+    adapter_parameters: Annotated[int, Field(ge=0, le=10**18)] = 0  # of the trainable ones
 
 
 class Verdict(Checked):
@@ -85,6 +86,7 @@ class Record(Checked):
     conditioning: str = "none"
     insert: str = ""
     positions: bool = False
+    adapt: str = "none"
     benchmark: str = ""
     split: str = "test"
     trained_on: str = ""

@@ -61,6 +61,17 @@ class Run:
         return int(self.record["costs"].get("trainable_parameters", 1)) > 0
 
     @cached_property
+    def adapter_parameters(self) -> int:
+        """Trained parameters of the language side; 0 if it is frozen."""
+        return int(self.record["costs"].get("adapter_parameters", 0))
+
+    @cached_property
+    def bridge_parameters(self) -> int | None:
+        """Trained parameters of the bridge alone; None if the record lacks them."""
+        trained = self.record["costs"].get("trainable_parameters")
+        return None if trained is None else int(trained) - self.adapter_parameters
+
+    @cached_property
     def name(self) -> str:
         return printable(
             str(self.record.get("overrides") or os.fsencode(self.path.name).decode(errors="replace"))

@@ -270,7 +270,8 @@ def _absent(
     begun = [overrides(one.name) for one in unfinished]
     for combination in product(*values.values()):
         of = dict(zip(names, combination, strict=True))
-        if combination in existing or of["bridge"] in untrained:
+        frozen = of.get("text.adapt", "none") == "none"  # an adapter is trained beside plain words too
+        if combination in existing or (of["bridge"] in untrained and frozen):
             continue
         if not any(all(one.get(name) == value for name, value in of.items()) for one in begun):
             yield Missing(",".join(f"{name}={value}" for name, value in of.items()), "not started")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from bridgelab.model import FROZEN
+from bridgelab.model import is_frozen
 
 
 def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:
@@ -80,7 +80,7 @@ class BridgeTraining(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave out the frozen weights, and add the identity."""
         state = checkpoint["state_dict"]
-        checkpoint["state_dict"] = {name: state[name] for name in state if not name.startswith(FROZEN)}
+        checkpoint["state_dict"] = {name: state[name] for name in state if not is_frozen(name)}
         checkpoint["identity"] = dict(self.identity)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -98,7 +98,7 @@ class BridgeTraining(pl.LightningModule):
                 "alone. Move last.ckpt away to start anew."
             )
         own = self.state_dict()
-        checkpoint["state_dict"] |= {name: own[name] for name in own if name.startswith(FROZEN)}
+        checkpoint["state_dict"] |= {name: own[name] for name in own if is_frozen(name)}
 
 
 def step_is_done(trainer: pl.Trainer, batch: int) -> bool:

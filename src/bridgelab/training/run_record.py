@@ -54,6 +54,7 @@ def run_record(
         "insert": config.model.insert,
         "positions": config.model.positions,
         **_cross_attention(model),
+        "adapt": config.text.get("adapt", "none"),
         "benchmark": experiment.data.benchmark.name,
         "seed": config.seed,
         "data_seed": config.data_seed,

@@ -104,6 +104,22 @@ class Config(Keys):
         return self
 
     @model_validator(mode="after")
+    def _check_lora(self) -> "Config":
+        text = self.text
+        for key, value, off in (
+            ("eight_bit", text.eight_bit, "false"),
+            ("device_map", text.device_map, "null"),
+        ):
+            if text.adapt == "lora" and value:
+                raise PydanticCustomError(
+                    "lora",
+                    "text.adapt=lora with text.{key}={value}: LoRA updates matrices of a T5 that is whole, and on one device. "
+                    "Set text.{key}={off}, or text.adapt=prompt",
+                    {"key": key, "value": str(value).lower(), "off": off},
+                )
+        return self
+
+    @model_validator(mode="after")
     def _check_rates(self) -> "Config":
         rates = sorted(set(self.tune.lrs))
         if self.train.lr is None and self.train.steps and len(rates) < MIN_RATES:

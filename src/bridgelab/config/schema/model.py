@@ -1,6 +1,8 @@
 """Keys of the model: bridge, backbones, and where visual tokens are inserted. Free of torch."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from bridgelab.config.schema.base import ClassKeys, Count, Decay, Keys, Name, Number, PathName, Positive
 
@@ -37,6 +39,12 @@ class Vision(ClassKeys):
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
 
 
+class Lora(Keys):
+    rank: Count
+    alpha: Positive | None
+    targets: Annotated[list[Literal["q", "k", "v", "o", "wi", "wi_0", "wi_1", "wo"]], Field(min_length=1)]
+
+
 class Text(ClassKeys):
     path: PathName = "miniature"
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -45,6 +53,9 @@ class Text(ClassKeys):
     eight_bit: bool = False
     checkpointing: bool = False
     dense_act_fn: Name | None = None
+    adapt: Literal["none", "prompt", "lora"] = "none"
+    prompt_tokens: Count = 1
+    lora: Lora | None = None
 
 
 class CrossAttention(Keys):
