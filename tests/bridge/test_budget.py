@@ -35,6 +35,8 @@ KEEP_PLACES = (
     "token_packer",
     "perceiver_qwen",
     "cls_linear",
+    "ldp_v2",
+    "d_abstractor",
 )
 
 

@@ -1,4 +1,4 @@
-"""Connectors that transformers lacks, from torch's modules in their authors' way, as references for speed.
+"""Connectors that transformers lacks, from its layers and torch's in their authors' way, as references for speed.
 
 Parameters have the names of our bridges. With `attention="eager"` torch's attention layer returns its weights as well, as in the
 authors' code, which never turns that off; with `sdpa` it does not and takes its faster path.
@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from transformers import DeformableDetrConfig
+from transformers.models.deformable_detr.modeling_deformable_detr import DeformableDetrDecoderLayer
 
 from bridgelab.bridge.perceiver_qwen import resized, sincos_positions
 
@@ -89,3 +91,62 @@ class Packer(nn.Module):
         """[batch, patch, width] -> [place in cell, cell and image, width]."""
         by_place = x.unflatten(1, (grid[0] // ratio, ratio, grid[1] // ratio, ratio))
         return by_place.permute(2, 4, 1, 3, 0, 5).reshape(ratio**2, -1, x.shape[-1])
+
+
+class DeformableQueries(nn.Module):
+    """Honeybee's D-Abstractor: pooled queries through Deformable DETR's decoder layers."""
+
+    def __init__(self, vision_dim: int, text_dim: int, choices: dict[str, Any], attention: str):
+        super().__init__()
+        width, self.grid, self.side = choices["width"], choices["grid"], int(choices["num_tokens"] ** 0.5)
+        config = DeformableDetrConfig(
+            d_model=width,
+            num_feature_levels=1,
+            decoder_attention_heads=choices["num_heads"],
+            decoder_n_points=choices["num_points"],
+            decoder_ffn_dim=width,
+            dropout=0.0,
+            attention_dropout=0.0,
+            activation_dropout=0.0,
+            attn_implementation=attention,
+        )
+        self.input_proj = nn.Identity() if vision_dim == width else nn.Linear(vision_dim, width)
+        self.v_pos_emb = nn.Parameter(torch.zeros(1, self.grid[0] * self.grid[1], width))
+        self.query_position_embeddings = nn.Parameter(torch.zeros(self.side**2, width))
+        self.reference_points = nn.Parameter(torch.zeros(self.side**2, 2))
+        self.layers = nn.ModuleList(DeformableDetrDecoderLayer(config) for _ in range(choices["depth"]))
+        self.output_proj = nn.Identity() if text_dim == width else nn.Linear(width, text_dim)
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """patches [batch, patch, vision_dim] -> tokens [batch, query, text_dim]."""
+        x = self.input_proj(patches) + self.v_pos_emb
+        image = x.transpose(1, 2).unflatten(2, self.grid)
+        pooled = F.adaptive_avg_pool2d(image, self.side).flatten(2).transpose(1, 2)
+        hidden = self.query_position_embeddings[None].repeat(len(x), 1, 1)
+        for layer in self.layers:
+            hidden = layer(
+                hidden,
+                object_queries_position_embeddings=pooled,
+                reference_points=self.reference_points[None, :, None].repeat(len(x), 1, 1, 1),
+                spatial_shapes=torch.tensor([self.grid], device=x.device),
+                spatial_shapes_list=[self.grid],
+                level_start_index=torch.tensor([0], device=x.device),
+                encoder_hidden_states=x,
+            )
+        return self.output_proj(hidden)
+
+
+class PooledConvolution(nn.Module):
+    """MobileVLM V2's projector, with the pool behind the whole MLP."""
+
+    def __init__(self, vision_dim: int, text_dim: int, choices: dict[str, Any], attention: str):
+        super().__init__()
+        self.grid, self.side = choices["grid"], int(choices["num_tokens"] ** 0.5)
+        self.mlp = mlp(vision_dim, text_dim)
+        self.peg = nn.Conv2d(text_dim, text_dim, 3, padding=1, groups=text_dim)
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """patches [batch, patch, vision_dim] -> tokens [batch, cell, text_dim]."""
+        image = self.mlp(patches).transpose(1, 2).unflatten(2, self.grid)
+        pooled = F.adaptive_avg_pool2d(image, self.side)
+        return (self.peg(pooled) + pooled).flatten(2).transpose(1, 2)

@@ -24,10 +24,12 @@ from transformers.models.blip_2.modeling_blip_2 import Blip2QFormerModel
 from transformers.models.idefics2.configuration_idefics2 import Idefics2PerceiverConfig
 from transformers.models.idefics2.modeling_idefics2 import Idefics2MLP, Idefics2PerceiverResampler
 
-from bridgelab.bench.connectors import Packer, Qwen
+from bridgelab.bench.connectors import DeformableQueries, Packer, PooledConvolution, Qwen
 from bridgelab.bench.cross_attention import Block, IdeficsBlock
 from bridgelab.bench.floor import products_of
 from bridgelab.bridge.convert import to_published
+from bridgelab.bridge.d_abstractor import DAbstractor
+from bridgelab.bridge.ldp_v2 import LDPv2
 from bridgelab.bridge.perceiver_idefics2 import Idefics2Perceiver
 from bridgelab.bridge.perceiver_qwen import QwenResampler
 from bridgelab.bridge.qformer import QFormer
@@ -151,6 +153,13 @@ SIZES: tuple[tuple[str, str, type[nn.Module], Callable[..., nn.Module], str | No
         {"grid": (8, 8), "num_queries": 16, "num_heads": 4}, (16, 64),
     ),
     (
+        "ldp_v2", "ours", LDPv2, PooledConvolution, None, (160, 128), {"grid": (8, 8), "num_tokens": 16}, (16, 64),
+    ),
+    (
+        "d_abstractor", "ours", DAbstractor, DeformableQueries, None, (160, 128),
+        {"grid": (8, 8), "num_tokens": 16, "depth": 2, "num_heads": 4, "num_points": 4, "width": 128}, (16, 64),
+    ),
+    (
         "token_packer", "published", TokenPacker, Packer, None, (1024, 4096),
         {"grid": (24, 24), "ratio": 2, "num_heads": 8, "width": 1024}, (1, 576),
     ),
@@ -161,6 +170,13 @@ SIZES: tuple[tuple[str, str, type[nn.Module], Callable[..., nn.Module], str | No
     (
         "a block of gated cross-attention", "ours", Block, IdeficsBlock, None, (128, 128),
         {"positions": 32, "num_heads": 8, "ffn_dim": 512}, (16, 96),
+    ),
+    (
+        "ldp_v2", "published", LDPv2, PooledConvolution, None, (1024, 2048), {"grid": (24, 24), "num_tokens": 144}, (4, 576),
+    ),
+    (
+        "d_abstractor", "published", DAbstractor, DeformableQueries, None, (1024, 4096),
+        {"grid": (24, 24), "num_tokens": 144, "depth": 6, "num_heads": 8, "num_points": 4, "width": 1024}, (1, 576),
     ),
     (
         "qformer", "published", QFormer, Blip2, "blip2_hf", (1408, 2048),

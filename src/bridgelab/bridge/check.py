@@ -114,7 +114,7 @@ def _check_gradients(case: Case) -> None:
         if p.requires_grad and (p.grad is None or not p.grad.any())
     ]
     # A key's bias adds the same to every score of a query, which softmax removes again.
-    unreached = [name for name in unreached if not name.endswith("key.bias")]
+    unreached = [name for name in unreached if not name.endswith(("key.bias", "k_proj.bias"))]
     _require(not unreached, f"no gradient reaches {', '.join(unreached)}")
     _require(
         all(p.grad is None or p.grad.isfinite().all() for p in case.parameters()), "a gradient is not finite"
@@ -223,7 +223,8 @@ def _check_seed(case: Case) -> None:
     again = case.build().state_dict()
     drawn = [name for name in first if first[name].numel() > 1 and first[name].float().std() > 0]
     _require(drawn or not first, "nothing is drawn: every weight starts as a constant")
-    equal = [name for name in drawn if torch.equal(first[name], second[name])]
+    fixed = tuple(getattr(case.bridge_class, "fixed_at_init", ()))
+    equal = [name for name in drawn if torch.equal(first[name], second[name]) and not name.endswith(fixed)]
     _require(not equal, f"{', '.join(equal)} are the same for two seeds: leave the seed to the caller")
     different = [name for name in first if not torch.equal(first[name], again[name])]
     _require(not different, f"{', '.join(different)} differ for one seed: draw from torch's global state")

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bridgelab.bridge.argument_checks import require_divisor, require_positive
-from bridgelab.bridge.attention import collected_weights, in_projections
+from bridgelab.bridge.attention import cast_for_matmul, collected_weights, in_projections
 from bridgelab.bridge.patch_grid import as_cells, require_ratio
 
 STD = 0.02  # of the weights at initialization, as published
@@ -97,28 +97,32 @@ class TokenPacker(nn.Module):
     ) -> Float[Tensor, "batch cell width"]:
         """Attend from each cell's query to the patches of that cell.
 
-        Sums of products, since matrix products of one query with few keys would be many and tiny.
+        There are more keys than queries, so neither keys nor values are projected: the query is taken to the keys' width
+        instead, and the mixed values are projected. The keys' bias adds the same to every score of a query, which softmax
+        removes.
         """
-        heads = self.clip_attn.num_heads
-        q, k, v = (
-            F.linear(x, weight, bias).unflatten(-1, (heads, -1))
-            for x, (weight, bias) in zip(
-                (query[:, :, None], keys, values), in_projections(self.clip_attn), strict=True
-            )
-        )
-        weights = ((q.shape[-1] ** -0.5 * q) * k).sum(-1).softmax(dim=2)  # batch, cell, place, head
+        batch, heads = len(query), self.clip_attn.num_heads
+        of_query, (of_key, _), (of_value, bias) = in_projections(self.clip_attn)
+        keys, values = cast_for_matmul(keys), cast_for_matmul(values)
+        q = F.linear(query, *of_query).flatten(0, 1).unflatten(-1, (heads, -1)).transpose(0, 1)
+        asked = (q.shape[-1] ** -0.5 * q) @ of_key.unflatten(0, (heads, -1))  # head, batch * cell, width
+        by_cell = asked.transpose(0, 1).unflatten(0, (batch, -1))
+        weights = (by_cell @ keys.transpose(-1, -2)).softmax(dim=-1)
         if (collected := collected_weights()) is not None:
             collected.append(self._over_patches(weights))
-        return (weights[..., None] * v).sum(2).flatten(2)
+        mixed = (weights.to(values.dtype) @ values).flatten(0, 1).transpose(0, 1)
+        projected = mixed @ of_value.unflatten(0, (heads, -1)).transpose(
+            -1, -2
+        )  # head, batch * cell, head's width
+        return projected.transpose(0, 1).flatten(1).unflatten(0, (batch, -1)) + bias
 
     def _over_patches(
-        self, weights: Float[Tensor, "batch cell place head"]
+        self, weights: Float[Tensor, "batch cell head place"]
     ) -> Float[Tensor, "batch head cell patch"]:
         """Return the weights over all patches, 0 outside of a query's cell."""
         rows, columns = self.grid
         numbers = torch.arange(float(rows * columns), device=weights.device)[None, :, None]
         patch = as_cells(numbers, self.grid, self.ratio)[0, :, :, 0].long()
-        by_head = weights.permute(0, 3, 1, 2)
-        return by_head.new_zeros(*by_head.shape[:3], rows * columns).scatter(
-            3, patch.expand_as(by_head), by_head
-        )
+        by_head = weights.transpose(1, 2)
+        empty = by_head.new_zeros(*by_head.shape[:3], rows * columns)
+        return empty.scatter(3, patch.expand_as(by_head), by_head)

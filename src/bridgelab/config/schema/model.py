@@ -18,6 +18,7 @@ class Bridge(ClassKeys):
     num_heads: Count = 1
     num_kv_heads: Count = 1
     head_dim: Count | None = None
+    num_points: Count = 1
     cross_attention_every: Count = 1
     ffn_ratio: Count = 1
     ratio: Count = 1
