@@ -18,18 +18,27 @@ def test_each_bridge_is_tried_at_its_own_size_and_at_the_published_one():
     assert any(c.compiled for c in contests("cuda"))
 
 
+def smooth(model):
+    """Return all parameters but those of sampled points: these start on patch centres, where interpolation has no derivative."""
+    return [
+        p
+        for name, p in model.named_parameters()
+        if "sampling_offsets" not in name and "reference_points" not in name
+    ]
+
+
 @pytest.mark.parametrize("contest", small(), ids=lambda c: c.name)
 def test_contenders_do_the_same_work(contest: Contest):
     ours, theirs, patches = contenders(contest, "cpu")
     expected = ours(patches)
     gradient = torch.randn_like(expected)
-    wanted = torch.autograd.grad(expected, list(ours.parameters()), gradient)
+    wanted = torch.autograd.grad(expected, smooth(ours), gradient)
     assert set(theirs) == {"eager", "sdpa"}
     for model in theirs.values():
         assert sum(p.numel() for p in model.parameters()) == sum(p.numel() for p in ours.parameters())
         tokens = model(patches)
         torch.testing.assert_close(tokens, expected, atol=1e-4, rtol=1e-4)
-        found = torch.autograd.grad(tokens, list(model.parameters()), gradient)
+        found = torch.autograd.grad(tokens, smooth(model), gradient)
         assert sorted(g.norm().item() for g in found) == pytest.approx(
             sorted(g.norm().item() for g in wanted), rel=1e-2, abs=1e-3
         )

@@ -71,7 +71,11 @@ def test_is_transformers(vision_dim, text_dim, side, choices):
     torch.testing.assert_close(tokens, expected, rtol=1e-10, atol=1e-10)
     onto = torch.randn_like(tokens)
     outside = [p for name, p in bridge.named_parameters() if not name.startswith("layers.")]
-    own, theirs = ([*outside, *module.parameters()] for module in (bridge.layers, layers))
+    names = [name for name, _ in bridge.layers.named_parameters()]  # their order differs in the two
+    own, theirs = (
+        [*outside, *map(dict(module.named_parameters()).__getitem__, names)]
+        for module in (bridge.layers, layers)
+    )
     gradients = torch.autograd.grad((tokens * onto).sum(), own)
     wanted = torch.autograd.grad((expected * onto).sum(), theirs)
     for gradient, other in zip(gradients, wanted, strict=True):
