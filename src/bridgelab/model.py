@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +14,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from bridgelab.bridge.gated_cross_attention import CrossAttentionLayers, before_layers
 from bridgelab.text.adapt import LORA, Adapter
 from bridgelab.text.frozen_encoder import ThroughEncoder
+from bridgelab.text.language_model import LanguageModel
 
 IGNORED = -100
 INSERTS = ("encoder_input", "encoder_output", "cross_attention")
@@ -26,22 +27,6 @@ def autocast_pays(device: torch.device) -> bool:
         return True
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
-
-
-class Language(Protocol):
-    """A frozen encoder-decoder that reads vectors as well as words."""
-
-    dim: int
-    fingerprint: str
-    embedding_rms: float
-    model: Any
-    placed: bool  # by device_map, and not to be moved
-    checkpointing: bool
-
-    def tokenize(self, texts: list[str]) -> tuple[Tensor, Tensor]: ...
-    def embed(self, ids: Tensor) -> Tensor: ...
-    def embed_words(self, scenes: list[str]) -> Tensor: ...
-    def decode(self, ids: Tensor) -> list[str]: ...
 
 
 FROZEN = "model.language."  # prefix of the language model's weights in a checkpoint
@@ -112,7 +97,7 @@ class BridgedModel(nn.Module):
     def __init__(
         self,
         bridge: nn.Module,
-        text: Language,
+        text: LanguageModel,
         *,
         mean: Tensor | None = None,
         std: Tensor | None = None,
@@ -172,7 +157,7 @@ class BridgedModel(nn.Module):
             nn.init.trunc_normal_(self.positions, std=0.02)
 
     @property
-    def text(self) -> Language:
+    def text(self) -> LanguageModel:
         """The frozen language model with its tokenizer."""
         return self._text[0]
 
