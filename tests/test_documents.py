@@ -9,8 +9,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from test_layers import LAYERS
 
-from bridgelab.cli.hydra_app import check_choices, check_keys
 from bridgelab.cli.main import COMMANDS
+from bridgelab.cli.overrides import check_choices, check_keys
 from bridgelab.config.root import config_root
 from bridgelab.training import main  # noqa: F401  registers what configs call
 

@@ -1,12 +1,13 @@
 """`bridgelab doctor`: check what is installed, and estimate the time, memory and disk of a run."""
 
-from bridgelab.cli.hydra_app import check_keys
+from bridgelab.cli.overrides import check_choices, check_keys, conf_folder
 
 
 def run(args: list[str]) -> None:
     """Run the command with the arguments that follow its name."""
-    if any("=" in arg for arg in args):
-        check_keys(args)
-    from bridgelab.doctor.main import doctor
+    from bridgelab.doctor.main import SIZES, doctor
 
+    overrides = [one for one in args if not one.startswith("-") and not SIZES.fullmatch(one)]
+    check_choices(overrides, conf_folder())
+    check_keys(overrides)
     doctor(args)

@@ -1,11 +1,10 @@
 """`bridgelab evaluate`: evaluate trained runs on another benchmark or split, or a published bridge."""
 
-import argparse
 import re
 import sys
 from pathlib import Path
 
-from bridgelab.cli.arguments import UsageError, add_trust, folder
+from bridgelab.cli.arguments import Parser, UsageError, add_trust, folder
 from bridgelab.cli.hydra_app import composed
 from bridgelab.cli.published import published_config
 from bridgelab.config.root import config_root
@@ -16,7 +15,7 @@ EVALUATED = ("benchmark", "evaluate", "data", "paths", "experiments", "question"
 
 def run(args: list[str]) -> None:
     """Run the command with the arguments that follow its name."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "bridgelab evaluate",
         description="Evaluate trained runs on another benchmark or split, and write the results as a study, runs/<study>_on_<benchmark>. "
         "With --bridge evaluate a published bridge without training, and write runs/published_on_<benchmark>.",

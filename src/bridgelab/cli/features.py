@@ -1,28 +1,29 @@
 """`bridgelab features`: build and maintain the stored features of the frozen vision encoder."""
 
-import argparse
 import os
 from pathlib import Path
 
-from bridgelab.cli.arguments import UsageError
+from bridgelab.cli.arguments import Parser, UsageError
 from bridgelab.cli.hydra_app import composed
 
 
 def run(args: list[str]) -> None:
     """Run the command with the arguments that follow its name."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "bridgelab features",
         description="Build and maintain the stored features of the frozen vision encoder.",
     )
-    actions = parser.add_subparsers(dest="action", required=True, metavar="{build,verify,info,prune}")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="{build,list,verify,prune}")
     root = Path(os.environ.get("BRIDGELAB_DATA", "data")) / "features"
     for action, what in {
         "build": "encode the images of a benchmark whose features are not stored yet",
+        "list": "list the stores and their sizes",
         "verify": "read all stored features and report damaged ones",
-        "info": "list the stores and their sizes",
         "prune": "remove files of interrupted writers, damaged rows and duplicate rows",
     }.items():
-        subparser = actions.add_parser(action, help=what, description=f"{what[0].upper()}{what[1:]}.")
+        aliases = ["info"] if action == "list" else []  # its name until version 0.1
+        description = f"{what[0].upper()}{what[1:]}."
+        subparser = actions.add_parser(action, aliases=aliases, help=what, description=description)
         if action == "build":
             subparser.add_argument(
                 "choices", nargs="*", metavar="key=value",
@@ -56,7 +57,7 @@ def run(args: list[str]) -> None:
         return
     from bridgelab.data.features import maintenance
 
-    if options.action == "info":
+    if options.action in ("list", "info"):
         there = maintenance.info(options.root)
         if not there:
             print(f"no features in {options.root}")
@@ -72,8 +73,8 @@ def run(args: list[str]) -> None:
         print("\n".join([*lines, *foreign, f"{rows:,} rows read"]))
         if lines:
             raise UsageError(
-                f"{len(lines)} of them are damaged. Run `bridgelab features prune`; whatever asks for these images next, a run "
-                "or `bridgelab features build`, encodes them again."
+                f"{len(lines)} of them are damaged. Run 'bridgelab features prune'; whatever asks for these images next, a run "
+                "or 'bridgelab features build', encodes them again."
             )
         if foreign:
             raise UsageError(
@@ -85,8 +86,8 @@ def run(args: list[str]) -> None:
 
 
 def _build_features(choices: list[str], shard: str | None, splits: str | None) -> None:
+    config = composed(choices)
     from bridgelab.data.features import feature_source as features
 
     part = features.work_part(shard, os.environ)
-    config = composed(choices)
     print(features.build_features(config, splits.split(",") if splits else None, part))

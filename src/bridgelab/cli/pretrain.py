@@ -2,6 +2,7 @@
 
 from bridgelab.cli.arguments import choose
 from bridgelab.cli.hydra_app import hydra_app
+from bridgelab.cli.overrides import check_choices, conf_folder, options_first, parse, refuse_lists
 
 
 def run(args: list[str]) -> None:
@@ -10,7 +11,17 @@ def run(args: list[str]) -> None:
     if not args or args[0] in ("-h", "--help"):
         print("usage: bridgelab pretrain {text,vision} [key=value ...]\n")
         print("Train the miniature T5 (text) or ViT (vision) again.")
-        print("`bridgelab pretrain text --help` lists the keys.")
+        print("bridgelab pretrain text --help lists the keys.")
         return
     choose("model to pretrain", args[0], models)
-    hydra_app(f"bridgelab pretrain {args[0]}", f"bridgelab.pretraining.{args[0]}", args[1:])
+    options, overrides = parse(args[1:])
+    if not options.help:
+        from bridgelab.config.compose import compose_config, each_value
+
+        conf = conf_folder() / "pretrain"
+        check_choices(overrides, conf)
+        if not options.multirun:
+            refuse_lists(overrides, ["bridgelab", "pretrain", args[0], "-m", *args[1:]])
+        for values in each_value(overrides):
+            compose_config(conf, args[0], values)
+    hydra_app(f"bridgelab pretrain {args[0]}", f"bridgelab.pretraining.{args[0]}", options_first(args[1:]))

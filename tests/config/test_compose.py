@@ -1,0 +1,85 @@
+import pytest
+
+from bridgelab.config.compose import compose_config, compose_sweep, each_value, lists
+from bridgelab.config.root import config_root
+
+
+@pytest.fixture
+def conf():
+    return config_root() / "conf"
+
+
+def test_one_job(conf):
+    sweep = compose_sweep(conf, ["bridge=qformer", "train.batch_size=3"])
+    assert (sweep.jobs, sweep.searches, sweep.values) == (1, 1, {})
+    assert sweep.config.train.batch_size == 3
+    assert sweep.config.hydra.runtime.choices.bridge == "qformer"
+
+
+def test_lists_on_the_command_line_multiply(conf):
+    sweep = compose_sweep(conf, ["bridge=qformer,linear", "seed=0,1,2", "data_seed=0,1", "+bridge.x=[1,2]"])
+    assert sweep.values == {"bridge": 2, "seed": 3, "data_seed": 2}
+    assert (sweep.jobs, sweep.searches) == (12, 2)
+    assert sweep.config.hydra.runtime.choices.bridge == "qformer"
+    assert list(sweep.config.bridge.x) == [1, 2]
+
+
+def test_a_study_carries_its_sweep(conf):
+    sweep = compose_sweep(conf, ["experiments=first_look"])
+    assert sweep.values == {"seed": 3, "bridge": 7}
+    assert (sweep.jobs, sweep.searches) == (21, 7)
+    assert sweep.config.train.steps == 400
+    narrowed = compose_sweep(conf, ["experiments=first_look", "seed=7", "bridge=mlp,linear"])
+    assert narrowed.values == {"bridge": 2}
+    assert narrowed.config.seed == 7
+    assert compose_sweep(conf, ["experiments=first_look", "hydra.mode=RUN"]).jobs == 1
+
+
+@pytest.mark.parametrize(
+    ("arg", "message"),
+    [
+        ("bridg=linear", r"bridg=linear: there is no key bridg\. Did you mean bridge\?"),
+        ("train.batchsize=3", r"train\.batchsize=3: .* Did you mean train\.batch_size\?"),
+        (
+            "bridge.num_querys=3",
+            r"there is no key bridge\.num_querys\. Keys of the chosen bridge are init_from\.",
+        ),
+        ("bridge=qfromer", r"bridge=qfromer: must be one of blind, .*\. Did you mean qformer\?"),
+        ("experiments=first_lok", r"experiments=first_lok: must be one of aa, .* Did you mean first_look\?"),
+        ("hydra/launcher=pol", r"hydra/launcher=pol: must be one of .*slurm.*\. Did you mean pool\?"),
+        ("+seed=3", "An item is already at 'seed'. .* Correct that override, or leave it out"),
+        ("~nothing", "'nothing' does not exist. Correct that override"),
+        ("bridge==x", "bridge==x.* Correct that override"),
+        ("bridge", "missing EQUAL"),
+    ],
+)
+def test_what_does_not_compose_is_told_in_one_line(conf, arg, message):
+    with pytest.raises(ValueError, match=message) as error:
+        compose_sweep(conf, [arg])
+    assert "\n" not in str(error.value)
+    assert str(error.value).startswith(arg) or "qfromer" not in arg
+
+
+def test_an_unknown_key_beside_a_chosen_option_names_its_keys(conf):
+    with pytest.raises(ValueError, match=r"bridge\.num_querys=3: .* Did you mean bridge\.num_queries\?"):
+        compose_config(conf, "train", ["bridge=qformer", "bridge.num_querys=3"])
+    with pytest.raises(
+        ValueError, match=r"reader=prse: must be one of dense, prose, schooled. Did you mean prose"
+    ):
+        compose_config(conf / "pretrain", "text", ["reader=prse"])
+
+
+def test_each_value_of_a_list_is_tried_once():
+    args = ["bridge=linear,mlp", "seed=0,1,2", "train.lr=0.1", "tune.lrs=[1,2,3]"]
+    assert lists(args) == ["bridge=linear,mlp", "seed=0,1,2"]
+    first, *others = each_value(args)
+    assert first == ["bridge=linear", "seed=0", "train.lr=0.1", "tune.lrs=[1,2,3]"]
+    assert others == [
+        ["bridge=mlp", "seed=0", "train.lr=0.1", "tune.lrs=[1,2,3]"],
+        ["bridge=linear", "seed=1", "train.lr=0.1", "tune.lrs=[1,2,3]"],
+        ["bridge=linear", "seed=2", "train.lr=0.1", "tune.lrs=[1,2,3]"],
+    ]
+
+
+def test_an_interval_of_another_sweeper_is_tried_at_its_ends():
+    assert list(each_value(["train.lr=interval(0.001,0.1)"])) == [["train.lr=0.001"], ["train.lr=0.1"]]
