@@ -3,13 +3,17 @@
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
+from bridgelab.config.compose import Sweep
+from bridgelab.data.features.shard import write_shard
+from bridgelab.data.features.store_folder import store_name
 from bridgelab.doctor import prediction
 from bridgelab.doctor.check import MISSING, NOTE, OK
 from bridgelab.doctor.dry_run import Answering, Costs, Memory
-from bridgelab.doctor.prediction import Job, Sweep, features_check, memory_check
+from bridgelab.doctor.prediction import Job, features_check, memory_check, stored_share
 from bridgelab.doctor.workload import Evaluation, Lengths, Workload
 
 CPU = torch.device("cpu")
@@ -126,6 +130,26 @@ def test_features_are_held_against_the_disk(config, monkeypatch):
     assert "paths.features" in more.fix
     blind = dry_run(vision=None, sees="nothing")
     assert features_check(config, blind, Workload("", images=5)).detail == "none are kept"
+
+
+def test_stored_features_are_not_counted_again(config, monkeypatch, tmp_path):
+    monkeypatch.setattr(prediction, "disk_free", lambda folder: 50e9)
+    part = features_check(config, dry_run(), Workload("", images=1000, stored=0.75))
+    assert part.detail.startswith("131 MB on disk: 250 images × 256 patches")
+    assert part.detail.endswith("; 750 are stored already")
+    whole = hours(Sweep(config, {}), Workload("", images=600, test=ANSWERS, stored=1.0))
+    assert whole["encoding"] == "nothing, all features are stored already"
+    images = [f"{k:064x}" for k in range(4)]
+    write_shard(
+        tmp_path / store_name("ab" * 16, "bfloat16"), encoder="ab" * 16, dtype="bfloat16", images=images[:3],
+        mean=np.zeros((3, 1024), np.float32), variance=np.ones((3, 1024), np.float32),
+        features=np.zeros((3, 256, 1024), np.int16),
+    )  # fmt: skip
+    config.paths.features = str(tmp_path)
+    workload = Workload("", images=4, image_hashes=images)
+    assert stored_share(config, dry_run(), workload) == 0.75
+    config.data.dtype = "float16"  # kept apart
+    assert stored_share(config, dry_run(), workload) == 0.0
 
 
 def test_features_that_are_not_kept_are_made_in_each_step(composed, monkeypatch):

@@ -2,11 +2,14 @@
 
 import argparse
 import contextlib
+import itertools
+import json
 import logging
 import os
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +18,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from bridgelab.doctor.check import Check
-    from bridgelab.doctor.prediction import Sweep
 
 SIZES = re.compile(r"(images|examples)=(\d+(?:\+\d+)*)")
 SPLITS = {1: ("train",), 2: ("train", "test"), 3: ("train", "val", "test")}  # of N, N+M, N+M+K
@@ -26,7 +28,7 @@ def doctor(args: Sequence[str]) -> None:
     """Print what is installed and what is missing; with a run's overrides also what that run needs.
 
     Args:
-        args: overrides as of `bridgelab train`; `images=N+M` and `examples=N+M` are the sizes of data that are not here.
+        args: overrides as of bridgelab train; `images=N+M` and `examples=N+M` are the sizes of data that are not here.
     Raises:
         ValueError: if the overrides do not compose, or give a key a value that it may not have.
     """
@@ -37,32 +39,48 @@ def doctor(args: Sequence[str]) -> None:
     )
     parser.add_argument(
         "overrides", nargs="*", metavar="key=value",
-        help="as of `bridgelab train`: also check that run's models and data, and predict its disk, memory and hours. "
+        help="as of bridgelab train: also check that run's models and data, and predict its disk, memory and hours. "
         "images=N and examples=N, or N+M for train and test, if the data are not here",
     )  # fmt: skip
     parser.add_argument(
         "-m",
         "--multirun",
         action="store_true",
-        help="as of `bridgelab train`; lists are swept without it too",
+        help="as of bridgelab train; lists are swept without it too",
     )
-    overrides = parser.parse_args(list(args)).overrides
+    parser.add_argument("--json", action="store_true", help="print the tables as JSON, for a script")
+    options = parser.parse_args(list(args))
+    overrides = options.overrides
     sizes = {match[1]: sizes_of(match) for one in overrides if (match := SIZES.fullmatch(one))}
     from bridgelab.console import get_console
     from bridgelab.training.main import ROOT
 
     console = get_console()
-    with _quiet():
-        from bridgelab.config.check import check_config
+    from bridgelab.config.check import check_config
+    from bridgelab.config.compose import compose_sweep
 
+    with _quiet():
         sweep = compose_sweep(ROOT / "conf", [one for one in overrides if not SIZES.fullmatch(one)])
         check_config(sweep.config)
-        _print(console, "this machine", _machine(ROOT, sweep.config))
+        found: Iterable[tuple[str, Iterable[Check]]] = [("this machine", _machine(ROOT, sweep.config))]
         if overrides:
             from bridgelab.doctor.prediction import tables
 
-            for title, checks in tables(sweep, sizes):
-                _print(console, title, checks)
+            found = itertools.chain(found, tables(sweep, sizes))
+        if options.json:
+            print(to_json(found))
+            return
+        for title, checks in found:
+            _print(console, title, checks)
+
+
+def to_json(tables: Iterable[tuple[str, Iterable["Check"]]]) -> str:
+    """Return the checks of each table as JSON, by its title; a note's dash is `note` there."""
+    content = {
+        title: [asdict(check) | {"status": check.status.replace("–", "note")} for check in checks]
+        for title, checks in tables
+    }
+    return json.dumps(content, indent=1, ensure_ascii=False)
 
 
 def sizes_of(match: re.Match[str]) -> dict[str, int]:
@@ -78,54 +96,6 @@ def sizes_of(match: re.Match[str]) -> dict[str, int]:
         )
     sizes = dict(zip(SPLITS[len(numbers)], numbers, strict=True))
     return sizes | {"test": numbers[0]} if match[1] == "examples" and len(numbers) == 1 else sizes
-
-
-def compose_sweep(conf: Path, args: Sequence[str]) -> "Sweep":
-    """Return what `bridgelab train` would run with these overrides.
-
-    Args:
-        conf: the folder of config groups.
-        args: overrides. Of a list, and of each key that a study sweeps, the number of values and the first one are used.
-    Raises:
-        ValueError: if they do not compose.
-    """
-    from hydra import compose, initialize_config_dir
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    from bridgelab.doctor.prediction import Sweep
-
-    try:
-        with initialize_config_dir(str(conf), version_base="1.3"):
-            overrides, values = _first_values(args)
-            config = compose("train", overrides, return_hydra_config=True)
-            params = config.hydra.sweeper.get("params") or {}
-            if params and config.hydra.mode is not None and config.hydra.mode.name == "MULTIRUN":
-                keys = {one.split("=", 1)[0] for one in overrides}
-                of_study = [f"{key}={value}" for key, value in params.items() if str(key) not in keys]
-                swept, study_values = _first_values(of_study)
-                values = study_values | values
-                config = compose("train", [*overrides, *swept], return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException) as error:
-        message = " ".join(str(error).split())
-        raise ValueError(f"{message}. Give overrides as to `bridgelab train`.") from error
-    return Sweep(config, values)
-
-
-def _first_values(args: Sequence[str]) -> tuple[list[str], dict[str, int]]:
-    """Return overrides with the first value of each list, and the number of values of each list."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    overrides, numbers = [], {}
-    for one in OverridesParser.create().parse_overrides(list(args)):
-        key = one.get_key_element()
-        if one.is_sweep_override():
-            values = list(one.sweep_string_iterator())
-            overrides.append(f"{key}={values[0]}")
-            numbers[key.lstrip("+~")] = len(values)
-        else:
-            overrides.append(str(one.input_line))
-    return overrides, numbers
 
 
 def _machine(root: Path, config: "DictConfig") -> Iterator["Check"]:

@@ -1,14 +1,15 @@
 """Predictions for a run and its sweep: disk, memory and hours, from its workload and from what a dry run measured."""
 
-import math
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from bridgelab.config.compose import Sweep
+from bridgelab.data.features.store_folder import store_folders
 from bridgelab.device import trainer_device
 from bridgelab.doctor.check import MISSING, NOTE, OK, Check, duration, size
 from bridgelab.doctor.dry_run import Costs, DryRun, measure_costs
@@ -20,30 +21,6 @@ from bridgelab.launch.slots import slot_environments
 
 USABLE = 0.9  # of a device's memory
 FEWER = "a smaller train.batch_size, text.checkpointing=true, a smaller T5"
-SEEDS = ("seed", "data_seed")  # one search of the learning rate serves all of them
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """The first job of a sweep, or the only one.
-
-    Args:
-        config: the job's, with Hydra's own.
-        values: the number of values of each key that is swept.
-    """
-
-    config: DictConfig
-    values: Mapping[str, int]
-
-    @property
-    def jobs(self) -> int:
-        """The number of jobs."""
-        return math.prod(self.values.values())
-
-    @property
-    def searches(self) -> int:
-        """The number of jobs that differ in more than seeds."""
-        return math.prod(number for key, number in self.values.items() if key not in SEEDS)
 
 
 def tables(sweep: Sweep, sizes: Sizes) -> Iterator[tuple[str, Iterable[Check]]]:
@@ -95,6 +72,7 @@ def run_checks(sweep: Sweep, workload: Workload) -> Iterator[Check]:
         dry_run = DryRun(
             config, device, text, visual, images=workload.images_per_example, processes=processes
         )
+        workload = replace(workload, stored=stored_share(config, dry_run, workload))
         yield features_check(config, dry_run, workload)
         costs = measure_costs(dry_run, workload, process)
     except torch.OutOfMemoryError:
@@ -130,11 +108,31 @@ def features_check(config: DictConfig, dry_run: DryRun, workload: Workload) -> C
     if workload.images is None:
         detail = f"unknown number of images × {form}: {size(1000 * image_bytes)} for 1,000"
         return Check(NOTE, "features", detail, "give images=N")
-    needed, free = workload.images * image_bytes, disk_free(Path(config.paths.features))
-    detail = f"{size(needed)} on disk: {workload.images:,} images × {form}; {size(free)} free"
+    missing = round(workload.images * (1 - workload.stored))
+    needed, free = missing * image_bytes, disk_free(Path(config.paths.features))
+    detail = f"{size(needed)} on disk: {missing:,} images × {form}; {size(free)} free"
+    if workload.stored:
+        detail += f"; {workload.images - missing:,} are stored already"
     if needed < free:
         return Check(OK, "features", detail)
     return Check(MISSING, "features", detail, "set paths.features to a larger disk, or data.features=online")
+
+
+def stored_share(config: DictConfig, dry_run: DryRun, workload: Workload) -> float:
+    """Return the share of a sample of the images whose features a store holds.
+
+    The weights are not read here, so a store counts as the ViT's by its dtype and the shape of its rows.
+    """
+    if dry_run.vision is None or online(config) or not workload.image_hashes:
+        return 0.0
+    row, best = (dry_run.patches(1), dry_run.vision.dim), 0.0
+    for folder in store_folders(Path(config.paths.features)):
+        if folder.dtype == config.data.dtype:
+            shards = [shard for shard in folder.new_shards() if tuple(shard.features.shape[1:]) == row]
+            stored = {image for shard in shards for image in shard.images}
+            found = sum(image in stored for image in workload.image_hashes)
+            best = max(best, found / len(workload.image_hashes))
+    return best
 
 
 def online(config: DictConfig) -> bool:
@@ -187,7 +185,9 @@ class Job:
         self.cool_downs = config.train.schedule.decay * sum(config.train.budgets)  # as a share of all steps
         self.training = config.train.steps * (1 + self.cool_downs) * self.step
         self.validations = config.train.val_points + len(config.train.budgets)
-        self.encoding = 0.0 if online(config) else (workload.images or 0) * costs.image
+        self.encoding = (
+            0.0 if online(config) else (workload.images or 0) * (1 - workload.stored) * costs.image
+        )
 
     def views(self, kind: str) -> int:
         """Return in how many views a test example is answered: its image, another one, its caption."""
@@ -271,7 +271,9 @@ def hours(sweep: Sweep, job: Job, slots: int) -> Iterator[Check]:
             detail = f"{duration(1000 * job.costs.image)} for 1,000 images"
             yield Check(NOTE, "encoding", detail, "give images=N")
         else:
-            yield Check(OK, "encoding", f"{duration(job.encoding)}: once for all runs with this ViT")
+            whole = "nothing, all features are stored already"
+            part = f"{duration(job.encoding)}: once for all runs with this ViT"
+            yield Check(OK, "encoding", part if job.encoding else whole)
     alone = [job.encoding + search + job.seconds for search in job.search]
     yield Check(OK, "one run", f"{_range(alone)} in all")
     if sweep.jobs > 1:  # which share encoding and searches, and take no less than one of them alone

@@ -1,5 +1,6 @@
 """How much a run goes through: images, examples and the lengths of their texts, from the data if they are here."""
 
+import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,12 +17,14 @@ from torch import Tensor
 from bridgelab.benchmark.example import Example
 from bridgelab.config.instantiate import build
 from bridgelab.data.batches import TokenizedExamples
+from bridgelab.data.images import file_hash
 from bridgelab.data.sampler import MixtureSampler, spread
 
 SPLITS = ("train", "val", "test")
 SAMPLED_STEPS = 200  # whose batches give the lengths
 SAMPLED_EXAMPLES = 20_000  # of a split and kind, whose texts are tokenized
 READ_IMAGES = 16  # whose files are encoded by the dry run
+HASHED_IMAGES = 200  # whose features are looked for in the store
 SAMPLED_IMAGES = 8  # of each split of a world that is not drawn yet
 Sizes = Mapping[str, Mapping[str, int]]  # "images" or "examples" -> split -> number
 
@@ -69,6 +72,8 @@ class Workload:
         test: by kind of example.
         captioned: images of test that are captioned first, if `evaluate.captioned` is set.
         image_files: contents of some of the image files, if they are here.
+        image_hashes: of some of the image files, by which the feature store knows them.
+        stored: the share of the images whose features are stored already.
     """
 
     source: str
@@ -82,6 +87,8 @@ class Workload:
     test: Mapping[str, Evaluation] = field(default_factory=dict)
     captioned: int = 0
     image_files: Sequence[bytes] = ()
+    image_hashes: Sequence[str] = ()
+    stored: float = 0.0
 
 
 class _WordCounter:
@@ -196,7 +203,12 @@ def _from_examples(
         test=evaluated("test", config.evaluate.limit),
         captioned=round(len(questioned) * factors["test"]),
         image_files=[Path(path).read_bytes() for path in list(rows)[:READ_IMAGES]],
+        image_hashes=[file_hash(path) for path in _spread(list(rows), HASHED_IMAGES) if os.path.isfile(path)],
     )
+
+
+def _spread(paths: Sequence[str], most: int) -> list[str]:
+    return [paths[row] for row in spread(len(paths), most)]
 
 
 def _pools(config: DictConfig, examples: Mapping[str, list[Example]]) -> dict[str, list[Example]]:
