@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bridgelab.world import write
 from bridgelab.world.split import split_scene
 from bridgelab.world.write import write_world
 
@@ -23,6 +24,42 @@ def test_same_seed_same_files_over_processes(tmp_path):
     write_world(tmp_path / "one", "val", 260, seed=3, processes=1)  # two blocks
     write_world(tmp_path / "two", "val", 260, seed=3, processes=2)
     assert digest(tmp_path / "one") == digest(tmp_path / "two")
+
+
+def test_a_stopped_drawing_goes_on_with_the_next_block(tmp_path, monkeypatch, caplog):
+    write_world(tmp_path / "whole", "val", 520, seed=3)  # three blocks
+    draw, drawn = write._draw_block, []
+
+    def stop_at_the_second(block):
+        if len(drawn) == 1:
+            raise KeyboardInterrupt
+        drawn.append(block.start)
+        return draw(block)
+
+    monkeypatch.setattr(write, "_draw_block", stop_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        write_world(tmp_path / "stopped", "val", 520, seed=3)
+    assert not (tmp_path / "stopped/questions/CLEVR_val_questions.json").exists()
+    rest = []
+    monkeypatch.setattr(write, "_draw_block", lambda block: rest.append(block.start) or draw(block))
+    with caplog.at_level("INFO"):
+        write_world(tmp_path / "stopped", "val", 520, seed=3)
+    assert (drawn, rest) == ([0], [250, 500])
+    assert "val: 520 images into" in caplog.messages[-1]
+    assert caplog.messages[-1].endswith("once; 250 of them are there")
+    assert digest(tmp_path / "stopped") == digest(tmp_path / "whole")
+
+
+def test_blocks_of_another_world_are_not_taken(tmp_path, monkeypatch):
+    monkeypatch.setattr(write, "_write_json", lambda path, content: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        write_world(tmp_path, "val", 3, seed=3, size=24)
+    monkeypatch.undo()
+    (kept,) = tmp_path.glob(".val-*")
+    (kept / "000000.json").write_text("[[], [], []]")  # as if the block were drawn
+    write_world(tmp_path, "val", 3, seed=4, size=24)
+    scenes = json.loads((tmp_path / "scenes/CLEVR_val_scenes.json").read_text())["scenes"]
+    assert len(scenes) == 3
 
 
 def test_layout_is_clevr_s(tmp_path):

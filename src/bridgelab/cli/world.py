@@ -1,17 +1,18 @@
 """`bridgelab world`: write a split of the built-in world."""
 
-import argparse
+import logging
 import os
+import sys
 from pathlib import Path
 
-from bridgelab.cli.arguments import UsageError
+from bridgelab.cli.arguments import Parser, UsageError
 
 
 def run(args: list[str]) -> None:
     """Run the command with the arguments that follow its name."""
     from bridgelab.world.distribution_shift import BENDS
 
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "bridgelab world",
         description="Write a split of the built-in world in CLEVR's layout: images, scenes, questions and captions.",
     )
@@ -32,6 +33,7 @@ def run(args: list[str]) -> None:
     for name in ("images", "processes"):
         if getattr(options, name) < 1:
             raise UsageError(f"--{name} {getattr(options, name)} is not positive. Give at least 1.")
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     from bridgelab.world.write import write_world
 
     write_world(options.out, options.split, options.images, options.seed, options.processes)
