@@ -24,6 +24,7 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 from transformers.activations import ACT2FN
+from transformers.utils import logging as transformers_logging
 
 from bridgelab.lfs_pointer import refuse_pointers
 
@@ -82,7 +83,7 @@ class T5(nn.Module):
         folder = str(ASSETS / SHIPPED[path]) if path in SHIPPED else resolve_path(path)
         if path in SHIPPED and not (Path(folder) / "model.safetensors").exists():
             raise FileNotFoundError(
-                f"{folder} holds no weights. Make them by `make pretrain`, or restore them from git."
+                f"{folder} holds no weights. Restore them from git, or make them: make pretrain"
             )
         placed = device_map is not None or eight_bit
         if placed:
@@ -264,6 +265,18 @@ def _read(path: str, folder: str, what: str) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def _no_bar() -> Iterator[None]:
+    """Hide the bar that transformers draws of its own while it loads weights."""
+    before = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if before:
+            transformers_logging.enable_progress_bar()
+
+
 def load_weights(path: str, folder: str, **options: Any) -> T5ForConditionalGeneration:
     """Load a T5 all of whose weights are stored. transformers alone would draw missing weights at random.
 
@@ -274,7 +287,7 @@ def load_weights(path: str, folder: str, **options: Any) -> T5ForConditionalGene
     Raises:
         ValueError: if the weights do not fit config.json.
     """
-    with _read(path, folder, "weights"):
+    with _read(path, folder, "weights"), _no_bar():
         model, info = T5ForConditionalGeneration.from_pretrained(
             folder, output_loading_info=True, ignore_mismatched_sizes=True, **options
         )

@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import RichProgressBar
 from pytorch_lightning.loggers import Logger
 
 from bridgelab.data.datamodule import BenchmarkDataModule
 from bridgelab.training.callbacks.budget_checkpoints import BranchCheckpoints
 from bridgelab.training.callbacks.csv_rows import CsvRows
 from bridgelab.training.callbacks.last_checkpoint import LastCheckpoint
-from bridgelab.training.callbacks.log_progress import LogProgress
+from bridgelab.training.callbacks.log_progress import LogProgress, StepBar
 from bridgelab.training.callbacks.non_finite import TerminateOnNonFinite
 from bridgelab.training.callbacks.preemption import Preemption
 from bridgelab.training.callbacks.validation_curve import Validate, ValidationCurve
@@ -103,7 +102,7 @@ def fit(
     batches = data.train_dataloader()
     steps = span.stop or len(batches.sampler)
     files = [logger for logger in outputs.loggers if isinstance(logger, MetricsCsv)] if outputs else []
-    progress = RichProgressBar(leave=True) if progress_bar else LogProgress(label)
+    progress = StepBar(label) if progress_bar else LogProgress(label)
     callbacks: list[pl.Callback] = [progress, BranchCheckpoints(span.branches)]
     checkpoint, curve, last, log_every = span.start, None, None, min(10, steps)
     if outputs:
@@ -122,8 +121,6 @@ def fit(
             Preemption(last.save),
         ]
         checkpoint = _resume(outputs.directory, files, steps) or checkpoint
-    # Slurm's tools alone do not make a job of a run.
-    warnings.filterwarnings("ignore", ".*`srun` command is available.*")
     trainer = build_trainer(
         max_steps=steps,
         max_epochs=1,

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import warnings
 from collections.abc import Callable
 
 import pytorch_lightning as pl
@@ -19,6 +20,8 @@ def trainer_builder(config: DictConfig, *, single_process: bool = False) -> Call
         config: the config's `trainer`.
         single_process: train in this process alone, whatever the trainer's devices.
     """
+    # Slurm's tools alone do not make a job of a run.
+    warnings.filterwarnings("ignore", ".*`srun` command is available.*")
     trainer = build(config, "trainer")
     if single_process:
         plugins = [LightningEnvironment()]

@@ -1,4 +1,4 @@
-"""Progress of a training in the log."""
+"""Progress of a training: lines in the log, or a bar on a terminal."""
 
 import logging
 import time
@@ -6,6 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import RichProgressBar
 
 from bridgelab.training.lightning_module import step_is_done
 
@@ -44,3 +45,18 @@ class LogProgress(pl.Callback):
             "%s: step %d of %d, loss %.3f, %.0f ms a step, %.0f s left",
             *(self.label, step, steps, float(loss), 1e3 * seconds, seconds * (steps - step)),
         )
+
+
+class StepBar(RichProgressBar):
+    """Lightning's bar, named after what is trained: a run has one epoch, which Lightning would count from 0.
+
+    Args:
+        label: what is trained.
+    """
+
+    def __init__(self, label: str):
+        super().__init__(leave=True)
+        self.label = label
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return self.label
