@@ -57,7 +57,15 @@ def test_an_image_may_be_given_in_any_form(run, image):
             assert bridge.answer(same, question) == answer
     assert str(answer) == answer.text
     assert answer.unknown_words == ()
-    assert bridge.answer(image, "what is the zebra ?").unknown_words == ("the", "zebra")
+    unread = bridge.answer(image, "what is the zebra ?")
+    assert unread.unknown_words == ("the", "zebra")
+    assert str(unread) == f"{unread.text} (asked without 'the', 'zebra', which the T5 does not know)"
+    questions = [([image], "what is it ?"), ([image], "what is the zebra ?")]
+    together = bridge.answer_all(questions)
+    assert [one.text for one in together] == [answer.text, unread.text]
+    for one, alone in zip(together, (answer, unread), strict=True):
+        assert one.probability == pytest.approx(alone.probability, rel=1e-4)
+        assert one.unknown_words == alone.unknown_words
     assert bridge.answer(np.zeros_like(pixels), question).probability != answer.probability
 
 

@@ -130,9 +130,9 @@ def on_device(batch: Batch, model: torch.nn.Module) -> Batch:
     return {name: tensor.to(device) for name, tensor in batch.items()}
 
 
-def with_target(model: BridgedModel, batch: Batch, answer: str) -> Batch:
-    """Return the batch, of one example, with an answer as its target; a full stop if the answer is empty."""
-    ids, mask = model.text.tokenize([answer.strip() or "."])
+def with_targets(model: BridgedModel, batch: Batch, answers: Sequence[str]) -> Batch:
+    """Return the batch with an answer of each example as its target; a full stop if the answer is empty."""
+    ids, mask = model.text.tokenize([answer.strip() or "." for answer in answers])
     labels = ids.masked_fill(~mask.bool(), LABEL_IGNORED)
     return batch | {"labels": labels.to(batch["labels"].device)}
 

@@ -19,7 +19,7 @@ from bridgelab.data.batches import Batch, TokenizedExamples
 from bridgelab.data.images import read_image, to_rgb
 from bridgelab.device import local_device
 from bridgelab.evaluation.load import load_trained
-from bridgelab.evaluation.predict import on_device, predict, with_target
+from bridgelab.evaluation.predict import on_device, predict, with_targets
 from bridgelab.evaluation.published_bridge import hub_config, load_published
 from bridgelab.model import BridgedModel
 
@@ -30,7 +30,7 @@ Picture = str | Path | Image.Image | np.ndarray
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer of a trained bridge; `str()` gives its text.
+    """An answer of a trained bridge; `str()` gives its text, and the words of the question that were not read.
 
     Args:
         text: the generated answer, or the likelier of "true" and "false" if the benchmark decides between them.
@@ -46,8 +46,14 @@ class Answer:
     question: str = ""
     batch: Batch = field(default_factory=dict, repr=False, compare=False)
 
+    @property
+    def unread(self) -> str:
+        """A note on the words of the question that the language model does not know; empty if it knows all."""
+        unknown = ", ".join(map(repr, self.unknown_words))
+        return f"asked without {unknown}, which the T5 does not know" if unknown else ""
+
     def __str__(self) -> str:
-        return self.text
+        return f"{self.text} ({self.unread})" if self.unread else self.text
 
 
 class TrainedBridge:
@@ -82,32 +88,52 @@ class TrainedBridge:
         """
         if isinstance(images, str) or not isinstance(images, Sequence):
             images = [images]
-        pixels = [as_pixels(image) for image in images]
-        vision, text = self.backbones.vision, self.backbones.text
-        with torch.inference_mode():
-            patches = torch.cat([vision.patches(torch.from_numpy(image)[None]).cpu() for image in pixels], 1)
-        question = spelled_as_known(question, text)
-        example = self._example(question)
-        prepared = TokenizedExamples(
-            [example], text, {example.images[0]: 0}, lambda rows: patches, self.model.conditioning
-        )
-        answer = predict(self.model, prepared, [0], batch_size=1)[0].text
-        batch = with_target(self.model, on_device(prepared.batch([0]), self.model), answer)
-        return Answer(
-            answer,
-            self.model.likelihood(batch).exp().item(),
-            tuple(text.unknown(question.split())),
-            question,
-            batch,
-        )
+        (answer,) = self.answer_all([(images, question)])
+        return answer
 
-    def _example(self, question: str) -> Example:
+    def answer_all(self, asked: Sequence[tuple[Sequence[Picture], str]]) -> list[Answer]:
+        """Answer several questions as one batch.
+
+        Args:
+            asked: for each question its images, as many for one as for another, and its words; see `answer`.
+        Raises:
+            FileNotFoundError: if a file is missing.
+            ValueError: if an image cannot be read.
+        """
+        model, (vision, text) = self.model, (self.backbones.vision, self.backbones.text)
+        pixels = [as_pixels(image) for images, _ in asked for image in images]
+        with torch.inference_mode():
+            patches = torch.cat([vision.patches(torch.from_numpy(image)[None]).cpu() for image in pixels])
+        # Those of a question's images in a row.
+        patches = patches.unflatten(0, (len(asked), -1)).flatten(1, 2)
+        questions = [spelled_as_known(question, text) for _, question in asked]
+        examples = [self._example(question, f"/{row}") for row, question in enumerate(questions)]
+        rows = {example.images[0]: row for row, example in enumerate(examples)}
+        told = "none" if model.conditioning == "none" else "question"  # also if it was trained with another's
+        prepared = TokenizedExamples(examples, text, rows, lambda rows: patches[torch.as_tensor(rows)], told)
+        order = list(range(len(asked)))
+        texts = [one.text for one in predict(model, prepared, order, batch_size=len(asked))]
+        batch = with_targets(model, on_device(prepared.batch(order), model), texts)
+        with torch.inference_mode():
+            probabilities = model.likelihood(batch).exp().tolist()
+        return [
+            Answer(
+                answer,
+                probabilities[row],
+                tuple(text.unknown(questions[row].split())),
+                questions[row],
+                {name: tensor[row : row + 1] for name, tensor in batch.items()},
+            )
+            for row, answer in enumerate(texts)
+        ]
+
+    def _example(self, question: str, image: str) -> Example:
         """Return an example whose target leaves room for an answer of any usual length."""
         benchmark = self.config.benchmark
         kinds = build(benchmark, "benchmark").kinds
         kind = "true_false" if "true_false" in kinds and "answer" not in kinds else "answer"
         target = "true" if kind == "true_false" else " ".join(["."] * MAX_ANSWER_TOKENS)
-        return Example("question", ("/question",), in_template(benchmark, question), (target,), kind)
+        return Example("question", (image,), in_template(benchmark, question), (target,), kind)
 
 
 def load_bridge(run: str | Path, device: Any = None, *, trust: bool = False) -> TrainedBridge:
@@ -147,7 +173,10 @@ def as_pixels(image: Picture) -> np.ndarray:
                 "Convert it, or give a path or a PIL image."
             )
         return image
-    return read_image(image)
+    try:
+        return read_image(image)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no image {image}. Give the path of a picture file.") from None
 
 
 def in_template(benchmark: Any, question: str) -> str:

@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from bridgelab.evaluation.question_file import answer_line, batches, read_questions
 from bridgelab.evaluation.trained_bridge import Answer, TrainedBridge, as_pixels, load_bridge
 from bridgelab.explain.occlusion import occlusion_maps
 from bridgelab.printable import printable
+from bridgelab.progress import Progress
 from bridgelab.report.figures.style import save
 
 
@@ -32,16 +34,36 @@ def answer(
         FileNotFoundError: if a file is missing.
         ValueError: if an image is broken, or the bridge reads no image.
     """
+    pixels = [as_pixels(path) for path in images]  # before a model is loaded
     bridge = run if isinstance(run, TrainedBridge) else load_bridge(run, trust=trust)
-    pixels = [as_pixels(path) for path in images]
     result = bridge.answer(pixels, question)
-    unknown = ", ".join(map(repr, result.unknown_words))
-    without = f"; asked without {unknown}, which the T5 does not know" if unknown else ""
+    without = f"; {result.unread}" if result.unread else ""
     print(f"{printable(result.text) or '(nothing)'}   (probability {result.probability:.2f}{without})")
     if explain is not None:
         save(draw_evidence(bridge, pixels, result), explain)
         print(f"{explain}: where the answer's probability falls when patches are replaced by the mean patch")
     return result.text
+
+
+def answer_file(run: Path | TrainedBridge, questions: Path, *, batch_size: int, trust: bool = False) -> None:
+    """Answer each question of a JSONL file, and print the answers as JSONL, in its order.
+
+    Args:
+        run: a finished run's folder, or a bridge that is loaded already.
+        questions: a file as `evaluation.question_file.read_questions` reads it.
+        batch_size: questions that are answered together.
+        trust: see `load_bridge`.
+    Raises:
+        ValueError: if a line of the file is wrong, before a model is loaded; or an image is broken.
+    """
+    asked = read_questions(questions)
+    bridge = run if isinstance(run, TrainedBridge) else load_bridge(run, trust=trust)
+    with Progress("answering", len(asked), "questions") as progress:
+        for batch in batches(asked, batch_size):
+            answers = bridge.answer_all([(one.images, one.question) for one in batch])
+            for one, answer in zip(batch, answers, strict=True):
+                print(answer_line(one, answer.text, answer.probability, answer.unknown_words), flush=True)
+            progress.to(progress.done + len(batch))
 
 
 def draw_evidence(bridge: TrainedBridge, pixels: Sequence[np.ndarray], answer: Answer) -> Figure:

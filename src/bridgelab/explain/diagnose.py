@@ -94,7 +94,7 @@ def runs_to_diagnose(paths: Sequence[Path]) -> list[Path]:
             runs += _runs_of_study(path)
     if not runs:
         raise FileNotFoundError(
-            f"{', '.join(map(str, paths))}: no finished run of a bridge that sees images. Train one: `bridgelab train`."
+            f"{', '.join(map(str, paths))}: no finished run of a bridge that sees images. Train one: bridgelab train"
         )
     return list(dict.fromkeys(runs))
 

@@ -20,7 +20,7 @@ from bridgelab.config.instantiate import build
 from bridgelab.data.batches import TokenizedExamples
 from bridgelab.data.images import read_image
 from bridgelab.data.sampler import spread
-from bridgelab.evaluation.predict import on_device, with_target
+from bridgelab.evaluation.predict import on_device, with_targets
 from bridgelab.explain.attention import patch_attention
 from bridgelab.explain.occlusion import occlusion_maps
 from bridgelab.model import BridgedModel
@@ -184,7 +184,7 @@ def evidence_maps(
         The occlusion maps, red where the answer is less likely without the patches and blue where it is likelier; then the
         attention, None if the bridge has none.
     """
-    batch = with_target(model, on_device(tokenized.batch([place]), model), answer)
+    batch = with_targets(model, on_device(tokenized.batch([place]), model), [answer])
     falls = occlusion_maps(model, batch, grid, cls)
     most = max(float(np.abs(falls).max()), MIN_RANGE)
     overlays: list[list[np.ndarray] | None] = [

@@ -1,0 +1,62 @@
+import json
+
+import pytest
+from PIL import Image
+
+from bridgelab.evaluation.question_file import answer_line, batches, read_questions
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    return tmp_path
+
+
+def written(folder, *lines):
+    path = folder / "q.jsonl"
+    path.write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines) + "\n\n")
+    return path
+
+
+def test_questions_are_read_relative_to_their_file_and_keep_their_keys(folder):
+    absolute = str(folder / "b.png")
+    path = written(
+        folder, {"id": 7, "image": "a.png", "question": "what ?"}, {"images": [absolute], "question": "why ?"}
+    )
+    first, second = read_questions(path)
+    assert first.images == (folder / "a.png",)
+    assert second.images == (folder / "b.png",)
+    line = json.loads(answer_line(first, "größe", 0.25, ["why"]))
+    assert line == {
+        "id": 7, "image": "a.png", "question": "what ?", "answer": "größe", "probability": 0.25, "unknown_words": ["why"]
+    }  # fmt: skip
+    assert [len(batch) for batch in batches([first] * 5, 2)] == [2, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("not json", "line 2: Expecting value"),
+        ("[1]", r"line 2: '\[1\]' must be an object with the keys image and question"),
+        ({"question": "what ?"}, r'line 2: it needs "image", a path, or "images"'),
+        ({"image": 3, "question": "what ?"}, r'line 2: it needs "image"'),
+        ({"image": "a.png", "question": " "}, r'line 2: it needs "question", a text that is not empty'),
+        (
+            {"image": "c.png", "question": "what ?"},
+            "line 2: there is no image .*c.png. Relative paths start at",
+        ),
+        (
+            {"images": ["a.png", "b.png"], "question": "what ?"},
+            "line 2: it has 2 images, and the first line 1",
+        ),
+    ],
+)
+def test_a_wrong_line_is_named(folder, line, message):
+    with pytest.raises(ValueError, match=message):
+        read_questions(written(folder, {"image": "a.png", "question": "what ?"}, line))
+
+
+def test_a_file_without_questions_is_refused(folder):
+    with pytest.raises(ValueError, match=r"q\.jsonl holds no question\. Write one a line"):
+        read_questions(written(folder, ""))
