@@ -1,11 +1,10 @@
-from io import StringIO
+import math
 
 import pytest
-from rich.console import Console
 
-from bridgelab.report.tables.power_plan import plan_table
+from bridgelab.report.tables.power_plan import plan_records, plan_tables
 from bridgelab.runs.study import read_study
-from bridgelab.statistics.power.plan import plan
+from bridgelab.statistics.power.plan import Plan, PlannedCell, PlanRow, plan
 
 TWO = {
     "linear": {"exist": 0.7, "count": 0.5},
@@ -14,22 +13,33 @@ TWO = {
 }
 
 
-def numbers(study, column):
-    out = StringIO()
-    Console(file=out, width=140).print(plan_table(plan(read_study(study))))
-    rows = [line.split("│") for line in out.getvalue().splitlines() if line.startswith("│")]
-    return [float(row[column].split("(")[0]) for row in rows], [
-        tuple(map(float, row[column].strip(" )").split("(")[1].split("–"))) for row in rows
-    ]
-
-
 def test_more_seeds_and_more_images_find_smaller_differences(simulated):
-    result, ranges = numbers(simulated.write(bridges=TWO), 4)
-    assert len(result) == 6
-    assert result[:3] == sorted(result[:3], reverse=True)
-    assert all(few >= many for few, many in zip(result[:3], result[3:], strict=True))
-    assert min(result) > 2  # δ
-    assert all(low < high for low, high in ranges)
+    (table,) = plan_tables(plan(read_study(simulated.write(bridges=TWO)))).tables
+    column = table.columns.index("count")
+    numbers = [cells[column].number for _, cells in table.rows]
+    smallest = [number.value for number in numbers]
+    assert len(smallest) == 6
+    assert smallest[:3] == sorted(smallest[:3], reverse=True)
+    assert all(few >= many for few, many in zip(smallest[:3], smallest[3:], strict=True))
+    assert min(smallest) > 2  # δ
+    assert all(number.low < number.high for number in numbers)
+
+
+def test_a_difference_that_cannot_be_is_not_printed():
+    cells = {
+        "exist": PlannedCell(1.937, 0.6, 4.0),
+        "count": PlannedCell(0.4, 0.1, 1.2),
+        "query": PlannedCell(math.nan, math.nan, math.nan),
+        "all": PlannedCell(0.031, 0.022, 0.05),
+    }
+    planned = Plan("s", "linear", 0.02, tuple(cells), (PlanRow("mlp", 3, 100, cells),), 4, 1)
+    printed = plan_tables(planned)
+    ((_, (*_, exist, count, query, every)),) = printed.tables[0].rows
+    assert [exist.text, query.text] == ["none", "none"]
+    assert (count.text, count.interval) == ("40.0", "10.0 to none")
+    assert (every.text, every.interval) == ("3.1", "2.2 to 5.0")
+    assert "not even that would be found" in printed.notes[-1]
+    assert [record["smallest"] for record in plan_records(planned)] == [None, 40.0, None, pytest.approx(3.1)]
 
 
 def test_a_plan_needs_two_bridges_and_two_seeds(simulated):

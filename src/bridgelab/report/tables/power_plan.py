@@ -1,39 +1,62 @@
 """The plan of a study as a table: the smallest difference that it finds, by seeds and images."""
 
-from rich.table import Table
+import math
+from typing import Any
 
-from bridgelab.statistics.power.plan import IMAGE_FACTORS, SEEDS, Plan, PlannedCell
+from bridgelab.report.row import label
+from bridgelab.report.table import Cell, Quantity, StudyTables, Table, count_cell
+from bridgelab.statistics.multiple_testing import ALPHA
+from bridgelab.statistics.power.plan import Plan, PlannedCell
 from bridgelab.statistics.power.smallest_difference import RANGE
 from bridgelab.statistics.verdict import MIN_SEEDS
 
-
-def plan_table(plan: Plan) -> Table:
-    """Return the table that `bridgelab plan` prints, in points."""
-    table = Table(
-        title=f"{plan.study}: the smallest difference to {plan.baseline} found with 80 % power, points (δ = {100 * plan.delta:g})"
-    )
-    table.add_column("bridge")
-    for head in ("seeds", "images", *(kind.replace("_", " ") for kind in plan.kinds)):
-        table.add_column(head, justify="right")
-    rows_per_comparator = len(SEEDS) * len(IMAGE_FACTORS)
-    for index, row in enumerate(plan.rows):
-        is_first = index % rows_per_comparator == 0
-        cells = [_cell(row.cells[kind]) for kind in plan.kinds]
-        table.add_row(row.comparator if is_first else "", str(row.seeds), f"{row.images:,}", *cells)
-        if (index + 1) % rows_per_comparator == 0:
-            table.add_section()
-    return table
+NOTHING = (
+    "none"  # printed where even the largest difference that there can be, 100 points, would not be found
+)
 
 
-def _cell(cell: PlannedCell) -> str:
-    return f"{100 * cell.smallest:.1f} ({100 * cell.low:.1f}–{100 * cell.high:.1f})"
+def plan_tables(plan: Plan) -> StudyTables:
+    """Return the table that `bridgelab plan` prints, in points, with its notes."""
+    rows = []
+    for row in plan.rows:
+        name = Cell(label(row.comparator))
+        sizes = (count_cell(row.seeds), count_cell(row.images))
+        rows.append((row.comparator, (name, *sizes, *(_cell(row.cells[kind]) for kind in plan.kinds))))
+    columns = ("bridge", "seeds", "images", *(kind.replace("_", " ") for kind in plan.kinds))
+    title = f"Smallest difference to {plan.baseline} found with 80 % power, points (δ = {100 * plan.delta:g})"
+    return StudyTables(plan.study, (Table(title, columns, tuple(rows)),), _notes(plan))
 
 
-def plan_note(plan: Plan) -> str:
-    """Return the note below the table."""
-    return (
-        f"Corrected over all {plan.num_cells} cells (Holm); the {plan.num_headlines} of the headline are a family of their own. With fewer "
-        f"than {MIN_SEEDS} seeds nothing can be told. The variances over seeds and images are those of these runs, and are themselves "
-        f"uncertain. In brackets: the range that holds the difference in {100 * RANGE:g} % of the cases in which other variances gave "
-        "these runs (`bridgelab calibrate` tests it)."
-    )
+def _cell(cell: PlannedCell) -> Cell:
+    if not cell.smallest <= 1:
+        return Cell(NOTHING)
+    high = f"{100 * cell.high:.1f}" if cell.high <= 1 else NOTHING
+    numbers = Quantity(100 * cell.smallest, 100 * cell.low, 100 * cell.high, RANGE, "points")
+    return Cell(f"{100 * cell.smallest:.1f}", f"{100 * cell.low:.1f} to {high}", numbers)
+
+
+def _notes(plan: Plan) -> tuple[str, ...]:
+    notes = [
+        f"Corrected at {100 * ALPHA:g} % over all {plan.num_cells} cells (Holm); the {plan.num_headlines} of the headline are a family "
+        f"of their own. With fewer than {MIN_SEEDS} seeds nothing can be told.",
+        "The variances over seeds and images are those of these runs, and are themselves uncertain. Below each number: the range "
+        f"that holds the difference in {100 * RANGE:g} % of the cases in which other variances gave these runs (bridgelab calibrate "
+        "tests it).",
+    ]
+    if any(not cell.high <= 1 for row in plan.rows for cell in row.cells.values()):
+        notes.append("None: accuracies differ by at most 100 points, and not even that would be found.")
+    return tuple(notes)
+
+
+def plan_records(plan: Plan) -> list[dict[str, Any]]:
+    """Return one record per cell for `bridgelab plan --json`, in points; None where no difference would be found."""
+
+    def points(share: float) -> float | None:
+        return 100 * share if math.isfinite(share) and share <= 1 else None
+
+    return [
+        {"comparator": row.comparator, "seeds": row.seeds, "images": row.images, "kind": kind}
+        | {name: points(getattr(cell, name)) for name in ("smallest", "low", "high")}
+        for row in plan.rows
+        for kind, cell in row.cells.items()
+    ]
