@@ -59,6 +59,7 @@ class PoolLauncher(Launcher):
         from bridgelab.launch.pool import Stopped, run_pool
         from bridgelab.launch.slots import slot_environments
         from bridgelab.launch.sweep_check import sweep_jobs
+        from bridgelab.launch.sweep_plan import Planned, write_plan
 
         try:
             jobs = [
@@ -66,6 +67,7 @@ class PoolLauncher(Launcher):
                 for one in sweep_jobs(self.context, self.config, job_overrides, initial_job_idx)
             ]
             environments = slot_environments(self.slots, self.gpus_per_job, self.threads)
+            write_plan([Planned(job.folder) for job in jobs])
             failed = run_pool(jobs, environments, self.finished, self.preload)
         except ValueError as error:
             raise CompactHydraException(str(error)) from error  # Hydra prints these without a traceback

@@ -57,6 +57,7 @@ class SlurmLauncher(BaseSubmititLauncher):
         from bridgelab.launch.job_return import finished_job
         from bridgelab.launch.slurm import wait
         from bridgelab.launch.sweep_check import sweep_jobs
+        from bridgelab.launch.sweep_plan import Planned, write_plan
 
         assert self.config is not None
         assert self.hydra_context is not None
@@ -79,6 +80,8 @@ class SlurmLauncher(BaseSubmititLauncher):
         unfinished.sort(key=lambda each: each[0])
         for one, group in itertools.groupby(unfinished, key=lambda each: each[0]):
             self._submit(one, [job for _, job in group], folders, logs)
+        ids = {folder: job for job, folder in folders.items()}
+        write_plan([Planned(job.folder, ids.get(job.folder)) for job in jobs])
         try:
             failed = wait(folders, logs, self.finished)
         except KeyboardInterrupt:

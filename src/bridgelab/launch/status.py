@@ -1,0 +1,216 @@
+"""How far a study is: its runs that are done, running, failed, stopped or waiting, from their folders. Free of torch.
+
+Runs are looked at without touching them: whether a process holds a run's lock is read from the kernel's list of locks, because
+to try the lock would keep out a run that starts at this moment.
+"""
+
+import itertools
+import re
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from bridgelab.launch.slurm import GOING, states
+from bridgelab.launch.sweep_plan import read_plan
+from bridgelab.printable import printable
+from bridgelab.runs import log
+from bridgelab.runs.finished import is_finished
+from bridgelab.runs.record_schema import Malformed, read_record
+from bridgelab.runs.sweep import command, overrides, swept
+
+DONE, RUNNING, FAILED, STOPPED, WAITING = "done", "running", "failed", "stopped", "waiting"
+STATES = (DONE, RUNNING, FAILED, STOPPED, WAITING)
+MARKS = ("metrics.json", "config.yaml", "metrics.csv", "last.ckpt", *log.LOGS)  # of a run's folder
+LOCKS = ("lock", "log.txt")  # held by a run, and by the launcher and its job
+KERNEL_LOCKS = Path("/proc/locks")
+BEGUN = "the config of "  # the line that a run logs first
+MAX_DETAIL = 110  # characters
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """How far a run is.
+
+    Args:
+        name: of its folder.
+        state: one of `STATES`. A stopped run was begun and is not running; the study's command goes on with it.
+        detail: its last log line, the reason of its failure, or its place in Slurm's queue.
+        seconds: that it took, if it is done; else since it began, if it runs.
+        seconds_left: as long as the done runs of its bridge took on average, less what has passed; None if it does not run
+            or no run is done.
+        accuracy: on test, if it is done.
+    """
+
+    name: str
+    state: str
+    detail: str = ""
+    seconds: float | None = None
+    seconds_left: float | None = None
+    accuracy: float | None = None
+
+
+@dataclass(frozen=True)
+class StudyStatus:
+    """How far a study is.
+
+    Args:
+        name: of the study.
+        runs: in the order of its sweep.
+        again: the command that does what is missing; empty if it is not known.
+    """
+
+    name: str
+    runs: Sequence[RunStatus]
+    again: str
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """The number of runs in each of `STATES`."""
+        counts = Counter(run.state for run in self.runs)
+        return {state: counts[state] for state in STATES}
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds until all runs are done if as many run at a time as now; None if none runs or none is done."""
+        took = [run.seconds for run in self.runs if run.state == DONE and run.seconds]
+        running = [run.seconds_left or 0.0 for run in self.runs if run.state == RUNNING]
+        if not (took and running):
+            return None
+        waiting = sum(run.state == WAITING for run in self.runs) * sum(took) / len(took)
+        return max((sum(running) + waiting) / len(running), *running)
+
+
+def study_status(
+    study: Path, *, now: float | None = None, queue: Callable[[], Mapping[str, str]] = states
+) -> StudyStatus:
+    """Return how far a study is.
+
+    Args:
+        study: its folder.
+        now: seconds since the epoch; by default the clock's.
+        queue: a function that returns Slurm's queue as `launch.slurm.states` does; called if a job was submitted there.
+    Raises:
+        ValueError: if the folder holds no run and no sweep was begun in it, or its sweep.json is malformed.
+    """
+    now = time.time() if now is None else now
+    slurm_jobs = {job.name: job.slurm_job for job in read_plan(study).jobs}
+    folders = {path.name: path for path in sorted(study.iterdir()) if _is_run(path)}
+    names = list(
+        dict.fromkeys([*slurm_jobs, *folders] if slurm_jobs else [*folders, *_absent(study, folders)])
+    )
+    if not names:
+        raise ValueError(f"{study} holds no run. Train into it: bridgelab train study={study.name}")
+    in_queue = _queue(queue) if any(slurm_jobs.values()) else {}
+    held = _locked_inodes()
+    done = {name: _done(path) for name, path in folders.items() if is_finished(path)}
+    took = [(overrides(name).get("bridge"), run.seconds) for name, run in done.items() if run.seconds]
+    runs = [
+        done.get(name) or _unfinished(study / name, slurm_jobs.get(name), in_queue, held, took, now)
+        for name in names
+    ]
+    missing = [run.name for run in runs if run.state != DONE]
+    return StudyStatus(study.name, runs, command(study, missing).partition("\n")[0] if missing else "")
+
+
+def _is_run(path: Path) -> bool:
+    return path.is_dir() and any((path / mark).exists() for mark in MARKS)
+
+
+def _absent(study: Path, folders: Mapping[str, Path]) -> list[str]:
+    """Return the runs of the last sweep that have no folder, for a study without sweep.json."""
+    values = swept(study)
+    values = {name: several for name, several in values.items() if name != "experiments"}
+    begun = [overrides(name) for name in folders]
+    absent = []
+    for combination in itertools.product(*values.values()):
+        planned = dict(zip(values, combination, strict=True))
+        if values and not any(planned.items() <= other.items() for other in begun):
+            absent.append(",".join(f"{name}={value}" for name, value in sorted(planned.items())))
+    return absent
+
+
+def _queue(look: Callable[[], Mapping[str, str]]) -> Mapping[str, str]:
+    if look is states and shutil.which("squeue") is None:
+        return {}
+    try:
+        return look()
+    except RuntimeError:  # the controller is busy
+        return {}
+
+
+def _locked_inodes() -> set[str]:
+    """Return the inodes of files that a process of this machine has locked."""
+    if not KERNEL_LOCKS.exists():
+        return set()
+    return set(re.findall(r"FLOCK .*:(\d+) \d+ EOF", KERNEL_LOCKS.read_text()))
+
+
+def _done(path: Path) -> RunStatus:
+    try:
+        record = read_record(path)
+    except (Malformed, OSError) as error:
+        return RunStatus(path.name, FAILED, f"its record can't be read: {error}"[:MAX_DETAIL])
+    costs, accuracy = record.get("costs", {}), record.get("metrics", {}).get("test/accuracy")
+    return RunStatus(path.name, DONE, seconds=costs.get("wall_seconds"), accuracy=accuracy)
+
+
+def _unfinished(
+    path: Path,
+    slurm_job: str | None,
+    queue: Mapping[str, str],
+    held: set[str],
+    took: Sequence[tuple[str | None, float | None]],
+    now: float,
+) -> RunStatus:
+    """Return the status of a run without a record.
+
+    Args:
+        slurm_job: its id, if it was submitted to Slurm.
+        queue: states of jobs by id.
+        held: inodes of locked files.
+        took: of each done run, its bridge and the seconds that it took.
+        now: seconds since the epoch.
+    """
+    state = queue.get(slurm_job or "")
+    locked = any(str((path / name).stat().st_ino) in held for name in LOCKS if (path / name).exists())
+    if locked or state in GOING:
+        began = _began(path)
+        passed = None if began is None else max(0.0, now - began)
+        alike = [
+            seconds for bridge, seconds in took if seconds and bridge == overrides(path.name).get("bridge")
+        ]
+        usual = alike or [seconds for _, seconds in took if seconds]
+        left = max(0.0, sum(usual) / len(usual) - passed) if usual and passed is not None else None
+        return RunStatus(path.name, RUNNING, _last_message(path), passed, left)
+    if state:
+        return RunStatus(path.name, WAITING, f"job {slurm_job} is {state.lower()} in Slurm's queue")
+    if not path.exists() or not _is_run(path):
+        return RunStatus(path.name, WAITING)
+    try:
+        why = log.status(path)
+    except (Malformed, OSError) as error:
+        why = f"failed: {error}"
+    failed, stopped = why.startswith(FAILED), why.removeprefix("unfinished").lstrip(", ")
+    return RunStatus(
+        path.name, FAILED if failed else STOPPED, why.removeprefix("failed: ") if failed else stopped
+    )
+
+
+def _began(path: Path) -> float | None:
+    """Return when the last attempt of a run began, in seconds since the epoch; None if it has logged nothing yet."""
+    for line in reversed(log.last_lines(path / "train.log")):
+        if BEGUN in line and (stamp := re.match(r"\[(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)", line)):
+            return datetime.fromisoformat(stamp[1]).timestamp()
+    config = path / "config.yaml"  # written as the run began; its first line may be too far up in the log
+    return config.stat().st_mtime if config.exists() else None
+
+
+def _last_message(path: Path) -> str:
+    """Return the last line that a run logged, without its time and its module."""
+    lines = log.last_lines(path / "train.log") or log.last_lines(path / "log.txt")
+    message = lines[-1].partition("] - ")[2] or lines[-1] if lines else "starting"
+    return "starting" if message.startswith(BEGUN) else printable(message)[:MAX_DETAIL]

@@ -1,0 +1,68 @@
+"""The jobs that a launcher was asked to run, kept in the study's folder, where `bridgelab status` reads them. Free of torch."""
+
+import contextlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import Field
+
+from bridgelab.runs.atomic import atomic_path
+from bridgelab.runs.locks import locked
+from bridgelab.runs.record_schema import Checked, checked, read_json
+
+FILE = "sweep.json"
+FIX = "Delete it: the next sweep writes it anew."
+
+
+class PlannedJob(Checked):
+    """A job of a sweep.
+
+    Attributes:
+        name: of its run's folder.
+        slurm_job: its id in Slurm's queue; None for a job of this machine.
+    """
+
+    name: str
+    slurm_job: str | None = None
+
+
+class SweepPlan(Checked):
+    """All jobs of a study's sweeps, in the order of the last one."""
+
+    jobs: list[PlannedJob] = Field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A job to note down: the folder of its run, and its id in Slurm's queue if it has one."""
+
+    folder: Path
+    slurm_job: str | None = None
+
+
+def write_plan(jobs: Sequence[Planned]) -> None:
+    """Note the jobs of a sweep in their study's folder. Those of earlier sweeps stay.
+
+    Nothing but `bridgelab status` needs the file, so a folder that can't be written is left to the jobs to complain about.
+    """
+    with contextlib.suppress(OSError):
+        for study in dict.fromkeys(job.folder.parent for job in jobs):
+            own = {job.folder.name: job.slurm_job for job in jobs if job.folder.parent == study}
+            with locked(study / f".{FILE}.lock"):
+                earlier = {job.name: job.slurm_job for job in read_plan(study).jobs if job.name not in own}
+                together = {**earlier, **own}
+                content = {"jobs": [{"name": name, "slurm_job": together[name]} for name in together]}
+                with atomic_path(study / FILE) as temporary:
+                    temporary.write_text(json.dumps(content, indent=1))
+
+
+def read_plan(study: Path) -> SweepPlan:
+    """Return the jobs of a study's sweeps; none if it has no such file.
+
+    Raises:
+        Malformed: if the file is not one that a launcher writes.
+    """
+    path = study / FILE
+    return checked(path, read_json(path, FIX), SweepPlan, FIX) if path.exists() else SweepPlan()

@@ -1,0 +1,129 @@
+import fcntl
+import json
+import os
+import re
+import time
+from datetime import datetime
+
+import pytest
+
+from bridgelab.cli import main as cli
+from bridgelab.launch.status import study_status
+from bridgelab.launch.sweep_plan import Planned, read_plan, write_plan
+from bridgelab.runs.record_schema import Malformed
+
+NOW = datetime(2026, 11, 29, 12, 0, 0).timestamp()
+LOGGED = "[2026-11-29 11:59:{},000][bridgelab.training.main][INFO] - {}\n"
+
+
+@pytest.fixture
+def study(tmp_path):
+    """Six planned runs: two done, one running, one failed, one stopped, one waiting."""
+    folder = tmp_path / "runs" / "s"
+    names = [f"bridge={bridge},seed={seed}" for bridge in ("linear", "mlp") for seed in range(3)]
+    for name in names[:5]:
+        (folder / name).mkdir(parents=True)
+        (folder / name / "config.yaml").write_text("seed: 0\n")
+        (folder / name / "lock").touch()
+        (folder / name / "train.log").write_text(
+            LOGGED.format("00", "the config of it is in its config.yaml") + LOGGED.format("30", "step 3 of 9")
+        )
+    for name, seconds in zip(names[:2], (100.0, 200.0), strict=True):
+        record = {"bridge": "linear", "costs": {"wall_seconds": seconds}, "metrics": {"test/accuracy": 0.75}}
+        (folder / name / "metrics.json").write_text(json.dumps(record))
+    with (folder / names[3] / "train.log").open("a") as file:
+        file.write('Traceback (most recent call last):\n  File "a.py", line 1\nOSError: the disk is full\n')
+    (folder / names[4] / "metrics.csv").write_text("step,loss\n10,1.0\n20,0.5\n")
+    write_plan([Planned(folder / name) for name in names])
+    with (folder / names[2] / "lock").open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield folder
+
+
+def test_each_state_is_told_with_its_reason(study):
+    found = study_status(study, now=NOW)
+    assert [run.state for run in found.runs] == ["done", "done", "running", "failed", "stopped", "waiting"]
+    assert found.counts == {"done": 2, "running": 1, "failed": 1, "stopped": 1, "waiting": 1}
+    first, _, running, failed, stopped, waiting = found.runs
+    assert (first.seconds, first.accuracy) == (100.0, 0.75)
+    assert (running.seconds, running.seconds_left, running.detail) == (
+        60.0,
+        90.0,
+        "step 3 of 9",
+    )  # 150 less 60
+    assert failed.detail == "OSError: the disk is full"
+    assert stopped.detail == "last logged at step 20"
+    assert waiting.name == "bridge=mlp,seed=2"
+    assert found.seconds_left == 90.0 + 150.0  # one at a time
+
+
+def test_to_look_takes_no_lock(study):
+    """A run that starts at the same moment must get its lock."""
+    free = study / "bridge=mlp,seed=1" / "lock"
+    before = {path: path.stat().st_mtime_ns for path in study.rglob("*")}
+    with free.open("a") as other:
+        study_status(study, now=NOW)
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert {path: path.stat().st_mtime_ns for path in study.rglob("*")} == before
+
+
+def test_jobs_on_slurm_are_looked_up_in_its_queue(study):
+    names = [f"bridge=mlp,seed={seed}" for seed in range(4)]
+    write_plan([Planned(study / name, f"7_{k}") for k, name in enumerate(names)])
+    queue = {"7_1": "RUNNING", "7_2": "PENDING", "7_9": "RUNNING"}
+    found = {run.name: run for run in study_status(study, now=NOW, queue=lambda: queue).runs}
+    assert [found[name].state for name in names] == ["failed", "running", "waiting", "waiting"]
+    assert found[names[1]].seconds_left == 90.0  # no mlp is done: as long as the others took
+    assert found[names[2]].detail == "job 7_2 is pending in Slurm's queue"
+    assert [job.slurm_job for job in read_plan(study).jobs] == [None, None, None, "7_0", "7_1", "7_2", "7_3"]
+
+    def busy():
+        raise RuntimeError("squeue: the controller is busy")
+
+    assert {run.state for run in study_status(study, now=NOW, queue=busy).runs} >= {"stopped", "waiting"}
+
+
+def test_a_study_without_a_plan_is_read_from_its_sweep(study):
+    (study / "sweep.json").unlink()
+    (study / "multirun.yaml").write_text(
+        'hydra: {sweeper: {params: {bridge: "linear,mlp"}}, overrides: {task: [experiments=s, "seed=0,1,2"]}}\n'
+    )
+    found = study_status(study, now=NOW)
+    assert len(found.runs) == 6
+    assert (found.runs[-1].name, found.runs[-1].state) == ("bridge=mlp,seed=2", "waiting")
+    assert found.again == "bridgelab train experiments=s seed=0,1,2"
+
+
+def test_broken_files_are_told(study, tmp_path):
+    (study / "bridge=linear,seed=0" / "metrics.json").write_text("{")
+    broken = study_status(study, now=NOW).runs[0]
+    assert (broken.state, broken.detail[:24]) == ("failed", "its record can't be read")
+    (study / "sweep.json").write_text('{"jobs": [{"name": 3}]}')
+    with pytest.raises(
+        Malformed, match=r"sweep\.json holds jobs\.0\.name=3: .* Delete it: the next sweep writes it anew"
+    ):
+        study_status(study)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=r"empty holds no run\. Train into it: bridgelab train study=empty"):
+        study_status(tmp_path / "empty")
+
+
+def test_the_command_prints_a_table_or_json(study, capsys, monkeypatch):
+    monkeypatch.setattr(time, "time", lambda: NOW)
+    assert cli.main(["status", str(study)]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith(
+        "s: 2 done, 1 running, 1 failed, 1 stopped, 1 waiting of 6 runs; about 4 min 0 s left\n"
+    )
+    assert re.search("bridge=mlp,seed=0 +failed", told)
+    assert "OSError: the disk is full" in told
+    assert cli.main(["status", str(study), "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert (content["done"], content["seconds_left"], len(content["runs"])) == (2, 240.0, 6)
+    assert content["runs"][2]["state"] == "running"
+
+
+def test_a_plan_that_cannot_be_written_stops_nothing(tmp_path):
+    (tmp_path / "s").write_text("a file in the place of the folder")
+    write_plan([Planned(tmp_path / "s" / "bridge=mlp")])
+    assert os.listdir(tmp_path) == ["s"]
