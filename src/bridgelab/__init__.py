@@ -26,6 +26,7 @@ _PUBLIC = MappingProxyType(
         "read_study": "bridgelab.runs.study:read_study",
         "Study": "bridgelab.runs.study:Study",
         "Run": "bridgelab.runs.run:Run",
+        "cells": "bridgelab.report.frames:cells",
         "summarize": "bridgelab.report.summary:summarize",
         "Summary": "bridgelab.report.summary:Summary",
         "verdict": "bridgelab.statistics.comparison:verdict",

@@ -4,6 +4,7 @@ from bridgelab.data.batches import TokenizedExamples
 from bridgelab.evaluation.predict import predict
 from bridgelab.evaluation.trained_bridge import Answer, TrainedBridge, load_bridge
 from bridgelab.model import BridgedModel
+from bridgelab.report.frames import cells
 from bridgelab.report.summary import Summary, summarize
 from bridgelab.report.write import report as write_report
 from bridgelab.runs.run import Run
@@ -29,6 +30,7 @@ __all__ = [
     "TrainedBridge",
     "Verdict",
     "__version__",
+    "cells",
     "load_bridge",
     "predict",
     "read_study",

@@ -1,14 +1,13 @@
 """`bridgelab report`: print a study's tables and draw its figures."""
 
-import argparse
 from pathlib import Path
 
-from bridgelab.cli.arguments import add_allow, folder
+from bridgelab.cli.arguments import Parser, UsageError, add_allow, add_json, folder, print_json
 
 
 def run(args: list[str]) -> None:
     """Run the command with the arguments that follow its name."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "bridgelab report",
         description="Print the tables of a study, and write them with figures and a page, index.html, into its folder.",
     )
@@ -18,12 +17,22 @@ def run(args: list[str]) -> None:
     parser.add_argument(
         "--format", choices=("md", "csv", "latex"), help="print the tables in this format, and write no file"
     )
+    parser.add_argument(
+        "--data",
+        action="store_true",
+        help="also write the cells of the tables and all answers into the folder, as CSV and Parquet",
+    )
     add_allow(parser)
+    add_json(parser, "every accuracy and difference with its interval and outcome")
     options = parser.parse_args(args)
     study = folder(options.study)
-    from bridgelab.report.write import print_as, report
+    from bridgelab.report.write import numbers, print_as, report
 
-    if options.format:
+    if options.json and options.format:
+        raise UsageError("--json and --format exclude each other. Give one.")
+    if options.json:
+        print_json(numbers(study, allow=options.allow))
+    elif options.format:
         print_as(study, options.format, allow=options.allow)
     else:
-        report(study, allow=options.allow)
+        report(study, allow=options.allow, data=options.data)

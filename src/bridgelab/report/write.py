@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from rich.console import Console
 
@@ -15,6 +16,7 @@ from bridgelab.report.formats.csv import to_csv
 from bridgelab.report.formats.latex import to_latex
 from bridgelab.report.formats.markdown import to_markdown
 from bridgelab.report.formats.terminal import print_paths, to_rich
+from bridgelab.report.frames import cell_frame, write_frames
 from bridgelab.report.page import render_page
 from bridgelab.report.provenance import provenance, purpose, reproduction
 from bridgelab.report.table import StudyTables
@@ -27,7 +29,7 @@ FORMATS = MappingProxyType({"md": to_markdown, "csv": to_csv, "latex": to_latex}
 
 
 def report(
-    study_dir: str | Path, *, allow: Sequence[str] = (), console: Console | None = None
+    study_dir: str | Path, *, allow: Sequence[str] = (), data: bool = False, console: Console | None = None
 ) -> dict[str, Path]:
     """Print a study's tables and write `figure.png`, `table.md` and `index.html` into its folder.
 
@@ -36,9 +38,10 @@ def report(
     Args:
         study_dir: `runs/<study>`.
         allow: keys in which its runs may differ, as `read_study` takes them.
+        data: also write the cells and all answers as CSV and Parquet, see `report.frames`.
         console: where to print; the terminal by default.
     Returns:
-        The paths written, by name: "figure", "table", "page".
+        The paths written, by name: "figure", "table", "page", and with `data` the names of its files.
     Raises:
         FileNotFoundError: if the folder is missing or holds no finished run.
         ValueError: if its records are malformed or cannot be compared.
@@ -67,6 +70,9 @@ def report(
     _write(paths["figure"], drawn[0].png)
     _write(paths["table"], to_markdown(long).encode())
     _write(paths["page"], page.encode())
+    if data:
+        frame = cell_frame(analysis.summary, analysis.verdict)
+        paths |= {path.name: path for path in write_frames(study, frame)}
     console = console or get_console()
     console.print(to_rich(short))
     print_paths(console, *paths.values())
@@ -104,6 +110,31 @@ def print_as(study_dir: Path, form: str, *, allow: Sequence[str] = ()) -> None:
     """
     analysis = analyze(read_study(study_dir, allow=allow))
     print(FORMATS[form](long_tables(analysis, short_tables(analysis))), end="")
+
+
+def numbers(study_dir: Path, *, allow: Sequence[str] = ()) -> dict[str, Any]:
+    """Return a study's cells, its verdict in sentences and its notes, for `bridgelab report --json`.
+
+    Args:
+        study_dir: `runs/<study>`.
+        allow: keys in which its runs may differ, as `read_study` takes them.
+    Raises:
+        FileNotFoundError: if the folder is missing or holds no finished run.
+        ValueError: if its records are malformed or cannot be compared.
+    """
+    analysis = analyze(read_study(study_dir, allow=allow))
+    printed, judged = short_tables(analysis), analysis.verdict
+    cells = cell_frame(analysis.summary, judged).astype(object)
+    return {
+        "study": analysis.study.name,
+        "benchmark": analysis.summary.benchmark,
+        "baseline": judged.baseline if judged else None,
+        "delta": judged.delta if judged else None,
+        "cells": cells.where(cells.notna(), None).to_dict("records"),
+        "verdict": list(printed.verdict),
+        "notes": list(printed.notes),
+        "missing": [{"run": one.name, "reason": one.reason} for one in analysis.study.missing],
+    }
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from bridgelab.printable import printable
+from bridgelab.runs.answer_frame import answer_frame
 from bridgelab.runs.comparability import SHARED, check_comparable, configured
 from bridgelab.runs.finished import RECORD, is_finished
 from bridgelab.runs.log import status
@@ -94,6 +95,11 @@ class Study:
         """The examples that are captions."""
         return self.examples[self.examples["kind"] == "caption"]
 
+    @property
+    def answers(self) -> pd.DataFrame:
+        """All answers, one row per run, example and view; see `answer_frame`. They are read anew each time, as they are large."""
+        return answer_frame(self.runs)
+
     @cached_property
     def clusters(self) -> np.ndarray:
         """The cluster of each example, for all intervals and tests [example]; see `predictions.clusters`."""
@@ -145,8 +151,7 @@ def read_runs(study: Path) -> tuple[list[Run], list[Missing]]:
     """
     if not study.is_dir():
         raise FileNotFoundError(
-            f"{study} is not a folder. A study is read from runs/<study>: run `bridgelab train "
-            "experiments=<study>`."
+            f"{study} is not a folder. A study is read from runs/<study>: bridgelab train experiments=<study>"
         )
     runs: list[Run] = []
     unfinished: list[Missing] = []
@@ -162,9 +167,9 @@ def _no_runs(study: Path, unfinished: Sequence[Missing]) -> FileNotFoundError:
     names = f": {'; '.join(map(str, unfinished[:5]))}" if unfinished else ""
     lines = command(study, [one.name for one in unfinished]).splitlines()
     again = (
-        f"Run `{lines[0]}` again: it does what is missing."
+        f"The same command does what is missing: {lines[0]}"
         if lines
-        else "Train into it: `bridgelab train study=NAME`."
+        else "Train into it: bridgelab train study=NAME"
     )
     return FileNotFoundError(
         f"{study} holds 0 finished runs and {len(unfinished)} unfinished ones{names}. A run is finished when its metrics.json "

@@ -1,0 +1,103 @@
+"""The numbers of a study as a tidy pandas frame, for plots and tables of one's own."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bridgelab.report.summary import Summary, summarize
+from bridgelab.runs.atomic import atomic_path
+from bridgelab.runs.study import Study
+from bridgelab.statistics.comparison import HEADLINE, Verdict, verdict
+from bridgelab.statistics.estimate import LEVEL
+
+COLUMNS = (
+    "measure", "bridge", "baseline", "role", "kind", "questions", "value", "low", "high", "level", "outcome", "at_budget",
+    "p", "seeds",
+)  # fmt: skip
+
+
+def cells(study: Study) -> pd.DataFrame:
+    """Return one row for each number of the accuracy table and of the verdict.
+
+    Accuracies, their differences and the ends of intervals are shares in [0, 1], where the report prints percent and points.
+
+    Columns: `measure` (`accuracy`, or `difference` for baseline − bridge), `bridge` with the levels of what else is varied,
+    `baseline` (of a difference), `role` (bridge, floor, ceiling), `kind` of question (`all` for all), the number of `questions`,
+    `value`, `low`, `high` and `level` of its interval, and for a difference `outcome`, `at_budget`, and `p` after Holm's
+    correction. The interval of a difference is the one that decides its outcome. `seeds` counts the trained runs.
+
+    Args:
+        study: as `read_study` returns it.
+    """
+    return cell_frame(summarize(study), verdict(study))
+
+
+def cell_frame(summary: Summary, judged: Verdict | None) -> pd.DataFrame:
+    """Return `cells` of a summary and a verdict that are computed already."""
+    rows = [*_accuracies(summary), *(_differences(judged, summary) if judged else [])]
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    return frame.astype(
+        {"questions": "Int64", "seeds": "Int64", "at_budget": "boolean"}
+    )  # which may be empty
+
+
+def _accuracies(summary: Summary) -> list[dict[str, Any]]:
+    rows = []
+    for row in summary.rows:
+        for kind, estimate in row.accuracy.items():
+            low, high = estimate.interval
+            rows.append(
+                {
+                    "measure": "accuracy",
+                    "bridge": row.name,
+                    "role": row.role,
+                    "kind": kind,
+                    "seeds": row.seeds,
+                }
+                | {"questions": summary.questions.get(kind), "value": float(estimate.value)}
+                | {"low": low, "high": high, "level": LEVEL}
+            )
+    return rows
+
+
+def _differences(judged: Verdict, summary: Summary) -> list[dict[str, Any]]:
+    seeds = {row.name: row.seeds for row in summary.rows}
+    headline = {(name, HEADLINE): finding for name, finding in judged.headline.items()}
+    rows = []
+    for (name, kind), finding in {**judged.cells, **headline}.items():
+        low, high = finding.decisive_interval
+        rows.append(
+            {
+                "measure": "difference",
+                "bridge": name,
+                "baseline": judged.baseline,
+                "role": "bridge",
+                "kind": kind,
+            }
+            | {
+                "questions": judged.questions.get(kind),
+                "value": float(finding.contrast.value),
+                "seeds": seeds.get(name),
+            }
+            | {"low": low, "high": high, "level": finding.decisive_level, "outcome": finding.outcome}
+            | {"at_budget": finding.at_budget, "p": finding.p}
+        )
+    return rows
+
+
+def write_frames(study: Study, frame: pd.DataFrame) -> list[Path]:
+    """Write a study's cells and answers into its folder, each as CSV and as Parquet, and return the paths.
+
+    Args:
+        study: the study.
+        frame: its cells.
+    """
+    paths = []
+    for name, content in (("cells", frame), ("answers", study.answers)):
+        for suffix, write in ((".csv", content.to_csv), (".parquet", content.to_parquet)):
+            path = study.path / f"{name}{suffix}"
+            with atomic_path(path) as temporary:
+                write(temporary, index=False)
+            paths.append(path)
+    return paths
