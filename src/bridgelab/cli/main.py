@@ -16,6 +16,7 @@ COMMANDS = (
     "world",
     "train",
     "align",
+    "status",
     "dashboard",
     "features",
     "report",
@@ -32,7 +33,22 @@ COMMANDS = (
     "doctor",
     "bench",
     "calibrate",
+    "completion",
 )
+
+FIRST = """\
+bridgelab compares bridges between a frozen vision encoder and a frozen language model. What people do with it:
+
+  How long would a study take on this machine?     bridgelab doctor experiments=first_look
+  Train its runs, then continue where they are.    bridgelab train experiments=first_look
+  How far is it? What came out?                    bridgelab status runs/first_look
+                                                   bridgelab report runs/first_look
+  Ask a trained bridge about a picture.            bridgelab answer RUN IMAGE "what color is the cube ?"
+  Train a bridge of your own beside the others.    bridgelab check-bridge my_module.MyBridge
+                                                   bridgelab train bridge._target_=my_module.MyBridge
+
+bridgelab --help lists every command, bridgelab COMMAND --help describes one.
+"""
 
 HELP = """\
 usage: bridgelab COMMAND ...
@@ -44,6 +60,8 @@ Train bridges and compare them:
                 bridgelab train experiments=first_look
   align         train a Q-Former on captions first, without a language model (BLIP-2's first stage)
                 bridgelab align benchmark=world seed=1
+  status        show which runs of a study are done, running, failed or waiting
+                bridgelab status runs/first_look
   report        print a study's tables and draw its figures
                 bridgelab report runs/first_look
   map           show at which levels and on which questions the linear bridge breaks
@@ -56,6 +74,7 @@ Use trained bridges:
                 bridgelab evaluate runs/first_look/* benchmark=pope
   answer        ask a trained bridge about an image
                 bridgelab answer runs/first_look/bridge=linear,seed=0 IMAGE "what color is the cube ?"
+                bridgelab answer runs/first_look/bridge=linear,seed=0 --questions FILE.jsonl
   push          publish a trained bridge on the Hugging Face hub
                 bridgelab push runs/first_look/bridge=linear,seed=0 ORG/NAME
   diagnose      measure what a bridge's answers depend on and what its tokens hold
@@ -82,7 +101,11 @@ Test bridgelab itself:
   bench         measure the speed of each component on this machine
   calibrate     measure how often the verdict is wrong on simulated studies
 
-`bridgelab COMMAND --help` describes a command. `bridgelab --version` prints the version.
+Complete commands with the Tab key:
+  completion    print what a shell needs for it
+                eval "$(bridgelab completion bash)"
+
+bridgelab COMMAND --help describes a command, bridgelab --version prints the version.
 """
 
 
@@ -97,7 +120,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None:  # otherwise another program handles Ctrl-C in this process
         take()
     try:
-        if not args or args[0] in ("-h", "--help", "help"):
+        if not args:
+            print(FIRST, end="")
+        elif args[0] in ("-h", "--help", "help"):
             print(HELP, end="")
         elif args[0] == "--version":
             print(f"bridgelab {__version__}")
