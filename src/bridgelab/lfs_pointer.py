@@ -6,7 +6,7 @@ from pathlib import Path
 from bridgelab.benchmark.annotations import LFS_HEADER
 
 FETCH = (
-    "a Git LFS pointer, not the file itself: run `git lfs pull` where it was cloned, or copy the file again"
+    "a Git LFS pointer, not the file itself: run 'git lfs pull' where it was cloned, or copy the file again"
 )
 
 

@@ -102,7 +102,9 @@ def test_bad_input(source, tmp_path):
         ValueError, match=r"column ok, holds a value that is not an image .*bool instead of bytes"
     ):
         hub_rows(source, "validation", kept, images=("ok",))
-    with pytest.raises(ValueError, match=r"holds a value that is not JSON .*Name that column among `images`"):
+    with pytest.raises(
+        ValueError, match=r"holds a value that is not JSON .*Name that column among the images"
+    ):
         hub_rows(source, "validation", kept, images=())
     pq.write_table(pa.table({"image": [RED[:20]]}), tmp_path / "test.parquet")
     with pytest.raises(ValueError, match="column image, holds a value that is not an image"):

@@ -142,7 +142,7 @@ def test_an_image_that_is_too_large_is_not_called_broken(tmp_path, side):
 def test_a_pointer_in_place_of_an_image_is_named(tmp_path):
     (tmp_path / "a.png").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
     with pytest.raises(
-        ValueError, match=r"a\.png is a Git LFS pointer, not the file itself: run `git lfs pull`"
+        ValueError, match=r"a\.png is a Git LFS pointer, not the file itself: run 'git lfs pull'"
     ):
         read_image(tmp_path / "a.png")
 

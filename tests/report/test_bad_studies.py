@@ -157,10 +157,10 @@ def test_tags_that_no_example_has(simulated):
     [
         (
             "['experiments=theirs', 'text.path=a b']",
-            "Run `bridgelab train experiments=theirs 'text.path=a b'` again",
+            "does what is missing: bridgelab train experiments=theirs 'text.path=a b'",
         ),
-        ("['bridge=linear,mlp']", "Run `bridgelab train -m bridge=linear,mlp` again"),
-        (None, "Run `bridgelab train bridge=mlp seed=0` again"),
+        ("['bridge=linear,mlp']", "does what is missing: bridgelab train -m bridge=linear,mlp"),
+        (None, "does what is missing: bridgelab train bridge=mlp seed=0"),
     ],
 )
 def test_what_is_to_be_run_again_is_what_was_run(tmp_path, task, told):

@@ -75,7 +75,7 @@ def test_a_choice_in_which_runs_differ_is_refused_with_both_values_and_the_fix(s
     said = str(error.value)
     assert said.startswith(f"{name}={value['answer'] if key == 'limit' else value!r} in ")
     assert f"but {was} in bridge=" in said
-    assert f"`bridgelab report {study} --allow {name}`" in said
+    assert f"says: bridgelab report {study} --allow {name}" in said
     assert len(read_study(study, allow=[name]).allowed) == 1
 
 

@@ -50,7 +50,7 @@ def read_bytes(path: Path) -> bytes:
     content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
     if content.startswith(LFS_HEADER):
         raise ValueError(
-            f"{path} is a Git LFS pointer instead of the file: its content is missing. Run `git lfs pull` in its repository."
+            f"{path} is a Git LFS pointer instead of the file: its content is missing. In its repository, run: git lfs pull"
         )
     return content
 

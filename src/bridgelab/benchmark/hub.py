@@ -136,7 +136,7 @@ def _line(row: dict[str, Any], images: Sequence[str], folder: Path, source: str)
     except TypeError as error:
         raise ValueError(
             f"{source} holds a value that is not JSON ({error}) in one of {', '.join(row)}: only image columns may. Name "
-            "that column among `images`."
+            "that column among the images of its class."
         ) from error
 
 

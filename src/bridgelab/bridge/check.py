@@ -166,7 +166,7 @@ def _check_order(case: Case) -> None:
         before = torch.cat([before[:, :prompt], before[:, prompt:][:, order]], dim=1)
     _require(
         torch.allclose(after, before, TOLERANCE, TOLERANCE),
-        "another order of the patches gives other tokens: take the keyword `grid` if places matter",
+        "another order of the patches gives other tokens: take the keyword grid if places matter",
     )
 
 
@@ -188,11 +188,11 @@ def _check_question_is_ignored(case: Case) -> None:
     text = torch.full_like(case.text, torch.nan)
     tokens = case.bridge(case.patches)
     _require(
-        torch.equal(case.bridge(case.patches, text, mask), tokens), "conditioning is none, but `text` is read"
+        torch.equal(case.bridge(case.patches, text, mask), tokens), "conditioning is none, but text is read"
     )
     _require(
         torch.equal(case.bridge(case.patches, text=text, text_mask=mask.long()), tokens),
-        "conditioning is none, but `text` is read by keyword",
+        "conditioning is none, but text is read by keyword",
     )
 
 

@@ -35,7 +35,7 @@ def require_question(
     if text is None:
         raise ValueError(
             f"conditioning={conditioning!r} needs a question, and there is none. "
-            "Give the bridge `text`, or set bridge.conditioning=none."
+            "Give the bridge the argument text, or set bridge.conditioning=none."
         )
     if text_mask is None:
         return text, torch.ones(text.shape[:2], dtype=torch.bool, device=text.device)

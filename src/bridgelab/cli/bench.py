@@ -1,12 +1,13 @@
 """`bridgelab bench`: measure the speed of each component on this machine."""
 
-import argparse
 import os
+
+from bridgelab.cli.arguments import Parser
 
 
 def run(args: list[str]) -> None:
     """Run the command with the arguments that follow its name."""
-    argparse.ArgumentParser(
+    Parser(
         "bridgelab bench",
         description="Measure the speed of each component on this machine, beside reference implementations.",
     ).parse_args(args)

@@ -1,11 +1,11 @@
 """`bridgelab bridges`: list the bridges, with their sizes and sources."""
 
-import argparse
+from bridgelab.cli.arguments import Parser
 
 
 def run(args: list[str]) -> None:
     """Run the command with the arguments that follow its name."""
-    argparse.ArgumentParser(
+    Parser(
         "bridgelab bridges",
         description="List the bridges as a Markdown table, with their sizes for the miniature models and their sources.",
     ).parse_args(args)

@@ -1,14 +1,13 @@
 """`bridgelab calibrate`: measure how often the verdict is wrong."""
 
-import argparse
 from pathlib import Path
 
-from bridgelab.cli.arguments import folder
+from bridgelab.cli.arguments import Parser, folder
 
 
 def run(args: list[str]) -> None:
     """Run the command with the arguments that follow its name."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "bridgelab calibrate",
         description="Measure how often the verdict is wrong: on simulated studies with known truth, or, given a study, between two "
         "halves of each bridge's runs, which do not differ (A/A test).",

@@ -1,14 +1,12 @@
 """`bridgelab check-bridge`: check that a bridge keeps the contract."""
 
-import argparse
-
-from bridgelab.cli.arguments import UsageError, choose
+from bridgelab.cli.arguments import Parser, UsageError, choose
 from bridgelab.config.root import config_root
 
 
 def run(args: list[str]) -> None:
     """Run the command with the arguments that follow its name."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "bridgelab check-bridge",
         description="Check a bridge against each demand of the contract in bridgelab/bridge/__init__.py.",
     )

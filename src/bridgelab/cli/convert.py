@@ -1,12 +1,13 @@
 """`bridgelab convert`: convert weights from or to BLIP-2, LLaVA, OpenFlamingo and Idefics2."""
 
-import argparse
 from pathlib import Path
+
+from bridgelab.cli.arguments import Parser, file, folder
 
 
 def run(args: list[str]) -> None:
     """Run the command with the arguments that follow its name."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "bridgelab convert",
         description="Convert a bridge's weights from a published checkpoint to bridgelab's names, or back.",
     )
@@ -21,6 +22,8 @@ def run(args: list[str]) -> None:
     )
     way.add_argument("--to", dest="goal", metavar="FORMAT", help="the format of OUT, if IN has bridgelab's")
     options = parser.parse_args(args)
+    file(options.source, "file of weights")
+    folder(options.out.parent)
     from bridgelab.bridge import convert, weights
     from bridgelab.bridge.published import file_metadata
 

@@ -1,15 +1,14 @@
 """`bridgelab dashboard`: build a study's W&B workspace."""
 
-import argparse
 import os
 from pathlib import Path
 
-from bridgelab.cli.arguments import folder
+from bridgelab.cli.arguments import Parser, folder
 
 
 def run(args: list[str]) -> None:
     """Run the command with the arguments that follow its name."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "bridgelab dashboard",
         description="Build the W&B workspace of a study whose runs were trained with logger=wandb.",
     )

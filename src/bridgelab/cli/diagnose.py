@@ -1,23 +1,22 @@
 """`bridgelab diagnose`: measure what answers depend on and what visual tokens hold."""
 
-import argparse
 import logging
 import sys
 from pathlib import Path
 
-from bridgelab.cli.arguments import add_trust
+from bridgelab.cli.arguments import Parser, add_trust, folder
 
 
 def run(args: list[str]) -> None:
     """Run the command with the arguments that follow its name."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "bridgelab diagnose",
         description="Measure what a bridge's answers depend on and what its tokens hold. Occlusion: how much the likelihood of the "
         "right answer falls when patches of the objects in question, of other objects, of the background, or random ones are "
         "replaced. Tokens: what linear probes predict of the objects, effective rank and nearest words. Attention is "
         "shown as a description only.",
         epilog="Occlusion by object needs scenes, which benchmark=world and clevr have. Writes diagnosis.json into each run's folder "
-        "and diagnosis.png into the study's; `bridgelab report` shows both.",
+        "and diagnosis.png into the study's; bridgelab report shows both.",
     )
     parser.add_argument(
         "paths",
@@ -50,6 +49,8 @@ def run(args: list[str]) -> None:
     parser.add_argument("--again", action="store_true", help="repeat diagnoses that exist already")
     add_trust(parser)
     options = parser.parse_args(args)
+    for path in options.paths:
+        folder(path)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     import bridgelab.training.main  # noqa: F401  registers what configs call
     from bridgelab.explain.diagnose import diagnose

@@ -1,14 +1,13 @@
 """`bridgelab map`: show at which levels and on which questions the linear bridge breaks."""
 
-import argparse
 from pathlib import Path
 
-from bridgelab.cli.arguments import folder
+from bridgelab.cli.arguments import Parser, folder
 
 
 def run(args: list[str]) -> None:
     """Run the command with the arguments that follow its name."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "bridgelab map",
         description="Show the break map: the difference and its outcome for each level that the studies vary and each kind of question. "
         "The tests over all cells are corrected together. A bridge trained for another number of steps than the first study's "

@@ -96,7 +96,7 @@ class BenchmarkDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> TrainingBatches:
         """Return the batches chosen by `with_batches`, of which each process takes its share."""
         if self._batches is None:
-            raise RuntimeError("the order of training batches is not chosen: call `with_batches` first.")
+            raise RuntimeError("the order of training batches is not chosen: call with_batches first.")
         if self.trainer is not None:
             rank, world = self.trainer.global_rank, self.trainer.world_size
             self._batches.sampler.share_out(rank, world, self.trainer.accumulate_grad_batches)

@@ -129,7 +129,7 @@ def check_comparable(
             f"{differences}{more}. Runs of one table share all but the bridge, its seeds and what their study sweeps, or they say nothing "
             "about the bridge: run the study again from one configuration (delete the run that is out of date), move the run to a "
             f"study of its own, sweep what differs, or allow it, which the table then says: "
-            f"`{shlex.join(['bridgelab', 'report', str(study), *fix])}`."
+            f"{shlex.join(['bridgelab', 'report', str(study), *fix])}"
         )
     return [_summary(one.key, recorded if one.key in of_records else chosen) for one in allowed]
 

@@ -99,7 +99,7 @@ def refuse_another(directory: Path, config: DictConfig) -> bool:
                 f"{', '.join(keys[:MAX_KEYS])}{', …' if len(keys) > MAX_KEYS else ''}). One directory holds one config: give this run "
                 "another study=NAME, or move that directory away"
                 + (
-                    f"; `bridgelab evaluate {directory}` evaluates anew without training."
+                    f". To evaluate it anew without training: bridgelab evaluate {directory}"
                     if all(key.startswith("evaluate.") for key in keys)
                     else "."
                 )

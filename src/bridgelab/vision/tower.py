@@ -228,7 +228,7 @@ def _read_config(path: Path) -> dict[str, Any]:
         if not file.is_file():
             raise FileNotFoundError(
                 f"{file} does not exist. A ViT is a safetensors file with open_clip's configuration beside it; "
-                "set vision.weights to such a file, or make the miniature with `make pretrain`."
+                "set vision.weights to such a file, or make the miniature: make pretrain"
             )
     refuse_pointers([path, path.with_suffix(".json")], f"vision.weights={path}")
     try:

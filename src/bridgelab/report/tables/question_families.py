@@ -53,5 +53,5 @@ def _families(questions: pd.DataFrame) -> np.ndarray:
     types = questions["tag_type"].astype(str).map(reasoning_type)
     pairs = zip(questions["tag_family"].astype(str), types, strict=True)
     return np.array(
-        [family if family == kind else f"{family}, {kind}".replace("_", " ") for family, kind in pairs]
+        [(family if family == kind else f"{family}, {kind}").replace("_", " ") for family, kind in pairs]
     )

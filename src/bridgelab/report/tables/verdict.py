@@ -68,7 +68,7 @@ def verdict_sentences(verdict: Verdict) -> list[str]:
     if any("would settle it" in finding.reason for finding in findings):
         sentences.append(
             f"The seeds and images that would settle a cell do so in {100 * POWER:g} % of studies, if its difference and spread are as "
-            "estimated here; both estimates are uncertain (`bridgelab calibrate` says in how many simulated studies it did)."
+            "estimated here; both estimates are uncertain (bridgelab calibrate says in how many simulated studies it did)."
         )
     if any(finding.at_budget for finding in findings):
         sentences.append(
@@ -144,7 +144,7 @@ def outlier_seeds(study: Study) -> list[str]:
     return [
         f"A seed stands apart, over {100 * MIN_OUTLIER_DISTANCE:g} points from the median of its bridge's: {'; '.join(outliers)}. "
         "A few seeds cannot show how often this happens to a bridge. If it happens to one bridge alone, the verdict is wrong more often "
-        f"than {100 * ALPHA:g} % (`bridgelab calibrate` says how often): run more seeds, and look at that run."
+        f"than {100 * ALPHA:g} % (bridgelab calibrate says how often): run more seeds, and look at that run."
     ]
 
 
