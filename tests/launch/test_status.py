@@ -103,6 +103,8 @@ def test_broken_files_are_told(study, tmp_path):
         Malformed, match=r"sweep\.json holds jobs\.0\.name=3: .* Delete it: the next sweep writes it anew"
     ):
         study_status(study)
+    write_plan([Planned(study / "bridge=mlp,seed=1")])
+    assert [job.name for job in read_plan(study).jobs] == ["bridge=mlp,seed=1"]
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"empty holds no run\. Train into it: bridgelab train study=empty"):
         study_status(tmp_path / "empty")

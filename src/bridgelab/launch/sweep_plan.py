@@ -10,7 +10,7 @@ from pydantic import Field
 
 from bridgelab.runs.atomic import atomic_path
 from bridgelab.runs.locks import locked
-from bridgelab.runs.record_schema import Checked, checked, read_json
+from bridgelab.runs.record_schema import Checked, Malformed, checked, read_json
 
 FILE = "sweep.json"
 FIX = "Delete it: the next sweep writes it anew."
@@ -51,7 +51,12 @@ def write_plan(jobs: Sequence[Planned]) -> None:
         for study in dict.fromkeys(job.folder.parent for job in jobs):
             own = {job.folder.name: job.slurm_job for job in jobs if job.folder.parent == study}
             with locked(study / f".{FILE}.lock"):
-                earlier = {job.name: job.slurm_job for job in read_plan(study).jobs if job.name not in own}
+                try:
+                    earlier = {
+                        job.name: job.slurm_job for job in read_plan(study).jobs if job.name not in own
+                    }
+                except Malformed:
+                    earlier = {}  # written anew
                 together = {**earlier, **own}
                 content = {"jobs": [{"name": name, "slurm_job": together[name]} for name in together]}
                 with atomic_path(study / FILE) as temporary:
