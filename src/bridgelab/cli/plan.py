@@ -34,7 +34,7 @@ def run(args: list[str]) -> None:
             {
                 "study": planned.study,
                 "baseline": planned.baseline,
-                "delta": 100 * planned.delta,
+                "delta": planned.delta,
                 "cells": plan_records(planned),
             }
         )

@@ -49,14 +49,14 @@ def _notes(plan: Plan) -> tuple[str, ...]:
 
 
 def plan_records(plan: Plan) -> list[dict[str, Any]]:
-    """Return one record per cell for `bridgelab plan --json`, in points; None where no difference would be found."""
+    """Return one record per cell for `bridgelab plan --json`, in shares; None where no difference would be found."""
 
-    def points(share: float) -> float | None:
-        return 100 * share if math.isfinite(share) and share <= 1 else None
+    def possible(share: float) -> float | None:
+        return share if math.isfinite(share) and share <= 1 else None
 
     return [
         {"comparator": row.comparator, "seeds": row.seeds, "images": row.images, "kind": kind}
-        | {name: points(getattr(cell, name)) for name in ("smallest", "low", "high")}
+        | {name: possible(getattr(cell, name)) for name in ("smallest", "low", "high")}
         for row in plan.rows
         for kind, cell in row.cells.items()
     ]
