@@ -25,9 +25,10 @@ def test_answer_checks_its_files_before_it_loads_a_model(tmp_path, monkeypatch, 
             ["runs/s", "picture.png", "what ?"],
             r"runs/s is no trained run: .* such as 'runs/s/bridge=linear,seed=0'\.",
         ),
-        ([str(run), "picture.png"], "an image and a question are needed"),
+        ([str(run), "picture.png"], "a run and an image must stand before the question"),
         ([str(run), "picture.png", "what ?", "--explain", "no/a.png"], "there is no folder no"),
         ([str(run), "picture.png", "what ?", "--questions", "q.jsonl"], "Leave the others out"),
+        ([], "a run is needed"),
         ([str(run), "--questions", "q.jsonl"], r"there is no file of questions q\.jsonl"),
     ):
         assert cli.main(["answer", *args]) == 2

@@ -307,7 +307,7 @@ WEIGHTS = save({"scale": torch.ones(())})
         ({}, r"hf://me/bridge has no config.json. It holds no file: a bridge has config.json and model.safetensors"),
         ({"config.json": good(), "pytorch_model.bin": b"x"}, r"no model.safetensors. Its weights are in pytorch_model.bin, a pickle"),
         ({"config.json": b"{}", "model.safetensors": WEIGHTS}, r"config.json holds bridgelab=.*field required. Choose a repository that"),
-        ({"config.json": b"[1", "model.safetensors": WEIGHTS}, r"config.json is not JSON .*`bridgelab push` wrote"),
+        ({"config.json": b"[1", "model.safetensors": WEIGHTS}, r"config.json is not JSON .*'bridgelab push' wrote"),
         ({"config.json": good(vision_dim="6"), "model.safetensors": WEIGHTS}, r"holds vision_dim='6': input should be a valid integer"),
         ({"config.json": good(groups={"text": {"path": "${oc.env:HOME}"}}), "model.safetensors": WEIGHTS}, r"holds an interpolation"),
         ({"config.json": good(), "model.safetensors": b"\x80\x04pickle"}, r"model.safetensors is not a complete safetensors file"),
@@ -366,7 +366,7 @@ def test_a_push_that_cannot_be_is_refused_before_models_are_loaded(run, hub, con
         push(run, REPO)
     monkeypatch.setattr("bridgelab.evaluation.publish.load_trained", lambda *a, **k: pytest.fail("loaded"))
     monkeypatch.delenv("HF_TOKEN")
-    with pytest.raises(OSError, match=r"nobody is logged in on this machine, .*Run `hf auth login`"):
+    with pytest.raises(OSError, match=r"nobody is logged in on this machine, .*Run 'hf auth login'"):
         push(run, REPO)
     monkeypatch.setenv("HF_TOKEN", "hf_me")
     hub.close()

@@ -191,7 +191,7 @@ def read_hub_bridge(source: str) -> HubBridge:
     if files is None:
         files = _download(api, name, _commit_with_bridge(api, name, revision))
     config_file, weights = files
-    fix = "Choose a repository that `bridgelab push` wrote."
+    fix = "Choose a repository that 'bridgelab push' wrote."
     content = read_json(config_file, fix)
     if "${" in json.dumps(content):  # OmegaConf would resolve it, and with it read the environment
         raise ValueError(
@@ -221,11 +221,11 @@ def _why_no_bridge(files: Sequence[str]) -> str:
     if pickles := [file for file in files if file.endswith(PICKLES)]:
         return (
             f"Its weights are in {pickles[0]}, a pickle, which can run code when it is read: only safetensors is. Download it, and "
-            "convert it by `bridgelab convert --from FORMAT`."
+            "convert it by 'bridgelab convert --from FORMAT'."
         )
     return (
         f"It holds {', '.join(sorted(files)[:4]) or 'no file'}: a bridge has {CONFIG} and {WEIGHTS}. Choose a repository that "
-        "`bridgelab push` wrote, or convert a published checkpoint by `bridgelab convert --from FORMAT`."
+        "'bridgelab push' wrote, or convert a published checkpoint by 'bridgelab convert --from FORMAT'."
     )
 
 
@@ -256,11 +256,11 @@ def _explained(error: Exception, name: str, revision: str | None) -> Exception:
     source = f"{SCHEME}{name}"
     if isinstance(error, GatedRepoError):
         return OSError(
-            f"{source} is gated: its authors grant access. Ask on its page, then run `hf auth login`."
+            f"{source} is gated: its authors grant access. Ask on its page, then run 'hf auth login'."
         )
     if isinstance(error, RepositoryNotFoundError):
         return OSError(
-            f"{source}: the hub has no model of this name, or keeps it private from you. Correct the name, or run `hf auth login`."
+            f"{source}: the hub has no model of this name, or keeps it private from you. Correct the name, or run 'hf auth login'."
         )
     if isinstance(error, RevisionNotFoundError):
         return OSError(

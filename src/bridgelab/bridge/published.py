@@ -113,7 +113,7 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path} is no file. Name a file that `bridgelab convert --from FORMAT` wrote, or hf://ORG/NAME."
+            f"{path} is no file. Name a file that 'bridgelab convert --from FORMAT' wrote, or hf://ORG/NAME."
         )
     try:
         with safe_open(path, "pt") as file:
@@ -123,6 +123,6 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
             content["bridge"], content["choices"].items()
     except (SafetensorError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"{path} is not a safetensors file with readable metadata ({error}). Write it by `bridgelab convert --from FORMAT`."
+            f"{path} is not a safetensors file with readable metadata ({error}). Write it by 'bridgelab convert --from FORMAT'."
         ) from error
     return content

@@ -26,7 +26,7 @@ def run(args: list[str]) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--bridge", metavar="SOURCE",
-        help="instead of runs, a published bridge: a file that `bridgelab convert --from` wrote, or hf://ORG/NAME; give vision=, text= "
+        help="instead of runs, a published bridge: a file that 'bridgelab convert --from' wrote, or hf://ORG/NAME; give vision=, text= "
         "and benchmark= beside it",
     )  # fmt: skip
     parser.add_argument(

@@ -1,14 +1,13 @@
 """`bridgelab push`: publish a trained bridge on the Hugging Face hub."""
 
-import argparse
 from pathlib import Path
 
-from bridgelab.cli.arguments import add_trust, folder
+from bridgelab.cli.arguments import Parser, add_trust, folder
 
 
 def run(args: list[str]) -> None:
     """Run the command with the arguments that follow its name."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "bridgelab push",
         description="Publish a run's trained bridge on the Hugging Face hub: its weights as safetensors, and a model card made from "
         "its record.",

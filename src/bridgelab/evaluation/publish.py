@@ -213,7 +213,7 @@ def _check_login(api: HfApi, repo: str) -> None:
         api.whoami()
     except LocalTokenNotFoundError as error:
         raise OSError(
-            f"{SCHEME}{repo}: nobody is logged in on this machine, and a push needs a token with write access. Run `hf auth login`, or "
+            f"{SCHEME}{repo}: nobody is logged in on this machine, and a push needs a token with write access. Run 'hf auth login', or "
             "set HF_TOKEN."
         ) from error
     except (HfHubHTTPError, TRANSPORT_ERROR, ConnectionError) as error:
@@ -230,6 +230,6 @@ def _explained(error: Exception, repo: str) -> Exception:
     if status in (401, 403):
         return OSError(
             f"{SCHEME}{repo}: the hub refuses this account ({message}). Give a repository of your own account or organization, and a "
-            "token with write access: `hf auth login`."
+            "token with write access: 'hf auth login'."
         )
     return OSError(f"{SCHEME}{repo}: the hub refuses ({message}). Try again later.")

@@ -78,7 +78,7 @@ def use_hub_bridge(config: DictConfig, hub: HubBridge, *, replaced: Collection[s
         if "_target_" not in hub.config.groups.get(group, {}):
             raise ValueError(
                 f"{hub.source} does not name its {group} by a _target_ in groups.{group} of its config.json. Choose a repository that "
-                "`bridgelab push` wrote."
+                "'bridgelab push' wrote."
             )
         config[group] = hub.config.groups[group]
 
@@ -108,8 +108,8 @@ def load_published(config: DictConfig, device: Any) -> tuple[Backbones, BridgedM
     if backbones.not_loaded:
         raise ValueError(
             f"{source} leaves {join_names(backbones.not_loaded)} at initial values, which are random: without training, every weight "
-            "must be given. Choose the vision and text models of the publication, or train: `bridgelab train "
-            f"bridge.init_from={source}`."
+            "must be given. Choose the vision and text models of the publication, or train: bridgelab train "
+            f"bridge.init_from={source}"
         )
     if hub is None:
         model.scale.fill_(1.0)  # tokens as the publication hands them over
