@@ -75,7 +75,7 @@ def test_what_is_no_image_is_refused(run):
         ValueError, match=r"the image is float64 \[8, 8, 3\]: an array must be uint8 .* give a path"
     ):
         bridge.answer(np.zeros((8, 8, 3)), "what is it ?")
-    with pytest.raises(FileNotFoundError, match=r"no_such\.png is missing"):
+    with pytest.raises(FileNotFoundError, match=r"there is no image no_such\.png"):
         bridge.answer("no_such.png", "what is it ?")
 
 

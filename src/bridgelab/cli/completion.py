@@ -59,7 +59,7 @@ def completions(line: str) -> list[str]:
         earlier, comma, part = value.rpartition(",")
         return [f"{earlier}{comma}{name}" for name in _options(key) if name.startswith(part)]
     found = [word for word in _overrides() if word.startswith(last)] if command in OVERRIDDEN else []
-    return [*found, *(folder.rpartition("=")[2] if "=" in last else folder for folder in _folders(last))]
+    return [*found, *(folder[last.rfind("=") + 1 :] for folder in _folders(last))]
 
 
 def _options(key: str) -> list[str]:

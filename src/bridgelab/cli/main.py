@@ -43,7 +43,7 @@ bridgelab compares bridges between a frozen vision encoder and a frozen language
   Train its runs, then continue where they are.    bridgelab train experiments=first_look
   How far is it? What came out?                    bridgelab status runs/first_look
                                                    bridgelab report runs/first_look
-  Ask a trained bridge about a picture.            bridgelab answer RUN IMAGE "what color is the cube ?"
+  Ask a trained bridge about a picture.            bridgelab answer RUN IMAGE "what color is it ?"
   Train a bridge of your own beside the others.    bridgelab check-bridge my_module.MyBridge
                                                    bridgelab train bridge._target_=my_module.MyBridge
 
