@@ -10,7 +10,7 @@ SRC = Path(__file__).parents[1] / "src"
 MARKDOWN = {
     "evaluation/bridge_table.py", "pretraining/page.py", "report/formats/markdown.py",
     "benchmark/metrics/ptb_tokenizer.py", "benchmark/metrics/vqa_accuracy.py",
-    "cli/key_comments.py", "training/experiment.py",  # which removes them; a pattern of Lightning's warning
+    "cli/key_comments.py", "training/trainer.py",  # which removes them; a pattern of Lightning's warning
 }  # fmt: skip
 MODULES = [
     p

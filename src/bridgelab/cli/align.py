@@ -2,7 +2,8 @@
 
 import os
 
-from bridgelab.cli.hydra_app import check_choices, conf_folder, hydra_app
+from bridgelab.cli.hydra_app import hydra_app
+from bridgelab.cli.overrides import check_choices, conf_folder
 
 
 def run(args: list[str]) -> None:
