@@ -39,13 +39,13 @@ COMMANDS = (
 FIRST = """\
 bridgelab compares bridges between a frozen vision encoder and a frozen language model. What people do with it:
 
-  How long would a study take on this machine?     bridgelab doctor experiments=first_look
-  Train its runs, then continue where they are.    bridgelab train experiments=first_look
-  How far is it? What came out?                    bridgelab status runs/first_look
-                                                   bridgelab report runs/first_look
-  Ask a trained bridge about a picture.            bridgelab answer RUN IMAGE "what color is it ?"
-  Train a bridge of your own beside the others.    bridgelab check-bridge my_module.MyBridge
-                                                   bridgelab train bridge._target_=my_module.MyBridge
+  How long would a study take on this machine?   bridgelab doctor experiments=first_look
+  Train its runs, then continue where they are.  bridgelab train experiments=first_look
+  How far is it? What came out?                  bridgelab status runs/first_look
+                                                 bridgelab report runs/first_look
+  Ask a trained bridge about a picture.          bridgelab answer RUN IMAGE "what color is it ?"
+  Train a bridge of your own beside the others.  bridgelab check-bridge my_module.MyBridge
+                                                 bridgelab train bridge._target_=my_module.MyBridge
 
 bridgelab --help lists every command, bridgelab COMMAND --help describes one.
 """
