@@ -150,15 +150,15 @@ def test_a_sweep_over_an_older_key_is_told_by_its_new_name(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "args",
+    ("args", "given"),
     [
-        ["train", "data.longest.prompt=5"],
-        ["train", "-m", "++data.longest.prompt=5,6"],
-        ["doctor", "data.longest.prompt=5"],
-        ["train", "experiments=mine"],
+        (["train", "data.longest.prompt=5"], "data.longest.prompt=5"),
+        (["train", "-m", "++data.longest.prompt=5,6"], "++data.longest.prompt=5,6"),
+        (["doctor", "data.longest.prompt=5"], "data.longest.prompt=5"),
+        (["train", "experiments=mine"], "data.longest.prompt=64,128"),
     ],
 )
-def test_who_types_an_older_name_is_told_the_new_one(args, tmp_path, monkeypatch, capsys):
+def test_who_types_an_older_name_is_told_the_new_one(args, given, tmp_path, monkeypatch, capsys):
     (tmp_path / "conf").symlink_to(config_root() / "conf")
     (tmp_path / "experiments").mkdir()
     study = {"hydra": {"sweeper": {"params": {"data.longest.prompt": "64,128"}}}}
@@ -166,5 +166,6 @@ def test_who_types_an_older_name_is_told_the_new_one(args, tmp_path, monkeypatch
     monkeypatch.setenv("BRIDGELAB_ROOT", str(tmp_path))
     assert cli.main(args) == 2
     assert capsys.readouterr().err == (
-        f"bridgelab {args[0]}: there is no key data.longest.prompt. It is now data.max_length.prompt. Write the new name\n"
+        f"bridgelab {args[0]}: {given}: there is no key data.longest.prompt. It is now data.max_length.prompt. "
+        "Write the new name.\n"
     )
