@@ -263,7 +263,7 @@ def test_bad_input(tiny, world, tmp_path, capsys, monkeypatch):
     )
     save_file({"perceiver.latents": torch.zeros(3, 6)}, tmp_path / "incomplete.safetensors")
     for words, message in (
-        (["evaluate", "--bridge", "nowhere.safetensors"], "nowhere.safetensors is no file. Name a file that `bridgelab convert"),
+        (["evaluate", "--bridge", "nowhere.safetensors"], "nowhere.safetensors is no file. Name a file that 'bridgelab convert"),
         (["evaluate", "--bridge", "pickle.bin"], "pickle.bin is not a safetensors file"),
         (["evaluate", "--bridge", "narrow.safetensors", *own], "mm_projector.weight have another shape"),
         (["evaluate", "--bridge", "good.safetensors", "bridge=mlp", *own], "are not in this bridge. Give the bridge the choices"),

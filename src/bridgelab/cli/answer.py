@@ -50,6 +50,11 @@ def run(args: list[str]) -> None:
     if options.bridge:
         choices = [one for one in named if re.match(r"[+~]*[a-z][\w.]*=", one) and not Path(one).exists()]
         named = [one for one in named if one not in choices]
+    before = ["an image"] if options.bridge else ["a run", "an image"]
+    if (named or options.bridge) and not options.questions and len(named) <= len(before):
+        raise UsageError(
+            f"{' '.join(options.named) or 'no question'}: {' and '.join(before)} must stand before the question. Add what is missing."
+        )
     run = None if options.bridge else run_folder(Path(named.pop(0))) if named else None
     if run is None and not options.bridge:
         raise UsageError('a run is needed. Give: RUN IMAGE "QUESTION", or RUN --questions FILE.jsonl')
@@ -60,11 +65,6 @@ def run(args: list[str]) -> None:
         bridge = _published(options.bridge, choices, trust=options.trust) if run is None else run
         answer_file(bridge, options.questions, batch_size=options.batch_size, trust=options.trust)
         return
-    if len(named) < 2:
-        what = "an image" if options.bridge else "a run and an image"
-        raise UsageError(
-            f"{' '.join(options.named)}: {what} must stand before the question. Add what is missing."
-        )
     *images, question = named
     paths = [file(Path(image), "image") for image in images]
     if options.explain:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bridgelab.cli.arguments import Parser, file, folder
+from bridgelab.cli.arguments import Parser, file
 
 
 def run(args: list[str]) -> None:
@@ -23,7 +23,6 @@ def run(args: list[str]) -> None:
     way.add_argument("--to", dest="goal", metavar="FORMAT", help="the format of OUT, if IN has bridgelab's")
     options = parser.parse_args(args)
     file(options.source, "file of weights")
-    folder(options.out.parent)
     from bridgelab.bridge import convert, weights
     from bridgelab.bridge.published import file_metadata
 
