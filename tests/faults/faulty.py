@@ -21,6 +21,7 @@ from bridgelab.data.features import feature_store as features
 from bridgelab.data.features.feature_store import FeatureStore
 from bridgelab.runs import locks as claims
 from bridgelab.training import run as runs
+from bridgelab.training import train_bridge
 from bridgelab.training.callbacks.last_checkpoint import LastCheckpoint
 from bridgelab.training.experiment import Experiment
 
@@ -29,7 +30,7 @@ CPU_CLOCK = 2  # CLOCK_PROCESS_CPUTIME_ID
 PHASES = (
     (World, "make", "world"),
     (FeatureStore, "features", "feature build"),
-    (Experiment, "tune", "search"),
+    (train_bridge, "learning_rate", "search"),
     (Experiment, "fit", "train"),
     (LastCheckpoint, "save", "checkpoint"),
     (runs, "predict_views", "evaluation"),
