@@ -1,5 +1,7 @@
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -154,3 +156,8 @@ def test_other_overrides_are_left_to_hydra(arg, conf):
 def test_options_may_stand_among_overrides():
     args = ["bridge=linear,mlp", "-m", "seed=0,1", "--cfg", "job", "study=x"]
     assert options_first(args) == ["-m", "--cfg", "job", "bridge=linear,mlp", "seed=0,1", "study=x"]
+
+
+def test_a_sweep_on_slurm_is_checked_before_anything_of_training_is_imported():
+    check = "from bridgelab.cli.overrides import check_training; check_training(['-m', 'hydra/launcher=slurm', 'seed=0,1'])"
+    subprocess.run([sys.executable, "-c", check], check=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+import bridgelab.config.resolvers  # noqa: F401, which conf/train.yaml needs
 from bridgelab.config.closest_key import nearest
 
 SEEDS = ("seed", "data_seed")  # one search of the learning rate serves all of them

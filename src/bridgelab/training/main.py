@@ -1,6 +1,5 @@
 """`bridgelab train`: one run, from its config to its record. Heavy modules are imported when a run starts."""
 
-import hashlib
 import logging
 import os
 import signal
@@ -10,12 +9,12 @@ from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from bridgelab.config.check import check_config
 from bridgelab.config.instantiate import is_own
+from bridgelab.config.resolvers import run_name  # noqa: F401
 from bridgelab.config.root import config_root
-from bridgelab.config.schema.config import leads_out
 from bridgelab.ctrl_c import take
 from bridgelab.runs.finished import RECORD, is_finished
 from bridgelab.runs.identity import claim, refuse_another
@@ -25,33 +24,7 @@ from bridgelab.runs.reuse import find_finished_run, take_over
 from bridgelab.training.console import report_failure, shown
 
 ROOT = config_root()
-LONGEST_NAME = 200
 log = logging.getLogger(__name__)
-
-
-def run_name(overrides: str) -> str:
-    """Return a run's folder name from its overrides: one level deep, within the 255 bytes of a file name."""
-    name = overrides.replace("/", "_") or "defaults"  # an empty name would be the study's own folder
-    if len(name.encode()) > LONGEST_NAME:
-        name = name[: LONGEST_NAME // 4] + "..." + hashlib.sha256(name.encode()).hexdigest()[:16]
-    return name
-
-
-def within_runs(study: str) -> str:
-    """Return a study's name if its folder lies below `paths.runs`. Hydra calls this before it creates the folder.
-
-    Raises:
-        ValueError: if it does not.
-    """
-    if leads_out(study):
-        raise ValueError(
-            f"study={study} leads out of paths.runs: give a name, without '..' and no leading '/'."
-        )
-    return study
-
-
-OmegaConf.register_new_resolver("run_name", run_name, replace=True)
-OmegaConf.register_new_resolver("within_runs", within_runs, replace=True)
 
 
 @hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name="train")
