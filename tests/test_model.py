@@ -3,6 +3,7 @@ from functools import partial
 import pytest
 import torch
 import torch.nn.functional as F
+from tiny_t5 import tiny_batch
 from torch import nn
 from transformers.modeling_outputs import BaseModelOutput
 
@@ -17,15 +18,7 @@ from bridgelab.text.t5 import _checkpointed
 
 @pytest.fixture
 def batch(tiny_text):
-    torch.manual_seed(0)
-    prompt, mask = tiny_text.tokenize(["what is it ?", "is there a red cube left of a sphere", "describe"])
-    labels, real = tiny_text.tokenize(["red cube", "yes", "a blue sphere"])
-    return {
-        "patches": torch.randn(3, 5, 6),
-        "prompt": prompt,
-        "prompt_mask": mask,
-        "labels": torch.where(real, labels, -100)[:, :4].contiguous(),
-    }
+    return tiny_batch(tiny_text)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 import torch
+from tiny_t5 import tiny_batch
 from transformers import T5Config, T5ForConditionalGeneration
 
 from bridgelab.bridge.blind import Blind
@@ -50,17 +51,8 @@ def merged(text, language):
 
 @pytest.fixture
 def batch(tiny_text):
-    torch.manual_seed(0)
-    prompt, mask = tiny_text.tokenize(["what is it ?", "is there a red cube left of a sphere", "describe"])
-    labels, real = tiny_text.tokenize(["red cube", "yes", "a blue sphere"])
-    return {
-        "patches": torch.randn(3, 5, 6),
-        "prompt": prompt,
-        "prompt_mask": mask,
-        "question": prompt,
-        "question_mask": mask,
-        "labels": torch.where(real, labels, -100)[:, :4].contiguous(),
-    }
+    batch = tiny_batch(tiny_text)
+    return batch | {"question": batch["prompt"], "question_mask": batch["prompt_mask"]}
 
 
 def bridged(text, batch, adapter=None, bridge=None, **choices):

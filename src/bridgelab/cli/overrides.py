@@ -20,13 +20,11 @@ def check_training(args: Sequence[str]) -> None:
         UsageError: if a name is wrong, or several values stand without `-m`.
         ValueError: if a value is wrong.
     """
+    from bridgelab.config.resolvers import within_runs
+
     options, overrides = parse(args)
     for study in (one.removeprefix("study=") for one in overrides if one.startswith("study=")):
-        # The resolver `within_runs` refuses it too, but inside Hydra, which prints a traceback.
-        if Path(study).is_absolute() or ".." in Path(study).parts:
-            raise UsageError(
-                f"study={study} leads out of paths.runs: give a name, without '..' and no leading '/'."
-            )
+        within_runs(study)  # as the resolver does, but inside of Hydra, which prints a traceback
     if any(getattr(options, name) for name in ELSEWHERE):
         return  # the groups and keys may be others; a launcher that gives these has checked its jobs
     conf = conf_folder()

@@ -2,8 +2,8 @@
 
 A validation curve says little about what more training would bring, since it is flat wherever its schedule has ended. So
 accuracy is shown at several budgets, each with a rate that falls to zero at its end. With `warmup_stable_decay`, a run of B
-steps equals the run of T > B steps up to step (1 − decay) B. The checkpoint of that step is kept, and the remaining
-decay · B steps are trained from it.
+steps has the rates of the run of T > B steps up to step (1 − decay) B, but for its warm-up, which is a share of T here. The
+checkpoint of that step is kept, and the remaining decay · B steps are trained from it.
 Source: Hägele et al. 2024, arXiv:2405.18392.
 """
 
