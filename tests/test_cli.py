@@ -164,6 +164,11 @@ def test_the_help_of_training_tells_what_there_is_and_means(capsys):
     assert re.search(r"\n  bridge\.num_queries=16", told)
     assert cli.main(["train", "--help", "bridge=qfromer"]) == 2
     assert "Did you mean 'qformer'?" in capsys.readouterr().err
+    assert cli.main(["align", "--help"]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("usage: bridgelab align ")
+    assert re.search(r"\n  train\.val_points=5 +number of evaluations on val, evenly spaced\n", told)
+    assert "experiments=" not in told
     with pytest.raises(SystemExit):
         cli.main(["plan", "--help"])
     assert "80 % power" in " ".join(capsys.readouterr().out.split())

@@ -17,6 +17,7 @@ from bridgelab.alignment import main
 from bridgelab.alignment.weights import weights_of
 from bridgelab.bridge.weights import read_weights, write_weights
 from bridgelab.runs.locks import locked
+from bridgelab.runs.objective import objective
 from bridgelab.training.experiment import Experiment
 
 SIZES = ("bridge.width=16", "bridge.num_heads=2", "bridge.num_queries=4")
@@ -52,6 +53,7 @@ def test_an_alignment_leaves_weights_that_the_second_stage_begins_with(alignment
     assert metrics["val/loss"] == pytest.approx(sum(metrics[f"val/{name}"] for name in ("itc", "itm", "itg")))
     assert 0 <= metrics["val/i2t_r1"] <= 1
     assert record["costs"]["train_seconds"] > 0
+    assert objective(folder) == pytest.approx((metrics["val/i2t_r1"] + metrics["val/t2i_r1"]) / 2)
     rows = list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
     assert [row["step"] for row in rows if row["train/itc"]] == ["2", "4", "6"]
     assert [row["step"] for row in rows if row["val/t2i_r1"]] == ["2", "4", "6"]

@@ -20,30 +20,43 @@ def check_training(args: Sequence[str]) -> None:
         UsageError: if a name is wrong, or several values stand without `-m`.
         ValueError: if a value is wrong.
     """
+    from bridgelab.config.schema.config import Config
+
+    _check_app(args, "train", Config)
+
+
+def check_alignment(args: Sequence[str]) -> None:
+    """Check the command line of `bridgelab align`, as `check_training` does that of a training."""
+    from bridgelab.config.schema.alignment import AlignmentConfig
+
+    _check_app(args, "align", AlignmentConfig)
+
+
+def _check_app(args: Sequence[str], command: str, schema: Any) -> None:
     from bridgelab.config.resolvers import within_runs
 
-    options, overrides = parse(args)
+    options, overrides = parse(args, command)
     for study in (one.removeprefix("study=") for one in overrides if one.startswith("study=")):
         within_runs(study)  # as the resolver does, but inside of Hydra, which prints a traceback
     if any(getattr(options, name) for name in ELSEWHERE):
         return  # the groups and keys may be others; a launcher that gives these has checked its jobs
     conf = conf_folder()
     check_choices(overrides, conf)
-    check_keys(overrides)
+    check_keys(overrides, command, schema)
     if options.cfg or options.info or options.shell_completion:
         return  # nothing runs, and a config with a wrong value may be looked at
     from bridgelab.config.check import check_config, check_launcher
     from bridgelab.config.compose import compose_config, compose_sweep, each_value
 
-    sweep = compose_sweep(conf, overrides)
+    sweep = compose_sweep(conf, overrides, command)
     is_sweep = options.multirun or sweep.is_multirun
     if not is_sweep:
-        refuse_lists(overrides, ["bridgelab", "train", "-m", *args])
+        refuse_lists(overrides, ["bridgelab", command, "-m", *args])
     elif str(sweep.config.hydra.launcher._target_).startswith(OWN_LAUNCHERS):
         check_launcher(sweep.config)
-    check_config(sweep.config)
+    check_config(sweep.config, schema)
     for values in list(each_value(overrides))[1:]:
-        check_config(compose_config(conf, "train", values))
+        check_config(compose_config(conf, command, values), schema)
 
 
 def refuse_lists(overrides: Sequence[str], sweep: Sequence[str]) -> None:
@@ -63,7 +76,7 @@ def refuse_lists(overrides: Sequence[str], sweep: Sequence[str]) -> None:
         )
 
 
-def parse(args: Sequence[str]) -> tuple[Any, list[str]]:
+def parse(args: Sequence[str], command: str = "train") -> tuple[Any, list[str]]:
     """Return Hydra's options and the overrides of a command line.
 
     Raises:
@@ -78,7 +91,7 @@ def parse(args: Sequence[str]) -> tuple[Any, list[str]]:
         known = [name for action in parser._actions for name in action.option_strings]
         hint = nearest(flags[0], known)
         raise UsageError(
-            f"there is no option {flags[0]}. {hint or 'bridgelab train --help lists what there is.'}"
+            f"there is no option {flags[0]}. {hint or f'bridgelab {command} --help lists what there is.'}"
         )
     return options, [*options.overrides, *rest]
 
@@ -130,20 +143,24 @@ def _check_grammar(args: Sequence[str]) -> None:
             ) from error
 
 
-def check_keys(args: Sequence[str]) -> None:
-    """Check that the keys of a training exist. Hydra's own message has no suggestion.
+def check_keys(args: Sequence[str], command: str = "train", schema: Any = None) -> None:
+    """Check that the keys of a command's config exist. Hydra's own message has no suggestion.
 
     Keys that a study sweeps are checked too. Keys inside groups that name a class, such as `bridge.width`, are left to Hydra,
     because a class of the user's own has other keys.
 
+    Args:
+        args: overrides.
+        command: for the message.
+        schema: the config's keys; by default those of a training.
     Raises:
         UsageError: with the nearest key, or the new name of one that was renamed.
     """
     from bridgelab.config.check import declared
     from bridgelab.config.closest_key import nearest as nearest_key
-    from bridgelab.config.schema.config import CLASSES
+    from bridgelab.config.schema.config import CLASSES, Config
 
-    known = {*declared(), "experiments"}
+    known = declared(schema or Config) | ({"experiments"} if command == "train" else set())
     for arg in [*args, *_swept(args)]:
         key, equals, _ = arg.partition("=")
         name = key.lstrip("+~")
@@ -151,9 +168,9 @@ def check_keys(args: Sequence[str]) -> None:
             hint = f". Write {name}=VALUE" if name in known else nearest_key(name, known) or ". Leave it out"
             raise UsageError(f"{arg}: an override is written KEY=VALUE{hint}.".replace("?.", "?"))
         top, dot, _ = name.partition(".")
-        if name in known or set("/@") & set(name) or top == "hydra" or (dot and top in CLASSES):
+        if name in known or set("/@") & set(name) or top == "hydra" or (dot and top in CLASSES & known):
             continue
-        hint = nearest_key(name, known) or ". bridgelab train --help lists the keys"
+        hint = nearest_key(name, known) or f". bridgelab {command} --help lists the keys"
         raise UsageError(f"{arg}: there is no key {name}{hint}.".replace("?.", "?"))
 
 

@@ -98,17 +98,18 @@ def _one_line(error: Exception) -> str:
     return f"{message}. Correct that override, or leave it out."
 
 
-def compose_sweep(conf: Path, overrides: Sequence[str]) -> Sweep:
-    """Return what `bridgelab train` would run with these overrides.
+def compose_sweep(conf: Path, overrides: Sequence[str], name: str = "train") -> Sweep:
+    """Return what a command would run with these overrides.
 
     Args:
         conf: the folder of config groups.
         overrides: of a list, and of each key that a study sweeps, the number of values and the first one are used.
+        name: the primary config, which has the command's name.
     Raises:
         ValueError: as `compose_config`.
     """
     given, values = _first_values(overrides)
-    config = compose_config(conf, "train", given, hydra=True)
+    config = compose_config(conf, name, given, hydra=True)
     sweep = Sweep(config, values)
     params = config.hydra.sweeper.get("params") or {}
     of_hydra = str(config.hydra.sweeper._target_).endswith(
@@ -118,7 +119,7 @@ def compose_sweep(conf: Path, overrides: Sequence[str]) -> Sweep:
         keys = {one.split("=", 1)[0] for one in given}
         of_study = [f"{key}={value}" for key, value in params.items() if str(key) not in keys]
         swept, study_values = _first_values(of_study)
-        return Sweep(compose_config(conf, "train", [*given, *swept], hydra=True), study_values | values)
+        return Sweep(compose_config(conf, name, [*given, *swept], hydra=True), study_values | values)
     return sweep
 
 

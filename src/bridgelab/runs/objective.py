@@ -10,7 +10,7 @@ log = logging.getLogger(__name__)
 
 
 def objective(run: Path) -> float | None:
-    """Return a finished run's last `val/accuracy`: between 0 and 1, higher is better.
+    """Return a finished run's last `val/accuracy`, or an alignment's mean R@1 both ways: between 0 and 1, higher is better.
 
     If val has captions alone, it is the geometric mean of a token's probability. It is None if the run is not finished, its
     record cannot be read, or nothing was trained, so that nothing was validated.
@@ -21,6 +21,9 @@ def objective(run: Path) -> float | None:
     if not is_finished(run):
         return None
     try:
+        record = read_record(run)
+        if record.get("stage") == "alignment":
+            return (record["metrics"]["val/i2t_r1"] + record["metrics"]["val/t2i_r1"]) / 2
         curve = read_record(run, ("curve",))["curve"]
     except (ValueError, OSError) as error:
         log.warning("%s", error)
