@@ -73,14 +73,11 @@ class _Gather(torch.autograd.Function):
         return gradient.chunk(dist.get_world_size())[dist.get_rank()]
 
 
+def processes() -> int:
+    """Return the number of processes that train together."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
 def gathered(x: Tensor) -> Tensor:
     """Return the rows of all processes, in the order of their ranks; gradients reach every process."""
-    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
-        return x
     return _Gather.apply(x.contiguous())
-
-
-def own_rows(x: Tensor) -> slice:
-    """Return where this process's rows `x` lie in `gathered(x)`."""
-    rank = dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
-    return slice(rank * len(x), (rank + 1) * len(x))

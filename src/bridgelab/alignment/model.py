@@ -2,6 +2,7 @@
 
 import math
 from contextlib import AbstractContextManager
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -14,7 +15,7 @@ from bridgelab.alignment.losses import (
     contrastive_loss,
     gathered,
     hard_negatives,
-    own_rows,
+    processes,
     similarity,
 )
 from bridgelab.alignment.masks import bi_directional, uni_modal_and_causal
@@ -25,6 +26,20 @@ from bridgelab.data.batches import LABEL_IGNORED
 Seen = list[KeysValues | None]
 TEMPERATURE = 0.07  # at first, as published
 LEAST_TEMPERATURE = 0.01  # as in CLIP, arXiv:2103.00020
+
+
+class Others(NamedTuple):
+    """A negative image and a negative caption for each pair.
+
+    Args:
+        seen: the images' keys and values, by layer.
+        ids: tokens of the captions [pair, word].
+        mask: where they are no padding [pair, word].
+    """
+
+    seen: Seen
+    ids: Tensor
+    mask: Tensor
 
 
 class Alignment(nn.Module):
@@ -98,21 +113,25 @@ class Alignment(nn.Module):
             seen = self._see(batch["patches"])
             queries, caption, generated = self._read_apart(seen, ids, mask)
         image, text = self._image(queries), self._text(caption)
-        images, texts, numbers, own = image, text, batch["image"], slice(None)
-        if self.training:  # in evaluation each process has the same pairs
+        images, texts, numbers = image, text, batch["image"]
+        shared = self.training and processes() > 1  # in evaluation each process has the same pairs
+        if shared:
             images, texts, numbers = gathered(image), gathered(text), gathered(numbers)
-            own = own_rows(text)
         temp = self._temperature()
         to_text, to_image = similarity(image, texts) / temp, similarity(images, text).T / temp
         same = batch["image"][:, None] == numbers
         with torch.no_grad():
             other_image, other_text = (
-                hard_negatives(logits[:, own], same[:, own], draws)
+                hard_negatives(logits, same, draws)
                 for logits, draws in zip((to_image, to_text), batch["draws"].unbind(1), strict=True)
             )
+        others = self._others(batch, other_image, other_text) if shared else None
+        if others is None:
+            others = Others([x and x.of(other_image) for x in seen], ids[other_text], mask[other_text])
+        matches = torch.cat([numbers[other_image], numbers[other_text]]) == batch["image"].repeat(2)
         return {
             "itc": contrastive_loss(to_text, to_image, same),
-            "itm": self._matching(seen, ids, mask, batch["image"], other_image, other_text),
+            "itm": self._matching(seen, ids, mask, others, matches),
             "itg": self._generation(generated[:, :-1], batch["labels"], batch.get("tokens")),
         }
 
@@ -161,15 +180,39 @@ class Alignment(nn.Module):
         hidden = self.bridge.read(hidden, seen, number, uni_modal_and_causal(mask, number))
         return hidden.split([number, length, length], dim=1)
 
-    def _matching(
-        self, seen: Seen, ids: Tensor, mask: Tensor, image: Tensor, other_image: Tensor, other_text: Tensor
-    ) -> Tensor:
-        """Return the matching loss over all pairs, those with another image, and those with another caption."""
-        own = torch.arange(len(ids), device=ids.device)
-        images, texts = torch.cat([own, other_image, own]), torch.cat([own, own, other_text])
-        chosen = [keys_values and keys_values.of(images) for keys_values in seen]
-        logits = self.matching_logits(chosen, ids[texts], mask[texts])
-        return F.cross_entropy(logits, (image[images] == image[texts]).long())
+    def _others(self, batch: dict[str, Tensor], other_image: Tensor, other_text: Tensor) -> Others:
+        """Return negatives that are rows of all processes' pairs.
+
+        Patches are exchanged, and not keys and values: of these only the negatives' are computed, with gradients here.
+        """
+        labels, longest = batch["labels"], len(self.position_embeddings.weight) - 1
+        labels = gathered(F.pad(labels, (0, longest - labels.shape[1]), value=LABEL_IGNORED))[other_text]
+        words = int((labels != LABEL_IGNORED).any(0).sum())
+        with self._autocast():
+            seen = self._see(gathered(batch["patches"])[other_image])
+        return Others(seen, *self.captions(labels[:, :words]))
+
+    def _matching(self, seen: Seen, ids: Tensor, mask: Tensor, others: Others, matches: Tensor) -> Tensor:
+        """Return the matching loss over all pairs, those with another image, and those with another caption.
+
+        Args:
+            seen: the images' keys and values.
+            ids: tokens of the captions.
+            mask: where they are no padding.
+            others: a negative image and caption of each pair.
+            matches: whether these belong to the pair's image after all, images first.
+        """
+        images = [
+            own and other and KeysValues(*(torch.cat([a, b, a]) for a, b in zip(own, other, strict=True)))
+            for own, other in zip(seen, others.seen, strict=True)
+        ]
+        width = max(ids.shape[1], others.ids.shape[1])
+        texts, masks = (
+            torch.cat([F.pad(x, (0, width - x.shape[1])) for x in (own, own, other)])
+            for own, other in ((ids, others.ids), (mask, others.mask))
+        )
+        target = torch.cat([matches.new_ones(len(ids)), matches]).long()
+        return F.cross_entropy(self.matching_logits(images, texts, masks), target)
 
     def _generation(self, hidden: Tensor, labels: Tensor, tokens: Tensor | None) -> Tensor:
         """Return the loss of predicting each word; over `tokens` instead of their number if that is given."""
