@@ -120,7 +120,7 @@ def test_choices_are_those_of_the_test(root):
 
 
 def test_the_hub(tmp_path):
-    """The configs of lmms-lab/GQA: questions, and images by id; ids of other questions as a print-out."""
+    """The configs of lmms-lab-encoder/GQA: questions, and images by id; ids of other questions as a print-out."""
     held = io.BytesIO()
     Image.new("RGB", (4, 4)).save(held, "PNG")
     rows = [question("n1", id="12", entailed="['12', '13']"), question("n1", id="13", entailed="[]")]

@@ -117,8 +117,44 @@ def test_the_hub_out_of_reach(monkeypatch, tmp_path):
         hub_rows("nobody/nothing", "test", tmp_path)
 
 
+def test_a_hub_that_does_not_answer_is_asked_once(monkeypatch, tmp_path):
+    """On a port of this machine where nobody listens. The libraries would try six times in 25 seconds."""
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(
+        "datasets.load_dataset_builder", lambda *_, **__: pytest.fail("the libraries were asked")
+    )
+    with pytest.raises(ConnectionError) as caught:
+        hub_rows("nobody/nothing", "test", tmp_path)
+    message = str(caught.value)
+    assert message.startswith("nobody/nothing can't be read (http://127.0.0.1:9 does not answer: ")
+    assert "\n" not in message
+
+
+def test_lmms_evals_former_names_are_still_read(monkeypatch, tmp_path, source):
+    """As the hub answers for a data set that has moved from lmms-lab to lmms-lab-encoder."""
+    asked, load = [], datasets.load_dataset_builder
+
+    def moved(name, *args, **kwargs):
+        asked.append(name)
+        if name != "lmms-lab-encoder/GQA":
+            raise datasets.exceptions.DatasetNotFoundError(f"Dataset {name!r} doesn't exist on the Hub")
+        return load(
+            "parquet", data_files={"train": str(source / "small" / "train.parquet")}, cache_dir=str(tmp_path)
+        )
+
+    monkeypatch.setattr(hub, "_require_hub", lambda: None)
+    monkeypatch.setattr("datasets.load_dataset_builder", moved)
+    assert [row["id"] for row in hub_rows("lmms-lab/GQA", "train", tmp_path / "kept")] == [7]
+    assert asked == ["lmms-lab/GQA", "lmms-lab-encoder/GQA"]
+    with pytest.raises(FileNotFoundError, match="nobody/GQA"):
+        hub_rows("nobody/GQA", "train", tmp_path / "kept")
+
+
 def test_code_and_other_formats_are_refused(monkeypatch, tmp_path):
     """As the library answers for a data set with a script, and for one of CSV files."""
+
+    monkeypatch.setattr(hub, "_require_hub", lambda: None)
 
     def scripted(*args, **kwargs):
         raise RuntimeError("Dataset scripts are no longer supported, but found clevr.py")
@@ -127,6 +163,7 @@ def test_code_and_other_formats_are_refused(monkeypatch, tmp_path):
     with pytest.raises(ValueError, match=r"some/clevr can't be read \(.*clevr\.py\): only parquet is"):
         hub_rows("some/clevr", "test", tmp_path)
     monkeypatch.undo()
+    monkeypatch.setattr(hub, "_require_hub", lambda: None)
     (tmp_path / "a.csv").write_text("a\n1\n")
     csv = datasets.load_dataset_builder("csv", data_files=str(tmp_path / "a.csv"), cache_dir=str(tmp_path))
     monkeypatch.setattr("datasets.load_dataset_builder", lambda *args, **kwargs: csv)

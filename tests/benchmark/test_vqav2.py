@@ -113,7 +113,7 @@ def test_textvqa(tmp_path):
 
 @pytest.mark.parametrize("as_strings", [False, True], ids=["VQAv2", "OK-VQA"])
 def test_the_hub(tmp_path, as_strings):
-    """The columns of lmms-lab/VQAv2, and of lmms-lab/OK-VQA, which has strings and no image_id."""
+    """The columns of lmms-lab-encoder/VQAv2, and of lmms-lab-encoder/OK-VQA, which has strings and no image_id."""
     source = tmp_path / "source"
     source.mkdir()
     for split, ids in (("train", (1, 2, 3, 4)), ("validation", (5, 6))):

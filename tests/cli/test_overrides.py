@@ -42,7 +42,10 @@ from bridgelab.cli.overrides import check_choices, options_first
         (["align", "experiments=first_look"], r"there is no key experiments\."),
         (["align", "logger=wandb"], r"no key logger\. bridgelab align --help lists the keys\."),
         (["align", "seed=0,1"], "a sweep, a run for each. Write -m for a sweep: bridgelab align -m seed=0,1"),
-        (["align", "-m", "seed=0,1", "train.batch_size=4,1"], r"^bridgelab align: train\.batch_size=1: must be"),
+        (
+            ["align", "-m", "seed=0,1", "train.batch_size=4,1"],
+            r"^bridgelab align: train\.batch_size=1: must be",
+        ),
         (["train", "--mutirun", "seed=0,1"], "there is no option --mutirun. Did you mean '--multirun'"),
         (
             ["train", "bridge=linear,mlp", "seed=1"],

@@ -1,24 +1,23 @@
-"""Rows of a data set on the Hugging Face hub, kept in a folder: images as files, other values as JSON.
+"""Rows of a data set on the Hugging Face hub, kept in a folder by `readers/kept_rows.py`.
 
 Only parquet is read, from the hub or from a local folder; data sets that run code of their own are refused. The
 `datasets` library streams the rows, so it keeps no second copy in its own format.
-
-    <folder>/images/<sha256 of the file>.<jpeg, png, …>     written once, however many rows show the image
-    <folder>/<hash of the request>.jsonl                    one row per line, written last, so it exists only if complete
 """
 
-import hashlib
-import io
 import itertools
-import os
+import ssl
+import urllib.error
+import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import orjson
-from PIL import Image, UnidentifiedImageError
+from bridgelab.benchmark.readers.kept_rows import file_identity, kept_rows, save_image
 
 PARQUET = "datasets.packaged_modules.parquet.parquet"  # the module of the class that reads parquet
+# The owner of lmms-eval's data sets, before and after they moved (lmms-eval 0.7.3, lmms_eval/tasks/gqa/gqa.yaml).
+FORMER_OWNER, OWNER = "lmms-lab/", "lmms-lab-encoder/"
+TIMEOUT = 5.0  # seconds until a hub that does not answer counts as out of reach
 
 
 def hub_rows(
@@ -33,7 +32,7 @@ def hub_rows(
     """Return all rows of one split in order. Later calls read only `folder`.
 
     Args:
-        source: a data set's name on the hub, such as lmms-lab/GQA, or a folder of parquet files named as on the hub:
+        source: a data set's name on the hub, such as lmms-lab-encoder/GQA, or a folder of parquet files named as on the hub:
             <config>/<split>-*.parquet, or without a config data/<split>-*.parquet or <split>-*.parquet.
         split: the published split, such as validation.
         folder: where images and rows are kept.
@@ -49,7 +48,6 @@ def hub_rows(
         ValueError: if the hub has no such split or config, it is not parquet, it lacks a column of `images`, or a value
             is neither an image nor JSON.
     """
-    folder = Path(folder).resolve()
     files = _files(Path(source), split, config) if Path(source).is_dir() else None
     request = {
         "source": str(source),
@@ -57,18 +55,15 @@ def hub_rows(
         "config": config,
         "images": list(images),
         "revision": revision,
-        "files": [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files or ()],
+        "files": [file_identity(file) for file in files or ()],
     }
-    cache = folder / f"{hashlib.sha256(orjson.dumps(request)).hexdigest()[:16]}.jsonl"
-    if not cache.exists():
-        (folder / "images").mkdir(parents=True, exist_ok=True)
-        name = " ".join(str(word) for word in (source, config, split) if word)
-        streamed = _stream(str(source), split, config, revision, files, folder)
-        _write(cache, b"".join(_line(row, images, folder / "images", name) for row in streamed))
-    rows = [orjson.loads(line) for line in cache.read_bytes().splitlines()]
-    for row, column in itertools.product(rows, images):
-        row[column] = row[column] and str(folder / "images" / row[column])
-    return rows
+    name = " ".join(str(word) for word in (source, config, split) if word)
+
+    def read(image_folder: Path) -> Iterator[dict[str, Any]]:
+        for row in _stream(str(source), split, config, revision, files, Path(folder).resolve()):
+            yield _with_saved_images(row, images, image_folder, name)
+
+    return kept_rows(folder, request, read, images, name)
 
 
 def _files(source: Path, split: str, config: str | None) -> list[Path]:
@@ -103,7 +98,8 @@ def _stream(
             data_files = {split: [str(file) for file in files]}
             builder = datasets.load_dataset_builder("parquet", data_files=data_files, cache_dir=cache)
         else:
-            builder = datasets.load_dataset_builder(source, config, revision=revision, cache_dir=cache)
+            _require_hub()
+            builder = _builder_of(source, config, revision, cache)
     except RuntimeError as error:  # 'Dataset scripts are no longer supported'
         raise ValueError(
             f"{source} can't be read ({error}): only parquet is, since a data set's own code may do anything. Name a "
@@ -123,50 +119,53 @@ def _stream(
     yield from builder.as_streaming_dataset(split=split).decode(False)
 
 
-def _line(row: dict[str, Any], images: Sequence[str], folder: Path, source: str) -> bytes:
-    """Write a row's images, and return the row as a line of JSON with their file names."""
+def _require_hub() -> None:
+    """Ask the hub for one answer, since the libraries retry for 25 seconds until they say that it is out of reach.
+
+    Raises:
+        ConnectionError: if it does not answer, and the libraries are not set to work offline.
+    """
+    import datasets
+    from huggingface_hub import constants
+
+    if datasets.config.HF_HUB_OFFLINE:
+        return  # the libraries refuse at once
+    try:
+        request = urllib.request.Request(constants.ENDPOINT, method="HEAD")
+        urllib.request.urlopen(request, timeout=TIMEOUT).close()
+    except urllib.error.HTTPError:
+        return  # an answer, whatever it says
+    except OSError as error:
+        if isinstance(getattr(error, "reason", None), ssl.SSLError):
+            return  # an answer too, in which the libraries may trust
+        raise ConnectionError(f"{constants.ENDPOINT} does not answer: {error}") from error
+
+
+def _builder_of(source: str, config: str | None, revision: str | None, cache: str) -> Any:
+    """Return a hub data set's builder; a data set that is gone under lmms-eval's former owner is looked up under today's."""
+    import datasets
+
+    try:
+        return datasets.load_dataset_builder(source, config, revision=revision, cache_dir=cache)
+    except datasets.exceptions.DatasetNotFoundError:
+        if not source.startswith(FORMER_OWNER):
+            raise
+        current = OWNER + source.removeprefix(FORMER_OWNER)
+        return datasets.load_dataset_builder(current, config, revision=revision, cache_dir=cache)
+
+
+def _with_saved_images(
+    row: dict[str, Any], images: Sequence[str], folder: Path, source: str
+) -> dict[str, Any]:
+    """Write a row's images, and return the row with their file names."""
     if missing := [column for column in images if column not in row]:
         raise ValueError(
             f"{source} has no column {', '.join(missing)}, but {', '.join(row)}. Name its image columns, or another "
             "data set."
         )
-    row = row | {column: _image(row[column], folder, f"{source}, column {column}") for column in images}
-    try:
-        return orjson.dumps(row) + b"\n"
-    except TypeError as error:
-        raise ValueError(
-            f"{source} holds a value that is not JSON ({error}) in one of {', '.join(row)}: only image columns may. Name "
-            "that column among the images of its class."
-        ) from error
-
-
-def _image(value: Any, folder: Path, source: str) -> str | None:
-    """Write an image unless its file exists, and return the file's name."""
-    if value is None:
-        return None
-    content = value.get("bytes") if isinstance(value, dict) else value
-    try:
-        if not isinstance(content, bytes):
-            raise TypeError(f"{type(content).__name__} instead of bytes")
-        with Image.open(io.BytesIO(content)) as image:
-            suffix = str(image.format).lower()
-    except Image.DecompressionBombError as error:
-        raise ValueError(
-            f"{source}, holds an image that is too large to read ({error}). Scale it down, or leave its row out."
-        ) from error
-    except (TypeError, UnidentifiedImageError, OSError) as error:
-        raise ValueError(
-            f"{source}, holds a value that is not an image ({error}): each must be a complete image file, or null. Get the "
-            "data set again."
-        ) from error
-    path = folder / f"{hashlib.sha256(content).hexdigest()}.{suffix}"
-    if not path.exists():
-        _write(path, content)
-    return path.name
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a temporary file, then rename it over the path."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}")
-    partial.write_bytes(content)
-    os.replace(partial, path)
+    names = {}
+    for column in images:
+        value = row[column]
+        content = value.get("bytes") if isinstance(value, dict) else value
+        names[column] = None if value is None else save_image(content, folder, f"{source}, column {column}")
+    return row | names
