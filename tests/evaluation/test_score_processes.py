@@ -7,7 +7,7 @@ import pytest
 import torch.distributed as dist
 
 from bridgelab.benchmark.example import Example
-from bridgelab.benchmark.metrics.consistency import Consistency
+from bridgelab.benchmark.metrics.group_accuracy import GroupAccuracy
 from bridgelab.evaluation.predict import Prediction
 from bridgelab.evaluation.score import score
 
@@ -26,13 +26,13 @@ class Prepared(list):
 
 def scored():
     predictions = {("true_false", "image"): [Prediction(text, -1.0) for text in PREDICTIONS]}
-    metrics = {"true_false": Consistency(by=("group",))}
+    metrics = {"true_false": GroupAccuracy(by=("group",))}
     return score(predictions, {"true_false": Prepared(EXAMPLES)}, metrics, {})[1]
 
 
 def take_part(rank, folder):
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
-    metric = Consistency(by=("group",))
+    metric = GroupAccuracy(by=("group",))
     metric.update(PREDICTIONS[rank::2], EXAMPLES[rank::2])
     (folder / f"{rank}.json").write_text(json.dumps(metric.compute()))
     if rank == 0:
@@ -49,7 +49,7 @@ def test_states_meet_and_gathered_predictions_are_scored_alone(tmp_path):
     for process in both:
         process.join(120)
         assert process.exitcode == 0
-    whole = Consistency(by=("group",))
+    whole = GroupAccuracy(by=("group",))
     whole.update(PREDICTIONS, EXAMPLES)
     expected = whole.compute()
     for rank in range(2):

@@ -18,8 +18,8 @@ from typing import Any
 
 from bridgelab.benchmark.annotations import read_jsonl, require, under
 from bridgelab.benchmark.example import Example, check_examples, choose, fill
-from bridgelab.benchmark.metrics.consistency import Consistency
 from bridgelab.benchmark.metrics.example_metric import ExampleMetric
+from bridgelab.benchmark.metrics.group_accuracy import GroupAccuracy
 from bridgelab.benchmark.splits import check_share, draw_share
 from bridgelab.world.words import COLUMNS, ROWS
 
@@ -102,7 +102,7 @@ class Nlvr:
 
     def metrics(self) -> dict[str, ExampleMetric]:
         """Return accuracy over images, and consistency: the share of groups in which everything is right."""
-        return {"true_false": Consistency(group="group", by=("layout",))}
+        return {"true_false": GroupAccuracy(by=("layout",))}
 
     def _hold_out(self, path: Path, lines: list[Line]) -> dict[str, list[Line]]:
         """Return train and val: whole directories are held out, and train keeps none of their sentences or scenes."""

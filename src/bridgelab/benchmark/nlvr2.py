@@ -26,8 +26,8 @@ from typing import Any
 
 from bridgelab.benchmark.annotations import read_jsonl, require, under
 from bridgelab.benchmark.example import Example, check_examples, choose, fill
-from bridgelab.benchmark.metrics.consistency import Consistency
 from bridgelab.benchmark.metrics.example_metric import ExampleMetric
+from bridgelab.benchmark.metrics.group_accuracy import GroupAccuracy
 
 LAYOUT = "data/{train,dev,test1}.json, images/<part>/<part>-<set>-<pair>-img{0,1}.png"
 FILES = MappingProxyType({"train": "train", "val": "dev", "test": "test1"})
@@ -88,7 +88,7 @@ class Nlvr2:
 
     def metrics(self) -> dict[str, ExampleMetric]:
         """Return accuracy and consistency, as the authors' eval/metrics.py computes them."""
-        return {"true_false": Consistency(group="group")}
+        return {"true_false": GroupAccuracy()}
 
     def _example(self, path: Path, line: dict[str, Any]) -> Example:
         match, label = _IDENTIFIER.fullmatch(line["identifier"]), line["label"].lower()

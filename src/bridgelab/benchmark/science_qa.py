@@ -15,9 +15,6 @@ Layout of lupantech/ScienceQA's folder `data/scienceqa`, read off its code and u
     images/<split>/<id>/<image>
 """
 
-import re
-import string
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +22,7 @@ from bridgelab.benchmark.annotations import layout_error, read_json, require, un
 from bridgelab.benchmark.example import Example, check_examples, choose, fill
 from bridgelab.benchmark.metrics.accuracy import Accuracy
 from bridgelab.benchmark.metrics.example_metric import ExampleMetric
+from bridgelab.benchmark.readers.multiple_choice import choice_example
 
 LAYOUT = "problems.json, pid_splits.json, images/<split>/<id>/<image>"
 CONTEXTS = {(0, 0): "none", (1, 0): "text", (0, 1): "image", (1, 1): "text and image"}  # (hint, picture)
@@ -110,30 +108,18 @@ class ScienceQa:
         options, answer, picture = problem["choices"], problem["answer"], problem["image"]
         if not isinstance(options, list):
             raise TypeError(f"choices={options!r} must be a list")
-        if isinstance(answer, bool) or not isinstance(answer, int) or not 0 <= answer < len(options):
-            raise ValueError(f"answer={answer!r} must be an index of {len(options)} choices")
         if not picture and not self.blank:
             return None
         image = under(self.root, "images", split, number, picture) if picture else str(self.blank)
-        lettered = [
-            f"({letter}) {option}" for letter, option in zip(string.ascii_uppercase, options, strict=False)
-        ]
-        # Options of equal text are distinguished by their letters, since the answer is an index.
-        times = Counter(options)
-        choices = [lettered[k] if times[option] > 1 else option for k, option in enumerate(options)]
-        texts = {
-            "question": problem["question"],
-            "hint": problem["hint"] or "N/A",
-            "options": " ".join(lettered),
-        }
         hint_and_picture = (int(bool(problem["hint"])), int(bool(picture)))
-        return Example(
-            id=f"{split}-{number}",
-            images=(image,),
-            # All at once, since a question may hold braces itself.
-            prompt=re.sub(r"\{(question|hint|options)\}", lambda match: texts[match[1]], self.prompt),
-            answers=(choices[answer],),
-            kind="choice",
+        return choice_example(
+            f"{split}-{number}",
+            (image,),
+            prompt=self.prompt,
+            question=problem["question"],
+            options=options,
+            answer=answer,
+            hint=problem["hint"],
             tags={
                 "type": problem["subject"],
                 "topic": problem["topic"],
@@ -142,5 +128,4 @@ class ScienceQa:
                 "context": CONTEXTS[hint_and_picture],
                 "grades": "1-6" if int(problem["grade"].removeprefix("grade")) <= 6 else "7-12",
             },
-            choices=tuple(choices),
         )

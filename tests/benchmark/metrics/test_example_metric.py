@@ -5,8 +5,8 @@ import torch
 
 from bridgelab.benchmark.example import Example
 from bridgelab.benchmark.metrics.accuracy import Accuracy
-from bridgelab.benchmark.metrics.consistency import Consistency
 from bridgelab.benchmark.metrics.example_metric import by_tag
+from bridgelab.benchmark.metrics.group_accuracy import GroupAccuracy
 
 
 def example(k, answer="yes", kind="answer", **tags):
@@ -18,15 +18,15 @@ def test_processes_are_summed_and_padding_counts_once():
     """Two processes, gathered as torchmetrics does, equal one process over all; one id came twice."""
     examples = [example(k, "yes" if k % 3 else "no", group=f"ü{k // 2}") for k in range(5)]
     parts = [examples[:3], examples[2:]]
-    here, there = Consistency(by=("group",)), Consistency(by=("group",))
+    here, there = GroupAccuracy(by=("group",)), GroupAccuracy(by=("group",))
     here.update(["yes"] * 3, parts[0])
     there.update(["yes"] * 3, parts[1])
     other = torch.cat(there.rows)
-    gathered = Consistency(
+    gathered = GroupAccuracy(
         by=("group",), dist_sync_fn=lambda mine, group: [mine, other], distributed_available_fn=lambda: True
     )
     gathered.update(["yes"] * 3, parts[0])
-    one = Consistency(by=("group",))
+    one = GroupAccuracy(by=("group",))
     one.update(["yes"] * 5, examples)
     assert gathered.compute() == one.compute()
     assert one.compute()["accuracy"] == 0.6

@@ -29,6 +29,7 @@ class Benchmark(ClassKeys):
     test_folder: Name = ""
     seed: Seed = 0
     variant: Name = ""
+    type_column: Name = ""
     prompt: Name = ""
     question_prompt: Name = ""
     caption_prompt: Name = ""
@@ -43,6 +44,7 @@ class Benchmark(ClassKeys):
     objects: Annotated[list[Count], Field(min_length=2, max_length=2)] = Field([1, 1])
     processes: Count = 1
     questions_per_image: Count = 1
+    images_per_question: Count = 1
     size: Count = 1
 
 

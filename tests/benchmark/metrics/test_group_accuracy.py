@@ -3,7 +3,7 @@
 import pytest
 
 from bridgelab.benchmark.example import Example
-from bridgelab.benchmark.metrics.consistency import Consistency
+from bridgelab.benchmark.metrics.group_accuracy import GroupAccuracy
 
 
 def example(k, answer="yes", kind="answer", **tags):
@@ -13,16 +13,16 @@ def example(k, answer="yes", kind="answer", **tags):
 
 def test_consistency():
     examples = [example(k, "true", "true_false", group=f"g{k // 2}") for k in range(6)]
-    metric = Consistency()
+    metric = GroupAccuracy()
     metric.update(["true", "true", "true", "false", "false", "false"], examples)
     assert metric.compute() == {"accuracy": 0.5, "consistency": pytest.approx(1 / 3)}
 
 
 def test_consistency_of_single_examples_is_cautioned():
-    metric = Consistency()
+    metric = GroupAccuracy()
     pair, single = (
         [example(k, "true", "true_false", group=group) for k, group in enumerate("aab")][1:],
-        Consistency(),
+        GroupAccuracy(),
     )
     assert metric.check(pair).startswith(
         "each of 2 groups is a single example: their consistency is their accuracy"
@@ -34,7 +34,7 @@ def test_consistency_of_single_examples_is_cautioned():
 
 
 def test_an_example_without_a_group():
-    metric = Consistency()
+    metric = GroupAccuracy()
     metric.update(["yes"], [example(0, type="exist")])
     with pytest.raises(ValueError, match=r"example 0 has the tags \['type'\]: consistency needs 'group'"):
         metric.compute()

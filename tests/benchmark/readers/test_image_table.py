@@ -1,0 +1,110 @@
+"""VLMEvalKit's tables with images in base64, written by pandas as VLMEvalKit writes them."""
+
+import base64
+import io
+import os
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from bridgelab.benchmark.readers import image_table as module
+from bridgelab.benchmark.readers.image_table import image_table
+
+
+def picture(color):
+    held = io.BytesIO()
+    Image.new("RGB", (4, 3), color).save(held, "PNG")
+    return base64.b64encode(held.getvalue()).decode()
+
+
+RED, BLUE = picture("red"), picture("blue")
+
+
+def write(path, *rows):
+    pd.DataFrame(rows).to_csv(path, sep="\t", index=False)
+    return path
+
+
+def table(tmp_path, *images, **columns):
+    rows = [{"index": k, "image": image, **columns} for k, image in enumerate(images)]
+    return image_table(write(tmp_path / "t.tsv", *rows), tmp_path / "kept", (), "there")
+
+
+def test_images_references_and_lists(tmp_path):
+    rows = table(tmp_path, "1", RED, None, 1, str([BLUE, RED]), "4", question='a\n"quoted"\tquestion')
+    assert [row["index"] for row in rows] == ["0", "1", "3", "4", "5"]  # the row without an image is left out
+    names = [[os.path.basename(image) for image in row["image"]] for row in rows]
+    assert names[0] == names[1] == names[2]
+    assert names[3] == names[4]
+    assert names[3][1:] == names[0]
+    with open(rows[0]["image"][0], "rb") as file:
+        assert file.read() == base64.b64decode(RED)
+    assert len(os.listdir(tmp_path / "kept" / "images")) == 2
+    assert rows[0]["question"] == 'a\n"quoted"\tquestion'
+
+
+def test_later_calls_read_the_folder_alone(tmp_path, monkeypatch):
+    rows = table(tmp_path, RED, "0")
+    monkeypatch.setattr(module, "_read", lambda *_: pytest.fail("read again"))
+    assert image_table(tmp_path / "t.tsv", tmp_path / "kept", (), "there") == rows
+    os.utime(tmp_path / "t.tsv")
+    with pytest.raises(pytest.fail.Exception, match="read again"):
+        image_table(tmp_path / "t.tsv", tmp_path / "kept", (), "there")
+
+
+def test_a_byte_order_mark_and_long_cells(tmp_path):
+    held = io.BytesIO()
+    Image.effect_noise((300, 300), 90).save(held, "PNG")
+    content = base64.b64encode(held.getvalue()).decode()
+    assert len(content) > 131_072 / 2  # csv's limit is 131,072 characters
+    path = tmp_path / "t.tsv"
+    path.write_bytes(b"\xef\xbb\xbf" + f"index\timage\r\n7\t{content}\r\n8\t7\r\n".encode())
+    assert [row["index"] for row in image_table(path, tmp_path, (), "there")] == ["7", "8"]
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        ((RED, "?" * 100), r"row with index 1: image='\?{24}'… is not base64"),
+        ((RED, base64.b64encode(b"not an image " * 9).decode()), "row with index 1, holds a value that is not an image"),
+        ((RED, RED[:90] + "é"), r"row with index 1: image='.*… is not base64"),
+        ((RED, "7"), "row with index 1: image='7' must be an image in base64, or the index of a row that holds one"),
+        ((RED, "0", "1"), "row with index 2: image='1' must be .* and no row with this index does"),
+        ((RED, "1"), "row with index 1: image='1' must be"),
+        ((RED, "[" + "'x', " * 20), r"row with index 1: image=.* is not base64"),
+    ],
+)  # fmt: skip
+def test_bad_images(tmp_path, images, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        table(tmp_path, *images)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500
+    assert not list((tmp_path / "kept").glob("*.jsonl"))
+
+
+def test_bad_tables(tmp_path):
+    path = tmp_path / "t.tsv"
+
+    def read(*required):
+        return image_table(path, tmp_path / "kept", required, "there")
+
+    with pytest.raises(FileNotFoundError, match=r"t\.tsv is missing.*Get it from there"):
+        read()
+    write(path, {"index": 1, "image": RED})
+    with pytest.raises(ValueError, match="has no column index, but image, answer"):
+        image_table(write(tmp_path / "u.tsv", {"image": RED, "answer": "A"}), tmp_path, (), "there")
+    with pytest.raises(ValueError, match="has no column question, answer, but index, image"):
+        read("question", "answer")
+    write(path, {"index": 1, "image": RED}, {"index": 2, "image": BLUE}, {"index": 1, "image": RED})
+    with pytest.raises(ValueError, match="index '1' occurs twice"):
+        read()
+    path.write_text(f"index\timage\n1\t{RED}\tmore\n")
+    with pytest.raises(ValueError, match="row 1 has another number of cells than the 2 columns"):
+        read()
+    path.write_bytes(b"index\timage\n\xff\xfe\t1\n")
+    with pytest.raises(ValueError, match=r"can't be read \('utf-8' codec"):
+        read()
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match="has no column index, image, but none at all"):
+        read()
