@@ -85,6 +85,27 @@ def read_json(path: Path, expected: str) -> Any:
         ) from error
 
 
+def read_list(path: Path, key: str | None = None, of: type = dict) -> list[Any]:
+    """Return the list that a JSON file holds, or holds under a key.
+
+    Args:
+        path: of the file.
+        key: the key, or None if the file holds nothing but the list.
+        of: the type of its entries.
+    Raises:
+        ValueError: if it holds something else, or as `read_json`.
+    """
+    expected = "a list" if key is None else f"a list under {key!r}"
+    content = read_json(path, expected)
+    try:
+        entries = content if key is None else content[key]
+    except (KeyError, TypeError) as error:
+        raise layout_error(path, content, expected, error) from error
+    if not isinstance(entries, list) or not all(isinstance(entry, of) for entry in entries):
+        raise layout_error(path, content, f"{expected} of {of.__name__}")
+    return entries
+
+
 def read_jsonl(
     path: Path, keys: Mapping[str, type], check: Callable[[dict[str, Any]], object] | None = None
 ) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bridgelab.benchmark.annotations import layout_error, read_json, require, under
+from bridgelab.benchmark.annotations import read_list, require, under
 from bridgelab.benchmark.example import Example, check_examples, choose, fill
 from bridgelab.benchmark.metrics.accuracy import Accuracy
 from bridgelab.benchmark.metrics.caption_metric import CaptionMetric
@@ -124,7 +124,7 @@ class Clevr:
             "Get it, or name another part in benchmark.train, benchmark.val, benchmark.test.",
         )
         examples = []
-        for number, entry in enumerate(_load(path, kind=path.parent.name)):
+        for number, entry in enumerate(read_list(path, path.parent.name)):
             try:
                 examples.append(to_example(part, number, entry, describe_scene))
             except (KeyError, TypeError, IndexError) as error:
@@ -150,7 +150,7 @@ class Clevr:
     def _scenes(self, part: str) -> Callable[[int], tuple[str, int]]:
         """Return a function from an image's index to its scene in words and its number of objects."""
         path = require(self._file("scenes", part), LAYOUT, "Unpack CLEVR_v1.0 there, or set benchmark.root.")
-        scenes = {scene["image_index"]: scene for scene in _load(path, kind="scenes")}
+        scenes = {scene["image_index"]: scene for scene in read_list(path, "scenes")}
 
         @cache
         def describe_scene(index: int) -> tuple[str, int]:
@@ -186,15 +186,6 @@ class Clevr:
             tags={"type": "caption", "objects": objects},
             words=words,
         )
-
-
-def _load(path: Path, kind: str) -> list[dict[str, Any]]:
-    expected = f"a list under {kind!r}"
-    content = read_json(path, expected)
-    try:
-        return content[kind]
-    except (KeyError, TypeError) as error:
-        raise layout_error(path, content, expected, error) from error
 
 
 def answer_text(answer: str | int | bool) -> str:

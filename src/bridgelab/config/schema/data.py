@@ -32,6 +32,7 @@ class Benchmark(ClassKeys):
     type_column: Name = ""
     prompt: Name = ""
     question_prompt: Name = ""
+    choice_prompt: Name = ""
     caption_prompt: Name = ""
     questions: Name = ""
     annotations: Name | None = None
