@@ -45,7 +45,7 @@ def test_a_run_of_the_miniature(capsys, tmp_path, monkeypatch):
     )  # fmt: skip
     printed = capsys.readouterr().out
     assert "7,500 images" in printed
-    assert "64 patches × 160 × 2 bytes" in printed
+    assert "(64 patches × 160 in bfloat16)" in printed
     for what in ("vision", "text", "data", "features", "memory", "a step", "training", "tuning", "validation", "evaluation",
                  "one run", "the sweep"):  # fmt: skip
         assert f" {what} " in printed

@@ -10,10 +10,11 @@ import torch
 from bridgelab.config.compose import Sweep
 from bridgelab.data.features.shard import write_shard
 from bridgelab.data.features.store_folder import store_name
-from bridgelab.doctor import prediction
+from bridgelab.doctor import features_on_disk, prediction
 from bridgelab.doctor.check import MISSING, NOTE, OK
 from bridgelab.doctor.dry_run import Answering, Costs, Memory
-from bridgelab.doctor.prediction import Job, features_check, memory_check, stored_share
+from bridgelab.doctor.features_on_disk import features_check, million_check, stored_share
+from bridgelab.doctor.prediction import Job, memory_check
 from bridgelab.doctor.workload import Evaluation, Lengths, Workload
 
 CPU = torch.device("cpu")
@@ -115,27 +116,51 @@ def test_what_is_not_known_is_said(config):
     found = checks(Sweep(config, {}), Workload("nothing"))
     assert (found["evaluation"].status, found["evaluation"].fix) == (NOTE, "give examples=TRAIN+TEST")
     assert found["encoding"].detail == "100 s for 1,000 images"
-    assert features_check(config, dry_run(), Workload("nothing")).detail.endswith("524 MB for 1,000")
+    assert features_check(config, dry_run(), Workload("nothing")).detail.endswith("532 MB for 1,000")
 
 
 def test_features_are_held_against_the_disk(config, monkeypatch):
-    monkeypatch.setattr(prediction, "disk_free", lambda folder: 50e9)
+    monkeypatch.setattr(features_on_disk, "disk_free", lambda folder: 50e9)
     gqa = features_check(config, dry_run(), Workload("", images=82_772))
     assert (gqa.status, gqa.detail) == (
         OK,
-        "43 GB on disk: 82,772 images × 256 patches × 1024 × 2 bytes; 50 GB free",
+        "44 GB on disk: 82,772 images, each 532 kB (256 patches × 1024 in bfloat16); 50 GB free",
     )
     more = features_check(config, dry_run(), Workload("", images=120_000))
     assert more.status == MISSING
-    assert "paths.features" in more.fix
+    assert (
+        more.fix
+        == "set data.dtype=int8 (33 GB); or set paths.features to a larger disk, or data.features=online"
+    )
+    most = features_check(config, dry_run(), Workload("", images=10**6))
+    assert most.fix == "set paths.features to a larger disk, or data.features=online"
     blind = dry_run(vision=None, sees="nothing")
     assert features_check(config, blind, Workload("", images=5)).detail == "none are kept"
 
 
+@pytest.mark.parametrize(
+    ("free", "fix"),
+    [
+        (2e12, "data.dtype=float32 fits"), (6e11, "data.dtype=bfloat16 fits"), (3e11, "data.dtype=int8 fits"),
+        (2e11, "none fits: a larger disk, or data.features=online"),
+    ],
+)  # fmt: skip
+def test_a_million_images_are_held_against_the_disk(config, monkeypatch, free, fix):
+    """A row by hand: 256 × 1024 numbers of 4, 2 or 1 bytes, and 1024 means, variances and, for int8, scales of 4 bytes."""
+    monkeypatch.setattr(features_on_disk, "disk_free", lambda folder: free)
+    (check,) = million_check(config, dry_run())
+    rows = [256 * 1024 * number + moments * 1024 * 4 for number, moments in ((4, 2), (2, 2), (1, 3))]
+    assert rows == [1_056_768, 532_480, 274_432]
+    assert check.detail.startswith("1.1 TB in float32, 532 GB in bfloat16, 274 GB in int8; ")
+    assert (check.status, check.fix) == (NOTE, fix)
+    config.data.features = "online"
+    assert not list(million_check(config, dry_run()))
+
+
 def test_stored_features_are_not_counted_again(config, monkeypatch, tmp_path):
-    monkeypatch.setattr(prediction, "disk_free", lambda folder: 50e9)
+    monkeypatch.setattr(features_on_disk, "disk_free", lambda folder: 50e9)
     part = features_check(config, dry_run(), Workload("", images=1000, stored=0.75))
-    assert part.detail.startswith("131 MB on disk: 250 images × 256 patches")
+    assert part.detail.startswith("133 MB on disk: 250 images, each 532 kB")
     assert part.detail.endswith("; 750 are stored already")
     whole = hours(Sweep(config, {}), Workload("", images=600, test=ANSWERS, stored=1.0))
     assert whole["encoding"] == "nothing, all features are stored already"

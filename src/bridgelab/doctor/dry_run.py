@@ -28,6 +28,7 @@ from transformers import T5Config
 from bridgelab.backbones import Backbones
 from bridgelab.config.instantiate import build, target
 from bridgelab.data.batches import Batch
+from bridgelab.data.features.encoding import DTYPES
 from bridgelab.data.features.feature_store import FeatureStore
 from bridgelab.doctor.machine import memory_bytes
 from bridgelab.doctor.random_models import Layers, RandomText, RandomVision, text_model, weight_bytes
@@ -162,7 +163,7 @@ class DryRun(Backbones):
 
         if self.sees == "image":
             shape = (examples, self.patches(self.images), self.vision_dim)
-            patches = torch.randn(shape, device=self.device).to(getattr(torch, self.config.data.dtype))
+            patches = torch.randn(shape, device=self.device).to(DTYPES[self.config.data.dtype])
         elif self.sees == "words":
             patches = self.text.embed(ids(SCENE_TOKENS))
         else:

@@ -2,18 +2,17 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
 
 from bridgelab.config.compose import Sweep
-from bridgelab.data.features.store_folder import store_folders
 from bridgelab.device import trainer_device
 from bridgelab.doctor.check import MISSING, NOTE, OK, Check, duration, size
 from bridgelab.doctor.dry_run import Costs, DryRun, measure_costs
-from bridgelab.doctor.machine import disk_free, memory_bytes, resident_bytes
+from bridgelab.doctor.features_on_disk import features_check, million_check, online, stored_share
+from bridgelab.doctor.machine import memory_bytes, resident_bytes
 from bridgelab.doctor.model_availability import hub_has, text_check, vision_check
 from bridgelab.doctor.random_models import text_config, tokenizer, tower
 from bridgelab.doctor.workload import Evaluation, Sizes, Workload, read_workload
@@ -74,6 +73,7 @@ def run_checks(sweep: Sweep, workload: Workload) -> Iterator[Check]:
         )
         workload = replace(workload, stored=stored_share(config, dry_run, workload))
         yield features_check(config, dry_run, workload)
+        yield from million_check(config, dry_run)
         costs = measure_costs(dry_run, workload, process)
     except torch.OutOfMemoryError:
         yield Check(MISSING, "memory", "a step with one example does not fit", FEWER)
@@ -95,49 +95,6 @@ def use_slots(sweep: Sweep, device: torch.device) -> int:
 
 def _number(devices: Any) -> int:
     return devices if isinstance(devices, int) and devices > 0 else max(1, torch.cuda.device_count())
-
-
-def features_check(config: DictConfig, dry_run: DryRun, workload: Workload) -> Check:
-    """Compare the feature store's size with the disk."""
-    vision = dry_run.vision
-    if vision is None or dry_run.sees != "image" or online(config):
-        return Check(OK, "features", "none are kept")
-    patches, number_bytes = dry_run.patches(1), getattr(torch, config.data.dtype).itemsize
-    image_bytes = patches * vision.dim * number_bytes
-    form = f"{patches} patches × {vision.dim} × {number_bytes} bytes"
-    if workload.images is None:
-        detail = f"unknown number of images × {form}: {size(1000 * image_bytes)} for 1,000"
-        return Check(NOTE, "features", detail, "give images=N")
-    missing = round(workload.images * (1 - workload.stored))
-    needed, free = missing * image_bytes, disk_free(Path(config.paths.features))
-    detail = f"{size(needed)} on disk: {missing:,} images × {form}; {size(free)} free"
-    if workload.stored:
-        detail += f"; {workload.images - missing:,} are stored already"
-    if needed < free:
-        return Check(OK, "features", detail)
-    return Check(MISSING, "features", detail, "set paths.features to a larger disk, or data.features=online")
-
-
-def stored_share(config: DictConfig, dry_run: DryRun, workload: Workload) -> float:
-    """Return the share of a sample of the images whose features a store holds.
-
-    The weights are not read here, so a store counts as the ViT's by its dtype and the shape of its rows.
-    """
-    if dry_run.vision is None or online(config) or not workload.image_hashes:
-        return 0.0
-    row, best = (dry_run.patches(1), dry_run.vision.dim), 0.0
-    for folder in store_folders(Path(config.paths.features)):
-        if folder.dtype == config.data.dtype:
-            shards = [shard for shard in folder.new_shards() if tuple(shard.features.shape[1:]) == row]
-            stored = {image for shard in shards for image in shard.images}
-            found = sum(image in stored for image in workload.image_hashes)
-            best = max(best, found / len(workload.image_hashes))
-    return best
-
-
-def online(config: DictConfig) -> bool:
-    """Return whether images are encoded anew each time."""
-    return config.data.features == "online"
 
 
 def memory_check(config: DictConfig, device: torch.device, costs: Costs) -> Check:

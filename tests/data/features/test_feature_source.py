@@ -39,7 +39,7 @@ def test_a_run_has_features_from_where_its_config_says(config, images, tiny_visi
     for override, match in (
         ("data.features=cache", r"data\.features='cache': must be one of store, online"),
         ("data.on_error=ignore", r"data\.on_error='ignore': must be one of refuse, skip"),
-        ("data.dtype=int8", r"dtype='int8': must be one of bfloat16"),
+        ("data.dtype=int4", r"dtype='int4': must be one of bfloat16"),
     ):
         with pytest.raises(ValueError, match=match):
             image_features(config(override), tiny_vision, images)

@@ -16,6 +16,8 @@ import torch
 from PIL import Image
 
 from bridgelab.data.features import feature_store as features
+from bridgelab.data.features.eight_bits import dequantized, quantized
+from bridgelab.data.features.encoding import moments
 from bridgelab.data.features.feature_store import FeatureStore
 from bridgelab.data.features.shard import Shard
 from bridgelab.data.images import file_hash
@@ -63,12 +65,41 @@ def test_features_are_the_encoders_rounded(tmp_path, images, tiny_vision, dtype,
     torch.testing.assert_close(found.std, expected.flatten(0, 1).std(0, correction=0))
 
 
+def test_8_bit_features_are_within_half_a_step_of_each_channel_in_each_image(tmp_path, images, tiny_vision):
+    """Against loops in float64: 127 steps on each side of a channel's mean in its image."""
+    found = FeatureStore(tmp_path / "store", tiny_vision, dtype="int8", batch_size=3).features(images)
+    read, exact = found.get(range(len(images))), encoded(tiny_vision, images).double().numpy()
+    assert read.dtype == torch.float32
+    worst = 0.0
+    for own, true in zip(read.double().numpy(), exact, strict=True):
+        for channel in range(true.shape[1]):
+            centred = true[:, channel] - true[:, channel].mean()
+            step = np.abs(centred).max() / 127
+            off = np.abs(own[:, channel] - true[:, channel]).max()
+            assert off <= step / 2 + 1e-6
+            worst = max(worst, off / step)
+    assert worst > 0.3  # it is rounded
+    torch.testing.assert_close(found.mean, torch.from_numpy(exact.mean((0, 1))).float())
+    (shard,) = shards(tmp_path / "store")
+    assert (shard.features.dtype, shard.scale.dtype) == (np.int8, np.float32)
+    assert torch.equal(found.subset([images[6], images[2]]).get([1, 0]), read[[2, 6]])
+
+
+def test_8_bit_features_of_a_channel_without_differences_are_its_mean():
+    patches = torch.full((1, 4, 2), 3.25)
+    patches[0, :, 1] = torch.tensor([-1.0, 0.0, 0.0, 1.0])
+    mean, _ = moments(patches)
+    codes, scale = quantized(patches, mean)
+    assert codes[0].T.tolist() == [[0] * 4, [-127, 0, 0, 127]]
+    assert torch.equal(dequantized(codes, scale, mean)[..., 0], patches[..., 0])
+
+
 def test_bfloat16_is_the_default_and_another_is_refused(tmp_path, images, tiny_vision):
     assert FeatureStore(tmp_path, tiny_vision).features(images).get([0]).dtype == torch.bfloat16
     with pytest.raises(
-        ValueError, match=r"dtype='int8': must be one of bfloat16, float16, float32.*data\.dtype"
+        ValueError, match=r"dtype='int4': must be one of bfloat16, float16, float32, int8.*data\.dtype"
     ):
-        FeatureStore(tmp_path, tiny_vision, dtype="int8")
+        FeatureStore(tmp_path, tiny_vision, dtype="int4")
 
 
 def test_an_image_is_encoded_once_whatever_benchmark_and_run_ask_for_it(tmp_path, images, tiny_vision):
@@ -284,14 +315,15 @@ def test_a_failed_writer_leaves_no_file(tmp_path, images, tiny_vision, monkeypat
     assert not [path for path in (tmp_path / "store").rglob("*") if path.suffix in (".part", ".safetensors")]
 
 
-def test_a_damaged_row_is_named_and_alone_made_again(tmp_path, images, tiny_vision, caplog):
-    whole = FeatureStore(tmp_path / "store", tiny_vision).features(images)
+@pytest.mark.parametrize("dtype", ["bfloat16", "int8"])
+def test_a_damaged_row_is_named_and_alone_made_again(tmp_path, images, tiny_vision, caplog, dtype):
+    whole = FeatureStore(tmp_path / "store", tiny_vision, dtype=dtype).features(images)
     before, mean = whole.get(range(8)), whole.mean
     (shard,) = shards(tmp_path / "store")
     flip(shard.path, -1)
     broken = images[[file_hash(path) for path in images].index(shard.images[-1])]
     caplog.clear()
-    again = FeatureStore(tmp_path / "store", tiny_vision)
+    again = FeatureStore(tmp_path / "store", tiny_vision, dtype=dtype)
     found = again.features(images)
     assert again.encoded == 1
     assert f"1 rows are damaged and encoded again: {broken}" in caplog.text
@@ -300,7 +332,9 @@ def test_a_damaged_row_is_named_and_alone_made_again(tmp_path, images, tiny_visi
     assert torch.equal(found.mean, mean)
     assert set(rows_on_disk(tmp_path / "store").values()) == {1}
     assert not shard.path.exists()
-    assert FeatureStore(tmp_path / "store", tiny_vision).features(images).get([0]).isfinite().all()
+    assert (
+        FeatureStore(tmp_path / "store", tiny_vision, dtype=dtype).features(images).get([0]).isfinite().all()
+    )
     assert tiny_vision.seen == len(images) + 1
 
 

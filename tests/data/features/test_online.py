@@ -21,7 +21,7 @@ def images(tmp_path):
     return paths
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32", "int8"])
 def test_they_are_the_stores(tmp_path, images, tiny_vision, dtype):
     store = FeatureStore(tmp_path / "store", tiny_vision, dtype=dtype).features(images)
     online = OnlineFeatures.checked(tiny_vision, images, dtype=dtype, batch_size=2)

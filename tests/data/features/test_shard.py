@@ -7,18 +7,19 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from bridgelab.data.features.shard import KINDS, PAGE, ForeignError, Shard, _digest, write_shard
+from bridgelab.data.features.shard import KINDS, PAGE, ForeignError, Shard, _digest, row_bytes, write_shard
 
 
 def written(folder, dtype="float32", rows=5, patches=4, dim=3):
     rng = np.random.default_rng(0)
-    features = torch.from_numpy(rng.normal(size=(rows, patches, dim))).to(getattr(torch, dtype))
+    numbers = rng.normal(size=(rows, patches, dim)) * (100 if dtype == "int8" else 1)
+    features = torch.from_numpy(numbers.clip(-127, 127)).to(getattr(torch, dtype))
     bits = features.view(torch.int16) if dtype == "bfloat16" else features
     moments = rng.normal(size=(2, rows, dim)).astype(np.float32)
     images = [f"{k:064x}" for k in range(rows)]
     path = write_shard(
         folder, encoder="an encoder", dtype=dtype, images=images,
-        mean=moments[0], variance=moments[1], features=bits.numpy(),
+        mean=moments[0], variance=moments[1], features=bits.numpy(), scale=moments[1] if dtype == "int8" else None,
     )  # fmt: skip
     return path, images, moments, features
 
@@ -31,6 +32,7 @@ def test_safetensors_own_reader_reads_it(tmp_path, dtype):
         assert torch.equal(file.get_tensor("features"), features)
         assert torch.equal(file.get_tensor("mean"), torch.from_numpy(moments[0]))
         assert torch.equal(file.get_tensor("variance"), torch.from_numpy(moments[1]))
+        assert (set(file.keys()) == {"mean", "variance", "scale", "features"}) == (dtype == "int8")
         assert file.metadata()["images"].split() == images
         assert file.metadata()["encoder"] == "an encoder"
 
@@ -44,6 +46,7 @@ def test_what_was_written_is_read(tmp_path, dtype):
     assert shard.features.dtype == KINDS[dtype][1]
     assert (shard.mean == moments[0]).all()
     assert (shard.variance == moments[1]).all()
+    assert (shard.scale is None) if dtype != "int8" else (shard.scale == moments[1]).all()
     read = torch.from_numpy(shard.features.copy()).view(features.dtype)
     assert torch.equal(read, features)
     assert shard.damaged(range(5)) == []
@@ -111,6 +114,26 @@ def test_a_header_that_tells_nonsense_is_none_of_the_stores(tmp_path, key, value
     path = rewritten(written(tmp_path)[0], key, value)
     with pytest.raises(ForeignError, match="has a header that is none of the feature store's"):
         Shard(path)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "key", "value"),
+    [("int8", "scale", None), ("int8", "scale.dtype", "I8"), ("int8", "scale.shape", [5, 4]), ("float32", "features.dtype", "I8")],
+)  # fmt: skip
+def test_codes_without_their_scales_are_none_of_the_stores(tmp_path, dtype, key, value):
+    path = rewritten(written(tmp_path, dtype)[0], key, value)
+    with pytest.raises(ForeignError, match="has a header that is none of the feature store's"):
+        Shard(path)
+
+
+@pytest.mark.parametrize("dtype", KINDS)
+def test_a_rows_size_is_what_the_file_grows_by(tmp_path, dtype):
+    (few, *_), (many, *_) = (
+        written(tmp_path / str(rows), dtype, rows=rows, patches=64, dim=16) for rows in (10, 20)
+    )
+    start = [8 + int.from_bytes(path.read_bytes()[:8], "little") for path in (few, many)]
+    size = [path.stat().st_size - header for path, header in zip((few, many), start, strict=True)]
+    assert size[1] - size[0] == 10 * row_bytes(64, 16, dtype)
 
 
 @pytest.mark.parametrize("cut", [1, 48, 49, 5 * 48, 5 * 48 + 1, 5 * 48 + 120])

@@ -56,7 +56,7 @@ class MaxLength(Keys):
 
 class Data(Keys):
     features: Literal["store", "online"]
-    dtype: Literal["bfloat16", "float16", "float32"]
+    dtype: Literal["bfloat16", "float16", "float32", "int8"]
     on_error: Literal["refuse", "skip"]
     max_skipped: Share
     max_length: MaxLength

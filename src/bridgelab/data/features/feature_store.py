@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from bridgelab.data.features.claims import claimed, groups
+from bridgelab.data.features.eight_bits import quantized
 from bridgelab.data.features.encoding import DTYPES, Encoder, encode, moments, rounded
 from bridgelab.data.features.memory_mapped import MappedFeatures
 from bridgelab.data.features.shard import Shard, write_shard
@@ -165,21 +166,29 @@ class FeatureStore:
                                 self._encode(self._missing(hashes), pool, progress)
 
     def _encode(self, hashes: Sequence[str], pool: ThreadPoolExecutor, progress: Progress) -> None:
-        encoded: list[tuple[list[str], np.ndarray, np.ndarray, np.ndarray]] = []
+        encoded: list[tuple[list[str], dict[str, np.ndarray]]] = []
         for batch, images in _ahead(pool, self._read, self._batches(sorted(hashes))):
             patches = encode(self.encoder, images)
-            kept = rounded(patches, self.dtype, [self._paths[digest] for digest in batch])
-            mean, variance = (moment.cpu().numpy() for moment in moments(patches))
-            bits = kept.view(torch.int16) if self.dtype == "bfloat16" else kept  # numpy has no bfloat16
-            encoded.append((batch, mean, variance, bits.cpu().numpy()))
+            encoded.append((batch, self._arrays(patches, [self._paths[digest] for digest in batch])))
             self.encoded += len(batch)
-            rows = sum(len(digests) for digests, *_ in encoded)
+            rows = sum(len(digests) for digests, _ in encoded)
             progress.to(progress.total - len(self._paths) + len(self._places) + rows)
-            if rows >= ROWS or sum(features.nbytes for *_, features in encoded) >= BYTES:
+            if rows >= ROWS or sum(arrays["features"].nbytes for _, arrays in encoded) >= BYTES:
                 self._write(encoded)
                 encoded = []
         if encoded:
             self._write(encoded)
+
+    def _arrays(self, patches: torch.Tensor, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Return what a shard keeps of float32 features [image, patch, dim], by the name of its tensor."""
+        kept = rounded(patches, self.dtype, names)
+        mean, variance = moments(patches)
+        tensors = {"mean": mean, "variance": variance, "features": kept}
+        if self.dtype == "bfloat16":  # which numpy has not
+            tensors["features"] = kept.view(torch.int16)
+        elif self.dtype == "int8":
+            tensors["features"], tensors["scale"] = quantized(patches, mean)
+        return {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
 
     def _batches(self, hashes: Sequence[str]) -> Iterator[list[str]]:
         """Yield as many images as the encoder takes at once."""
@@ -196,9 +205,9 @@ class FeatureStore:
             )
         return image
 
-    def _write(self, encoded: Sequence[tuple[list[str], np.ndarray, np.ndarray, np.ndarray]]) -> None:
-        images, mean, variance, features = zip(*encoded, strict=True)
-        row = features[0][0].nbytes
+    def _write(self, encoded: Sequence[tuple[list[str], dict[str, np.ndarray]]]) -> None:
+        images, parts = zip(*encoded, strict=True)
+        row = sum(array[0].nbytes for array in parts[0].values())
         missing, free = len(self._paths) - len(self._places), shutil.disk_usage(self.folder.path).free
         if missing * row > free:
             raise ValueError(
@@ -210,9 +219,7 @@ class FeatureStore:
             encoder=self.fingerprint,
             dtype=self.dtype,
             images=list(itertools.chain(*images)),
-            mean=np.concatenate(mean),
-            variance=np.concatenate(variance),
-            features=np.concatenate(features),
+            **{name: np.concatenate([arrays[name] for arrays in parts]) for name in parts[0]},
         )
         self._find()
 

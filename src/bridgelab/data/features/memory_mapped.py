@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bridgelab.data.features.eight_bits import dequantized
 from bridgelab.data.features.encoding import DTYPES, pooled
 from bridgelab.data.features.shard import Shard
 
@@ -41,16 +42,22 @@ class MappedFeatures:
         return len(self.images)
 
     def get(self, rows: Sequence[int] | np.ndarray) -> Tensor:
-        """Return the features of these rows [row, patch, dim], in the dtype of the store."""
+        """Return the features of these rows [row, patch, dim], in the dtype of the store; of int8 in float32."""
         rows, arrays = np.asarray(rows), self._arrays
         shards = self._shard[rows].tolist()
-        read = np.concatenate(
-            [arrays[shard][row] for shard, row in zip(shards, self._row[rows].tolist(), strict=True)]
-        )
+        places = list(zip(shards, self._row[rows].tolist(), strict=True))
+        read = np.concatenate([arrays[shard][row] for shard, row in places])
+        features = torch.from_numpy(read).view(len(rows), -1, read.shape[-1])
+        if self.dtype == "int8":
+            features = dequantized(features, self._of_rows("scale", places), self._of_rows("mean", places))
         for shard in set(shards):
             # Otherwise a process would seem to hold all that it ever read: a page fault maps up to 2 MB around a row.
             self._shards[shard].release()
-        return torch.from_numpy(read).view(DTYPES[self.dtype]).view(len(rows), -1, read.shape[-1])
+        return features.view(DTYPES[self.dtype])
+
+    def _of_rows(self, name: str, places: Sequence[tuple[int, int]]) -> Tensor:
+        """Return the means or scales of rows, float32 [row, dim]."""
+        return torch.from_numpy(np.stack([getattr(self._shards[shard], name)[row] for shard, row in places]))
 
     def subset(self, images: Sequence[str]) -> "MappedFeatures":
         """Return the features of some of the images, rows in their order, with mean and deviation of their own."""

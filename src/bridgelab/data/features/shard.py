@@ -1,7 +1,8 @@
 """One file of the feature store: rows of patch features, each with its image's hash and a checksum. Free of torch.
 
-The layout is that of safetensors: a JSON header, then the tensors `mean` and `variance` [row, dim] of each row's patches and
-`features` [row, patch, dim], which starts at a page boundary. The header holds the image hash and the checksum of every row.
+The layout is that of safetensors: a JSON header, then the tensors `mean` and `variance` [row, dim] of each row's patches, for int8
+also `scale` [row, dim], and `features` [row, patch, dim], which starts at a page boundary. The header holds the image hash and the
+checksum of every row.
 The file is named by the hash of its header, so that the name covers every byte, and damage is detected row by row.
 """
 
@@ -26,9 +27,9 @@ KINDS: dict[str, tuple[str, type]] = {  # safetensors' name, and numpy's type fo
     "bfloat16": ("BF16", np.int16),
     "float16": ("F16", np.float16),
     "float32": ("F32", np.float32),
+    "int8": ("I8", np.int8),  # see `eight_bits`
 }
 TYPES = dict(KINDS.values())
-TENSORS = ("mean", "variance", "features")
 PAGE = 4096
 NAME = re.compile(r"[0-9a-f]{32}\.safetensors")
 
@@ -47,6 +48,7 @@ class Shard:
         features: [row, patch, dim], bfloat16 as its bits in int16; a truncated file has fewer rows here.
         mean: of each row's patches [row, dim].
         variance: of each row's patches [row, dim].
+        scale: of each row's codes [row, dim]; None unless the dtype is int8.
     Raises:
         FileNotFoundError: if it is missing.
         ForeignError: if it is not a shard.
@@ -79,8 +81,11 @@ class Shard:
         self.rows = len(self.checksums)
         self.dtype = {name: kind for kind, (name, _) in KINDS.items()}[header["features"]["dtype"]]
         dim = header["features"]["shape"][2]
-        shapes = [[self.rows, dim], [self.rows, dim], [self.rows, header["features"]["shape"][1], dim]]
-        for name, shape, kind in zip(TENSORS, shapes, ("float32", "float32", self.dtype), strict=True):
+        names = tensor_names(self.dtype)
+        shapes = {name: [self.rows, dim] for name in names}
+        shapes["features"] = [self.rows, header["features"]["shape"][1], dim]
+        for name, shape in shapes.items():
+            kind = self.dtype if name == "features" else "float32"
             start, end = header[name]["data_offsets"]
             size = math.prod(shape) * np.dtype(KINDS[kind][1]).itemsize
             as_declared = header[name]["shape"] == shape and header[name]["dtype"] == KINDS[kind][0]
@@ -94,7 +99,9 @@ class Shard:
         if len(self.images) != self.rows or not isinstance(self.encoder, str):
             raise ValueError("rows")
         self._spans: list[tuple[int, int]] = []  # of each tensor: its start, and the bytes per row
-        self.mean, self.variance, self.features = (self._array(header[name], data) for name in TENSORS)
+        arrays = {name: self._array(header[name], data) for name in names}
+        self.mean, self.variance, self.features = arrays["mean"], arrays["variance"], arrays["features"]
+        self.scale = arrays.get("scale")
 
     @property
     def images(self) -> list[str]:
@@ -135,6 +142,17 @@ class Shard:
         return checksum
 
 
+def tensor_names(dtype: str) -> tuple[str, ...]:
+    """Return the names of the tensors of a file, in their order. All but `features` are float32 [row, dim]."""
+    return ("mean", "variance", *(("scale",) if dtype == "int8" else ()), "features")
+
+
+def row_bytes(patches: int, dim: int, dtype: str) -> int:
+    """Return the bytes of a row, without its share of the header, about 73."""
+    codes = patches * dim * np.dtype(KINDS[dtype][1]).itemsize
+    return codes + 4 * dim * (len(tensor_names(dtype)) - 1)
+
+
 def write_shard(
     folder: Path,
     *,
@@ -144,6 +162,7 @@ def write_shard(
     mean: np.ndarray,
     variance: np.ndarray,
     features: np.ndarray,
+    scale: np.ndarray | None = None,
 ) -> Path:
     """Write rows to a `.part` file, locked while the writer lives, and rename it. A killed writer leaves the `.part` file.
 
@@ -155,18 +174,21 @@ def write_shard(
         mean: of each row's patches, float32 [row, dim].
         variance: of each row's patches, float32 [row, dim].
         features: [row, patch, dim] in the numpy type of `KINDS`.
+        scale: of each row's codes, float32 [row, dim]; for int8 alone.
     """
-    arrays = [np.ascontiguousarray(array) for array in (mean, variance, features)]
+    given = {"mean": mean, "variance": variance, "scale": scale, "features": features}
+    names = tensor_names(dtype)
+    arrays = {name: np.ascontiguousarray(given[name]) for name in names}
     checksums = []
-    for row in zip(*arrays, strict=True):
+    for row in zip(*arrays.values(), strict=True):
         checksum = 0
         for array in row:
             checksum = zlib.crc32(array, checksum)
         checksums.append(f"{checksum:08x}")
     header = _header(
         {"encoder": encoder, "images": " ".join(images), "checksums": " ".join(checksums)},
-        dict(zip(TENSORS, arrays, strict=True)),
-        dict(zip(TENSORS, ("F32", "F32", KINDS[dtype][0]), strict=True)),
+        arrays,
+        dict.fromkeys(names, "F32") | {"features": KINDS[dtype][0]},
     )
     path = folder / f"{_digest(header)}{SUFFIX}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -175,7 +197,7 @@ def write_shard(
         with open(partial, "xb") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             file.write(header)
-            for array in arrays:
+            for array in arrays.values():
                 file.write(array.data)
             file.flush()
             os.fsync(file.fileno())

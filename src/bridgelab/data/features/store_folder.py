@@ -88,6 +88,7 @@ class StoreFolder:
                     mean=shard.mean[kept],
                     variance=shard.variance[kept],
                     features=shard.features[kept],
+                    scale=None if shard.scale is None else shard.scale[kept],
                 )
             if removed:
                 shard.path.unlink()
