@@ -34,8 +34,11 @@ def choice_example(
         tags: the example's tags.
         hint: a text to read before the question.
     Raises:
+        TypeError: if the options are not a list of texts.
         ValueError: if the answer is no index of an option, or as `Example`.
     """
+    if not isinstance(options, list) or not all(isinstance(option, str) for option in options):
+        raise TypeError(f"choices={options!r} must be a list of texts")
     if isinstance(answer, bool) or not isinstance(answer, int) or not 0 <= answer < len(options):
         raise ValueError(f"answer={answer!r} must be an index of {len(options)} choices")
     lettered = [f"({letter}) {text}" for letter, text in zip(string.ascii_uppercase, options, strict=False)]
@@ -54,14 +57,33 @@ def choice_example(
     )
 
 
-def in_drawn_order(options: Sequence[str], key: str) -> list[str]:
-    """Return the options in an order drawn from the key alone.
+def first_is_right(
+    name: str,
+    images: Sequence[str],
+    *,
+    prompt: str,
+    options: Sequence[str],
+    tags: Mapping[str, str | int],
+    question: str = "",
+) -> Example:
+    """Return the example of a question whose first option is published as the right one.
 
-    For benchmarks that publish the right option first, where ties and the most frequent position would give it away.
+    Options are shown in an order drawn from the example's id alone: ties and the most frequent position would give a fixed
+    one away. Arguments and Raises are those of `choice_example`.
     """
-    drawn = list(options)
-    random.Random(key).shuffle(drawn)
-    return drawn
+    if not isinstance(options, list):
+        raise TypeError(f"choices={options!r} must be a list of texts")
+    order = list(range(len(options)))
+    random.Random(name).shuffle(order)
+    return choice_example(
+        name,
+        images,
+        prompt=prompt,
+        question=question,
+        options=[options[k] for k in order],
+        answer=order.index(0) if order else 0,
+        tags=tags,
+    )
 
 
 def letter_index(letter: str, count: int) -> int:
