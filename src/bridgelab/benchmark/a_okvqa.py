@@ -32,7 +32,7 @@ LAYOUT = "aokvqa_v1p0_<part>.json, <images>/<part>2017/<image_id in 12 digits>.j
 class AOkvqa(PublishedQuestions):
     """A-OKVQA's questions, as multiple choice and as direct answer.
 
-    Args:
+    Args (the others are those of `PublishedQuestions`):
         root: the folder that holds the annotations.
         images: the folder of COCO's train2017 and val2017, relative to root.
         choice_prompt: what the language model reads for kind choice: `{question}` and `{options}` as '(A) … (B) …'.

@@ -27,7 +27,7 @@ LAYOUT = "<questions>/clevr-math-{train,val,test}.json, <images>/{train,val,test
 class ClevrMath(PublishedQuestions):
     """CLEVR-Math's questions, whose answers are numbers.
 
-    Args:
+    Args (the others are those of `PublishedQuestions`):
         root: the folder that the next two are relative to.
         questions: the folder of the three files.
         images: the folder of the images' folders.

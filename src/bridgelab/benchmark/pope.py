@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from bridgelab.benchmark.annotations import read_jsonl, require, under
-from bridgelab.benchmark.example import Example, check_examples, choose, fill
+from bridgelab.benchmark.example import Example, fill
 from bridgelab.benchmark.metrics.example_metric import ExampleMetric
 from bridgelab.benchmark.metrics.pope_metric import PopeMetric
-from bridgelab.benchmark.splits import require_test
+from bridgelab.benchmark.readers.evaluation_only import EvaluationOnly
 
 LAYOUT = "<questions>/coco_pope_{random,popular,adversarial}.json, <images>/COCO_val2014_<number>.jpg"
 SETTINGS = ("random", "popular", "adversarial")
 
 
-class Pope:
+class Pope(EvaluationOnly):
     """POPE's questions in all three settings.
 
     Args:
@@ -38,7 +38,6 @@ class Pope:
         ValueError: if the prompt lacks its placeholder.
     """
 
-    splits = ("test",)
     kinds = ("answer",)
 
     def __init__(
@@ -50,22 +49,17 @@ class Pope:
         questions: str = "pope",
         images: str = "val2014",
     ):
-        fill(prompt, "question", "")
-        self.root = Path(root).resolve()
-        self.name = name
-        self.prompt = prompt
+        super().__init__(root, name=name, prompt=prompt)
         self.questions = self.root / questions
         self.images = self.root / images
 
-    def examples(self, split: str, kind: str = "answer") -> list[Example]:
+    def read(self) -> list[Example]:
         """Return all questions, setting by setting.
 
         Raises:
             FileNotFoundError: if a file is missing.
-            ValueError: if there is no such split or kind, or a line is malformed.
+            ValueError: if a line is malformed.
         """
-        require_test(split, self.name)
-        choose(kind, self.kinds, "kind")
         examples = []
         for setting in SETTINGS:
             path = require(
@@ -75,7 +69,7 @@ class Pope:
             )
             lines = read_jsonl(path, {"question_id": int, "image": str, "text": str, "label": str})
             examples += [self._example(path, setting, line) for line in lines]
-        return check_examples(examples, str(self.questions))
+        return examples
 
     def metrics(self) -> dict[str, ExampleMetric]:
         """Return POPE's five values, by setting."""

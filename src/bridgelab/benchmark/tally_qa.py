@@ -28,7 +28,7 @@ LAYOUT = (
 class TallyQa(PublishedQuestions):
     """TallyQA's questions, whose answers are numbers.
 
-    Args:
+    Args (the others are those of `PublishedQuestions`):
         root: the folder that holds both files.
         images: the folder of the photographs' folders, relative to root.
     """

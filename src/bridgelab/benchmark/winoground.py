@@ -19,17 +19,17 @@ from pathlib import Path
 from typing import Any
 
 from bridgelab.benchmark.annotations import read_jsonl, require, under
-from bridgelab.benchmark.example import Example, check_examples, choose
+from bridgelab.benchmark.example import Example
 from bridgelab.benchmark.metrics.example_metric import ExampleMetric
 from bridgelab.benchmark.metrics.winoground_metric import WinogroundMetric
-from bridgelab.benchmark.splits import require_test
+from bridgelab.benchmark.readers.evaluation_only import EvaluationOnly
 
 LAYOUT = "examples.jsonl, images/<image_0>.png"
 KEYS = {"id": int, "image_0": str, "image_1": str, "caption_0": str, "caption_1": str, "collapsed_tag": str}
 OTHER_TAGS = {"swap": "tag", "also": "secondary_tag", "main_preds": "num_main_preds"}
 
 
-class Winoground:
+class Winoground(EvaluationOnly):
     """Winoground's items, two examples each: one image, both captions to choose from.
 
     Args:
@@ -38,30 +38,24 @@ class Winoground:
         prompt: what the language model reads before a caption.
     """
 
-    splits = ("test",)
-    kinds = ("choice",)
+    placeholder = None
 
     def __init__(self, root: str | Path, *, name: str = "winoground", prompt: str = "describe the picture ."):
-        self.root = Path(root).resolve()
-        self.name = name
-        self.prompt = prompt
+        super().__init__(root, name=name, prompt=prompt)
 
-    def examples(self, split: str, kind: str = "choice") -> list[Example]:
+    def read(self) -> list[Example]:
         """Return both images of each item, one after the other.
 
         Raises:
             FileNotFoundError: if the file is missing.
-            ValueError: if there is no such split or kind, or a line is malformed.
+            ValueError: if a line is malformed.
         """
-        require_test(split, self.name)
-        choose(kind, self.kinds, "kind")
         path = require(
             self.root / "examples.jsonl",
             LAYOUT,
             "Ask for access at facebook/winoground and unpack its images.zip, or set benchmark.root.",
         )
-        examples = [example for line in read_jsonl(path, KEYS) for example in self._both(line)]
-        return check_examples(examples, str(path))
+        return [example for line in read_jsonl(path, KEYS) for example in self._both(line)]
 
     def metrics(self) -> dict[str, ExampleMetric]:
         """Return text, image and group score, by what is swapped and the number of main predicates."""
