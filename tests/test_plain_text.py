@@ -8,7 +8,7 @@ import pytest
 SRC = Path(__file__).parents[1] / "src"
 # These write Markdown, or take text apart whose marks are meant.
 MARKDOWN = {
-    "evaluation/bridge_table.py", "pretraining/page.py", "report/formats/markdown.py",
+    "evaluation/bridge_table.py", "config/benchmark_page.py", "pretraining/page.py", "report/formats/markdown.py",
     "benchmark/metrics/ptb_tokenizer.py", "benchmark/metrics/vqa_accuracy.py",
     "cli/key_comments.py", "training/trainer.py",  # which removes them; a pattern of Lightning's warning
 }  # fmt: skip

@@ -15,8 +15,8 @@ Layout; `<part>` is train_balanced, val_balanced, testdev_balanced, or the same 
     eval/<tier>_choices.json            optional {id: {valid: [answer], plausible: [answer]}}; not published for testdev
 
 Fields are those that GQA's eval.py reads. The archives' folder names are from memory, so the layout is unverified.
-The hub's lmms-lab-encoder/GQA has the same fields as columns of its configs <part>_instructions, and images by id in
-<part>_images. That `entailed` may be a string of ids there is from memory too. Parts test and challenge have no answers.
+The hub's lmms-lab-encoder/GQA has the same fields as columns of its configs `<part>_instructions`, and images by id in
+`<part>_images`. That `entailed` may be a string of ids there is from memory too. Parts test and challenge have no answers.
 """
 
 import re

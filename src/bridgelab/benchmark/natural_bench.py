@@ -8,7 +8,7 @@ Licence: Apache-2.0, photographs of Flickr30k and DOCCI. Size: 1,900 items, that
 
 Layout of the hub's BaiqiL/NaturalBench (parquet, split train), as the authors' naturalbench_vqa.py (371725813bb1) and
 example.py (4da06f531516, which writes `Question Type`) read it: columns Question_0, Question_1, Image_0, Image_1,
-Image_<i>_Question_<q> (Yes, No, A or B), Question_Type.
+`Image_<i>_Question_<q>` (Yes, No, A or B), Question_Type.
 """
 
 from pathlib import Path

@@ -1,6 +1,8 @@
 """NLVR (images): is a human-written sentence true of the picture?
 
 Source: Suhr et al. 2017, "A Corpus of Natural Language for Visual Reasoning" (ACL).
+Metric: accuracy over images, and consistency: the share of groups in which everything is right. Prompt: around
+`{sentence}`. Tags: type, layout, group, objects. Licence: CC-BY-4.0.
 
 Layout, as lil-lab/nlvr publishes it:
 

@@ -13,7 +13,7 @@ Layout, as lil-lab/nlvr publishes it in its folder `nlvr2`:
                                                   'False', identifier '<part>-<set>-<pair>-<sentence>'}
     images/<part>/<part>-<set>-<pair>-img{0,1}.png
 
-where train's lines also have `directory`, and its images are in images/train/<directory>. (The authors document only
+where train's lines also have `directory`, and its images are in `images/train/<directory>`. (The authors document only
 the images' names; the folders are those that other projects' code reads.) Many files are JPEG despite their suffix.
 Of photographs downloaded from the web, not obtained from the authors, about one in twenty is gone.
 """

@@ -11,7 +11,7 @@ Layout, as AlexKuhnle/ShapeWorld publishes its examples:
     <generator>/agreement.txt       '0.0;1.0;…' per image, 1.0 if the caption is true
     <generator>/world-<i>.png       i from 0
 
-A generator is '<skill>-<variant>'. There are no splits, so shares of each generator's images are held out.
+A generator is `<skill>-<variant>`. There are no splits, so shares of each generator's images are held out.
 """
 
 from pathlib import Path

@@ -8,7 +8,9 @@ Metric: accuracy, overall and by category, as `report_acc` in VLMEvalKit's vlmev
 With `variant=circular`, as MMBench is scored, also circular accuracy: a question counts if it is right in all orders of
 its options, which are further rows of the table (`g_index`, or an index a multiple of a million higher).
 Prompt: of `{question}`, `{hint}` and `{options}`. Tags: type, family, circular (the question, with `variant=circular`).
-Licences: those of the benchmarks. Layout: `readers/image_table.py`; VLMEvalKit's code names the tables and where they are.
+Licence: each benchmark's own.
+
+Layout: a table with a row for each question (`readers/image_table.py`). VLMEvalKit's code names the tables and where they are.
 Tables without answers, such as MMBench_TEST_EN.tsv, cannot be scored here.
 """
 

@@ -28,6 +28,7 @@ COMMANDS = (
     "diagnose",
     "convert",
     "bridges",
+    "benchmarks",
     "check-bridge",
     "pretrain",
     "doctor",
@@ -84,6 +85,8 @@ Use trained bridges:
 
 Choose, check and convert bridges:
   bridges       list the bridges, with their sizes and sources
+  benchmarks    list the benchmarks, with their metrics and licences; describe one
+                bridgelab benchmarks gqa
   check-bridge  check that a bridge keeps the contract
                 bridgelab check-bridge my_module.MyBridge num_queries=8
   convert       convert weights from or to BLIP-2, LLaVA, OpenFlamingo and Idefics2
