@@ -125,8 +125,9 @@ class Alignment(nn.Module):
                 hard_negatives(logits, same, draws)
                 for logits, draws in zip((to_image, to_text), batch["draws"].unbind(1), strict=True)
             )
-        others = self._others(batch, other_image, other_text) if shared else None
-        if others is None:
+        if shared:
+            others = self._others(batch, other_image, other_text)
+        else:
             others = Others([x and x.of(other_image) for x in seen], ids[other_text], mask[other_text])
         matches = torch.cat([numbers[other_image], numbers[other_text]]) == batch["image"].repeat(2)
         return {

@@ -50,9 +50,9 @@ def table() -> str:
     """Return a row for each benchmark, as a Markdown table."""
     rows = [COLUMNS, ("---",) * len(COLUMNS)]
     for one in described():
-        seen = "unverified" if "unverified" in one.layout else "seen"
+        layout = "unverified" if "unverified" in one.layout else "from its source"
         metric = one.facts["Metric"].partition(". ")[0]
-        rows.append((f"`{one.name}`", one.title, metric, one.facts["Licence"], seen))
+        rows.append((f"`{one.name}`", one.title, metric, one.facts["Licence"], layout))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 

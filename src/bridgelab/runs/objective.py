@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from bridgelab.runs.finished import is_finished
-from bridgelab.runs.record_schema import read_record
+from bridgelab.runs.record_schema import FIX, read_record
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,10 @@ def objective(run: Path) -> float | None:
         record = read_record(run)
         if record.get("stage") == "alignment":
             return (record["metrics"]["val/i2t_r1"] + record["metrics"]["val/t2i_r1"]) / 2
-        curve = read_record(run, ("curve",))["curve"]
+        curve = record["curve"]
+    except KeyError as error:
+        log.warning("%s: its record lacks %s, so a sweeper gets no number from it. %s", run, error, FIX)
+        return None
     except (ValueError, OSError) as error:
         log.warning("%s", error)
         return None
