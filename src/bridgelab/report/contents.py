@@ -21,7 +21,7 @@ from bridgelab.report.table import StudyTables, Table
 from bridgelab.report.tables.break_map import break_map_tables
 from bridgelab.report.tables.breakpoint import breakpoint_sentences, breakpoint_table
 from bridgelab.report.tables.difficulty import Difficulty, by_difficulty, difficulty_table
-from bridgelab.report.tables.lr_search import lr_search_table
+from bridgelab.report.tables.lr_search import lr_search_table, rate_choice_table
 from bridgelab.report.tables.question_families import family_table
 from bridgelab.report.tables.seed_variance import seed_variance_table
 from bridgelab.report.tables.shift import Shift, shift_of, shift_sentences, shift_table
@@ -110,6 +110,7 @@ def long_tables(analysis: Analysis, short: StudyTables) -> StudyTables:
         budget_table(summary),
         curve_table(summary),
         lr_search_table(study),
+        rate_choice_table(study),
         seed_variance_table(study),
         *diagnosis_tables(analysis.diagnoses),
     ]

@@ -22,6 +22,8 @@ from bridgelab.runs.comparability import SHARED, check_comparable, configured
 from bridgelab.runs.finished import RECORD, is_finished
 from bridgelab.runs.log import status
 from bridgelab.runs.predictions import FILE, IMAGE_VIEW, Answers, clusters
+from bridgelab.runs.rate_choice import KEY as RATE
+from bridgelab.runs.rate_choice import RateChoice, choose_rates
 from bridgelab.runs.record_schema import Malformed, read_record
 from bridgelab.runs.run import Run
 from bridgelab.runs.sweep import command, factors, overrides, swept
@@ -49,6 +51,7 @@ class Study:
         examples: the examples that all runs answered, one row each with its tags, sorted by kind and id, as the first run
             recorded them.
         allowed: one line for each key in which runs differ because the reader allowed it.
+        rates: what was chosen for each row if the study sweeps the learning rate; `runs` are those at the chosen rates.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Study:
     missing: tuple[Missing, ...]
     examples: pd.DataFrame
     allowed: tuple[str, ...] = ()
+    rates: tuple[RateChoice, ...] = ()
 
     @cached_property
     def _rows(self) -> dict[str, tuple[Run, ...]]:
@@ -140,7 +144,10 @@ def read_study(study: str | Path, *, allow: Sequence[str] = ()) -> Study:
         raise _no_runs(study, malformed)
     unfinished += malformed
     missing = (*unfinished, *_absent(runs, unfinished, sweep, varied))
-    return Study(study.name, study, tuple(runs), missing, answers.examples, tuple(allowed))
+    rates: tuple[RateChoice, ...] = ()
+    if RATE in varied:
+        runs, rates = choose_rates(runs)
+    return Study(study.name, study, tuple(runs), missing, answers.examples, tuple(allowed), rates)
 
 
 def read_runs(study: Path) -> tuple[list[Run], list[Missing]]:
@@ -272,11 +279,16 @@ def _absent(
             if run.trains or name == "bridge":  # seeds of an untrained row do not count for others
                 values[name].setdefault(value)
     existing = {cell(run) for run in runs}
+    # Each bridge may have rates of its own: only those that the sweep lists, or one of its runs has, are due.
+    listed = sweep.get(RATE, []) if len(sweep.get(RATE, [])) > 1 else []
+    tried = {(run.bridge, run.levels.get(RATE)) for run in runs}
     begun = [overrides(one.name) for one in unfinished]
     for combination in product(*values.values()):
         of = dict(zip(names, combination, strict=True))
         frozen = of.get("text.adapt", "none") == "none"  # an adapter is trained beside plain words too
         if combination in existing or (of["bridge"] in untrained and frozen):
+            continue
+        if RATE in of and of[RATE] not in listed and (of["bridge"], of[RATE]) not in tried:
             continue
         if not any(all(one.get(name) == value for name, value in of.items()) for one in begun):
             yield Missing(",".join(f"{name}={value}" for name, value in of.items()), "not started")

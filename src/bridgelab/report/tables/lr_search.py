@@ -1,12 +1,14 @@
-"""The search for a learning rate and a warm-up, trial by trial, for every bridge."""
+"""The search for a learning rate and a warm-up for every bridge: trial by trial, or by whole runs of a study that sweeps the rate."""
 
 import math
 from collections import Counter
 from collections.abc import Mapping
+from statistics import fmean
 from typing import Any
 
 from bridgelab.report.row import label
 from bridgelab.report.table import NONE, Cell, Quantity, Table
+from bridgelab.runs.rate_choice import RateChoice
 from bridgelab.runs.study import Study
 
 Point = tuple[float, float]  # learning rate, warm-up
@@ -43,6 +45,37 @@ def lr_search_table(study: Study) -> Table | None:
     columns += [f"at the best, warm-up {other:g}" for other in others]
     suffix = "; below it, that of half of its steps" if any(halves.values()) else ""
     return Table(f"Validation loss of each trial of the search{suffix}", ("bridge", *columns), tuple(rows))
+
+
+def rate_choice_table(study: Study) -> Table | None:
+    """Return one row per bridge and one column per rate that the study sweeps, with the mean validation accuracy of its seeds.
+
+    Below it stand the seeds' own accuracies, and 'chosen' marks the rate whose runs the other tables show. None if the study sweeps no
+    rate.
+    """
+    if not study.rates:
+        return None
+    rates = sorted({rate for choice in study.rates for rate in choice.accuracies}, key=float)
+    rows = [
+        ("search", (Cell(label(choice.row)), *(_rate_cell(choice, rate) for rate in rates)))
+        for choice in study.rates
+    ]
+    return Table(
+        "Validation accuracy at the end of training, mean of the seeds, by learning rate (%)",
+        ("bridge", *(f"lr {float(rate):g}" for rate in rates)),
+        tuple(rows),
+    )
+
+
+def _rate_cell(choice: RateChoice, rate: str) -> Cell:
+    accuracies = choice.accuracies.get(rate)
+    if not accuracies:
+        return Cell(NONE)
+    mean = 100 * fmean(accuracies)
+    seeds = f"seeds: {', '.join(f'{100 * one:.1f}' for one in accuracies)}"
+    return Cell(
+        f"{mean:.1f}", f"chosen; {seeds}" if rate == choice.chosen else seeds, Quantity(mean, unit="%")
+    )
 
 
 def _losses(search: Mapping[str, Any], key: str) -> Losses:
