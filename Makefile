@@ -22,10 +22,10 @@ STUDY_preview := first_look
 STUDY_full    := first_look_full
 STUDY = $(or $(STUDY_$(SIZE)),$(error SIZE=$(SIZE) is not a size of the study. Use SIZE=preview or SIZE=full))
 
-.PHONY: help install study test test-slurm test-faults lint bench dashboard calibrate pretrain blocks notebook
+.PHONY: help install study test test-slurm test-faults test-lmms-eval lint bench dashboard calibrate pretrain blocks notebook
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## .venv with the exact versions of constraints.txt (every target does this when needed)
 
@@ -50,6 +50,16 @@ test-slurm: $(STAMP) ## sweeps, two nodes and preemption on a real Slurm, which 
 
 test-faults: $(STAMP) ## runs killed at random moments, two sweeps at once, full and read-only disks, a clock set back (FAULTS_SEED=1: other moments)
 	@$(BIN)/python -m pytest -q -m faults tests/faults
+
+# No constraints.txt here: lmms-eval pins an older wandb.
+.venv-lmms-eval/.installed: pyproject.toml $(STAMP)
+	@$(PYTHON) -m venv --clear --without-pip .venv-lmms-eval
+	@$(BIN)/python -m uv pip install --quiet --python .venv-lmms-eval/bin/python -e ".[dev,lmms-eval]" \
+		lmms-eval==0.7.3 inspect-ai==0.3.285 rliable==1.2.0
+	@touch $@
+
+test-lmms-eval: .venv-lmms-eval/.installed ## a run as a model of the real lmms-eval, and exports read by lmms-eval, Inspect and rliable
+	@.venv-lmms-eval/bin/python -m pytest -q tests/evaluation/test_lmms_eval_model.py tests/export
 
 lint: $(STAMP) ## ruff and mypy
 	@$(BIN)/ruff check --quiet .

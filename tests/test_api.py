@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import bridgelab
+from bridgelab.data.features.feature_store import FeatureStore
 from bridgelab.training import main
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "api.md"
@@ -67,6 +69,14 @@ def test_an_image_may_be_given_in_any_form(run, image):
         assert one.probability == pytest.approx(alone.probability, rel=1e-4)
         assert one.unknown_words == alone.unknown_words
     assert bridge.answer(np.zeros_like(pixels), question).probability != answer.probability
+
+
+def test_an_image_is_read_with_the_features_that_the_run_would_store(run, image):
+    bridge = bridgelab.load_bridge(run, device="cpu")
+    store = FeatureStore(Path(bridge.config.paths.features), bridge.backbones.vision)
+    stored, own = store.features([str(image)]).get([0]), bridge.answer(image, "what is it ?").batch["patches"]
+    assert own.dtype == stored.dtype == torch.bfloat16
+    assert (own == stored).float().mean() > 0.99  # another batch may round one that lies between two values
 
 
 def test_what_is_no_image_is_refused(run):

@@ -18,7 +18,7 @@ LAYERS = [
     {"backbones"},
     {"data"},
     {"statistics"},
-    {"report"},
+    {"report", "export"},
     {"evaluation"},
     {"explain"},
     {"training"},

@@ -20,6 +20,7 @@ COMMANDS = (
     "dashboard",
     "features",
     "report",
+    "export",
     "map",
     "plan",
     "evaluate",
@@ -65,6 +66,8 @@ Train bridges and compare them:
                 bridgelab status runs/first_look
   report        print a study's tables and draw its figures
                 bridgelab report runs/first_look
+  export        write the answers of a run or a study for lmms-eval, Inspect, rliable or a spreadsheet
+                bridgelab export runs/first_look --format lmms-eval
   map           show at which levels and on which questions the linear bridge breaks
                 bridgelab map runs/reader runs/tokens
   plan          compute how small a difference a study would find, and with more seeds

@@ -4,11 +4,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
 from bridgelab.backbones import Backbones
@@ -16,6 +16,7 @@ from bridgelab.benchmark.example import Example
 from bridgelab.bridge.hub import is_hub, read_hub_bridge
 from bridgelab.config.instantiate import build
 from bridgelab.data.batches import Batch, TokenizedExamples
+from bridgelab.data.features.encoding import encode, rounded
 from bridgelab.data.images import read_image, to_rgb
 from bridgelab.device import local_device
 from bridgelab.evaluation.load import load_trained
@@ -56,6 +57,18 @@ class Answer:
         return f"{self.text} ({self.unread})" if self.unread else self.text
 
 
+class Likelihood(NamedTuple):
+    """How likely an answer is.
+
+    Args:
+        log_prob: its log-probability, end token included.
+        greedy: whether it is what the bridge generates greedily.
+    """
+
+    log_prob: float
+    greedy: bool
+
+
 class TrainedBridge:
     """A run's trained bridge between its frozen backbones.
 
@@ -73,6 +86,8 @@ class TrainedBridge:
                 f"bridge={config.bridge._target_} sees {backbones.sees}, and no image. Give a run of another bridge."
             )
         self.config, self.backbones, self.model = config, backbones, model
+        # The run's own features were rounded to it. Bridges of the hub and older runs do not name it.
+        self.dtype = str(OmegaConf.select(config, "data.dtype", default="bfloat16"))
         backbones.vision.to(backbones.device)
 
     def answer(self, images: Picture | Sequence[Picture], question: str) -> Answer:
@@ -100,17 +115,8 @@ class TrainedBridge:
             FileNotFoundError: if a file is missing.
             ValueError: if an image cannot be read.
         """
-        model, (vision, text) = self.model, (self.backbones.vision, self.backbones.text)
-        pixels = [as_pixels(image) for images, _ in asked for image in images]
-        with torch.inference_mode():
-            patches = torch.cat([vision.patches(torch.from_numpy(image)[None]).cpu() for image in pixels])
-        # Those of a question's images in a row.
-        patches = patches.unflatten(0, (len(asked), -1)).flatten(1, 2)
-        questions = [spelled_as_known(question, text) for _, question in asked]
-        examples = [self._example(question, f"/{row}") for row, question in enumerate(questions)]
-        rows = {example.images[0]: row for row, example in enumerate(examples)}
-        told = "none" if model.conditioning == "none" else "question"  # also if it was trained with another's
-        prepared = TokenizedExamples(examples, text, rows, lambda rows: patches[torch.as_tensor(rows)], told)
+        model, text = self.model, self.backbones.text
+        prepared, questions = self._prepared(asked)
         order = list(range(len(asked)))
         texts = [one.text for one in predict(model, prepared, order, batch_size=len(asked))]
         batch = with_targets(model, on_device(prepared.batch(order), model), texts)
@@ -126,6 +132,48 @@ class TrainedBridge:
             )
             for row, answer in enumerate(texts)
         ]
+
+    def likelihood_all(self, asked: Sequence[tuple[Sequence[Picture], str, str]]) -> list[Likelihood]:
+        """Return how likely given answers are, as one batch.
+
+        Args:
+            asked: for each question its images, as many for one as for another, its words, and an answer.
+        Raises:
+            FileNotFoundError: if a file is missing.
+            ValueError: if an image cannot be read.
+        """
+        model, answers = self.model, [answer.strip() for *_, answer in asked]
+        prepared, _ = self._prepared([(images, question) for images, question, _ in asked])
+        batch = with_targets(model, on_device(prepared.batch(list(range(len(asked)))), model), answers)
+        with torch.inference_mode():
+            encoded = model.encode(batch)
+            log_probs = model.likelihood(batch, encoded).tolist()
+            ids = model.generate(batch, max_new_tokens=batch["labels"].shape[1] + 1, encoded=encoded)
+        written = model.text.decode(ids.cpu())
+        return [
+            Likelihood(log_prob, text.strip() == answer)
+            for log_prob, text, answer in zip(log_probs, written, answers, strict=True)
+        ]
+
+    def _prepared(
+        self, asked: Sequence[tuple[Sequence[Picture], str]]
+    ) -> tuple[TokenizedExamples, list[str]]:
+        """Return questions as examples with their images' features, and the questions as they are read."""
+        text = self.backbones.text
+        pixels = [as_pixels(image) for images, _ in asked for image in images]
+        names = [f"image {number}" for number in range(1, len(pixels) + 1)]
+        patches = rounded(encode(self.backbones.vision, pixels), self.dtype, names)
+        patches = patches.unflatten(0, (len(asked), -1)).flatten(
+            1, 2
+        )  # a question's images one after another
+        questions = [spelled_as_known(question, text) for _, question in asked]
+        examples = [self._example(question, f"/{row}") for row, question in enumerate(questions)]
+        rows = {example.images[0]: row for row, example in enumerate(examples)}
+        told = (
+            "none" if self.model.conditioning == "none" else "question"
+        )  # its own, even if trained on others'
+        prepared = TokenizedExamples(examples, text, rows, lambda rows: patches[torch.as_tensor(rows)], told)
+        return prepared, questions
 
     def _example(self, question: str, image: str) -> Example:
         """Return an example whose target leaves room for an answer of any usual length."""

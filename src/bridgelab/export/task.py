@@ -1,0 +1,43 @@
+"""A run's answers to one kind of example, which other tools call a task. Free of torch."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from bridgelab.runs.predictions import IMAGE_VIEW
+from bridgelab.runs.run import Run
+
+TAG = "tag_"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A run's answers to one kind of example, with the example's own image.
+
+    Args:
+        name: `<benchmark>_<kind>`, such as `gqa_answer`.
+        rows: of predictions.parquet, numbered from 0.
+    """
+
+    name: str
+    rows: pd.DataFrame
+
+
+def tasks(run: Run) -> Iterator[Task]:
+    """Yield a run's tasks; answers with another image, or from a caption, are left out."""
+    rows = run.predictions
+    rows = rows[rows["view"] == IMAGE_VIEW]
+    for kind, own in rows.groupby("kind", sort=True):
+        texts = own.fillna({"target": "", "prediction": ""})
+        yield Task(f"{run.record['benchmark']}_{kind}", texts.reset_index(drop=True))
+
+
+def tags(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the tags of an example without those that it lacks."""
+    return {
+        str(name).removeprefix(TAG): value
+        for name, value in row.items()
+        if str(name).startswith(TAG) and pd.notna(value)
+    }
