@@ -42,7 +42,7 @@ class Backbones:
         self.not_loaded: list[str] = []
         self.hub_bridge = read_hub_bridge(source) if is_hub(source) else None
         if self.hub_bridge:  # before large models are read
-            self.hub_bridge.check_class(config.bridge._target_, config.model.insert, config.model.positions)
+            self.hub_bridge.check_config(config)
         self.text = build(config.text, "text") if text is None else text
         if config.text.get("adapt") == "lora":
             refuse_unknown_targets(self.text.model, config.text.lora.targets)

@@ -212,6 +212,78 @@ def test_a_run_begins_with_a_bridge_of_the_hub(run, hub, config, tmp_path):
     assert torch.equal(after["model.scale"], tensors["scale"])
 
 
+BLOCKS = ("model.insert=cross_attention", "model.cross_attention={stack: decoder, num_heads: 4}")
+LORA = ("text.adapt=lora", "text.lora={rank: 2, targets: [q, wo]}")
+
+
+@pytest.mark.parametrize(
+    ("choices", "other", "message"),
+    [
+        (
+            ("model.insert=cross_attention", "text.adapt=prompt", "text.prompt_tokens=3"),
+            ("text.prompt_tokens=4",),
+            r"was trained with text\.prompt_tokens=3, and text\.prompt_tokens=4 here: .*Set text\.prompt_tokens=3, or",
+        ),
+        (
+            (*BLOCKS, *LORA),
+            ("model.cross_attention.stack=encoder",),
+            r"with model\.cross_attention\.stack=decoder, and model\.cross_attention\.stack=encoder here",
+        ),
+    ],
+    ids=["encoder, prompt", "decoder, lora"],
+)
+def test_blocks_and_adapters_are_published_with_the_bridge(
+    tiny, config, hub, world, tmp_path, monkeypatch, capsys, choices, other, message
+):
+    """A run whose T5 reads between layers, beside an adapter: pushed, put back, asked, evaluated, trained further."""
+    run = tmp_path / "runs" / "toy" / "bridge=linear,seed=0"
+    given = ("bridge=linear", "train.lr=0.05", *choices)
+    main.run(config(*given, "study=toy"), run, bridge="linear")
+    push(run, REPO)
+    commit, files = hub.repos[REPO][-1]
+    own, theirs = bridgelab.load_bridge(run), bridgelab.load_bridge(f"hf://{REPO}")
+    trained = own.model.trained_state()
+    for part in ("cross_attention.", "lora" if LORA[0] in choices else "soft_prompt"):
+        assert any(part in name for name in trained)
+    assert all(gate["attention"] for gate in theirs.model.cross_attention.gates())  # they are open
+    assert trained.keys() == theirs.model.trained_state().keys()
+    for name, weight in theirs.model.trained_state().items():
+        assert torch.equal(weight, trained[name])
+    image = next((world / "images" / "test").glob("*.png"))
+    assert own.answer(image, "what is it ?") == theirs.answer(image, "what is it ?")
+    card = files["README.md"].decode()
+    assert "| tokens enter at | cross_attention |" in card
+    assert re.search(r"`text.adapt`\) \| (prompt, 3 tokens|lora, rank 2) \|", card)
+
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["answer", "--bridge", f"hf://{REPO}", str(image), "what is it ?"]) == 0
+    asked = capsys.readouterr().out
+    assert cli.main(["answer", str(run), str(image), "what is it ?"]) == 0
+    assert capsys.readouterr().out == asked
+    places = [f"benchmark.root={world}", f"paths.features={tmp_path}/features", "benchmark.images={train:6,val:3,test:4}",
+              "benchmark.processes=1", "benchmark.questions_per_image=3"]  # fmt: skip
+    assert cli.main(["evaluate", "--bridge", f"hf://{REPO}", *places]) == 0
+    evaluated = json.loads((tmp_path / capsys.readouterr().out.strip() / "metrics.json").read_text())
+    first = json.loads((run / "metrics.json").read_text())
+    assert evaluated["cross_attention"] == first["cross_attention"]
+    assert evaluated["adapt"] == first["adapt"] != "none"
+    assert evaluated["metrics"]["test/likelihood_answer"] == pytest.approx(
+        first["metrics"]["test/likelihood_answer"]
+    )
+
+    begun = config(*given, f"bridge.init_from=hf://{REPO}@{commit}", "train.steps=0", "seed=3")
+    main.run(begun, tmp_path / "runs" / "begun" / "a", bridge="linear")
+    record = json.loads((tmp_path / "runs" / "begun" / "a" / "metrics.json").read_text())
+    assert record["metrics"] == pytest.approx(first["metrics"])
+    for overrides, expected in (
+        (other, message),
+        (("text.adapt=none",), r"was trained with text\.adapt=\w+, and text\.adapt=none here"),
+        (("model.insert=encoder_input",), r"with model\.insert=cross_attention, and model\.insert=encoder_input here"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=expected):
+            backbones.Backbones(config(*given, f"bridge.init_from=hf://{REPO}", *overrides), "cpu")
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -309,6 +381,11 @@ WEIGHTS = save({"scale": torch.ones(())})
         ({"config.json": b"{}", "model.safetensors": WEIGHTS}, r"config.json holds bridgelab=.*field required. Choose a repository that"),
         ({"config.json": b"[1", "model.safetensors": WEIGHTS}, r"config.json is not JSON .*'bridgelab push' wrote"),
         ({"config.json": good(vision_dim="6"), "model.safetensors": WEIGHTS}, r"holds vision_dim='6': input should be a valid integer"),
+        ({"config.json": good(insert="cross_attention"), "model.safetensors": WEIGHTS}, r"insert=cross_attention with cross_attention=None: blocks belong"),
+        (
+            {"config.json": good(insert="cross_attention", cross_attention={"stack": "encoder", "every": 0, "num_heads": 1, "ffn_ratio": 1}), "model.safetensors": WEIGHTS},
+            r"holds cross_attention\.every=0: input should be greater than or equal to 1",
+        ),
         ({"config.json": good(groups={"text": {"path": "${oc.env:HOME}"}}), "model.safetensors": WEIGHTS}, r"holds an interpolation"),
         ({"config.json": good(), "model.safetensors": b"\x80\x04pickle"}, r"model.safetensors is not a complete safetensors file"),
     ],

@@ -268,6 +268,8 @@ def test_bad_input(tiny, world, tmp_path, capsys, monkeypatch):
         (["evaluate", "--bridge", "narrow.safetensors", *own], "mm_projector.weight have another shape"),
         (["evaluate", "--bridge", "good.safetensors", "bridge=mlp", *own], "are not in this bridge. Give the bridge the choices"),
         (["evaluate", "--bridge", "good.safetensors", "model.positions=true", *own], "adds positions, which good.safetensors does not hold"),
+        (["evaluate", "--bridge", "good.safetensors", "model.insert=cross_attention", *own], "adds blocks of cross-attention, which good.safe"),
+        (["evaluate", "--bridge", "good.safetensors", "text.adapt=prompt", *own], "adds an adapter, which good.safetensors does not hold"),
         (["evaluate", "--bridge", "good.safetensors", "bridge._target_=mine.Bridge", *own], "is code from outside of bridgelab"),
         (["evaluate", "--bridge", "good.safetensors", "optim=adamw"], "optim changes nothing here: nothing is trained"),
         (["evaluate", "--bridge", "resampler.safetensors", *own],

@@ -137,6 +137,10 @@ class CrossAttentionLayers(nn.Module):
 
         return read
 
+    def summary(self) -> dict[str, Any]:
+        """Return what a record says of the blocks: the number of their parameters, and their gates."""
+        return {"parameters": sum(p.numel() for p in self.parameters()), "gates": self.gates()}
+
     def gates(self) -> list[dict[str, Any]]:
         r"""Return $\tanh(\alpha)$ of each block's gates, with the layer that it stands before."""
         return [

@@ -2,7 +2,7 @@
 
     README.md           the model card
     config.json         `HubConfig`: class and choices of the bridge, and the backbones that it was trained between
-    model.safetensors   the weights of a `BridgedModel` without its backbones
+    model.safetensors   the trained weights of a `BridgedModel`: the bridge, and its blocks or adapter if it has any
 
 `bridgelab push` writes a repository. huggingface_hub's `PyTorchModelHubMixin` does not fit: it builds the class before
 anything can be compared, falls back to a pickle, ignores missing weights, and tries again and again without a network.
@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from huggingface_hub import HfApi
 from huggingface_hub.errors import (
@@ -27,10 +27,12 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from huggingface_hub.utils import validate_repo_id
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
+from bridgelab.bridge.hub_config import HubConfig
 from bridgelab.bridge.weights import read_weights
-from bridgelab.runs.record_schema import Checked, checked, read_json
+from bridgelab.runs.record_schema import checked, read_json
 
 SCHEME = "hf://"
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -43,34 +45,6 @@ log = logging.getLogger(__name__)
 logging.getLogger(TRANSPORT_ERROR.__module__.partition(".")[0]).setLevel(
     logging.WARNING
 )  # else it logs each request
-
-
-class HubConfig(Checked):
-    """`config.json` of a repository.
-
-    Attributes:
-        bridgelab: the version that wrote it.
-        bridge: the bridge's name in `conf/bridge/`, or its class if it has none.
-        target: the bridge's class.
-        choices: the keyword arguments of the class.
-        vision_dim: channels of one patch.
-        text_dim: channels of one word embedding.
-        fingerprints: of the backbones, `vision` and `text`.
-        insert: where visual tokens enter the T5.
-        positions: whether each patch has a learned position.
-        groups: the groups `vision`, `text` and `benchmark` of the run's config.
-    """
-
-    bridgelab: str
-    bridge: str
-    target: str
-    choices: dict[str, Any]
-    vision_dim: int
-    text_dim: int
-    fingerprints: dict[str, str]
-    insert: Literal["encoder_input", "encoder_output"]
-    positions: bool
-    groups: dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -87,15 +61,15 @@ class HubBridge:
     config: HubConfig
     tensors: Mapping[str, Tensor]
 
-    def check_class(self, target: str, insert: str, positions: bool) -> None:
-        """Check that a run's config names the repository's kind of bridge. No weights are needed.
+    def check_config(self, config: DictConfig) -> None:
+        """Check that a run's config names the repository's kind of bridge, blocks and adapter. No weights are needed.
 
         Raises:
             ValueError: with the first key that differs.
         """
-        own = {"bridge._target_": target, "model.insert": insert, "model.positions": positions}
-        theirs = (self.config.target, self.config.insert, self.config.positions)
-        self._compare(own, dict(zip(own, theirs, strict=True)), "weights fit their own bridge alone")
+        theirs = self.config.run_keys()
+        own = {key: _at(config, key) for key in theirs}
+        self._compare(own, theirs, "weights fit their own bridge alone")
 
     def check_backbones(self, dims: Mapping[str, int], fingerprints: Mapping[str, str]) -> None:
         """Check that the repository's backbones are those of a run: `vision` and `text`.
@@ -273,6 +247,12 @@ def _explained(error: Exception, name: str, revision: str | None) -> Exception:
         f"{source}: the hub can't be reached ({message}). Download it where there is a network, and name its commit: "
         f"{source}@COMMIT is read from the cache of HF_HOME."
     )
+
+
+def _at(config: DictConfig, key: str) -> Any:
+    """Return the plain value at a dotted key; of `text.adapt`, which configs of older runs lack, the value that they mean."""
+    value = OmegaConf.select(config, key, default="none" if key == "text.adapt" else None)
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
 
 
 def _plain(value: Any) -> Any:

@@ -46,7 +46,7 @@ def push(
         ConnectionError: if the hub can't be reached.
         FileNotFoundError: if the run lacks a file.
         OSError: if nobody is logged in, or the hub refuses the account.
-        ValueError: if the run is no trained bridge that reads images, or its tokens are read between the T5's layers.
+        ValueError: if the run is no trained bridge that reads images.
     """
     name, revision = repository(SCHEME + repo.removeprefix(SCHEME))
     if revision is not None:
@@ -58,11 +58,6 @@ def push(
         raise ValueError(
             f"{run} is of bridge={record['bridge']}, which sees {record['sees']}: only a bridge that reads images is published. Give "
             "another run."
-        )
-    if record.get("insert") == "cross_attention":
-        raise ValueError(
-            f"{run} has model.insert=cross_attention: a repository holds a bridge, without the blocks between the T5's layers that "
-            "read it. Give a run with another model.insert."
         )
     api = HfApi()
     _check_login(api, name)  # before models are loaded
@@ -111,6 +106,7 @@ def write_repository(
         "fingerprints": backbones.fingerprints,
         "insert": model.insert,
         "positions": model.positions is not None,
+        "cross_attention": model.cross_attention and OmegaConf.to_container(config.model.cross_attention),
         "groups": {name: _portable(config[name]) for name in ("vision", "text", "benchmark")},
     }
     (folder / CONFIG).write_text(json.dumps(content, indent=1) + "\n")

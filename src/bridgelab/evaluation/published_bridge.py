@@ -74,6 +74,8 @@ def use_hub_bridge(config: DictConfig, hub: HubBridge, *, replaced: Collection[s
     choices = {key: value for key, value in hub.config.choices.items() if key != "grid"}
     config.bridge = {"_target_": hub.config.target, "init_from": hub.source, **choices}
     config.model.insert, config.model.positions = hub.config.insert, hub.config.positions
+    if hub.config.cross_attention is not None:
+        config.model.cross_attention = hub.config.cross_attention.model_dump()
     for group in replaced:
         if "_target_" not in hub.config.groups.get(group, {}):
             raise ValueError(
@@ -95,11 +97,8 @@ def load_published(config: DictConfig, device: Any) -> tuple[Backbones, BridgedM
         ValueError: if the weights do not fit the bridge, the backbones or each other, or leave a tensor at its initial value.
     """
     source = config.bridge.init_from
-    if not is_hub(source) and config.model.positions:
-        raise ValueError(
-            f"model.positions=true adds positions, which {source} does not hold: without training they would be random. Set "
-            "model.positions=false."
-        )
+    if not is_hub(source):
+        _refuse_untrained_parts(config, source)
     backbones = Backbones(config, device)
     hub = backbones.hub_bridge
     positions = hub.tensors.get("positions") if hub else None
@@ -121,6 +120,19 @@ def load_published(config: DictConfig, device: Any) -> tuple[Backbones, BridgedM
                 reader,
             )
     return backbones, model.eval()
+
+
+def _refuse_untrained_parts(config: DictConfig, source: str) -> None:
+    """Refuse what a config adds to a bridge and a file of its weights lacks."""
+    for key, value, part, off in (
+        ("model.positions", str(config.model.positions).lower(), "positions", "false"),
+        ("model.insert", config.model.insert, "blocks of cross-attention", "encoder_input"),
+        ("text.adapt", config.text.get("adapt", "none"), "an adapter", "none"),
+    ):
+        if value not in ("false", "none", "encoder_input", "encoder_output"):
+            raise ValueError(
+                f"{key}={value} adds {part}, which {source} does not hold: without training they would be random. Set {key}={off}."
+            )
 
 
 def evaluate_published(
@@ -171,6 +183,8 @@ def evaluate_published(
         "conditioning": model.conditioning,
         "insert": config.model.insert,
         "positions": config.model.positions,
+        **({"cross_attention": blocks.summary()} if (blocks := model.cross_attention) else {}),
+        "adapt": config.text.get("adapt", "none"),
         "benchmark": benchmark,
         "split": split,
         "seed": config.seed,

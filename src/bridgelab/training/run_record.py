@@ -12,14 +12,6 @@ from bridgelab.training.experiment import Experiment
 from bridgelab.training.train_bridge import Trained
 
 
-def _cross_attention(model: BridgedModel) -> dict[str, Any]:
-    """Return what the record says of gated cross-attention: its trained parameters, and tanh of each gate."""
-    if model.cross_attention is None:
-        return {}
-    parameters = sum(p.numel() for p in model.cross_attention.parameters())
-    return {"cross_attention": {"parameters": parameters, "gates": model.cross_attention.gates()}}
-
-
 def run_record(
     experiment: Experiment,
     model: BridgedModel,
@@ -53,7 +45,7 @@ def run_record(
         "conditioning": model.conditioning,
         "insert": config.model.insert,
         "positions": config.model.positions,
-        **_cross_attention(model),
+        **({"cross_attention": blocks.summary()} if (blocks := model.cross_attention) else {}),
         "adapt": config.text.get("adapt", "none"),
         "benchmark": experiment.data.benchmark.name,
         "seed": config.seed,
