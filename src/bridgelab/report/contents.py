@@ -3,8 +3,9 @@
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Drawing
 
 from bridgelab.report.diagnosis.figure import draw_diagnosis
 from bridgelab.report.diagnosis.record import Diagnosis, read_diagnoses
@@ -32,6 +33,9 @@ from bridgelab.runs.study import Study
 from bridgelab.statistics.break_map import BreakMap, study_break_map
 from bridgelab.statistics.breakpoint import Breakpoint, breakpoints
 from bridgelab.statistics.comparison import Verdict, verdict
+
+if TYPE_CHECKING:
+    from bridgelab.report.charts.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,13 @@ def long_tables(analysis: Analysis, short: StudyTables) -> StudyTables:
     )
 
 
+def figures(analysis: Analysis) -> "list[Figure]":
+    """Return every figure that there is something to draw of; the first is the study's own picture."""
+    from bridgelab.report.charts.study import study_figures  # importing Altair takes a second
+
+    return study_figures(analysis.study, analysis.summary, analysis.difficulties, analysis.break_map)
+
+
 def pictures(analysis: Analysis) -> list[Picture]:
     """Return the study's figure, then one picture of each further kind that there is something to draw of."""
     summary, difficulties = analysis.summary, analysis.difficulties
@@ -153,7 +164,7 @@ def pictures(analysis: Analysis) -> list[Picture]:
     return [Picture(description, to_png(figure)) for description, figure in drawn if figure]
 
 
-def to_png(figure: Figure) -> bytes:
+def to_png(figure: Drawing) -> bytes:
     """Return a figure as the content of a PNG file."""
     out = io.BytesIO()
     save(figure, out)

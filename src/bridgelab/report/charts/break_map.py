@@ -1,0 +1,110 @@
+"""The break map: a cell for each level and kind of question, with its outcome as colour and sign."""
+
+import altair as alt
+import pandas as pd
+
+from bridgelab.report.charts.encodings import layered, short_label
+from bridgelab.report.charts.palette import GREY, SIGNS
+from bridgelab.report.charts.themes import CELLS, SOFT
+from bridgelab.report.table import format_signed
+from bridgelab.statistics.break_map import BreakMap
+from bridgelab.statistics.verdict import CANNOT_TELL
+
+ROW_HEIGHT = 44  # pixels
+COLUMNS = [
+    "comparator",
+    "level",
+    "kind",
+    "outcome",
+    "difference",
+    "low",
+    "high",
+    "at this budget",
+    "empty because",
+]
+
+
+def break_map_numbers(cells: BreakMap) -> pd.DataFrame:
+    """Return one row for each cell, with the difference in points; one row for each empty level, with the reason."""
+    rows = []
+    for (comparator, level, kind), finding in cells.cells.items():
+        low, high = (round(100 * end, 2) for end in finding.decisive_interval)
+        rows.append(
+            {
+                "comparator": comparator,
+                "level": short_label(level),
+                "kind": kind.replace("_", " "),
+                "outcome": finding.outcome,
+                "difference": round(100 * float(finding.contrast.value), 2),
+                "low": low,
+                "high": high,
+                "at this budget": "yes" if finding.at_budget and finding.outcome != CANNOT_TELL else "no",
+                "empty because": "",
+            }
+        )
+    empty = [
+        {"comparator": comparator, "level": short_label(level), "empty because": reason}
+        for (comparator, level), reason in cells.empty.items()
+    ]
+    return pd.DataFrame([*rows, *empty], columns=COLUMNS)
+
+
+def break_map_chart(cells: BreakMap, comparator: str) -> alt.LayerChart:
+    """Draw the map of one comparator. A dashed edge marks an outcome at this budget; a row without cells says why."""
+    frame = break_map_numbers(cells)
+    frame = frame[frame["comparator"] == comparator].rename(
+        columns={"at this budget": "at_budget", "empty because": "reason"}
+    )
+    levels = [short_label(level) for level in cells.levels]
+    kinds = [kind.replace("_", " ") for kind in cells.kinds]
+    padding = 20 if any(" " in kind for kind in kinds) else 6  # Vega lays out one line of a label
+    top = alt.Axis(
+        title=None,
+        orient="top",
+        labelAngle=0,
+        labelExpr="split(datum.label, ' ')",
+        labelLimit=90,
+        labelPadding=padding,
+    )
+    x = alt.X("kind:N", scale=alt.Scale(domain=kinds, padding=0.04), axis=top)
+    left = alt.Axis(title=None, labelLimit=190)
+    y = alt.Y("level:N", scale=alt.Scale(domain=levels, padding=0.08), axis=left)
+    filled = frame[frame["outcome"].notna()].assign(
+        text=lambda rows: [
+            f"{SIGNS[outcome]} {format_signed(value, 1)}"
+            for outcome, value in zip(rows["outcome"], rows["difference"], strict=True)
+        ]
+    )
+    tooltip = [
+        alt.Tooltip("level:N"),
+        alt.Tooltip("kind:N"),
+        alt.Tooltip("outcome:N"),
+        alt.Tooltip("difference:Q", title=f"{cells.baseline} − {comparator}, points", format="+.1f"),
+        alt.Tooltip("low:Q", title="from", format="+.1f"),
+        alt.Tooltip("high:Q", title="to", format="+.1f"),
+        alt.Tooltip("at_budget:N", title="at this budget"),
+    ]
+    drawn = alt.Chart(filled).encode(x=x, y=y, tooltip=tooltip)
+    layers = [
+        drawn.transform_filter(alt.FieldEqualPredicate(field="outcome", equal=outcome)).mark_rect(
+            style=style, stroke=GREY, strokeWidth=0.5, cornerRadius=3
+        )
+        for outcome, style in CELLS.items()
+    ]
+    layers.append(
+        drawn.transform_filter(alt.FieldEqualPredicate(field="at_budget", equal="yes")).mark_rect(
+            fillOpacity=0, stroke=GREY, strokeWidth=1.6, strokeDash=[4, 3], cornerRadius=3
+        )
+    )
+    layers.append(drawn.mark_text(fontSize=12).encode(text="text:N"))
+    empty = frame[frame["outcome"].isna()]
+    if len(empty):
+        reasons = alt.Chart(empty).mark_text(style=SOFT, fontSize=11, limit=420)
+        layers.append(reasons.encode(y=y, x=alt.value(alt.ExprRef("width / 2")), text="reason:N"))
+    title = alt.Title(f"{cells.baseline} − {comparator}, points", anchor="start")
+    return layered(layers, ROW_HEIGHT * len(levels)).properties(title=title)
+
+
+def legend_text() -> str:
+    """Return the meaning of the signs in one sentence."""
+    return ", ".join(f"{sign} {outcome}" for outcome, sign in SIGNS.items())
