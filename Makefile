@@ -51,11 +51,11 @@ test-slurm: $(STAMP) ## sweeps, two nodes and preemption on a real Slurm, which 
 test-faults: $(STAMP) ## runs killed at random moments, two sweeps at once, full and read-only disks, a clock set back (FAULTS_SEED=1: other moments)
 	@$(BIN)/python -m pytest -q -m faults tests/faults
 
-# No constraints.txt here: lmms-eval pins an older wandb.
+# No constraints.txt here: lmms-eval pins an older wandb, and rliable's arch fails to import with pandas 3.
 .venv-lmms-eval/.installed: pyproject.toml $(STAMP)
 	@$(PYTHON) -m venv --clear --without-pip .venv-lmms-eval
 	@$(BIN)/python -m uv pip install --quiet --python .venv-lmms-eval/bin/python -e ".[dev,lmms-eval]" \
-		lmms-eval==0.7.3 inspect-ai==0.3.285 rliable==1.2.0
+		lmms-eval==0.7.3 inspect-ai==0.3.285 rliable==1.2.0 'pandas<3'
 	@touch $@
 
 test-lmms-eval: .venv-lmms-eval/.installed ## a run as a model of the real lmms-eval, and exports read by lmms-eval, Inspect and rliable
