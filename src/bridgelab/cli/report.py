@@ -1,4 +1,4 @@
-"""`bridgelab report`: print a study's tables and draw its figures."""
+"""`bridgelab report`: print a study's answer, and write its tables, figures and page."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ def run(args: list[str]) -> None:
     """Run the command with the arguments that follow its name."""
     parser = Parser(
         "bridgelab report",
-        description="Print the tables of a study, and write them with figures and a page, index.html, into its folder.",
+        description="Print a study's answer, and write its tables, its figures and a page, index.html, into its folder.",
     )
     parser.add_argument(
         "study", type=Path, metavar="STUDY_DIR", help="the study's folder, such as runs/first_look"
@@ -21,6 +21,9 @@ def run(args: list[str]) -> None:
         "--data",
         action="store_true",
         help="also write the cells of the tables and all answers into the folder, as CSV and Parquet",
+    )
+    parser.add_argument(
+        "--all", action="store_true", help="print all tables and notes too, not the answer alone"
     )
     add_allow(parser)
     add_json(parser, "every accuracy and difference with its interval and outcome")
@@ -35,4 +38,4 @@ def run(args: list[str]) -> None:
     elif options.format:
         print_as(study, options.format, allow=options.allow)
     else:
-        report(study, allow=options.allow, data=options.data)
+        report(study, allow=options.allow, data=options.data, everything=options.all)

@@ -33,10 +33,7 @@ def remarks(study: Study) -> list[str]:
     """Return sentences on differences between runs, conditioning, sizes, adapters, what results generalize to, seeds, rates, commits."""
     first = {bridge: study.of(bridge)[0] for bridge in study.bridges}
     return [
-        *(
-            f"Differs between the runs above, and was allowed to: {difference}."
-            for difference in study.allowed
-        ),
+        *allowed_differences(study),
         *_on_conditioning(first),
         *_on_sizes(first),
         *_on_adapters(study, first),
@@ -45,6 +42,11 @@ def remarks(study: Study) -> list[str]:
         *_on_learning_rates(study, first),
         *_on_commits(study),
     ]
+
+
+def allowed_differences(study: Study) -> list[str]:
+    """Return a sentence for each key in which the runs differ and were allowed to."""
+    return [f"Differs between the runs above, and was allowed to: {one}." for one in study.allowed]
 
 
 def _on_conditioning(first: Mapping[str, Run]) -> list[str]:

@@ -6,7 +6,7 @@ converged would be false, and bridges that have converged should be compared by 
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from bridgelab.printable import printable
@@ -165,3 +165,8 @@ def format_si(value: float) -> str:
         if value >= size:
             return f"{value / size:.3g} {prefix}"
     return f"{value:.0f}"
+
+
+def enumerated(texts: Sequence[str]) -> str:
+    """Join texts with commas and a final 'and'."""
+    return f"{', '.join(texts[:-1])} and {texts[-1]}" if len(texts) > 1 else texts[0]

@@ -8,19 +8,24 @@ from typing import Any
 from rich.console import Console
 
 from bridgelab.console import get_console
-from bridgelab.report.contents import analyze, long_tables, pictures, short_tables, to_png
+from bridgelab.report.answer import answer, compared
+from bridgelab.report.contents import Analysis, analyze, long_tables, pictures, short_tables, to_png
 from bridgelab.report.diagnosis.section import question_maps
 from bridgelab.report.examples import select_examples
 from bridgelab.report.figures.break_map import draw_break_map
 from bridgelab.report.formats.csv import to_csv
 from bridgelab.report.formats.latex import to_latex
 from bridgelab.report.formats.markdown import to_markdown
-from bridgelab.report.formats.terminal import print_paths, to_rich
+from bridgelab.report.formats.terminal import print_answer, print_commands, print_paths, to_rich
 from bridgelab.report.frames import cell_frame, write_frames
+from bridgelab.report.matrix import matrix
+from bridgelab.report.next_steps import next_steps
 from bridgelab.report.page import render_page
 from bridgelab.report.provenance import provenance, purpose, reproduction
+from bridgelab.report.remarks import allowed_differences
 from bridgelab.report.table import StudyTables
 from bridgelab.report.tables.break_map import break_map_tables
+from bridgelab.report.tables.verdict import outlier_seeds
 from bridgelab.runs.atomic import atomic_path
 from bridgelab.runs.study import read_study
 from bridgelab.statistics.break_map import break_map
@@ -29,9 +34,14 @@ FORMATS = MappingProxyType({"md": to_markdown, "csv": to_csv, "latex": to_latex}
 
 
 def report(
-    study_dir: str | Path, *, allow: Sequence[str] = (), data: bool = False, console: Console | None = None
+    study_dir: str | Path,
+    *,
+    allow: Sequence[str] = (),
+    data: bool = False,
+    everything: bool = False,
+    console: Console | None = None,
 ) -> dict[str, Path]:
-    """Print a study's tables and write `figure.png`, `table.md` and `index.html` into its folder.
+    """Print a study's answer and write `figure.png`, `table.md` and `index.html` into its folder.
 
     The files also hold the tables that are too long to print, such as accuracy by question family.
 
@@ -39,6 +49,7 @@ def report(
         study_dir: `runs/<study>`.
         allow: keys in which its runs may differ, as `read_study` takes them.
         data: also write the cells and all answers as CSV and Parquet, see `report.frames`.
+        everything: print the tables and the notes too.
         console: where to print; the terminal by default.
     Returns:
         The paths written, by name: "figure", "table", "page", and with `data` the names of its files.
@@ -74,9 +85,25 @@ def report(
         frame = cell_frame(analysis.summary, analysis.verdict)
         paths |= {path.name: path for path in write_frames(study, frame)}
     console = console or get_console()
-    console.print(to_rich(short))
+    judged = matrix(analysis.verdict) if analysis.verdict else None
+    print_answer(console, analysis.summary.heading, first_sentences(analysis), judged)
+    if everything:
+        console.print(to_rich(short))
     print_paths(console, *paths.values())
+    print_commands(console, next_steps(study, analysis.summary, everything=everything))
     return paths
+
+
+def first_sentences(analysis: Analysis) -> list[str]:
+    """Return the answer in sentences, then what stands against trusting it."""
+    study, judged = analysis.study, analysis.verdict
+    sentences = [
+        *(answer(matrix(judged)) if judged else ()),
+        compared(analysis.summary),
+        *allowed_differences(study),
+        *outlier_seeds(study),
+    ]
+    return [*sentences, f"{len(study.missing)} runs are missing."] if study.missing else sentences
 
 
 def report_map(study_dirs: Sequence[Path], out: Path, *, console: Console | None = None) -> None:
@@ -113,7 +140,7 @@ def print_as(study_dir: Path, form: str, *, allow: Sequence[str] = ()) -> None:
 
 
 def numbers(study_dir: Path, *, allow: Sequence[str] = ()) -> dict[str, Any]:
-    """Return a study's cells, its verdict in sentences and its notes, for `bridgelab report --json`.
+    """Return a study's answer, its cells, its verdict in sentences and its notes, for `bridgelab report --json`.
 
     Args:
         study_dir: `runs/<study>`.
@@ -130,6 +157,7 @@ def numbers(study_dir: Path, *, allow: Sequence[str] = ()) -> dict[str, Any]:
         "benchmark": analysis.summary.benchmark,
         "baseline": judged.baseline if judged else None,
         "delta": judged.delta if judged else None,
+        "answer": first_sentences(analysis),
         "cells": cells.where(cells.notna(), None).to_dict("records"),
         "verdict": list(printed.verdict),
         "notes": list(printed.notes),

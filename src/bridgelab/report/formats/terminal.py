@@ -1,13 +1,20 @@
-"""A study's tables in the terminal."""
+"""A study in the terminal: the answer and the verdict matrix, and all tables on demand."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.box import SIMPLE
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from bridgelab.printable import printable
+from bridgelab.report.matrix import BUDGET_MARK, SIGNS, Matrix
 from bridgelab.report.table import Cell, StudyTables, Table
+from bridgelab.statistics.verdict import AT_BUDGET, BREAKS, CANNOT_TELL, HOLDS, LEADS
+
+WIDTH = 100  # of the first screen, at most
+COLORS = {BREAKS: "white on red", LEADS: "black on green", HOLDS: "black on cyan", CANNOT_TELL: "dim"}
 
 
 def print_paths(console: Console, *paths: Path) -> None:
@@ -16,8 +23,59 @@ def print_paths(console: Console, *paths: Path) -> None:
         console.print(str(path), style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
+def print_commands(console: Console, commands: Mapping[str, str]) -> None:
+    """Print commands, each after what it does."""
+    width = max(map(len, commands), default=0)
+    for what, command in commands.items():
+        line = Text(f"{what:{width}}  ", style="dim").append(printable(command), style="bold")
+        console.print(line, soft_wrap=True, highlight=False)
+
+
+def print_answer(console: Console, heading: str, sentences: Sequence[str], verdict: Matrix | None) -> None:
+    """Print the answer of a study.
+
+    Args:
+        console: where to print.
+        heading: the study and its benchmark.
+        sentences: printed below the heading, each on a line of its own.
+        verdict: printed as a matrix below the sentences; None without one.
+    """
+    parts: list[RenderableType] = [Text(printable(heading), style="bold")]
+    parts += [Text(printable(sentence)) for sentence in sentences]
+    if verdict:
+        parts += [Text(), matrix_table(verdict), _legend(verdict)]
+    console.print(Group(*parts), width=min(WIDTH, console.width))
+
+
+def matrix_table(verdict: Matrix) -> RichTable:
+    """Return the verdict matrix: a line for each comparator, a column for each kind of question."""
+    table = RichTable(box=None, padding=(0, 1), pad_edge=False)
+    table.add_column(Text(printable(f"{verdict.baseline} −"), style="bold"), overflow="fold")
+    for kind in verdict.kinds:
+        table.add_column(Text("\n".join(printable(kind).split("_")), style="bold"), justify="right")
+    for row in verdict.comparators:
+        cells = [verdict.cells[row, kind] for kind in verdict.kinds]
+        table.add_row(
+            Text(printable(row)), *(Text(f" {cell.text:8}", style=COLORS[cell.outcome]) for cell in cells)
+        )
+    return table
+
+
+def _legend(verdict: Matrix) -> Text:
+    points = f"{verdict.delta:g} points"
+    meanings = {
+        BREAKS: f"more than {points} below",
+        LEADS: f"more than {points} above",
+        HOLDS: "closer than that",
+        CANNOT_TELL: "",
+    }
+    parts = [f"{SIGNS[one]} {one}{f': {meaning}' if meaning else ''}" for one, meaning in meanings.items()]
+    limited = any(cell.limited for cell in verdict.cells.values())
+    return Text("   ".join([*parts, *([f"{BUDGET_MARK} {AT_BUDGET}"] if limited else [])]), style="dim")
+
+
 def to_rich(study: StudyTables) -> Group:
-    """Return what a rich console prints. Markup in names is not interpreted."""
+    """Return all tables and notes as a rich console prints them. Markup in names is not interpreted."""
     notes = (Text(f"· {note}") for note in (*study.verdict, *study.notes))
     return Group(Text(study.heading, style="bold"), *map(_table, study.tables), *notes)
 

@@ -1,11 +1,10 @@
 """A study's verdict as a table of differences and in sentences."""
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
-from bridgelab.report.table import NONE, Cell, Quantity, Table, format_number, format_signed
+from bridgelab.report.table import NONE, Cell, Quantity, Table, enumerated, format_number, format_signed
 from bridgelab.runs.study import Study
 from bridgelab.statistics.comparison import HEADLINE, Verdict, image_rows
 from bridgelab.statistics.power.smallest_difference import POWER
@@ -94,7 +93,7 @@ def _against(verdict: Verdict, name: str) -> str:
         by_outcome.setdefault(finding.outcome, []).append(_kind(kind, finding))
     verbs = {BREAKS: "breaks", LEADS: "leads", HOLDS: "holds", CANNOT_TELL: "the data cannot tell"}
     parts = [
-        f"{verb} on {_enumerate(by_outcome[outcome])}"
+        f"{verb} on {enumerated(by_outcome[outcome])}"
         for outcome, verb in verbs.items()
         if outcome in by_outcome
     ]
@@ -157,8 +156,3 @@ def _difference(finding: Finding) -> str:
 def _points(interval: tuple[float, float]) -> str:
     low, high = interval
     return f"{format_number(100 * low, 1)} to {format_number(100 * high, 1)}"
-
-
-def _enumerate(texts: Sequence[str]) -> str:
-    """Join texts with commas and a final 'and'."""
-    return f"{', '.join(texts[:-1])} and {texts[-1]}" if len(texts) > 1 else texts[0]

@@ -1,0 +1,113 @@
+"""The answer of a study in plain sentences: where the baseline breaks, what came out elsewhere, and what was compared."""
+
+from collections.abc import Sequence
+
+from bridgelab.report.matrix import Matrix, MatrixCell
+from bridgelab.report.row import ALL, Row
+from bridgelab.report.summary import Summary
+from bridgelab.report.table import enumerated, format_number, format_si
+from bridgelab.statistics.verdict import BREAKS, CANNOT_TELL, HOLDS, LEADS
+
+MOST_NAMED = 4  # rows of the study that one sentence names
+
+
+def answer(verdict: Matrix) -> tuple[str, str]:
+    """Return two sentences: where the baseline breaks, and how many cells have each outcome."""
+    return _where_it_breaks(verdict), _outcomes(verdict)
+
+
+def compared(summary: Summary) -> str:
+    """Return one sentence on what was compared: each bridge's tokens, parameters and convergence, the seeds, the questions."""
+    bridges = summary.bridges
+    named = [f"{row.label} ({sizes})" if (sizes := _sizes(row)) else row.label for row in bridges]
+    seeds = [row.seeds for row in bridges if row.seeds]
+    parts = [
+        _named(named),
+        f"{_range(seeds, '')} seed{'s' * (max(seeds) > 1)} each" if seeds else "",
+        _convergence([row for row in bridges if row.convergence]),
+        f"{summary.questions[ALL]:,} questions on {summary.images:,} images" if summary.images else "",
+    ]
+    return f"Compared: {'; '.join(part for part in parts if part)}."
+
+
+def _where_it_breaks(verdict: Matrix) -> str:
+    name, breaks = verdict.baseline, verdict.of(BREAKS)
+    if len(verdict.of(CANNOT_TELL)) == len(verdict.cells):
+        reasons = {cell.reason for cell in verdict.cells.values()}
+        why = f": {reasons.pop()}" if len(reasons) == 1 else ""
+        return f"The data cannot tell whether {name} breaks on any kind of question{why}."
+    if not breaks:
+        return f"{name} is not shown to break against any bridge on any kind of question."
+    by_row = {row: [cell for cell in breaks if cell.comparator == row] for row in verdict.comparators}
+    rows = [
+        f"against {row} on {_kinds(cells, verdict)} (by {_points(cells)})"
+        for row, cells in by_row.items()
+        if cells
+    ]
+    if len(rows) <= MOST_NAMED:
+        return f"{name} breaks {enumerated(rows)}."
+    by_kind = {kind: sum(cell.kind == kind for cell in breaks) for kind in verdict.kinds}
+    kinds = [f"on {_words(kind)} against {number}" for kind, number in by_kind.items() if number]
+    of_all = f"{len(rows)} of {len(verdict.comparators)} rows"
+    return f"{name} breaks against {of_all} (by {_points(breaks)}): {enumerated(kinds)}."
+
+
+def _outcomes(verdict: Matrix) -> str:
+    verbs = {
+        BREAKS: "breaks",
+        LEADS: "leads",
+        HOLDS: f"holds within ±{verdict.delta:g} points",
+    }
+    counts = {verb: len(verdict.of(outcome)) for outcome, verb in verbs.items()}
+    told = [f"{verb} in {number}" for verb, number in counts.items() if number]
+    untold = len(verdict.of(CANNOT_TELL))
+    parts = [
+        *([f"{verdict.baseline} {enumerated(told)}"] if told else []),
+        *([f"the data cannot tell in {untold}"] if untold else []),
+    ]
+    sentence = f"Of {len(verdict.cells)} cells (bridge × kind of question), {', and '.join(parts)}"
+    limited = [row for row in verdict.comparators if verdict.cells[row, verdict.kinds[0]].at_budget]
+    if not limited:
+        return f"{sentence}."
+    rows = "every bridge" if len(limited) == len(verdict.comparators) else _named(limited)
+    return f"{sentence}; against {rows} this holds at this budget only, since one of the two is not shown to have converged."
+
+
+def _sizes(row: Row) -> str:
+    tokens, parameters = row.costs.get("visual_tokens"), row.costs.get("parameters")
+    parts = [
+        f"{tokens:.0f} tokens" if tokens else "",
+        f"{format_si(parameters)} parameters" if parameters else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _convergence(rows: Sequence[Row]) -> str:
+    lacking = [row.label for row in rows if not row.converged]
+    if not rows or len(lacking) == len(rows):
+        return "none is shown to have converged" if rows else ""
+    return f"all but {_named(lacking)} converged" if lacking else "all converged"
+
+
+def _named(rows: Sequence[str]) -> str:
+    """Name the first rows and count the others."""
+    others = len(rows) - MOST_NAMED
+    return enumerated([*rows[:MOST_NAMED], f"{others} more"] if others > 1 else rows)
+
+
+def _kinds(cells: Sequence[MatrixCell], verdict: Matrix) -> str:
+    every = len(cells) == len(verdict.kinds) > 1
+    return "every kind of question" if every else enumerated([_words(cell.kind) for cell in cells])
+
+
+def _words(kind: str) -> str:
+    return "all questions" if kind == ALL else kind.replace("_", " ")
+
+
+def _points(cells: Sequence[MatrixCell]) -> str:
+    return _range([float(format_number(abs(cell.difference), 1)) for cell in cells], " points")
+
+
+def _range(values: Sequence[float], unit: str) -> str:
+    low, high = min(values), max(values)
+    return f"{low}{unit}" if low == high else f"{low} to {high}{unit}"
