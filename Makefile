@@ -22,7 +22,7 @@ STUDY_preview := first_look
 STUDY_full    := first_look_full
 STUDY = $(or $(STUDY_$(SIZE)),$(error SIZE=$(SIZE) is not a size of the study. Use SIZE=preview or SIZE=full))
 
-.PHONY: help install study test test-slurm test-faults test-lmms-eval lint bench dashboard calibrate pretrain blocks notebook
+.PHONY: help install study test test-slurm test-faults test-lmms-eval lint bench dashboard calibrate pretrain docs blocks notebook
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,10 @@ pretrain: pretrain-text pretrain-vision ## train the miniature pair anew (-j2: b
 # Seed 0's weights are installed in the package. Those of another seed stay in runs/, for text.path=… and vision.weights=….
 pretrain-%: $(STAMP)
 	@$(BIN)/bridgelab pretrain $* seed=$(SEED) install=$(if $(filter 0,$(SEED)),true,false)
+
+docs: $(STAMP) ## the documents as a site, site/index.html (to search it: .venv/bin/mkdocs serve)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "site/index.html"
 
 blocks: $(STAMP) ## fill the marked blocks of README.md and docs/ with what their commands print
 	@$(BIN)/python docs/fill_blocks.py

@@ -99,7 +99,9 @@ def test_named_files_exist(name):
     text = re.sub(r"^```.*?^```", "", (ROOT / name).read_text(), flags=re.MULTILINE | re.DOTALL)
     paths = set(re.findall(r"`([\w.-]+/[\w./-]*|[\w/-]+\.(?:py|yaml|md|toml|txt))`", text))
     paths = {
-        path for path in paths if not path.startswith(("runs/first_look", "dist/", "train/", "val/", "test/"))
+        path
+        for path in paths
+        if not path.startswith(("runs/first_look", "dist/", "site/", "train/", "val/", "test/"))
     }
     assert len(paths) > 10
     package = ROOT / "src" / "bridgelab"

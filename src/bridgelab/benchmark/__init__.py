@@ -1,0 +1,1 @@
+"""Benchmarks: how each is read, one module each."""

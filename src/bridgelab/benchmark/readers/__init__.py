@@ -1,0 +1,1 @@
+"""What several benchmarks share in how they are read."""
