@@ -5,7 +5,7 @@ import logging
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from bridgelab.bridge.budget import with_parameters, with_tokens
 from bridgelab.bridge.gated_cross_attention import CrossAttentionLayers
@@ -112,7 +112,23 @@ class Backbones:
         )
         if hub:
             model.load_trained(hub.tensors, hub.source)
+        self.limit_tokens(bridge)
         return model.to(self.device)
+
+    def limit_tokens(self, bridge: Any) -> None:
+        """Let a bridge output, outside of training, as many tokens as `evaluate.tokens` says.
+
+        Raises:
+            ValueError: if it always outputs the same number, or has not as many.
+        """
+        number = OmegaConf.select(self.config, "evaluate.tokens")
+        if hasattr(bridge, "limit_tokens"):
+            bridge.limit_tokens(number)
+        elif number is not None:
+            raise ValueError(
+                f"evaluate.tokens={number}: {type(bridge).__name__} is trained for one number of tokens. Set evaluate.tokens=null, or "
+                "bridge=matryoshka."
+            )
 
     def bridge_choices(self) -> tuple[Any, dict[str, Any]]:
         """Return the bridge's class and its keyword arguments, with those that its budgets are solved for.

@@ -37,6 +37,7 @@ KEEP_PLACES = (
     "cls_linear",
     "ldp_v2",
     "d_abstractor",
+    "matryoshka",
 )
 
 

@@ -32,7 +32,9 @@ def test_there_are_bridges_to_test():
     assert {"linear_pooled", "mlp_pooled", "pixel_shuffle", "c_abstractor", "perceiver_idefics2"} <= set(
         NAMES
     )
-    assert {"token_packer", "perceiver_qwen", "cls_linear", "ldp_v2", "d_abstractor"} <= set(NAMES)
+    assert {"token_packer", "perceiver_qwen", "cls_linear", "ldp_v2", "d_abstractor", "matryoshka"} <= set(
+        NAMES
+    )
     query = ("qformer", "perceiver", "perceiver_idefics2")
     assert {f"{b}_{c}" for b in query for c in ("question", "mismatched")} <= set(NAMES)
 

@@ -4,6 +4,7 @@ import json
 
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from bridgelab.cli import main as cli
@@ -37,6 +38,32 @@ def test_on_a_bent_split(run, config, tmp_path):
     rows = pd.read_parquet(out / "predictions.parquet")
     assert set(rows["tag_bend"]) == {"many"}
     assert rows.query("kind == 'answer'")["majority"].notna().all()  # counted in the world's train split
+
+
+def test_a_matryoshka_bridge_is_evaluated_with_as_many_tokens_as_are_asked_for(
+    tiny, tiny_vision, config, tmp_path, run, monkeypatch
+):
+    with pytest.raises(ValueError, match=r"evaluate\.tokens=1: Linear is trained for one number of tokens"):
+        evaluate_run(run, config("evaluate.tokens=1"), tmp_path)
+    monkeypatch.setattr(tiny_vision, "dim", 8)
+    monkeypatch.setattr(tiny_vision, "weight", torch.randn(3, 8))
+    trained = tmp_path / "runs" / "nested" / "bridge=matryoshka,seed=0"
+    chosen = ("bridge=matryoshka", "bridge.num_queries=4", f"paths.features={tmp_path}/wider")
+    main.run(config(*chosen, "study=nested", "train.lr=0.01"), trained, bridge="matryoshka")
+    first = json.loads((trained / "metrics.json").read_text())
+    assert first["costs"]["visual_tokens"] == 4
+    state = torch.load(trained / "last.ckpt", weights_only=True)["state_dict"]
+    assert state["model.bridge.steps"] == 7  # the check of the start, and six steps
+    for tokens, name in ((None, "nested_on_world"), (1, "nested_on_world_with_1_tokens")):
+        asked = config(chosen[2], f"evaluate.tokens={tokens or 'null'}")
+        out = evaluate_run(trained, asked, tmp_path)
+        assert out.parent.name == name
+        record = json.loads((out / "metrics.json").read_text())
+        assert record["costs"]["visual_tokens"] == (tokens or 4)
+        same = record["metrics"] == pytest.approx(first["metrics"])
+        assert same == (tokens is None)
+    with pytest.raises(ValueError, match=r"evaluate\.tokens=5: this bridge has 4 queries"):
+        evaluate_run(trained, config(chosen[2], "evaluate.tokens=5"), tmp_path)
 
 
 def test_the_ceiling_is_evaluated_too_though_nothing_was_trained(tiny, config, tmp_path):

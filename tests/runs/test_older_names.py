@@ -49,6 +49,7 @@ def test_names_are_exchanged_in_place_and_nothing_else_is():
         ("batch_size", 8),
         ("num_beams", 1),
         ("limit", {"answer": None}),
+        ("tokens", None),  # added since, with the value that older runs had in effect
     ]
     assert with_older_keys(NEWER) == OLDER
     assert with_current_keys(NEWER) == NEWER

@@ -73,7 +73,9 @@ def bare_step(model: BridgedModel, optimizer: torch.optim.Optimizer, batch: Batc
 def floor_row(config: DictConfig, device: str) -> list[str] | None:
     """Return what follows a bridge's name under `FLOOR_COLUMNS`, or None if the bridge has nothing to train."""
     experiment = Experiment.set_up(config, device)
-    model = experiment.model(0)
+    model = experiment.model(
+        0
+    ).eval()  # so that a bridge that draws its number of tokens has the same products each time
     if not any(p.requires_grad for p in model.bridge.parameters()):
         return None
     batches = experiment.data.batches(1, 0)

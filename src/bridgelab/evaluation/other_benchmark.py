@@ -41,6 +41,8 @@ def evaluate_run(
 ) -> Path:
     """Evaluate a trained run, and return the folder of its record: `<study>_on_<benchmark>/<run>`, beside the run's study.
 
+    With `evaluate.tokens` the study's name ends in `_with_<tokens>_tokens`.
+
     Args:
         run: a finished run's folder.
         new_config: as `conf/train.yaml` composes it; its groups `NEW_GROUPS` are used.
@@ -62,7 +64,9 @@ def evaluate_run(
     data = BenchmarkDataModule(backbones, [split])
     benchmark = data.benchmark.name if split == "test" else f"{data.benchmark.name}_{split}"
     study = run.resolve().parent
-    config.study = f"{study.name}_on_{benchmark}"
+    backbones.limit_tokens(model.bridge)
+    used = f"_with_{config.evaluate.tokens}_tokens" if config.evaluate.get("tokens") else ""
+    config.study = f"{study.name}_on_{benchmark}{used}"
     folder = study.with_name(config.study) / run.resolve().name
     if claim(folder, config):
         log.info("%s is finished: metrics.json stands, nothing to do", folder)

@@ -163,7 +163,8 @@ def evaluate_published(
     data = BenchmarkDataModule(backbones, [split])
     benchmark = data.benchmark.name if split == "test" else f"{data.benchmark.name}_{split}"
     digest = "" if is_hub(source) else _sha256(Path(source))
-    config.study = f"{config.study}_on_{benchmark}"
+    used = f"_with_{config.evaluate.tokens}_tokens" if config.evaluate.get("tokens") else ""
+    config.study = f"{config.study}_on_{benchmark}{used}"
     folder = Path(config.paths.runs) / config.study / _run_name(bridge, source, digest)
     if claim(folder, config):
         log.info("%s is finished: metrics.json stands, nothing to do", folder)

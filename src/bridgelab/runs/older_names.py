@@ -9,7 +9,7 @@ from typing import Any
 
 RENAMED = {"data.longest": "data.max_length", "evaluate.beams": "evaluate.num_beams"}  # group.old: group.new
 # group.key: value in older runs, which is never changed
-ADDED: dict[str, Any] = {"text.adapt": "none", "tune.finalists": None}
+ADDED: dict[str, Any] = {"text.adapt": "none", "tune.finalists": None, "evaluate.tokens": None}
 
 
 def current_key(key: str) -> str:

@@ -22,7 +22,7 @@ def check_start(model: BridgedModel, batch: Batch) -> None:
     Raises:
         ValueError: with the distance or the norm, and the fix.
     """
-    if hasattr(model.bridge, "num_queries"):
+    if getattr(model.bridge, "num_queries", 1) > 1:
         with torch.no_grad():
             least = distances(model.prefix(batch).float()).min().item()
         if not least > MIN_DISTANCE:

@@ -13,6 +13,7 @@ class Evaluate(Keys):
     num_beams: Count
     shuffled: bool
     captioned: Name | None
+    tokens: Count | None = None
     limit: Limit
 
 
