@@ -54,6 +54,8 @@ class PoolLauncher(Launcher):
         Raises:
             CompactHydraException: at the end, naming the jobs that failed; or at once, if none can be run.
         """
+        from bridgelab.console import get_console
+        from bridgelab.launch.header import describe_starts, print_header
         from bridgelab.launch.job import Job
         from bridgelab.launch.job_return import finished_job
         from bridgelab.launch.pool import Stopped, run_pool
@@ -62,11 +64,16 @@ class PoolLauncher(Launcher):
         from bridgelab.launch.sweep_plan import Planned, write_plan
 
         try:
+            sweep = sweep_jobs(self.context, self.config, job_overrides, initial_job_idx)
             jobs = [
-                Job(one.folder, [*self.command, *self._arguments(one.overrides, one.folder)])
-                for one in sweep_jobs(self.context, self.config, job_overrides, initial_job_idx)
+                Job(one.folder, [*self.command, *self._arguments(one.overrides, one.folder)], one.work)
+                for one in sweep
             ]
             environments = slot_environments(self.slots, self.gpus_per_job, self.threads)
+            if any(job.work and not job.wrote(self.finished) for job in jobs):  # work: of a study's sweep
+                starts = describe_starts([one.config.bridge.get("init_from") for one in sweep])
+                question, study = self.config.get("question"), jobs[0].folder.parent.name
+                print_header(get_console(), study, question, starts, jobs, len(environments))
             write_plan([Planned(job.folder) for job in jobs])
             failed = run_pool(jobs, environments, self.finished, self.preload)
         except ValueError as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bridgelab.launch.fork_server import ForkedJob
+from bridgelab.launch.workload import Work
 
 LOG = "log.txt"
 
@@ -22,10 +23,12 @@ class Job:
     Attributes:
         folder: the folder that the job writes to. Its name is the job's name; its log.txt receives the job's output.
         arguments: the arguments that follow `python -m`.
+        work: the steps that it will train; None if they are not known.
     """
 
     folder: Path
     arguments: Sequence[str]
+    work: Work | None = None
 
     @property
     def name(self) -> str:

@@ -20,7 +20,9 @@ from rich.text import Text
 from bridgelab.console import get_console
 from bridgelab.launch.fork_server import ForkedJob, ForkServer
 from bridgelab.launch.job import Job, RunningJob
-from bridgelab.launch.pool_progress import PoolProgress, format_seconds
+from bridgelab.launch.job_curve import format_seconds, result
+from bridgelab.launch.pool_progress import PoolProgress
+from bridgelab.launch.pool_view import PoolView
 from bridgelab.runs.locks import lock
 from bridgelab.runs.log import failure
 
@@ -28,6 +30,8 @@ from bridgelab.runs.log import failure
 _RANK_VARIABLES = ("LOCAL_RANK", "RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "MASTER_", "SLURM_", "PMI_")
 
 GRACE_SECONDS = 30.0  # from SIGTERM to SIGKILL; after Ctrl-C jobs have until the next Ctrl-C
+LOOK_SECONDS = 1.0  # between two looks at the steps of the jobs
+TELL_SECONDS = 60.0  # between two lines without a terminal
 ASK_AGAIN_SECONDS = 2.0  # between two looks at a job that another process runs
 
 
@@ -83,10 +87,13 @@ class _Pool:
         self.waiting = [job for job in jobs if not job.wrote(finished)]
         self.skipped = len(jobs) - len(self.waiting)
         self.progress = PoolProgress(len(self.waiting), len(environments))
+        self.view = PoolView(jobs, finished, self.progress)
         self.running: list[RunningJob] = []
         self.held: list[Job] = []  # jobs that another process runs
         self.announced: list[Job] = []  # held jobs for which a line was printed
         self.retried_at = 0.0  # when held jobs were last tried
+        self.looked_at = 0.0  # when the jobs' steps were last read
+        self.told_at = time.monotonic()  # when a line was last printed
         self.signals: list[int] = []  # the signals to stop that arrived
         self.console = get_console()
 
@@ -103,6 +110,7 @@ class _Pool:
                     while self._unfinished() and not self.signals:
                         self._start_jobs()
                         self._collect_ended()
+                        self._tell()
                         time.sleep(0.1)
                 if self._unfinished():
                     self._stop()
@@ -111,13 +119,21 @@ class _Pool:
                 for server in self.fork_servers:
                     if server:
                         server.close()
-        return self.progress.failures
+        return list(self.progress.failures.values())
 
     def _unfinished(self) -> bool:
         return bool(self.waiting or self.running or self.held)
 
     def _view(self) -> Group:
-        return self.progress.view(self.running, len(self.waiting), self.held)
+        return self.view.render(self.console, list(self.running), list(self.held))
+
+    def _tell(self) -> None:
+        """Look at the jobs' steps, and print a line a minute where there is no terminal that could show the view."""
+        if time.monotonic() > self.looked_at + LOOK_SECONDS:
+            self.looked_at = time.monotonic()
+            self.progress.look(self.running, self.waiting)
+        if not self.console.is_terminal and time.monotonic() > self.told_at + TELL_SECONDS:
+            self._print(self.progress.line(self.running))
 
     def _start_jobs(self) -> None:
         """Fill the free slots."""
@@ -161,7 +177,7 @@ class _Pool:
             if lock(log, wait=False):
                 if not job.wrote(self.finished):
                     return log
-                self.progress.durations.append(0.0)
+                self.progress.end(job, 0.0)
                 self._print(f"{self.progress.numbered(job)}  by another process")
             else:
                 self._hold(job)
@@ -199,9 +215,12 @@ class _Pool:
             self.running.remove(one)
             one.log.close()
             if status == 0 and one.job.wrote(self.finished):
-                self.progress.durations.append(one.seconds)
-                left = self.progress.time_left(self.running, len(self.waiting))
-                self._print(f"{self.progress.numbered(one.job)}  {format_seconds(one.seconds)}{left}")
+                self.progress.end(one.job, one.seconds)
+                curve = f", {found}" if (found := result(one.job.folder)) else ""
+                self.progress.look(self.running, self.waiting)
+                self._print(
+                    f"{self.progress.numbered(one.job)}  {format_seconds(one.seconds)}{curve}{self.progress.left}"
+                )
             else:
                 self._collect_failed(one, status)
 
@@ -221,7 +240,7 @@ class _Pool:
             self._print(f"    {line}")
 
     def _fail(self, job: Job, reason: str, headline: str | None = None) -> None:
-        self.progress.failures.append(f"  {job.name} {reason}")
+        self.progress.failures[job.name] = f"  {job.name} {reason}"
         self._print(f"{self.progress.numbered(job)}  {headline or reason}", style="bold red")
 
     def _stop(self) -> None:
@@ -237,7 +256,7 @@ class _Pool:
             )
         stopped = [one.job for one in self.running]
         self._end_jobs()
-        done = len(self.progress.durations) + sum(job.wrote(self.finished) for job in stopped)
+        done = len(self.progress.done) + sum(job.wrote(self.finished) for job in stopped)
         raise Stopped(
             f"stopped: {done} of {self.progress.total} jobs done. The same command goes on from here."
         )
@@ -259,6 +278,7 @@ class _Pool:
         self.running = []
 
     def _print(self, line: str, style: str | None = None) -> None:
+        self.told_at = time.monotonic()
         self.console.print(Text(line), style=style, soft_wrap=True)
 
 

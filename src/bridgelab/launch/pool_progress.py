@@ -1,13 +1,12 @@
-"""How far a pool is: jobs done and failed, the time left, and the live view of them. Free of torch."""
+"""How far a pool is: jobs done and failed, and the time left. Free of torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from rich.console import Group
-from rich.progress_bar import ProgressBar
-from rich.text import Text
-
 from bridgelab.launch.job import Job, RunningJob
+from bridgelab.launch.job_curve import format_seconds, now_doing
+from bridgelab.launch.time_left import TimeLeft
+from bridgelab.runs.steps_done import read_steps_done
 
 
 @dataclass
@@ -17,47 +16,47 @@ class PoolProgress:
     Attributes:
         total: jobs to run.
         slots: jobs at a time.
-        durations: seconds of each finished job; 0 if another process ran it.
-        failures: a line for each failed job.
+        done: names of the finished jobs.
+        failures: a line for each failed job, by its name.
+        left: ', about … left', as of the last look; empty if nothing is measured yet or nothing is left.
     """
 
     total: int
     slots: int
-    durations: list[float] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
+    done: list[str] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+    left: str = ""
+
+    def __post_init__(self) -> None:
+        self.estimate = TimeLeft(self.slots)
 
     @property
     def ended(self) -> int:
-        return len(self.durations) + len(self.failures)
+        return len(self.done) + len(self.failures)
+
+    @property
+    def counts(self) -> str:
+        """The numbers of jobs: '3 done, 1 failed, 8 left'."""
+        return f"{len(self.done)} done, {len(self.failures)} failed, {self.total - self.ended} left"
 
     def numbered(self, job: Job) -> str:
         """Return the name of a job that has just ended, after its number: ' 3/12  bridge=mlp'."""
         return f"{self.ended:{len(str(self.total))}d}/{self.total}  {job.name}"
 
-    def time_left(self, running: Sequence[RunningJob], waiting: int) -> str:
-        """Return ', about … left' from the mean duration so far, or nothing if no job has finished."""
-        measured = [seconds for seconds in self.durations if seconds > 0]
-        if not measured or not (waiting or running):
-            return ""
-        mean = sum(measured) / len(measured)
-        remaining = [max(0.0, mean - one.seconds) for one in running]
-        left = max((sum(remaining) + mean * waiting) / self.slots, *remaining, 0.0)
-        return f", about {format_seconds(left)} left"
+    def end(self, job: Job, seconds: float) -> None:
+        """Note a job that is done; 0 seconds if another process did it."""
+        self.estimate.count(job, read_steps_done(job.folder))
+        self.estimate.end(job, seconds)
+        self.done.append(job.name)
 
-    def view(self, running: Sequence[RunningJob], waiting: int, held: Sequence[Job]) -> Group:
-        """Return the live view: a bar, the counts, and the jobs that run here or in another process (`held`)."""
-        left = self.total - self.ended
-        counts = f"{len(self.durations)} done, {len(self.failures)} failed, {left} left"
-        lines = [Text(counts + self.time_left(running, waiting))]
-        lines += [Text(f"  {one.job.name}  {format_seconds(one.seconds)}") for one in running]
-        lines += [Text(f"  {job.name}  by another process") for job in held]
-        return Group(ProgressBar(total=self.total, completed=self.ended, width=40), *lines)
+    def look(self, running: Sequence[RunningJob], waiting: Sequence[Job]) -> None:
+        """Read how many steps the running jobs have done, and estimate the time left."""
+        for one in running:
+            self.estimate.count(one.job, read_steps_done(one.job.folder))
+        left = self.estimate.seconds([(one.job, one.seconds) for one in running], waiting)
+        self.left = f", about {format_seconds(left)} left" if left else ""
 
-
-def format_seconds(seconds: float) -> str:
-    """Return a duration as '5 s', '2 min 5 s' or '3 h 2 min'."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    if seconds < 3600:
-        return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
-    return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"
+    def line(self, running: Sequence[RunningJob]) -> str:
+        """Return the state in one line, for a log."""
+        now = "; ".join(f"{one.job.name} {now_doing(one)}" for one in running)
+        return f"{self.counts}{self.left}{f': {now}' if now else ''}"

@@ -9,6 +9,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, open_dict
 
 from bridgelab.config.check import check_config, check_launcher
+from bridgelab.launch.workload import Work, planned_work
 from bridgelab.runs.identity import refuse_another
 
 PRIMARY = "train"  # the config whose keys are checked; a launcher may serve another app
@@ -23,12 +24,14 @@ class SweepJob:
         overrides: the overrides by which it differs from the others.
         config: its config.
         folder: the folder of its record, whose name is the job's name.
+        work: the steps that it will train; None if it is no run of `PRIMARY`.
     """
 
     number: int
     overrides: tuple[str, ...]
     config: DictConfig
     folder: Path
+    work: Work | None = None
 
 
 def sweep_jobs(
@@ -52,15 +55,17 @@ def sweep_jobs(
         with open_dict(job_config):
             job_config.hydra.job.id = job_config.hydra.job.num = number
         folder = Path(job_config.hydra.sweep.dir) / job_config.hydra.sweep.subdir
+        work = None
         try:
             if job_config.hydra.job.config_name == PRIMARY:
                 check_config(job_config)
+                work = planned_work(job_config)
             refuse_another(folder, job_config)  # a run of another config must not count as finished
         except ValueError as error:
             refused.append(f"{folder.name}: {error}")
         except OSError:
             pass  # the folder can't be used: the job fails when it starts
-        jobs.append(SweepJob(number, tuple(overrides), job_config, folder))
+        jobs.append(SweepJob(number, tuple(overrides), job_config, folder, work))
     if refused:
         raise ValueError("\n".join([f"{len(refused)} of {len(jobs)} jobs can't be run:", *refused]))
     shared = [folder for folder, times in Counter(job.folder for job in jobs).items() if times > 1]

@@ -69,6 +69,12 @@ def config_hash(config: DictConfig, *, training: bool = False) -> str:
     return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
+def search_key(config: DictConfig) -> str:
+    """Return the name of a run's search for a learning rate: a hash of its config without the seeds, which share the search."""
+    shared = [str(key) for key in config if key not in ("seed", "data_seed", "evaluate")]
+    return config_hash(OmegaConf.masked_copy(config, shared), training=True)
+
+
 def _unread(config: DictConfig) -> tuple[str, ...]:
     """Return the keys of `ONLY_WITH` that this config's choices do not read."""
     return tuple(

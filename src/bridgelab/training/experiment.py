@@ -12,6 +12,7 @@ from bridgelab.data.batches import TrainingBatches
 from bridgelab.data.datamodule import BenchmarkDataModule
 from bridgelab.evaluation.predict import mean_loss, on_device, predict
 from bridgelab.model import BridgedModel
+from bridgelab.training.callbacks.count_steps import StepsFile
 from bridgelab.training.compile import compile_step, refuse_without_compiler
 from bridgelab.training.fit import WHOLE, Fitted, Span, fit
 from bridgelab.training.lightning_module import BridgeTraining, warmup_then
@@ -29,8 +30,12 @@ class Experiment:
         device: where the models go.
     Raises:
         ValueError: if a part of the config does not fit, with what to change.
+
+    Attributes:
+        steps_file: where the steps of all trainings are counted; None for nowhere.
     """
 
+    steps_file: StepsFile | None = None
     patch_moments: dict[str, torch.Tensor]
     fingerprints: dict[str, str]
 
@@ -109,7 +114,8 @@ class Experiment:
             identity=identity or {},
         )
         trainer = trainer_builder(self.config.trainer, single_process=single_process)
-        return fit(module, self.data.with_batches(batches), trainer, span=span, **choices)
+        data = self.data.with_batches(batches)
+        return fit(module, data, trainer, span=span, steps_file=self.steps_file, **choices)
 
     def validate(self, model: BridgedModel) -> dict[str, float]:
         """Return accuracy and loss on the short answers of val, or only the loss if val has captions alone."""

@@ -12,6 +12,7 @@ from pytorch_lightning.loggers import Logger
 
 from bridgelab.data.datamodule import BenchmarkDataModule
 from bridgelab.training.callbacks.budget_checkpoints import BranchCheckpoints
+from bridgelab.training.callbacks.count_steps import CountSteps, StepsFile
 from bridgelab.training.callbacks.csv_rows import CsvRows
 from bridgelab.training.callbacks.last_checkpoint import LastCheckpoint
 from bridgelab.training.callbacks.log_progress import LogProgress, StepBar
@@ -87,6 +88,7 @@ def fit(
     outputs: Outputs | None = None,
     label: str = "training",
     progress_bar: bool = False,
+    steps_file: StepsFile | None = None,
 ) -> Fitted:
     """Train a bridge, resuming from the checkpoint in its folder if there is one.
 
@@ -98,6 +100,7 @@ def fit(
         outputs: what to leave behind; None for nothing.
         label: of log lines.
         progress_bar: show a bar on the terminal instead of log lines.
+        steps_file: where the run's steps are counted; None if nobody reads them.
     """
     batches = data.train_dataloader()
     steps = span.stop or len(batches.sampler)
@@ -121,6 +124,8 @@ def fit(
             Preemption(last.save),
         ]
         checkpoint = _resume(outputs.directory, files, steps) or checkpoint
+    if steps_file:
+        callbacks.append(CountSteps(steps_file, label, trial=outputs is None, branch=span.start is not None))
     trainer = build_trainer(
         max_steps=steps,
         max_epochs=1,

@@ -5,11 +5,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from bridgelab.evaluation.predict import mean_loss
 from bridgelab.model import BridgedModel
-from bridgelab.runs.identity import config_hash
+from bridgelab.runs.identity import search_key
 from bridgelab.training.budgets import branch_step, smaller_budgets
 from bridgelab.training.experiment import Experiment
 from bridgelab.training.fit import Span
@@ -37,11 +35,8 @@ def search_rate(experiment: Experiment, folder: Path) -> dict[str, Any]:
         folder: of all searches of the study.
     """
     config = experiment.config
-    shared = OmegaConf.masked_copy(
-        config, [str(k) for k in config if k not in ("seed", "data_seed", "evaluate")]
-    )
     # A run's folder can't name the search: a long name is shortened, and then differs from seed to seed.
-    key = config_hash(shared, training=True)
+    key = search_key(config)
     trials = folder / f"{config.bridge._target_.rpartition('.')[2]}-{key}"
     rate = search(
         trials,

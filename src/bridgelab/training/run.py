@@ -17,6 +17,7 @@ from bridgelab.evaluation.score import score
 from bridgelab.model import BridgedModel
 from bridgelab.runs.finished import RECORD
 from bridgelab.runs.record import repeat_untrained, write_json, write_predictions
+from bridgelab.training.callbacks.count_steps import StepsFile
 from bridgelab.training.checkpoint import LAST, save_untrained
 from bridgelab.training.console import busy_machine, summary
 from bridgelab.training.experiment import Experiment
@@ -49,6 +50,7 @@ def train_and_evaluate(
     trainable = any(p.requires_grad for p in model.parameters())
     trained = Trained()
     if trainable and config.train.steps > 0:
+        experiment.steps_file = StepsFile(directory)
         trained = train_bridge(experiment, model, directory, wandb_logger)
     elif getattr(rank_zero_only, "rank", 0) > 0:
         return  # without training the processes never meet: the first one evaluates alone
@@ -87,6 +89,8 @@ def train_and_evaluate(
         artifact = directory / LAST if trained.batches and config.logger.get("artifact") else None
         log_record(wandb_logger, record, rows, tests, model, experiment.backbones.vision, artifact)
     write_json(directory / RECORD, record)
+    if experiment.steps_file:
+        experiment.steps_file.remove()
     for line in summary(metrics, directory, sees_images=model.sees == "image"):
         log.info("%s", line)
 

@@ -1,0 +1,209 @@
+"""The time left of a sweep counts steps: against sweeps of known length, seen while they run."""
+
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from bridgelab.launch.header import describe_starts, print_header
+from bridgelab.launch.job import Job, RunningJob
+from bridgelab.launch.job_curve import sparkline
+from bridgelab.launch.job_places import rows_and_seeds
+from bridgelab.launch.pool_progress import PoolProgress
+from bridgelab.launch.pool_view import PoolView
+from bridgelab.launch.time_left import TimeLeft
+from bridgelab.launch.workload import Work, planned_work
+from bridgelab.runs.steps_done import StepsDone, read_steps_done
+from bridgelab.training import main
+from bridgelab.training.callbacks import count_steps
+
+STEP = {"linear": 0.2, "qformer": 0.1}  # seconds
+BESIDE, TRAINED, SEARCHED = 20.0, 300, 450
+
+
+def jobs():
+    return [
+        Job(Path(f"bridge={bridge},seed={seed}"), [], Work(bridge, TRAINED, SEARCHED))
+        for seed in range(3)
+        for bridge in STEP
+    ]
+
+
+class Sweep:
+    """A sweep in one slot, of which every second is known: the first job of a bridge searches, all train and answer."""
+
+    def __init__(self):
+        self.spans, self.begins, at = [], {}, 0.0
+        for job in jobs():
+            bridge, first = job.work.search, job.folder.name.endswith("seed=0")
+            searched = SEARCHED * STEP[bridge] if first else 0.0
+            self.begins[job.name] = at
+            self.spans.append((job, at, searched, TRAINED * STEP[bridge]))
+            at += searched + TRAINED * STEP[bridge] + BESIDE
+        self.total = at
+
+    def estimate(self, now):
+        left, running, waiting = TimeLeft(slots=1), [], []
+        for job, begin, searched, trained in self.spans:
+            passed, step = now - begin, STEP[job.work.search]
+            if passed < 0:
+                waiting.append(job)
+                continue
+            in_search, in_training = min(passed, searched), min(max(0.0, passed - searched), trained)
+            timed = round((in_search + in_training) / step)
+            searching, training = round(in_search / step), round(in_training / step)
+            done = StepsDone(
+                searched=searching, trained=training, timed=timed, seconds=in_search + in_training
+            )
+            left.count(job, done)
+            if passed >= searched + trained + BESIDE:
+                left.end(job, searched + trained + BESIDE)
+            else:
+                running.append((job, passed))
+        return left.seconds(running, waiting)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.25, 0.5, 0.75, 0.95])
+def test_the_time_left_is_near_the_truth_from_the_first_search_on(share):
+    """By the mean of jobs, as they end, it was three times as long at first: the first jobs hold the searches."""
+    sweep = Sweep()
+    truth = (1 - share) * sweep.total
+    # Until the Q-Former has begun it is taken for as slow as linear; then only what stands beside the steps is estimated.
+    assert sweep.estimate(share * sweep.total) == pytest.approx(truth, rel=0.6 if share < 0.3 else 0.15)
+    # What the first job took, for each of the others.
+    by_jobs = 5 * (SEARCHED * STEP["linear"] + TRAINED * STEP["linear"] + BESIDE)
+    assert by_jobs > 1.4 * (sweep.total - sweep.begins["bridge=qformer,seed=0"])
+
+
+def test_two_slots_halve_it_and_the_longest_job_bounds_it():
+    all_jobs = jobs()
+    first, others = all_jobs[:2], all_jobs[2:]
+    one, two = TimeLeft(slots=1), TimeLeft(slots=2)
+    for job in first:
+        for left in (one, two):
+            left.count(job, StepsDone(searched=SEARCHED, trained=100, timed=10, seconds=1.0))
+    running = [(job, 10.0) for job in first]
+    assert two.seconds(running, others) == pytest.approx(one.seconds(running, others) / 2)
+    assert two.seconds(running[:1], []) == one.seconds(running[:1], []) > 20
+    assert two.seconds([], []) == 0
+
+
+def test_nothing_is_said_before_anything_is_measured():
+    first, *others = jobs()
+    assert TimeLeft(2).seconds([(first, 3.0)], others) is None
+    unknown = [Job(Path(name), []) for name in "abc"]  # of another program, whose steps are not known
+    left = TimeLeft(1)
+    assert left.seconds([], unknown) is None
+    left.end(unknown[0], 10.0)
+    left.count(unknown[1], None)
+    assert left.seconds([(unknown[1], 4.0)], unknown[2:]) == 6.0 + 10.0
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("train.lr=0.01", "train.budgets=[0.5]"),
+        ("train.lr=null", "tune.extend=0", "train.budgets=[]", "tune.steps=10"),
+        ("train.lr=null", "tune.extend=0", "train.budgets=[]", "tune.steps=10", "tune.finalists=1"),
+        ("train.lr=null", "tune.extend=0", "train.budgets=[0.5]", "train.schedule.shape=warmup_stable_decay", "tune.warmups=[0.1]"),
+    ],
+)  # fmt: skip
+def test_the_planned_steps_are_those_that_a_run_trains(tiny, config, tmp_path, monkeypatch, overrides):
+    monkeypatch.setattr(count_steps, "WRITE_SECONDS", 0.0)
+    monkeypatch.setattr(count_steps.StepsFile, "remove", lambda self: None)
+    given = config("bridge=linear", "train.steps=20", *overrides)
+    run = tmp_path / "s" / "bridge=linear"
+    main.run(given, run, bridge="linear")
+    done, planned = read_steps_done(run), planned_work(given)
+    assert done.trained == pytest.approx(planned.trained, abs=1)
+    assert done.searched == pytest.approx(planned.searched, abs=len(given.tune.lrs) + 2)
+    assert done.timed == done.trained + done.searched
+    assert (done.step, done.seconds > 0) == (done.steps, True)
+
+
+def test_a_run_that_is_done_leaves_no_count(tiny, config, tmp_path):
+    run = tmp_path / "s" / "bridge=linear"
+    main.run(config("bridge=linear", "train.lr=0.01"), run, bridge="linear")
+    assert not (run / "progress.json").exists()
+
+
+@pytest.fixture
+def pool(tmp_path):
+    """A pool in which one job is done, one searches, one has failed and one is run by another process."""
+    all_jobs = [Job(tmp_path / job.folder, [], job.work) for job in jobs()]
+    for job in all_jobs:
+        job.folder.mkdir()
+    done, running, failed, held, *_ = all_jobs
+    (done.folder / "metrics.csv").write_text("step,val/accuracy\n0,0.1\n10,\n20,0.55\n40,0.95\n")
+    (done.folder / "metrics.json").write_text("{}")
+    StepsDone("lr=0.01, warmup=0.05", step=40, steps=150, searched=40, timed=40, seconds=4).write(
+        running.folder
+    )
+    progress = PoolProgress(len(all_jobs), slots=2)
+    progress.end(done, 65.0)
+    progress.failures[failed.name] = "x"
+    now = [RunningJob(running, 0, None, None, 0)]
+    progress.look(now, all_jobs[3:])
+    return PoolView(all_jobs, "metrics.json", progress), now, [held]
+
+
+def shown(pool, width):
+    view, running, held = pool
+    console = Console(file=StringIO(), width=width, height=30)
+    console.print(view.render(console, running, held))
+    return console.file.getvalue().splitlines()
+
+
+def test_the_view_is_a_grid_of_rows_and_seeds(pool):
+    lines = shown(pool, 100)
+    counts = next(number for number, line in enumerate(lines) if "1 done, 1 failed, 4 left, about " in line)
+    assert lines[counts + 1].split() == ["seed", "0", "seed", "1", "seed", "2"]
+    linear, qformer = (next(line for line in lines if line.startswith(name)) for name in STEP)
+    assert linear.split() == ["linear", "▁▅█", "10.0", "→", "95.0", "%", "failed", "·"]
+    assert qformer.split() == ["qformer", "lr=0.01", "40/150", "by", "another", "process", "·"]
+    assert max(map(len, lines)) <= 100
+    assert pool[0].progress.line(pool[1]).endswith("left: bridge=qformer,seed=0 lr=0.01 40/150")
+
+
+def test_a_view_without_room_for_the_grid_lists_what_runs(pool):
+    assert "  bridge=qformer,seed=0  lr=0.01 40/150" in [line.rstrip() for line in shown(pool, 60)]
+
+
+def test_a_job_that_trains_shows_its_curve(pool):
+    view, (running,), _ = pool
+    StepsDone(step=180, steps=300, trained=180).write(running.job.folder)
+    (running.job.folder / "metrics.csv").write_text("step,val/accuracy\n60,0.3\n120,0.6\n180,0.6")
+    assert "▃▅▅ 60 % 180/300" in "".join(shown(pool, 100))
+    StepsDone(step=300, steps=300, trained=300).write(running.job.folder)
+    assert "▃▅▅ 60 % answering" in "".join(shown(pool, 100))
+    (running.job.folder / "progress.json").write_text("{")  # half written
+    assert "starting, 0 s" in "".join(shown(pool, 100))
+
+
+def test_the_header_says_what_where_and_how_long():
+    console = Console(file=StringIO(), width=100)
+    of = [Job(Path("runs/s") / job.folder, [], job.work) for job in jobs()]
+    starts = describe_starts([None, None, "hf://a/b@c"])
+    print_header(console, "s", "Which [bridge] is " + 40 * "very " + "good?", starts, of, 2)
+    lines = console.file.getvalue().splitlines()
+    assert len(lines) == 5
+    assert max(map(len, lines)) <= 100
+    assert lines[0].startswith("s      Which [bridge] is very very")
+    assert lines[1] == "jobs   6, 2 at a time: linear; qformer × seeds 0, 1, 2"
+    assert lines[2] == "start  random initialization, trained from nothing; hf://a/b@c"
+    assert lines[3].startswith(f"time   {6 * TRAINED + 2 * SEARCHED:,} training steps;")
+    assert lines[4] == "logs   runs/s/JOB/log.txt; from another terminal: bridgelab status runs/s"
+
+
+def test_names_and_sparklines():
+    names = [
+        f"bridge=mlp,budget.tokens={tokens},seed={seed},train.steps=5"
+        for tokens in (4, 16)
+        for seed in (0, 1)
+    ]
+    assert list(rows_and_seeds(names).values()) == [
+        (f"mlp, budget.tokens={tokens}", seed) for tokens in (4, 16) for seed in "01"
+    ]
+    assert rows_and_seeds(["data_seed=2,seed=1"]) == {"data_seed=2,seed=1": ("data_seed=2,seed=1", "1 2")}
+    assert sparkline([0.0, 0.5, 1.0]) == "▁▅█"
