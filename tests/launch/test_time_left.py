@@ -171,7 +171,7 @@ def test_a_view_without_room_for_the_grid_lists_what_runs(pool):
 
 
 def test_a_job_that_trains_shows_its_curve(pool):
-    view, (running,), _ = pool
+    _, (running,), _ = pool
     StepsDone(step=180, steps=300, trained=180).write(running.job.folder)
     (running.job.folder / "metrics.csv").write_text("step,val/accuracy\n60,0.3\n120,0.6\n180,0.6")
     assert "▃▅▅ 60 % 180/300" in "".join(shown(pool, 100))
