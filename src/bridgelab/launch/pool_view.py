@@ -66,8 +66,8 @@ class PoolView:
         for seed in seeds:
             table.add_column(f"seed {seed}", no_wrap=True, min_width=cell, max_width=cell)
         for row in rows:
-            places = (jobs.get((row, seed)) for seed in seeds)
-            table.add_row(row, *(self._cell(job, here, elsewhere) if job else Text() for job in places))
+            of_row = [jobs.get((row, seed)) for seed in seeds]
+            table.add_row(row, *(self._cell(job, here, elsewhere) if job else Text() for job in of_row))
         return table
 
     def _cell(self, job: Job, here: dict[str, RunningJob], elsewhere: set[str]) -> Text:

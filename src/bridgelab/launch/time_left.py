@@ -62,7 +62,8 @@ class TimeLeft:
 
     def _step_seconds(self) -> dict[str, float]:
         """Return the seconds of a step, by search."""
-        seconds, steps = defaultdict(float), defaultdict(int)
+        seconds: dict[str, float] = defaultdict(float)
+        steps: dict[str, int] = defaultdict(int)
         for name, done in self.steps.items():
             search = _search(self.jobs[name])
             seconds[search] += done.seconds
