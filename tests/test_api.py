@@ -1,4 +1,4 @@
-"""The public API, used as docs/api.md says."""
+"""The public API, used as docs/api.md and the README say."""
 
 import ast
 import re
@@ -16,6 +16,7 @@ from bridgelab.data.features.feature_store import FeatureStore
 from bridgelab.training import main
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "api.md"
+README = Path(__file__).parents[1] / "README.md"
 PACKAGE = Path(bridgelab.__file__).parent
 PUBLIC = [name for name in bridgelab.__all__ if name != "__version__"]
 
@@ -32,13 +33,16 @@ def image(run, world):
     return next((world / "images" / "test").glob("*.png"))
 
 
-def test_the_examples_of_the_document_run(run, image, simulated, tmp_path, monkeypatch, capsys):
+def test_the_examples_of_the_documents_run(run, image, simulated, tmp_path, monkeypatch, capsys):
     study = simulated.write(images=40)
     study.rename(tmp_path / "runs" / "first_look")
     Image.open(image).save(tmp_path / "image.png")
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"^```python\n(.*?)^```", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
-    assert len(blocks) >= 5
+    text = DOCUMENT.read_text() + README.read_text().replace(
+        "first_look/bridge=linear,seed=0", f"scratch/{run.name}"
+    )
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert len(blocks) >= 8
     names = {}
     for block in blocks:
         exec(compile(block, str(DOCUMENT), "exec"), names)  # noqa: S102

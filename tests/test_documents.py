@@ -17,6 +17,7 @@ from bridgelab.training import main  # noqa: F401  registers what configs call
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
+    ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
     *sorted(ROOT.glob("docs/*.md")),
     *sorted(ROOT.glob("experiments/*.md")),
@@ -36,7 +37,11 @@ def commands(path):
         lines += re.findall(
             r"`(bridgelab [^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
         )
-    return [part.rstrip("\\").split()[1:] for line in lines for part in " ".join(line.split()).split(" && ")]
+    return [
+        shlex.split(part.rstrip("\\"), comments=True)[1:]
+        for line in lines
+        for part in " ".join(line.split()).split(" && ")
+    ]
 
 
 def choices(words):
@@ -62,7 +67,7 @@ def test_commands_can_be_given_as_written(path):
     conf = config_root() / "conf"
     for command, *words in commands(path):
         shown = shlex.join(["bridgelab", command, *words])
-        assert command in COMMANDS, shown
+        assert command in (*COMMANDS, "--help"), shown
         for folder in (word for word in words if word.startswith("runs/")):
             study = folder.split("/")[1].partition("_on_")[0]
             named = (ROOT / "experiments" / f"{study}.yaml").exists() or f"study={study}" in path.read_text()
@@ -73,7 +78,7 @@ def test_commands_can_be_given_as_written(path):
         check_keys([word for word in words if "=" in word and not SIZES.fullmatch(word)])
         options = list(choices(words))
         with initialize_config_dir(str(conf), version_base="1.3"):
-            for place, values in enumerate(options or [[]]):
+            for place, values in enumerate(options or [["seed=0"]]):
                 for value in values:  # beside the first value of each other
                     others = [other[0] for k, other in enumerate(options) if k != place]
                     config = compose("train", [*others, value])

@@ -1,21 +1,28 @@
 """The recorded studies give the numbers that the README and the findings print."""
 
+import io
 import json
 import re
 import tarfile
 from pathlib import Path
 
+from rich.console import Console
+
 from bridgelab.report.contents import analyze, long_tables, short_tables
 from bridgelab.report.formats.markdown import to_markdown
+from bridgelab.report.formats.terminal import matrix_table
+from bridgelab.report.matrix import matrix
 from bridgelab.report.row import ALL
 from bridgelab.report.summary import summarize
 from bridgelab.report.table import StudyTables, percent_cell
 from bridgelab.report.tables.lr_search import lr_search_table
 from bridgelab.report.tables.shift import shift_of
 from bridgelab.runs.study import read_study
+from bridgelab.statistics.comparison import verdict
 from bridgelab.statistics.verdict import BREAKS, CANNOT_TELL, LEADS
 
 ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
 
 
 def unpacked(folder, *names):
@@ -36,13 +43,17 @@ def test_the_readme_and_the_finding_print_what_the_records_give(tmp_path):
     page = (ROOT / "experiments" / "first_look_full.md").read_text().splitlines()
     assert len(printed) > 200
     assert [line for line in printed[1:] if line not in page] == []  # [0] is its title
-    readme = (ROOT / "README.md").read_text()
-    shown = readme[
-        readme.index("## What `make study SIZE=full` prints") : readme.index("## How to read a table")
-    ]
-    lines = [line for line in shown.splitlines() if line.startswith(("| ", "- linear against"))]
-    assert len(lines) > 20
-    assert [line for line in lines if line not in printed] == []
+    console = Console(file=io.StringIO(), width=100)
+    console.print(matrix_table(matrix(verdict(study))))
+    (shown,) = re.findall(r"^```\n( +compare .*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
+    assert shown == re.sub(r" +$", "", console.file.getvalue(), flags=re.MULTILINE)
+
+
+def test_the_readme_shows_rows_of_the_preview_as_they_are():
+    page = (ROOT / "experiments" / "first_look.md").read_text().splitlines()
+    rows = [line for line in README.read_text().splitlines() if line.startswith("| ")]
+    assert len(rows) == 8
+    assert [row for row in rows if row not in page] == []
 
 
 def test_the_finding_on_conditioning_is_of_the_records(tmp_path):

@@ -24,8 +24,8 @@ The contract, to which `tests/bridge/test_contract.py` holds every yaml:
 Class attributes, all optional:
 
 - `sized_by`: the keyword, a number of channels, that `budget.params` is solved for (`budget.py`).
-- `paper` and `code_licence`: the source of the idea, and the licence of its authors' code, for the README's table of
-  bridges (`bridgelab bridges`). None of that code is used here.
+- `paper` and `code_licence`: the source of the idea, and the licence of its authors' code, for the table of bridges
+  (`bridgelab bridges`). None of that code is used here.
 - `needs_cls`: true if the bridge reads the class token; the run is refused unless `vision.cls=true`.
 - `fixed_at_init`: ends of the names of parameters that start the same for every seed by design, such as points on a grid.
 - `tokens_per_image`: the number of tokens of a bridge that has no keyword for it and does not output one per patch.

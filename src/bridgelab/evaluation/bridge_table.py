@@ -1,4 +1,4 @@
-"""`bridgelab bridges`: the README's table of bridges, from their classes and `conf/bridge/`."""
+"""`bridgelab bridges`: the table of bridges in `docs/bridges.md`, from their classes and `conf/bridge/`."""
 
 import torch
 from hydra import compose, initialize_config_dir
