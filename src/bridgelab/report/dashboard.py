@@ -9,7 +9,12 @@ from typing import Any
 import wandb_workspaces.reports.v2 as panels
 import wandb_workspaces.workspaces as workspaces
 
-from bridgelab.runs.study import read_runs
+from bridgelab.report.answer import answer, compared
+from bridgelab.report.formats.markdown import matrix_to_markdown
+from bridgelab.report.matrix import matrix
+from bridgelab.report.summary import summarize
+from bridgelab.runs.study import read_runs, read_study
+from bridgelab.statistics.comparison import verdict
 
 BRIDGE = panels.Config("bridge_name")  # the key that `training.loggers.wandb_logger` writes
 MOST_BARS = 8  # charts of accuracy by one tag
@@ -49,7 +54,13 @@ def dashboard(study: Path | None, *, entity: str, project: str, save: bool) -> s
         ValueError: if W&B refuses the workspace, for instance because nobody is logged in.
     """
     metrics = metrics_of(study) if study else WORLD
-    charts = workspace(metrics, entity=entity, project=project, study=study.name if study else None)
+    charts = workspace(
+        metrics,
+        entity=entity,
+        project=project,
+        study=study.name if study else None,
+        answer=answer_panels(study) if study else (),
+    )
     if not save:
         model = charts._to_model()  # what save() sends
         text: str = model.model_dump_json(by_alias=True, exclude_none=True, indent=1)
@@ -74,8 +85,30 @@ def metrics_of(study: Path) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for run in runs for name in run.record["metrics"]))
 
 
+def answer_panels(study: Path) -> list[panels.MarkdownPanel]:
+    """Return the answer of a study and its verdict matrix as markdown; empty if its runs cannot be compared."""
+    try:
+        found = read_study(study)
+        judged = verdict(found)
+    except ValueError as error:
+        sys.stderr.write(f"the workspace has no verdict: {error}\n")
+        return []
+    if judged is None:
+        return []
+    shown = matrix(judged)
+    text = "\n\n".join(
+        [*answer(shown), compared(summarize(found, intervals=False)), matrix_to_markdown(shown)]
+    )
+    return [panels.MarkdownPanel(markdown=text, layout=panels.Layout(x=0, y=0, w=24, h=10))]
+
+
 def workspace(
-    metrics: Sequence[str], *, entity: str, project: str, study: str | None = None
+    metrics: Sequence[str],
+    *,
+    entity: str,
+    project: str,
+    study: str | None = None,
+    answer: Sequence[panels.MarkdownPanel] = (),
 ) -> workspaces.Workspace:
     """Return charts of some metrics: answers, reasoning types, difficulty, learning, costs, predictions.
 
@@ -84,6 +117,7 @@ def workspace(
         entity: user or team at W&B.
         project: at W&B.
         study: the study whose runs are shown; None for all runs of the project.
+        answer: shown above the charts.
     """
     tags = _by_tag(metrics)
     counted = {tag for tag, names in tags.items() if all(name.split("=")[1].isdigit() for name in names)}
@@ -92,6 +126,7 @@ def workspace(
     by_type = [name for tag, names in tags.items() if tag not in counted for name in names[:MOST_BARS]]
     by_difficulty = [tag for tag in tags if tag in counted and len(tags[tag]) > 1]
     sections: dict[str, list[Any]] = {
+        "Verdict": list(answer),
         "Answers": [bars(name) for name in overall],
         "Reasoning: accuracy by type": [bars(name) for name in by_type],
         "Where it breaks: accuracy against difficulty": [

@@ -3,6 +3,7 @@
 import html
 from collections.abc import Iterable
 
+from bridgelab.report.matrix import Matrix
 from bridgelab.report.table import Cell, StudyTables, Table
 
 
@@ -10,6 +11,16 @@ def to_markdown(study: StudyTables) -> str:
     """Write pipe tables and lists of notes; characters that markdown or HTML would read as markup are escaped."""
     notes = (f"- {_escape(note)}" for note in (*study.verdict, *study.notes))
     return "\n".join([f"### {_escape(study.heading)}", "", *map(_table, study.tables), *notes, ""])
+
+
+def matrix_to_markdown(verdict: Matrix) -> str:
+    """Write a verdict matrix as a pipe table: a row for each comparator, a column for each kind of question."""
+    heads = [f"{verdict.baseline} −", *(kind.replace("_", " ") for kind in verdict.kinds)]
+    rows = [
+        [name, *(verdict.cells[name, kind].text for kind in verdict.kinds)] for name in verdict.comparators
+    ]
+    lines = [_row(map(_escape, heads)), _row(["---", *["---:"] * len(verdict.kinds)])]
+    return "\n".join([*lines, *(_row(map(_escape, row)) for row in rows)])
 
 
 def _table(table: Table) -> str:
