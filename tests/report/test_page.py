@@ -19,11 +19,9 @@ from rich.console import Console
 from bridgelab.report.contents import analyze, short_tables
 from bridgelab.report.diagnosis.record import read_diagnoses
 from bridgelab.report.diagnosis.section import question_maps, section_html
-from bridgelab.report.examples import Answer, QuestionCard, select_examples
-from bridgelab.report.formats.html import to_html
-from bridgelab.report.page import Picture, render_page
+from bridgelab.report.examples import select_examples
+from bridgelab.report.formats.html import emphasize_outcomes, to_html
 from bridgelab.report.provenance import provenance, reproduction
-from bridgelab.report.table import StudyTables
 from bridgelab.report.thumbnails import _folders, read_thumbnails
 from bridgelab.report.write import report
 from bridgelab.runs.study import read_study
@@ -91,23 +89,76 @@ def opened(browser, page, width, scheme="light"):
     return shown, complaints
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (390, "dark")])
-def test_it_fits_a_desk_and_a_phone_without_complaint(browser, study, width, scheme, tmp_path):
+@pytest.fixture(scope="module")
+def axe():
+    return pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-core").Axe()
+
+
+def serious(axe, shown):
+    """What axe-core finds serious or critical, by rule."""
+    found = axe.run(shown).response["violations"]
+    return {
+        one["id"]: [node["html"][:200] for node in one["nodes"][:3]]
+        for one in found
+        if one["impact"] in ("serious", "critical")
+    }
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_it_fits_a_desk_and_a_phone_without_complaint(browser, axe, study, width, scheme, tmp_path):
     shown, complaints = opened(browser, made(study), width, scheme)
+    shown.wait_for_selector(f"html[data-charts={scheme}]")
     assert shown.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    for part in ("Verdict", "Numbers", "Questions and answers", "Where it comes from"):
+    assert shown.get_by_role("heading", level=1).inner_text() == "Where does linear break?"
+    box = shown.locator(".matrix").bounding_box()
+    assert box["y"] + box["height"] < 900  # on the first screen
+    for part in ("Accuracy by kind of question", "Questions and answers", "About these runs"):
         assert shown.get_by_role("heading", name=part).is_visible()
     light = shown.evaluate("getComputedStyle(document.body).backgroundColor")
     assert light == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(22, 24, 27)")
     shown.screenshot(path=tmp_path / "page.png", full_page=True)
     assert np.asarray(Image.open(tmp_path / "page.png").convert("L")).std() > 5
+    assert serious(axe, shown) == {}
+    shown.locator(".matrix td a").first.click()
+    assert serious(axe, shown) == {}
     assert complaints == []
+
+
+def test_a_cell_of_the_matrix_opens_its_evidence_and_leads_to_questions(browser, study):
+    shown, complaints = opened(browser, made(study), 1280)
+    shown.get_by_role("link", name="linear against qformer on count").focus()
+    shown.keyboard.press("Enter")
+    dialog = shown.locator("dialog[open]")
+    assert dialog.get_by_role("heading", level=2).inner_text() == "linear against qformer"
+    dialog.locator(".panel svg").wait_for()
+    asked = dialog.locator(".case.asked")
+    assert asked.get_by_role("heading").inner_text().split()[1] == "count"
+    assert re.search(r"linear: [\d.]+ % \(seeds ([\d.]+, ){2}[\d.]+\)", asked.inner_text())
+    asked.get_by_role("button").click()
+    assert dialog.count() == 0
+    expected = wrong_and_right(study, "linear", "qformer", kind="count")
+    assert shown.locator("output").inner_text() == f"{len(expected)} of 150 questions"
+    assert complaints == []
+
+
+def wrong_and_right(study, wrong, right, kind=None):
+    """The ids of questions that one bridge gets wrong and another right, from the predictions."""
+    found = read_study(study)
+    sums = {
+        name: pd.concat([run.predictions.query("view == 'image' and kind == 'answer'") for run in found.of(name)])
+        .groupby(["id", "tag_type"])["score"].sum().reset_index() for name in (wrong, right)
+    }  # fmt: skip
+    both = sums[wrong].merge(sums[right], on=["id", "tag_type"])
+    both = both[(both["score_x"] < 1.5) & (both["score_y"] > 1.5)]
+    return list(both["id"] if kind is None else both[both["tag_type"] == kind]["id"])
 
 
 def test_a_table_is_sorted_by_keyboard_and_put_back(browser, study):
     shown, complaints = opened(browser, made(study), 1200)
-    head = shown.locator("table").first.get_by_role("button", name="all")
-    body = shown.locator("table").first.locator("tbody").first
+    shown.locator("#accuracy").get_by_text("Numbers, as tables to sort").click()
+    table = shown.locator("#accuracy table").first
+    head = table.get_by_role("button", name="all")
+    body = table.locator("tbody").first
 
     def column():
         texts = body.locator("tr td:nth-child(2)").all_inner_texts()
@@ -122,17 +173,27 @@ def test_a_table_is_sorted_by_keyboard_and_put_back(browser, study):
     assert complaints == []
 
 
-def test_questions_are_filtered_by_who_was_right(browser, study):
+def test_all_questions_are_paged_and_filtered(browser, study):
     shown, complaints = opened(browser, made(study), 1200)
-    cards = shown.locator("article")
-    assert cards.count() == 36
-    shown.locator("select[name=linear]").select_option(label="wrong")
-    shown.locator("select[name=qformer]").select_option(label="right")
-    kept = [json.loads(card.get_attribute("data-right")) for card in cards.all() if card.is_visible()]
-    assert 0 < len(kept) < 36
-    assert all(not right["linear"] and right["qformer"] for right in kept)
-    assert shown.locator("output").inner_text() == f"{len(kept)} of 36 questions"
-    assert shown.locator("article img").first.evaluate("one => one.naturalHeight") == 160
+    cards, output = shown.locator("article"), shown.locator("output")
+    assert output.inner_text() == "150 of 150 questions"
+    assert cards.count() == 24
+    first = cards.first.inner_text()
+    shown.get_by_role("button", name="Next").click()
+    assert shown.locator("#place").inner_text() == "page 2 of 7"
+    assert cards.first.inner_text() != first
+    shown.locator("select[name=wrong]").select_option("linear")
+    shown.locator("select[name=right]").select_option("qformer")
+    expected = wrong_and_right(study, "linear", "qformer")
+    assert 0 < len(expected) < 150
+    assert output.inner_text() == f"{len(expected)} of 150 questions"
+    for text in cards.all_inner_texts():
+        assert "✗ linear:" in text
+        assert "✓ qformer:" in text
+    shown.locator("select[data-tag=hops]").select_option("2")
+    shown.locator("select[name=kind]").select_option("exist")
+    assert all("exist" in text and "hops 2" in text for text in cards.all_inner_texts())
+    assert shown.locator("article img").first.evaluate("one => one.naturalHeight") == 256
     assert complaints == []
 
 
@@ -150,7 +211,8 @@ def test_answers_are_shown_beside_what_they_rest_on(browser, study, diagnosed):
     assert captions.count("its attention (description)") == 2  # a linear bridge and an MLP have none
     assert "<b>yes" in captions[1]  # shown as it is said
     assert strips.first.locator("img").evaluate_all("all => all.every(one => one.naturalHeight > 0)")
-    assert shown.get_by_text("Selection (causal)").is_visible()
+    assert shown.locator("#inside .panel svg").count() == 5
+    assert shown.get_by_text("Selection (causal)").count()
     for width in (1200, 390):
         shown.set_viewport_size({"width": width, "height": 900})
         assert shown.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
@@ -160,7 +222,8 @@ def test_answers_are_shown_beside_what_they_rest_on(browser, study, diagnosed):
 def test_a_page_without_a_diagnosis_has_no_such_part(browser, study):
     shown, complaints = opened(browser, made(study), 1200)
     assert shown.locator("#rests, .strip").count() == 0
-    assert "Selection" not in shown.content()
+    assert "Selection (causal)" not in shown.content()
+    assert shown.locator("#inside").count() == 0
     assert complaints == []
 
 
@@ -192,7 +255,7 @@ def test_examples_show_every_pattern_and_the_majority_of_seeds(study):
     assert one.answers["linear"].right == tables["linear"][one.id]
     assert (one.answers["linear"].text == "yes") == one.answers["linear"].is_right
     assert list(one.answers)[-2:] == ["words", "words_prompted"]
-    assert all(picture.startswith("data:image/png;base64,") for each in shown for picture in each.pictures)
+    assert all(picture.startswith("data:image/webp;base64,") for each in shown for picture in each.pictures)
     assert select_examples(found, most=40) == shown
 
 
@@ -200,7 +263,7 @@ def test_without_its_images_a_question_stands_by_itself(study):
     for run in study.iterdir():
         (run / "config.yaml").unlink(missing_ok=True) if run.is_dir() else None
     assert all(one.pictures == () for one in select_examples(read_study(study)))
-    assert 'alt="The image of the question"' not in made(study).read_text()
+    assert "data:image/" not in made(study).read_text()
 
 
 def test_pictures_are_plain_files_in_their_folders_and_what_cannot_be_read_is_left_out(study, tmp_path):
@@ -242,18 +305,24 @@ def test_the_search_for_pictures_has_an_end(tmp_path, monkeypatch):
     assert [folder.name for folder in _folders(tmp_path)][1:] == ["a", "h"]
 
 
-def test_outcomes_are_bold_and_a_floor_is_called_so_at_each_level_of_what_is_swept():
-    shown = QuestionCard("1", "exist", "is it ?", "yes", {"blind, train.steps=400": Answer("no", 0, 3)}, ())
-    said = ("linear against x: breaks on count (−3.0 points); the data cannot tell on query.",)
-    written = render_page(StudyTables("swept", (), (), said), [Picture("a picture", b"")], questions=[shown])
-    assert "<li>linear against x: <strong>breaks</strong> on count (" in written
-    assert "<label>floor: blind, train.steps=400<select" in written
-    assert "</span> floor: blind, train.steps=400: no <span>(0 of 3)</span>" in written
+def test_outcomes_are_bold():
+    said = "linear against <x>: breaks on count (−3.0 points); the data cannot tell on query."
+    assert emphasize_outcomes(said) == (
+        "linear against &lt;x&gt;: <strong>breaks</strong> on count (−3.0 points); the data cannot tell on query."
+    )
+
+
+def test_a_long_study_shows_some_of_its_questions_and_says_so(study, monkeypatch):
+    monkeypatch.setattr("bridgelab.report.page.MOST_ON_PAGE", 40)
+    monkeypatch.setattr("bridgelab.report.examples.MOST_PICTURES", 3)
+    page = made(study).read_text()
+    assert "40 of 150 questions, chosen so that every pattern" in page
+    assert page.count("data:image/webp") == 3
 
 
 def test_what_was_asked_and_where_it_comes_from_are_told(study):
     page = made(study).read_text()
-    assert "<dt>question</dt><dd>Where does linear break?</dd>" in page
+    assert "<h1>Where does linear break?</h1>" in page
     assert "Where it &lt;must&gt; select." in page
     assert "bridgelab train experiments=first_look seed=0,1,2" in page
     told = dict(provenance(read_study(study)))
@@ -326,7 +395,7 @@ def test_a_script_in_any_foreign_field_is_text(study, change, diagnosed):
     text = page.replace("_", " ")  # some names are printed without underscores
     tags = Tags()
     tags.feed(page)
-    assert tags.scripts == 1  # the page's own
+    assert tags.scripts == 2  # the page's own
     planted = (*texts, *columns, "bridge", "library", "version", "vision", "task", "tuned_over", "tag")
     for field in (*planted, "override", "log", "word", "measurement", "reason", "said"):
         assert f"&lt;script&gt;{field}&lt;/script&gt;".replace("_", " ") in text, field

@@ -14,10 +14,10 @@ import pytest
 from matplotlib.image import imread
 from rich.console import Console
 
-from bridgelab.report.figures.style import bridge_style, short_label
 from bridgelab.report.formats.html import to_html
 from bridgelab.report.formats.markdown import to_markdown
 from bridgelab.report.formats.terminal import to_rich
+from bridgelab.report.row import short_label
 from bridgelab.report.summary import reasoning_type, summarize
 from bridgelab.report.table import Cell
 from bridgelab.report.tables.study import study_tables
@@ -25,7 +25,7 @@ from bridgelab.report.write import report
 from bridgelab.runs.study import read_study
 
 TWO = {"linear": {"exist": 0.7, "count": 0.5}, "blind": {"exist": 0.5, "count": 0.3}}
-VOID = ("meta", "img")
+VOID = ("meta", "img", "input", "wbr")
 
 
 class WellFormed(HTMLParser):
@@ -302,7 +302,7 @@ def test_a_report_is_three_files_and_the_same_each_time(simulated):
     }  # fmt: skip
     assert "first_look on world" in out.getvalue()
     picture = imread(paths["figure"])
-    assert picture.shape[1] > 1500
+    assert picture.shape[1] > 1000
     assert picture[..., :3].std() > 0.05  # something is drawn
     first = {file: file.read_bytes() for file in paths.values()}
     report(path, console=Console(file=StringIO()))
@@ -315,17 +315,16 @@ def test_the_page_is_whole_and_needs_nothing_else(simulated):
     page = report(path, console=Console(file=StringIO()))["page"].read_text()
     assert page.startswith("<!DOCTYPE html>")
     found = parsed(page)
-    assert found.tags.count("table") == 6
-    assert found.tags.count("script") == 1
+    assert found.tags.count("table") == 7  # matrix, differences, accuracy, gap, two of training, costs
     assert "link" not in found.tags
-    script = page[page.index("<script>") + len("<script>") : page.index("</script>")]
-    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    assert re.search(r"default-src 'none'; .*script-src\s'sha256-" + re.escape(allowed), page)
+    scripts = re.findall(r"<script>(.*?)</script>", page, flags=re.DOTALL)
+    hashes = [base64.b64encode(hashlib.sha256(one.encode()).digest()).decode() for one in scripts]
+    assert len(hashes) == found.tags.count("script") == 2
+    allowed = " ".join(f"'sha256-{one}'" for one in hashes)
+    assert f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {allowed}\"" in page
     assert ("name", "viewport") in found.attributes
     assert "prefers-color-scheme: dark" in page
-    assert all(
-        value.startswith("data:image/png;base64,") for name, value in found.attributes if name == "src"
-    )
+    assert not any(name == "src" for name, _ in found.attributes)
     assert all(value for name, value in found.attributes if name == "alt")
     assert all(value.startswith("#") for name, value in found.attributes if name == "href")
 
@@ -344,9 +343,9 @@ def test_names_are_escaped_everywhere(simulated, change):
     paths = report(path, console=Console(file=StringIO()))
     page = paths["page"].read_text()
     found = parsed(page)
-    assert found.tags.count("script") == 1  # the page's own
+    assert found.tags.count("script") == 2  # the page's own
     assert "i" not in found.tags
-    assert found.tags.count("img") == 1
+    assert "img" not in found.tags
     assert not any(name.startswith("on") for name, _ in found.attributes)
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     markdown = paths["table"].read_text()
@@ -363,11 +362,5 @@ def test_reading_a_study_needs_no_torch():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_no_two_bridges_look_alike():
-    assert len({bridge_style(index)[:2] for index in range(36)}) == 36
-    assert len({bridge_style(index)[::2] for index in range(18)}) == 18  # of curves, which have no markers
-
-
-def test_the_picture_names_what_is_swept_shortly():
+def test_a_chart_names_what_is_swept_shortly():
     assert short_label("qformer, budget.tokens=4, benchmark.images.train=9") == "qformer, tokens=4, train=9"
-    assert short_label("my_module.MyBridge $") == r"my_module.MyBridge \$"

@@ -11,7 +11,6 @@ from bridgelab.evaluation.trained_bridge import Answer, TrainedBridge, as_pixels
 from bridgelab.explain.occlusion import occlusion_maps
 from bridgelab.printable import printable
 from bridgelab.progress import Progress
-from bridgelab.report.figures.style import save
 
 
 def answer(
@@ -40,7 +39,7 @@ def answer(
     without = f"; {result.unread}" if result.unread else ""
     print(f"{printable(result.text) or '(nothing)'}   (probability {result.probability:.2f}{without})")
     if explain is not None:
-        save(draw_evidence(bridge, pixels, result), explain)
+        draw_evidence(bridge, pixels, result).savefig(explain, dpi=150, format="png", facecolor="white")
         print(f"{explain}: where the answer's probability falls when patches are replaced by the mean patch")
     return result.text
 

@@ -9,11 +9,11 @@ from rich.text import Text
 
 from bridgelab.console import get_console
 from bridgelab.explain.run_diagnosis import Amounts, diagnose_run, diagnosis_identity
-from bridgelab.report.diagnosis.figure import draw_diagnosis
+from bridgelab.report.charts.inside import inside_figure
+from bridgelab.report.charts.render import to_png
 from bridgelab.report.diagnosis.record import read_diagnoses, read_diagnosis, write_diagnosis
 from bridgelab.report.diagnosis.table import diagnosis_notes, diagnosis_tables
 from bridgelab.report.examples import select_examples
-from bridgelab.report.figures.style import save
 from bridgelab.report.formats.terminal import to_rich
 from bridgelab.report.table import StudyTables
 from bridgelab.runs.atomic import atomic_path
@@ -68,9 +68,9 @@ def _print_study(console: Console, path: Path) -> None:
     diagnoses = read_diagnoses(path, study.bridges if study else ())
     tables, notes = tuple(diagnosis_tables(diagnoses)), tuple(diagnosis_notes(diagnoses))
     console.print(to_rich(StudyTables(f"{path.resolve().name}: inside the bridges", tables, notes)))
-    if figure := draw_diagnosis(diagnoses):
+    if figure := inside_figure(diagnoses):
         with atomic_path(path / FIGURE) as temporary:
-            save(figure, temporary)
+            temporary.write_bytes(to_png(figure))
         _print_line(console, str(path / FIGURE))
 
 

@@ -1,22 +1,11 @@
-"""What the report of a study holds: its tables and its pictures."""
+"""What the report of a study holds: its results, computed once, and its tables."""
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
-from matplotlib.figure import Figure as Drawing
-
-from bridgelab.report.diagnosis.figure import draw_diagnosis
 from bridgelab.report.diagnosis.record import Diagnosis, read_diagnoses
 from bridgelab.report.diagnosis.table import diagnosis_notes, diagnosis_tables
-from bridgelab.report.figures.break_map import draw_break_map
-from bridgelab.report.figures.difficulty import draw_difficulty
-from bridgelab.report.figures.pareto import draw_pareto
-from bridgelab.report.figures.study import draw_study
-from bridgelab.report.figures.style import save
 from bridgelab.report.matched_controls import controls
-from bridgelab.report.page import Picture
 from bridgelab.report.summary import Summary, summarize
 from bridgelab.report.table import StudyTables, Table
 from bridgelab.report.tables.break_map import break_map_tables
@@ -34,13 +23,10 @@ from bridgelab.statistics.break_map import BreakMap, study_break_map
 from bridgelab.statistics.breakpoint import Breakpoint, breakpoints
 from bridgelab.statistics.comparison import Verdict, verdict
 
-if TYPE_CHECKING:
-    from bridgelab.report.charts.figure import Figure
-
 
 @dataclass(frozen=True)
 class Analysis:
-    """The results that tables and pictures share, each computed once.
+    """The results that tables and charts share, each computed once.
 
     Args:
         study: the study.
@@ -123,49 +109,3 @@ def long_tables(analysis: Analysis, short: StudyTables) -> StudyTables:
         tables=(*short.tables, *(table for table in tables if table)),
         notes=(*short.notes, *diagnosis_notes(analysis.diagnoses)),
     )
-
-
-def figures(analysis: Analysis) -> "list[Figure]":
-    """Return every figure that there is something to draw of; the first is the study's own picture."""
-    from bridgelab.report.charts.study import study_figures  # importing Altair takes a second
-
-    return study_figures(analysis.study, analysis.summary, analysis.difficulties, analysis.break_map)
-
-
-def pictures(analysis: Analysis) -> list[Picture]:
-    """Return the study's figure, then one picture of each further kind that there is something to draw of."""
-    summary, difficulties = analysis.summary, analysis.difficulties
-    bridges = ", ".join(row.name for row in summary.bridges)
-    drawn = [
-        (
-            f"Accuracy by reasoning type for {bridges}, with 95 % intervals, floors and ceilings; beside it the learning "
-            "curves. All numbers of the left panel are in the tables.",
-            draw_study(summary),
-        ),
-        (
-            f"Accuracy against {', '.join(one.tag.replace('_', ' ') for one in difficulties)}; all numbers are in the tables.",
-            draw_difficulty(difficulties, summary) if difficulties else None,
-        ),
-        (
-            "Accuracy against what a bridge costs. Filled: no bridge that costs as little or less is shown to be better, at 5 % over "
-            "all pairs of a panel. All numbers are in the tables.",
-            draw_pareto(summary),
-        ),
-        (
-            "Break map: levels of what the study varies, by kind of question. A dashed edge marks an outcome at this budget. All "
-            "numbers are in the tables.",
-            draw_break_map(analysis.break_map) if analysis.break_map else None,
-        ),
-        (
-            "Inside the bridges: what answers depend on, what clutter costs, what probes read. All numbers are in the tables.",
-            draw_diagnosis(analysis.diagnoses),
-        ),
-    ]
-    return [Picture(description, to_png(figure)) for description, figure in drawn if figure]
-
-
-def to_png(figure: Drawing) -> bytes:
-    """Return a figure as the content of a PNG file."""
-    out = io.BytesIO()
-    save(figure, out)
-    return out.getvalue()

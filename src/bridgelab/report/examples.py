@@ -1,18 +1,23 @@
-"""Questions to look at, with each bridge's answer: chosen so that bridges disagree, and with their images if these are still there."""
+"""Questions to look at, with each bridge's answer: those that bridges disagree on first, with their images if these are still there."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bridgelab.report.row import by_role
+from bridgelab.report.row import by_role, label
 from bridgelab.report.thumbnails import image_root, read_thumbnails
 from bridgelab.report.view import read_view
 from bridgelab.runs.study import Study
 from bridgelab.statistics.question_kinds import reasoning_type
 
-SHOWN = 36  # questions on the page
+SHOWN = 36  # questions whose answers are looked into
+MOST_ON_PAGE = 5000  # questions
+MOST_PICTURES = 800  # images, of the first questions
+MOST_LEVELS = 30  # of a tag that questions are filtered by
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class QuestionCard:
         target: the right answer.
         answers: by bridge, floor or ceiling.
         pictures: its images as `data:` URLs; those that were found.
+        tags: what else the benchmark says of it, such as {"hops": "2"}.
     """
 
     id: str
@@ -54,11 +60,7 @@ class QuestionCard:
     target: str
     answers: dict[str, Answer]
     pictures: tuple[str, ...]
-
-    @property
-    def right(self) -> dict[str, bool]:
-        """Whether each bridge was right."""
-        return {name: answer.is_right for name, answer in self.answers.items()}
+    tags: dict[str, str] = field(default_factory=dict)
 
 
 def select_examples(study: Study, most: int = SHOWN) -> list[QuestionCard]:
@@ -86,7 +88,9 @@ def select_examples(study: Study, most: int = SHOWN) -> list[QuestionCard]:
     rows = _take_turns(_patterns([right[name] for name in bridges]), kinds, most)
     prompts = questions["prompt"] if "prompt" in questions else pd.Series("", index=questions.index)
     images = {row: str(questions["image"].iloc[row]).split("|") for row in rows}
-    pictures = read_thumbnails({name for names in images.values() for name in names}, image_root(study))
+    wanted = dict.fromkeys(name for names in images.values() for name in names)
+    pictures = read_thumbnails(list(wanted)[:MOST_PICTURES], image_root(study))
+    tags = _tags(questions)
     return [
         QuestionCard(
             id=str(questions.index[row]),
@@ -98,9 +102,60 @@ def select_examples(study: Study, most: int = SHOWN) -> list[QuestionCard]:
                 for name in by_role(study)
             },
             pictures=tuple(pictures[name] for name in images[row] if name in pictures),
+            tags={name: values[row] for name, values in tags.items() if values[row]},
         )
         for row in rows
     ]
+
+
+def examples_json(study: Study, cards: Sequence[QuestionCard]) -> str:
+    """Return questions as the page's script reads them: every answer and every picture is listed once and referred to by number.
+
+    Args:
+        study: says which rows are floors and ceilings.
+        cards: the questions.
+    """
+    answers, pictures = _Numbered(), _Numbered()
+    names = by_role(study)
+    rows = [
+        {"name": label(name), "sees": study.of(name)[0].sees, "seeds": len(study.of(name))} for name in names
+    ]
+    listed: list[dict[str, Any]] = [
+        {
+            "prompt": card.prompt,
+            "target": card.target,
+            "kind": card.kind.replace("_", " "),
+            "tags": card.tags,
+            "pictures": [pictures[picture] for picture in card.pictures],
+            "answers": [[answers[card.answers[name].text], card.answers[name].right] for name in names],
+        }
+        for card in cards
+    ]
+    found = {"rows": rows, "answers": list(answers), "pictures": list(pictures), "questions": listed}
+    return json.dumps(found, ensure_ascii=False, separators=(",", ":"))
+
+
+class _Numbered(dict[str, int]):
+    """Texts with a number each, in the order in which they were asked for."""
+
+    def __missing__(self, text: str) -> int:
+        self[text] = len(self)
+        return self[text]
+
+
+def _tags(questions: pd.DataFrame) -> dict[str, list[str]]:
+    """Return the tags that questions can be filtered by, as printed; an empty string where a question lacks one."""
+    found = {}
+    for column in questions:
+        name = str(column).removeprefix("tag_")
+        if name == column or name in ("type", "group"):
+            continue
+        if 1 < questions[column].nunique() <= MOST_LEVELS:
+            numeric = pd.api.types.is_numeric_dtype(questions[column])
+            found[name.replace("_", " ")] = [
+                "" if pd.isna(one) else f"{one:g}" if numeric else str(one) for one in questions[column]
+            ]
+    return found
 
 
 def _kinds(questions: pd.DataFrame) -> list[str]:

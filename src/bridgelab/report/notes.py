@@ -8,17 +8,18 @@ from bridgelab.statistics.gap_closed import MIN_GAP
 def notes(summary: Summary) -> list[str]:
     """Return one note per sentence or two, the summary's own remarks among them."""
     return [
-        *_on_convergence(summary),
-        _on_intervals(summary),
-        *_on_consistency(summary),
-        _on_the_gap(summary),
-        *_on_words_in_two_forms(summary),
+        *on_convergence(summary),
+        on_intervals(summary),
+        *on_consistency(summary),
+        on_the_gap(summary),
+        *on_words_in_two_forms(summary),
         *summary.remarks,
-        *_on_missing_runs(summary),
+        *on_missing_runs(summary),
     ]
 
 
-def _on_convergence(summary: Summary) -> list[str]:
+def on_convergence(summary: Summary) -> list[str]:
+    """Say how convergence is judged, and of which rows it is not shown; nothing if no row is trained."""
     delta = next((row.convergence.delta for row in summary.rows if row.convergence), None)
     if delta is None:
         return []
@@ -34,7 +35,8 @@ def _on_convergence(summary: Summary) -> list[str]:
     ]
 
 
-def _on_intervals(summary: Summary) -> str:
+def on_intervals(summary: Summary) -> str:
+    """Say how many questions there are, and over what intervals are."""
     by_type = ", ".join(
         f"{name.replace('_', ' ')} {count}"
         for name, count in summary.questions.items()
@@ -52,14 +54,16 @@ def _on_intervals(summary: Summary) -> str:
     )
 
 
-def _on_consistency(summary: Summary) -> list[str]:
+def on_consistency(summary: Summary) -> list[str]:
+    """Say what consistency is, if the questions come in groups."""
     groups = summary.questions.get(CONSISTENCY)
     if groups is None:
         return []
     return [f"Consistency is the share of the {groups} groups in which every answer is right."]
 
 
-def _on_the_gap(summary: Summary) -> str:
+def on_the_gap(summary: Summary) -> str:
+    """Say what the gap closed is, or why it is not given."""
     if any(row.gap for row in summary.rows):
         instead = "" if summary.ceiling == "words" else f", with {summary.ceiling} for words"
         return (
@@ -71,7 +75,8 @@ def _on_the_gap(summary: Summary) -> str:
     return f"The gap closed is not given: no finished run of {' and '.join(lacking or ['a bridge'])}."
 
 
-def _on_words_in_two_forms(summary: Summary) -> list[str]:
+def on_words_in_two_forms(summary: Summary) -> list[str]:
+    """Say how much better the language model reads words that name each object once, if both forms were run."""
     overall = {row.name: row.accuracy[ALL] for row in summary.rows if row.accuracy}
     if not {"words", "words_patch_like"} <= set(overall):
         return []
@@ -83,7 +88,8 @@ def _on_words_in_two_forms(summary: Summary) -> list[str]:
     ]
 
 
-def _on_missing_runs(summary: Summary) -> list[str]:
+def on_missing_runs(summary: Summary) -> list[str]:
+    """Name the runs that are missing."""
     if not summary.missing:
         return []
     runs = "; ".join(str(run) for run in summary.missing)

@@ -1,5 +1,6 @@
 """A row of a study's tables: one bridge, floor or ceiling with all its numbers."""
 
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -66,6 +67,11 @@ def label(name: str) -> str:
     """Return a row's printed name: 'floor: blind, train.steps=400' for 'blind, train.steps=400'."""
     bridge, *levels = name.split(", ")
     return ", ".join([LABELS.get(bridge, bridge), *levels])
+
+
+def short_label(label: str) -> str:
+    """Return a row's label with only the last part of each swept key: `budget.tokens=4` becomes `tokens=4`."""
+    return re.sub(r"[\w.]*\.(\w+=)", r"\1", label)
 
 
 def by_role(study: Study) -> list[str]:

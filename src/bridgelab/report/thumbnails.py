@@ -9,6 +9,7 @@ import io
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -16,7 +17,8 @@ from bridgelab.data.images import read_image
 from bridgelab.runs.record_schema import read_yaml
 from bridgelab.runs.study import Study
 
-MAX_SIDE = 160  # pixels
+MAX_SIDE = 256  # pixels
+QUALITY = 82  # of WebP
 MAX_DEPTH = 6  # levels of folders that are searched
 MAX_ENTRIES = 2_000_000  # files and folders that are searched
 
@@ -52,7 +54,7 @@ def read_thumbnails(names: Iterable[str], root: Path | None) -> dict[str, str]:
             name = f"{folder.name}/{file}"
             with contextlib.suppress(ValueError, OSError):
                 if name not in pictures and not (folder / file).is_symlink():
-                    pictures[name] = png_data_url(_thumbnail(folder / file))
+                    pictures[name] = _data_url(_thumbnail(folder / file), "webp", quality=QUALITY)
         if len(pictures) == sum(map(len, wanted.values())):
             break
     return pictures
@@ -60,9 +62,13 @@ def read_thumbnails(names: Iterable[str], root: Path | None) -> dict[str, str]:
 
 def png_data_url(image: Image.Image) -> str:
     """Return an image as a `data:` URL of a PNG."""
+    return _data_url(image, "png", optimize=True)
+
+
+def _data_url(image: Image.Image, form: str, **options: Any) -> str:
     out = io.BytesIO()
-    image.save(out, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()
+    image.save(out, form, **options)
+    return f"data:image/{form};base64,{base64.b64encode(out.getvalue()).decode()}"
 
 
 def _folders(root: Path) -> Iterator[Path]:

@@ -9,10 +9,9 @@ from rich.console import Console
 
 from bridgelab.console import get_console
 from bridgelab.report.answer import answer, compared
-from bridgelab.report.contents import Analysis, analyze, long_tables, pictures, short_tables, to_png
-from bridgelab.report.diagnosis.section import question_maps
-from bridgelab.report.examples import select_examples
-from bridgelab.report.figures.break_map import draw_break_map
+from bridgelab.report.charts.render import to_png
+from bridgelab.report.charts.study import break_map_figure
+from bridgelab.report.contents import Analysis, analyze, long_tables, short_tables
 from bridgelab.report.formats.csv import to_csv
 from bridgelab.report.formats.latex import to_latex
 from bridgelab.report.formats.markdown import to_markdown
@@ -20,8 +19,7 @@ from bridgelab.report.formats.terminal import print_answer, print_commands, prin
 from bridgelab.report.frames import cell_frame, write_frames
 from bridgelab.report.matrix import matrix
 from bridgelab.report.next_steps import next_steps
-from bridgelab.report.page import render_page
-from bridgelab.report.provenance import provenance, purpose, reproduction
+from bridgelab.report.page import render_page, study_page
 from bridgelab.report.remarks import allowed_differences
 from bridgelab.report.table import StudyTables
 from bridgelab.report.tables.break_map import break_map_tables
@@ -62,25 +60,13 @@ def report(
     analysis = analyze(study)
     short = short_tables(analysis)
     long = long_tables(analysis, short)
-    drawn = pictures(analysis)
-    questions = select_examples(study)
-    page = render_page(
-        long,
-        drawn,
-        questions=questions,
-        diagnosis=question_maps(study, questions, analysis.diagnoses),
-        purpose=purpose(study),
-        origin=provenance(study),
-        command=reproduction(study),
-    )
-    paths = {
-        "figure": study_dir / "figure.png",
-        "table": study_dir / "table.md",
-        "page": study_dir / "index.html",
-    }
-    _write(paths["figure"], drawn[0].png)
+    page = study_page(analysis)
+    paths = {"table": study_dir / "table.md", "page": study_dir / "index.html"}
+    if page.figure:
+        paths = {"figure": study_dir / "figure.png", **paths}
+        _write(paths["figure"], to_png(page.figure))
     _write(paths["table"], to_markdown(long).encode())
-    _write(paths["page"], page.encode())
+    _write(paths["page"], render_page(page).encode())
     if data:
         frame = cell_frame(analysis.summary, analysis.verdict)
         paths |= {path.name: path for path in write_frames(study, frame)}
@@ -118,7 +104,7 @@ def report_map(study_dirs: Sequence[Path], out: Path, *, console: Console | None
         ValueError: if records are malformed, or the studies cannot be put on one map.
     """
     cells = break_map([read_study(Path(study_dir)) for study_dir in study_dirs])
-    _write(out, to_png(draw_break_map(cells)))
+    _write(out, to_png(break_map_figure(cells)))
     console = console or get_console()
     console.print(to_rich(StudyTables(f"Where {cells.baseline} breaks", tuple(break_map_tables(cells)), ())))
     print_paths(console, out)

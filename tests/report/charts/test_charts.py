@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from bridgelab.report.charts.study import break_map_figure, study_figures
-from bridgelab.report.contents import analyze, figures
+from bridgelab.report.contents import analyze
 from bridgelab.runs.study import read_study
 from bridgelab.statistics.break_map import break_map
 from bridgelab.statistics.verdict import BREAKS
@@ -17,7 +17,10 @@ from bridgelab.statistics.verdict import BREAKS
 
 def drawn(study):
     analysis = analyze(read_study(study))
-    return analysis, {figure.name: figure for figure in figures(analysis)}
+    found = study_figures(
+        analysis.study, analysis.summary, analysis.difficulties, analysis.break_map, analysis.diagnoses
+    )
+    return analysis, {figure.name: figure for figure in found}
 
 
 def units(spec):

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bridgelab.report.charts.palette import BRIDGES, COLOURS, GREY, LINES, SIGNS, row_styles
+from bridgelab.report.charts.palette import BRIDGES, COLOURS, GREY, LINES, row_styles
 from bridgelab.report.charts.themes import _FILLS, _INKS, CELLS, page_colour
+from bridgelab.report.matrix import SIGNS
 
 ROOT = Path(__file__).parents[3]
 FLOORS_AND_CEILINGS = {"blind", "words", "words_patch_like", "words_prompted"}

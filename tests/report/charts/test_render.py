@@ -11,7 +11,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bridgelab.report.charts.render import fragment, script, specification, to_pdf, to_png, to_svg
+from bridgelab.report.charts.legend import PATHS, legend_entries
+from bridgelab.report.charts.palette import BRIDGES, SHAPES
+from bridgelab.report.charts.render import (
+    fragment,
+    script,
+    specification,
+    to_pdf,
+    to_png,
+    to_svg,
+    without_legends,
+)
 from bridgelab.report.charts.study import study_figures
 from bridgelab.report.charts.themes import page_colour
 from bridgelab.report.contents import analyze
@@ -88,10 +98,23 @@ class Charts(HTMLParser):
 def test_a_fragment_carries_its_specification_and_its_description(figures):
     text = fragment(figures["accuracy"])
     found = Charts(text)
-    assert found.specs == [figures["accuracy"].panels[0].to_dict()]
+    assert found.specs == [without_legends(figures["accuracy"].panels[0].to_dict())]
     assert found.labels == [("img", figures["accuracy"].description)]
     assert found.scripts == 0
-    assert len(Charts(fragment(figures["costs"])).specs) == 4  # a legend and three charts
+    assert len(Charts(fragment(figures["costs"])).specs) == 3
+
+
+def test_the_legend_of_a_page_is_text_beside_each_symbol(figures):
+    spec = figures["accuracy"].panels[0].to_dict()
+    entries = legend_entries(spec)
+    assert [one.label for one in entries[:4]] == ["linear", "mlp", "perceiver", "qformer"]
+    assert {one.label for one in entries if one.dash} == {
+        "floor: blind", "floor: shuffled", "floor: majority", "ceiling: words", "ceiling: words, prompted",
+    }  # fmt: skip
+    assert (entries[0].colour, entries[0].path) == (BRIDGES["linear"][0], PATHS["circle"])
+    assert set(PATHS) == set(SHAPES)
+    text = fragment(figures["accuracy"])
+    assert all(f"</svg>{one.label}</li>" in text for one in entries)
 
 
 def test_foreign_names_are_text_in_a_fragment_and_in_a_picture(simulated):
@@ -161,7 +184,7 @@ def opened(browser, page, width, scheme):
 def label_colours(shown):
     return set(
         shown.evaluate(
-            "[...document.querySelectorAll('.mark-text.role-legend-label text')].map(one => getComputedStyle(one).fill)"
+            "[...document.querySelectorAll('.mark-text.role-axis-label text')].map(one => getComputedStyle(one).fill)"
         )
     )
 
@@ -173,10 +196,10 @@ def test_charts_are_drawn_in_the_readers_theme_and_fit(browser, page, width, tmp
     assert shown.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     cut = "[...document.querySelectorAll('.panel')].filter(one => one.querySelector('svg').getBoundingClientRect().width > one.clientWidth + 1).length"
     assert shown.evaluate(cut) == 0
-    assert label_colours(shown) == {"rgb(26, 26, 26)"}
+    assert label_colours(shown) == {"rgb(90, 90, 90)"}
     shown.emulate_media(color_scheme="dark")
     shown.wait_for_selector("html[data-charts=dark]")
-    assert label_colours(shown) == {"rgb(230, 230, 230)"}
+    assert label_colours(shown) == {"rgb(163, 168, 175)"}
     shown.screenshot(path=tmp_path / "charts.png", full_page=True)
     assert complaints == []
 

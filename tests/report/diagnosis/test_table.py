@@ -1,12 +1,8 @@
-import io
+import pytest
 
-import numpy as np
-from PIL import Image
-
-from bridgelab.report.diagnosis.figure import draw_diagnosis
+from bridgelab.report.charts.inside import inside_figure
 from bridgelab.report.diagnosis.record import pooled_number, read_diagnoses
 from bridgelab.report.diagnosis.table import diagnosis_notes, diagnosis_tables
-from bridgelab.report.figures.style import save
 
 
 def test_every_number_stands_in_a_table(simulated, diagnosed):
@@ -50,16 +46,23 @@ def test_what_was_not_told_has_no_table_and_no_panel(simulated, diagnosed, chang
     (grid,) = diagnosis_tables(found)
     assert "effective rank" in grid.title
     assert diagnosis_notes(found)[0] == "Not measured: selection: pope has no scenes."
-    assert len(draw_diagnosis(found).get_axes()) == 1
+    assert len(inside_figure(found).panels) == 1
     assert diagnosis_tables({}) == diagnosis_notes({}) == []
-    assert draw_diagnosis({}) is None
+    assert inside_figure({}) is None
 
 
-def test_the_picture_has_all_panels(simulated, diagnosed):
+def test_the_figure_has_all_panels_and_the_numbers_of_the_tables(simulated, diagnosed):
     study = simulated.write(images=10)
     diagnosed(study)
-    figure = draw_diagnosis(read_diagnoses(study))
-    assert len(figure.get_axes()) == 5
-    out = io.BytesIO()
-    save(figure, out)
-    assert np.asarray(Image.open(out).convert("L")).std() > 10
+    found = read_diagnoses(study)
+    figure = inside_figure(found)
+    assert len(figure.panels) == 5
+    numbers = figure.numbers.set_index(["panel", "group", "of"])
+    selection = numbers[numbers["bridge"] != ""].loc[("Selection", "selection", "mlp")]
+    assert selection["value"].item() == pytest.approx(
+        100 * pooled_number(found["mlp"], "selection/selection").value, abs=1e-3
+    )
+    guesses = figure.numbers[figure.numbers["compared with"] == "a guess"]
+    assert len(guesses)
+    assert (guesses["bridge"] == "").all()
+    assert guesses["low"].isna().all()

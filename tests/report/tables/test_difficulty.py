@@ -4,8 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bridgelab.report.figures.difficulty import draw_difficulty
-from bridgelab.report.summary import summarize
 from bridgelab.report.tables.difficulty import by_difficulty, difficulty_table
 from bridgelab.runs.study import read_study
 from bridgelab.statistics.difficulty_levels import difficulty_levels
@@ -36,9 +34,6 @@ def test_a_planted_fall_is_found(simulated):
     grid = difficulty_table(found)
     assert grid.columns == ("bridge", "3 (500)", "4 (500)", "5 (500)", "6 (500)")
     assert [cells[0].text for _, cells in grid.rows] == ["linear", "mlp"]
-    figure = draw_difficulty([found], summarize(read_study(path)))
-    (axes,) = figure.axes
-    assert [label.get_text() for label in axes.get_xticklabels()] == list(found.levels)
 
 
 def test_many_numbers_are_put_together_and_rare_ones_left_out():

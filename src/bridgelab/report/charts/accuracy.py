@@ -22,6 +22,7 @@ from bridgelab.report.summary import Summary
 
 COLUMNS = ["bridge", "role", "kind", "questions", "accuracy", "low", "high", "seeds"]
 ROW_HEIGHT = 15  # pixels a bridge takes
+BAND_HEIGHT = 54  # pixels a kind of question takes at least: three lines of a label
 
 
 def accuracy_numbers(summary: Summary) -> pd.DataFrame:
@@ -45,7 +46,8 @@ def accuracy_numbers(summary: Summary) -> pd.DataFrame:
 def accuracy_chart(summary: Summary) -> alt.LayerChart:
     """Draw a band for each kind of question, with a row for each bridge. The axis covers the data and need not begin at 0."""
     frame = accuracy_numbers(summary)
-    frame["band"] = [f"{kind}\nn = {n:,}" for kind, n in zip(frame["kind"], frame["questions"], strict=True)]
+    counts = [f"\nn = {questions:,}" for questions in frame["questions"]]
+    frame["band"] = frame["kind"].str.replace(" ", "\n") + counts
     bands = list(dict.fromkeys(frame["band"]))
     bridges = [row for row in summary.bridges if row.accuracy]
     scales = scales_of(bridges)
@@ -83,7 +85,7 @@ def accuracy_chart(summary: Summary) -> alt.LayerChart:
         ),
         seen.mark_point(filled=True, size=LARGE, opacity=1).encode(x=x, color=colour, shape=scales.shape()),
     ]
-    height = ROW_HEIGHT * len(bands) * (len(bridges) + 1)
+    height = len(bands) * max(BAND_HEIGHT, ROW_HEIGHT * (len(bridges) + 1))
     return layered(layers, height)
 
 

@@ -3,9 +3,11 @@
 import altair as alt
 import pandas as pd
 
-from bridgelab.report.charts.encodings import layered, short_label
-from bridgelab.report.charts.palette import GREY, SIGNS
+from bridgelab.report.charts.encodings import layered
+from bridgelab.report.charts.palette import GREY
 from bridgelab.report.charts.themes import CELLS, SOFT
+from bridgelab.report.matrix import SIGNS
+from bridgelab.report.row import short_label
 from bridgelab.report.table import format_signed
 from bridgelab.statistics.break_map import BreakMap
 from bridgelab.statistics.verdict import CANNOT_TELL

@@ -3,9 +3,9 @@
 import altair as alt
 import pandas as pd
 
-from bridgelab.report.charts.encodings import interval, points, scales_of, short_label
+from bridgelab.report.charts.encodings import interval, points, scales_of
 from bridgelab.report.charts.lines import line_chart
-from bridgelab.report.row import label
+from bridgelab.report.row import label, short_label
 from bridgelab.report.summary import Summary
 from bridgelab.report.tables.difficulty import Difficulty
 

@@ -1,24 +1,18 @@
 """Encodings that all charts share: bridges by colour, shape and dash, floors and ceilings by dash, axes in percent."""
 
 import math
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import altair as alt
 
 from bridgelab.report.charts.palette import GREY, line_dash, row_styles
-from bridgelab.report.row import ALL, Row
+from bridgelab.report.row import ALL, Row, short_label
 from bridgelab.statistics.estimate import Estimate
 from bridgelab.statistics.gap_closed import Ratio
 
 LETTER, SYMBOL = 7.2, 34  # pixels that a letter of a legend takes, and a symbol with the space around it
 LARGE, SMALL = 75, 26  # areas of points in square pixels: means and seeds
-
-
-def short_label(label: str) -> str:
-    """Return a row's label with only the last part of each swept key: `budget.tokens=4` becomes `tokens=4`."""
-    return re.sub(r"[\w.]*\.(\w+=)", r"\1", label)
 
 
 def row_label(row: Row) -> str:

@@ -51,7 +51,7 @@ def gap_chart(summary: Summary) -> alt.LayerChart | None:
     y = alt.Y(
         "kind:N",
         sort=kinds,
-        axis=alt.Axis(title=None, tickBand="extent", grid=True),
+        axis=alt.Axis(title=None, labelExpr="split(datum.label, ' ')", tickBand="extent", grid=True),
         scale=alt.Scale(padding=0),
     )
     offset = alt.YOffset(

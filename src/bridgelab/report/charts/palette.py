@@ -8,8 +8,6 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bridgelab.statistics.verdict import BREAKS, CANNOT_TELL, HOLDS, LEADS
-
 BLUE, VERMILION, GREEN, PINK, OCHRE = "#0072B2", "#D55E00", "#009970", "#C45C9A", "#A57C00"
 SKY, VIOLET, BROWN = "#3C93C9", "#7E63C7", "#8A6A55"
 COLOURS = (BLUE, VERMILION, GREEN, PINK, OCHRE, SKY, VIOLET, BROWN)
@@ -59,8 +57,6 @@ LINES = {
     "words_patch_like": (4, 2, 1, 2, 1, 2),
 }
 OTHER_LINE = (1, 4)
-# A sign repeats what a colour says. The fill of an outcome is in the themes, as it differs between light and dark.
-SIGNS = {BREAKS: "▼", LEADS: "▲", HOLDS: "=", CANNOT_TELL: "?"}
 
 
 @dataclass(frozen=True)

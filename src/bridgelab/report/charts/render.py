@@ -11,6 +11,7 @@ import vl_convert
 from markupsafe import Markup
 
 from bridgelab.report.charts.figure import Figure
+from bridgelab.report.charts.legend import legend_entries
 from bridgelab.report.charts.themes import Theme, config, page_colour
 from bridgelab.report.formats.html import render
 
@@ -23,12 +24,10 @@ LEGENDS = ("color", "shape", "strokeDash")  # channels that may have a legend
 
 
 def fragment(figure: Figure) -> Markup:
-    """Return a figure for a page: title, note and charts, which `script` draws. The numbers are not part of it."""
+    """Return a figure for a page: note, legend and charts, which `script` draws. Title and numbers are not part of it."""
     specs = [panel.to_dict() for panel in figure.panels]
-    if len(specs) > 1:
-        specs = [*legend_alone(specs[0]), *map(without_legends, specs)]
-    panels = [json.dumps(spec, allow_nan=False) for spec in specs]
-    return Markup(render("chart.html.jinja", figure=figure, panels=panels))
+    panels = [json.dumps(without_legends(spec), allow_nan=False) for spec in specs]
+    return Markup(render("chart.html.jinja", figure=figure, panels=panels, legend=legend_entries(specs[0])))
 
 
 @cache

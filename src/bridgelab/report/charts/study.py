@@ -13,6 +13,7 @@ from bridgelab.report.charts.costs import cost_chart, cost_numbers, costs_to_dra
 from bridgelab.report.charts.difficulty import difficulty_chart, difficulty_numbers
 from bridgelab.report.charts.figure import Figure
 from bridgelab.report.charts.gap import gap_chart, gap_numbers
+from bridgelab.report.charts.inside import Diagnoses, inside_figure
 from bridgelab.report.charts.sweep import sweep_chart, sweep_numbers, swept_number
 from bridgelab.report.summary import Summary
 from bridgelab.report.tables.difficulty import Difficulty
@@ -23,7 +24,11 @@ MOST_TAGS = 3  # charts of difficulty
 
 
 def study_figures(
-    study: Study, summary: Summary, difficulties: Sequence[Difficulty], break_map: BreakMap | None
+    study: Study,
+    summary: Summary,
+    difficulties: Sequence[Difficulty],
+    break_map: BreakMap | None,
+    diagnoses: Diagnoses | None = None,
 ) -> list[Figure]:
     """Return every figure that there is something to draw of; the first is the study's own picture.
 
@@ -32,6 +37,7 @@ def study_figures(
         summary: its rows.
         difficulties: accuracy by each tag that counts something.
         break_map: None if the study varies nothing but bridges and seeds.
+        diagnoses: what `bridgelab diagnose` measured, by bridge; None if it was not run.
     """
     found = [
         sweep_figure(study, summary),
@@ -42,6 +48,7 @@ def study_figures(
         cost_figure(summary),
         caption_figure(summary),
         break_map_figure(break_map) if break_map else None,
+        inside_figure(diagnoses) if diagnoses else None,
     ]
     return [figure for figure in found if figure]
 

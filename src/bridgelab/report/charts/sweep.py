@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import altair as alt
 import pandas as pd
 
-from bridgelab.report.charts.encodings import BridgeScales, interval, kind_label, points, short_label
+from bridgelab.report.charts.encodings import BridgeScales, interval, kind_label, points
 from bridgelab.report.charts.lines import line_chart
-from bridgelab.report.row import label
+from bridgelab.report.row import label, short_label
 from bridgelab.report.summary import Summary
 from bridgelab.runs.study import Study
 
@@ -85,7 +85,8 @@ def sweep_chart(summary: Summary, swept: Swept, kind: str) -> alt.LayerChart:
     frame = frame[frame["kind"] == kind_label(kind)]
     values = sorted(set(swept.value.values()))
     logarithmic = values[0] > 0 and values[-1] / values[0] >= LOG_RATIO
-    scale = alt.Scale(type="log" if logarithmic else "linear", nice=False, zero=False, padding=16)
+    kind_of_scale = {"type": "log"} if logarithmic else {"type": "linear", "zero": False}
+    scale = alt.Scale(nice=False, padding=16, **kind_of_scale)
     axis = alt.Axis(title=swept.title, values=values, format="~s", grid=False, labelOverlap=True)
     lines = frame[frame["role"] == "bridge"].drop_duplicates("name")
     scales = BridgeScales(list(lines["name"]), list(lines["bridge"]))

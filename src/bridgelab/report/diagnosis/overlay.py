@@ -45,7 +45,7 @@ def overlay_data_url(picture: str, values: np.ndarray, *, signed: bool) -> str:
     """Return an image with a map over it as a `data:` URL, `SIDE` pixels wide and high.
 
     Args:
-        picture: the image as a `data:` URL of a PNG.
+        picture: the image as a `data:` URL.
         values: one per patch [row, column].
         signed: as in `overlay`.
     """

@@ -7,7 +7,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from bridgelab.report.row import label
+from bridgelab.report.row import label, short_label
 from bridgelab.report.table import StudyTables, Table
 
 OUTCOME = re.compile(r"\b(breaks|leads|holds)(?= on )")
@@ -38,6 +38,16 @@ def emphasize_outcomes(sentence: str) -> Markup:
     return Markup(OUTCOME.sub(r"<strong>\1</strong>", str(escape(sentence))))
 
 
+def short(name: str) -> str:
+    """Return a row's printed name with only the last part of each swept key."""
+    return short_label(label(name))
+
+
+def breakable(name: str) -> Markup:
+    """Let a long name break after its underscores."""
+    return Markup(str(escape(name)).replace("_", "_<wbr>"))
+
+
 _environment = Environment(
     loader=PackageLoader("bridgelab.report"),
     autoescape=True,
@@ -46,4 +56,9 @@ _environment = Environment(
     lstrip_blocks=True,
 )
 _environment.globals["asset"] = asset
-_environment.filters |= {"label": label, "emphasize_outcomes": emphasize_outcomes}
+_environment.filters |= {
+    "label": label,
+    "breakable": breakable,
+    "short": short,
+    "emphasize_outcomes": emphasize_outcomes,
+}

@@ -24,7 +24,7 @@ from bridgelab.statistics.estimate import LEVEL
 
 def study_tables(summary: Summary) -> StudyTables:
     """Return the tables that have rows, and the notes below them."""
-    tables = (_accuracy(summary), _gap_closed(summary), _captioned(summary), _captions_and_costs(summary))
+    tables = (accuracy_table(summary), gap_table(summary), captioned_table(summary), cost_table(summary))
     return StudyTables(summary.heading, tuple(table for table in tables if table.rows), tuple(notes(summary)))
 
 
@@ -32,7 +32,8 @@ def _columns(summary: Summary) -> tuple[str, ...]:
     return tuple("all" if name == ALL else name.replace("_", " ") for name in summary.questions)
 
 
-def _accuracy(summary: Summary) -> Table:
+def accuracy_table(summary: Summary) -> Table:
+    """Return accuracy by kind of question, with what the last doubling of the training brought."""
     rows = [
         (
             row.role,
@@ -62,7 +63,8 @@ def _last_doubling(row: Row) -> Cell:
     return Cell(format_signed(gain, 1), f"at most {format_signed(bound, 1)}; {outcome}", quantity)
 
 
-def _gap_closed(summary: Summary) -> Table:
+def gap_table(summary: Summary) -> Table:
+    """Return the gap closed by kind of question; without rows if there is none."""
     rows = [
         (row.role, (Cell(row.label), *(percent_cell(row.gap[name], digits=0) for name in summary.questions)))
         for row in summary.rows
@@ -71,7 +73,8 @@ def _gap_closed(summary: Summary) -> Table:
     return Table("Gap closed, %", ("bridge", *_columns(summary)), tuple(rows))
 
 
-def _captioned(summary: Summary) -> Table:
+def captioned_table(summary: Summary) -> Table:
+    """Return accuracy from each bridge's own captions in place of its tokens; without rows if it was not recorded."""
     rows = [
         (
             row.role,
@@ -91,7 +94,8 @@ def _captioned(summary: Summary) -> Table:
     )
 
 
-def _captions_and_costs(summary: Summary) -> Table:
+def cost_table(summary: Summary) -> Table:
+    """Return scores of captions, costs and seeds."""
     columns = (
         "bridge",
         "CIDEr-D",
