@@ -154,6 +154,14 @@ def test_first_stages_of_other_sizes_and_checkpoints_of_other_readers_are_refuse
     weights = f'bridge.init_from="{folder}/weights.safetensors"'
     with pytest.raises(ValueError, match=r"vision_proj\.\w+.* have another shape, \(8.*here \(6"):
         main.run(alignment(weights, "embed_dim=6"), tmp_path / "run", bridge="qformer")
+    # One of another tokenizer may have as many words, and the same shapes.
+    other = tmp_path / "other_words.safetensors"
+    origin = {"stage": "alignment", "tokenizer": "another"}
+    write_weights(read_weights(folder / "weights.safetensors"), other, origin)
+    with pytest.raises(
+        ValueError, match=r"trained with the words of the tokenizer another, and text has \w+ here"
+    ):
+        main.run(alignment(f'bridge.init_from="{other}"'), tmp_path / "run", bridge="qformer")
     for choice, message in (
         ("bridge=perceiver", r"are not in this bridge"),
         (

@@ -78,6 +78,9 @@ def test_bad_input(root):
         ),
         ({"correct_choice_idx": None}, "answer=None must be an index"),
         ({"image_id": "7"}, "entry 0 is malformed"),
+        ({"image_id": True}, "image_id=True must be a number"),
+        ({"image_id": -1}, "image_id=-1 must be a number"),
+        ({"question": None}, "entry 0 is malformed"),
         ({"choices": ["cab"] * 4}, None),  # distinguished by their letters
     ):
         write(root, "val", entry(0) | change)
@@ -90,6 +93,13 @@ def test_bad_input(root):
     write(root, "val", without)
     with pytest.raises(ValueError, match=r"entry 0 is malformed \(KeyError: 'direct_answers'\)"):
         AOkvqa(root).examples("test", "answer")
+    for changes, message in (
+        ({"difficult_direct_answer": "false"}, r"difficult_direct_answer='false' must be true or false"),
+        ({"direct_answers": "yes"}, r"answers='yes' must be a list"),
+    ):
+        write(root, "val", entry(0, **changes))
+        with pytest.raises(ValueError, match=message):
+            AOkvqa(root).examples("test", "answer")
     (root / "aokvqa_v1p0_val.json").write_text('{"id0": {}}')
     with pytest.raises(ValueError, match=r"must be JSON with a list of dict\. It holds an object with id0"):
         AOkvqa(root).examples("test")

@@ -109,3 +109,13 @@ def test_bad_input(tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             write(tmp_path, row(0, "Count", **change), row(1, "Depth")).examples("test")
+
+
+def test_a_row_of_the_hub_with_a_value_of_another_type_is_refused(tmp_path, monkeypatch):
+    from bridgelab.benchmark import cv_bench
+
+    for changes in ({"task": None}, {"question": None}, {"choices": "12"}, {"answer": 3}):
+        rows = [row(0, "Count", image=str(tmp_path / "a.png")) | changes]
+        monkeypatch.setattr(cv_bench, "hub_rows", lambda *_, rows=rows, **__: rows)
+        with pytest.raises(ValueError, match=r"them/bench: question 0 is malformed"):
+            CvBench(tmp_path, name="cv_bench", prompt=PROMPT, hub="them/bench").examples("test")

@@ -81,6 +81,11 @@ def test_bad_input(tmp_path):
         ),
         ("1,q,Open or Closed,(a)", "question 1 is malformed"),
         ("1,q,(a) Open (b) Closed", "question 1 is malformed"),
+        (
+            "1,q,(a) Open (b) Closed,(a)\r\n3,q,(a) Open (b) Closed,(a)",
+            r"question 2 is malformed \(its number is '3' and must be 2, since row n",
+        ),
+        ("1,q,(a) Open (b) Closed,(a)" + 140_000 * "x", r"Questions\.csv can't be read \(field larger than"),
     ):
         with pytest.raises(ValueError, match=message):
             write(tmp_path, row).examples("test")

@@ -86,3 +86,10 @@ def test_bad_input(tmp_path):
     write(tmp_path, question(5, template_filename=3))
     with pytest.raises(ValueError, match=r"entry 0 is malformed \(AttributeError"):
         SuperClevr(tmp_path, files={"train": FILES["train"], "val": FILES["val"]}).examples("train")
+
+
+@pytest.mark.parametrize("index", ["25000", None, True, 25000.0])
+def test_an_image_without_a_number_is_refused_and_not_left_out(tmp_path, index):
+    write(tmp_path, question(25_000), question(25_001, image_index=index))
+    with pytest.raises(ValueError, match=rf"entry 1 is malformed \(image_index={index!r} must be a number\)"):
+        SuperClevr(tmp_path).examples("test")

@@ -62,6 +62,21 @@ def test_a_table(tmp_path):
     assert len({e.images for e in examples}) == 1
 
 
+def test_an_answer_is_the_option_of_its_letter_though_one_is_left_out(tmp_path):
+    row = rows_of(1)[0] | {"B": None, "C": "grey", "D": "green", "answer": "C"}
+    write(tmp_path, [row])
+    (example,) = VlmEvalKit(tmp_path, name="x", prompt=PROMPT, file="t.tsv").examples("test")
+    assert (example.choices, example.answers) == (("red", "grey", "green"), ("grey",))
+    write(tmp_path, [row | {"answer": "B"}], "u.tsv")
+    with pytest.raises(
+        ValueError, match=r"row with index 0: answer='B' must be one of the options' letters, A, C, D"
+    ):
+        VlmEvalKit(tmp_path, name="x", prompt=PROMPT, file="u.tsv").examples("test")
+    write(tmp_path, [row | {"image": None}], "v.tsv")
+    with pytest.raises(ValueError, match=r"v\.tsv holds 0 questions with an image\. Get the table again"):
+        VlmEvalKit(tmp_path, name="x", prompt=PROMPT, file="v.tsv").examples("test")
+
+
 def test_accuracy_is_report_acc(tmp_path):
     rows = rows_of(9)
     write(tmp_path, rows)

@@ -52,6 +52,12 @@ def test_bad_input(root):
         ValueError, match=r"sa_0\.json can't be read \(TypeError: choices='left' must be a list"
     ):
         benchmark.examples("test")
+    (root / "direct_attributes" / "sa_1.png").rename(root / "sa_1.png")
+    with pytest.raises(
+        FileNotFoundError, match=r"direct_attributes/sa_1\.json has no image beside it\. Get the"
+    ):
+        benchmark.examples("test")
+    (root / "sa_1.png").rename(root / "direct_attributes" / "sa_1.png")
     path.unlink()
     with pytest.raises(
         FileNotFoundError, match=r"sa_0\.json is missing\. Expected layout: \{direct_attributes"

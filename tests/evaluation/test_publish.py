@@ -381,6 +381,8 @@ WEIGHTS = save({"scale": torch.ones(())})
         ({"config.json": b"{}", "model.safetensors": WEIGHTS}, r"config.json holds bridgelab=.*field required. Choose a repository that"),
         ({"config.json": b"[1", "model.safetensors": WEIGHTS}, r"config.json is not JSON .*'bridgelab push' wrote"),
         ({"config.json": good(vision_dim="6"), "model.safetensors": WEIGHTS}, r"holds vision_dim='6': input should be a valid integer"),
+        ({"config.json": good(choices={"init_from": "/etc/hostname"}), "model.safetensors": WEIGHTS}, r"choices has init_from, which is no keyword"),
+        ({"config.json": good(choices={"_target_": "os.system"}), "model.safetensors": WEIGHTS}, r"choices has _target_, which is no keyword"),
         ({"config.json": good(insert="cross_attention"), "model.safetensors": WEIGHTS}, r"insert=cross_attention with cross_attention=None: blocks belong"),
         (
             {"config.json": good(insert="cross_attention", cross_attention={"stack": "encoder", "every": 0, "num_heads": 1, "ffn_ratio": 1}), "model.safetensors": WEIGHTS},

@@ -113,7 +113,7 @@ class AlignmentExperiment:
             precision=precision,
         )
         if config.bridge.init_from is not None:
-            begin_from(model, config.bridge.init_from)
+            begin_from(model, config.bridge.init_from, text.fingerprint)
         return model
 
     def _captions(self, split: str) -> Captions:

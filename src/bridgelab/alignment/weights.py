@@ -5,7 +5,7 @@ from pathlib import Path
 from torch import Tensor
 
 from bridgelab.alignment.model import Alignment
-from bridgelab.bridge.weights import TEXT_SIDE, join_names, read_weights
+from bridgelab.bridge.weights import TEXT_SIDE, join_names, read_origin, read_weights
 
 BRIDGE, SECOND_STAGE, BUFFERS = "bridge.", "language_projection.", ("mean", "std")
 LOG_TEMP, TEMP = "log_temp", "temp"  # the file holds the temperature itself, as LAVIS's checkpoints do
@@ -18,13 +18,23 @@ def weights_of(model: Alignment) -> dict[str, Tensor]:
     return {name: value for name, value in named.items() if not name.startswith(SECOND_STAGE)}
 
 
-def begin_from(model: Alignment, path: str | Path) -> None:
+def begin_from(model: Alignment, path: str | Path, tokenizer: str) -> None:
     """Load weights of a first stage.
 
+    Args:
+        model: changed in place.
+        path: of the file, `bridge.init_from`.
+        tokenizer: fingerprint of the tokenizer whose words the model reads.
     Raises:
         ValueError: if the file holds no first stage, or one of other sizes or another tokenizer.
     """
     tensors, own = read_weights(path), weights_of(model)
+    trained = read_origin(path).get("tokenizer", tokenizer)
+    if trained != tokenizer:  # of as many words, maybe, and then each embedding would stand for another word
+        raise ValueError(
+            f"bridge.init_from={path} was trained with the words of the tokenizer {trained}, and text has {tokenizer} here. Set text to "
+            "the one that it was trained with, or bridge.init_from=null."
+        )
     if not any(name.startswith(TEXT_SIDE) for name in tensors):
         raise ValueError(
             f"bridge.init_from={path} has no text side (its first tensor is {next(iter(tensors), 'none')}): a first stage begins from "

@@ -79,13 +79,16 @@ class AOkvqa(PublishedQuestions):
 
     def image(self, part: str, entry: Entry) -> str:
         """Return the absolute path of an entry's image."""
-        return under(self.images, f"{part.partition('_')[0]}2017", f"{entry['image_id']:012d}.jpg")
+        number = entry["image_id"]
+        if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+            raise ValueError(f"image_id={number!r} must be a number")
+        return under(self.images, f"{part.partition('_')[0]}2017", f"{number:012d}.jpg")
 
     def example(self, name: str, image: str, entry: Entry, kind: str) -> Example | None:
         """Return a question's example; of kind answer, None if it is too difficult for a direct answer."""
         if kind == "choice":
             return choice_example(
-                entry["question_id"],
+                str(entry["question_id"]),
                 (image,),
                 prompt=self.choice_prompt,
                 question=entry["question"],
@@ -93,10 +96,13 @@ class AOkvqa(PublishedQuestions):
                 answer=entry["correct_choice_idx"],
                 tags={},
             )
-        if entry["difficult_direct_answer"]:
+        difficult = entry["difficult_direct_answer"]
+        if not isinstance(difficult, bool):  # a text "false" would leave the question out
+            raise TypeError(f"difficult_direct_answer={difficult!r} must be true or false")
+        if difficult:
             return None
         return Example(
-            id=entry["question_id"],
+            id=str(entry["question_id"]),
             images=(image,),
             prompt=fill(self.prompt, "question", entry["question"]),
             answers=most_frequent_first(entry["direct_answers"]),

@@ -61,7 +61,7 @@ class CvBench(EvaluationOnly):
         for row in self._from_hub() if self.hub else self._from_files():
             try:
                 examples.append(self._example(row))
-            except (KeyError, TypeError, ValueError) as error:
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
                 raise ValueError(
                     f"{self.hub or self.root}: question {row.get('idx')} is malformed ({type(error).__name__}: {error}). Each needs "
                     f"{', '.join(KEYS)}. Get the data set again."

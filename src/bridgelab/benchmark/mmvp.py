@@ -58,14 +58,19 @@ class Mmvp(EvaluationOnly):
         """
         path = require(self.root / "Questions.csv", LAYOUT, "Get the hub's MMVP/MMVP, or set benchmark.root.")
         reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
+        try:
+            rows = list(reader)
+        except csv.Error as error:
+            raise ValueError(f"{path} can't be read ({error}). Get the file again.") from error
         if missing := [column for column in COLUMNS if column not in (reader.fieldnames or ())]:
             raise ValueError(
                 f"{path} has no column {', '.join(missing)}, but {', '.join(reader.fieldnames or ['none at all'])}. Get the file "
                 "again."
             )
         examples = []
-        for number, row in enumerate(reader, start=1):
+        for number, row in enumerate(rows, start=1):
             try:
+                self._check_order(number, row, rows[0])
                 examples.append(self._example(number, row))
             except (ValueError, TypeError, AttributeError) as error:
                 raise ValueError(
@@ -77,6 +82,14 @@ class Mmvp(EvaluationOnly):
     def metrics(self) -> dict[str, ExampleMetric]:
         """Return accuracy over pairs and over questions."""
         return {"choice": GroupAccuracy(groups={"pair_accuracy": "pair"}, sizes={"pair_accuracy": 2})}
+
+    def _check_order(self, number: int, row: dict[str, str], first: dict[str, str]) -> None:
+        """Check that a row's number, its first column, continues that of the first row: else it would be asked of another image."""
+        begin, own = (next(iter(one.values())) or "" for one in (first, row))
+        if begin.strip().isdecimal() and own.strip() != str(int(begin) + number - 1):
+            raise ValueError(
+                f"its number is {own!r} and must be {int(begin) + number - 1}, since row n is about image n"
+            )
 
     def _example(self, number: int, row: dict[str, str]) -> Example:
         options = [text for _, text in OPTION.findall(row["Options"])]

@@ -77,7 +77,14 @@ class SuperClevr(PublishedQuestions):
             "Get it from the hub's RyanWW/Super-CLEVR, or set benchmark.root and benchmark.files.",
         )
         entries = read_list(path, "questions")
-        return path, [entry for entry in entries if entry.get("image_index") in INDICES[part]]
+        for number, entry in enumerate(entries):
+            index = entry.get("image_index")
+            if isinstance(index, bool) or not isinstance(index, int):  # else it would be in no split
+                raise ValueError(
+                    f"{path}: entry {number} is malformed (image_index={index!r} must be a number). Each needs {self.needs}. Get the "
+                    "file again."
+                )
+        return path, [entry for entry in entries if entry["image_index"] in INDICES[part]]
 
     def image(self, part: str, entry: Entry) -> str:
         """Return the absolute path of an entry's image."""

@@ -78,6 +78,8 @@ class VlmEvalKit(EvaluationOnly):
         path = self.root / self.file
         folder = self.root / path.stem
         rows = image_table(path, folder, ("question", "answer"), "the address that VLMEvalKit's code gives")
+        if not rows:
+            raise ValueError(f"{path} holds 0 questions with an image. Get the table again.")
         counts = Counter(len(row["image"]) for row in rows)
         if not counts[self.images_per_question]:
             raise ValueError(
@@ -106,7 +108,12 @@ class VlmEvalKit(EvaluationOnly):
         return {"choice": circular if self.variant == "circular" else Accuracy(by=by)}
 
     def _example(self, row: dict[str, Any]) -> Example:
-        options = [row[letter] for letter in string.ascii_uppercase if row.get(letter)]
+        letters = [letter for letter in string.ascii_uppercase if (row.get(letter) or "").strip()]
+        right = string.ascii_uppercase[letter_index(row["answer"], len(string.ascii_uppercase))]
+        if right not in letters:
+            raise ValueError(
+                f"answer={row['answer']!r} must be one of the options' letters, {', '.join(letters)}"
+            )
         tags: dict[str, str | int] = {}
         for column in CATEGORIES:
             if row.get(column):
@@ -121,8 +128,8 @@ class VlmEvalKit(EvaluationOnly):
             row["image"],
             prompt=self.prompt,
             question=row["question"],
-            options=options,
-            answer=letter_index(row["answer"], len(options)),
+            options=[row[letter] for letter in letters],
+            answer=letters.index(right),  # by its letter, since a table may leave one out
             hint=row.get("hint"),
             tags=tags,
         )

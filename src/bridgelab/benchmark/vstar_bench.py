@@ -41,9 +41,13 @@ class VStarBench(EvaluationOnly):
             folder = require(
                 self.root / kind, LAYOUT, "Get the hub's craigwu/vstar_bench, or set benchmark.root."
             )
-            for image in sorted(
-                path for path in folder.iterdir() if path.suffix != ".json" and path.name[0] != "."
-            ):
+            files = sorted(path for path in folder.iterdir() if path.name[0] != ".")
+            images = [path for path in files if path.suffix != ".json"]
+            of_images = {path.stem for path in images}
+            for path in files:
+                if path.stem not in of_images:  # its question would be left out of the score
+                    raise FileNotFoundError(f"{path} has no image beside it. Get the complete folder.")
+            for image in images:
                 path = require(image.with_suffix(".json"), LAYOUT, "Get the complete folder.")
                 annotation = read_json(path, "an object with question and options")
                 try:

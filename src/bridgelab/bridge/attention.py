@@ -45,6 +45,7 @@ def attend(
     mask: Bool[Tensor, "batch key"] | Bool[Tensor, "batch query key"] | None = None,
     dropout: float = 0.0,
     patches: int = 0,
+    scale: float | None = None,
 ) -> Float[Tensor, "batch head query dim"]:
     r"""Return $\mathrm{softmax}(Q K^\top / \sqrt{d}) V$, where several heads share each group's keys and values.
 
@@ -60,6 +61,7 @@ def attend(
         mask: true where a key may be read, by all queries of an example or by each.
         dropout: probability of dropping an attention weight.
         patches: how many keys, from the first on, are patches; only `attention_over_patches` reads it.
+        scale: of the scores, 1 for queries that are scaled already; None for $1 / \sqrt{d}$.
     """
     groups, shape = k.shape[1], q.shape
     q = q.reshape(shape[0], groups, -1, shape[3])
@@ -69,9 +71,10 @@ def attend(
         key_mask = by_query[:, None]
     collected = _collected if patches else None
     if q.is_cuda and collected is None:
-        mixed = F.scaled_dot_product_attention(q, k, v, key_mask, dropout)
+        mixed = F.scaled_dot_product_attention(q, k, v, key_mask, dropout, scale=scale)
     else:
-        scores = (shape[3] ** -0.5 * q) @ k.transpose(-1, -2)
+        scaled = q if scale == 1 else (shape[3] ** -0.5 if scale is None else scale) * q
+        scores = scaled @ k.transpose(-1, -2)
         if key_mask is not None:
             scores = scores.masked_fill(~key_mask, torch.finfo(scores.dtype).min)
         weights = scores.softmax(dim=-1)

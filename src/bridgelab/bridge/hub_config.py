@@ -48,6 +48,14 @@ class HubConfig(Checked):
     groups: dict[str, dict[str, Any]]
 
     @model_validator(mode="after")
+    def _check_choices(self) -> "HubConfig":
+        """Refuse choices that would take the place of the repository's own class or weights."""
+        for key in self.choices:
+            if key.startswith("_") or key == "init_from":
+                raise ValueError(f"choices has {key}, which is no keyword argument of a bridge")
+        return self
+
+    @model_validator(mode="after")
     def _check_blocks(self) -> "HubConfig":
         if (self.insert == "cross_attention") != (self.cross_attention is not None):
             raise ValueError(

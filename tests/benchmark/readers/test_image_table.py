@@ -1,15 +1,18 @@
 """VLMEvalKit's tables with images in base64, written by pandas as VLMEvalKit writes them."""
 
 import base64
+import contextlib
 import io
 import os
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
 from bridgelab.benchmark.readers import image_table as module
 from bridgelab.benchmark.readers.image_table import image_table
+from bridgelab.benchmark.readers.kept_rows import save_image
 
 
 def picture(color):
@@ -19,6 +22,21 @@ def picture(color):
 
 
 RED, BLUE = picture("red"), picture("blue")
+# A header of 10,000 x 10,000 pixels, of which Pillow only warns, and too little of the content.
+LARGE = base64.b64encode(b"P6 10000 10000 255\n" + bytes(99)).decode()
+
+
+def test_a_header_with_bytes_at_random_is_read_or_refused(tmp_path):
+    rng = np.random.default_rng(0)
+    for kind in ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000"):
+        held = io.BytesIO()
+        Image.new("RGB", (40, 30), "red").save(held, kind)
+        for _ in range(60):
+            content = bytearray(held.getvalue())
+            for place in rng.integers(min(len(content), 80), size=6):
+                content[place] = rng.integers(256)
+            with contextlib.suppress(ValueError):  # the only error that a broken file may raise
+                save_image(bytes(content), tmp_path, "row 1")
 
 
 def write(path, *rows):
@@ -73,6 +91,11 @@ def test_a_byte_order_mark_and_long_cells(tmp_path):
         ((RED, "0", "1"), "row with index 2: image='1' must be .* and no row with this index does"),
         ((RED, "1"), "row with index 1: image='1' must be"),
         ((RED, "[" + "'x', " * 20), r"row with index 1: image=.* is not base64"),
+        ((RED, "[" + " " * 80 + "]"), r"row with index 1: image=.* is not base64 \(an empty list\)"),
+        ((RED, "[" * 5000 + "]" * 5000), r"row with index 1: image='\[\[.* is not base64"),
+        ((RED, "[" + "-" * 9000 + "1]"), r"row with index 1: image='\[--.* is not base64"),
+        ((RED, f"[1, {RED!r}]"), r"row with index 1: image=.* is not base64"),
+        ((RED, LARGE), r"row with index 1, holds an image that is too large to read"),
     ],
 )  # fmt: skip
 def test_bad_images(tmp_path, images, message):

@@ -102,9 +102,12 @@ def _decoded(cell: str, where: str) -> list[bytes]:
     """Return the image files of a cell that holds one or a list of them in base64."""
     try:
         texts = ast.literal_eval(cell) if cell.startswith("[") else [cell]
+        if not texts:
+            raise ValueError("an empty list")
         return [base64.b64decode(text, validate=True) for text in texts]
-    except (binascii.Error, ValueError, SyntaxError, TypeError) as error:
+    # The last two come from brackets or signs that are nested thousands deep.
+    except (binascii.Error, ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
         raise ValueError(
-            f"{where}: image={cell[:24]!r}… is not base64 ({error}): it must be an image in base64, a list of them, or the index "
-            "of a row that holds one. Get the table again."
+            f"{where}: image={cell[:24]!r}… is not base64 ({str(error)[:100]}): it must be an image in base64, a list of them, or the "
+            "index of a row that holds one. Get the table again."
         ) from error

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 Row = dict[str, Any]
 
@@ -71,11 +71,11 @@ def save_image(content: Any, folder: Path, source: str) -> str:
             raise TypeError(f"{type(content).__name__} instead of bytes")
         with Image.open(io.BytesIO(content)) as image:
             suffix = str(image.format).lower()
-    except Image.DecompressionBombError as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ValueError(
             f"{source}, holds an image that is too large to read ({error}). Scale it down, or leave its row out."
         ) from error
-    except (TypeError, UnidentifiedImageError, OSError) as error:
+    except Exception as error:  # Pillow's parsers of headers raise whatever they do
         raise ValueError(
             f"{source}, holds a value that is not an image ({error}): each must be a complete image file, or null. Get the "
             "data set again."

@@ -34,11 +34,13 @@ def choice_example(
         tags: the example's tags.
         hint: a text to read before the question.
     Raises:
-        TypeError: if the options are not a list of texts.
+        TypeError: if the options are not a list of texts, or the question is no text.
         ValueError: if the answer is no index of an option, or as `Example`.
     """
     if not isinstance(options, list) or not all(isinstance(option, str) for option in options):
         raise TypeError(f"choices={options!r} must be a list of texts")
+    if not isinstance(question, str):  # `re.sub` would take None for an empty text
+        raise TypeError(f"question={question!r} must be a text")
     if isinstance(answer, bool) or not isinstance(answer, int) or not 0 <= answer < len(options):
         raise ValueError(f"answer={answer!r} must be an index of {len(options)} choices")
     lettered = [f"({letter}) {text}" for letter, text in zip(string.ascii_uppercase, options, strict=False)]
