@@ -82,7 +82,7 @@ def test_a_study_that_sweeps_something_is_a_map_by_itself(simulated, change):
     assert study_break_map(read_study(path)).levels == ("budget.tokens=4", "budget.tokens=16")
     shown = report(path, console=Console(file=StringIO()))
     assert "Break map: linear − qformer" in shown["table"].read_text()
-    assert shown["page"].read_text().count("Break map: levels of what the study varies") == 1
+    assert shown["page"].read_text().count('id="chart-break-map"') == 1
 
 
 def test_studies_that_declare_different_things_make_no_map(three, change, simulated):
@@ -106,8 +106,8 @@ def test_the_command_prints_the_map_and_writes_its_picture(three, tmp_path, caps
     assert "breaks" in printed
     picture = matplotlib.image.imread(out)[..., :3]
     # The colour of 'breaks' fills one cell of six, and nothing else.
-    vermilion = np.abs(picture - np.array([0xF0, 0xA2, 0x7A]) / 255).max(axis=2) < 0.02
+    vermilion = np.abs(picture - np.array([0xF3, 0xB0, 0x8D]) / 255).max(axis=2) < 0.02
     assert 0.01 < vermilion.mean() < 0.2
     report_map(three[:1], out)
     again = matplotlib.image.imread(out)[..., :3]
-    assert (np.abs(again - np.array([0xF0, 0xA2, 0x7A]) / 255).max(axis=2) < 0.02).mean() < 0.01
+    assert (np.abs(again - np.array([0xF3, 0xB0, 0x8D]) / 255).max(axis=2) < 0.02).mean() < 0.01

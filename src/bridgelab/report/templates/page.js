@@ -51,7 +51,7 @@ function makeOpening(link) {
     for (const one of dialog.querySelectorAll('.case')) one.classList.toggle('asked', one === asked);
     dialog.showModal();
     dialog.querySelectorAll('[data-chart]').forEach(drawWhenOpen);
-    asked.scrollIntoView({block: 'nearest'});
+    asked.scrollIntoView({block: 'center'});
     asked.focus({preventScroll: true});
   });
 }
