@@ -7,6 +7,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from io import StringIO
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -308,6 +309,17 @@ def test_a_report_is_three_files_and_the_same_each_time(simulated):
     report(path, console=Console(file=StringIO()))
     assert first == {file: file.read_bytes() for file in paths.values()}
     assert not list(path.glob("*.part"))
+
+
+def test_figures_are_written_for_a_paper(simulated):
+    path = simulated.write(images=10)
+    paths = report(path, figures="svg", console=Console(file=StringIO()))
+    found = {file.name: file for file in (path / "figures").iterdir()}
+    assert set(found) == {"accuracy.svg", "gap.svg", "budgets.svg", "costs.svg", "captions.svg"}
+    assert {name: paths[name] for name in found} == found
+    for file in found.values():
+        texts = [one.text for one in ElementTree.parse(file).iter("{http://www.w3.org/2000/svg}text")]
+        assert "qformer" in texts
 
 
 def test_the_page_is_whole_and_needs_nothing_else(simulated):

@@ -23,6 +23,11 @@ def run(args: list[str]) -> None:
         help="also write the cells of the tables and all answers into the folder, as CSV and Parquet",
     )
     parser.add_argument(
+        "--figures",
+        choices=("svg", "pdf", "png"),
+        help="also write every figure of the page in this format, into the folder's figures/",
+    )
+    parser.add_argument(
         "--all", action="store_true", help="print all tables and notes too, not the answer alone"
     )
     add_allow(parser)
@@ -38,4 +43,10 @@ def run(args: list[str]) -> None:
     elif options.format:
         print_as(study, options.format, allow=options.allow)
     else:
-        report(study, allow=options.allow, data=options.data, everything=options.all)
+        report(
+            study,
+            allow=options.allow,
+            data=options.data,
+            figures=options.figures,
+            everything=options.all,
+        )

@@ -9,7 +9,8 @@ from rich.console import Console
 
 from bridgelab.console import get_console
 from bridgelab.report.answer import answer, compared
-from bridgelab.report.charts.render import to_png
+from bridgelab.report.charts.figure import Figure
+from bridgelab.report.charts.render import to_pdf, to_png, to_svg
 from bridgelab.report.charts.study import break_map_figure
 from bridgelab.report.contents import Analysis, analyze, long_tables, short_tables
 from bridgelab.report.formats.csv import to_csv
@@ -28,6 +29,7 @@ from bridgelab.runs.atomic import atomic_path
 from bridgelab.runs.study import read_study
 from bridgelab.statistics.break_map import break_map
 
+IMAGES = MappingProxyType({"svg": lambda figure: to_svg(figure).encode(), "pdf": to_pdf, "png": to_png})
 FORMATS = MappingProxyType({"md": to_markdown, "csv": to_csv, "latex": to_latex})
 
 
@@ -36,6 +38,7 @@ def report(
     *,
     allow: Sequence[str] = (),
     data: bool = False,
+    figures: str | None = None,
     everything: bool = False,
     console: Console | None = None,
 ) -> dict[str, Path]:
@@ -47,10 +50,11 @@ def report(
         study_dir: `runs/<study>`.
         allow: keys in which its runs may differ, as `read_study` takes them.
         data: also write the cells and all answers as CSV and Parquet, see `report.frames`.
+        figures: a key of `IMAGES`: also write every figure of the page in this format.
         everything: print the tables and the notes too.
         console: where to print; the terminal by default.
     Returns:
-        The paths written, by name: "figure", "table", "page", and with `data` the names of its files.
+        The paths written, by name: "figure", "table", "page", and with `data` or `figures` the names of their files.
     Raises:
         FileNotFoundError: if the folder is missing or holds no finished run.
         ValueError: if its records are malformed or cannot be compared.
@@ -70,6 +74,9 @@ def report(
     if data:
         frame = cell_frame(analysis.summary, analysis.verdict)
         paths |= {path.name: path for path in write_frames(study, frame)}
+    if figures:
+        drawn = [section.figure for section in page.sections if section.figure]
+        paths |= {path.name: path for path in _write_figures(drawn, study_dir / "figures", figures)}
     console = console or get_console()
     judged = matrix(analysis.verdict) if analysis.verdict else None
     print_answer(console, analysis.summary.heading, first_sentences(analysis), judged)
@@ -149,6 +156,14 @@ def numbers(study_dir: Path, *, allow: Sequence[str] = ()) -> dict[str, Any]:
         "notes": list(printed.notes),
         "missing": [{"run": one.name, "reason": one.reason} for one in analysis.study.missing],
     }
+
+
+def _write_figures(figures: Sequence[Figure], folder: Path, form: str) -> list[Path]:
+    folder.mkdir(exist_ok=True)
+    paths = [folder / f"{figure.name}.{form}" for figure in figures]
+    for figure, path in zip(figures, paths, strict=True):
+        _write(path, IMAGES[form](figure))
+    return paths
 
 
 def _write(path: Path, content: bytes) -> None:
