@@ -67,11 +67,11 @@ def test_every_command_is_in_the_help(command, capsys):
     assert f"\n  {command} " in capsys.readouterr().out
 
 
-def test_without_a_command_five_things_are_named_whose_commands_exist(capsys):
+def test_without_a_command_six_things_are_named_whose_commands_exist(capsys):
     assert cli.main([]) == 0
     told = capsys.readouterr().out
     lines = [line for line in told.splitlines() if line.startswith("  ")]
-    assert len([line for line in lines if line[2] != " "]) == 5
+    assert len([line for line in lines if line[2] != " "]) == 6
     named = [re.search(r" bridgelab ([a-z-]+)", line)[1] for line in lines]
     assert set(named) <= set(cli.COMMANDS)
     assert all(len(line) <= 100 for line in lines)

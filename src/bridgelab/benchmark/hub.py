@@ -1,7 +1,7 @@
 """Rows of a data set on the Hugging Face hub, kept in a folder by `readers/kept_rows.py`.
 
-Only parquet is read, from the hub or from a local folder; data sets that run code of their own are refused. The
-`datasets` library streams the rows, so it keeps no second copy in its own format.
+Only parquet is read, from the hub or from a local folder, and the Arrow files that `datasets.save_to_disk` writes; data sets that
+run code of their own are refused. The `datasets` library streams the rows, so it keeps no second copy in its own format.
 """
 
 import itertools
@@ -17,6 +17,7 @@ from bridgelab.benchmark.readers.kept_rows import file_identity, kept_rows, save
 PARQUET = "datasets.packaged_modules.parquet.parquet"  # the module of the class that reads parquet
 # The owner of lmms-eval's data sets, before and after they moved (lmms-eval 0.7.3, lmms_eval/tasks/gqa/gqa.yaml).
 FORMER_OWNER, OWNER = "lmms-lab/", "lmms-lab-encoder/"
+STATE, DICT_STATE = "state.json", "dataset_dict.json"  # of a saved data set, and of one with splits
 TIMEOUT = 5.0  # seconds until a hub that does not answer counts as out of reach
 
 
@@ -33,7 +34,8 @@ def hub_rows(
 
     Args:
         source: a data set's name on the hub, such as lmms-lab-encoder/GQA, or a folder of parquet files named as on the hub:
-            <config>/<split>-*.parquet, or without a config data/<split>-*.parquet or <split>-*.parquet.
+            <config>/<split>-*.parquet, or without a config data/<split>-*.parquet or <split>-*.parquet; or a folder that
+            `datasets.save_to_disk` wrote, where a data set without splits is train.
         split: the published split, such as validation.
         folder: where images and rows are kept.
         config: the data set's config.
@@ -67,7 +69,10 @@ def hub_rows(
 
 
 def _files(source: Path, split: str, config: str | None) -> list[Path]:
-    """Return the parquet files of a split in a local folder."""
+    """Return the parquet files of a split in a local folder, or its saved files."""
+    saved = source / split if (source / DICT_STATE).is_file() else source
+    if not config and (saved / STATE).is_file() and (saved != source or split == "train"):
+        return [saved / STATE, *sorted(saved.glob("*.arrow"))]
     folders = [source / config] if config else [source / "data", source]
     for folder, name in itertools.product(folders, (f"{split}-*.parquet", f"{split}.parquet")):
         if files := sorted(folder.glob(name)):
@@ -92,6 +97,9 @@ def _stream(
     """Yield rows with undecoded images."""
     import datasets  # takes seconds, so only when needed
 
+    if files and files[0].name == STATE:
+        yield from datasets.load_from_disk(str(files[0].parent)).to_iterable_dataset().decode(False)
+        return
     cache = str(folder / "datasets")  # the library's own cache, a few bytes since rows are streamed
     try:
         if files:

@@ -7,7 +7,8 @@ from bridgelab.cli.arguments import Parser
 from bridgelab.cli.key_comments import explained_keys
 from bridgelab.config.root import config_root
 
-OVERRIDDEN = ("train", "doctor", "evaluate", "features")  # commands that take overrides of a training
+# Commands that take overrides of a training.
+OVERRIDDEN = ("train", "doctor", "evaluate", "features", "check-data")
 # bash splits words at `=`, which overrides hold, so the words are taken from the line, and of an answer only what follows the last
 # `=` is handed over.
 BASH = """\

@@ -31,6 +31,7 @@ COMMANDS = (
     "bridges",
     "benchmarks",
     "check-bridge",
+    "check-data",
     "pretrain",
     "doctor",
     "bench",
@@ -48,6 +49,8 @@ bridgelab compares bridges between a frozen vision encoder and a frozen language
   Ask a trained bridge about a picture.          bridgelab answer RUN IMAGE "what color is it ?"
   Train a bridge of your own beside the others.  bridgelab check-bridge my_module.MyBridge
                                                  bridgelab train bridge._target_=my_module.MyBridge
+  Compare bridges on your own pictures.          bridgelab check-data FOLDER
+                                                 bridgelab train benchmark=own benchmark.root=FOLDER
 
 bridgelab --help lists every command, bridgelab COMMAND --help describes one.
 """
@@ -95,6 +98,8 @@ Choose, check and convert bridges:
   convert       convert weights from or to BLIP-2, LLaVA, OpenFlamingo and Idefics2
 
 Prepare data and models:
+  check-data    say what data hold and what is wrong with them, and draw six examples
+                bridgelab check-data FOLDER
   doctor        check what is installed, and estimate the time, memory and disk of a run
                 bridgelab doctor experiments=first_look
   features      encode images before training; list, verify and prune the features

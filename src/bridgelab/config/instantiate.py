@@ -12,7 +12,10 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 # Keys of an object's config that are no arguments of its class.
 NOT_ARGUMENTS = frozenset({"_target_", "_partial_", "_convert_", "init_from"})
-MODULE = "torch.nn.Module"  # slots of this kind also take a class of the user's own, from any file or package
+MODULE = "torch.nn.Module"
+BENCHMARK = "bridgelab.benchmark.example.Benchmark"
+# Kinds of which a slot also takes a class of the user's own, from any file or package, with their names in a message.
+OPEN = {MODULE: "torch.nn.Module of your own", BENCHMARK: "class of your own with examples() and metrics()"}
 
 
 class Slot(NamedTuple):
@@ -35,9 +38,7 @@ SLOTS = {
     "bridge": Slot(("bridgelab.bridge.",), MODULE),
     "vision": Slot(("bridgelab.vision.",), MODULE),
     "text": Slot(("bridgelab.text.",), MODULE, elsewhere=("adapt", "prompt_tokens", "lora")),
-    "benchmark": Slot(
-        ("bridgelab.benchmark.",), "bridgelab.benchmark.example.Benchmark", elsewhere=("published",)
-    ),
+    "benchmark": Slot(("bridgelab.benchmark.",), BENCHMARK, elsewhere=("published",)),
     "optim": Slot(("bridgelab.optim.", "torch.optim."), "torch.optim.Optimizer"),
     "trainer": Slot(("pytorch_lightning.",), "pytorch_lightning.Trainer", ("pytorch_lightning.",)),
     "logger": Slot(
@@ -54,7 +55,7 @@ def is_own(config: DictConfig, slot: str) -> bool:
 
 
 def target(config: DictConfig, slot: str) -> Any:
-    """Return the class that a config names by `_target_`: of its slot's packages, or the user's own `torch.nn.Module`.
+    """Return the class that a config names by `_target_`: of its slot's packages, or the user's own if the slot is `OPEN`.
 
     A name alone proves nothing: `torch.optim.optimizer.torch.load` begins like an optimizer. So the object is checked for
     where it was defined and for its base class.
@@ -69,9 +70,9 @@ def target(config: DictConfig, slot: str) -> Any:
     name = config._target_
     own = is_own(config, slot)
     allowed = f"{slot} takes a {kind.rpartition('.')[2]} of {' or '.join(packages)}*" + (
-        f", or a {MODULE} of your own" if kind == MODULE else ""
+        f", or a {OPEN[kind]}" if kind in OPEN else ""
     )
-    if not isinstance(name, str) or (own and kind != MODULE):
+    if not isinstance(name, str) or (own and kind not in OPEN):
         raise ValueError(f"{slot}._target_: {name} may not be built: {allowed}. Set {slot}._target_.")
     if own and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # the user's own file is here
@@ -80,7 +81,7 @@ def target(config: DictConfig, slot: str) -> Any:
     except Exception as error:
         raise ValueError(
             f"{slot}._target_: {name} could not be imported ({' '.join(str(error.__cause__ or error).split())}). Name a class of "
-            "a file in the current folder, as my_module.MyBridge, or of an installed package."
+            "a file in the current folder, as my_module.MyClass, or of an installed package."
         ) from error
     defined = own or _defined_in(obj, packages)
     if not (defined and isinstance(obj, type) and issubclass(obj, hydra.utils.get_object(kind))):

@@ -12,6 +12,7 @@ import torch
 from omegaconf import OmegaConf
 
 from bridgelab.backbones import Backbones
+from bridgelab.benchmark.contract import check_benchmark, read_examples
 from bridgelab.benchmark.example import Example
 from bridgelab.config.instantiate import build
 from bridgelab.data.batches import TokenizedExamples, TrainingBatches
@@ -52,7 +53,7 @@ class BenchmarkDataModule(pl.LightningDataModule):
     ):
         super().__init__()
         self.backbones, self.config, self.splits = backbones, backbones.config, tuple(splits)
-        self.benchmark = build(self.config.benchmark, "benchmark")
+        self.benchmark = check_benchmark(build(self.config.benchmark, "benchmark"))
         self.kinds = tuple(self.benchmark.kinds if kinds is None else kinds)
         self.skipped: dict[str, Any] = {"images": {}, "examples": {}}
         self.image_features: Any = None
@@ -76,7 +77,7 @@ class BenchmarkDataModule(pl.LightningDataModule):
         if self._examples:
             return
         self._examples = {
-            split: {kind: self.benchmark.examples(split, kind) for kind in self.kinds}
+            split: {kind: read_examples(self.benchmark, split, kind) for kind in self.kinds}
             for split in self.splits
         }
         self._check_splits(stage)
@@ -203,6 +204,7 @@ class BenchmarkDataModule(pl.LightningDataModule):
             "features": "none" if self.image_features is None else self.image_features.source,
             "features_dtype": getattr(self.image_features, "dtype", None),
             "skipped": self.skipped,
+            **({"splits": rule} if (rule := getattr(self.benchmark, "split_rule", None)) else {}),
         }
 
     def _check_splits(self, stage: str) -> None:

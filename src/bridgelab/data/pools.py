@@ -35,7 +35,9 @@ def training_pools(
     # Which word means what can only be learned from few objects: with ten in an image, every guess is as good.
     most = config.simple_objects
     pools["simple_caption"] = [
-        e for e in pools.get("caption", ()) if int(e.tags.get("objects", most + 1)) <= most
+        e
+        for e in pools.get("caption", ())
+        if isinstance(objects := e.tags.get("objects"), int) and objects <= most
     ]
     if lacking := sorted(name for name in drawn if not pools.get(name)):
         log.warning(

@@ -76,6 +76,7 @@ def tokenizer(path: str) -> Any | None:
     except (OSError, ValueError):
         return None
     text.tokenize = partial(T5.tokenize, text)
+    text.unknown = partial(T5.unknown, text)
     return text
 
 

@@ -14,11 +14,17 @@ class Published(Keys):
     examples: dict[Literal["train", "val", "test"], Count] = Field({})
 
 
+Column = Literal[
+    "id", "image", "images", "question", "answer", "answers", "choices", "answer_index", "caption", "split", "group", "tags",
+]  # fmt: skip
+
+
 class Benchmark(ClassKeys):
     root: PathName
     published: Published | None = None
     name: Name = ""
     hub: Name | None = None
+    config: Name | None = None
     revision: Name | None = None
     train: Name | None = None
     val: Name | None = None
@@ -38,8 +44,11 @@ class Benchmark(ClassKeys):
     annotations: Name | None = None
     image: Name = ""
     images: Name | dict[str, Count] = ""  # a folder; for the built-in world, each split's number of images
-    file: Name = ""
+    file: Name | None = None
     files: dict[Literal["train", "val", "test"], Name] = Field({})
+    columns: dict[Column, Name | None] = Field({})
+    tags: list[Name] = Field([])
+    breakdown: Name | None = None
     blank: Name | None = None
     bend: Name | None = None
     objects: Annotated[list[Count], Field(min_length=2, max_length=2)] = Field([1, 1])

@@ -1,0 +1,197 @@
+"""What a benchmark's data hold and what is wrong with them, before anything is trained."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any, NamedTuple
+
+from bridgelab.benchmark.contract import read_examples
+from bridgelab.benchmark.example import Example
+from bridgelab.benchmark.majority import majority
+from bridgelab.benchmark.metrics.example_metric import ExampleMetric
+from bridgelab.data.images import file_hash, missing, read_image, try_each
+
+SPLITS = ("train", "val", "test")
+LISTED = 3  # examples of a problem
+MOST_VALUES = 20  # of a tag, each of which is a row of the report
+FEWEST = 30  # questions of a cell, below which its intervals span nearly everything
+
+
+class Image(NamedTuple):
+    """Height and width in pixels, and the hash of an image's file."""
+
+    height: int
+    width: int
+    hash: str
+
+
+@dataclass(frozen=True)
+class SplitKind:
+    """Examples of one kind in one split.
+
+    Args:
+        split, kind: which.
+        examples: how many.
+        images: how many different ones they show.
+        answers: the number of times of each first answer, most frequent first.
+        words: the least, the median and the greatest number of words of a prompt.
+        tags: for each tag the number of examples with each value.
+        floor: the score of the most frequent training answer of each type; None without a train split, and for captions.
+    """
+
+    split: str
+    kind: str
+    examples: int
+    images: int
+    answers: Mapping[str, int]
+    words: tuple[int, float, int]
+    tags: Mapping[str, Mapping[str, int]]
+    floor: float | None
+
+
+@dataclass(frozen=True)
+class DataCheck:
+    """What was found.
+
+    Args:
+        name: of the benchmark.
+        parts: by split and kind.
+        sizes: the number of images of each (height, width), most frequent first.
+        problems: what keeps a run from starting, or makes its result wrong, each in one line with the fix.
+        remarks: what is not wrong, but may not be meant.
+        examples: all of them, by split and kind.
+    """
+
+    name: str
+    parts: tuple[SplitKind, ...]
+    sizes: Mapping[tuple[int, int], int]
+    problems: tuple[str, ...]
+    remarks: tuple[str, ...]
+    examples: Mapping[tuple[str, str], Sequence[Example]] = field(repr=False)
+
+
+def check_data(benchmark: Any) -> DataCheck:
+    """Read all splits of a benchmark and all of their images.
+
+    Raises:
+        FileNotFoundError: if a file of the benchmark is missing.
+        ValueError: if its annotations are malformed.
+    """
+    examples = {
+        (split, kind): found
+        for split in SPLITS
+        if split in benchmark.splits
+        for kind in benchmark.kinds
+        if (found := read_examples(benchmark, split, kind))
+    }
+    paths = list(dict.fromkeys(path for own in examples.values() for e in own for path in e.images))
+    absent = missing(paths)
+    images, broken = try_each(_read, [path for path in paths if path not in absent], "looking at images")
+    metrics = benchmark.metrics()
+    parts = [
+        _part(split, kind, own, _floor(examples.get(("train", kind), []), own, metrics[kind]))
+        for (split, kind), own in examples.items()
+    ]
+    return DataCheck(
+        name=benchmark.name,
+        parts=tuple(parts),
+        sizes=dict(Counter((one.height, one.width) for one in images.values()).most_common()),
+        problems=(
+            *_image_problems("are missing", absent, len(paths)),
+            *_image_problems("can't be read", broken, len(paths)),
+            *_leaks(examples, images),
+            *_refusals(examples, metrics),
+        ),
+        remarks=(*getattr(benchmark, "remarks", ()), *_thin_cells(parts), *_sure_guesses(parts)),
+        examples=examples,
+    )
+
+
+def _read(path: str) -> Image:
+    height, width, _ = read_image(path).shape
+    return Image(height, width, file_hash(path))
+
+
+def _part(split: str, kind: str, examples: Sequence[Example], floor: float | None) -> SplitKind:
+    words = [len(e.prompt.split()) for e in examples]
+    tags: dict[str, Counter[str]] = defaultdict(Counter)
+    for e in examples:
+        for name, value in e.tags.items():
+            tags[name][str(value)] += 1
+    return SplitKind(
+        split=split,
+        kind=kind,
+        examples=len(examples),
+        images=len({path for e in examples for path in e.images}),
+        answers=dict(Counter(e.answers[0] for e in examples).most_common()),
+        words=(min(words), median(words), max(words)),
+        tags={name: dict(counts.most_common()) for name, counts in sorted(tags.items())},
+        floor=floor,
+    )
+
+
+def _floor(train: list[Example], own: list[Example], metric: ExampleMetric) -> float | None:
+    if not train or own[0].kind == "caption":
+        return None
+    guesses = majority(train, own)
+    return sum(metric.score(guess, e) for guess, e in zip(guesses, own, strict=True)) / len(own)
+
+
+def _image_problems(what: str, problems: Mapping[str, str], images: int) -> Iterator[str]:
+    if problems:
+        first = ", ".join(list(problems)[:LISTED]) + ", …" * (len(problems) > LISTED)
+        yield (
+            f"{len(problems)} of {images} images {what}: {first}. Each example needs its images. Put them there or correct their names, "
+            "or leave those examples out by data.on_error=skip."
+        )
+
+
+def _leaks(
+    examples: Mapping[tuple[str, str], Sequence[Example]], images: Mapping[str, Image]
+) -> Iterator[str]:
+    """Yield a problem for each pair of splits that show one image, under one name or under two."""
+    shown: dict[str, dict[str, str]] = defaultdict(dict)  # split -> hash -> path
+    for (split, _), own in examples.items():
+        for path in (path for e in own for path in e.images if path in images):
+            shown[split].setdefault(images[path].hash, path)
+    splits = [split for split in SPLITS if split in shown]
+    for place, split in enumerate(splits):
+        for other in splits[place + 1 :]:
+            if common := sorted(shown[split].keys() & shown[other].keys()):
+                pair = f"{shown[split][common[0]]} and {shown[other][common[0]]}"
+                yield (
+                    f"{len(common)} images of {split} are in {other} too, such as {pair}: a bridge may not be tested on images that it "
+                    "was trained on. Remove the copies, or give their rows one group."
+                )
+
+
+def _refusals(
+    examples: Mapping[tuple[str, str], Sequence[Example]], metrics: Mapping[str, ExampleMetric]
+) -> Iterator[str]:
+    for (split, kind), own in examples.items():
+        if split != "train":
+            try:
+                metrics[kind].check(own, scores_only=split == "val")
+            except ValueError as error:
+                yield f"{split}, {kind}: {error}"
+
+
+def _thin_cells(parts: Sequence[SplitKind]) -> Iterator[str]:
+    """Yield remarks on the rows and cells that the report will have."""
+    for part in parts:
+        if part.split != "test" or part.kind == "caption":
+            continue
+        for name, values in part.tags.items():
+            if len(values) > MOST_VALUES and name != "group":
+                yield f"tag {name} has {len(values)} values in test, and the more there are, the less each can show"
+        thin = [f"{name} ({number})" for name, number in part.tags.get("type", {}).items() if number < FEWEST]
+        if thin:
+            shown = ", ".join(thin[:LISTED]) + ", …" * (len(thin) > LISTED)
+            yield f"{len(thin)} types have fewer than {FEWEST} {part.kind} questions in test, too few to tell bridges apart: {shown}"
+
+
+def _sure_guesses(parts: Sequence[SplitKind]) -> Iterator[str]:
+    for part in parts:
+        if part.split == "test" and part.floor is not None and part.floor > 0.95:
+            yield f"the most frequent training answer is right for {100 * part.floor:.1f} % of test: bridges can hardly differ"

@@ -1,0 +1,385 @@
+"""Data sets of one's own: each format gives the same examples, splits keep images together, and bad tables are refused."""
+
+import csv
+import io
+import json
+import random
+
+import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from bridgelab.benchmark.metrics.accuracy import Accuracy
+from bridgelab.benchmark.metrics.caption_metric import CaptionMetric
+from bridgelab.benchmark.metrics.vqa_accuracy import VqaAccuracy
+from bridgelab.benchmark.own import Own
+from bridgelab.benchmark.own_splits import groups_of
+
+PICTURES = 10
+ROWS = [
+    row
+    for k in range(PICTURES)
+    for row in (
+        {"id": f"a{k}", "image": f"{k}.png", "question": "how many, 'so' ?", "answer": str(k % 3), "tags": {"type": "count", "hops": k % 2}},
+        {"id": f"c{k}", "image": f"{k}.png", "question": "which {options} ?", "choices": ["red", "blue"], "answer": "blue", "tags": {"type": "color", "hops": 0}},
+        {"id": f"d{k}", "image": f"{k}.png", "caption": f"a thing — №{k}"},
+        {"id": f"e{k}", "image": f"{k}.png", "caption": "a thing"},
+    )
+]  # fmt: skip
+
+
+def png(color):
+    held = io.BytesIO()
+    Image.new("RGB", (4, 3), color).save(held, "PNG")
+    return held.getvalue()
+
+
+@pytest.fixture
+def root(tmp_path):
+    """An empty data set: images without a table."""
+    for k in range(PICTURES):
+        (tmp_path / f"{k}.png").write_bytes(png((k, 0, 0)))
+    return tmp_path
+
+
+def jsonl(root, rows, name="table"):
+    (root / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def table(root, rows, name="table"):
+    (root / name).with_suffix(".csv").unlink(missing_ok=True)
+    with (root / f"{name}.csv").open("w", newline="") as file:
+        columns = list(dict.fromkeys(key for row in rows for key in row))
+        writer = csv.DictWriter(file, columns, lineterminator="\r\n")
+        writer.writeheader()
+        for row in rows:
+            cells = {k: "|".join(map(str, v)) if isinstance(v, list) else v for k, v in row.items()}
+            writer.writerow({k: json.dumps(v) if isinstance(v, dict) else v for k, v in cells.items()})
+
+
+def parquet(root, rows, name="table"):
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    pq.write_table(
+        pa.Table.from_pylist([{column: row.get(column) for column in columns} for row in rows]),
+        root / f"{name}.parquet",
+    )
+
+
+def read(own):
+    return {(split, kind): own.examples(split, kind) for split in own.splits for kind in own.kinds}
+
+
+@pytest.mark.parametrize("write", [jsonl, table, parquet])
+def test_every_format_gives_the_same_examples(root, write):
+    write(root, ROWS)
+    own = Own(root)
+    examples = read(own)
+    assert own.splits == ("train", "val", "test")
+    shown = {split: {e.images for kind in own.kinds for e in examples[split, kind]} for split in own.splits}
+    assert [len(images) for images in shown.values()] == [7, 1, 2]  # of ten images two, and of eight one
+    assert not shown["train"] & shown["test"]
+    by_id = {e.id: e for own_of in examples.values() for e in own_of}
+    assert len([e for e in by_id.values() if e.kind != "caption"]) == 2 * PICTURES
+    assert len(examples["train", "caption"]) == 14
+    assert {len(e.answers) for split in ("val", "test") for e in examples[split, "caption"]} == {2}
+    counted, chosen = by_id["a4"], by_id["c4"]
+    assert counted.images == chosen.images == (str(root / "4.png"),)
+    assert (counted.prompt, counted.answers, counted.tags) == (
+        "how many, 'so' ?",
+        ("1",),
+        {"type": "count", "hops": 0},
+    )
+    # The question's own braces are text.
+    assert chosen.prompt == "which {options} ? (A) red (B) blue"
+    assert (chosen.answers, chosen.choices) == (("blue",), ("red", "blue"))
+    assert "made by image: test has 0.2 of all" in own.split_rule
+    metrics = own.metrics()
+    assert {kind: type(metric) for kind, metric in metrics.items()} == {
+        "answer": Accuracy,
+        "choice": Accuracy,
+        "caption": CaptionMetric,
+    }
+    assert metrics["answer"].by == ("hops", "type")
+
+
+def test_splits_do_not_depend_on_the_order_of_rows(root):
+    jsonl(root, ROWS)
+    before = {split: {e.id for e in Own(root).examples(split, "answer")} for split in Own(root).splits}
+    jsonl(root, random.Random(1).sample(ROWS, len(ROWS)))
+    assert before == {split: {e.id for e in Own(root).examples(split, "answer")} for split in before}
+    others = [{e.id for e in Own(root, seed=seed).examples("test", "answer")} for seed in range(1, 6)]
+    assert any(other != before["test"] for other in others)
+
+
+@given(st.lists(st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=3), min_size=1, max_size=8))
+def test_groups_are_the_connected_rows(rows):
+    """Against merging sets until nothing changes."""
+    sets = [set(row) for row in rows]
+    for _ in rows:
+        for one in sets:
+            for other in sets:
+                if one & other:
+                    one |= other
+                    other |= one
+    assert groups_of(rows) == [min(one) for one in sets]
+
+
+def test_groups_stay_together_and_count_as_one_image(root):
+    rows = [row | {"group": int(row["image"][0]) // 2} for row in ROWS if "question" in row]
+    jsonl(root, rows)
+    own = Own(root)
+    of_split = [{e.tags["group"] for e in own.examples(split, "answer")} for split in own.splits]
+    assert sum(map(len, of_split)) == 5
+    assert "by image and group" in own.split_rule
+    assert own.metrics()["answer"].by == ("hops", "type")
+
+
+def test_splits_may_be_named_by_a_column_or_by_the_files(root):
+    rows = [row for row in ROWS if "answer" in row]
+    names = ["training"] * 10 + ["test"] * 6 + ["dev"] * 4
+    jsonl(root, [row | {"split": name} for row, name in zip(rows, names, strict=True)])
+    own = Own(root)
+    assert [len(own.examples(split, "answer")) for split in ("train", "val", "test")] == [5, 2, 3]
+    assert own.split_rule == "named by the table"
+    (root / "table.jsonl").unlink()
+    jsonl(root, rows[:12], "train")
+    table(root, rows[12:], "test")
+    own = Own(root)
+    assert [len(own.examples(split, "answer")) for split in own.splits] == [5, 1, 4]
+    assert own.split_rule == "named by the table, but val made by image: 0.1 of train, seed 0"
+    (root / "train.jsonl").unlink()
+    assert Own(root).splits == ("test",)
+    with pytest.raises(ValueError, match=r"split='train': the table of own has test alone\. Name rows train"):
+        Own(root).examples("train", "answer")
+
+
+def test_columns_are_mapped(root):
+    rows = [
+        {"Bild": f"{k}.png", "Frage": "was ?", "label": k % 2, "Raum": f"room {k % 2}", "level": k % 4}
+        for k in range(PICTURES)
+    ]
+    table(root, rows)
+    columns = {"image": "Bild", "question": "Frage", "answer": "label"}
+    own = Own(root, columns=columns, tags=["Raum", "level"], prompt="Q: {question}")
+    example = own.examples("train")[0]
+    number = int(example.images[0][-5])
+    assert example.prompt == "Q: was ?"
+    assert example.answers == (str(number % 2),)
+    assert example.id == f"table-{number + 2}"  # its line
+    # A CSV has no types, so whole numbers are found; the only tag of text breaks the verdict down.
+    room = f"room {number % 2}"
+    assert example.tags == {"type": room, "Raum": room, "level": number % 4}
+    assert not own.remarks
+    own = Own(root, columns=columns, tags=["Raum", "level"], breakdown="level")
+    assert own.examples("train")[0].tags == {"type": str(number % 4), "Raum": room, "level": number % 4}
+    own = Own(root, columns=columns)
+    assert own.remarks == [
+        "table.csv has columns that are not read: Raum, level",
+        "10 of 10 questions are in no cell of the verdict, since they lack the tag that breaks it down. Name one in "
+        "benchmark.breakdown (there is none yet)",
+    ]
+
+
+def test_several_answers_and_images(root):
+    answers = ["red", "blue", "red", "red"]
+    pair = ["0.png", "./1.png"]
+    rows = [
+        {"images": [f"{k}.png", f"{(k + 5) % 10}.png"], "question": "?", "answers": answers if k == 2 else [str(k)] * 4}
+        for k in range(5)
+    ]  # fmt: skip
+    rows[0] |= {"images": pair, "answers": ["blue", "blue", "blue", "green"]}
+    jsonl(root, rows)
+    own = Own(root, variant="current")
+    examples = [e for split in own.splits for e in own.examples(split)]
+    assert sorted(examples, key=lambda e: e.id)[0].images == (str(root / "0.png"), str(root / "1.png"))
+    # 0–1, 1–6, 2–7, 3–8, 4–9: the first two are one group.
+    of_split = {e.id: split for split in own.splits for e in own.examples(split)}
+    assert of_split["table-1"] == of_split["table-2"]
+    metric = own.metrics()["answer"]
+    assert isinstance(metric, VqaAccuracy)
+    three_of_four = next(e for e in examples if e.id == "table-3")
+    assert three_of_four.answers == ("red", "red", "red", "blue")
+    assert metric.score("red", three_of_four) == pytest.approx((3 * 2 / 3 + 1) / 4)
+    assert Own(root).metrics()["answer"].score("blue", three_of_four) == 1
+
+
+def test_the_right_choice_by_text_letter_or_index(root):
+    common = {"question": "?", "choices": ["red", "blue", "A"]}
+    rows = [
+        {"answer": "blue"}, {"answer": "B"}, {"answer_index": 1}, {"answer": "A"}, {"answer": "C"}, {"answer": "red"},
+    ]  # fmt: skip
+    jsonl(root, [common | row | {"image": f"{k}.png"} for k, row in enumerate(rows)])
+    own = Own(root)
+    right = {e.id: e.answers[0] for split in own.splits for e in own.examples(split, "choice")}
+    assert [right[f"table-{k}"] for k in range(1, 7)] == ["blue", "blue", "blue", "A", "A", "red"]
+
+
+@pytest.mark.parametrize("form", ["parquet", "saved", "saved splits"])
+def test_a_folder_of_the_datasets_library(root, form):
+    rows = [
+        {"image": {"bytes": png((k, 0, 0)), "path": None}, "question": "?", "answer": str(k % 2)}
+        for k in range(10)
+    ]
+    features = datasets.Features(
+        image=datasets.Image(), question=datasets.Value("string"), answer=datasets.Value("string")
+    )
+    data = datasets.Dataset.from_list(rows, features=features)
+    source = root / "source"
+    if form == "parquet":
+        (source / "data").mkdir(parents=True)
+        data.to_parquet(source / "data" / "train-00000-of-00001.parquet")
+    elif form == "saved":
+        data.save_to_disk(source)
+    else:
+        named = datasets.DatasetDict(train=data.select(range(7)), validation=data.select(range(7, 10)))
+        named.save_to_disk(source)
+    split = {"val": None, "test": "validation"} if form == "saved splits" else {}
+    own = Own(root / "kept", hub=str(source), **split)
+    examples = {split: own.examples(split) for split in own.splits}
+    assert {split: len(of_split) for split, of_split in examples.items()} == (
+        {"train": 6, "val": 1, "test": 3} if split else {"train": 7, "val": 1, "test": 2}
+    )
+    for e in (e for of_split in examples.values() for e in of_split):
+        with Image.open(e.images[0]) as image:
+            assert str(image.getpixel((0, 0))[0] % 2) == e.answers[0]
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_fine(root):
+    rows = [{"image": f"{k}.png", "question": "é ?", "answer": k % 2} for k in range(10)]
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    (root / "table.jsonl").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(["", *lines, ""]).encode())
+    one = [e for split in ("train", "val", "test") for e in Own(root).examples(split)]
+    (root / "table.jsonl").unlink()
+    cells = ["image,question,answer", *(f"{row['image']},é ?,{row['answer']}" for row in rows), ""]
+    (root / "table.csv").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(cells).encode())
+    other = [e for split in ("train", "val", "test") for e in Own(root).examples(split)]
+    assert one == other
+    assert one[0].prompt == "é ?"
+
+
+QUESTION = {"image": "0.png", "question": "?", "answer": "yes"}
+CHOICE = {"image": "0.png", "question": "?", "choices": ["red", "blue"], "answer": "red"}
+CAPTION = {"image": "0.png", "caption": "red"}
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"imgae": "0.png", "question": "?", "answer": "yes"}, r"no column 'image', but 'imgae', .*Did you mean 'imgae'\? Rename the column, or name another one in benchmark\.columns\.image"),
+        ({"image": "0.png", "Question": "?", "answer": "yes"}, r"no column 'question', .*Did you mean 'Question'\?"),
+        ({"image": "0.png", "question": "?", "answr": "yes"}, r"no column 'answer', .*Did you mean 'answr'\?"),
+        ({"image": "0.png"}, r"no column 'question', but 'image': a row needs an image, and a question"),
+        (QUESTION | {"image": None}, r"table\.jsonl, line 11: image=None must be given in each row\. Fill it in"),
+        (QUESTION | {"image": "/etc/passwd"}, r"image='/etc/passwd' must be the path of a file below /.*set benchmark\.images"),
+        (QUESTION | {"image": "a/../../b.png"}, r"must be the path of a file below"),
+        (QUESTION | {"image": "https://a.b/c.png"}, r"must be the path of a file below"),
+        (QUESTION | {"image": "a\\b.png"}, r"must be the path of a file below .*with / between folders"),
+        (QUESTION | {"images": ["1.png"]}, r"image='0.png' stands beside images\."),
+        (QUESTION | {"question": " "}, r"question=None must be given in each row"),
+        (QUESTION | {"answer": True}, r"answer=True must be text or a whole number, and is of type bool\. Write it as text"),
+        (QUESTION | {"answer": 0.5}, r"answer=0\.5 must be text or a whole number, and is of type float"),
+        (QUESTION | {"answer": ["yes"]}, r"answer=\['yes'\] must be text .* of type list"),
+        (QUESTION | {"answer": "NaN"}, r"answer='NaN' is NaN, a missing value\. Fill it in, or leave the row out"),
+        (QUESTION | {"answers": ["yes", "no"]}, r"answer='yes' stands beside answers.*set benchmark\.columns\.answers=null"),
+        ({"image": "0.png", "question": "?", "answers": "yes"}, r"answers='yes' must be a list of texts\. Write a list"),
+        ({"image": "0.png", "question": "?", "answers": []}, r"answers=\[\] must be a list of texts"),
+        (QUESTION | {"caption": "red"}, r"caption='red' stands beside question"),
+        (QUESTION | {"split": "tset"}, r"split='tset' must be train, val or test"),
+        (QUESTION | {"id": 1.5}, r"id=1\.5 must be text or a whole number"),
+        (QUESTION | {"tags": ["a"]}, r"tags=\['a'\] must be an object of names and values, or one text"),
+        (QUESTION | {"tags": {"a/b": 1}}, r"tags='a/b' is the name of a tag, which holds letters"),
+        (QUESTION | {"tags": {"group": 1}}, r"tags='group' is no tag: it is the column of groups"),
+        (QUESTION | {"tags": {"hops": 1.5}}, r"tags=1\.5 is the tag hops, which must be a whole number"),
+        (QUESTION | {"tags": {"type": "x" * 61}}, r"is the tag type, .*text of at most 60 characters"),
+        (CHOICE | {"choices": ["red", "red"]}, r"choices=\('red', 'red'\) repeat 'red', so that the right one is not known\. Make them differ"),
+        (CHOICE | {"choices": ["red"]}, r"choices=\('red',\) must be 2 to 26"),
+        (CHOICE | {"answer": "green"}, r"answer='green' must be one of its choices, \('red', 'blue'\), or its letter from A to B.*benchmark\.columns\.answer_index"),
+        (CHOICE | {"answer": "C"}, r"answer='C' must be one of its choices"),
+        (CHOICE | {"answer_index": 2}, r"answer_index=2 must be a whole number from 0 to 1\. Count the choices from 0"),
+        (CHOICE | {"answer_index": 1.0}, r"answer_index=1\.0 must be a whole number"),
+        (CHOICE | {"answer_index": True}, r"answer_index=True must be a whole number"),
+        (CAPTION | {"caption": 1.5}, r"caption=1\.5 must be text"),
+    ],
+)  # fmt: skip
+def test_a_malformed_row_is_refused(root, row, message):
+    """One row among ten good ones of its kind; a missing column is missing in all."""
+    lacks = "no column" in message
+    good = [
+        {**(CAPTION if "caption" in row else CHOICE if "choices" in row else QUESTION), "image": f"{k}.png"}
+        for k in range(10)
+    ]
+    jsonl(root, [row] if lacks else [*good, row])
+    with pytest.raises(ValueError, match=message):
+        Own(root).examples("train")
+
+
+def test_how_many_more_rows_are_malformed_is_said(root):
+    jsonl(root, [QUESTION | {"answer": None if k > 3 else "yes"} for k in range(10)])
+    with pytest.raises(
+        ValueError,
+        match=r"line 5: answer=None must.* \(5 more of 10 rows are malformed: line 6, line 7, line 8, …\)",
+    ):
+        Own(root).examples("train")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda k: {"answer": "yes"}, r"table\.jsonl, split train: all questions have the answer 'yes', which a bridge gives without"),
+        (lambda k: {"split": "val" if k else "train"}, r"split is train or val in all rows, and none is test, .*Name rows test, or set benchmark\.columns\.split=null"),
+        (lambda k: {"split": "test"} if k else {}, r"1 of 10 rows have no split, such as line 1: all rows name one, or none does"),
+        (lambda k: {"split": "test" if k else "train", "image": "0.png"}, r"1 images or groups are in two splits, such as .*/0\.png"),
+        (lambda k: {"split": "test" if k else "train"}, r"split train: its rows are 1 groups by image, and splits take at least 2"),
+        (lambda k: {"image": f"{k % 2}.png"}, r"its rows are 2 groups by image, and splits take at least 3"),
+        (lambda k: {"group": "one"}, r"its rows are 1 groups by image and group, .*correct the column of groups"),
+        (lambda k: {"id": k // 9}, r"id '0' stands in 9 rows, such as line 1 and line 2, and must be unique.*benchmark\.columns\.id=null"),
+        (lambda k: {"tags": {"hops": 1 if k else "one"}}, r"tag hops is 1 in line 2 and 'one' in line 1, which are of two types"),
+        (lambda k: {"image": None, "images": ["0.png", "1.png"]} if k else {}, r"line 1 has 1 images and line 2 2: all rows of a data set need the same number"),
+    ],
+)  # fmt: skip
+def test_rows_that_do_not_fit_together_are_refused(root, change, message):
+    jsonl(root, [QUESTION | {"image": f"{k}.png", "answer": str(k % 2)} | change(k) for k in range(10)])
+    with pytest.raises(ValueError, match=message):
+        Own(root).examples("train")
+
+
+def test_bad_choices_in_the_config(root):
+    jsonl(root, [QUESTION | {"image": f"{k}.png", "answer": k % 2, "tags": {"type": "a"}} for k in range(10)])
+    with pytest.raises(ValueError, match="columns has the field='imagge': must be one of id, image,"):
+        Own(root, columns={"imagge": "x"})
+    with pytest.raises(ValueError, match=r"no column 'picture'.*another one in benchmark\.columns\.image\."):
+        Own(root, columns={"image": "picture"}).examples("train")
+    with pytest.raises(ValueError, match=r"no column 'hops'.*another one in benchmark\.tags\."):
+        Own(root, tags=["hops"]).examples("train")
+    with pytest.raises(
+        ValueError, match=r"breakdown=typ: must be one of the tags of .*Did you mean 'type'\?"
+    ):
+        Own(root, breakdown="typ").examples("train")
+    with pytest.raises(ValueError, match="variant='vqa': must be one of plain, current, older"):
+        Own(root, variant="vqa")
+    with pytest.raises(ValueError, match=r"must hold \{question\}"):
+        Own(root, prompt="what ?")
+    with pytest.raises(ValueError, match=r"val_share=1: must lie between 0 and 1"):
+        Own(root, val_share=1)
+    with pytest.raises(ValueError, match="split='dev': must be one of train, val, test"):
+        Own(root).examples("dev")
+    with pytest.raises(ValueError, match="kind='answers': must be one of answer, choice, caption"):
+        Own(root).examples("train", "answers")
+    jsonl(root, [QUESTION], "other")
+    with pytest.raises(
+        FileNotFoundError, match=r"has 2 tables \(other\.jsonl, table\.jsonl\).*name it in benchmark\.file"
+    ):
+        Own(root).examples("train")
+    with pytest.raises(FileNotFoundError, match=r"none\.jsonl is missing.*Set benchmark\.file"):
+        Own(root, file="none.jsonl").examples("train")
+    with pytest.raises(FileNotFoundError, match=r"has 0 tables \(no file\): expected is one table"):
+        Own(root / "empty").examples("train") if (root / "empty").mkdir() is None else None
+    with pytest.raises(FileNotFoundError, match=r"nowhere is missing.*Set benchmark\.root"):
+        Own(root / "nowhere").examples("train")
+    jsonl(root, [], "table")
+    with pytest.raises(ValueError, match="no column"):
+        Own(root, file="table.jsonl").examples("train")
