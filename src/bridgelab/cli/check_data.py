@@ -40,11 +40,10 @@ def run(args: list[str]) -> None:
     config = composed(choices)
     if roots:
         config.benchmark.root = str(Path(roots[0]).resolve())
-    from bridgelab.benchmark.contract import check_benchmark
-    from bridgelab.config.instantiate import build
     from bridgelab.data.data_check import check_data
+    from bridgelab.data.datamodule import build_benchmark
 
-    benchmark = check_benchmark(build(config.benchmark, "benchmark"))
+    benchmark = build_benchmark(config)
     found = check_data(benchmark)
     print("\n".join(_lines(found, benchmark)))
     picture = options.picture or Path(f"{found.name}_examples.png")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from bridgelab.backbones import Backbones
 from bridgelab.benchmark.contract import check_benchmark, read_examples
@@ -29,6 +29,15 @@ MAX_SKIPPED = 0.1  # for records that are older than `data.max_skipped`
 log = logging.getLogger(__name__)
 
 
+def build_benchmark(config: DictConfig) -> Any:
+    """Return the benchmark that a run's config names, before its data are read.
+
+    Raises:
+        ValueError: if it is a class of the user's own that breaks the contract, or raised by the class itself.
+    """
+    return check_benchmark(build(config.benchmark, "benchmark"))
+
+
 class BenchmarkDataModule(pl.LightningDataModule):
     """A benchmark's splits, as a bridge between two frozen backbones reads them.
 
@@ -41,6 +50,7 @@ class BenchmarkDataModule(pl.LightningDataModule):
         backbones: the frozen backbones, with the run's config.
         splits: the splits to read.
         kinds: the kinds of examples to read; None for all that the benchmark has.
+        benchmark: the benchmark; None for that of the config.
 
     Attributes:
         pools: tokenized training examples by pool, after `setup("fit")`.
@@ -49,11 +59,15 @@ class BenchmarkDataModule(pl.LightningDataModule):
     """
 
     def __init__(
-        self, backbones: Backbones, splits: Sequence[str] = SPLITS, kinds: Sequence[str] | None = None
+        self,
+        backbones: Backbones,
+        splits: Sequence[str] = SPLITS,
+        kinds: Sequence[str] | None = None,
+        benchmark: Any = None,
     ):
         super().__init__()
         self.backbones, self.config, self.splits = backbones, backbones.config, tuple(splits)
-        self.benchmark = check_benchmark(build(self.config.benchmark, "benchmark"))
+        self.benchmark = build_benchmark(self.config) if benchmark is None else benchmark
         self.kinds = tuple(self.benchmark.kinds if kinds is None else kinds)
         self.skipped: dict[str, Any] = {"images": {}, "examples": {}}
         self.image_features: Any = None

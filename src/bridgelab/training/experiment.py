@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from bridgelab.backbones import Backbones
 from bridgelab.config.instantiate import build
 from bridgelab.data.batches import TrainingBatches
-from bridgelab.data.datamodule import BenchmarkDataModule
+from bridgelab.data.datamodule import BenchmarkDataModule, build_benchmark
 from bridgelab.evaluation.predict import mean_loss, on_device, predict
 from bridgelab.model import BridgedModel
 from bridgelab.training.callbacks.count_steps import StepsFile
@@ -44,10 +44,11 @@ class Experiment:
         check_trainer(config.trainer)
         if config.compile:
             refuse_without_compiler(self.device)
+        benchmark = build_benchmark(config)  # before large models are read
         self.backbones = Backbones(config, device)
         if config.bridge.get("init_from"):
             self.backbones.model(config.seed)  # weights that do not fit say so before any data are read
-        self.data = BenchmarkDataModule(self.backbones)
+        self.data = BenchmarkDataModule(self.backbones, benchmark=benchmark)
 
     @classmethod
     def set_up(cls, config: DictConfig, device: Any) -> "Experiment":
