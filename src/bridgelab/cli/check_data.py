@@ -97,13 +97,12 @@ def _listed(counts: Mapping[str, int], total: int) -> str:
 def _draw(found: "DataCheck", picture: Path) -> None:
     import warnings
 
-    from bridgelab.report.figures.example_sheet import chosen_examples, draw_examples
-    from bridgelab.report.figures.style import save
+    from bridgelab.report.example_sheet import chosen_examples, draw_examples
 
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph")  # of a script that the font lacks, drawn as boxes
-            save(draw_examples(chosen_examples(found.examples)), picture)
+            draw_examples(chosen_examples(found.examples)).savefig(picture, dpi=150, format="png")
     except OSError as error:
         raise UsageError(
             f"--picture {picture} can't be written ({error.strerror}). Name another file."

@@ -9,7 +9,6 @@ from bridgelab.benchmark.example import Example
 from bridgelab.data.images import read_image
 from bridgelab.data.sampler import spread
 from bridgelab.printable import printable
-from bridgelab.report.figures.style import escape_mathtext
 
 COLUMNS, ROWS = 3, 2
 WIDTH = 46  # characters of a line
@@ -40,7 +39,7 @@ def draw_examples(examples: Sequence[Example]) -> Figure:
                 axes.imshow(read_image(path))
             except (OSError, ValueError):
                 axes.text(0.5, 0.5, "can't be read", ha="center", va="center")
-        cell.suptitle(_caption(example), fontsize=9)
+        cell.suptitle(_caption(example), fontsize=9, parse_math=False)
     return figure
 
 
@@ -51,7 +50,7 @@ def _caption(example: Example) -> str:
         *_wrapped(f"→ {example.answers[0]}"),
         *_wrapped(tags),
     ]
-    return escape_mathtext("\n".join(lines))
+    return "\n".join(lines)
 
 
 def _wrapped(text: str) -> list[str]:
