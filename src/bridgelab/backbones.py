@@ -9,10 +9,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from bridgelab.bridge.budget import with_parameters, with_tokens
 from bridgelab.bridge.gated_cross_attention import CrossAttentionLayers
-from bridgelab.bridge.hub import is_hub, read_hub_bridge
+from bridgelab.bridge.hub import HubBridge, is_hub, read_hub_bridge
+from bridgelab.bridge.warm_starts import bridge_traits, find_warm_start
 from bridgelab.bridge.weights import load_weights, read_initial
 from bridgelab.config.instantiate import bridge_choices, build, target
 from bridgelab.model import BridgedModel, autocast_pays
+from bridgelab.runs.warm_start_files import WARM, warm_start_folder
 from bridgelab.text.adapt import build_adapter, refuse_unknown_targets
 
 log = logging.getLogger(__name__)
@@ -32,6 +34,7 @@ class Backbones:
         sees: what the bridge reads: `image`, `words` or `nothing`.
         fingerprints: a hash of each model's weights and settings, by name.
         hub_bridge: what `bridge.init_from` names on the hub; None if it names a file or nothing.
+        warm_starts: those that were read, by seed.
         not_loaded: the bridge's tensors that a file of `bridge.init_from` left at their initial values.
     """
 
@@ -40,6 +43,7 @@ class Backbones:
         self.sees = getattr(target(config.bridge, "bridge"), "sees", "image")
         source = config.bridge.get("init_from")
         self.not_loaded: list[str] = []
+        self.warm_starts: dict[int, HubBridge] = {}
         self.hub_bridge = read_hub_bridge(source) if is_hub(source) else None
         if self.hub_bridge:  # before large models are read
             self.hub_bridge.check_config(config)
@@ -81,7 +85,7 @@ class Backbones:
             ValueError: if the bridge can't be built, or not within its budget of tokens or parameters, or if
                 `bridge.init_from` holds another bridge.
         """
-        config, hub = self.config, self.hub_bridge
+        config = self.config
         precision = config.train.precision
         if precision == "auto":
             precision = "bf16" if autocast_pays(self.device) else "fp32"
@@ -89,13 +93,12 @@ class Backbones:
         adapter = build_adapter(config.text, self.text.model)
         torch.manual_seed(seed)  # again, so that a bridge starts the same beside any adapter
         kind, choices = self.bridge_choices()
-        if hub:
-            taken = inspect.signature(kind).parameters.values()
-            hub.check_choices(choices, {p.name: p.default for p in taken if p.default is not p.empty})
-            mean, std = (hub.tensors.get(name) for name in ("mean", "std"))
         bridge = kind(self.vision_dim, self.text.dim, **choices)
+        start = self.start(seed, kind, choices) if any(True for _ in bridge.parameters()) else None
+        if start:
+            mean, std = (start.tensors.get(name) for name in ("mean", "std"))
         source = config.bridge.get("init_from")
-        if source and not is_hub(source):  # a dry run leaves out a bridge of the hub
+        if source and source != WARM and not is_hub(source):  # a dry run leaves out a bridge of the hub
             tensors = read_initial(source, self.fingerprints, log.warning)
             self.not_loaded = load_weights(bridge, tensors, log.info)
         with_positions = config.model.positions and self.sees == "image"
@@ -110,10 +113,38 @@ class Backbones:
             cross_attention=self._cross_attention(),  # after the bridge, whose initialization stays that of other inserts
             adapter=adapter,
         )
-        if hub:
-            model.load_trained(hub.tensors, hub.source)
+        if start:
+            model.load_trained(start.tensors, start.source)
         self.limit_tokens(bridge)
         return model.to(self.device)
+
+    def start(self, seed: int, kind: Any, choices: dict[str, Any]) -> HubBridge | None:
+        """Return the trained bridge that a seed sets out from: the hub's, or the seed's warm start; None for neither.
+
+        Args:
+            seed: of the initialization.
+            kind: the bridge's class.
+            choices: its keyword arguments.
+        Raises:
+            ValueError: if `bridge.init_from` holds another bridge.
+        """
+        config, taken = self.config, inspect.signature(kind).parameters.values()
+        defaults = {p.name: p.default for p in taken if p.default is not p.empty}
+        if self.hub_bridge:
+            self.hub_bridge.check_choices(choices, defaults)
+        elif config.bridge.get("init_from") == WARM and seed not in self.warm_starts:
+            sides = {"text": "the language model", "vision": "the vision encoder"}
+            traits = {
+                "bridge._target_": config.bridge._target_,
+                **{sides[side]: fingerprint for side, fingerprint in self.fingerprints.items()},
+                "model.insert": config.model.insert,
+                "model.positions": config.model.positions,
+                "text.adapt": config.text.get("adapt", "none"),
+                **bridge_traits({**defaults, **choices}),
+                "seed": seed,
+            }
+            self.warm_starts[seed] = find_warm_start(warm_start_folder(config), traits, defaults)
+        return self.hub_bridge or self.warm_starts.get(seed)
 
     def limit_tokens(self, bridge: Any) -> None:
         """Let a bridge output, outside of training, as many tokens as `evaluate.tokens` says.

@@ -33,6 +33,7 @@ COMMANDS = (
     "check-bridge",
     "check-data",
     "pretrain",
+    "warm-starts",
     "doctor",
     "bench",
     "calibrate",
@@ -107,6 +108,8 @@ Prepare data and models:
   world         write a split of the built-in world: images, scenes, questions and captions
   pretrain      train the miniature T5 or ViT again
                 bridgelab pretrain text
+  warm-starts   make the trained bridges that bridge.init_from=warm sets out from
+                bridgelab warm-starts runs/reader
 
 Test bridgelab itself:
   bench         measure the speed of each component on this machine

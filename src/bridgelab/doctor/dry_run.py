@@ -147,6 +147,9 @@ class DryRun(Backbones):
         self.vision_dim = widths[self.sees]
         self.trained = round(float(self._of_all_layers(lambda: np.array([trained_numel(self.bridged())]))[0]))
 
+    def start(self, seed: int, kind: Any, choices: dict[str, Any]) -> None:
+        """Return None: which weights a bridge sets out from is of no matter here."""
+
     def bridged(self) -> BridgedModel:
         """Return a new bridge between both models, with an output scale of 1."""
         model = self.model(0, images=self.images)

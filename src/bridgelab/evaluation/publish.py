@@ -95,10 +95,23 @@ def write_repository(
         license_id: the licence of the weights.
     """
     record = read_record(run, NEEDED)
+    content = bridge_config(record["bridge"], config, backbones, model)
+    (folder / CONFIG).write_text(json.dumps(content, indent=1) + "\n")
+    write_weights(model.trained_state(), folder / WEIGHTS)
+    (folder / CARD).write_text(model_card(repo, run, record, config, content, license_id))
+
+
+def bridge_config(name: str, config: DictConfig, backbones: Backbones, model: BridgedModel) -> dict[str, Any]:
+    """Return what `bridge.hub_config.HubConfig` describes of a trained bridge.
+
+    Args:
+        name: of the bridge in `conf/bridge/`.
+        config, backbones, model: as `load_trained` returns them.
+    """
     _, choices = backbones.bridge_choices()
-    content = {
+    return {
         "bridgelab": __version__,
-        "bridge": record["bridge"],
+        "bridge": name,
         "target": config.bridge._target_,
         "choices": choices,
         "vision_dim": backbones.vision_dim,
@@ -107,11 +120,8 @@ def write_repository(
         "insert": model.insert,
         "positions": model.positions is not None,
         "cross_attention": model.cross_attention and OmegaConf.to_container(config.model.cross_attention),
-        "groups": {name: _portable(config[name]) for name in ("vision", "text", "benchmark")},
+        "groups": {group: portable(config[group]) for group in ("vision", "text", "benchmark")},
     }
-    (folder / CONFIG).write_text(json.dumps(content, indent=1) + "\n")
-    write_weights(model.trained_state(), folder / WEIGHTS)
-    (folder / CARD).write_text(model_card(repo, run, record, config, content, license_id))
 
 
 def model_card(
@@ -191,7 +201,7 @@ def _text(cell: Cell) -> str:
     return text.replace("|", "\\|")
 
 
-def _portable(group: DictConfig) -> Any:
+def portable(group: DictConfig) -> Any:
     """Return a group of the config as plain values. Of an absolute path only the last part is kept, since the rest is private."""
 
     def plain(value: Any) -> Any:

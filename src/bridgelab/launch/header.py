@@ -8,6 +8,7 @@ from rich.text import Text
 from bridgelab.launch.job import LOG, Job
 from bridgelab.launch.job_places import rows_and_seeds
 from bridgelab.printable import printable
+from bridgelab.runs.warm_start_files import SHIPPED, WARM
 
 
 def print_header(
@@ -46,9 +47,11 @@ def describe_starts(sources: Sequence[str | None]) -> str:
     Args:
         sources: `bridge.init_from` of each job.
     """
-    named = [source for source in dict.fromkeys(sources) if source]
-    random = "random initialization, trained from nothing" if None in sources else ""
-    return "; ".join([*([random] if random else []), *named])
+    words = {
+        None: "random initialization, trained from nothing",
+        WARM: f"warm starts of the package, one per bridge and seed; what they are: {SHIPPED / 'README.md'}",
+    }
+    return "; ".join(words.get(source, str(source)) for source in dict.fromkeys(sources))
 
 
 def _steps(jobs: Sequence[Job]) -> float:

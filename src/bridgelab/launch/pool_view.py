@@ -41,14 +41,17 @@ class PoolView:
             held: jobs that another process runs.
         """
         progress = self.progress
-        bar = ProgressBar(total=progress.total, completed=progress.ended, width=40)
-        counts = Text(progress.counts + progress.left)
+        bar = Table.grid(padding=(0, 2))
+        bar.add_row(
+            ProgressBar(total=progress.total, completed=progress.ended, width=24),
+            Text(progress.counts + progress.left),
+        )
         grid = self._grid(console, running, held)
         if grid is not None:
-            return Group(bar, counts, grid)
+            return Group(bar, grid)
         listed = [f"  {one.job.name}  {now_doing(one)}" for one in running]
         listed += [f"  {job.name}  by another process" for job in held]
-        return Group(bar, counts, *map(Text, listed))
+        return Group(bar, *map(Text, listed))
 
     def _grid(self, console: Console, running: Sequence[RunningJob], held: Sequence[Job]) -> Table | None:
         """Return a table with a line for each row of the study and a column for each seed; None if it does not fit."""

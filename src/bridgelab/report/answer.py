@@ -6,6 +6,7 @@ from bridgelab.report.matrix import Matrix, MatrixCell
 from bridgelab.report.row import ALL, Row
 from bridgelab.report.summary import Summary
 from bridgelab.report.table import enumerated, format_number, format_si
+from bridgelab.runs.warm_start_files import WARM
 from bridgelab.statistics.verdict import BREAKS, CANNOT_TELL, HOLDS, LEADS
 
 MOST_NAMED = 4  # rows of the study that one sentence names
@@ -28,6 +29,20 @@ def compared(summary: Summary) -> str:
         f"{summary.questions[ALL]:,} questions on {summary.images:,} images" if summary.images else "",
     ]
     return f"Compared: {'; '.join(part for part in parts if part)}."
+
+
+def gain_over_start(summary: Summary) -> str:
+    """Return what training added to the weights that rows set out from, in one sentence; empty if all were trained from nothing."""
+    started = [(row, values) for row in summary.rows if row.started_from and (values := row.start_and_end)]
+    if not started:
+        return ""
+    gains = [
+        f"{row.label} {format_number(100 * first, 1)} → {format_number(100 * last, 1)} %"
+        for row, (first, last) in started
+    ]
+    warm = all(row.started_from.startswith(f"{WARM}:") for row, _ in started)
+    source = "warm starts" if warm else "trained weights"
+    return f"Set out from {source}; validation accuracy before the first step and at the end: {', '.join(gains)}."
 
 
 def _where_it_breaks(verdict: Matrix) -> str:

@@ -16,7 +16,7 @@ from bridgelab.report.tables.question_families import family_table
 from bridgelab.report.tables.seed_variance import seed_variance_table
 from bridgelab.report.tables.shift import Shift, shift_of, shift_sentences, shift_table
 from bridgelab.report.tables.study import study_tables
-from bridgelab.report.tables.training import budget_table, curve_table
+from bridgelab.report.tables.training import budget_table, curve_table, start_table
 from bridgelab.report.tables.verdict import outlier_seeds, verdict_sentences, verdict_table
 from bridgelab.runs.study import Study
 from bridgelab.statistics.break_map import BreakMap, study_break_map
@@ -97,6 +97,7 @@ def long_tables(analysis: Analysis, short: StudyTables) -> StudyTables:
         breakpoint_table(analysis.breakpoints, judged.baseline) if judged and analysis.breakpoints else None,
         *map(difficulty_table, analysis.difficulties),
         family_table(study),
+        start_table(summary),
         budget_table(summary),
         curve_table(summary),
         lr_search_table(study),

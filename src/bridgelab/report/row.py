@@ -37,6 +37,7 @@ class Row:
         captions: "cider" and "attributes", as far as recorded.
         costs: "parameters", "visual_tokens" and "flops" (per example, forward and backward, bridge and language model).
         convergence: validation accuracy at each budget; None if nothing is trained.
+        started_from: source of the trained weights that its runs set out from; empty if they were trained from nothing.
         curves: for each seed (step, validation accuracy) pairs [step, 2]; `Summary.curve_of` says if it is another metric.
     """
 
@@ -49,6 +50,7 @@ class Row:
     captions: dict[str, Estimate] = field(default_factory=dict)
     costs: dict[str, float] = field(default_factory=dict)
     convergence: Convergence | None = None
+    started_from: str = ""
     curves: tuple[np.ndarray, ...] = ()
 
     @property
@@ -56,6 +58,16 @@ class Row:
         """The printed name, with the role of a floor or a ceiling."""
         text = label(self.name)
         return f"{self.role}: {self.name}" if self.role != "bridge" and text == self.name else text
+
+    @property
+    def start_and_end(self) -> tuple[float, float] | None:
+        """Mean validation accuracy before the first step and after the last one; None if the first is not recorded for each run."""
+        if not self.curves or any(curve[0, 0] != 0 for curve in self.curves):
+            return None
+        return (
+            float(np.mean([curve[0, 1] for curve in self.curves])),
+            float(np.mean([curve[-1, 1] for curve in self.curves])),
+        )
 
     @property
     def converged(self) -> bool:

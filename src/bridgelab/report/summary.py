@@ -144,6 +144,7 @@ def _row(study: Study, bridge: str, scorer: _Scorer | None, *, intervals: bool) 
         captions=caption_scores(study, runs, intervals=intervals),
         costs=_costs(runs),
         convergence=convergence_of(study, bridge),
+        started_from=str(runs[0].record.get("init_from") or ""),
         curves=tuple(np.array(run.record["curve"]) for run in runs if run.record.get("curve")),
     )
     if scorer is None:

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from bridgelab.console import get_console
-from bridgelab.report.answer import answer, compared
+from bridgelab.report.answer import answer, compared, gain_over_start
 from bridgelab.report.charts.figure import Figure
 from bridgelab.report.charts.render import to_pdf, to_png, to_svg
 from bridgelab.report.charts.study import break_map_figure
@@ -93,6 +93,7 @@ def first_sentences(analysis: Analysis) -> list[str]:
     sentences = [
         *(answer(matrix(judged)) if judged else ()),
         compared(analysis.summary),
+        *filter(None, [gain_over_start(analysis.summary)]),
         *allowed_differences(study),
         *outlier_seeds(study),
     ]

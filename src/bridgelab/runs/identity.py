@@ -14,6 +14,7 @@ from bridgelab.runs.atomic import atomic_path
 from bridgelab.runs.finished import is_finished
 from bridgelab.runs.older_names import with_older_keys
 from bridgelab.runs.record_schema import read_config
+from bridgelab.runs.warm_start_files import digest_of_starts
 
 log = logging.getLogger(__name__)
 MAX_KEYS = 5  # differing keys in one message
@@ -48,6 +49,7 @@ ONLY_WITH = {
     "text.lora": ("text.adapt", "lora"),
 }
 WEIGHTS = ("text.path", "vision.weights", "vision.pretrained")
+WARM_STARTS = "the files that bridge.init_from=warm sets out from"
 LOCAL = "local-dir:"  # open_clip's prefix
 # The files of a run that fails its checks before it trains.
 BEFORE_TRAINING = frozenset({"config.yaml", "config.hash", "lock", "log.txt", "train.log", "align.log"})
@@ -66,6 +68,8 @@ def config_hash(config: DictConfig, *, training: bool = False) -> str:
     for group, _, key in (name.partition(".") for name in left_out):
         if key and isinstance(kept.get(group), dict):
             kept[group] = {name: value for name, value in kept[group].items() if name != key}
+    if starts := digest_of_starts(content):
+        kept["warm_starts"] = starts
     return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
@@ -98,7 +102,7 @@ def refuse_another(directory: Path, config: DictConfig) -> bool:
         if BEFORE_TRAINING.issuperset(path.name for path in directory.iterdir()):
             return False
         may_change = INDIFFERENT if is_finished(directory) else (*INDIFFERENT, "evaluate")
-        changed = _difference(read_config(directory), _resolved(config))
+        changed = _difference(read_config(directory), _resolved(config)) or [WARM_STARTS]
         if keys := [key for key in changed if not {key, key.split(".")[0]} & set(may_change)]:
             raise ValueError(
                 f"{directory} holds a run of another config (hash {other}, this one {own}; they differ in "

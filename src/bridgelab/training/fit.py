@@ -56,6 +56,7 @@ class Outputs:
         log_every: steps between two logged rows.
         validate: returns validation metrics; None for no validation.
         points: number of validations, evenly spaced.
+        at_start: validate before the first step too.
     """
 
     directory: Path
@@ -64,6 +65,7 @@ class Outputs:
     log_every: int = 10
     validate: Validate | None = None
     points: int = 10
+    at_start: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def fit(
         log_every = min(outputs.log_every, steps)
         last = LastCheckpoint(outputs.directory / LAST, outputs.save_every)
         if outputs.validate:
-            curve = ValidationCurve(outputs.validate, outputs.points, files)
+            curve = ValidationCurve(outputs.validate, outputs.points, files, outputs.at_start)
         # In this order: what a step's checkpoint holds comes before it.
         callbacks = [
             *([curve] if curve else []),

@@ -1,5 +1,6 @@
 """The record of a run, `metrics.json`."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,18 @@ from bridgelab.runs.environment import provenance
 from bridgelab.runs.identity import config_hash
 from bridgelab.training.experiment import Experiment
 from bridgelab.training.train_bridge import Trained
+
+
+def _start(experiment: Experiment) -> str | None:
+    """Return the source of the trained weights that a run set out from, with a commit or a hash; None for none."""
+    config, backbones = experiment.config, experiment.backbones
+    if start := backbones.hub_bridge or backbones.warm_starts.get(config.seed):
+        return start.source
+    source = config.bridge.get("init_from")
+    if not source or not Path(source).is_file():
+        return None
+    with open(source, "rb") as file:
+        return f"{Path(source).name}@{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
 def run_record(
@@ -62,7 +75,7 @@ def run_record(
         "compiled": bool(config.compile and steps),
         **experiment.data.record_fields(),
         "fingerprints": experiment.fingerprints,
-        **({"init_from": hub.source} if (hub := experiment.backbones.hub_bridge) else {}),
+        **({"init_from": start} if (start := _start(experiment)) else {}),
         "config_hash": config_hash(config),
         **provenance(config_root(), experiment.device),
         "costs": dict(costs),

@@ -81,7 +81,10 @@ def train_bridge(
         batches,
         span=Span(branches=branch_points(directory, ends, decay)),
         outputs=outputs(
-            directory, loggers=_loggers(experiment, directory, wandb_logger), points=config.train.val_points
+            directory,
+            loggers=_loggers(experiment, directory, wandb_logger),
+            points=config.train.val_points,
+            at_start=bool(config.bridge.get("init_from")),
         ),
     )
 

@@ -1,7 +1,24 @@
 """Validation accuracy while training, and at each budget, as tables."""
 
 from bridgelab.report.summary import Summary
-from bridgelab.report.table import Cell, Table, mean_cell
+from bridgelab.report.table import Cell, Table, format_signed, mean_cell
+
+
+def start_table(summary: Summary) -> Table | None:
+    """Return validation accuracy before the first step and at the end, of rows that set out from trained weights; None without any."""
+    rows = []
+    for row in summary.rows:
+        if row.started_from and (values := row.start_and_end):
+            start, end = (100 * value for value in values)
+            cells = (
+                mean_cell(start),
+                mean_cell(end),
+                Cell(format_signed(end - start, 1)),
+                Cell(row.started_from),
+            )
+            rows.append((row.role, (Cell(row.label), *cells)))
+    columns = ("bridge", "step 0", "end", "gain, points", "set out from")
+    return Table("Validation accuracy before and after training, %", columns, tuple(rows)) if rows else None
 
 
 def curve_table(summary: Summary) -> Table | None:

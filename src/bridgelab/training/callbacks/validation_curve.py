@@ -15,7 +15,7 @@ Validate = Callable[[Any], dict[str, float]]  # of a BridgedModel, or of an Alig
 
 
 class ValidationCurve(pl.Callback):
-    """Validate at evenly spaced steps, the last one included; the points survive a restart.
+    """Validate at evenly spaced steps, the last one included, and before the first on demand; the points survive a restart.
 
     This is no `validation_step`, for three reasons. Lightning validates every `val_check_interval` batches, a whole number:
     5 points of 12 steps, or a last step between two intervals, cannot be had. It validates after all `on_train_batch_end`
@@ -28,19 +28,25 @@ class ValidationCurve(pl.Callback):
             together and share its work.
         points: number of validations.
         files: loggers that Lightning does not call itself.
+        at_start: validate before the first step too, for a bridge that sets out from trained weights.
 
     Attributes:
         curve: (step, validation accuracy); with captions alone, the geometric mean of a token's probability.
     """
 
-    def __init__(self, validate: Validate, points: int, files: Sequence[MetricsCsv]):
-        self.validate, self.points, self.files = validate, points, files
+    def __init__(self, validate: Validate, points: int, files: Sequence[MetricsCsv], at_start: bool = False):
+        self.validate, self.points, self.files, self.at_start = validate, points, files, at_start
         self.curve: list[tuple[int, float]] = []
 
     @property
     def state_key(self) -> str:
         """The name under which checkpoints hold the points."""
         return "Curve"
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Validate the weights that training sets out from, unless it resumes."""
+        if self.at_start and trainer.global_step == 0:
+            self._validate(trainer, pl_module)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -49,8 +55,12 @@ class ValidationCurve(pl.Callback):
         step, steps = trainer.global_step, trainer.max_steps
         if self.points * step // steps == self.points * (step - 1) // steps:
             return
-        if not step_is_done(trainer, batch_idx):
-            return
+        if step_is_done(trainer, batch_idx):
+            self._validate(trainer, pl_module)
+
+    def _validate(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Add a point to the curve, and log it."""
+        step, steps = trainer.global_step, trainer.max_steps
         values = self.validate(pl_module.model)
         # The probability of a token lies between 0 and 1 and rises with learning, as an accuracy does.
         self.curve.append((step, values.get("val/accuracy", math.exp(-values["val/loss"]))))

@@ -1,0 +1,89 @@
+"""Make warm starts from finished runs: a file of weights and a card for each, and one page of all."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from bridgelab.bridge.weights import write_weights
+from bridgelab.evaluation.load import load_trained
+from bridgelab.evaluation.publish import bridge_config, portable
+from bridgelab.pretraining.warm_start_page import write_page
+from bridgelab.runs.finished import is_finished
+from bridgelab.runs.record_schema import read_record
+
+NEEDED = ("bridge", "seed", "steps", "lr", "budgets", "costs", "metrics", "config_hash")
+# Of a record: what the page tells and what a reader needs to train the same again.
+KEPT = (
+    *NEEDED, "study", "git_sha", "machine", "data_seed", "warmup", "tuned_over", "tuning", "mixture", "examples_seen", "verdict",
+)  # fmt: skip
+RECIPE = ("train", "tune", "optim", "budget", "data")
+
+
+def make_warm_starts(folders: Sequence[Path], out: Path) -> list[Path]:
+    """Write a warm start for each run that trained a bridge, and the page of all; return the paths of the cards.
+
+    Args:
+        folders: of studies, or of runs.
+        out: the folder of all warm starts.
+    Raises:
+        ValueError: if there is no such run, one began with the weights of another, or two would be the same warm start.
+    """
+    cards: dict[Path, Path] = {}
+    for run in _trained_runs(folders):
+        card = _make_one(run, out)
+        if card in cards:
+            raise ValueError(
+                f"{run} and {cards[card]} would both be the warm start {card.stem}: of one bridge, number of tokens and seed there is one. "
+                "Name the runs of one study."
+            )
+        cards[card] = run
+    write_page(out)
+    return list(cards)
+
+
+def _trained_runs(folders: Sequence[Path]) -> list[Path]:
+    paths = [
+        path
+        for folder in folders
+        for path in ([folder] if is_finished(folder) else sorted(folder.glob("*/")))
+    ]
+    found = [path for path in paths if is_finished(path) and read_record(path, NEEDED)["steps"] > 0]
+    if not found:
+        raise ValueError(
+            f"{', '.join(map(str, folders))} holds no finished run that trained a bridge. Give a study's folder, such as runs/STUDY."
+        )
+    return found
+
+
+def _make_one(run: Path, out: Path) -> Path:
+    record = read_record(run, NEEDED)
+    if record.get("init_from"):
+        raise ValueError(
+            f"{run} set out from {record['init_from']}: a warm start is trained from nothing, so that its card tells of all its training. "
+            "Give another run."
+        )
+    config, backbones, model = load_trained(run)
+    tokens = int(record["costs"]["visual_tokens"])
+    name = f"{record['bridge'].rpartition('.')[2]}_{tokens}_seed{record['seed']}"
+    path = out / Path(str(config.text.path)).name / f"{name}.safetensors"
+    write_weights({key: _on_disk(value) for key, value in model.trained_state().items()}, path)
+    content = {
+        **bridge_config(record["bridge"], config, backbones, model),
+        "seed": record["seed"],
+        "tokens": tokens,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "recipe": {group: portable(config[group]) for group in RECIPE},
+        "record": {key: record.get(key) for key in KEPT},
+    }
+    card = path.with_suffix(".json")
+    card.write_text(json.dumps(content, indent=1) + "\n")
+    return card
+
+
+def _on_disk(tensor: Tensor) -> Tensor:
+    """Return matrices in bfloat16; vectors, the output scale and the patches' moments as they are, since they are small."""
+    return tensor.to(torch.bfloat16) if tensor.is_floating_point() and tensor.ndim > 1 else tensor

@@ -1,0 +1,31 @@
+"""Where warm starts lie in the package: `assets/warm/TEXT/NAME.safetensors`, each with its card `NAME.json`. Free of torch."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+WARM = "warm"  # the value of `bridge.init_from` that chooses the warm start of a run's bridge and seed
+SHIPPED = Path(__file__).resolve().parents[1] / "assets" / "warm"
+
+
+def warm_start_folder(config: Mapping[Any, Any]) -> Path:
+    """Return the folder of the warm starts for a config's language model."""
+    return SHIPPED / Path(str(config["text"].get("path", ""))).name
+
+
+def digest_of_starts(config: Mapping[Any, Any]) -> str | None:
+    """Return a hash of the cards of a bridge's warm starts, which name their weights; None for a run without `init_from=warm`.
+
+    It is part of a run's identity, so that a run from one release's warm starts is not taken for a run from another's.
+    """
+    bridge = config.get("bridge")
+    if not isinstance(bridge, Mapping) or bridge.get("init_from") != WARM:
+        return None
+    found = hashlib.sha256()
+    for path in sorted(warm_start_folder(config).glob("*.json")):
+        content = path.read_bytes()
+        if json.loads(content).get("target") == bridge.get("_target_"):
+            found.update(content)
+    return found.hexdigest()[:16]
