@@ -4,6 +4,7 @@ import shlex
 
 from bridgelab.report.summary import Summary
 from bridgelab.runs.study import Study
+from bridgelab.runs.sweep import last_overrides
 
 
 def next_steps(study: Study, summary: Summary, *, everything: bool) -> dict[str, str]:
@@ -22,4 +23,6 @@ def next_steps(study: Study, summary: Summary, *, everything: bool) -> dict[str,
         steps["every table and note"] = f"bridgelab report {folder} --all"
     if any(row.convergence for row in summary.bridges):
         steps["what answers rest on"] = f"bridgelab diagnose {folder}"
+    if last_overrides(study.path):
+        steps["another bridge beside these"] = f"bridgelab study {folder} --add bridge=NAME"
     return steps

@@ -91,6 +91,7 @@ def first_sentences(analysis: Analysis) -> list[str]:
     """Return the answer in sentences, then what stands against trusting it."""
     study, judged = analysis.study, analysis.verdict
     sentences = [
+        *(value for name, value in purpose(study) if name == "question"),
         *(answer(matrix(judged)) if judged else ()),
         compared(analysis.summary),
         *filter(None, [gain_over_start(analysis.summary)]),

@@ -11,6 +11,7 @@ from pydantic import Field
 from bridgelab.runs.older_names import current_key, current_override
 from bridgelab.runs.record_schema import Checked, checked, read_yaml
 
+MULTIRUN = "multirun.yaml"
 ALWAYS = (
     "bridge",
     "seed",
@@ -56,10 +57,19 @@ def last_sweep(study: Path) -> Sweep:
     Raises:
         Malformed: if multirun.yaml is not one that Hydra writes.
     """
-    path = study / "multirun.yaml"
+    path = study / MULTIRUN
     if not path.exists():
         return Sweep()
     return checked(path, read_yaml(path), Multirun).hydra
+
+
+def last_overrides(study: Path) -> list[str]:
+    """Return the overrides of a study's last sweep; none if it is not known.
+
+    Raises:
+        Malformed: as `last_sweep`.
+    """
+    return [current_override(one) for one in last_sweep(study).overrides.task]
 
 
 def command(study: Path, names: Sequence[str]) -> str:
@@ -71,7 +81,7 @@ def command(study: Path, names: Sequence[str]) -> str:
     Raises:
         Malformed: as `last_sweep`.
     """
-    task = [current_override(one) for one in last_sweep(study).overrides.task]
+    task = last_overrides(study)
     if task:
         sweeps = not any(one.startswith("experiments=") for one in task)
         return shlex.join(["bridgelab", "train", *(["-m"] if sweeps else []), *task])

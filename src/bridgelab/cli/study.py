@@ -1,0 +1,89 @@
+"""`bridgelab study --add`: train one more row of a finished study, and set it beside the others."""
+
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from bridgelab.cli import train
+from bridgelab.cli.arguments import Parser, UsageError, folder
+from bridgelab.runs.sweep import MULTIRUN, last_overrides
+
+ROW_KEYS = (
+    "bridge",
+    "budget",
+)  # what a row may choose for itself; all else is the study's, so that rows can be compared
+PLACE = ("study", "paths.runs")
+
+
+def run(args: list[str]) -> None:
+    """Run the command with the arguments that follow its name."""
+    parser = Parser(
+        "bridgelab study",
+        description="Train one more bridge as the bridges of a finished study were trained, for all of the study's seeds, and print the "
+        "study's report with it. Runs that are recorded are not trained again.",
+        epilog="Example: bridgelab study runs/first_look --add bridge=c_abstractor; your own: --add bridge._target_=mine.Bridge",
+    )
+    parser.add_argument(
+        "study", type=Path, nargs="?", default=Path("runs/first_look"), metavar="STUDY_DIR",
+        help="the study's folder (default: runs/first_look)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--add", nargs="+", required=True, metavar="KEY=VALUE", help="the bridge: bridge=NAME, and further keys of bridge and budget"
+    )  # fmt: skip
+    options = parser.parse_args(args)
+    study = folder(options.study)
+    command = added_row(study, options.add)
+    with _kept(study / MULTIRUN):
+        train.run(command)
+    from bridgelab.report.write import report
+
+    report(study)
+
+
+def added_row(study: Path, row: Sequence[str]) -> list[str]:
+    """Return the arguments of `bridgelab train` that add a row to a study.
+
+    Args:
+        study: its folder.
+        row: overrides that choose the row's bridge.
+    Raises:
+        UsageError: if an override is not of the row, chooses no bridge, or it is not known how the study was trained.
+    """
+    for one in row:
+        if _group(one) not in ROW_KEYS:
+            raise UsageError(
+                f"{one}: a row is compared with rows that are trained alike, so only its bridge may differ. Give keys of "
+                f"{' and '.join(ROW_KEYS)}, or train another study: bridgelab train study=NAME {shlex.quote(one)}"
+            )
+    keys = [one.lstrip("+").partition("=")[0] for one in row]
+    if not {"bridge", "bridge._target_"} & set(keys):
+        raise UsageError(
+            f"{' '.join(row)} chooses no bridge. Give bridge=NAME (bridgelab bridges lists them) or bridge._target_=MODULE.CLASS."
+        )
+    trained = last_overrides(study)
+    if not trained:
+        raise UsageError(
+            f"{study} has no {MULTIRUN}, so how its runs were trained is not known. Repeat their command with this bridge: bridgelab train "
+            f"-m study={shlex.quote(study.name)} KEY=VALUE ... {shlex.join(row)}"
+        )
+    same = [one for one in trained if _group(one) not in ROW_KEYS and one.partition("=")[0] not in PLACE]
+    sweeps = not any(one.startswith("experiments=") for one in same)
+    base = [] if "bridge" in keys else ["bridge=linear"]  # whose keys a class of one's own starts from
+    runs = str(study.resolve().parent).replace("\\", "\\\\").replace("'", "\\'")
+    place = [f"study={study.name}", f"paths.runs='{runs}'"]
+    return [*(["-m"] if sweeps else []), *same, *base, *row, *place]
+
+
+def _group(override: str) -> str:
+    return override.lstrip("+~").partition("=")[0].partition(".")[0]
+
+
+@contextmanager
+def _kept(path: Path) -> Iterator[None]:
+    """Restore a file afterwards: Hydra writes the added row's sweep in place of the study's."""
+    before = path.read_bytes()
+    try:
+        yield
+    finally:
+        path.write_bytes(before)

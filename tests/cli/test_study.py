@@ -1,0 +1,91 @@
+"""`bridgelab study --add` repeats a study's training with another bridge, and refuses what would not be comparable."""
+
+import re
+
+import pytest
+import yaml
+from simulated_study import TRUTH
+
+from bridgelab.cli import main as cli
+from bridgelab.cli import train
+from bridgelab.cli.overrides import check_training
+from bridgelab.cli.study import added_row
+
+SWEPT = (
+    "experiments=first_look_tiny",
+    "bridge=linear,mlp",
+    "seed=0,1,2",
+    "paths.runs=elsewhere",
+    "study=first_look",
+)
+
+
+@pytest.fixture
+def study(simulated):
+    """A finished study with the file in which Hydra keeps its sweep."""
+    path = simulated.write(images=30)
+
+    def begin(*overrides):
+        content = {"hydra": {"sweeper": {"params": None}, "overrides": {"task": list(overrides)}}}
+        (path / "multirun.yaml").write_text(yaml.safe_dump(content))
+        return path
+
+    return begin
+
+
+def test_a_row_is_trained_as_the_study_was(study):
+    path = study(*SWEPT)
+    place = ["study=first_look", f"paths.runs='{path.parent}'"]
+    same = ["experiments=first_look_tiny", "seed=0,1,2"]
+    assert added_row(path, ["bridge=c_abstractor"]) == [*same, "bridge=c_abstractor", *place]
+    own = ["bridge._target_=mine.Bridge", "+bridge.width=8", "budget.tokens=16"]
+    assert added_row(path, own) == [*same, "bridge=linear", *own, *place]
+    swept = study("bridge=linear,mlp", "seed=0,1", "train.steps=5")
+    assert added_row(swept, ["bridge=qformer"]) == [
+        "-m",
+        "seed=0,1",
+        "train.steps=5",
+        "bridge=qformer",
+        *place,
+    ]
+
+
+def test_the_command_line_of_an_added_row_is_valid(study):
+    check_training(added_row(study(*SWEPT), ["bridge=c_abstractor"]))
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (["bridge=mlp", "train.steps=9"], r"train\.steps=9: a row is compared with rows that are trained alike, so only its bridge"),
+        (["budget.tokens=4"], r"budget\.tokens=4 chooses no bridge\. Give bridge=NAME"),
+    ],
+)  # fmt: skip
+def test_rows_that_could_not_be_compared_are_refused(study, row, message, capsys):
+    path = study(*SWEPT)
+    assert cli.main(["study", str(path), "--add", *row]) == 2
+    assert re.search(message, capsys.readouterr().err)
+
+
+def test_a_study_of_unknown_training_is_refused(simulated, capsys):
+    path = simulated.write(images=4)
+    assert cli.main(["study", str(path), "--add", "bridge=mlp"]) == 2
+    assert "has no multirun.yaml, so how its runs were trained is not known" in capsys.readouterr().err
+
+
+def test_the_new_row_stands_beside_the_recorded_ones(study, simulated, monkeypatch, capsys):
+    path = study(*SWEPT)
+    before = {file: file.read_bytes() for file in path.glob("*/metrics.json")}
+
+    def trained(args):
+        assert "bridge=c_abstractor" in args
+        (path / "multirun.yaml").write_text("hydra: {}\n")  # Hydra writes the added row's sweep
+        simulated.write("first_look", bridges={"c_abstractor": TRUTH["mlp"]}, images=30)
+
+    monkeypatch.setattr(train, "run", trained)
+    assert cli.main(["study", str(path), "--add", "bridge=c_abstractor"]) == 0
+    printed = capsys.readouterr().out
+    assert all(file.read_bytes() == content for file, content in before.items())
+    assert any(line.startswith("c_abstractor ") for line in printed.splitlines())
+    assert f"bridgelab study {path} --add bridge=NAME" in printed
+    assert "first_look_tiny" in (path / "multirun.yaml").read_text()
