@@ -21,6 +21,7 @@ from bridgelab.report.frames import cell_frame, write_frames
 from bridgelab.report.matrix import matrix
 from bridgelab.report.next_steps import next_steps
 from bridgelab.report.page import render_page, study_page
+from bridgelab.report.provenance import purpose
 from bridgelab.report.remarks import allowed_differences
 from bridgelab.report.table import StudyTables
 from bridgelab.report.tables.break_map import break_map_tables
