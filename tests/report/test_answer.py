@@ -82,8 +82,17 @@ def test_what_was_compared(simulated):
         "Compared: linear (64 tokens, 16.5 k parameters), mlp (64 tokens, 16.5 k parameters), perceiver (16 tokens, 16.5 k parameters) "
         "and qformer (16 tokens, 16.5 k parameters); 3 seeds each; none is shown to have converged; 120 questions on 40 images."
     )
-    _, outcomes = answer(judged(study.path))
-    assert "against every bridge this holds at this budget only" in outcomes
+
+
+def test_outcomes_at_this_budget_are_marked_and_explained(simulated):
+    found = judged(simulated.write(bridges=BRIDGES, images=400, converged=False))
+    _, outcomes = answer(found)
+    rows = [row for row in found.comparators if any(found.cells[row, kind].limited for kind in found.kinds)]
+    named = "every bridge" if len(rows) == 3 else " and ".join(rows)
+    assert f"against {named} this holds at this budget only" in outcomes
+    assert found.cells["qformer", "count"].text.endswith("*")
+    one_seed = judged(simulated.write("few", bridges=BRIDGES, seeds=(0,), converged=False))
+    assert "this budget" not in answer(one_seed)[1]
 
 
 def test_the_first_screen_fits_100_columns_and_escapes_names(simulated):

@@ -81,7 +81,9 @@ def _outcomes(verdict: Matrix) -> str:
         *([f"the data cannot tell in {untold}"] if untold else []),
     ]
     sentence = f"Of {len(verdict.cells)} cells (bridge × kind of question), {', and '.join(parts)}"
-    limited = [row for row in verdict.comparators if verdict.cells[row, verdict.kinds[0]].at_budget]
+    limited = [
+        row for row in verdict.comparators if any(verdict.cells[row, kind].limited for kind in verdict.kinds)
+    ]
     if not limited:
         return f"{sentence}."
     rows = "every bridge" if len(limited) == len(verdict.comparators) else _named(limited)
