@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from bridgelab.bench.cross_attention import Block
 from bridgelab.bench.reference import COLUMNS, TIMES, Contest, contenders, contests, kept_bytes, reference_row
 from bridgelab.bridge.d_abstractor import DAbstractor
 
@@ -51,8 +52,9 @@ def test_a_row_has_ratios_of_what_was_measured(contest: Contest):
     )
     assert float(row["ours/products"]) > 0
     assert row["their attention"] in ("eager", "sdpa")
-    # The D-Abstractor keeps its weights over all patches, and the reference the sampled values.
-    more = 1.2 if contest.ours is DAbstractor else 1.0
+    # The D-Abstractor keeps its weights over all patches, and the reference the sampled values. A block of cross-attention keeps
+    # what the reference does but for one percent.
+    more = {DAbstractor: 1.2, Block: 1.02}.get(contest.ours, 1.0)
     assert 0 < float(row["ours MB"]) <= more * float(row["theirs MB"])
 
 

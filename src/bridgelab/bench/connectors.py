@@ -62,6 +62,33 @@ class Qwen(nn.Module):
         return self.ln_post(self.attn_pool(patches)) @ self.proj
 
 
+class NestedQueries(nn.Module):
+    """MQT's cross-attention with all queries; positions are repeated for each image."""
+
+    def __init__(self, vision_dim: int, text_dim: int, choices: dict[str, Any], attention: str):
+        super().__init__()
+        side = int(choices["num_queries"] ** 0.5)
+        self.need_weights = attention == "eager"
+        self.query = nn.Parameter(torch.zeros(side**2, vision_dim))
+        self.attn = nn.MultiheadAttention(vision_dim, choices["num_heads"])
+        self.ln_q, self.ln_k, self.ln_v = Norm(vision_dim), Norm(vision_dim), Norm(vision_dim)
+        self.proj = nn.Parameter(torch.zeros(vision_dim, text_dim))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.long))  # of our weights
+        with torch.device("cpu"):  # the rest may be on the meta device until its weights are loaded
+            positions = sincos_positions(side, vision_dim)
+            self.positions = positions, resized(positions, side, choices["grid"])
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """patches [batch, patch, vision_dim] -> tokens [batch, query, text_dim]."""
+        of_queries, of_patches = (
+            p.to(patches.device)[:, None].repeat(1, len(patches), 1) for p in self.positions
+        )
+        query = self.ln_q(self.query[:, None].repeat(1, len(patches), 1) + of_queries)
+        context = self.ln_v(patches.permute(1, 0, 2))
+        mixed = self.attn(query, self.ln_k(of_patches), context, need_weights=self.need_weights)
+        return mixed[0].permute(1, 0, 2) @ self.proj
+
+
 class Packer(nn.Module):
     """TokenPacker on one layer's features: cells become the batch of torch's attention layer."""
 

@@ -24,12 +24,13 @@ from transformers.models.blip_2.modeling_blip_2 import Blip2QFormerModel
 from transformers.models.idefics2.configuration_idefics2 import Idefics2PerceiverConfig
 from transformers.models.idefics2.modeling_idefics2 import Idefics2MLP, Idefics2PerceiverResampler
 
-from bridgelab.bench.connectors import DeformableQueries, Packer, PooledConvolution, Qwen
+from bridgelab.bench.connectors import DeformableQueries, NestedQueries, Packer, PooledConvolution, Qwen
 from bridgelab.bench.cross_attention import Block, IdeficsBlock
 from bridgelab.bench.floor import products_of
 from bridgelab.bridge.convert import to_published
 from bridgelab.bridge.d_abstractor import DAbstractor
 from bridgelab.bridge.ldp_v2 import LDPv2
+from bridgelab.bridge.matryoshka import MatryoshkaQueries
 from bridgelab.bridge.perceiver_idefics2 import Idefics2Perceiver
 from bridgelab.bridge.perceiver_qwen import QwenResampler
 from bridgelab.bridge.qformer import QFormer
@@ -160,6 +161,14 @@ SIZES: tuple[tuple[str, str, type[nn.Module], Callable[..., nn.Module], str | No
         {"grid": (8, 8), "num_tokens": 16, "depth": 2, "num_heads": 4, "num_points": 4, "width": 128}, (16, 64),
     ),
     (
+        "matryoshka", "ours", MatryoshkaQueries, NestedQueries, None, (160, 128),
+        {"grid": (8, 8), "num_queries": 16, "num_heads": 4}, (16, 64),
+    ),
+    (
+        "matryoshka", "published", MatryoshkaQueries, NestedQueries, None, (1024, 4096),
+        {"grid": (24, 24), "num_queries": 256, "num_heads": 16}, (1, 576),
+    ),
+    (
         "token_packer", "published", TokenPacker, Packer, None, (1024, 4096),
         {"grid": (24, 24), "ratio": 2, "num_heads": 8, "width": 1024}, (1, 576),
     ),
@@ -278,6 +287,9 @@ def contenders(contest: Contest, device: str) -> tuple[nn.Module, dict[str, nn.M
     """Return our bridge, the reference by `attn_implementation`, all with the same weights, and patches for them."""
     torch.manual_seed(0)
     ours = contest.ours(*contest.widths, **contest.choices).to(device)
+    ours.train(
+        not getattr(ours, "draws_tokens", False)
+    )  # which outputs all tokens in eval mode, as the reference does
     weights = ours.state_dict()
     if contest.form is not None:
         weights = to_published(weights, contest.form)
