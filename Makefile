@@ -23,7 +23,7 @@ STUDY_preview := first_look
 STUDY_full    := first_look_full
 STUDY = $(or $(STUDY_$(SIZE)),$(error SIZE=$(SIZE) is not a size of the study. Use SIZE=tiny, SIZE=preview or SIZE=full))
 
-.PHONY: help install study test test-slurm test-faults test-lmms-eval lint bench dashboard calibrate pretrain docs blocks notebook
+.PHONY: help install study test test-slurm test-faults test-gpu test-lmms-eval lint bench dashboard calibrate pretrain docs blocks notebook
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,11 @@ test-slurm: $(STAMP) ## sweeps, two nodes and preemption on a real Slurm, which 
 
 test-faults: $(STAMP) ## runs killed at random moments, two sweeps at once, full and read-only disks, a clock set back (FAULTS_SEED=1: other moments)
 	@$(BIN)/python -m pytest -q -m faults tests/faults
+
+test-gpu: $(STAMP) ## what needs a GPU, in minutes; its figures go to runs/gpu.md
+	@rm -f runs/gpu.md
+	@$(BIN)/python -m pytest -q -m gpu tests
+	@test ! -e runs/gpu.md || cat runs/gpu.md
 
 # No constraints.txt here: lmms-eval pins an older wandb, and rliable's arch fails to import with pandas 3.
 .venv-lmms-eval/.installed: pyproject.toml $(STAMP)

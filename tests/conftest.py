@@ -12,6 +12,11 @@ pytest_plugins = ["simulated_study", "tiny_experiment"]  # fixtures of several r
 WORDS = "<pad> </s> <unk> . yes no true false what is it red blue cube sphere a there ? describe left of 1 2 3".split()
 
 
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("there is no GPU: torch.cuda.is_available() is false")
+
+
 class TinyText:
     """The text side's contract over a random T5 of two layers; a token is a word."""
 

@@ -5,6 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from bridgelab.bridge.attention import attend, attention_over_patches
 
@@ -69,3 +70,16 @@ def test_dropout_keeps_the_mean():
     out = torch.stack([attend(q, k, v, dropout=0.5) for _ in range(400)])
     assert out.std() > 0.05
     assert out.mean().item() == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("mask", [None, "keys", "queries"])
+def test_a_gpu_takes_a_fused_kernel(mask):
+    q, k, v = tensors(2, 8, 4, 32, 256, 64)
+    masks = {None: None, "keys": torch.rand(2, 256) > 0.5, "queries": torch.rand(2, 32, 256) > 0.5}
+    fused = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.CUDNN_ATTENTION]
+    on_gpu = [one.detach().to("cuda", torch.bfloat16) for one in (q, k, v)]
+    with sdpa_kernel(fused):  # fails if none of them takes it
+        found = attend(*on_gpu, None if mask is None else masks[mask].cuda())
+    wanted = attend(q, k, v, masks[mask])
+    assert (found.cpu().double() - wanted).norm() < 0.02 * wanted.norm()

@@ -1,5 +1,6 @@
 """The contract of `bridgelab.bridge`: every yaml in conf/bridge/ keeps it, and planted faults are found."""
 
+import copy
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import get_class
 from omegaconf import OmegaConf
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from bridgelab.bridge.check import DEMANDS, Case, check
 from bridgelab.cli.main import main
@@ -44,6 +46,43 @@ def test_every_bridge_keeps_the_contract(name):
     results = list(check(*BRIDGES[name]))
     assert [result.demand for result in results] == list(DEMANDS)
     assert not [result for result in results if result.problem]
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+@pytest.mark.parametrize("name", NAMES)
+def test_bf16_follows_float64_in_tokens_and_gradients(name, device):
+    case = Case(*BRIDGES[name], (48, 80, 36))
+    exact = tokens_and_gradient(case, copy.deepcopy(case.bridge).double(), case.patches.double())
+    case.text, bridge, patches = case.text.to(device), case.bridge.to(device), case.patches.to(device)
+    single = tokens_and_gradient(case, bridge, patches)
+    with torch.autocast(device, torch.bfloat16):
+        rounded = tokens_and_gradient(case, bridge, patches)
+    # D-Abstractor samples at grid points first, where bilinear interpolation has a kink: its gradient depends on rounding.
+    parts = 1 if name == "d_abstractor" else 2
+    for wanted, fp32, bf16 in list(zip(exact, single, rounded, strict=True))[:parts]:
+        assert (fp32 - wanted).norm() <= 1e-3 * wanted.norm()  # convolutions on a GPU are in TF32
+        assert (bf16 - wanted).norm() <= 0.05 * wanted.norm()
+
+
+def tokens_and_gradient(case, bridge, patches):
+    """A bridge's tokens, and the gradient of a weighted sum of them, both flat and in float64."""
+    tokens = case.tokens(patches, bridge)
+    parameters = [p for p in bridge.parameters() if p.requires_grad]
+    if not parameters:
+        return [tokens.detach().double().cpu().flatten()]
+    weights = torch.randn(tokens.shape, generator=torch.Generator().manual_seed(0)).to(tokens)
+    gradients = torch.autograd.grad((tokens * weights).sum(), parameters)
+    return [
+        torch.cat([one.detach().double().cpu().flatten() for one in part]) for part in ([tokens], gradients)
+    ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_shapes_between_vit_l_14_and_flan_t5_xl(name, monkeypatch):
+    monkeypatch.setattr(nn.init, "trunc_normal_", lambda tensor, **_: tensor)  # it reads values
+    with FakeTensorMode():  # shapes alone, without memory
+        tokens = Case(*BRIDGES[name], (1024, 2048, 256)).tokens()
+    assert (tokens.shape[0], tokens.shape[2]) == (4, 2048)
 
 
 TOKENS = {  # of bridges without queries or grid, for 36 patches: a prompt, and one token per patch

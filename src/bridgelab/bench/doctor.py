@@ -1,7 +1,7 @@
-"""Predictions of `bridgelab doctor` beside what training then takes, each in a process of its own.
+"""What `bridgelab doctor` predicts of a training step, what a bare loop takes, and what training takes, each in its own process.
 
-Measured on the miniature pair and on a larger one, whose random weights are written first and then loaded as any others. Memory on
-a CPU is all that the process holds, on a GPU what torch's allocator gives out.
+For models of a published size random weights are written first and then loaded as any others. Memory on a CPU is all that the
+process holds, on a GPU what torch's allocator gives out.
 """
 
 import json
@@ -20,19 +20,20 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from safetensors.torch import save_file
 
+from bridgelab.bench.step import bare_step
+from bridgelab.config.instantiate import build
 from bridgelab.config.root import config_root
 from bridgelab.data.batches import Batch, TrainingBatches
 from bridgelab.doctor.dry_run import DryRun, measure_costs
 from bridgelab.doctor.machine import resident_bytes
 from bridgelab.doctor.random_models import filled, text_config, text_model, tokenizer, tower
 from bridgelab.doctor.workload import read_workload
+from bridgelab.evaluation.predict import on_device
 from bridgelab.training.experiment import Experiment
+from bridgelab.training.lightning_module import parameter_groups
 
-STEPS = 9
+STEPS = {"cpu": 9, "cuda": 20}
 WARM_UP = 4  # first steps, which choose kernels and take memory
-COLUMNS = ("pair", "predicted ms", "measured ms", "ratio", "predicted MB", "measured MB", "ratio")
-# ViT, T5 and batch size: a step takes seconds
-LARGE = {"cpu": ("ViT-B-16", "google/flan-t5-base", 4), "cuda": ("ViT-L-14", "google/flan-t5-xl", 32)}
 
 
 class TimedBatches(TrainingBatches):
@@ -49,16 +50,6 @@ class TimedBatches(TrainingBatches):
     def seconds(self) -> float:
         """The median seconds of a step, without the first few."""
         return statistics.median(after - before for before, after in pairwise(self.times[WARM_UP:]))
-
-
-def pairs(device: str, folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """Yield the name and the overrides of each pair, and write its weights to the folder."""
-    yield "miniature", []
-    vision, text, batch = LARGE[device]
-    yield (
-        f"{vision} + {text}, batch {batch}",
-        [*write_pair(folder, vision, text), f"train.batch_size={batch}"],
-    )
 
 
 def write_pair(folder: Path, vision: str, text: str) -> list[str]:
@@ -91,17 +82,8 @@ def write_pair(folder: Path, vision: str, text: str) -> list[str]:
     ]
 
 
-def doctor_row(name: str, overrides: Sequence[str], device: str) -> list[str]:
-    """Return a row under `COLUMNS`."""
-    predictions, results = (in_process(what, overrides, device) for what in ("predicted", "measured"))
-    row = [name]
-    for prediction, result, unit in zip(predictions, results, (1e3, 1e-6), strict=True):
-        row += [f"{unit * prediction:.0f}", f"{unit * result:.0f}", f"{prediction / result:.2f}"]
-    return row
-
-
 def in_process(what: str, overrides: Sequence[str], device: str) -> tuple[float, float]:
-    """Return the seconds of a step and the bytes at its peak, `predicted` or `measured` in a process of its own."""
+    """Return the seconds of a step and the bytes at its peak, of one of `MEASURES` in a process of its own."""
     command = [sys.executable, "-m", "bridgelab.bench.doctor", what, device, *overrides]
     environment = os.environ | {"TORCH_CPP_LOG_LEVEL": "ERROR"}
     output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment).stdout
@@ -119,20 +101,48 @@ def predicted(config: DictConfig, device: torch.device) -> tuple[float, float]:
     return costs.step, costs.process + memory.text + memory.vision + memory.trained + memory.step
 
 
-def measured(config: DictConfig, device: torch.device) -> tuple[float, float]:
-    """Return a training step's seconds and its peak in bytes."""
+def bare(config: DictConfig, device: torch.device) -> tuple[float, float]:
+    """Return the seconds of a bare loop's step, forward, backward and optimizer, and its peak in bytes."""
     experiment = Experiment.set_up(config, device)
     model = experiment.model(0)
-    batches = experiment.data.batches(STEPS, 0)
+    experiment.init_output_scale(model, experiment.data.batches(1, 0))
+    optimizer = build(config.optim, "optim")(parameter_groups(model), lr=1e-4)
+    taken = []
+    _reset_peak(device)
+    for batch in experiment.data.batches(STEPS[device.type], 0):
+        began = time.perf_counter()
+        bare_step(model, optimizer, on_device(batch, model))
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        taken.append(time.perf_counter() - began)
+    return statistics.median(taken[WARM_UP:]), _peak(device)
+
+
+def measured(config: DictConfig, device: torch.device) -> tuple[float, float]:
+    """Return the seconds of a training step and its peak in bytes."""
+    experiment = Experiment.set_up(config, device)
+    model = experiment.model(0)
+    batches = experiment.data.batches(STEPS[device.type], 0)
     timed = TimedBatches(batches.sampler, batches.pools)
     experiment.init_output_scale(model, batches)
+    _reset_peak(device)
+    experiment.fit(model, timed, lr=1e-4, single_process=True)
+    return timed.seconds, _peak(device)
+
+
+def _reset_peak(device: torch.device) -> None:
+    """Forget the peak so far, which loading has raised."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     else:
-        Path("/proc/self/clear_refs").write_text("5")  # reset the peak, which loading has raised
-    experiment.fit(model, timed, lr=1e-4, single_process=True)
-    peak = torch.cuda.max_memory_allocated() if device.type == "cuda" else resident_bytes("VmHWM")
-    return timed.seconds, peak
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak(device: torch.device) -> int:
+    return torch.cuda.max_memory_allocated() if device.type == "cuda" else resident_bytes("VmHWM")
+
+
+MEASURES = {"predicted": predicted, "bare": bare, "measured": measured}
 
 
 def main(what: str, device: str, overrides: Sequence[str]) -> None:
@@ -140,8 +150,7 @@ def main(what: str, device: str, overrides: Sequence[str]) -> None:
     conf = config_root() / "conf"
     with initialize_config_dir(str(conf), version_base="1.3"):
         config = compose("train", list(overrides))
-    measure = {"predicted": predicted, "measured": measured}[what]
-    sys.stdout.write(json.dumps(measure(config, torch.device(device))) + "\n")
+    sys.stdout.write(json.dumps(MEASURES[what](config, torch.device(device))) + "\n")
 
 
 if __name__ == "__main__":

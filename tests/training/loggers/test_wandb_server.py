@@ -9,14 +9,19 @@ import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 import wandb
+import yaml
+from tiny_experiment import PROGRAM
+from wandb.wandb_agent import Agent
 
 from bridgelab.report.dashboard import dashboard
 from bridgelab.training import main
 from bridgelab.training.loggers.wandb_logger import wandb_identity
 
+TESTS = Path(__file__).parents[2]
 RUN = {"id": "run", "name": "", "displayName": "", "config": "{}", "sweepName": None, "historyLineCount": 0,
        "project": {"id": "project", "name": "bridgelab", "entity": {"id": "entity", "name": "me"}}}  # fmt: skip
 
@@ -26,12 +31,15 @@ class Server:
 
     Attributes:
         asked: names of GraphQL operations with their variables, in order.
+        sweep: the content of a sweep file.
+        commands: what an agent is still to be told.
         runs: by id, the rows of history that were streamed, the summary and the config.
         files: names of files that were uploaded, with their bytes.
     """
 
     def __init__(self):
         self.asked, self.runs, self.files = [], {}, {}
+        self.sweep, self.commands = {}, []
         owner = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -102,6 +110,15 @@ class Server:
                 "eventsTail": "[]", "config": json.dumps({k: v for k, v in known["config"].items() if k != "wandb_version"}),
                 "tags": [], "wandbConfig": '{"t": 1}',
             }}}  # fmt: skip
+        if name == "CreateAgent":
+            return {"createAgent": {"agent": {"id": "agent"}}}
+        if name == "Heartbeat":
+            told = [self.commands.pop(0)] if self.commands else []
+            return {"agentHeartbeat": {"agent": {"id": "agent"}, "commands": json.dumps(told)}}
+        if name == "SweepWithRuns":
+            return {
+                "project": {"sweep": {"id": "sweep", "config": json.dumps(self.sweep), "runs": {"edges": []}}}
+            }
         if name == "CreateRunFiles":
             names = [{"name": one, "uploadUrl": f"{address}/upload/{one}"} for one in given["files"]]
             return {"createRunFiles": {"runID": "run", "uploadHeaders": [], "files": names}}
@@ -224,6 +241,36 @@ def test_what_was_told_offline_is_sent_later(tiny, config, tmp_path, server, mon
     monkeypatch.delenv("WANDB_MODE")
     subprocess.run([sys.executable, "-m", "wandb", "sync", str(folder)], check=True, capture_output=True)
     assert server.runs[wandb_identity(directory)["id"]]["summary"]["test/accuracy"] >= 0
+
+
+@pytest.mark.slow
+def test_an_agent_runs_what_its_sweep_says(tmp_path, server, monkeypatch):
+    """The sweep file of docs/sweeps.md; its command starts a run between two tiny sides instead."""
+    document = (main.ROOT / "docs" / "sweeps.md").read_text()
+    server.sweep = yaml.safe_load(re.search(r"^```yaml\n(.*?)^```", document, re.MULTILINE | re.DOTALL)[1])
+    program, command, *choices = server.sweep["command"]
+    assert (program, command, choices[-1]) == ("${program}", "train", "${args_no_hyphens}")
+    assert server.sweep["program"] == "bridgelab"
+    tiny = [f"benchmark.root={tmp_path}/world", f"paths.features={tmp_path}/features", *PROGRAM]
+    server.sweep["command"] = [sys.executable, "-m", "tiny_run", str(tmp_path / "run"), "1", *tiny, *choices]
+    args = {"bridge.depth": {"value": 1}, "train.lr": {"value": 0.005}}
+    assert args.keys() == server.sweep["parameters"].keys()
+    server.commands = [{"type": "run", "run_id": "first", "program": "bridgelab", "args": args}]
+    monkeypatch.setattr(Agent, "POLL_INTERVAL", 0.2)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(TESTS), *filter(None, sys.path)]))
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    for name in ("WANDB_SWEEP_ID", "WANDB_RUN_ID", "WANDB_PROJECT", "WANDB_SWEEP_PARAM_PATH"):
+        monkeypatch.setenv(name, "")  # what the agent sets is gone after the test
+        monkeypatch.delenv(name)
+    wandb.agent("me/bridgelab/sweep", count=1)
+    assert list(server.runs) == ["first"]  # the sweep's id, and not the run's own
+    run = server.runs["first"]
+    assert run["exitcode"] == 0
+    metric = server.sweep["metric"]["name"]
+    record = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert [row[metric] for row in run["history"] if metric in row][-1] == record["curve"][-1][1]
+    assert (record["bridge"], record["lr"]) == ("perceiver", 0.005)
+    assert run["config"]["bridge"]["value"]["depth"] == 1
 
 
 def test_the_workspace_is_saved(server, capsys):
