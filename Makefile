@@ -54,7 +54,7 @@ test-faults: $(STAMP) ## runs killed at random moments, two sweeps at once, full
 
 test-gpu: $(STAMP) ## what needs a GPU, in minutes; its figures go to runs/gpu.md
 	@rm -f runs/gpu.md
-	@$(BIN)/python -m pytest -q -m gpu tests
+	@$(BIN)/python -m pytest -q -m gpu tests/gpu tests/bridge
 	@test ! -e runs/gpu.md || cat runs/gpu.md
 
 # No constraints.txt here: lmms-eval pins an older wandb, and rliable's arch fails to import with pandas 3.
