@@ -311,6 +311,15 @@ def test_a_report_is_three_files_and_the_same_each_time(simulated):
     assert not list(path.glob("*.part"))
 
 
+def test_a_study_of_floors_and_ceilings_alone_has_a_page(simulated):
+    path = simulated.write(bridges={"blind": {"exist": 0.5}, "words": {"exist": 0.9}}, images=6)
+    out = StringIO()
+    page = report(path, console=Console(file=out, width=200))["page"].read_text()
+    assert "Compared: 6 questions on 6 images." in out.getvalue()
+    assert 'class="scroll matrix"' not in page
+    assert "ceiling: words" in page
+
+
 def test_figures_are_written_for_a_paper(simulated):
     path = simulated.write(images=10)
     paths = report(path, figures="svg", console=Console(file=StringIO()))

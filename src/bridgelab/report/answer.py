@@ -107,7 +107,9 @@ def _convergence(rows: Sequence[Row]) -> str:
 
 
 def _named(rows: Sequence[str]) -> str:
-    """Name the first rows and count the others."""
+    """Name the first rows and count the others; return an empty string for no row."""
+    if not rows:
+        return ""
     others = len(rows) - MOST_NAMED
     return enumerated([*rows[:MOST_NAMED], f"{others} more"] if others > 1 else rows)
 
