@@ -11,6 +11,8 @@ from bridgelab.cli import main as cli
     ("line", "words"),
     [
         ("bridgelab tr", ["train"]),
+        ("bridgelab check-d", ["check-data"]),
+        ("bridgelab check-data benchmark=ow", ["own", "own_class"]),
         ("bridgelab train bridge=qf", ["qformer", "qformer_mismatched", "qformer_question"]),
         ("bridgelab train -m bridge=linear,c_", ["linear,c_abstractor"]),
         ("bridgelab train train.st", ["train.stages=", "train.steps="]),
