@@ -89,5 +89,5 @@ def test_commands_work_from_an_empty_folder(installed, tmp_path):
         "train.steps=4", "train.batch_size=4", "train.lr=0.01", "train.val_points=1", "train.budgets=[]",
         "evaluate.limit={answer:4,caption:2}",
     )  # fmt: skip
-    assert "blind" in bridgelab("report", "runs/tiny")
+    assert "blind" in bridgelab("report", "runs/tiny", "--all")
     assert (empty / "runs" / "tiny" / "index.html").exists()
