@@ -64,6 +64,7 @@ def train(folder, places, *choices):
     return losses(folder), json.loads((folder / "metrics.json").read_text())
 
 
+@pytest.mark.filterwarnings("ignore")  # Dynamo warns of what it does not trace
 def test_compiled_steps_are_the_eager_ones(home, places, figures):
     eager, _ = train(home / "eager", places)
     compiled, record = train(home / "compiled", places, "compile=true")
