@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import struct
 import zlib
 from html.parser import HTMLParser
@@ -25,20 +24,6 @@ from bridgelab.report.provenance import provenance, reproduction
 from bridgelab.report.thumbnails import _folders, read_thumbnails
 from bridgelab.report.write import report
 from bridgelab.runs.study import read_study
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        pytest.skip("needs a browser: Chromium")
-    api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    with api.sync_playwright() as playwright:
-        made = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield made
-        made.close()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import json
-import shutil
 from html.parser import HTMLParser
 from io import BytesIO
 
@@ -27,8 +26,6 @@ from bridgelab.report.charts.themes import page_colour
 from bridgelab.report.contents import analyze
 from bridgelab.report.formats.html import asset
 from bridgelab.runs.study import read_study
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
 @pytest.fixture(scope="module")
@@ -140,18 +137,6 @@ def test_the_script_is_one_piece_that_needs_no_evaluation_and_no_network():
     assert "data-chart" in text
     assert len(text) < 1_200_000
     assert script() is text  # made once a process
-
-
-@pytest.fixture(scope="module")
-def browser():
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        pytest.skip("needs a browser: Chromium")
-    api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    with api.sync_playwright() as playwright:
-        made = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield made
-        made.close()
 
 
 @pytest.fixture(scope="module")
