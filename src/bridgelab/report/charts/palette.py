@@ -46,6 +46,7 @@ BRIDGES = {
     "d_abstractor": (OCHRE, "triangle-up"),
     "ldp_v2": (VIOLET, "square"),
     "token_packer": (VIOLET, "circle"),
+    "matryoshka": (VIOLET, "diamond"),
 }
 # Floors and ceilings are no bridges: grey lines, distinguished by their dashes.
 LINES = {
