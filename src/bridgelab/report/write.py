@@ -99,7 +99,9 @@ def first_sentences(analysis: Analysis) -> list[str]:
         *allowed_differences(study),
         *outlier_seeds(study),
     ]
-    return [*sentences, f"{len(study.missing)} runs are missing."] if study.missing else sentences
+    number = len(study.missing)
+    said = f"{number} runs are missing." if number > 1 else "1 run is missing."
+    return [*sentences, said] if study.missing else sentences
 
 
 def report_map(study_dirs: Sequence[Path], out: Path, *, console: Console | None = None) -> None:
