@@ -207,7 +207,7 @@ def test_what_a_bridge_cannot_do_is_refused(model, run):
         model.generate_until([asked(model, [image], "what ?", {"temperature": 0.7})])
     with pytest.raises(ValueError, match="own, test 0: there is no image, and a bridge needs one"):
         model.generate_until([asked(model, [], "what ?", {})])
-    with pytest.raises(NotImplementedError, match="one question, without a dialogue"):
+    with pytest.raises(ValueError, match="one question, without a dialogue"):
         model.generate_until_multi_round([])
     with pytest.raises(ValueError, match="batch_size='auto' must be a number, at least 1"):
         BridgelabModel(run=str(run), batch_size="auto")

@@ -67,7 +67,12 @@ def test_each_row_has_the_rate_whose_seeds_validate_best_on_average(simulated):
             ("–", ""),
         ],
     }
-    assert "mean of the seeds, by learning rate" in report(study)["table"].read_text()
+    text = report(study)["table"].read_text()
+    assert "mean of the seeds, by learning rate" in text
+    assert "linear 0.02 of 0.01, 0.02" in text
+    assert "blind 0.005 of 0.005, 0.01" in text
+    assert "given and not searched for" not in text
+    assert "more thoroughly" not in text
 
 
 def test_a_rate_with_fewer_seeds_is_not_chosen_and_its_seeds_are_missing(simulated):
@@ -78,6 +83,24 @@ def test_a_rate_with_fewer_seeds_is_not_chosen_and_its_seeds_are_missing(simulat
     read = read_study(study)
     assert [run.overrides["train.lr"] for run in read.of("linear")] == ["0.01", "0.01"]
     assert [missing.name for missing in read.missing] == ["bridge=linear,seed=1,train.lr=0.02"]
+
+
+def test_a_bridge_with_more_rates_than_another_is_told(simulated):
+    study = at_rates(
+        simulated.write(bridges=TWO, images=6, seeds=(0, 1)),
+        {"linear": {"0.01": (0.5, 0.5), "0.02": (0.6, 0.6)}, "blind": {"0.01": (0.4, 0.4)}},
+    )
+    assert "A bridge with more rates was searched more thoroughly" in report(study)["table"].read_text()
+
+
+def test_a_choice_that_cannot_be_made_is_refused(tmp_path):
+    def run(rate, **record):
+        return Run(tmp_path / f"lr={rate}", {"bridge": "linear", "seed": 0, **record}, {"train.lr": rate})
+
+    with pytest.raises(ValueError, match=r"no validation accuracy, by which train\.lr is chosen"):
+        choose_rates([run("0.1", curve=[]), run("0.2", curve=[[1, 0.5]])])
+    with pytest.raises(ValueError, match=r"has no train\.lr, but other runs of linear have"):
+        choose_rates([run("", curve=[[1, 0.5]]), run("0.2", curve=[[1, 0.5]])])
 
 
 def test_one_rate_a_bridge_by_hand_is_still_refused(simulated):

@@ -1,5 +1,7 @@
 """Checks of bridges' keyword arguments that several bridges share."""
 
+import math
+
 
 def require_positive(**choices: int) -> None:
     """Check that counts are at least 1.
@@ -29,3 +31,21 @@ def require_divisor(name: str, value: int, of: str, dividend: int, fix: str = ""
         raise ValueError(
             f"{name}={value} does not divide {of}={dividend}. Set bridge.{name} to one of {divisors}{fix}."
         )
+
+
+def square_side(name: str, value: int) -> int:
+    """Return the side of a square grid of so many queries.
+
+    Args:
+        name: of the choice.
+        value: of the choice.
+    Raises:
+        ValueError: if it is not a square, with the nearest ones.
+    """
+    side = math.isqrt(value)
+    if side**2 != value:
+        raise ValueError(
+            f"{name}={value} is not a square, and queries stand for a square grid. "
+            f"Set bridge.{name} to {side**2} or {(side + 1) ** 2}."
+        )
+    return side

@@ -1,6 +1,5 @@
 """Matryoshka queries: a resampler that is trained to be read from its first m tokens, for any m."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,7 +8,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bridgelab.bridge.argument_checks import require_divisor, require_positive
+from bridgelab.bridge.argument_checks import require_divisor, require_positive, square_side
 from bridgelab.bridge.attention import cast_for_matmul, collected_weights, in_projections
 from bridgelab.bridge.patch_grid import grid_patches
 from bridgelab.bridge.perceiver_qwen import EPS, STD, resized, sincos_positions
@@ -65,12 +64,7 @@ class MatryoshkaQueries(nn.Module):
                 f"vision_dim={vision_dim}: 2-D positions need a sine and a cosine for rows and for columns, so it must be a "
                 "multiple of 4. Choose another vision encoder, or bridge=perceiver_qwen."
             )
-        side = math.isqrt(num_queries)
-        if side**2 != num_queries:
-            raise ValueError(
-                f"num_queries={num_queries} is not a square, and queries stand for a square grid. "
-                f"Set bridge.num_queries to {side**2} or {(side + 1) ** 2}."
-            )
+        side = square_side("num_queries", num_queries)
         self.vision_dim, self.text_dim, self.num_queries, self.grid = vision_dim, text_dim, num_queries, grid
         self.limit: int | None = None
         self.query = nn.Parameter(torch.randn(num_queries, vision_dim))

@@ -1,6 +1,5 @@
 """Qwen-VL's adapter: learned queries that cross-attend once, with 2-D positions on queries and keys."""
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -8,7 +7,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bridgelab.bridge.argument_checks import require_divisor, require_positive
+from bridgelab.bridge.argument_checks import require_divisor, require_positive, square_side
 from bridgelab.bridge.attention import attend, cast_for_matmul, in_projections
 from bridgelab.bridge.patch_grid import grid_patches
 
@@ -128,12 +127,7 @@ class QwenResampler(nn.Module):
                 f"width={width}: 2-D positions need a sine and a cosine for rows and for columns, so it must be a multiple "
                 f"of 4. Set bridge.width to {width - width % 4 or 4} or {width + 4 - width % 4}."
             )
-        side = math.isqrt(num_queries)
-        if side**2 != num_queries:
-            raise ValueError(
-                f"num_queries={num_queries} is not a square, and queries stand for a square grid. "
-                f"Set bridge.num_queries to {side**2} or {(side + 1) ** 2}."
-            )
+        side = square_side("num_queries", num_queries)
         self.vision_dim, self.text_dim, self.num_queries, self.grid = vision_dim, text_dim, num_queries, grid
         self.attn_pool = PositionalAttention(vision_dim, width, side, num_heads, grid)
         self.ln_post = nn.LayerNorm(width, eps=EPS)

@@ -88,13 +88,13 @@ class BridgelabModel(lmms):
         return pairs
 
     def generate_until_multi_round(self, requests: Sequence[Any]) -> list[str]:
-        """Refuse the request.
+        """Refuse tasks that ask in rounds: lmms-eval asks every model for this method, and a bridge was trained on single questions.
 
         Raises:
-            NotImplementedError: always.
+            ValueError: always.
         """
-        raise NotImplementedError(
-            "a bridge answers one question, without a dialogue: choose tasks that use generate_until or loglikelihood."
+        raise ValueError(
+            "generate_until_multi_round: a bridge answers one question, without a dialogue: choose tasks that use generate_until or loglikelihood."
         )
 
     def _batches(self, requests: Sequence[Any]) -> Iterator[list[tuple[tuple[Picture, ...], Any]]]:

@@ -31,6 +31,14 @@ def compared(summary: Summary) -> str:
     return f"Compared: {'; '.join(part for part in parts if part)}."
 
 
+def missing_runs(summary: Summary) -> str:
+    """Return how many runs are missing, in one sentence; empty if none is."""
+    number = len(summary.missing)
+    if not number:
+        return ""
+    return f"{number} runs are missing." if number > 1 else "1 run is missing."
+
+
 def gain_over_start(summary: Summary) -> str:
     """Return what training added to the weights that rows set out from, in one sentence; empty if all were trained from nothing."""
     started = [(row, values) for row in summary.rows if row.started_from and (values := row.start_and_end)]

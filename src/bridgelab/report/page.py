@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from bridgelab.report.answer import answer, compared
+from bridgelab.report.answer import answer, compared, missing_runs
 from bridgelab.report.charts.figure import Figure
 from bridgelab.report.charts.palette import row_styles
 from bridgelab.report.charts.render import fragment, script
@@ -134,9 +134,7 @@ def _warnings(analysis: Analysis) -> list[tuple[str, str]]:
     for text in (*allowed_differences(analysis.study), *outlier_seeds(analysis.study)):
         first, _, more = text.partition(". ")
         found.append((f"{first.rstrip('.')}.", more))
-    missing = len(analysis.summary.missing)
-    if missing:
-        said = f"{missing} runs are missing." if missing > 1 else "1 run is missing."
+    if said := missing_runs(analysis.summary):
         found.append((said, " ".join(on_missing_runs(analysis.summary))))
     return found
 

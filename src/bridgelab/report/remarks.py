@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from bridgelab.report.row import ALL, Row
+from bridgelab.runs.rate_choice import RateChoice
 from bridgelab.runs.study import Run, Study
 
 
@@ -137,6 +138,8 @@ def _on_learning_rates(study: Study, first: Mapping[str, Run]) -> list[str]:
             chosen.append(f"{bridge} {'/'.join(rates)}")
     if not (searched and chosen):
         return []
+    if study.rates:
+        return [_on_swept_rates(study.rates)]
     tried = any((run.record.get("tuning") or {}).get("trials") for run in first.values())
     if len(searched) == 1 and not tried:
         return [f"Learning rate of each bridge, given and not searched for: {', '.join(chosen)}."]
@@ -145,6 +148,17 @@ def _on_learning_rates(study: Study, first: Mapping[str, Run]) -> list[str]:
         f"Learning rate of each bridge, searched over {grid}, and beyond while the best was at an end: "
         f"{', '.join(chosen)}.{_on_half_of_the_search(first)}"
     ]
+
+
+def _on_swept_rates(choices: Sequence[RateChoice]) -> str:
+    """Say which rates were chosen among which, and whether some bridges had more rates than others to choose from."""
+    chosen = [f"{one.row} {one.chosen} of {', '.join(one.accuracies)}" for one in choices]
+    uneven = len({len(one.accuracies) for one in choices}) > 1
+    more = " A bridge with more rates was searched more thoroughly than the others." if uneven else ""
+    return (
+        "Learning rate of each bridge, chosen among whole runs by the mean validation accuracy of their seeds: "
+        f"{'; '.join(chosen)}.{more}"
+    )
 
 
 def _on_half_of_the_search(first: Mapping[str, Run]) -> str:

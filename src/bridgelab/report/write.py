@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from bridgelab.console import get_console
-from bridgelab.report.answer import answer, compared, gain_over_start
+from bridgelab.report.answer import answer, compared, gain_over_start, missing_runs
 from bridgelab.report.charts.figure import Figure
 from bridgelab.report.charts.render import to_pdf, to_png, to_svg
 from bridgelab.report.charts.study import break_map_figure
@@ -95,13 +95,12 @@ def first_sentences(analysis: Analysis) -> list[str]:
         *(value for name, value in purpose(study) if name == "question"),
         *(answer(matrix(judged)) if judged else ()),
         compared(analysis.summary),
-        *filter(None, [gain_over_start(analysis.summary)]),
+        gain_over_start(analysis.summary),
         *allowed_differences(study),
         *outlier_seeds(study),
+        missing_runs(analysis.summary),
     ]
-    number = len(study.missing)
-    said = f"{number} runs are missing." if number > 1 else "1 run is missing."
-    return [*sentences, said] if study.missing else sentences
+    return [*filter(None, sentences)]
 
 
 def report_map(study_dirs: Sequence[Path], out: Path, *, console: Console | None = None) -> None:

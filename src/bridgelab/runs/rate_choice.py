@@ -37,6 +37,8 @@ def choose_rates(runs: Sequence[Run]) -> tuple[list[Run], tuple[RateChoice, ...]
 
     Args:
         runs: all runs of a study that sweeps `train.lr`, in the order of its tables.
+    Raises:
+        ValueError: if a row has runs with a given rate and others without, or a record has no validation accuracy to choose by.
     """
     by_row: dict[str, dict[str, list[Run]]] = {}
     for run in runs:
@@ -44,6 +46,12 @@ def choose_rates(runs: Sequence[Run]) -> tuple[list[Run], tuple[RateChoice, ...]
         levels = {name: level for name, level in run.levels.items() if name != KEY}
         plain = replace(run, levels=levels)
         by_row.setdefault(plain.row, {}).setdefault(rate, []).append(plain)
+    for row, of_row in by_row.items():
+        if "" in of_row and len(of_row) > 1:
+            raise ValueError(
+                f"{of_row[''][0].name} has no {KEY}, but other runs of {row} have: a row's rate is either searched in each run or swept by "
+                "the study. Move one of the two to a study of its own."
+            )
     chosen = {row: _best(of_row) for row, of_row in by_row.items()}
     kept = [run for row, of_row in by_row.items() for run in of_row[chosen[row]]]
     return kept, tuple(_choices(by_row, chosen))
@@ -62,10 +70,19 @@ def _choices(
 
 def _best(of_row: Mapping[str, Sequence[Run]]) -> str:
     """Return the rate with the most seeds, among these that with the highest mean, among these the lowest rate."""
-    return min(of_row, key=lambda rate: (-len(of_row[rate]), -fmean(map(_accuracy, of_row[rate])), rate))
+    if len(of_row) == 1:
+        return next(iter(of_row))
+    return min(
+        of_row, key=lambda rate: (-len(of_row[rate]), -fmean(map(_accuracy, of_row[rate])), float(rate))
+    )
 
 
 def _accuracy(run: Run) -> float:
-    """Return a run's last validation accuracy; 0 if its record has none."""
+    """Return a run's last validation accuracy."""
     curve = run.record.get("curve")
-    return float(curve[-1][1]) if curve else 0.0
+    if not curve:
+        raise ValueError(
+            f"{run.name}: the record has no validation accuracy, by which {KEY} is chosen. Delete the folder and run it again with "
+            "train.val_points of at least 1."
+        )
+    return float(curve[-1][1])
