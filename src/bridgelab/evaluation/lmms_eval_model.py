@@ -94,7 +94,8 @@ class BridgelabModel(lmms):
             ValueError: always.
         """
         raise ValueError(
-            "generate_until_multi_round: a bridge answers one question, without a dialogue: choose tasks that use generate_until or loglikelihood."
+            "generate_until_multi_round: a bridge answers one question, without a dialogue. Choose tasks that use generate_until or "
+            "loglikelihood."
         )
 
     def _batches(self, requests: Sequence[Any]) -> Iterator[list[tuple[tuple[Picture, ...], Any]]]:
