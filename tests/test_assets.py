@@ -8,7 +8,7 @@ import torch
 
 from bridgelab.bridge.words import Words
 from bridgelab.pretraining.page import write_page
-from bridgelab.pretraining.reader.lessons import lessons
+from bridgelab.pretraining.t5.lessons import lessons
 from bridgelab.text.t5 import ASSETS, SHIPPED, T5
 from bridgelab.vision.openclip import OpenClipVision
 from bridgelab.world.layout import write_scene

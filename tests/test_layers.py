@@ -23,7 +23,7 @@ LAYERS = [
     {"explain"},
     {"training"},
     {"alignment", "doctor", "pretraining"},
-    {"bench"},
+    {"speed"},
     {"cli"},
 ]
 NAMES = set().union(*LAYERS)

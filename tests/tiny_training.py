@@ -13,7 +13,7 @@ from bridgelab.data.batches import TokenizedExamples, TrainingBatches
 from bridgelab.data.datamodule import BenchmarkDataModule
 from bridgelab.data.sampler import MixtureSampler
 from bridgelab.model import BridgedModel
-from bridgelab.text.adapt import build_adapter
+from bridgelab.text.adapter import build_adapter
 from bridgelab.training.fit import Outputs, Span, fit
 from bridgelab.training.lightning_module import BridgeTraining, warmup_then
 from bridgelab.training.loggers.csv_logger import MetricsCsv

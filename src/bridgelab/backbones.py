@@ -15,7 +15,7 @@ from bridgelab.bridge.weights import load_weights, read_initial
 from bridgelab.config.instantiate import bridge_choices, build, target
 from bridgelab.model import BridgedModel, autocast_pays
 from bridgelab.runs.warm_start_files import WARM, warm_start_folder
-from bridgelab.text.adapt import build_adapter, refuse_unknown_targets
+from bridgelab.text.adapter import build_adapter, refuse_unknown_targets
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutput
 
 from bridgelab.bridge.gated_cross_attention import CrossAttentionLayers, before_layers
-from bridgelab.text.adapt import LORA, Adapter
+from bridgelab.text.adapter import LORA, Adapter
 from bridgelab.text.frozen_encoder import ThroughEncoder
 from bridgelab.text.language_model import LanguageModel
 

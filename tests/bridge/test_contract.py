@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from bridgelab.bridge.check import DEMANDS, Case, check
+from bridgelab.bridge.contract import DEMANDS, Case, check
 from bridgelab.cli.main import main
 
 CONF = Path(__file__).parents[2] / "conf"

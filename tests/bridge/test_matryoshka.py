@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from bridgelab.bridge.attention import attention_over_patches
-from bridgelab.bridge.check import check
+from bridgelab.bridge.contract import check
 from bridgelab.bridge.linear import Linear
 from bridgelab.bridge.matryoshka import MatryoshkaQueries
 from bridgelab.bridge.perceiver import PerceiverResampler

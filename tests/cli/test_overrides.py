@@ -31,7 +31,7 @@ from bridgelab.cli.overrides import check_choices, options_first
         ),
         (
             ["world", "--out", "x", "--split", "vall", "--images", "1"],
-            "split='vall': must be one of train, val, test, or one of these with a bend",
+            "split='vall': must be one of train, val, test, or one of these with a shift",
         ),
         (["train", "train.step=10"], r"there is no key train\.step\. Did you mean train\.steps\?"),
         (["train", "bridg=linear"], r"bridg=linear: there is no key bridg\. Did you mean bridge\?"),

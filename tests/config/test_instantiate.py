@@ -25,7 +25,7 @@ def test_what_stands_inside_of_a_target_is_limited_too(inside):
         ("benchmark", "bridgelab.benchmark.annotations.require"),  # ours, and no benchmark
         ("benchmark", "bridgelab.benchmark.metrics.accuracy.Accuracy"),
         ("bridge", "bridgelab.bridge.qformer.nn.Linear"),  # a module, but not ours
-        ("bridge", "bridgelab.bridge.check.Case"),
+        ("bridge", "bridgelab.bridge.contract.Case"),
         ("trainer", "pytorch_lightning.cli.LightningCLI"),  # would build any class that its arguments name
         ("logger", "pytorch_lightning.Trainer"),
         ("optim", "readmes_module.MyOptimizer"),  # own ones are of bridges

@@ -8,7 +8,7 @@ from bridgelab.bridge.qformer import QFormer
 from bridgelab.bridge.words import Words
 from bridgelab.evaluation.costs import measure_costs
 from bridgelab.model import BridgedModel
-from bridgelab.text.adapt import build_adapter
+from bridgelab.text.adapter import build_adapter
 
 
 def batch(text, patches):

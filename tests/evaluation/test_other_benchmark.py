@@ -32,8 +32,8 @@ def test_on_its_own_test_split_it_says_what_its_record_says(run, config, tmp_pat
 
 
 def test_on_a_bent_split(run, config, tmp_path):
-    bent = config("+benchmark.images={test-many: 3}")
-    out = evaluate_run(run, bent, tmp_path, split="test-many")
+    shifted = config("+benchmark.images={test-many: 3}")
+    out = evaluate_run(run, shifted, tmp_path, split="test-many")
     assert out.parent.name == "toy_on_world_test-many"
     rows = pd.read_parquet(out / "predictions.parquet")
     assert set(rows["tag_bend"]) == {"many"}

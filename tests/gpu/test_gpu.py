@@ -12,9 +12,9 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
-from bridgelab.bench.doctor import MEASURES, in_process, write_pair
 from bridgelab.config.instantiate import build
 from bridgelab.data.features.encoding import encode
+from bridgelab.speed.doctor import MEASURES, in_process, write_pair
 from bridgelab.training import main
 
 pytestmark = pytest.mark.gpu

@@ -8,12 +8,12 @@ from rich.console import Console
 
 from bridgelab.launch.header import describe_starts, print_header
 from bridgelab.launch.job import Job, RunningJob
-from bridgelab.launch.job_curve import sparkline
-from bridgelab.launch.job_places import rows_and_seeds
+from bridgelab.launch.job_grid import rows_and_seeds
+from bridgelab.launch.job_progress import sparkline
+from bridgelab.launch.planned_steps import Work, planned_work
 from bridgelab.launch.pool_progress import PoolProgress
 from bridgelab.launch.pool_view import PoolView
 from bridgelab.launch.time_left import TimeLeft
-from bridgelab.launch.workload import Work, planned_work
 from bridgelab.runs.steps_done import StepsDone, read_steps_done
 from bridgelab.training import main
 from bridgelab.training.callbacks import count_steps

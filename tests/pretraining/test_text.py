@@ -7,7 +7,7 @@ from hydra import compose, initialize_config_dir
 from tiny_t5 import TINY
 from transformers import T5ForConditionalGeneration
 
-from bridgelab.pretraining.reader.training import ReaderTraining
+from bridgelab.pretraining.t5.training import ReaderTraining
 from bridgelab.pretraining.text import train
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ import yaml
 from rich.console import Console
 
 from bridgelab.cli import main as cli
-from bridgelab.report.remarks import remarks
+from bridgelab.report.caveats import caveats
 from bridgelab.report.summary import summarize
 from bridgelab.report.write import report
 from bridgelab.runs.comparability import covers
@@ -228,7 +228,7 @@ def test_levels_of_an_adapter_have_floors_of_their_own(simulated, change):
     assert rows_to_compare(found, "linear") == {
         f"mlp, text.adapt={level}": f"linear, text.adapt={level}" for level in ("none", "lora")
     }
-    said = " ".join(remarks(found))
+    said = " ".join(caveats(found))
     assert (
         "LoRA with 100 parameters is trained in blind, text.adapt=lora; linear, text.adapt=lora; mlp, "
         in said
@@ -242,7 +242,7 @@ def test_levels_of_an_adapter_have_floors_of_their_own(simulated, change):
         shutil.rmtree(run)
     found = read_study(study)
     assert found.counterpart("mlp, text.adapt=lora", "blind") is None
-    said = " ".join(remarks(found))
+    said = " ".join(caveats(found))
     assert "No blind floor with the same text.adapt: linear, text.adapt=lora; mlp, text.adapt=lora." in said
     rows = {row.name: row for row in summarize(found, intervals=False).rows}
     assert rows["mlp, text.adapt=none"].gap

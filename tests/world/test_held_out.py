@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from bridgelab.pretraining.reader.lessons import lessons
+from bridgelab.pretraining.t5.lessons import lessons
 from bridgelab.pretraining.vit.scene_pool import pool_scene
 from bridgelab.world.held_out import SPLITS, WORLD_SEED, check, held_out, scene_hash
 from bridgelab.world.split import split_scene
@@ -27,7 +27,7 @@ def test_every_split_is_held_out():
 def test_a_held_out_scene_is_refused_in_any_order_and_light():
     scene = split_scene("test-clutter", 0, 7)  # the scenes of test
     shuffled = replace(scene, objects=scene.objects[::-1], light=1.0)
-    with pytest.raises(ValueError, match="drawn for training, but val, test or a bend of test holds it"):
+    with pytest.raises(ValueError, match="drawn for training, but val, test or a shift of test holds it"):
         check(shuffled)
 
 

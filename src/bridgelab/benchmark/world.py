@@ -20,7 +20,7 @@ from typing import Any
 
 from bridgelab.benchmark.clevr import Clevr
 from bridgelab.benchmark.example import Example, choose
-from bridgelab.world.distribution_shift import changed_fields, split_bend
+from bridgelab.world.distribution_shift import changed_fields, parse_split
 from bridgelab.world.write import GENERATOR, write_world
 
 IMAGES = MappingProxyType({"train": 6000, "val": 500, "test": 1000})
@@ -31,19 +31,19 @@ class World(Clevr):
 
     Args:
         root: the folder that keeps the world. Missing splits are drawn into it.
-        images: number of images by split. A split's name may end in a dash and a bend (`world.distribution_shift`): `test-clutter` has
-            the scenes and questions of `test`, drawn with clutter.
+        images: number of images by split. A split's name may end in a dash and a distribution shift (`world.distribution_shift`):
+            `test-clutter` has the scenes and questions of `test`, drawn with clutter.
         seed: seed of scenes and questions; no two splits share a random stream.
         processes: number of drawing processes; the result does not depend on it.
         questions_per_image: largest number of questions per image.
         objects: smallest and largest number of objects in a scene.
         size: side of an image in pixels.
-        bend: the bend of the splits whose names have none, such as `cogent_a`.
+        shift: the shift of the splits whose names have none, such as `cogent_a`.
         name: the benchmark's name in the record.
         question_prompt: as in `Clevr`.
         caption_prompt: as in `Clevr`.
     Raises:
-        ValueError: if a split has no image or an unknown bend, or a prompt lacks its placeholder.
+        ValueError: if a split has no image or an unknown shift, or a prompt lacks its placeholder.
     """
 
     def __init__(
@@ -56,15 +56,15 @@ class World(Clevr):
         questions_per_image: int = 10,
         objects: Sequence[int] = (3, 10),
         size: int = 96,
-        bend: str | None = None,
+        shift: str | None = None,
         name: str = "world",
         question_prompt: str = "{question}",
         caption_prompt: str = "{prompt}",
     ):
         super().__init__(root, name=name, question_prompt=question_prompt, caption_prompt=caption_prompt)
-        self.bend = bend
+        self.shift = shift
         for split, number in images.items():
-            split_bend(self.part(split))
+            parse_split(self.part(split))
             if number < 1:
                 raise ValueError(
                     f"images.{split}={number}: must be at least 1. Set benchmark.images.{split}."
@@ -87,11 +87,11 @@ class World(Clevr):
         return ("answer", "caption")
 
     def part(self, split: str) -> str:
-        """Return a split's name with its bend, which its files are named after."""
-        return split if self.bend is None or "-" in split else f"{split}-{self.bend}"
+        """Return a split's name with its shift, which its files are named after."""
+        return split if self.shift is None or "-" in split else f"{split}-{self.shift}"
 
     def examples(self, split: str, kind: str = "answer") -> list[Example]:
-        """Return all examples of a split, drawing it first if it is missing. With a bend they have the tag `bend`.
+        """Return all examples of a split, drawing it first if it is missing. With a shift they have the tag `shift`.
 
         Raises:
             ValueError: if there is no such split or kind, or the existing split was drawn with other arguments.
@@ -99,8 +99,8 @@ class World(Clevr):
         self.make(split)
         part = self.part(split)
         examples = self.read(part, kind)
-        _, dash, bend = part.partition("-")
-        return [replace(e, tags={**e.tags, "bend": bend}) for e in examples] if dash else examples
+        _, dash, shift = part.partition("-")
+        return [replace(e, tags={**e.tags, "shift": shift}) for e in examples] if dash else examples
 
     def make(self, split: str) -> None:
         """Draw a split unless it exists. One of several processes draws it, and the others wait.
@@ -110,15 +110,15 @@ class World(Clevr):
         """
         number = self.images[choose(split, self.splits, "split")]
         part = self.part(split)
-        _, bend = split_bend(part)
+        _, shift = parse_split(part)
         arguments = {
             "generator": GENERATOR,
             "images": number,
             "seed": self.seed,
             "questions_per_image": self.questions_per_image,
-            "objects": list(bend.objects or self.objects),
-            "size": round(self.size * bend.pixels),
-            **({"bend": changed_fields(bend)} if changed_fields(bend) else {}),
+            "objects": list(shift.objects or self.objects),
+            "size": round(self.size * shift.pixels),
+            **({"shift": changed_fields(shift)} if changed_fields(shift) else {}),
         }
         done = self.root / f"{part}.done"
         if not done.exists():
@@ -150,6 +150,8 @@ class World(Clevr):
 
 
 def _refuse_other_arguments(path: Path, existing: dict[str, Any], requested: dict[str, Any]) -> None:
+    if "bend" in existing:  # the older name of `shift`
+        existing = {**existing, "shift": existing["bend"]}
     differing = [key for key in requested if existing.get(key) != requested[key]]
     if differing:
         values = ", ".join(

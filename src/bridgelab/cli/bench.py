@@ -14,6 +14,6 @@ def run(args: list[str]) -> None:
     os.environ.setdefault(
         "KINETO_LOG_LEVEL", "99"
     )  # read when torch is imported; its profiler would log between the tables
-    from bridgelab.bench.main import bench
+    from bridgelab.speed.main import bench
 
     bench()

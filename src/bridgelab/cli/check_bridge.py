@@ -39,7 +39,7 @@ def run(args: list[str]) -> None:
 
     check_arguments(kind, chosen)
     broken = 0
-    from bridgelab.bridge.check import check
+    from bridgelab.bridge.contract import check
 
     for result in check(kind, chosen):
         broken += result.problem is not None

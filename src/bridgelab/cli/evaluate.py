@@ -32,7 +32,7 @@ def run(args: list[str]) -> None:
     parser.add_argument(
         "--split",
         default="test",
-        help="the split (test); of the built-in world also bent ones, such as test-clutter",
+        help="the split (test); of the built-in world also shifted ones, such as test-clutter",
     )
     add_trust(parser)
     options = parser.parse_intermixed_args(args)

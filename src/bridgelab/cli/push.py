@@ -24,7 +24,7 @@ def run(args: list[str]) -> None:
     add_trust(parser)
     options = parser.parse_args(args)
     run_folder = folder(options.run)
-    from bridgelab.evaluation.publish import push
+    from bridgelab.evaluation.push_to_hub import push
 
     address = push(
         run_folder, options.repo, private=options.private, license_id=options.license, trust=options.trust

@@ -49,7 +49,7 @@ def _print(found: "StudyStatus", study: Path) -> None:
     from rich.text import Text
 
     from bridgelab.console import get_console
-    from bridgelab.launch.job_curve import format_seconds
+    from bridgelab.launch.job_progress import format_seconds
 
     console = get_console()
     counts = ", ".join(f"{number} {state}" for state, number in found.counts.items() if number)
@@ -69,7 +69,7 @@ def _table(runs: "Sequence[RunStatus]") -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    from bridgelab.launch.job_curve import format_seconds
+    from bridgelab.launch.job_progress import format_seconds
 
     table = Table(box=SIMPLE, padding=(0, 1), pad_edge=False)
     for head in ("run", "state", "took", "left", "what"):

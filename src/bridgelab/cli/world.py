@@ -10,7 +10,7 @@ from bridgelab.cli.arguments import Parser, UsageError
 
 def run(args: list[str]) -> None:
     """Run the command with the arguments that follow its name."""
-    from bridgelab.world.distribution_shift import BENDS
+    from bridgelab.world.distribution_shift import SHIFTS
 
     parser = Parser(
         "bridgelab world",
@@ -20,7 +20,7 @@ def run(args: list[str]) -> None:
     parser.add_argument(
         "--split",
         required=True,
-        help=f"train, val or test; or one with a bend, such as test-many: {', '.join(BENDS)}",
+        help=f"train, val or test; or one with a shift, such as test-many: {', '.join(SHIFTS)}",
     )
     parser.add_argument("--images", type=int, required=True, help="the number of images")
     parser.add_argument(

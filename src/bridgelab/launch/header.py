@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from bridgelab.launch.job import LOG, Job
-from bridgelab.launch.job_places import rows_and_seeds
+from bridgelab.launch.job_grid import rows_and_seeds
 from bridgelab.printable import printable
 from bridgelab.runs.warm_start_files import SHIPPED, WARM
 

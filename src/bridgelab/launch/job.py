@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bridgelab.launch.fork_server import ForkedJob
-from bridgelab.launch.workload import Work
+from bridgelab.launch.planned_steps import Work
 
 LOG = "log.txt"
 

@@ -20,7 +20,7 @@ from rich.text import Text
 from bridgelab.console import get_console
 from bridgelab.launch.fork_server import ForkedJob, ForkServer
 from bridgelab.launch.job import Job, RunningJob
-from bridgelab.launch.job_curve import format_seconds, result
+from bridgelab.launch.job_progress import format_seconds, result
 from bridgelab.launch.pool_progress import PoolProgress
 from bridgelab.launch.pool_view import PoolView
 from bridgelab.runs.locks import lock

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bridgelab.launch.job import Job, RunningJob
-from bridgelab.launch.job_curve import format_seconds, now_doing
+from bridgelab.launch.job_progress import format_seconds, now_doing
 from bridgelab.launch.time_left import TimeLeft
 from bridgelab.runs.steps_done import read_steps_done
 

@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from bridgelab.launch.job import Job, RunningJob
-from bridgelab.launch.job_curve import now_doing, result
-from bridgelab.launch.job_places import rows_and_seeds
+from bridgelab.launch.job_grid import rows_and_seeds
+from bridgelab.launch.job_progress import now_doing, result
 from bridgelab.launch.pool_progress import PoolProgress
 
 OTHER_LINES = 6  # of a screen beside the grid's rows

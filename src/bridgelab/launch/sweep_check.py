@@ -9,7 +9,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, open_dict
 
 from bridgelab.config.check import check_config, check_launcher
-from bridgelab.launch.workload import Work, planned_work
+from bridgelab.launch.planned_steps import Work, planned_work
 from bridgelab.runs.identity import refuse_another
 
 PRIMARY = "train"  # the config whose keys are checked; a launcher may serve another app

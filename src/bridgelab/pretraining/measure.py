@@ -9,8 +9,8 @@ from pathlib import Path
 from transformers import T5ForConditionalGeneration
 
 from bridgelab.pretraining.page import write_page
-from bridgelab.pretraining.reader.evaluate import MOST_OBJECTS, card_figures, evaluate
-from bridgelab.pretraining.reader.model import make_tokenizer
+from bridgelab.pretraining.t5.evaluate import MOST_OBJECTS, card_figures, evaluate
+from bridgelab.pretraining.t5.model import make_tokenizer
 from bridgelab.text.t5 import ASSETS
 from bridgelab.world.write import GENERATOR
 

@@ -18,15 +18,15 @@ from transformers import T5ForConditionalGeneration
 from bridgelab.config.root import config_root
 from bridgelab.device import local_device
 from bridgelab.pretraining.page import write_page
-from bridgelab.pretraining.reader.evaluate import (
+from bridgelab.pretraining.t5.evaluate import (
     MOST_OBJECTS,
     Counts,
     card_figures,
     evaluate,
     mean_over_families,
 )
-from bridgelab.pretraining.reader.model import make_tokenizer
-from bridgelab.pretraining.reader.training import ReaderTraining, read_curve
+from bridgelab.pretraining.t5.model import make_tokenizer
+from bridgelab.pretraining.t5.training import ReaderTraining, read_curve
 from bridgelab.text.t5 import ASSETS, T5, load_weights
 from bridgelab.world.write import GENERATOR
 

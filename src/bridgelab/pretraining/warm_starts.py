@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bridgelab.bridge.weights import write_weights
 from bridgelab.evaluation.load import load_trained
-from bridgelab.evaluation.publish import bridge_config, portable
+from bridgelab.evaluation.push_to_hub import bridge_config, portable
 from bridgelab.pretraining.warm_start_page import write_page
 from bridgelab.runs.finished import is_finished
 from bridgelab.runs.record_schema import read_record

@@ -6,14 +6,14 @@ from bridgelab.statistics.gap_closed import MIN_GAP
 
 
 def notes(summary: Summary) -> list[str]:
-    """Return one note per sentence or two, the summary's own remarks among them."""
+    """Return one note per sentence or two, the summary's own caveats among them."""
     return [
         *on_convergence(summary),
         on_intervals(summary),
         *on_consistency(summary),
         on_the_gap(summary),
         *on_words_in_two_forms(summary),
-        *summary.remarks,
+        *summary.caveats,
         *on_missing_runs(summary),
     ]
 

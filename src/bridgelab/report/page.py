@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from bridgelab.report.answer import answer, compared, missing_runs
+from bridgelab.report.caveats import allowed_differences
 from bridgelab.report.charts.figure import Figure
 from bridgelab.report.charts.palette import row_styles
 from bridgelab.report.charts.render import fragment, script
@@ -19,7 +20,6 @@ from bridgelab.report.formats.html import asset, render
 from bridgelab.report.matrix import Matrix
 from bridgelab.report.notes import on_missing_runs, on_the_gap
 from bridgelab.report.provenance import provenance, purpose, reproduction
-from bridgelab.report.remarks import allowed_differences
 from bridgelab.report.sections import Section, sections
 from bridgelab.report.table import Table
 from bridgelab.report.tables.verdict import outlier_seeds, verdict_sentences, verdict_table
@@ -44,7 +44,7 @@ class Page:
         maps: what some answers depend on; empty if no run was diagnosed.
         questions: questions with all answers as JSON; empty if there are none.
         examples_note: how many of the study's questions these are.
-        remarks: what the results hold for.
+        caveats: what the results hold for.
         origin: names and values of the study's provenance.
         command: what made the study.
     """
@@ -63,7 +63,7 @@ class Page:
     maps: tuple[QuestionMaps, ...]
     questions: str
     examples_note: str
-    remarks: tuple[str, ...]
+    caveats: tuple[str, ...]
     origin: tuple[tuple[str, str], ...]
     command: str
 
@@ -109,7 +109,7 @@ def study_page(analysis: Analysis) -> Page:
         maps=tuple(question_maps(study, cards[:SHOWN], analysis.diagnoses)),
         questions=examples_json(study, cards) if cards else "",
         examples_note=_examples_note(cards, summary.questions["all"] if cards else 0),
-        remarks=(*summary.remarks, *([] if any(row.gap for row in summary.rows) else [on_the_gap(summary)])),
+        caveats=(*summary.caveats, *([] if any(row.gap for row in summary.rows) else [on_the_gap(summary)])),
         origin=tuple(provenance(study)),
         command=reproduction(study),
     )

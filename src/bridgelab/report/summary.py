@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from bridgelab.report.captions import caption_scores
-from bridgelab.report.remarks import at_the_floor, remarks
+from bridgelab.report.caveats import at_the_floor, caveats
 from bridgelab.report.row import ALL, CONSISTENCY, ROLES, Row
 from bridgelab.runs.study import Missing, Run, Study
 from bridgelab.statistics.convergence import convergence_of
@@ -31,7 +31,7 @@ class Summary:
         images: number of images.
         ceiling: name of the row that the gap closed is measured against; None without such a row.
         missing: cells of the sweep without a finished run.
-        remarks: what to know about these runs in particular, as sentences.
+        caveats: what to know about these runs in particular, as sentences.
         curve_of: the metric of the learning curves.
     """
 
@@ -42,7 +42,7 @@ class Summary:
     images: int
     ceiling: str | None
     missing: tuple[Missing, ...]
-    remarks: tuple[str, ...]
+    caveats: tuple[str, ...]
     curve_of: str = "accuracy"
 
     @property
@@ -94,7 +94,7 @@ def summarize(study: Study, *, intervals: bool = True) -> Summary:
         images=questions["image"].nunique(),
         ceiling=ceiling,
         missing=study.missing,
-        remarks=(*at_the_floor(rows, blind), *remarks(study)),
+        caveats=(*at_the_floor(rows, blind), *caveats(study)),
         curve_of=str(record.get("curve_of", "accuracy")),
     )
 

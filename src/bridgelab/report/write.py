@@ -9,6 +9,7 @@ from rich.console import Console
 
 from bridgelab.console import get_console
 from bridgelab.report.answer import answer, compared, gain_over_start, missing_runs
+from bridgelab.report.caveats import allowed_differences
 from bridgelab.report.charts.figure import Figure
 from bridgelab.report.charts.render import to_pdf, to_png, to_svg
 from bridgelab.report.charts.study import break_map_figure
@@ -22,7 +23,6 @@ from bridgelab.report.matrix import matrix
 from bridgelab.report.next_steps import next_steps
 from bridgelab.report.page import render_page, study_page
 from bridgelab.report.provenance import purpose
-from bridgelab.report.remarks import allowed_differences
 from bridgelab.report.table import StudyTables
 from bridgelab.report.tables.break_map import break_map_tables
 from bridgelab.report.tables.verdict import outlier_seeds

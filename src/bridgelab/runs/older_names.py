@@ -7,7 +7,11 @@ runs had in effect; at this value it stays out of a config's hash, so that older
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-RENAMED = {"data.longest": "data.max_length", "evaluate.beams": "evaluate.num_beams"}  # group.old: group.new
+RENAMED = {  # group.old: group.new
+    "benchmark.bend": "benchmark.shift",
+    "data.longest": "data.max_length",
+    "evaluate.beams": "evaluate.num_beams",
+}
 # group.key: value in older runs, which is never changed
 ADDED: dict[str, Any] = {"text.adapt": "none", "tune.finalists": None, "evaluate.tokens": None}
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from bridgelab.bridge.check import distances
+from bridgelab.bridge.contract import distances
 from bridgelab.data.batches import Batch
 from bridgelab.model import BridgedModel
 

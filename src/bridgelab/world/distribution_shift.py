@@ -1,8 +1,8 @@
-"""Bends of the world: distribution shifts, each of one thing about a split's scenes, images or questions.
+"""Distribution shifts of the world. Each changes one thing about a split's scenes, images or questions.
 
-A split is named `test`, or `test-clutter` for the same with a bend of `BENDS`. A bend that leaves the scenes alone has
-those of the plain split: the same objects, image by image, and the same questions, if it leaves those alone too. A model
-can then be compared with itself on pairs that differ in nothing else.
+A split is named `test`, or `test-clutter` for the same split with a shift of `SHIFTS`. A shift that leaves the scenes alone keeps
+the objects of the plain split, image by image. It also keeps the questions, if it leaves those alone too. A model can then be
+compared with itself on pairs that differ in nothing else.
 """
 
 import json
@@ -22,8 +22,8 @@ _CYLINDERS = tuple(color for color in COLORS if color not in _CUBES)
 
 
 @dataclass(frozen=True)
-class Bend:
-    """What a bend changes; by default nothing.
+class Shift:
+    """The changes that a shift makes; by default none.
 
     Args:
         objects: the least and the most objects of a scene; None for the world's own.
@@ -48,53 +48,53 @@ class Bend:
     @property
     def redraws_scenes(self) -> bool:
         """Whether the scenes differ from the plain split's."""
-        return (self.objects, self.sizes, self.colors, self.shown) != (None, SIZES, None, Bend.shown)
+        return (self.objects, self.sizes, self.colors, self.shown) != (None, SIZES, None, Shift.shown)
 
 
-BENDS: dict[str, Bend] = {
-    "many": Bend(objects=(11, 16)),
-    "small": Bend(sizes=("small",)),
-    "large": Bend(sizes=("large",), objects=(3, 8)),
-    "hidden": Bend(shown=(0.15, 0.5)),
-    "cogent_a": Bend(colors={"cube": _CUBES, "cylinder": _CYLINDERS}),
-    "cogent_b": Bend(colors={"cube": _CYLINDERS, "cylinder": _CUBES}),
-    "specks": Bend(specks=24),
-    "texture": Bend(texture=0.5),
-    "clutter": Bend(specks=24, texture=0.5),
-    "fine": Bend(pixels=2.0),
-    "coarse": Bend(pixels=0.5),
-    "longer": Bend(families=tuple(f"{hop}_{kind}" for hop in HOPS[4:] for kind in KINDS)),
-    "relations": Bend(families=tuple(f"{hop}_{kind}" for hop in HOPS[1:4] for kind in KINDS)),
-    "counting": Bend(families=tuple(f"{hop}_count" for hop in HOPS[:4])),
+SHIFTS: dict[str, Shift] = {
+    "many": Shift(objects=(11, 16)),
+    "small": Shift(sizes=("small",)),
+    "large": Shift(sizes=("large",), objects=(3, 8)),
+    "hidden": Shift(shown=(0.15, 0.5)),
+    "cogent_a": Shift(colors={"cube": _CUBES, "cylinder": _CYLINDERS}),
+    "cogent_b": Shift(colors={"cube": _CYLINDERS, "cylinder": _CUBES}),
+    "specks": Shift(specks=24),
+    "texture": Shift(texture=0.5),
+    "clutter": Shift(specks=24, texture=0.5),
+    "fine": Shift(pixels=2.0),
+    "coarse": Shift(pixels=0.5),
+    "longer": Shift(families=tuple(f"{hop}_{kind}" for hop in HOPS[4:] for kind in KINDS)),
+    "relations": Shift(families=tuple(f"{hop}_{kind}" for hop in HOPS[1:4] for kind in KINDS)),
+    "counting": Shift(families=tuple(f"{hop}_count" for hop in HOPS[:4])),
 }
 
 SPLITS = ("train", "val", "test")
 
 
-def split_bend(split: str) -> tuple[str, Bend]:
-    """Return a split's name without its bend, and the bend.
+def parse_split(split: str) -> tuple[str, Shift]:
+    """Return a split's name without its shift, and the shift.
 
     Raises:
-        ValueError: if there is no such split, or no such bend.
+        ValueError: if there is no such split, or no such shift.
     """
     base, dash, name = split.partition("-")
     if base not in SPLITS:
         raise ValueError(
-            f"split={split!r}: must be one of {', '.join(SPLITS)}, or one of these with a bend, as in 'test-clutter'."
+            f"split={split!r}: must be one of {', '.join(SPLITS)}, or one of these with a shift, as in 'test-clutter'."
         )
     if not dash:
-        return split, Bend()
-    if name not in BENDS:
+        return split, Shift()
+    if name not in SHIFTS:
         raise ValueError(
-            f"split={split!r} has the bend {name!r}: must be one of {', '.join(BENDS)}, as in 'test-clutter'."
+            f"split={split!r} has the shift {name!r}: must be one of {', '.join(SHIFTS)}, as in 'test-clutter'."
         )
-    return base, BENDS[name]
+    return base, SHIFTS[name]
 
 
-def decorate(scene: Scene, bend: Bend, rng: np.random.Generator) -> Scene:
-    """Return the scene with what a bend adds to its image alone: specks beside the objects, a pattern on the ground."""
+def decorate(scene: Scene, shift: Shift, rng: np.random.Generator) -> Scene:
+    """Return the scene with what a shift adds to its image alone: specks around the objects and a pattern on the ground."""
     specks: list[Speck] = []
-    while len(specks) < bend.specks:
+    while len(specks) < shift.specks:
         x, y = rng.uniform(-HALF_WIDTH - 0.4, HALF_WIDTH + 0.4, 2)
         speck = Speck(
             shape=SHAPES[rng.integers(len(SHAPES))],
@@ -107,17 +107,19 @@ def decorate(scene: Scene, bend: Bend, rng: np.random.Generator) -> Scene:
         if all(math.hypot(o.x - x, o.y - y) > o.radius + 2 * speck.radius for o in scene.objects):
             specks.append(speck)
     ground = None
-    if bend.texture:
+    if shift.texture:
         angle = rng.uniform(0, math.pi)
         first, second = (
             tuple(float(v) for v in (k * math.cos(a), k * math.sin(a), rng.uniform(0, 2 * math.pi)))
             for k, a in zip(rng.uniform(2.5, 5.5, 2), (angle, angle + math.pi / 2), strict=True)
         )
-        ground = Ground(bend.texture, (first, second))  # type: ignore[arg-type]
+        ground = Ground(shift.texture, (first, second))  # type: ignore[arg-type]
     return replace(scene, specks=tuple(specks), ground=ground)
 
 
-def changed_fields(bend: Bend) -> dict[str, Any]:
-    """Return the fields of a bend that are not at their default, as they are read back from JSON."""
-    plain = vars(Bend())
-    return json.loads(json.dumps({name: value for name, value in vars(bend).items() if value != plain[name]}))
+def changed_fields(shift: Shift) -> dict[str, Any]:
+    """Return the fields of a shift that are not at their default, as they are read back from JSON."""
+    plain = vars(Shift())
+    return json.loads(
+        json.dumps({name: value for name, value in vars(shift).items() if value != plain[name]})
+    )

@@ -1,4 +1,4 @@
-"""Hashes of the scenes that no training may draw: those of the default world's val and test and of every bend of test.
+"""Hashes of the scenes that no training may draw: those of the default world's val and test and of every shift of test.
 
 Drawing them takes minutes, so `python -m bridgelab.world.held_out` writes their hashes to `assets/held_out.npy`.
 """
@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from bridgelab.world.distribution_shift import BENDS
+from bridgelab.world.distribution_shift import SHIFTS
 from bridgelab.world.scene import Scene
 from bridgelab.world.split import split_scene
 
 EVALUATED = ("val", "test")
-# val and test as in conf/benchmark/world.yaml; a bend that keeps the plain scenes adds none.
+# val and test as in conf/benchmark/world.yaml; a shift that keeps the plain scenes adds none.
 SPLITS = {"val": 500, "test": 1000} | {
-    f"test-{name}": 500 for name, bend in BENDS.items() if bend.redraws_scenes
+    f"test-{name}": 500 for name, shift in SHIFTS.items() if shift.redraws_scenes
 }
 WORLD_SEED = 0
 HASHES = Path(__file__).resolve().parents[1] / "assets" / "held_out.npy"
@@ -41,7 +41,7 @@ def check(scene: Scene) -> Scene:
     """
     if scene_hash(scene) in held_out():
         raise ValueError(
-            f"Scene {scene_hash(scene):016x} was drawn for training, but val, test or a bend of test holds it. "
+            f"Scene {scene_hash(scene):016x} was drawn for training, but val, test or a shift of test holds it. "
             "Give training another seed."
         )
     return scene

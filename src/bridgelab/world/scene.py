@@ -82,7 +82,7 @@ class Scene:
         objects: at most `MOST`.
         light: degrees by which the key light is turned to the left of its usual azimuth.
         image_index: index of the scene in its split.
-        specks: distractors that only the image has (see `bend`).
+        specks: distractors that only the image has (see `distribution_shift`).
         ground: pattern that only the image has.
     """
 

@@ -25,7 +25,7 @@ from PIL import Image
 from bridgelab.ctrl_c import deaf_children
 from bridgelab.progress import Progress
 from bridgelab.world.caption import ORDERS, caption, caption_prompt
-from bridgelab.world.distribution_shift import changed_fields, split_bend
+from bridgelab.world.distribution_shift import changed_fields, parse_split
 from bridgelab.world.held_out import EVALUATED, check
 from bridgelab.world.questions.balance import Balance
 from bridgelab.world.questions.draw import Question, draw_questions
@@ -81,7 +81,7 @@ class Block:
 
     Args:
         out: folder of the world.
-        split: name, with its bend.
+        split: name, with its shift.
         seed: of the world.
         start: first image.
         stop: image after the last.
@@ -124,7 +124,7 @@ def write_world(
 
     Args:
         out: folder of the world.
-        split: name, with a bend of `bend.BENDS` after a dash. What the bend sets overrides the arguments below.
+        split: name, with a shift of `distribution_shift.SHIFTS` after a dash. What the shift sets overrides the arguments below.
         images: number of scenes.
         seed: of the world.
         processes: processes that draw.
@@ -133,10 +133,10 @@ def write_world(
         size: pixels a side.
 
     Raises:
-        ValueError: if a number is below 1, `split` can't be part of a file name, or there is no such bend.
+        ValueError: if a number is below 1, `split` can't be part of a file name, or there is no such shift.
     """
-    _, bend = split_bend(split)
-    size = round(size * bend.pixels)
+    _, shift = parse_split(split)
+    size = round(size * shift.pixels)
     _check(split, images=images, processes=processes, questions_per_image=questions_per_image)
     out = Path(out)
     for folder in (f"images/{split}", f"masks/{split}", "scenes", "questions", "captions"):
@@ -144,10 +144,10 @@ def write_world(
     info = {**VERSION, "generator": GENERATOR, "split": split, "seed": seed, "images": images}
     info |= {
         "questions_per_image": questions_per_image,
-        "objects": list(bend.objects or objects),
+        "objects": list(shift.objects or objects),
         "size": size,
     }
-    info |= {"bend": changed_fields(bend)} if changed_fields(bend) else {}
+    info |= {"shift": changed_fields(shift)} if changed_fields(shift) else {}
     arguments = json.dumps(info, sort_keys=True).encode()
     kept = out / f".{split}-{hashlib.sha256(arguments).hexdigest()[:16]}"
     kept.mkdir(exist_ok=True)
@@ -205,10 +205,10 @@ def _draw_or_read(block: Block) -> tuple[list, list, list]:
 
 def _draw_block(block: Block) -> tuple[list, list, list]:
     """Draw a block; write its images and masks, and return its records of scenes, questions and captions."""
-    base, bend = split_bend(block.split)
-    same_questions = not bend.redraws_scenes and bend.families is None
+    base, shift = parse_split(block.split)
+    same_questions = not shift.redraws_scenes and shift.families is None
     rng = random.Random(f"{base if same_questions else block.split} {block.seed} {block.start}")
-    balance, families = Balance(), bend.families or FAMILIES
+    balance, families = Balance(), shift.families or FAMILIES
     scenes: list[dict] = []
     questions: list[dict] = []
     captions: list[dict] = []

@@ -16,9 +16,9 @@ import torch
 from PIL import Image
 
 from bridgelab.data.features import feature_store as features
-from bridgelab.data.features.eight_bits import dequantized, quantized
 from bridgelab.data.features.encoding import moments
 from bridgelab.data.features.feature_store import FeatureStore
+from bridgelab.data.features.quantization import dequantized, quantized
 from bridgelab.data.features.shard import Shard
 from bridgelab.data.images import file_hash
 

@@ -33,15 +33,15 @@ def shifted(simulated):
 
     plain = simulated.write("toy", bridges=truth(0), images=200)
     renamed(plain, "test", {"benchmark": "world"})
-    bent = simulated.write("toy_on_world_test-clutter", bridges=truth(1), images=200, draw=1)
+    shifted = simulated.write("toy_on_world_test-clutter", bridges=truth(1), images=200, draw=1)
     told = {
         "benchmark": "world_test-clutter",
         "split": "test-clutter",
         "trained_on": "world",
         "trained_in": "toy",
     }
-    renamed(bent, "test-clutter", told)
-    return bent
+    renamed(shifted, "test-clutter", told)
+    return shifted
 
 
 def test_changes_are_found_and_paired(shifted):

@@ -50,7 +50,7 @@ class Benchmark(ClassKeys):
     tags: list[Name] = Field([])
     breakdown: Name | None = None
     blank: Name | None = None
-    bend: Name | None = None
+    shift: Name | None = None
     objects: Annotated[list[Count], Field(min_length=2, max_length=2)] = Field([1, 1])
     processes: Count = 1
     questions_per_image: Count = 1

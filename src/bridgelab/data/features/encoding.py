@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bridgelab.data.features.eight_bits import dequantized, quantized
+from bridgelab.data.features.quantization import dequantized, quantized
 
 # The stored dtype -> that of the features that are read.
 DTYPES = {
@@ -43,7 +43,7 @@ def encode(encoder: Encoder, images: Sequence[np.ndarray]) -> Tensor:
 def rounded(patches: Tensor, dtype: str, names: Sequence[str]) -> Tensor:
     """Round features to a dtype. The relative error is at most 1/256 in bfloat16 and 1/2048 in float16.
 
-    In int8 the error is at most 1/254 of the greatest deviation from the mean, of each channel in each image: see `eight_bits`.
+    In int8 the error is at most 1/254 of the greatest deviation from the mean, of each channel in each image: see `quantization`.
     An encoder that runs in bfloat16 loses nothing in bfloat16. Bridges read standardised features, of which a value m
     deviations from zero is off by at most m/256 deviations.
 

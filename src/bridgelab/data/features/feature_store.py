@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from bridgelab.data.features.claims import claimed, groups
-from bridgelab.data.features.eight_bits import quantized
 from bridgelab.data.features.encoding import DTYPES, Encoder, encode, moments, rounded
 from bridgelab.data.features.memory_mapped import MappedFeatures
+from bridgelab.data.features.quantization import quantized
 from bridgelab.data.features.shard import Shard, write_shard
 from bridgelab.data.features.store_folder import StoreFolder, store_name
 from bridgelab.data.images import (

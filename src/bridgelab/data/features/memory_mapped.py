@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bridgelab.data.features.eight_bits import dequantized
 from bridgelab.data.features.encoding import DTYPES, pooled
+from bridgelab.data.features.quantization import dequantized
 from bridgelab.data.features.shard import Shard
 
 CHUNK = 4096  # images whose moments are added up at once

@@ -27,7 +27,7 @@ KINDS: dict[str, tuple[str, type]] = {  # safetensors' name, and numpy's type fo
     "bfloat16": ("BF16", np.int16),
     "float16": ("F16", np.float16),
     "float32": ("F32", np.float32),
-    "int8": ("I8", np.int8),  # see `eight_bits`
+    "int8": ("I8", np.int8),  # see `quantization`
 }
 TYPES = dict(KINDS.values())
 PAGE = 4096

@@ -1,0 +1,66 @@
+import pytest
+import torch
+
+from bridgelab.bridge.d_abstractor import DAbstractor
+from bridgelab.speed.cross_attention import Block
+from bridgelab.speed.reference import COLUMNS, TIMES, Contest, contenders, contests, kept_bytes, reference_row
+
+
+def small(precision="fp32"):
+    return [c for c in contests("cpu") if (c.size, c.precision) == ("ours", precision)]
+
+
+def test_each_bridge_is_tried_at_its_own_size_and_at_the_published_one():
+    found = {(c.name, c.size) for c in contests("cpu")}
+    assert {("qformer", "ours"), ("qformer", "published"), ("perceiver_idefics2", "ours")} <= found
+    assert TIMES >= 5
+    assert not any(c.compiled for c in contests("cpu"))
+    assert any(c.compiled for c in contests("cuda"))
+
+
+def smooth(model):
+    """Return all parameters but those of sampled points: these start on patch centres, where interpolation has no derivative."""
+    return [
+        p
+        for name, p in model.named_parameters()
+        if "sampling_offsets" not in name and "reference_points" not in name
+    ]
+
+
+@pytest.mark.parametrize("contest", small(), ids=lambda c: c.name)
+def test_contenders_do_the_same_work(contest: Contest):
+    ours, theirs, patches = contenders(contest, "cpu")
+    expected = ours(patches)
+    gradient = torch.randn_like(expected)
+    wanted = torch.autograd.grad(expected, smooth(ours), gradient)
+    assert set(theirs) == {"eager", "sdpa"}
+    for model in theirs.values():
+        assert sum(p.numel() for p in model.parameters()) == sum(p.numel() for p in ours.parameters())
+        tokens = model(patches)
+        torch.testing.assert_close(tokens, expected, atol=1e-4, rtol=1e-4)
+        found = torch.autograd.grad(tokens, smooth(model), gradient)
+        assert sorted(g.norm().item() for g in found) == pytest.approx(
+            sorted(g.norm().item() for g in wanted), rel=1e-2, abs=1e-3
+        )
+
+
+@pytest.mark.parametrize("contest", small(), ids=lambda c: c.name)
+def test_a_row_has_ratios_of_what_was_measured(contest: Contest):
+    row = dict(zip(COLUMNS, reference_row(contest, "cpu"), strict=True))
+    assert float(row["theirs/ours"]) == pytest.approx(
+        float(row["theirs ms"]) / float(row["ours ms"]), rel=0.1
+    )
+    assert float(row["ours/products"]) > 0
+    assert row["their attention"] in ("eager", "sdpa")
+    # The D-Abstractor keeps its weights over all patches, and the reference the sampled values. A block of cross-attention keeps
+    # what the reference does but for one percent.
+    more = {DAbstractor: 1.2, Block: 1.02}.get(contest.ours, 1.0)
+    assert 0 < float(row["ours MB"]) <= more * float(row["theirs MB"])
+
+
+def test_what_is_kept_for_the_backward_is_counted_once_and_without_weights():
+    layer = torch.nn.Linear(6, 5, bias=False)
+    x = torch.randn(7, 6, requires_grad=True)
+    # The product keeps x and the weight, the square its input, and the last product what scales the square.
+    expected = 4 * (7 * 6 + 2 * 7 * 5)
+    assert kept_bytes(lambda: (layer(x) ** 2 * torch.ones(7, 5)).sum().backward(), layer) == expected
