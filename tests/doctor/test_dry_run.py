@@ -5,16 +5,10 @@ import torch
 from bridgelab.data.features.feature_store import FeatureStore
 from bridgelab.data.images import file_hash, read_image
 from bridgelab.doctor import dry_run as dry
-from bridgelab.doctor.dry_run import (
-    REPEATS,
-    Answering,
-    Costs,
-    DryRun,
-    Memory,
-    allocated,
-    at_size,
-    depths,
-)
+from bridgelab.doctor import measurement
+from bridgelab.doctor.costs import Answering, Costs, Memory
+from bridgelab.doctor.dry_run import REPEATS, DryRun, depths
+from bridgelab.doctor.measurement import allocated, at_size
 from bridgelab.doctor.random_models import Layers, tower
 from bridgelab.doctor.sample_images import noise, write_images
 from bridgelab.doctor.workload import Lengths
@@ -91,7 +85,7 @@ def test_memory_of_few_layers_predicts_that_of_all(run, overrides):
 def test_memory_of_a_part_of_a_batch_predicts_that_of_all(run, monkeypatch):
     overrides = ["bridge=linear", "train.batch_size=32", "text.dtype=bfloat16"]
     whole = run(*overrides).memory(LENGTHS)
-    monkeypatch.setattr(dry, "LIMIT", 0.0)
+    monkeypatch.setattr(measurement, "LIMIT", 0.0)
     assert run(*overrides).memory(LENGTHS).step == pytest.approx(whole.step, rel=0.1)
 
 
@@ -219,7 +213,7 @@ def test_seconds_are_of_whole_batches_and_all_layers(run, monkeypatch):
 
     monkeypatch.setattr(dry_run, "trial", step)
     monkeypatch.setattr(dry_run, "_seconds", lambda call: call())
-    monkeypatch.setattr(dry, "LIMIT", 0.0)
+    monkeypatch.setattr(measurement, "LIMIT", 0.0)
     dry_run.layers = Layers(6, 6)
     assert dry_run.step_seconds(LENGTHS) == pytest.approx(6 * (2 * 6 + 3 * 6) + 7)
 

@@ -12,7 +12,7 @@ from bridgelab.data.features.shard import write_shard
 from bridgelab.data.features.store_folder import store_name
 from bridgelab.doctor import features_on_disk, prediction
 from bridgelab.doctor.check import MISSING, NOTE, OK
-from bridgelab.doctor.dry_run import Answering, Costs, Memory
+from bridgelab.doctor.costs import Answering, Costs, Memory
 from bridgelab.doctor.features_on_disk import features_check, million_check, stored_share
 from bridgelab.doctor.prediction import Job, memory_check
 from bridgelab.doctor.workload import Evaluation, Lengths, Workload

@@ -5,23 +5,18 @@ that takes long is extrapolated from two smaller ones, and a T5 that does not fi
 """
 
 import gc
-import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
-from torch.autograd import DeviceType
-from torch.autograd.profiler_util import MEMORY_EVENT_NAME
-from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import T5Config
 
@@ -30,89 +25,19 @@ from bridgelab.config.instantiate import build, target
 from bridgelab.data.batches import Batch
 from bridgelab.data.features.encoding import DTYPES
 from bridgelab.data.features.feature_store import FeatureStore
+from bridgelab.doctor.costs import Answering, Costs, Memory
 from bridgelab.doctor.machine import memory_bytes
+from bridgelab.doctor.measurement import allocated, at_size, extrapolated
 from bridgelab.doctor.random_models import Layers, RandomText, RandomVision, text_model, weight_bytes
 from bridgelab.doctor.sample_images import noise, write_images
 from bridgelab.doctor.workload import Lengths, Workload
 from bridgelab.model import BridgedModel
 from bridgelab.training.lightning_module import parameter_groups
 
-LIMIT = 10.0  # seconds that a call with a larger batch may take
-GROWTH = 4  # from one batch size that is tried to the next
 REPEATS, PATIENCE = 5, 2.0  # a call is timed so often, or for so many seconds
 TEXT_SHARE = 0.5  # of free memory that the T5's weights may take; the rest is for the ViT and a step
 SCENE_TOKENS = 96  # of a scene in words: as many as the built-in world's have at most
 ENCODED = 64  # images that the encoder reads at once, as in `data.feature_store`
-KINDS = {"cpu": (DeviceType.CPU, DeviceType.MKLDNN, DeviceType.IDEEP), "cuda": (DeviceType.CUDA,)}
-
-
-class Allocated(NamedTuple):
-    """Bytes of a call's tensors: the most at any moment, and those that remain, both less what was there before."""
-
-    peak: int
-    kept: int
-
-
-@dataclass(frozen=True)
-class Memory:
-    """Bytes that training takes.
-
-    Args:
-        text: weights of the T5, and copies of them that its encoder makes once.
-        vision: weights of the ViT, which stays beside it.
-        trained: weights, gradients and the optimizer's state of what is trained.
-        step: activations and temporary tensors of a training step, at its peak.
-    """
-
-    text: float
-    vision: float
-    trained: float
-    step: float
-
-
-@dataclass(frozen=True)
-class Answering:
-    """Cost of an evaluation: seconds an example to encode, generate and score it, and bytes that a batch takes besides weights."""
-
-    encode: float
-    generate: float
-    score: float
-    bytes: float = 0.0
-
-
-@dataclass(frozen=True)
-class Costs:
-    """Costs of a run, as measured.
-
-    Args:
-        step: seconds of a training step, averaged over the pools; 0 if nothing is trained.
-        flops: operations of a training step on one example, forward and backward.
-        image: seconds to read and encode an image.
-        encoding: bytes that a batch of images takes on its way into the feature store, besides weights.
-        answering: of each kind of example.
-        memory: of training.
-        process: bytes that the process takes before it loads a model; 0 on a GPU.
-    """
-
-    step: float
-    flops: float
-    image: float
-    encoding: float
-    answering: Mapping[str, Answering]
-    memory: Memory
-    process: int = 0
-
-    @property
-    def phases(self) -> dict[str, float]:
-        """Bytes that each phase of a run takes beside weights and the optimizer's state."""
-        evaluation = max((one.bytes for one in self.answering.values()), default=0.0)
-        return {"a step": self.memory.step, "an evaluation's batch": evaluation, "encoding": self.encoding}
-
-    @property
-    def peak(self) -> float:
-        """Bytes of the whole run at its peak."""
-        memory = self.memory
-        return self.process + memory.text + memory.vision + memory.trained + max(self.phases.values())
 
 
 class DryRun(Backbones):
@@ -352,45 +277,6 @@ def depths(full: Layers, share: float) -> list[Layers]:
         return [full]
     more = Layers(*(min(number, max(2, int(share * number))) for number in full))
     return [Layers(*(max(1, number // 2) for number in more)), more]
-
-
-def at_size(measure: Callable[[int], np.ndarray], size: int) -> np.ndarray:
-    """Return a measurement at a batch size, or its extrapolation from the two largest that take at most about `LIMIT` seconds.
-
-    Args:
-        measure: a batch size -> values, of which the first is seconds.
-        size: of the batch.
-    """
-    tried = 1
-    values = {tried: measure(tried)}
-    while tried < size and (len(values) < 2 or GROWTH * values[tried][0] < LIMIT):
-        tried = min(GROWTH * tried, size)
-        values[tried] = measure(tried)
-    return extrapolated(values, size)
-
-
-def extrapolated(values: Mapping[int, np.ndarray], size: int) -> np.ndarray:
-    """Return the values at a size, on the line through the two largest sizes if it is none of them."""
-    if size in values:
-        return values[size]
-    (less, low), (more, high) = sorted(values.items())[-2:]
-    return high + (high - low) * (size - more) / (more - less)
-
-
-def allocated(call: Callable[[], object], device: torch.device) -> Allocated:
-    """Return the bytes that torch's allocator gives out in a call, by the profiler's record of each allocation."""
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # no message at each start
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
-        call()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-    events = profiled.profiler.kineto_results.events()  # type: ignore[union-attr]
-    held = peak = 0
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        if event.name() == MEMORY_EVENT_NAME and event.device_type() in KINDS[device.type]:
-            held += event.nbytes()
-            peak = max(peak, held)
-    return Allocated(peak, held)
 
 
 def free_bytes(device: torch.device) -> int:

@@ -10,7 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 from bridgelab.config.compose import Sweep
 from bridgelab.device import trainer_device
 from bridgelab.doctor.check import MISSING, NOTE, OK, Check, duration, size
-from bridgelab.doctor.dry_run import Costs, DryRun, measure_costs
+from bridgelab.doctor.costs import Costs
+from bridgelab.doctor.dry_run import DryRun, measure_costs
 from bridgelab.doctor.features_on_disk import features_check, million_check, online, stored_share
 from bridgelab.doctor.machine import memory_bytes, resident_bytes
 from bridgelab.doctor.model_availability import hub_has, text_check, vision_check
