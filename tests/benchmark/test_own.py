@@ -248,6 +248,63 @@ def test_a_folder_of_the_datasets_library(root, form):
             assert str(image.getpixel((0, 0))[0] % 2) == e.answers[0]
 
 
+@pytest.mark.parametrize("form", ["a list, parquet", "a list, saved", "a column each"])
+def test_several_images_of_the_datasets_library(root, form):
+    pairs = [[{"bytes": png((k, side, 0)), "path": None} for side in (0, 1)] for k in range(10)]
+    one = datasets.Image()
+    texts = dict.fromkeys(("question", "answer"), datasets.Value("string"))
+    if form == "a column each":
+        columns, features = {"images": ["left", "right"]}, {"left": one, "right": one}
+        images = [dict(zip(features, pair, strict=True)) for pair in pairs]
+    else:
+        columns, features = None, {"images": [one]}
+        images = [{"images": pair} for pair in pairs]
+    rows = [shown | {"question": "?", "answer": str(k % 2)} for k, shown in enumerate(images)]
+    data = datasets.Dataset.from_list(rows, features=datasets.Features(features | texts))
+    source = root / "source"
+    if form == "a list, saved":
+        data.save_to_disk(source)
+    else:
+        source.mkdir()
+        data.to_parquet(source / "train.parquet")
+    own = Own(root / "kept", hub=str(source), test=None, columns=columns)
+    examples = [e for split in own.splits for e in own.examples(split)]
+    assert len(examples) == 10
+    assert not own.remarks[:-1]  # the last says that there are no tags
+    for e in examples:
+        pixels = [Image.open(path).getpixel((0, 0)) for path in e.images]
+        assert [side for _, side, _ in pixels] == [0, 1]
+        assert all(str(k % 2) == e.answers[0] for k, _, _ in pixels)
+    again = Own(root / "kept", hub=str(source), test=None, columns=columns)
+    assert [e for split in again.splits for e in again.examples(split)] == examples
+    with pytest.raises(ValueError, match=r"train has no column picture, but .*question, answer"):
+        Own(root / "kept", hub=str(source), columns={"images": ["picture"]}, test=None).examples("train")
+    columns = {"image": "picture", "images": "pictures"}
+    with pytest.raises(ValueError, match=r"train has no column picture or pictures, but"):
+        Own(root / "kept", hub=str(source), columns=columns, test=None).examples("train")
+
+
+@pytest.mark.parametrize("write", [jsonl, table, parquet])
+def test_images_in_a_column_each(root, write):
+    rows = [
+        {"left": f"{k}.png", "right": f"{9 - k}.png", "question": "?", "answer": str(k % 2)}
+        for k in range(PICTURES)
+    ]
+    write(root, rows)
+    own = Own(root, columns={"images": ["left", "right"]})
+    for e in (e for split in own.splits for e in own.examples(split)):
+        left, right = (int(path.rpartition("/")[2].removesuffix(".png")) for path in e.images)
+        assert (left + right, str(left % 2)) == (9, e.answers[0])
+    assert not own.remarks[:-1]
+    with pytest.raises(
+        ValueError, match=r"no column 'rihgt'.*Did you mean 'right'\? .*benchmark\.columns\.images"
+    ):
+        Own(root, columns={"images": ["left", "rihgt"]}).examples("train")
+    write(root, [row | {"right": row["right"] if k else None} for k, row in enumerate(rows)])
+    with pytest.raises(ValueError, match=r"left, right=\S+ must be given in each row"):
+        Own(root, columns={"images": ["left", "right"]}).examples("train")
+
+
 def test_a_byte_order_mark_and_windows_line_ends_are_fine(root):
     rows = [{"image": f"{k}.png", "question": "é ?", "answer": k % 2} for k in range(10)]
     lines = [json.dumps(row, ensure_ascii=False) for row in rows]

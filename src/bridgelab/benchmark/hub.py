@@ -28,6 +28,7 @@ def hub_rows(
     *,
     config: str | None = None,
     images: Sequence[str] = ("image",),
+    either: bool = False,
     revision: str | None = None,
 ) -> list[dict[str, Any]]:
     """Return all rows of one split in order. Later calls read only `folder`.
@@ -39,11 +40,12 @@ def hub_rows(
         split: the published split, such as validation.
         folder: where images and rows are kept.
         config: the data set's config.
-        images: the columns that hold images.
+        images: the columns that hold an image or a list of images.
+        either: whether one of these columns is enough.
         revision: a commit, tag or branch of the hub's repository.
     Returns:
         Rows of column -> value (str, int, float, bool, None, or lists and dicts of these). An image's value is its
-        absolute path, or None if the row has no image.
+        absolute path, or None if the row has no image; that of a list of images is a list of paths.
     Raises:
         ConnectionError: if the hub is needed and cannot be reached.
         FileNotFoundError: if there is no such data set, or the folder has no such split or config.
@@ -63,6 +65,12 @@ def hub_rows(
 
     def read(image_folder: Path) -> Iterator[dict[str, Any]]:
         for row in _stream(str(source), split, config, revision, files, Path(folder).resolve()):
+            missing = [column for column in images if column not in row]
+            if missing and not (either and len(missing) < len(images)):
+                raise ValueError(
+                    f"{name} has no column {(' or ' if either else ', ').join(missing)}, but {', '.join(row)}. Name its image columns, or "
+                    "another data set."
+                )
             yield _with_saved_images(row, images, image_folder, name)
 
     return kept_rows(folder, request, read, images, name)
@@ -166,14 +174,16 @@ def _with_saved_images(
     row: dict[str, Any], images: Sequence[str], folder: Path, source: str
 ) -> dict[str, Any]:
     """Write a row's images, and return the row with their file names."""
-    if missing := [column for column in images if column not in row]:
-        raise ValueError(
-            f"{source} has no column {', '.join(missing)}, but {', '.join(row)}. Name its image columns, or another "
-            "data set."
-        )
-    names = {}
-    for column in images:
-        value = row[column]
+
+    def save(value: Any, column: str) -> str:
         content = value.get("bytes") if isinstance(value, dict) else value
-        names[column] = None if value is None else save_image(content, folder, f"{source}, column {column}")
+        return save_image(content, folder, f"{source}, column {column}")
+
+    names: dict[str, Any] = {}
+    for column in row.keys() & set(images):
+        value = row[column]
+        if isinstance(value, list):
+            names[column] = [save(one, column) for one in value]
+        else:
+            names[column] = None if value is None else save(value, column)
     return row | names

@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 from bridgelab.benchmark.example import Example, choose, fill
 from bridgelab.benchmark.metrics.accuracy import Accuracy
@@ -41,7 +42,8 @@ class Own:
         name: the benchmark's name in the record.
         file: the table, relative to `root`; None for the only one there, or for one per split.
         images: the folder, relative to `root`, that names of images are relative to.
-        columns: the table's name of each of `FIELDS`; None for one that is not to be read.
+        columns: the table's name of each of `FIELDS`; None for one that is not to be read. For `images` also the names of
+            several columns with an image each.
         tags: columns that are tags.
         breakdown: the tag that breaks the verdict down, whose values become `type`; None for a tag of that name, or the
             only one of text.
@@ -72,7 +74,7 @@ class Own:
         name: str = "own",
         file: str | None = None,
         images: str = ".",
-        columns: Mapping[str, str | None] | None = None,
+        columns: Mapping[str, str | Sequence[str] | None] | None = None,
         tags: Sequence[str] = (),
         breakdown: str | None = None,
         hub: str | None = None,
@@ -97,8 +99,13 @@ class Own:
         self.name = name
         self.file = file
         self.images = (self.root / images).resolve()
-        self.columns: dict[str, str | None] = dict.fromkeys(FIELDS)
-        self.columns |= {field: field for field in FIELDS} | dict(columns or {})
+        given = {field: field for field in FIELDS} | dict(columns or {})
+        images_of = given["images"]
+        self.image_columns: tuple[str, ...] = ()  # that are read as one
+        if not isinstance(images_of, str | None):
+            self.image_columns = tuple(images_of)
+            given["images"] = ", ".join(images_of)
+        self.columns: dict[str, str | None] = {field: cast(str | None, name) for field, name in given.items()}
         self.tags, self.breakdown = tuple(tags), breakdown
         self.hub, self.config, self.revision = hub, config, revision
         self.parts = {"train": train, "val": val, "test": test}
@@ -156,7 +163,7 @@ class Own:
     @property
     def remarks(self) -> list[str]:
         """What is not wrong, but may not be meant: columns that are not read, and questions outside of the breakdown."""
-        used, lines = {*self.columns.values(), *self.tags}, []
+        used, lines = {*self.columns.values(), *self.image_columns, *self.tags}, []
         for table, _ in self._sources:
             if unread := [column for column in table.columns if column not in used]:
                 lines.append(f"{table.path.name} has columns that are not read: {', '.join(unread)}")
@@ -174,16 +181,28 @@ class Own:
     def _sources(self) -> list[Source]:
         if not self.hub:
             return folder_tables(self.root, self.file)
-        image = self.columns["image"] or "image"
-        folder = self.root / "hub"
+        single = [column for field in ("image", "images") if (column := self.columns[field])]
         return hub_tables(
-            self.hub, self.parts, folder, image=image, config=self.config, revision=self.revision
+            self.hub,
+            self.parts,
+            self.root / "hub",
+            images=self.image_columns or single,
+            either=not self.image_columns,
+            config=self.config,
+            revision=self.revision,
         )
 
     @cached_property
     def _rows(self) -> list[OwnRow]:
         images = None if self.hub else self.images
-        return read_rows(self._sources, self.columns, tags=self.tags, images=images, breakdown=self.breakdown)
+        return read_rows(
+            self._sources,
+            self.columns,
+            image_columns=self.image_columns,
+            tags=self.tags,
+            images=images,
+            breakdown=self.breakdown,
+        )
 
     @cached_property
     def _splits(self) -> OwnSplits:

@@ -31,7 +31,7 @@ def kept_rows(
         request: what identifies the rows, as JSON.
         read: returns the rows. It writes their images into the folder that it is given, by `save_image`, and a row names
             each by its file name.
-        images: the columns that hold an image's file name, a list of them, or None.
+        images: the columns that hold an image's file name, a list of them, or None. A row may lack some.
         source: where the rows come from, for messages.
     Returns:
         Rows of column -> value (str, int, float, bool, None, or lists and dicts of these). An image's value is its
@@ -50,7 +50,7 @@ def kept_rows(
 
     rows = [orjson.loads(line) for line in cache.read_bytes().splitlines()]
     for row in rows:
-        for column in images:
+        for column in row.keys() & set(images):
             value = row[column]
             row[column] = [path(name) for name in value] if isinstance(value, list) else value and path(value)
     return rows

@@ -21,6 +21,7 @@ def read_rows(
     sources: Sequence[Source],
     columns: Mapping[str, str | None],
     *,
+    image_columns: Sequence[str] = (),
     tags: Sequence[str],
     images: Path | None,
     breakdown: str | None,
@@ -30,6 +31,7 @@ def read_rows(
     Args:
         sources: the tables.
         columns: the tables' name of each of `FIELDS`; None for a field that is not to be read.
+        image_columns: columns with an image each, which are read as the one that `columns` names for `images`.
         tags: columns that are tags.
         images: the folder that names of images are relative to; None if they are paths already.
         breakdown: the tag whose values become `type`; None for a tag of that name, or for the only one of text.
@@ -38,7 +40,8 @@ def read_rows(
             tag has values of two types.
     """
     rows: list[OwnRow] = []
-    for table, split in sources:
+    for source, split in sources:
+        table = _with_images_together(source, image_columns, columns["images"])
         check_columns(table, columns, tags)
         reader, problems = RowReader(table, columns, tags, images), []
         for place, cells in table.rows:
@@ -82,12 +85,7 @@ def check_columns(table: Table, columns: Mapping[str, str | None], tags: Sequenc
         *((f"columns.{name}", columns[name] or name) for name in needed),
         *(("tags", tag) for tag in tags),
     ]:
-        if column not in table.columns:
-            raise ValueError(
-                f"{table.path} has no column {column!r}, but {', '.join(map(repr, table.columns))}: a row needs an image, and a "
-                f"question with its answer or a caption. {_hint(column, table.columns)}Rename the column, or name another one in "
-                f"benchmark.{key}."
-            )
+        _require_column(table, column, key)
     for column in (*found.values(), *tags):
         if column in table.unreadable:
             raise ValueError(
@@ -95,6 +93,27 @@ def check_columns(table: Table, columns: Mapping[str, str | None], tags: Sequenc
                 "are read, since bytes may be anything. Write images as files; or if the file is of a data set of the hub's kind, set "
                 "benchmark.hub to its folder."
             )
+
+
+def _require_column(table: Table, column: str, key: str) -> None:
+    if column not in table.columns:
+        raise ValueError(
+            f"{table.path} has no column {column!r}, but {', '.join(map(repr, table.columns))}: a row needs an image, and a "
+            f"question with its answer or a caption. {_hint(column, table.columns)}Rename the column, or name another one in "
+            f"benchmark.{key}."
+        )
+
+
+def _with_images_together(table: Table, columns: Sequence[str], name: str | None) -> Table:
+    """Return a table with a column `name` of the images of several columns, as a list in each row."""
+    if not columns:
+        return table
+    for column in columns:
+        _require_column(table, column, "columns.images")
+    rows = [
+        (place, cells | {str(name): [cells.get(column) for column in columns]}) for place, cells in table.rows
+    ]
+    return replace(table, columns=(*table.columns, str(name)), rows=rows)
 
 
 def _hint(column: str, columns: Sequence[str]) -> str:

@@ -1,6 +1,6 @@
 """Where the rows of a data set of one's own lie: one table in a folder, one per split, or a data set on the hub."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,7 +52,8 @@ def hub_tables(
     parts: Mapping[str, str | None],
     folder: Path,
     *,
-    image: str,
+    images: Sequence[str],
+    either: bool,
     config: str | None,
     revision: str | None,
 ) -> list[Source]:
@@ -62,7 +63,8 @@ def hub_tables(
         source: the data set's name, or a folder.
         parts: the name of each split there, or None. Without a part for test, all rows are split anew.
         folder: where rows and images are kept.
-        image: the column of images.
+        images: the columns of images.
+        either: whether one of these is enough.
         config: the data set's config, if it has several.
         revision: of the hub's repository.
     Raises:
@@ -74,7 +76,7 @@ def hub_tables(
     for split, part in parts.items():
         if part is None:
             continue
-        rows = hub_rows(source, part, folder, config=config, images=(image,), revision=revision)
+        rows = hub_rows(source, part, folder, config=config, images=images, either=either, revision=revision)
         columns = tuple(dict.fromkeys(name for row in rows for name in row))
         table = Table(Path(part), columns, [(f"row {k}", row) for k, row in enumerate(rows)], {})
         sources.append(Source(table, split if parts["test"] else None))

@@ -46,7 +46,7 @@ class Benchmark(ClassKeys):
     images: Name | dict[str, Count] = ""  # a folder; for the built-in world, each split's number of images
     file: Name | None = None
     files: dict[Literal["train", "val", "test"], Name] = Field({})
-    columns: dict[Column, Name | None] = Field({})
+    columns: dict[Column, Name | list[Name] | None] = Field({})
     tags: list[Name] = Field([])
     breakdown: Name | None = None
     blank: Name | None = None
