@@ -96,6 +96,19 @@ def test_published_layout(root):
     assert len(held_out.examples("train")) + len(held_out.examples("val")) == 3
 
 
+def test_all_questions_of_train_are_in_several_files(root):
+    """As eval.py's loadFile reads them: a folder of the file's name."""
+    whole = from_yaml(root).examples("train")
+    folder = root / "questions" / "train_all_questions"
+    folder.mkdir()
+    written = json.loads((root / "questions" / "train_balanced_questions.json").read_text())
+    for k, (name, entry) in enumerate(written.items()):
+        (folder / f"train_all_questions_{k}.json").write_text(json.dumps({name: entry}))
+    assert len(written) > 1
+    chunked = from_yaml(root, train="train_all").examples("train")
+    assert sorted(chunked, key=lambda e: e.id) == sorted(whole, key=lambda e: e.id)
+
+
 def test_scenes_in_words(root):
     (root / "sceneGraphs").mkdir()
     (root / "sceneGraphs" / "train_sceneGraphs.json").write_text(json.dumps({"a": GRAPH}))

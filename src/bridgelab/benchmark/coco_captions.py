@@ -7,7 +7,8 @@ image. Prompt: the yaml's. Tags: type. Licence: COCO's captions CC-BY-4.0; Flick
 Flickr30k for research only. Size in images: COCO 113,287 (train and restval) / 5,000 / 5,000, Flickr30k 29,000 /
 1,014 / 1,000, with five captions each, a few more on some of COCO's.
 
-Layout (unverified: the keys are those that other projects' code reads):
+Layout of caption_datasets.zip, as karpathy/neuraltalk's imagernn/data_provider.py (2c99eac2075d) reads it, and for COCO's folders
+ruotianluo/ImageCaptioning.pytorch's scripts/prepro_labels.py (020aff852d3c):
 
     dataset_<name>.json     {images: [{filename, split, imgid, sentences: [{raw}], filepath (COCO alone)}]}
     <images>/<filepath>/<filename>

@@ -5,9 +5,9 @@ Metric: `CvBenchMetric`: accuracy in 2D, in 3D and their mean. The prediction is
 Prompt: of `{question}` and `{options}`. Tags: type (count, relation, depth, distance), dimension (2D, 3D), source (ADE20K,
 COCO, Omni3D). Licence: Apache-2.0. Size: 2,638 questions: 788 count, 650 relation, 600 depth, 600 distance.
 
-Layout of the hub's nyu-visionx/CV-Bench. Files and folders as its README.md names them, fields as lmms-eval's
-lmms_eval/tasks/cv_bench/utils.py (9328c2f19350) reads them; that a `filename` begins with img/ is from memory, so the layout
-of the files is unverified:
+Layout of the hub's nyu-visionx/CV-Bench, as its README.md has it (copied in ZTERobot/EmbodiedBrain1.0's
+evaluation/src/cv_bench/README.md, f75bb5d74140), with the fields that lmms-eval's lmms_eval/tasks/cv_bench/utils.py
+(9328c2f19350) reads. A `filename` is read with and without its folder img:
 
     test_2d.jsonl, test_3d.jsonl        JSON lines {idx, type, task, question, choices, answer '(A)', filename, source}
     img/2D/count/ade20k_10.png          made by its build_img.py

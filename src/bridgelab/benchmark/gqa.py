@@ -6,17 +6,21 @@ them), `program_length`, `hops`, `question_words`, `balanced`, `global_group`, `
 scene graph. Licence: CC-BY-4.0; photographs of Visual Genome under their owners' terms. Size in balanced questions:
 943,000 (train), 132,062 (val), 12,578 (testdev).
 
-Layout; `<part>` is train_balanced, val_balanced, testdev_balanced, or the same with `all`; `<tier>` is its first word:
+Layout of questions1.2.zip, images.zip, sceneGraphs.zip and eval.zip, each unpacked in a folder, with fields as the authors' page
+cs.stanford.edu/people/dorarad/gqa/download.html describes them, and names of files as their eval.py reads them (in
+codexxxl/GraphVQA's eval.py, 86a7ab0a5bae). `<part>` is train_balanced, val_balanced, testdev_balanced, or the same with
+`all`; `<tier>` is its first word:
 
-    questions/<part>_questions.json     {id: {question, answer, imageId, isBalanced, types, groups, entailed, semantic}}
+    questions/<part>_questions.json     {id: {question, answer, imageId, isBalanced, types, groups, entailed, semantic}}; of
+                                        train_all a folder <part>_questions of files <part>_questions_0.json, …
     images/<imageId>.jpg
     sceneGraphs/<tier>_sceneGraphs.json optional {imageId: {width, height, objects: {id: {name, x, y, w, h, attributes,
                                         relations: [{name, object}]}}}}; not published for testdev
     eval/<tier>_choices.json            optional {id: {valid: [answer], plausible: [answer]}}; not published for testdev
 
-Fields are those that GQA's eval.py reads. The archives' folder names are from memory, so the layout is unverified.
 The hub's lmms-lab-encoder/GQA has the same fields as columns of its configs `<part>_instructions`, and images by id in
-`<part>_images`. That `entailed` may be a string of ids there is from memory too. Parts test and challenge have no answers.
+`<part>_images` (lmms-eval's lmms_eval/tasks/gqa/utils.py, 12a4e4e37feb); `entailed` may be a list there or a string of ids.
+Parts test and challenge have no answers.
 """
 
 import re
@@ -124,12 +128,11 @@ class Gqa:
         return _load(path) if path.exists() else None
 
     def _from_file(self, part: str) -> tuple[str, list[Entry]]:
-        path = require(
-            self.root / "questions" / f"{part}_questions.json",
-            LAYOUT,
-            "Unpack GQA's questions1.2.zip and images.zip there, or set benchmark.root to their folder, or set benchmark.hub.",
-        )
-        return str(path), [{**entry, "id": name} for name, entry in _load(path).items()]
+        path = self.root / "questions" / f"{part}_questions.json"
+        chunks = sorted(path.with_suffix("").glob(f"{path.stem}_*.json"))
+        fix = "Unpack GQA's questions1.2.zip and images.zip there, or set benchmark.root to their folder, or set benchmark.hub."
+        files = chunks or [require(path, LAYOUT, fix)]
+        return str(path), [{**entry, "id": name} for file in files for name, entry in _load(file).items()]
 
     def _from_hub(self, part: str) -> tuple[str, list[Entry]]:
         def rows(table: str, image_columns: tuple[str, ...]) -> list[Entry]:

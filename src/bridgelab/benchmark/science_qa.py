@@ -8,7 +8,8 @@ and `{options}`, by default as the authors' QCM.
 Tags: type (the subject), topic, hint, picture, context, grades. Licence: CC-BY-NC-SA-4.0.
 Size: 12,726 / 4,241 / 4,241 questions, of which 6,218 / 2,097 / 2,017 have a picture.
 
-Layout of lupantech/ScienceQA's folder `data/scienceqa`, read off its code and unverified on its files:
+Layout of lupantech/ScienceQA's folder `data/scienceqa`, as its code reads it (360b71cb6a36: models/run_gpt3.py and base_prompt.py,
+tools/evaluate_acc.py, generate_caption.py and download.sh):
 
     problems.json           {<id>: {question, choices, answer (an index), hint, image or null, grade, subject, topic}}
     pid_splits.json         {train: [<id>], val: [<id>], test: [<id>]}

@@ -6,15 +6,16 @@ Licence: VQAv2's and TextVQA's annotations CC-BY-4.0, OK-VQA's not stated in its
 under their owners' terms. Size in questions: VQAv2 443,757 + 214,354, OK-VQA 9,009 + 5,046, TextVQA 34,602 + 5,000. The
 first number is trained on, less what is held out; the second is the test.
 
-Layout, with the fields that GT-Vision-Lab/VQA's code reads; `<part>` is train2014 or val2014. The names of files and
-folders are from memory, so the layout is unverified:
+Layout, with the fields and the names of images that GT-Vision-Lab/VQA's PythonHelperTools/vqaDemo.py (c4e6a0e4e84b) reads, and the
+names of files in QwenLM/Qwen-VL's eval_mm/evaluate_vqa.py (371c034ddb13); `<part>` is train2014 or val2014:
 
     v2_OpenEnded_mscoco_<part>_questions.json   {questions: [{question_id, image_id, question}]}
     v2_mscoco_<part>_annotations.json           {annotations: [{question_id, image_id, question_type, answer_type,
                                                  answers: [{answer, answer_confidence, answer_id}]}]}
     <part>/COCO_<part>_000000000042.jpg
 
-OK-VQA names its files the same way. TextVQA has one file, {data: [{question_id, image_id, question, answers: [str]}]}.
+OK-VQA names its files the same way, without v2_. TextVQA has one file, {data: [{question_id, image_id, question, answers: [str]}]}, and
+images in train_images (haotian-liu/LLaVA's scripts/v1_5/eval/textvqa.sh, 4241f08c6368).
 The hub's copies have the columns question_id, question, image and answers (in either form), and if published
 image_id, question_type and answer_type. Parts without answers (test, testdev) cannot be scored here.
 """
