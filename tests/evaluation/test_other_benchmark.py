@@ -36,7 +36,7 @@ def test_on_a_bent_split(run, config, tmp_path):
     out = evaluate_run(run, shifted, tmp_path, split="test-many")
     assert out.parent.name == "toy_on_world_test-many"
     rows = pd.read_parquet(out / "predictions.parquet")
-    assert set(rows["tag_bend"]) == {"many"}
+    assert set(rows["tag_shift"]) == {"many"}
     assert rows.query("kind == 'answer'")["majority"].notna().all()  # counted in the world's train split
 
 
