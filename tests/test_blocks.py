@@ -81,7 +81,7 @@ def test_a_docstring_that_says_too_little_is_refused(tmp_path, monkeypatch):
 
 
 def test_no_placeholder_looks_like_html():
-    """`<part>` outside of code would be a tag, and vanish from the page."""
+    """`<part>` outside code would be a tag, and vanish from the page."""
     text = benchmark_page.sections([one.name for one in benchmark_page.described()])
     lines = [line for line in text.splitlines() if not line.startswith("    ")]
     assert [line for line in lines if re.search(r"<\w", re.sub(r"`[^`]*`", "", line))] == []

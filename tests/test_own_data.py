@@ -1,4 +1,4 @@
-"""docs/own_data.md, from an empty folder to a verdict: a thousand examples through the miniature pair, and a class outside of the package."""
+"""docs/own_data.md, from an empty folder to a verdict: a thousand examples through the miniature pair, and a class outside the package."""
 
 import contextlib
 import json

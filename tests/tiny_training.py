@@ -15,8 +15,9 @@ from bridgelab.data.sampler import MixtureSampler
 from bridgelab.model import BridgedModel
 from bridgelab.text.adapter import build_adapter
 from bridgelab.training.fit import Outputs, Span, fit
-from bridgelab.training.lightning_module import BridgeTraining, warmup_then
+from bridgelab.training.lightning_module import BridgeTraining
 from bridgelab.training.loggers.csv_logger import MetricsCsv
+from bridgelab.training.lr_schedule import lr_schedule
 
 IDENTITY = {"vision": "v", "text": "t", "config": "c"}
 
@@ -111,7 +112,7 @@ def train(
     module = BridgeTraining(
         model,
         optimizer=functools.partial(optimizer, lr=1e-2, weight_decay=0.1),
-        schedule=warmup_then(steps=steps, end=span.stop, **schedule),
+        schedule=lr_schedule(steps=steps, end=span.stop, **schedule),
         identity=identity,
     )
     outputs = directory and Outputs(

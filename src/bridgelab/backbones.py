@@ -119,7 +119,7 @@ class Backbones:
         return model.to(self.device)
 
     def start(self, seed: int, kind: Any, choices: dict[str, Any]) -> HubBridge | None:
-        """Return the trained bridge that a seed sets out from: the hub's, or the seed's warm start; None for neither.
+        """Return the trained bridge that a seed starts from: the hub's, or the seed's warm start; None for neither.
 
         Args:
             seed: of the initialization.
@@ -147,7 +147,7 @@ class Backbones:
         return self.hub_bridge or self.warm_starts.get(seed)
 
     def limit_tokens(self, bridge: Any) -> None:
-        """Let a bridge output, outside of training, as many tokens as `evaluate.tokens` says.
+        """Let a bridge output, outside training, as many tokens as `evaluate.tokens` says.
 
         Raises:
             ValueError: if it always outputs the same number, or has not as many.

@@ -87,7 +87,7 @@ class SlurmLauncher(BaseSubmititLauncher):
         except KeyboardInterrupt:
             arrays = " ".join(sorted({job.split("_")[0] for job in folders}))
             print(
-                f"\nthe jobs go on. To end them: scancel {arrays}. Once they have left the queue, the same command does what "
+                f"\nthe jobs keep running. To end them: scancel {arrays}. Once they have left the queue, the same command does what "
                 "is missing."
             )
             raise SystemExit(130) from None

@@ -129,7 +129,7 @@ def test_a_query_looks_around_its_own_point_at_first():
         bridge(torch.randn(2, 65, 6))
     assert tuple(weights[0].shape) == (2, 2, 4, 64)
     seen = weights[0].mean((0, 1)).reshape(4, 8, 8)
-    # Heads point right and left. Corner queries sample half a patch outside of the image, which is zero.
+    # Heads point right and left. Corner queries sample half a patch outside the image, which is zero.
     for query, (row, column) in enumerate(((0, 1), (0, 6), (7, 1), (7, 6))):
         assert (seen[query] > 1e-3).nonzero().tolist() == [[row, column]]
 

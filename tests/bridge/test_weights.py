@@ -79,7 +79,7 @@ def test_files_that_hold_something_else_are_refused(tmp_path, capsys):
     (tmp_path / "torn.safetensors").write_bytes(b"abc")
     with pytest.raises(ValueError, match=r"torn\.safetensors is not a complete safetensors file"):
         read_weights(tmp_path / "torn.safetensors")
-    with pytest.raises(FileNotFoundError, match=r"nothing is no file"):
+    with pytest.raises(FileNotFoundError, match=r"nothing is not a file"):
         read_weights(tmp_path / "nothing")
 
 

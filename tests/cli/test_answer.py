@@ -23,7 +23,7 @@ def test_answer_checks_its_files_before_it_loads_a_model(tmp_path, monkeypatch, 
         ),
         (
             ["runs/s", "picture.png", "what ?"],
-            r"runs/s is no trained run: .* such as runs/s/bridge=linear,seed=0\.",
+            r"runs/s is not a trained run: .* such as runs/s/bridge=linear,seed=0\.",
         ),
         ([str(run), "picture.png"], "a run and an image must stand before the question"),
         ([str(run), "picture.png", "what ?", "--explain", "no/a.png"], "there is no folder no"),

@@ -78,7 +78,7 @@ from bridgelab.cli.overrides import check_choices, options_first
         (["answer", "no/run", "a.png", "q"], r"there is no folder no/run\. "),
         (
             ["answer", ".", "a.png", "q"],
-            r"\. is no trained run: it has no config\.yaml\. Give a run, a folder in runs/",
+            r"\. is not a trained run: it has no config\.yaml\. Give a run, a folder in runs/",
         ),
         (
             ["convert", "no.pt", "x.safetensors", "--from", "llava"],

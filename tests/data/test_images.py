@@ -121,10 +121,10 @@ def test_no_program_is_started_for_an_image(tmp_path, monkeypatch):
 def test_a_fifo_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.png")
     for call in (read_image, file_hash):
-        with pytest.raises(ValueError, match=r"a\.png is no regular file: remove it"):
+        with pytest.raises(ValueError, match=r"a\.png is not a regular file: remove it"):
             call(tmp_path / "a.png")
     problems = try_each(check_image, [str(tmp_path / "a.png")], "looking")[1]
-    assert list(problems.values()) == ["is no regular file: remove it, or put the image in its place"]
+    assert list(problems.values()) == ["is not a regular file: remove it, or put the image in its place"]
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")

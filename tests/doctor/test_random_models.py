@@ -98,7 +98,7 @@ def test_a_shape_comes_from_where_it_is_known(tmp_path, monkeypatch, shape):
     (tmp_path / "own" / "config.json").write_text(json.dumps({"model_type": "bert"}))
     with pytest.raises(ValueError, match="of the kind 'bert': it must be a T5"):
         text_config(str(tmp_path / "own"))
-    with pytest.raises(ValueError, match=r"vision\.weights='ViT-L-15' is no model of open_clip"):
+    with pytest.raises(ValueError, match=r"vision\.weights='ViT-L-15' is not a model of open_clip"):
         tower(OmegaConf.create({"weights": "ViT-L-15"}))
     with pytest.raises(ValueError, match=r"hf download some/vit open_clip_config\.json"):
         tower(OmegaConf.create({"weights": "hf-hub:some/vit"}))

@@ -263,14 +263,14 @@ def test_bad_input(tiny, world, tmp_path, capsys, monkeypatch):
     )
     save_file({"perceiver.latents": torch.zeros(3, 6)}, tmp_path / "incomplete.safetensors")
     for words, message in (
-        (["evaluate", "--bridge", "nowhere.safetensors"], "nowhere.safetensors is no file. Name a file that 'bridgelab convert"),
+        (["evaluate", "--bridge", "nowhere.safetensors"], "nowhere.safetensors is not a file. Name a file that 'bridgelab convert"),
         (["evaluate", "--bridge", "pickle.bin"], "pickle.bin is not a safetensors file"),
         (["evaluate", "--bridge", "narrow.safetensors", *own], "mm_projector.weight have another shape"),
         (["evaluate", "--bridge", "good.safetensors", "bridge=mlp", *own], "are not in this bridge. Give the bridge the choices"),
         (["evaluate", "--bridge", "good.safetensors", "model.positions=true", *own], "adds positions, which good.safetensors does not hold"),
         (["evaluate", "--bridge", "good.safetensors", "model.insert=cross_attention", *own], "adds blocks of cross-attention, which good.safe"),
         (["evaluate", "--bridge", "good.safetensors", "text.adapt=prompt", *own], "adds an adapter, which good.safetensors does not hold"),
-        (["evaluate", "--bridge", "good.safetensors", "bridge._target_=mine.Bridge", *own], "is code from outside of bridgelab"),
+        (["evaluate", "--bridge", "good.safetensors", "bridge._target_=mine.Bridge", *own], "is code from outside bridgelab"),
         (["evaluate", "--bridge", "good.safetensors", "optim=adamw"], "optim changes nothing here: nothing is trained"),
         (["evaluate", "--bridge", "resampler.safetensors", *own],
          "leaves language_projection.weight, language_projection.bias at initial values, which are random"),

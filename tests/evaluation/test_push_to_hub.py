@@ -381,8 +381,8 @@ WEIGHTS = save({"scale": torch.ones(())})
         ({"config.json": b"{}", "model.safetensors": WEIGHTS}, r"config.json holds bridgelab=.*field required. Choose a repository that"),
         ({"config.json": b"[1", "model.safetensors": WEIGHTS}, r"config.json is not JSON .*'bridgelab push' wrote"),
         ({"config.json": good(vision_dim="6"), "model.safetensors": WEIGHTS}, r"holds vision_dim='6': input should be a valid integer"),
-        ({"config.json": good(choices={"init_from": "/etc/hostname"}), "model.safetensors": WEIGHTS}, r"choices has init_from, which is no keyword"),
-        ({"config.json": good(choices={"_target_": "os.system"}), "model.safetensors": WEIGHTS}, r"choices has _target_, which is no keyword"),
+        ({"config.json": good(choices={"init_from": "/etc/hostname"}), "model.safetensors": WEIGHTS}, r"choices has init_from, which is not a keyword"),
+        ({"config.json": good(choices={"_target_": "os.system"}), "model.safetensors": WEIGHTS}, r"choices has _target_, which is not a keyword"),
         ({"config.json": good(insert="cross_attention"), "model.safetensors": WEIGHTS}, r"insert=cross_attention with cross_attention=None: blocks belong"),
         (
             {"config.json": good(insert="cross_attention", cross_attention={"stack": "encoder", "every": 0, "num_heads": 1, "ffn_ratio": 1}), "model.safetensors": WEIGHTS},
@@ -447,7 +447,7 @@ def test_a_push_that_cannot_be_is_refused_before_models_are_loaded(run, hub, con
         "bridgelab.evaluation.push_to_hub.load_trained", lambda *a, **k: pytest.fail("loaded")
     )
     monkeypatch.delenv("HF_TOKEN")
-    with pytest.raises(OSError, match=r"nobody is logged in on this machine, .*Run 'hf auth login'"):
+    with pytest.raises(OSError, match=r"you are not logged in, .*Run 'hf auth login'"):
         push(run, REPO)
     monkeypatch.setenv("HF_TOKEN", "hf_me")
     hub.close()

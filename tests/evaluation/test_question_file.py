@@ -58,5 +58,5 @@ def test_a_wrong_line_is_named(folder, line, message):
 
 
 def test_a_file_without_questions_is_refused(folder):
-    with pytest.raises(ValueError, match=r"q\.jsonl holds no question\. Write one a line"):
+    with pytest.raises(ValueError, match=r"q\.jsonl holds no question\. Write one per line"):
         read_questions(written(folder, ""))

@@ -53,7 +53,7 @@ def test_weights_are_those_of_the_products():
         mixed = attend(q, k, v, patches=6)
         attend(q, k, v)  # no patches among the keys
     with torch.no_grad():
-        attend(q, k, v, patches=6)  # outside of `watched`
+        attend(q, k, v, patches=6)  # outside `watched`
     assert torch.equal(mixed, plain)
     (weights,) = seen
     keys = k.double().repeat_interleave(2, 1)

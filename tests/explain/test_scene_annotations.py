@@ -122,5 +122,5 @@ def test_bad_input(clevr, tmp_path):
     annotations = SceneAnnotations(clevr, "test")
     example = clevr.examples("test")[0]
     object.__setattr__(example, "id", "test-caption-0")
-    with pytest.raises(ValueError, match="test-caption-0 is no question of test"):
+    with pytest.raises(ValueError, match="test-caption-0 is not a question of test"):
         annotations.visited(example)

@@ -153,7 +153,7 @@ def test_terminated_sweep_leaves_no_job_behind(app, tmp_path):
     process.send_signal(signal.SIGTERM)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "stopped: 0 of 3 jobs done. The same command goes on from here." in out
+    assert "stopped: 0 of 3 jobs done. The same command resumes from here." in out
     assert not (tmp_path / "runs/tiny/number=2").exists()
     alive = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
     assert not [line for line in alive.splitlines() if str(os.path.basename(tmp_path)) in line]
@@ -228,7 +228,7 @@ def test_ctrl_c_lets_jobs_save_and_a_second_does_not(presses, script, tmp_path, 
 
     thread = threading.Thread(target=press)
     thread.start()
-    with pytest.raises(Stopped, match=r"stopped: 0 of 2 jobs done\. The same command goes on from here\."):
+    with pytest.raises(Stopped, match=r"stopped: 0 of 2 jobs done\. The same command resumes from here\."):
         run_pool([script("job", code), script("next", "pass")], [{}], "metrics.json")
     thread.join()
     assert (tmp_path / "job" / "last.ckpt").exists() == (presses == 1)

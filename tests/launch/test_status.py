@@ -100,7 +100,7 @@ def test_broken_files_are_told(study, tmp_path):
     assert (broken.state, broken.detail[:24]) == ("failed", "its record can't be read")
     (study / "sweep.json").write_text('{"jobs": [{"name": 3}]}')
     with pytest.raises(
-        Malformed, match=r"sweep\.json holds jobs\.0\.name=3: .* Delete it: the next sweep writes it anew"
+        Malformed, match=r"sweep\.json holds jobs\.0\.name=3: .* Delete it: the next sweep writes a new one"
     ):
         study_status(study)
     write_plan([Planned(study / "bridge=mlp,seed=1")])

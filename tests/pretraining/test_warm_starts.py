@@ -75,7 +75,7 @@ def test_a_run_sets_out_from_the_trained_bridge_and_says_so(starts, config, tmp_
     summary = summarize(read_study(tmp_path / "warm"))
     ends = f"{100 * at_start:.1f} → {100 * record['curve'][-1][1]:.1f} %"
     assert gain_over_start(summary) == (
-        f"Set out from warm starts; validation accuracy before the first step and at the end: qformer {ends}."
+        f"Started from warm starts; validation accuracy before the first step and at the end: qformer {ends}."
     )
     ((_, cells),) = start_table(summary).rows
     assert [cell.text for cell in cells[:3]] == ["qformer", *ends.removesuffix(" %").split(" → ")]
@@ -132,9 +132,7 @@ def test_identity_holds_the_starts_of_its_own_bridge(starts, config, tmp_path):
         path = folder / name
         path.write_text(path.read_text() + "\n")
         assert (config_hash(given) != before) is changes
-    with pytest.raises(
-        ValueError, match=r"they differ in the files that bridge\.init_from=warm sets out from"
-    ):
+    with pytest.raises(ValueError, match=r"they differ in the files that bridge\.init_from=warm starts from"):
         claim(tmp_path / "run", given)
 
 
@@ -153,7 +151,7 @@ def test_runs_that_can_give_no_start_are_refused(starts, config, tmp_path):
     run = tmp_path / "warm" / "bridge=linear,seed=0"
     main.run(config("bridge=linear", "bridge.init_from=warm", *TRAINED), run, bridge="linear")
     with pytest.raises(
-        ValueError, match=r"set out from warm:miniature/linear_4_seed0@\w+: a warm start is trained from"
+        ValueError, match=r"started from warm:miniature/linear_4_seed0@\w+: a warm start is trained from"
     ):
         make_warm_starts([run], tmp_path / "again")
     with pytest.raises(ValueError, match="holds no finished run that trained a bridge"):

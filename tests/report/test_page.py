@@ -315,12 +315,12 @@ def test_what_was_asked_and_where_it_comes_from_are_told(study):
     assert told["versions"] == "torch 2.9"
     assert told["machine"] == "A processor with quite a long name for its kind, 2 cores"
     assert re.fullmatch(r"19, 0\.4 hours .*", told["runs"])
-    assert "taken over" not in told
+    assert "reused" not in told
     for path in sorted(study.glob("bridge=linear,seed=*/metrics.json")):
         path.write_text(
             json.dumps(json.loads(path.read_text()) | {"taken_from": f"other/{path.parent.name}"})
         )
-    assert dict(provenance(read_study(study)))["taken over"] == "3 from other"
+    assert dict(provenance(read_study(study)))["reused"] == "3 from other"
     (study / "multirun.yaml").write_text("hydra: {overrides: {task: ['bridge=linear,mlp']}}")
     assert reproduction(read_study(study)) == "bridgelab train -m bridge=linear,mlp"
     (study / "multirun.yaml").write_text(

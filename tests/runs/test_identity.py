@@ -103,7 +103,7 @@ def test_what_was_trained_survives_moved_data_and_a_corrected_evaluation(tmp_pat
     assert OmegaConf.load(tmp_path / "config.yaml").benchmark.root == "/b/world"
     with pytest.raises(
         ValueError,
-        match=r"they differ in evaluate\.num_beams\).*To evaluate it anew without training: bridgelab evaluate ",
+        match=r"they differ in evaluate\.num_beams\).*To evaluate it again without training: bridgelab evaluate ",
     ):
         claim(tmp_path, OmegaConf.merge(corrected, {"evaluate": {"num_beams": 3}}))
 

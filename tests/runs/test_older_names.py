@@ -1,4 +1,4 @@
-"""Runs of before a key was renamed are read, gone on with, taken over and compared as ever."""
+"""Runs of before a key was renamed are read, gone on with, reused and compared as ever."""
 
 import json
 

@@ -6,7 +6,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from bridgelab.runs.identity import claim, config_hash
-from bridgelab.runs.reuse import find_finished_run, take_over
+from bridgelab.runs.reuse import copy_finished_run, find_finished_run
 
 CONFIG = OmegaConf.create(
     {
@@ -45,7 +45,7 @@ def first(tmp_path):
 def test_a_run_that_another_study_has_is_taken_over(first, tmp_path):
     own = tmp_path / "second" / "seed=0"
     assert find_finished_run(own, SECOND, [first.parent]) == first
-    take_over(first, own, SECOND, bridge="mine")
+    copy_finished_run(first, own, SECOND, bridge="mine")
     record = json.loads((own / "metrics.json").read_text())
     assert record == {
         "study": "second",
@@ -65,14 +65,14 @@ def test_a_run_that_another_study_has_is_taken_over(first, tmp_path):
     assert claim(own, SECOND), "it stands as finished"
 
     third = OmegaConf.merge(SECOND, {"study": "third"})  # from the copy: the run that was trained is named
-    take_over(own, tmp_path / "third" / "seed=0", third, bridge="mine")
+    copy_finished_run(own, tmp_path / "third" / "seed=0", third, bridge="mine")
     assert json.loads((tmp_path / "third/seed=0/metrics.json").read_text())["taken_from"] == "first/seed=0"
 
 
 def test_what_one_does_to_its_files_the_other_does_not_see(first, tmp_path):
     (first / "metrics.csv").write_text("step\n1\n")
     own = tmp_path / "second" / "seed=0"
-    take_over(first, own, SECOND, bridge="mine")
+    copy_finished_run(first, own, SECOND, bridge="mine")
     with open(own / "metrics.csv", "a") as file:
         file.write("2\n")
     (own / "last.ckpt").unlink()
@@ -87,7 +87,7 @@ def test_what_a_kill_left_is_not_written_into(first, tmp_path):
     other.write_text("other")
     os.link(other, own / f"last.ckpt.{os.getpid()}")
     os.link(other, own / f"predictions.parquet.{os.getpid()}")
-    take_over(first, own, SECOND, bridge="mine")
+    copy_finished_run(first, own, SECOND, bridge="mine")
     assert other.read_text() == "other"
     assert (own / "predictions.parquet").read_text() == "predictions.parquet of first"
 
@@ -121,10 +121,10 @@ def test_a_record_that_is_malformed_or_a_link_is_told_and_the_next_is_taken(firs
     )
     assert len(caplog.messages) == 4
     for line, folder, reason in zip(caplog.messages, others, told, strict=True):
-        assert line.startswith(f"not taken over: {folder}")
+        assert line.startswith(f"not reused: {folder}")
         assert reason in line
     with pytest.raises(ValueError, match="is a link"):  # put there since it was looked at
-        take_over(others[1], tmp_path / "own", SECOND, bridge="mine")
+        copy_finished_run(others[1], tmp_path / "own", SECOND, bridge="mine")
     assert not (tmp_path / "own").exists()
 
 
@@ -169,11 +169,11 @@ def test_a_kill_in_between_is_made_good(first, tmp_path, monkeypatch, moment, cl
     with monkeypatch.context() as killing:
         killing.setattr(f"bridgelab.runs.{moment}", die)
         with pytest.raises(KeyboardInterrupt):
-            take_over(first, own, SECOND, bridge="mine")
+            copy_finished_run(first, own, SECOND, bridge="mine")
     assert (own / "config.hash").exists() == claimed
     assert not (own / "metrics.json").exists()
     assert find_finished_run(own, SECOND, [first.parent]) == first
-    take_over(first, own, SECOND, bridge="mine")
+    copy_finished_run(first, own, SECOND, bridge="mine")
     assert claim(own, SECOND)
 
 
@@ -182,7 +182,7 @@ def test_a_run_of_another_config_keeps_its_files(first, tmp_path):
     claim(own, OmegaConf.merge(SECOND, {"seed": 1}))
     (own / "last.ckpt").write_text("own")
     with pytest.raises(ValueError, match=r"another config .* differ in seed"):
-        take_over(first, own, SECOND, bridge="mine")
+        copy_finished_run(first, own, SECOND, bridge="mine")
     assert (own / "last.ckpt").read_text() == "own"
 
 

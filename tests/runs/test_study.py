@@ -215,7 +215,7 @@ def test_a_log_that_is_none_does_not_end_the_reading(three, broken):
     (broken / STEPS).write_text(f"step\n{'9' * 5000}\n7\n")
     assert str(read_study(three).missing[0]) == "bridge=mlp,seed=1: unfinished, last logged at step 7"
     (broken / STEPS).write_text(f"step\n{'x' * 200_000}\n")
-    assert "metrics.csv is no table (field larger than field limit" in str(read_study(three).missing[0])
+    assert "metrics.csv is not a table (field larger than field limit" in str(read_study(three).missing[0])
     _pipe(broken / STEPS)
     assert "metrics.csv is not a regular file" in str(read_study(three).missing[0])
 

@@ -59,7 +59,7 @@ def test_a_spoiled_checkpoint_falls_back_to_the_one_before(tmp_path, tiny_text, 
     last = tmp_path / "last.ckpt"
     last.write_bytes(spoil(last.read_bytes()))
     resumed, _ = train(tiny_text, tmp_path, save_every=3)
-    assert re.search(r"last\.ckpt can't be read .*: going on from .*previous\.ckpt, step 3", caplog.text)
+    assert re.search(r"last\.ckpt can't be read .*: resuming from .*previous\.ckpt, step 3", caplog.text)
     for a, b in zip(resumed.bridge.parameters(), whole.bridge.parameters(), strict=True):
         torch.testing.assert_close(a, b, atol=0, rtol=0)
     assert not (tmp_path / "previous.ckpt").exists()  # the run has ended
@@ -77,5 +77,7 @@ def test_a_kill_between_two_renames_loses_one_save_at_most(tmp_path, tiny_text):
 
 def test_a_run_without_a_whole_checkpoint_is_not_begun_anew_unasked(tmp_path, tiny_text):
     (tmp_path / "last.ckpt").write_bytes(b"torn")
-    with pytest.raises(ValueError, match=r"last\.ckpt can't be read .*Remove it to start this run anew"):
+    with pytest.raises(
+        ValueError, match=r"last\.ckpt can't be read .*Remove it to start this run from the beginning"
+    ):
         train(tiny_text, tmp_path)

@@ -273,7 +273,7 @@ def test_a_run_that_another_process_is_at_is_not_begun(tiny, config, tmp_path, m
     with (
         locked(tmp_path / "run" / "lock"),
         pytest.raises(
-            ValueError, match=r"run is being run by another process.* goes on from its last checkpoint"
+            ValueError, match=r"run is being run by another process.* resumes from its last checkpoint"
         ),
     ):
         main.run(config(), tmp_path / "run", bridge="linear")

@@ -1,4 +1,4 @@
-"""All that stands around the Q-Former in an alignment: its backbones, captions and training."""
+"""Everything around the Q-Former in an alignment: its backbones, captions and training."""
 
 import functools
 import logging
@@ -25,8 +25,9 @@ from bridgelab.model import autocast_pays
 from bridgelab.runs.identity import config_hash
 from bridgelab.text.tokenizer import ReaderTokenizer
 from bridgelab.training.fit import Fitted, Outputs, fit
-from bridgelab.training.lightning_module import BridgeTraining, warmup_then
+from bridgelab.training.lightning_module import BridgeTraining
 from bridgelab.training.loggers.csv_logger import MetricsCsv
+from bridgelab.training.lr_schedule import lr_schedule
 from bridgelab.training.trainer import check_trainer, trainer_builder
 
 LOSSES = ("loss", "itc", "itm", "itg")
@@ -38,7 +39,7 @@ log = logging.getLogger(__name__)
 
 
 class AlignmentExperiment:
-    """All that stands around the Q-Former in an alignment, each part built once.
+    """Everything around the Q-Former in an alignment, each part built once.
 
     Args:
         config: as `conf/align.yaml` composes it.
@@ -81,7 +82,7 @@ class AlignmentExperiment:
         module = BridgeTraining(
             self.model,
             optimizer=functools.partial(build(self.config.optim, "optim"), lr=train.lr),
-            schedule=warmup_then(steps=train.steps, **schedule),
+            schedule=lr_schedule(steps=train.steps, **schedule),
             identity={**self.fingerprints, "config": config_hash(self.config, training=True)},
         )
         outputs = Outputs(

@@ -10,10 +10,10 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from bridgelab import ctrl_c
 from bridgelab.config.check import check_config
 from bridgelab.config.root import config_root
 from bridgelab.config.schema.alignment import AlignmentConfig
-from bridgelab.ctrl_c import take
 from bridgelab.runs.finished import RECORD
 from bridgelab.runs.identity import claim, refuse_another
 from bridgelab.runs.locks import locked
@@ -31,7 +31,7 @@ def main(config: DictConfig) -> None:
     try:
         run(config, directory, bridge=str(job.runtime.choices["bridge"]))
     except KeyboardInterrupt:
-        log.warning("stopped. The same command goes on from here.")
+        log.warning("stopped. The same command resumes from here.")
         raise SystemExit(128 + signal.SIGINT) from None
     except Exception as error:
         if os.environ.get("HYDRA_FULL_ERROR"):
@@ -41,7 +41,7 @@ def main(config: DictConfig) -> None:
 
 
 def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
-    """Align one Q-Former; weights and record stand in `directory` when this returns.
+    """Align one Q-Former, and write weights and record to `directory`.
 
     Args:
         config: as `conf/align.yaml` composes it.
@@ -55,8 +55,8 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
     with locked(directory / "lock", wait=False) if is_first(os.environ) else nullcontext(True) as own:
         if not own:
             raise ValueError(
-                f"{directory} is being run by another process: one run has one. Wait for it, or end it; the same command then "
-                "goes on from its last checkpoint."
+                f"{directory} is being run by another process, and a run has only one. Wait for it, or end it; the same command then "
+                "resumes from its last checkpoint."
             )
         if claim(directory, config):
             log.info("%s is finished: %s stands, nothing to do", directory, RECORD)
@@ -69,5 +69,5 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
 
 
 if __name__ == "__main__":  # another process of a run, started by Lightning
-    take()
+    ctrl_c.handle()
     main()

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 def align(config: DictConfig, directory: Path, *, bridge: str) -> None:
-    """Align a Q-Former with captions; weights and record stand in `directory` when this returns.
+    """Align a Q-Former with captions, and write weights and record to `directory`.
 
     Args:
         config: as `conf/align.yaml` composes it.

@@ -30,6 +30,6 @@ Class attributes, all optional:
 - `fixed_at_init`: ends of the names of parameters that start the same for every seed by design, such as points on a grid.
 - `tokens_per_image`: the number of tokens of a bridge that has no keyword for it and does not output one per patch.
 - `draws_tokens`: true if each training step outputs another number of tokens. Such a bridge has a method `limit_tokens(number)`
-  for the number outside of training (`evaluate.tokens`), and keeps the rules above in eval mode.
+  for the number outside training (`evaluate.tokens`), and keeps the rules above in eval mode.
 - `sees`: "image" (the default), "nothing" for the floor (`blind.py`), or "words" for the ceiling (`words.py`).
 """

@@ -26,7 +26,7 @@ def attention_over_patches() -> Iterator[list[Tensor]]:
 
 
 def collected_weights() -> list[Tensor] | None:
-    """Return the list that `attention_over_patches` collects into; None outside of it. For attention other than `attend`."""
+    """Return the list that `attention_over_patches` collects into; None outside it. For attention other than `attend`."""
     return _collected
 
 

@@ -41,7 +41,7 @@ class DeformableAttention(nn.Module):
     r"""$\sum_p A_{mhp} \, V_h(r_m + \Delta_{mhp})$ for query $m$ and head $h$, projected (Zhu et al. 2021, arXiv:2010.04159).
 
     $\Delta$ and the softmax $A$ over $p$ are linear in the query. $V_h(\cdot)$ interpolates the projected patches linearly
-    between the four around a point, which are zero outside of the image. That is attention whose weights over the patches are
+    between the four around a point, which are zero outside the image. That is attention whose weights over the patches are
     $\sum_p A_{mhp} \, \Lambda(y - i) \, \Lambda(x - j)$ with $\Lambda(t) = \max(0, 1 - |t|)$. They are computed as such, by
     matrix products, since a bridge's grid is small: torch's sampling of single points is slow on a CPU and not
     implemented in bfloat16. Initialized as in the paper: head $h$ samples at angle $2 \pi h / H$, 1 to $P$ patches away, all alike.

@@ -52,7 +52,7 @@ class HubConfig(Checked):
         """Refuse choices that would take the place of the repository's own class or weights."""
         for key in self.choices:
             if key.startswith("_") or key == "init_from":
-                raise ValueError(f"choices has {key}, which is no keyword argument of a bridge")
+                raise ValueError(f"choices has {key}, which is not a keyword argument of a bridge")
         return self
 
     @model_validator(mode="after")

@@ -80,7 +80,7 @@ class MatryoshkaQueries(nn.Module):
         self.register_buffer("key_positions", resized(positions, side, grid), persistent=False)
 
     def limit_tokens(self, number: int | None) -> None:
-        """Output the first tokens alone, outside of training.
+        """Output the first tokens alone, outside training.
 
         Args:
             number: how many; None for all.

@@ -113,7 +113,7 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path} is no file. Name a file that 'bridgelab convert --from FORMAT' wrote, or hf://ORG/NAME."
+            f"{path} is not a file. Name a file that 'bridgelab convert --from FORMAT' wrote, or hf://ORG/NAME."
         )
     try:
         with safe_open(path, "pt") as file:

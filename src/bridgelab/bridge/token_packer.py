@@ -119,7 +119,7 @@ class TokenPacker(nn.Module):
     def _over_patches(
         self, weights: Float[Tensor, "batch cell head place"]
     ) -> Float[Tensor, "batch head cell patch"]:
-        """Return the weights over all patches, 0 outside of a query's cell."""
+        """Return the weights over all patches, 0 outside a query's cell."""
         rows, columns = self.grid
         numbers = torch.arange(float(rows * columns), device=weights.device)[None, :, None]
         patch = as_cells(numbers, self.grid, self.ratio)[0, :, :, 0].long()

@@ -1,6 +1,6 @@
-"""Warm starts: trained bridges that come with the package, from which `bridge.init_from=warm` sets out.
+"""Warm starts: trained bridges that come with the package, from which `bridge.init_from=warm` starts.
 
-As a study between published models sets out from published connectors, a study of the miniature may set out from bridges that were
+As a study between published models starts from published connectors, a study of the miniature may start from bridges that were
 trained from nothing, all by one recipe. A warm start fits the bridge, the backbones and the seed that it was trained with alone.
 `bridgelab warm-starts` makes them.
 """
@@ -38,7 +38,7 @@ class WarmStartCard(HubConfig):
     record: dict[str, Any]
 
     def traits(self, defaults: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what a run must share with this warm start to set out from it.
+        """Return what a run must share with this warm start to start from it.
 
         Args:
             defaults: of keyword arguments of the bridge's class that are not given.
@@ -70,7 +70,7 @@ def read_cards(folder: Path) -> dict[Path, WarmStartCard]:
 
 
 def find_warm_start(folder: Path, traits: Mapping[str, Any], defaults: Mapping[str, Any]) -> HubBridge:
-    """Return the warm start that a run sets out from.
+    """Return the warm start that a run starts from.
 
     Args:
         folder: of the warm starts for its language model.

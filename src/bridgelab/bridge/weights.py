@@ -32,7 +32,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path} is no file. Name one file of weights (.safetensors, .bin, .pt or .pth)."
+            f"{path} is not a file. Name one file of weights (.safetensors, .bin, .pt or .pth)."
         )
     if path.suffix == ".safetensors":
         try:

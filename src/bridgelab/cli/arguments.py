@@ -81,7 +81,7 @@ def run_folder(path: Path) -> Path:
                 if runs
                 else "a folder in runs/<study>/ with its last.ckpt"
             )
-            raise UsageError(f"{path} is no trained run: it has no {name}. Give a run, {other}.")
+            raise UsageError(f"{path} is not a trained run: it has no {name}. Give a run, {other}.")
     return path
 
 

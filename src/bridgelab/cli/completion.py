@@ -33,7 +33,7 @@ def run(args: list[str]) -> None:
     )
     parser.add_argument("shell", nargs="?", choices=("bash",), default="bash", help="the shell (bash)")
     parser.add_argument(
-        "--words", metavar="LINE", help="print the words that could end this line, one a line"
+        "--words", metavar="LINE", help="print the words that could end this line, one per line"
     )
     options = parser.parse_args(args)
     if options.words is None:

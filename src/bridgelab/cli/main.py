@@ -6,10 +6,9 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from bridgelab import __version__
+from bridgelab import __version__, ctrl_c
 from bridgelab.cli.arguments import UsageError, choose
 from bridgelab.config.root import config_root
-from bridgelab.ctrl_c import take
 from bridgelab.printable import printable
 
 COMMANDS = (
@@ -111,7 +110,7 @@ Prepare data and models:
   world         write a split of the built-in world: images, scenes, questions and captions
   pretrain      train the miniature T5 or ViT again
                 bridgelab pretrain text
-  warm-starts   make the trained bridges that bridge.init_from=warm sets out from
+  warm-starts   make the trained bridges that bridge.init_from=warm starts from
                 bridgelab warm-starts runs/reader
 
 Test bridgelab itself:
@@ -135,7 +134,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     config_root()
     args = list(sys.argv[1:] if argv is None else argv)
     if argv is None:  # otherwise another program handles Ctrl-C in this process
-        take()
+        ctrl_c.handle()
     try:
         if not args:
             print(FIRST, end="")

@@ -22,7 +22,7 @@ def published_config(
         source: a file that `bridgelab convert` wrote, or hf://ORG/NAME.
         choices: overrides `key=value`.
         asks: also take the prompts of the benchmark that a repository's bridge was trained on.
-        trust: allow code from outside of this package.
+        trust: allow code from outside this package.
     Raises:
         UsageError: if an override concerns training alone, or another bridge than the repository's.
         OSError, ValueError: if the source can't be read.

@@ -1,4 +1,4 @@
-"""`bridgelab warm-starts`: make the trained bridges from which `bridge.init_from=warm` sets out."""
+"""`bridgelab warm-starts`: make the trained bridges from which `bridge.init_from=warm` starts."""
 
 from pathlib import Path
 

@@ -61,12 +61,12 @@ def open_image(path: str | Path) -> Iterator[Image.Image]:
 
     Raises:
         FileNotFoundError: if the file is missing.
-        UnfitImage: if it is no regular file, too large, or a Git LFS pointer.
+        UnfitImage: if it is not a regular file, too large, or a Git LFS pointer.
         ValueError: if it is broken or not an image, also if that shows only while it is open.
     """
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # opening a FIFO would block
-            raise UnfitImage(path, "is no regular file: remove it, or put the image in its place")
+            raise UnfitImage(path, "is not a regular file: remove it, or put the image in its place")
         with Image.open(path, formats=FORMATS) as opened:
             if opened.width * opened.height > MOST_PIXELS:
                 raise Image.DecompressionBombError
@@ -133,11 +133,11 @@ def file_hash(path: str | Path) -> str:
 
     Raises:
         FileNotFoundError: if it is missing.
-        UnfitImage: if it is no regular file.
+        UnfitImage: if it is not a regular file.
     """
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
-            raise UnfitImage(path, "is no regular file: remove it, or put the image in its place")
+            raise UnfitImage(path, "is not a regular file: remove it, or put the image in its place")
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:

@@ -73,7 +73,7 @@ class DryRun(Backbones):
         self.trained = round(float(self._of_all_layers(lambda: np.array([trained_numel(self.bridged())]))[0]))
 
     def start(self, seed: int, kind: Any, choices: dict[str, Any]) -> None:
-        """Return None: which weights a bridge sets out from is of no matter here."""
+        """Return None: which weights a bridge starts from is of no matter here."""
 
     def bridged(self) -> BridgedModel:
         """Return a new bridge between both models, with an output scale of 1."""

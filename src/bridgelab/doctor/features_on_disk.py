@@ -73,7 +73,7 @@ def stored_share(config: DictConfig, dry_run: DryRun, workload: Workload) -> flo
 
 
 def online(config: DictConfig) -> bool:
-    """Return whether images are encoded anew each time."""
+    """Return whether images are encoded again each time."""
     return config.data.features == "online"
 
 

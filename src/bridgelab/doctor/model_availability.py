@@ -121,7 +121,9 @@ def _open_clip(name: str, tag: str | None, fix: str) -> Check:
 
     published = open_clip.get_pretrained_cfg(name, tag or "")
     if not published:
-        tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none: it is no model of open_clip"
+        tags = (
+            ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none: it is not a model of open_clip"
+        )
         return Check(MISSING, "vision", f"{name} has no weights {tag!r}", f"vision.pretrained=one of {tags}")
     if published.get("hf_hub"):
         repo, file = os.path.split(published["hf_hub"])

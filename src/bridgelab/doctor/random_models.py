@@ -113,7 +113,7 @@ def tower(config: DictConfig) -> nn.Module:
         weights = f"local-dir:{path_in_cache.parent}"
     elif not weights.startswith("local-dir:") and weights not in open_clip.list_models():
         raise ValueError(
-            f"vision.weights={weights!r} is no model of open_clip. Set it to one of open_clip.list_models(), to "
+            f"vision.weights={weights!r} is not a model of open_clip. Set it to one of open_clip.list_models(), to "
             "hf-hub:org/model, local-dir:folder, or to a .safetensors file."
         )
     with torch.device("meta"):

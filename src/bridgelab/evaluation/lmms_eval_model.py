@@ -30,7 +30,7 @@ class BridgelabModel(lmms):
         run: a run's folder, or `hf://ORG/NAME`; in quotes if its name has commas.
         batch_size: requests that are answered together.
         device: where the model goes; by default the GPU if there is one.
-        trust: import code that the run names from outside of bridgelab.
+        trust: import code that the run names from outside bridgelab.
         max_batch_size: given by lmms-eval, and not used.
     Raises:
         ValueError: if `batch_size` is not a positive number, or the run cannot be loaded.

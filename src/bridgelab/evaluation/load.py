@@ -37,7 +37,7 @@ def trains_nothing(run: Path) -> bool:
 
 
 def refuse_foreign(config: DictConfig, source: object) -> None:
-    """Refuse code from outside of this package and its libraries before it is imported, because importing runs it.
+    """Refuse code from outside this package and its libraries before it is imported, because importing runs it.
 
     Args:
         config: what names classes.
@@ -48,8 +48,8 @@ def refuse_foreign(config: DictConfig, source: object) -> None:
     for slot in BUILT:
         if is_own(config[slot], slot):
             raise ValueError(
-                f"{source}: {slot}._target_={config[slot]._target_} is code from outside of bridgelab, which to read "
-                "this run is to execute. Add --trust if you know whose code that is."
+                f"{source}: {slot}._target_={config[slot]._target_} is code from outside bridgelab, which "
+                "reading this run would execute. Add --trust if you trust its author."
             )
 
 
@@ -72,7 +72,8 @@ def _checkpoint(path: Path) -> dict[str, Any]:
         checkpoint = torch.load(regular(path), map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise ValueError(
-            f"{path} is not a checkpoint of tensors alone ({' '.join(str(error).split())[:MAX_MESSAGE]})."
+            f"{path} can't be read as a checkpoint of tensors alone ({' '.join(str(error).split())[:MAX_MESSAGE]}). Restore the file, or "
+            "train the run again."
         ) from error
     if not (
         isinstance(checkpoint, dict)
@@ -92,7 +93,7 @@ def load_trained(
     Args:
         run: a run's folder, with its `config.yaml` and `last.ckpt`; if nothing was trained, with `metrics.json`.
         device: where the model goes.
-        trust: import code that the config names from outside of this package, such as a user's own bridge, from the working
+        trust: import code that the config names from outside this package, such as a user's own bridge, from the working
             folder or a folder above the run.
     Raises:
         FileNotFoundError: if a file is missing.

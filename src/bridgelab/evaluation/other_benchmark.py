@@ -69,7 +69,7 @@ def evaluate_run(
     config.study = f"{study.name}_on_{benchmark}{used}"
     folder = study.with_name(config.study) / run.resolve().name
     if claim(folder, config):
-        log.info("%s is finished: metrics.json stands, nothing to do", folder)
+        log.info("%s is already finished, nothing to do", folder)
         return folder
     data.setup("test")
     tests = data.test_examples(split, model.conditioning)

@@ -1,7 +1,7 @@
 """A published bridge between the backbones that a config names, without training: from the hub, or from a converted checkpoint.
 
 A bridge that `bridgelab push` published brings the moments of its patches and its scale. One that `bridgelab convert` wrote was
-trained on patches as they are and hands over tokens as they are: mean 0, standard deviation 1, scale 1.
+trained on patches as they are and outputs tokens as they are: mean 0, standard deviation 1, scale 1.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ def hub_config(hub: HubBridge, *, trust: bool = False) -> DictConfig:
 
     Args:
         hub: the repository's content.
-        trust: allow code from outside of this package, which the config names and which is here.
+        trust: allow code from outside this package, which the config names and which is here.
     Raises:
         ValueError: if the config names such code and is not trusted.
     """
@@ -111,7 +111,7 @@ def load_published(config: DictConfig, device: Any) -> tuple[Backbones, BridgedM
             f"bridge.init_from={source}"
         )
     if hub is None:
-        model.scale.fill_(1.0)  # tokens as the publication hands them over
+        model.scale.fill_(1.0)  # tokens as the publication uses them
         reader = OTHER_READERS.get(read_metadata(source).get("format", ""))
         if reader:
             log.warning(
@@ -167,7 +167,7 @@ def evaluate_published(
     config.study = f"{config.study}_on_{benchmark}{used}"
     folder = Path(config.paths.runs) / config.study / _run_name(bridge, source, digest)
     if claim(folder, config):
-        log.info("%s is finished: metrics.json stands, nothing to do", folder)
+        log.info("%s is already finished, nothing to do", folder)
         return folder
     data.setup("test")
     tests = data.test_examples(split, model.conditioning)

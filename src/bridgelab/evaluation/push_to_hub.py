@@ -45,7 +45,7 @@ def push(
     Raises:
         ConnectionError: if the hub can't be reached.
         FileNotFoundError: if the run lacks a file.
-        OSError: if nobody is logged in, or the hub refuses the account.
+        OSError: if there is no login, or the hub refuses the account.
         ValueError: if the run is no trained bridge that reads images.
     """
     name, revision = repository(SCHEME + repo.removeprefix(SCHEME))
@@ -219,7 +219,7 @@ def _check_login(api: HfApi, repo: str) -> None:
         api.whoami()
     except LocalTokenNotFoundError as error:
         raise OSError(
-            f"{SCHEME}{repo}: nobody is logged in on this machine, and a push needs a token with write access. Run 'hf auth login', or "
+            f"{SCHEME}{repo}: you are not logged in, and a push needs a token with write access. Run 'hf auth login', or "
             "set HF_TOKEN."
         ) from error
     except (HfHubHTTPError, TRANSPORT_ERROR, ConnectionError) as error:

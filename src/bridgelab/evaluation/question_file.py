@@ -1,4 +1,4 @@
-"""Questions from a JSONL file, one a line, and their answers in the same form. Free of torch."""
+"""Questions from a JSONL file, one per line, and their answers in the same form. Free of torch."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -46,7 +46,7 @@ def read_questions(path: Path) -> list[AskedLine]:
                 )
     if not asked:
         raise ValueError(
-            f'{path} holds no question. Write one a line: {{"image": "a.png", "question": "..."}}'
+            f'{path} holds no question. Write one per line: {{"image": "a.png", "question": "..."}}'
         )
     return asked
 

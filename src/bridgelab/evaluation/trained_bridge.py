@@ -191,7 +191,7 @@ def load_bridge(run: str | Path, device: Any = None, *, trust: bool = False) -> 
         run: a run's folder, `runs/<study>/<overrides>`, with its `config.yaml` and `last.ckpt`; or `hf://ORG/NAME` or
             `hf://ORG/NAME@REVISION`, which `bridgelab push` wrote.
         device: where the model goes; by default the GPU if there is one, else the CPU.
-        trust: import code that the run names from outside of bridgelab, such as a bridge of your own.
+        trust: import code that the run names from outside bridgelab, such as a bridge of your own.
     Raises:
         ConnectionError: if the hub is needed and can't be reached.
         FileNotFoundError: if a file of the run is missing.

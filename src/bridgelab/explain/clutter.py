@@ -55,7 +55,7 @@ def clutter(
     if questions[0] != questions[1]:
         raise ValueError(
             f"{len(plain)} plain and {len(cluttered)} cluttered questions are not the same ones: a difference of pairs needs the "
-            "same scenes. Draw both splits anew with one seed."
+            "same scenes. Draw both splits again with the same seed."
         )
     scores, likelihoods = [], []
     for done_before, prepared in ((0, plain), (len(plain), cluttered)):

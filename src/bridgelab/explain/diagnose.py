@@ -103,7 +103,7 @@ def _check_run(run: Path) -> None:
     """Check that a run is finished and that its bridge sees images."""
     if not is_finished(run):
         raise FileNotFoundError(
-            f"{run} has no metrics.json: it is not finished. Run its study again, which goes on with it."
+            f"{run} has no metrics.json: it is not finished. Run its study again, which resumes it."
         )
     if (sees := _sees(run)) != "image":
         raise ValueError(

@@ -58,12 +58,12 @@ class SceneAnnotations:
         These are the results of every step that yields objects, except `scene` and steps whose result a `filter` narrows further.
 
         Raises:
-            ValueError: if the example is no question of this split.
+            ValueError: if the example is not a question of this split.
         """
         number = example.id.removeprefix(f"{self.part}-question-")
         if not number.isdecimal() or self._questions[int(number)]["question"] not in example.prompt:
             raise ValueError(
-                f"{example.id} is no question of {self.part}: only questions have programs. Give examples of the kind 'answer'."
+                f"{example.id} is not a question of {self.part}: only questions have programs. Give examples of the kind 'answer'."
             )
         question = self._questions[int(number)]
         scene = self._scenes[question["image_filename"]]

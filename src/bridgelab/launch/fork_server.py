@@ -100,7 +100,7 @@ class ForkServer:
         raise OSError(f"the process that forks for {arguments[0]!r} ends as soon as it is started.")
 
     def close(self) -> None:
-        """End the fork server. A job that it started goes on."""
+        """End the fork server. A job that it started keeps running."""
         if self._connection is not None:
             self._connection.close()
         if self._process is not None:

@@ -14,13 +14,13 @@ from bridgelab.runs.warm_start_files import SHIPPED, WARM
 def print_header(
     console: Console, study: str, question: str | None, starts: str, jobs: Sequence[Job], slots: int
 ) -> None:
-    """Print a line each on the study, its jobs, what they set out from, their time, and their logs.
+    """Print a line each on the study, its jobs, what they start from, their time, and their logs.
 
     Args:
         console: where to print; each line is cut at its width.
         study: its name.
         question: that it asks; None if it asks none.
-        starts: what its bridges set out from.
+        starts: what its bridges start from.
         jobs: of the sweep.
         slots: jobs at a time.
     """
@@ -42,7 +42,7 @@ def print_header(
 
 
 def describe_starts(sources: Sequence[str | None]) -> str:
-    """Return what bridges set out from, in words.
+    """Return what bridges start from, in words.
 
     Args:
         sources: `bridge.init_from` of each job.

@@ -128,7 +128,7 @@ class _Pool:
         return self.view.render(self.console, list(self.running), list(self.held))
 
     def _tell(self) -> None:
-        """Look at the jobs' steps, and print a line a minute where there is no terminal that could show the view."""
+        """Look at the jobs' steps, and print one line per minute where there is no terminal that could show the view."""
         if time.monotonic() > self.looked_at + LOOK_SECONDS:
             self.looked_at = time.monotonic()
             self.progress.look(self.running, self.waiting)
@@ -258,7 +258,7 @@ class _Pool:
         self._end_jobs()
         done = len(self.progress.done) + sum(job.wrote(self.finished) for job in stopped)
         raise Stopped(
-            f"stopped: {done} of {self.progress.total} jobs done. The same command goes on from here."
+            f"stopped: {done} of {self.progress.total} jobs done. The same command resumes from here."
         )
 
     def _end_jobs(self) -> None:

@@ -37,7 +37,7 @@ class RunStatus:
 
     Args:
         name: of its folder.
-        state: one of `STATES`. A stopped run was begun and is not running; the study's command goes on with it.
+        state: one of `STATES`. A stopped run was begun and is not running; the study's command resumes it.
         detail: its last log line, the reason of its failure, or its place in Slurm's queue.
         seconds: that it took, if it is done; else since it began, if it runs.
         seconds_left: as long as the done runs of its bridge took on average, less what has passed; None if it does not run

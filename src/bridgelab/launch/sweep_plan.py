@@ -13,7 +13,7 @@ from bridgelab.runs.locks import locked
 from bridgelab.runs.record_schema import Checked, Malformed, checked, read_json
 
 FILE = "sweep.json"
-FIX = "Delete it: the next sweep writes it anew."
+FIX = "Delete it: the next sweep writes a new one."
 
 
 class PlannedJob(Checked):
@@ -56,7 +56,7 @@ def write_plan(jobs: Sequence[Planned]) -> None:
                         job.name: job.slurm_job for job in read_plan(study).jobs if job.name not in own
                     }
                 except Malformed:
-                    earlier = {}  # written anew
+                    earlier = {}  # rewritten
                 together = {**earlier, **own}
                 content = {"jobs": [{"name": name, "slurm_job": together[name]} for name in together]}
                 with atomic_path(study / FILE) as temporary:

@@ -1,6 +1,6 @@
 """Measure the shipped T5s again after the world's questions changed: `python -m bridgelab.pretraining.measure`.
 
-The weights stay as they are. The accuracies in the cards, and the page, are written anew.
+The weights stay as they are. The accuracies in the cards, and the page, are written again.
 """
 
 import json

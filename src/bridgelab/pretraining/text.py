@@ -44,7 +44,7 @@ def main(cfg: DictConfig) -> None:
 def train(cfg: DictConfig) -> dict[str, Counts]:
     """Train, checkpoint, evaluate; write weights, card and page to the package's assets, or to `out`.
 
-    A run that was stopped goes on from its last checkpoint.
+    A run that was stopped resumes from its last checkpoint.
 
     Args:
         cfg: as `conf/pretrain/text.yaml`.

@@ -63,7 +63,7 @@ def _make_one(run: Path, out: Path) -> Path:
     record = read_record(run, NEEDED)
     if record.get("init_from"):
         raise ValueError(
-            f"{run} set out from {record['init_from']}: a warm start is trained from nothing, so that its card tells of all its training. "
+            f"{run} started from {record['init_from']}: a warm start is trained from nothing, so that its card tells of all its training. "
             "Give another run."
         )
     config, backbones, model = load_trained(run)

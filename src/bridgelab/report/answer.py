@@ -40,7 +40,7 @@ def missing_runs(summary: Summary) -> str:
 
 
 def gain_over_start(summary: Summary) -> str:
-    """Return what training added to the weights that rows set out from, in one sentence; empty if all were trained from nothing."""
+    """Return what training added to the weights that rows start from, in one sentence; empty if all were trained from nothing."""
     started = [(row, values) for row in summary.rows if row.started_from and (values := row.start_and_end)]
     if not started:
         return ""
@@ -50,7 +50,7 @@ def gain_over_start(summary: Summary) -> str:
     ]
     warm = all(row.started_from.startswith(f"{WARM}:") for row, _ in started)
     source = "warm starts" if warm else "trained weights"
-    return f"Set out from {source}; validation accuracy before the first step and at the end: {', '.join(gains)}."
+    return f"Started from {source}; validation accuracy before the first step and at the end: {', '.join(gains)}."
 
 
 def _where_it_breaks(verdict: Matrix) -> str:

@@ -51,7 +51,7 @@ def dashboard(study: Path | None, *, entity: str, project: str, save: bool) -> s
     Returns:
         The text that was printed.
     Raises:
-        ValueError: if W&B refuses the workspace, for instance because nobody is logged in.
+        ValueError: if W&B refuses the workspace, for instance because there is no login.
     """
     metrics = metrics_of(study) if study else WORLD
     charts = workspace(
@@ -71,7 +71,7 @@ def dashboard(study: Path | None, *, entity: str, project: str, save: bool) -> s
     try:
         charts.save()
     except wandb.Error as error:
-        raise ValueError(f"W&B does not take the workspace ({error}). Run: wandb login") from error
+        raise ValueError(f"W&B rejected the workspace ({error}). Run: wandb login") from error
     sys.stdout.write(charts.url + "\n")
     return str(charts.url)
 

@@ -38,7 +38,7 @@ def provenance(study: Study) -> list[tuple[str, str]]:
         ("precision", distinct("precision")),
         ("data seeds", distinct("data_seed")),
         ("runs", f"{len(records)}, {seconds / 3600:.1f} hours in all; runs in parallel count each by itself"),
-        ("taken over", ", ".join(f"{number} from {name}" for name, number in reused.items())),
+        ("reused", ", ".join(f"{number} from {name}" for name, number in reused.items())),
     ]
     return [(name, value) for name, value in pairs if value]
 

@@ -21,7 +21,7 @@ VERSIONS = (
 
 
 def provenance(root: Path, device: Any) -> dict[str, Any]:
-    """Return the code's commit (None outside of a checkout), the versions of packages, and the machine."""
+    """Return the code's commit (None outside a checkout), the versions of packages, and the machine."""
     versions = {"python": platform.python_version(), "bridgelab": __version__}
     for name in VERSIONS:
         try:

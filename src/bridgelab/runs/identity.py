@@ -32,7 +32,7 @@ NOT_IDENTITY = (
     "data.max_skipped",
     "benchmark.published",
 )
-# Keys in which configs of one run may differ. They are in the hash all the same, because a run of another study is taken over
+# Keys in which configs of one run may differ. They are in the hash all the same, because a run of another study is reused
 # (`reuse`) by its hash alone, and must not be if its data lie in another place.
 INDIFFERENT = (
     "benchmark.root",  # data may move; the fingerprint detects other data
@@ -49,7 +49,7 @@ ONLY_WITH = {
     "text.lora": ("text.adapt", "lora"),
 }
 WEIGHTS = ("text.path", "vision.weights", "vision.pretrained")
-WARM_STARTS = "the files that bridge.init_from=warm sets out from"
+WARM_STARTS = "the files that bridge.init_from=warm starts from"
 LOCAL = "local-dir:"  # open_clip's prefix
 # The files of a run that fails its checks before it trains.
 BEFORE_TRAINING = frozenset({"config.yaml", "config.hash", "lock", "log.txt", "train.log", "align.log"})
@@ -109,7 +109,7 @@ def refuse_another(directory: Path, config: DictConfig) -> bool:
                 f"{', '.join(keys[:MAX_KEYS])}{', …' if len(keys) > MAX_KEYS else ''}). One directory holds one config: give this run "
                 "another study=NAME, or move that directory away"
                 + (
-                    f". To evaluate it anew without training: bridgelab evaluate {directory}"
+                    f". To evaluate it again without training: bridgelab evaluate {directory}"
                     if all(key.startswith("evaluate.") for key in keys)
                     else "."
                 )

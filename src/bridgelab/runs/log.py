@@ -85,5 +85,5 @@ def _last_step(log: Path) -> int:
         try:
             steps = [row.get("step") or "" for row in csv.DictReader(lines)]
         except csv.Error as error:
-            raise Malformed(f"{log} is no table ({error}).") from error
+            raise Malformed(f"{log} is not a table ({error}).") from error
     return max((int(step) for step in steps if step.isdecimal() and len(step) < MAX_DIGITS), default=0)

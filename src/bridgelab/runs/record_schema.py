@@ -118,7 +118,7 @@ def regular(path: Path, most: int | None = None, fix: str = FIX) -> Path:
     """Return the path if it is a regular file of at most `most` bytes. Reading a pipe or a device might never end.
 
     Raises:
-        Malformed: if it is no regular file, or larger.
+        Malformed: if it is not a regular file, or larger.
         OSError: if it can't be accessed.
     """
     status = path.stat()
@@ -133,7 +133,7 @@ def read_json(path: Path, fix: str = FIX) -> Any:
     """Return the content of a JSON file.
 
     Raises:
-        Malformed: if it is no regular file or no valid JSON, or if it is nested too deeply or holds half a surrogate pair.
+        Malformed: if it is not a regular file or no valid JSON, or if it is nested too deeply or holds half a surrogate pair.
         OSError: if it can't be read.
     """
     content = regular(path, MAX_RECORD, fix).read_bytes()

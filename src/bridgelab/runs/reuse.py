@@ -18,7 +18,7 @@ from bridgelab.runs.record_schema import read_record, regular
 log = logging.getLogger(__name__)
 
 MAX_HASH = 64  # characters of a config's hash
-# Files of training, evaluation and diagnosis. The first one marks a directory as taken over from the moment it is claimed.
+# Files of training, evaluation and diagnosis. The first one marks a directory as a copy from the moment it is claimed.
 FILES = ("predictions.parquet", "metrics.csv", "last.ckpt", "diagnosis.json")
 
 
@@ -39,14 +39,14 @@ def find_finished_run(directory: Path, config: DictConfig, studies: Sequence[Pat
     for study in studies:
         if not study.is_dir():
             raise ValueError(
-                f"paths.reuse={study} is no folder. Give studies whose runs are to be taken over, such as runs/first_look, or null."
+                f"paths.reuse={study} is not a folder. Give studies whose runs are to be reused, such as runs/first_look, or null."
             )
         for run in sorted(path.parent for path in study.glob("*/metrics.json")):
             try:
                 if _has_config(run, config):
                     return run
             except (ValueError, OSError) as error:
-                log.warning("not taken over: %s", error)
+                log.warning("not reused: %s", error)
     return None
 
 
@@ -54,7 +54,7 @@ def _has_config(run: Path, config: DictConfig) -> bool:
     """Return whether a run has this config apart from the study's name.
 
     Raises:
-        ValueError: if its record is malformed, or a file to take over is not a regular file.
+        ValueError: if its record is malformed, or a file to copy is not a regular file.
         OSError: if a file can't be read.
     """
     claimed = run / "config.hash"
@@ -67,7 +67,7 @@ def _has_config(run: Path, config: DictConfig) -> bool:
 
 
 def _files(run: Path) -> list[Path]:
-    """Return the files to take over.
+    """Return the files to copy.
 
     Raises:
         ValueError: if one is not a regular file.
@@ -99,7 +99,7 @@ def _hashes(config: DictConfig, record: dict) -> set[str]:
     return hashes
 
 
-def take_over(run: Path, directory: Path, config: DictConfig, *, bridge: str) -> None:
+def copy_finished_run(run: Path, directory: Path, config: DictConfig, *, bridge: str) -> None:
     """Copy a finished run into a directory, with this study's question and verdict, and the name of the original run.
 
     Args:

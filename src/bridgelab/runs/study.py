@@ -101,7 +101,7 @@ class Study:
 
     @property
     def answers(self) -> pd.DataFrame:
-        """All answers, one row per run, example and view; see `answer_frame`. They are read anew each time, as they are large."""
+        """All answers, one row per run, example and view; see `answer_frame`. They are read again each time, as they are large."""
         return answer_frame(self.runs)
 
     @cached_property

@@ -17,7 +17,7 @@ ALWAYS = (
     "seed",
     "data_seed",
 )  # varied by any study, and no factors: a row is a bridge, and its runs are seeds
-_COMMA = re.compile(r",(?![^\[({]*[\])}])")  # outside of brackets
+_COMMA = re.compile(r",(?![^\[({]*[\])}])")  # outside brackets
 
 
 def overrides(name: str) -> dict[str, str]:

@@ -73,7 +73,7 @@ class T5(nn.Module):
         super().__init__()
         if dense_act_fn not in (None, *ACT2FN):
             raise ValueError(
-                f"text.dense_act_fn={dense_act_fn} is no activation of transformers: it must be one, such as gelu. Set "
+                f"text.dense_act_fn={dense_act_fn} is not an activation of transformers: it must be one, such as gelu. Set "
                 "text.dense_act_fn to one, or to null for the model's own."
             )
         if dtype not in ("float32", "bfloat16"):

@@ -35,11 +35,11 @@ def newest_readable(directory: Path) -> tuple[Path, int] | None:
             problems.append(f"{path} can't be read ({type(error).__name__}: {error})")
             continue
         if problems:
-            log.warning("%s: going on from %s, step %d", problems[0], path, step)
+            log.warning("%s: resuming from %s, step %d", problems[0], path, step)
         return path, step
     if problems:
         raise ValueError(
-            f"{'; '.join(problems)}: a run goes on from a whole checkpoint. Remove it to start this run anew."
+            f"{'; '.join(problems)}: a run resumes only from an intact checkpoint. Remove it to start this run from the beginning."
         )
     return None
 

@@ -1,4 +1,4 @@
-"""All that stands around a bridge in a run: backbones, data, the trainer, validation."""
+"""Everything around a bridge in a run: backbones, data, the trainer, validation."""
 
 import functools
 from typing import Any
@@ -15,13 +15,14 @@ from bridgelab.model import BridgedModel
 from bridgelab.training.callbacks.count_steps import StepsFile
 from bridgelab.training.compile import compile_step, refuse_without_compiler
 from bridgelab.training.fit import WHOLE, Fitted, Span, fit
-from bridgelab.training.lightning_module import BridgeTraining, warmup_then
+from bridgelab.training.lightning_module import BridgeTraining
+from bridgelab.training.lr_schedule import lr_schedule
 from bridgelab.training.start_check import check_start
 from bridgelab.training.trainer import check_trainer, trainer_builder
 
 
 class Experiment:
-    """All that stands around a bridge in a run, each part built once.
+    """Everything around a bridge in a run, each part built once.
 
     The constructor loads the backbones and reads no data: `set_up` does.
 
@@ -111,7 +112,7 @@ class Experiment:
         module = BridgeTraining(
             model,
             optimizer=functools.partial(build(self.config.optim, "optim"), lr=lr),
-            schedule=warmup_then(steps=len(batches.sampler), end=span.stop, **schedule),
+            schedule=lr_schedule(steps=len(batches.sampler), end=span.stop, **schedule),
             identity=identity or {},
         )
         trainer = trainer_builder(self.config.trainer, single_process=single_process)

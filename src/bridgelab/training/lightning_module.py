@@ -1,6 +1,5 @@
-"""The LightningModule of a bridge, and its learning-rate schedule."""
+"""The LightningModule of a bridge."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -95,7 +94,7 @@ class BridgeTraining(pl.LightningModule):
             raise ValueError(
                 f"the checkpoint has {', '.join(f'{k}={saved.get(k)}' for k in differ)}, this run "
                 f"{', '.join(f'{k}={self.identity[k]}' for k in differ)}: a run resumes its own checkpoint "
-                "alone. Move last.ckpt away to start anew."
+                "alone. Move last.ckpt away to start from the beginning."
             )
         own = self.state_dict()
         checkpoint["state_dict"] |= {name: own[name] for name in own if is_frozen(name)}
@@ -104,40 +103,3 @@ class BridgeTraining(pl.LightningModule):
 def step_is_done(trainer: pl.Trainer, batch: int) -> bool:
     """Return whether a batch was the last of its step, if gradients are accumulated over several."""
     return (batch + 1) % trainer.accumulate_grad_batches == 0
-
-
-def warmup_then(
-    shape: str, steps: int, warmup: float, decay: float = 0.2, end: int | None = None
-) -> Callable[[int], float]:
-    """Return a schedule: step -> learning rate as a share of its peak.
-
-    Linear warm-up over the share `warmup` of all steps; then `linear` or `cosine` decay to 0, or `constant`, or
-    `warmup_stable_decay`: constant, then linear to 0 over the share `decay` (Hägele et al. 2024, arXiv:2405.18392).
-
-    Args:
-        shape: one of the four.
-        steps: of the whole run.
-        warmup: share of the steps.
-        decay: share of the steps, for `warmup_stable_decay`.
-        end: for `warmup_stable_decay`, the step at which the rate is 0, of a budget smaller than `steps`; None for `steps`.
-    Raises:
-        ValueError: if the shape is unknown.
-    """
-    last = end or steps
-    cool_down = (1 - decay) * last
-    shapes: dict[str, Callable[[int], float]] = {
-        "linear": lambda step: 1 - (step - rise) / max(1, steps - rise),
-        "cosine": lambda step: (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise))) / 2,
-        "constant": lambda step: 1.0,
-        "warmup_stable_decay": lambda step: min(1.0, (last - step) / (last - cool_down)),
-    }
-    if shape not in shapes:
-        raise ValueError(f"train.schedule.shape={shape!r} must be one of {', '.join(shapes)}.")
-    rise = max(1, round(warmup * steps))
-
-    def factor(step: int) -> float:
-        if step < rise:
-            return (step + 1) / rise
-        return max(0.0, shapes[shape](min(step, steps)))
-
-    return factor

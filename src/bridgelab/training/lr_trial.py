@@ -57,7 +57,7 @@ def search_rate(experiment: Experiment, folder: Path) -> dict[str, Any]:
 def run_half(experiment: Experiment, folder: Path, lr: float, warmup: float) -> dict[str, float]:
     """Train for half of `tune.steps`, and return the validation loss there as `half/val/loss`.
 
-    The checkpoint at which this cool-down branches off stays in the folder, so that a finalist goes on from it.
+    The checkpoint at which this cool-down branches off stays in the folder, so that a finalist resumes from it.
 
     Raises:
         ValueError: if the schedule has no constant part to branch off.

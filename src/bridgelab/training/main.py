@@ -11,16 +11,16 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from bridgelab import ctrl_c
 from bridgelab.config.check import check_config
 from bridgelab.config.instantiate import is_own
 from bridgelab.config.resolvers import run_name  # noqa: F401
 from bridgelab.config.root import config_root
-from bridgelab.ctrl_c import take
 from bridgelab.runs.finished import RECORD, is_finished
 from bridgelab.runs.identity import claim, refuse_another
 from bridgelab.runs.locks import locked
 from bridgelab.runs.objective import objective
-from bridgelab.runs.reuse import find_finished_run, take_over
+from bridgelab.runs.reuse import copy_finished_run, find_finished_run
 from bridgelab.training.console import report_failure, shown
 
 ROOT = config_root()
@@ -38,7 +38,7 @@ def main(config: DictConfig) -> float | None:
         name = config.bridge._target_ if own else job.runtime.choices["bridge"]
         return run(config, directory, bridge=str(name))
     except KeyboardInterrupt:
-        log.warning("stopped. The same command goes on from here.")
+        log.warning("stopped. The same command resumes from here.")
         raise SystemExit(128 + signal.SIGINT) from None
     except Exception as error:
         if os.environ.get("HYDRA_FULL_ERROR"):
@@ -48,7 +48,7 @@ def main(config: DictConfig) -> float | None:
 
 
 def run(config: DictConfig, directory: Path, *, bridge: str) -> float | None:
-    """Train and evaluate one bridge; the record stands in `directory` when this returns.
+    """Train and evaluate one bridge, and write the record to `directory`.
 
     Args:
         config: as `conf/train.yaml` composes it.
@@ -64,8 +64,8 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> float | None:
         others = [others]
     if taken := find_finished_run(directory, config, [Path(other) for other in others or []]):
         if is_first(os.environ):
-            take_over(taken, directory, config, bridge=bridge)
-            log.info("%s is finished as %s: taken over, not trained again", directory, taken)
+            copy_finished_run(taken, directory, config, bridge=bridge)
+            log.info("%s is finished as %s: copied, not trained again", directory, taken)
         return objective(directory)
     if refuse_another(directory, config) and is_finished(directory):
         log.info("%s is finished: %s stands, nothing to do", directory, RECORD)
@@ -75,8 +75,8 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> float | None:
     with lock as own:
         if not own:
             raise ValueError(
-                f"{directory} is being run by another process: one run has one. Wait for it, or end it; the same command then "
-                "goes on from its last checkpoint."
+                f"{directory} is being run by another process, and a run has only one. Wait for it, or end it; the same command then "
+                "resumes from its last checkpoint."
             )
         if claim(directory, config):  # by another process, in the meantime
             log.info("%s is finished: %s stands, nothing to do", directory, RECORD)
@@ -97,5 +97,5 @@ def is_first(environment: Mapping[str, str]) -> bool:
 
 
 if __name__ == "__main__":  # another process of a run, started by Lightning
-    take()
+    ctrl_c.handle()
     main()

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 def train_and_evaluate(
     config: DictConfig, directory: Path, *, bridge: str, wandb_logger: WandbLogger | None
 ) -> None:
-    """Train and evaluate one bridge; the record stands in `directory` when this returns.
+    """Train and evaluate one bridge, and write the record to `directory`.
 
     Args:
         config: as `conf/train.yaml` composes it.

@@ -14,7 +14,7 @@ from bridgelab.training.train_bridge import Trained
 
 
 def _start(experiment: Experiment) -> str | None:
-    """Return the source of the trained weights that a run set out from, with a commit or a hash; None for none."""
+    """Return the source of the trained weights that a run started from, with a commit or a hash; None for none."""
     config, backbones = experiment.config, experiment.backbones
     if start := backbones.hub_bridge or backbones.warm_starts.get(config.seed):
         return start.source

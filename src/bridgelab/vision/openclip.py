@@ -87,7 +87,8 @@ class OpenClipVision(nn.Module):
         self.interpolation = preprocess.get("interpolation", "bicubic")
         if self.interpolation not in INTERPOLATIONS:
             raise ValueError(
-                f"interpolation={self.interpolation!r} of {name}: must be one of {', '.join(INTERPOLATIONS)}."
+                f"interpolation={self.interpolation!r} of {name}: must be one of {', '.join(INTERPOLATIONS)}. Choose another "
+                "vision.weights."
             )
         self.layer, self.cls, self.final_norm = layer % depth, cls, final_norm
         self.dtype = getattr(torch, dtype)

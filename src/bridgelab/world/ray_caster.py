@@ -57,7 +57,7 @@ def _along(origin: Vector, ray: Vector, t: float) -> Vector:
 
 @compiled
 def _hit(solids: Array, i: int, origin: Vector, ray: Vector) -> float:
-    """Return the distance along a unit ray to solid `i`, inf on a miss. The ray starts outside of the solid."""
+    """Return the distance along a unit ray to solid `i`, inf on a miss. The ray starts outside the solid."""
     dx, dy, dz = ray
     x, y, z = origin[0] - solids[i, X], origin[1] - solids[i, Y], origin[2] - solids[i, Z]
     b = x * dx + y * dy + z * dz

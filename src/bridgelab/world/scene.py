@@ -112,7 +112,7 @@ def sample_scene(
         sizes: sizes to draw from.
         colors: colours to draw from, by shape; all, for a shape that it leaves out.
         image_index: index of the scene in its split.
-        tries: draws of the positions before the sizes are drawn anew.
+        tries: draws of the positions before the sizes are drawn again.
     Raises:
         ValueError: if the range is empty, or so many objects can't keep the margins.
     """
@@ -139,7 +139,7 @@ def sample_scene(
                 return Scene(
                     tuple(placed), light=round(float(rng.uniform(-40, 40)), 2), image_index=image_index
                 )
-        # Many large objects may not fit at all: draw the sizes anew.
+        # Many large objects may not fit at all: draw the sizes again.
 
 
 def _random_object(

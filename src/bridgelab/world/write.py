@@ -3,7 +3,7 @@
 `images/<split>/`, `scenes/`, `questions/` are CLEVR's; `captions/` and `masks/<split>/` (index images: 0 is the
 ground, k + 1 is object k) are ours. Each scene has a random generator of its own, keyed by split, seed and index.
 The balance of answers is kept by blocks of `BLOCK` images, so the result does not depend on `processes`. The records of each
-block are kept in a folder of their own until all are drawn, so that a drawing that was stopped goes on with the next block.
+block are kept in a folder of their own until all are drawn, so that an interrupted drawing resumes with the next block.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from bridgelab.ctrl_c import deaf_children
+from bridgelab.ctrl_c import ignored_by_children
 from bridgelab.progress import Progress
 from bridgelab.world.caption import ORDERS, caption, caption_prompt
 from bridgelab.world.distribution_shift import changed_fields, parse_split
@@ -120,7 +120,7 @@ def write_world(
 ) -> None:
     """Draw scenes, and write images, masks, scenes, questions with programs, and captions below `out`.
 
-    A drawing of the same arguments that was stopped goes on where it was.
+    An interrupted drawing with the same arguments resumes where it stopped.
 
     Args:
         out: folder of the world.
@@ -185,7 +185,7 @@ def _draw_blocks(blocks: list[Block], processes: int) -> tuple[list, list, list]
         results: Iterable[tuple[list, list, list]] = map(_draw_or_read, blocks)
         if processes > 1 and len(blocks) > 1:
             # spawn: a fork of a process that already runs threads (torch, numba) may hang.
-            with deaf_children():
+            with ignored_by_children():
                 pool = multiprocessing.get_context("spawn").Pool(min(processes, len(blocks)))
             results = stack.enter_context(pool).imap(_draw_or_read, blocks)
         progress = stack.enter_context(Progress(f"drawing {blocks[0].split}", blocks[-1].stop))

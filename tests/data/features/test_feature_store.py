@@ -365,7 +365,7 @@ def test_a_damaged_header_costs_its_shard(tmp_path, images, tiny_vision, caplog,
 
 
 def test_damage_to_a_row_that_nobody_asks_for_is_not_blessed(tmp_path, images, tiny_vision):
-    """Another row's damage makes the file be written anew: what is carried over is what was checked."""
+    """Another row's damage makes the file be rewritten: what is carried over is what was checked."""
     FeatureStore(tmp_path / "store", tiny_vision).features(images)
     (shard,) = shards(tmp_path / "store")
     row = shard.features[0].nbytes

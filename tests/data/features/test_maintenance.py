@@ -79,8 +79,8 @@ def test_what_does_not_belong_to_a_store_is_neither_read_nor_removed(
     for told in (
         rf"belongs to '{other.fingerprint[:32]}-bfloat16-v1': another encoder's features",
         rf"belongs to '{tiny_vision.fingerprint[:32]}-float16-v1'",
-        r"model\.safetensors is no file of the feature store",
-        r"folder\.safetensors is no file of the feature store",
+        r"model\.safetensors is not a file of the feature store",
+        r"folder\.safetensors is not a file of the feature store",
         rf"{_digest(content)}\.safetensors has a header that is none of the feature store's",
     ):
         assert sum(bool(re.search(told, line)) for line in foreign) == 1
@@ -139,14 +139,16 @@ def test_prune_takes_out_rows_that_stand_twice(root, images, tiny_vision):
 
 def test_a_store_goes_whole_by_name(root, images, tiny_vision):
     name = info(root)[0].name
-    with pytest.raises(ValueError, match=rf"store 'xx{name}' is none of .* Did you mean '{name}'"):
+    with pytest.raises(
+        ValueError, match=rf"there is no store 'xx{name}' in .*, which has {name}\. Did you mean '{name}'"
+    ):
         prune(root, ["xx" + name])
-    with locked(root / name / "claims" / "07.lock"), pytest.raises(ValueError, match="is being filled"):
+    with locked(root / name / "claims" / "07.lock"), pytest.raises(ValueError, match="is being written"):
         prune(root, [name])
     found = FeatureStore(root, tiny_vision).features(images)
     assert prune(root, [name]) == [f"{root / name}: whole"]
     assert not (root / name).exists()
     assert found.get([0]).isfinite().all()  # who reads, reads on
-    with pytest.raises(ValueError, match=r"store 'a' is none of those in .*, which has none"):
+    with pytest.raises(ValueError, match=r"there is no store 'a' in .*, which has no store\."):
         prune(root, ["a"])
     assert Path(images[0]).exists()

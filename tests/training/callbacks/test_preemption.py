@@ -71,7 +71,7 @@ def test_ctrl_c_and_a_closed_terminal_save_first(number, heard, monkeypatch, cap
     assert len(saved) == 1
     with pytest.raises(SystemExit, match=str(128 + number)):
         callback.on_train_batch_start(Trainer())
-    assert "The same command goes on from here" in caplog.text
+    assert "The same command resumes from here" in caplog.text
     callback.teardown()
     assert heard == []
     assert callable(signal.getsignal(number))

@@ -118,7 +118,7 @@ def test_a_run_goes_on_where_wandb_cannot_be_begun(tiny, config, tmp_path, monke
 
     monkeypatch.setattr(wandb, "init", lost)
     main.run(config("logger=wandb", "bridge=linear", "train.lr=0.01"), tmp_path / "run", bridge="linear")
-    assert "W&B can't be started, and this run goes on without it: no answer" in caplog.text
+    assert "W&B can't be started, and this run continues without it: no answer" in caplog.text
     assert (tmp_path / "run" / "metrics.json").exists()
 
 

@@ -295,5 +295,5 @@ def test_the_workspace_is_saved(server, capsys):
 def test_nobody_logged_in_is_told(server, monkeypatch, tmp_path):
     monkeypatch.delenv("WANDB_API_KEY")
     monkeypatch.setenv("NETRC", str(tmp_path / "none"))
-    with pytest.raises(ValueError, match=r"W&B does not take the workspace .*Run: wandb login"):
+    with pytest.raises(ValueError, match=r"W&B rejected the workspace .*Run: wandb login"):
         dashboard(None, entity="me", project="bridgelab", save=True)

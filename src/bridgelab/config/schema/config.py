@@ -16,7 +16,7 @@ MIN_RATES = 3  # learning rates of a search
 
 
 def leads_out(study: str) -> bool:
-    """Return whether a study's folder would lie outside of `paths.runs`."""
+    """Return whether a study's folder would lie outside `paths.runs`."""
     return Path(study).is_absolute() or ".." in Path(study).parts
 
 
@@ -74,7 +74,7 @@ class Config(Keys):
             raise PydanticCustomError(
                 "compiled",
                 "compile=true with model.insert=cross_attention: torch.compile would compile the layers that read visual tokens "
-                "anew at each step. Set compile=false",
+                "again at each step. Set compile=false",
             )
         return self
 

@@ -86,7 +86,7 @@ def prune(root: Path, stores: Sequence[str] = ()) -> list[str]:
     Returns:
         A line for each thing removed.
     Raises:
-        ValueError: if there is no such store, or it is being filled.
+        ValueError: if there is no such store, or it is being written.
     """
     folders = {folder.path.name: folder for folder in store_folders(root)}
     lines = []
@@ -94,13 +94,15 @@ def prune(root: Path, stores: Sequence[str] = ()) -> list[str]:
         if name not in folders:
             near = difflib.get_close_matches(name, folders, n=1)
             raise ValueError(
-                f"store {name!r} is none of {', '.join(folders) or 'those in ' + str(root) + ', which has none'}."
+                f"there is no store {name!r} in {root}, which has {', '.join(folders) or 'no store'}."
                 + (f" Did you mean {near[0]!r}?" if near else "")
             )
         path = folders.pop(name).path
         with claimed(path / "claims", range(BUCKETS), wait=False) as own:
             if not own:
-                raise ValueError(f"{path} is being filled: one that goes must be idle. Wait until it is.")
+                raise ValueError(
+                    f"{path} is being written: only an idle store can be pruned. Wait until its writers have ended."
+                )
             shutil.rmtree(path)
         lines.append(f"{path}: whole")
     for folder in folders.values():

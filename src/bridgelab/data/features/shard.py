@@ -58,7 +58,7 @@ class Shard:
     def __init__(self, path: Path):
         self.path = path
         if not NAME.fullmatch(path.name) or (path.exists() and not path.is_file()):
-            raise ForeignError("is no file of the feature store, which names its own by a hash")
+            raise ForeignError("is not a file of the feature store, which names its own by a hash")
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             start = file.read(8)

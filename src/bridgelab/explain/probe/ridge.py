@@ -2,7 +2,7 @@ r"""Ridge regression in its dual form, for features with more dimensions than ex
 
 With the centred Gram matrix $K = X X^\top$ of the fitting examples, $\hat Y = K (K + \lambda I)^{-1} Y$. Leave-one-out errors are
 $(y_i - \hat y_i) / (1 - H_{ii})$ with $H = 1/n + K (K + \lambda I)^{-1}$ (PRESS; Allen 1974, doi:10.1080/00401706.1974.10489157),
-the mean being fitted anew each time.
+the mean being fitted again each time.
 """
 
 import numpy as np

@@ -29,7 +29,7 @@ class Lessons(IterableDataset):
     Args:
         vocabulary: id of each word.
         seed: of all that is drawn.
-        start: the chunk to start with; a resumed run goes on with the next.
+        start: the chunk to start with; a resumed run continues with the next.
         batch: lessons in a batch.
         scenes: scenes in a chunk.
         shares: lessons per scene, by kind.

@@ -106,7 +106,7 @@ class VitTraining:
         ]
 
     def start_from(self, path: str) -> None:
-        """Take the weights of another run's checkpoint, or of an exported ViT; with the latter the text side starts anew."""
+        """Take the weights of another run's checkpoint, or of an exported ViT; with the latter the text side starts untrained."""
         own = self.model.state_dict()
         if path.endswith(".safetensors"):
             weights = own | load_file(path, device=self.device)
@@ -197,7 +197,7 @@ class VitTraining:
         if state["recipe"] != recipe(self.cfg):
             raise ValueError(
                 f"{path} was trained by another recipe than this config's. "
-                "Remove it to begin anew, or name another folder by out=…"
+                "Remove it to start from the beginning, or name another folder by out=…"
             )
         falling = int((1 - self.cfg["decay"]) * min(self.steps, state["steps"]))
         if self.steps != state["steps"] and state["step"] > falling:

@@ -18,7 +18,7 @@ COLORS = {BREAKS: "white on red", LEADS: "black on green", HOLDS: "black on cyan
 
 
 def print_paths(console: Console, *paths: Path) -> None:
-    """Print the paths of written files, one a line and never folded."""
+    """Print the paths of written files, one per line and never folded."""
     for path in paths:
         console.print(str(path), style="dim", markup=False, highlight=False, soft_wrap=True)
 

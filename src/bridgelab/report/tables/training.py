@@ -5,7 +5,7 @@ from bridgelab.report.table import Cell, Table, format_signed, mean_cell
 
 
 def start_table(summary: Summary) -> Table | None:
-    """Return validation accuracy before the first step and at the end, of rows that set out from trained weights; None without any."""
+    """Return validation accuracy before the first step and at the end, of rows that start from trained weights; None without any."""
     rows = []
     for row in summary.rows:
         if row.started_from and (values := row.start_and_end):
@@ -17,7 +17,7 @@ def start_table(summary: Summary) -> Table | None:
                 Cell(row.started_from),
             )
             rows.append((row.role, (Cell(row.label), *cells)))
-    columns = ("bridge", "step 0", "end", "gain, points", "set out from")
+    columns = ("bridge", "step 0", "end", "gain, points", "started from")
     return Table("Validation accuracy before and after training, %", columns, tuple(rows)) if rows else None
 
 

@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from bridgelab.ctrl_c import next_at_once
+from bridgelab.ctrl_c import exit_on_next
 from bridgelab.training.lightning_module import step_is_done
 
 # Slurm's warning before a time limit, by its option `--signal` (submitit uses USR2).
@@ -85,7 +85,7 @@ class Preemption(pl.Callback):
         if number in WARNINGS:
             self.handlers[number](number, None)
         elif number != signal.SIGTERM or "SLURM_JOB_ID" not in os.environ:
-            log.warning("stopped. The same command goes on from here.")
+            log.warning("stopped. The same command resumes from here.")
             raise SystemExit(128 + number)
 
     def teardown(self, *_: Any, **__: Any) -> None:
@@ -97,6 +97,6 @@ class Preemption(pl.Callback):
     def _note(self, number: int, _: Any) -> None:
         self.received = number
         if number == signal.SIGINT:
-            next_at_once()
+            exit_on_next()
             if getattr(rank_zero_only, "rank", 0) == 0:
                 os.write(2, AGAIN)  # unlike a log call, safe when the handler interrupts printing

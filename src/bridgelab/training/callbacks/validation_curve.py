@@ -28,7 +28,7 @@ class ValidationCurve(pl.Callback):
             together and share its work.
         points: number of validations.
         files: loggers that Lightning does not call itself.
-        at_start: validate before the first step too, for a bridge that sets out from trained weights.
+        at_start: validate before the first step too, for a bridge that starts from trained weights.
 
     Attributes:
         curve: (step, validation accuracy); with captions alone, the geometric mean of a token's probability.
@@ -44,7 +44,7 @@ class ValidationCurve(pl.Callback):
         return "Curve"
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Validate the weights that training sets out from, unless it resumes."""
+        """Validate the weights that training starts from, unless it resumes."""
         if self.at_start and trainer.global_step == 0:
             self._validate(trainer, pl_module)
 

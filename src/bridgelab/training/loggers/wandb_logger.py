@@ -57,7 +57,7 @@ def wandb_run(config: DictConfig, directory: Path, bridge: str) -> Iterator[Wand
             own = {key: value for key, value in chosen.items() if key != "hydra"}
             run.config.update(own | {"bridge_name": bridge}, allow_val_change=True)
     except (wandb.Error, OSError, TimeoutError) as error:
-        log.warning("W&B can't be started, and this run goes on without it: %s", error)
+        log.warning("W&B can't be started, and this run continues without it: %s", error)
         yield None
         return
     failed = 1
