@@ -15,13 +15,8 @@ from omegaconf import DictConfig
 Shape = tuple[int, int, int]  # nodes, tasks per node, GPUs per node
 
 MAX_TIMEOUTS = 1000  # times that a job may reach its time limit and be requeued
-UNPREFIXED = (
-    "timeout_min",
-    "cpus_per_task",
-    "mem_gb",
-    "name",
-    "stderr_to_stdout",
-)  # submitit's names of all executors
+# submitit's names of all executors.
+UNPREFIXED = ("timeout_min", "cpus_per_task", "mem_gb", "name", "stderr_to_stdout")
 
 
 class SlurmLauncher(BaseSubmititLauncher):
@@ -69,9 +64,8 @@ class SlurmLauncher(BaseSubmititLauncher):
         unfinished = [
             (one, job)
             for one, job in zip(shapes, jobs, strict=True)
-            if not os.path.exists(
-                job.folder / self.finished
-            )  # False if it can't be read, where Path.exists raises
+            # False if it can't be read, where Path.exists raises.
+            if not os.path.exists(job.folder / self.finished)
         ]
         if len(unfinished) < len(jobs):
             print(f"{len(jobs) - len(unfinished)} of {len(jobs)} jobs are finished already")

@@ -111,9 +111,8 @@ class TokenPacker(nn.Module):
         if (collected := collected_weights()) is not None:
             collected.append(self._over_patches(weights))
         mixed = (weights.to(values.dtype) @ values).flatten(0, 1).transpose(0, 1)
-        projected = mixed @ of_value.unflatten(0, (heads, -1)).transpose(
-            -1, -2
-        )  # head, batch * cell, head's width
+        # [head, batch * cell, width of a head]
+        projected = mixed @ of_value.unflatten(0, (heads, -1)).transpose(-1, -2)
         return projected.transpose(0, 1).flatten(1).unflatten(0, (batch, -1)) + bias
 
     def _over_patches(

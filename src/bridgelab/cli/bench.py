@@ -11,9 +11,8 @@ def run(args: list[str]) -> None:
         "bridgelab bench",
         description="Measure the speed of each component on this machine, beside reference implementations.",
     ).parse_args(args)
-    os.environ.setdefault(
-        "KINETO_LOG_LEVEL", "99"
-    )  # read when torch is imported; its profiler would log between the tables
+    # torch reads this on import. Without it, its profiler logs between the tables.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     from bridgelab.speed.main import bench
 
     bench()

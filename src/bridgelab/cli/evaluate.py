@@ -37,9 +37,8 @@ def run(args: list[str]) -> None:
     add_trust(parser)
     options = parser.parse_intermixed_args(args)
     choices = [one for one in options.named if _is_choice(one)]
-    runs = [
-        folder(Path(one)) for one in options.named if one not in choices
-    ]  # check all of them before the first is evaluated
+    # Check all of them before the first is evaluated.
+    runs = [folder(Path(one)) for one in options.named if one not in choices]
     if options.bridge:
         if runs:
             raise UsageError(f"{runs[0]} and --bridge {options.bridge}: give runs, or a published bridge.")

@@ -9,10 +9,8 @@ from bridgelab.cli import train
 from bridgelab.cli.arguments import Parser, UsageError, folder
 from bridgelab.runs.sweep import MULTIRUN, last_overrides
 
-ROW_KEYS = (
-    "bridge",
-    "budget",
-)  # what a row may choose for itself; all else is the study's, so that rows can be compared
+# A row may choose only these keys. All others are the study's, so that rows can be compared.
+ROW_KEYS = ("bridge", "budget")
 PLACE = ("study", "paths.runs")
 
 

@@ -112,9 +112,8 @@ def compose_sweep(conf: Path, overrides: Sequence[str], name: str = "train") -> 
     config = compose_config(conf, name, given, hydra=True)
     sweep = Sweep(config, values)
     params = config.hydra.sweeper.get("params") or {}
-    of_hydra = str(config.hydra.sweeper._target_).endswith(
-        ".BasicSweeper"
-    )  # others read their params in their own way
+    # Other sweepers read their params in their own way.
+    of_hydra = str(config.hydra.sweeper._target_).endswith(".BasicSweeper")
     if params and sweep.is_multirun and of_hydra:
         keys = {one.split("=", 1)[0] for one in given}
         of_study = [f"{key}={value}" for key, value in params.items() if str(key) not in keys]

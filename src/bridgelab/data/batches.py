@@ -15,10 +15,8 @@ from bridgelab.data.sampler import MixtureSampler
 Batch = dict[str, Tensor]
 LABEL_IGNORED = -100  # ignored by the cross-entropy of torch and transformers
 CHUNK = 4096  # texts that are tokenized at once
-OUTLIER_RATIO, OUTLIER_TOKENS = (
-    8,
-    32,
-)  # a text this many times as long as 99 % are, and this long, is reported
+# A text is reported if it is this many times as long as 99 % of texts, and has this many tokens.
+OUTLIER_RATIO, OUTLIER_TOKENS = 8, 32
 
 
 class Tokenizer(Protocol):
@@ -166,9 +164,8 @@ class _Texts:
     """
 
     def __init__(self, text: Tokenizer, texts: list[str], max_length: int | None, *, ends: bool = False):
-        distinct = sorted(
-            dict.fromkeys(texts), key=len
-        )  # like lengths together, because each chunk is padded while it is tokenized
+        # Sorted by length, because each chunk is padded while it is tokenized.
+        distinct = sorted(dict.fromkeys(texts), key=len)
         flat, full_lengths = [np.zeros(1, dtype=np.int32)], np.zeros(len(distinct), dtype=np.int64)
         for first in range(0, len(distinct), CHUNK):
             ids, mask = text.tokenize(distinct[first : first + CHUNK])

@@ -158,9 +158,8 @@ class DryRun(Backbones):
             self._at_true_size(measure, self.batch_size) if self.trained else np.zeros(5)
         )
         text: float = self.text_bytes
-        if self.config.text.get(
-            "eight_bit"
-        ):  # matrices of layers take a byte a weight, the vocabulary's stay
+        # Weights of layers take one byte each; the embeddings keep their type.
+        if self.config.text.get("eight_bit"):
             text = self.outside_layers + (text - self.outside_layers) / 2
         return Memory(
             text=text + max(0.0, kept - weights - state),

@@ -15,12 +15,8 @@ from bridgelab.runs.finished import RECORD, is_finished
 from bridgelab.runs.record_schema import read_config, read_record, regular
 
 MODEL = "model."
-BUILT = (
-    "bridge",
-    "vision",
-    "text",
-    "benchmark",
-)  # the parts of a run's config that are built to read the run
+# The groups of a run's config that are built to load the run.
+BUILT = ("bridge", "vision", "text", "benchmark")
 NEEDED = (
     *(f"{slot}._target_" for slot in BUILT), "seed", "train.precision", "budget.tokens", "budget.params", "model.insert",
     "model.positions",

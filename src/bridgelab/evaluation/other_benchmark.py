@@ -21,12 +21,8 @@ from bridgelab.runs.identity import claim, config_hash
 from bridgelab.runs.record import write_json, write_predictions
 from bridgelab.runs.record_schema import read_record
 
-NEW_GROUPS = (
-    "benchmark",
-    "evaluate",
-    "data",
-    "paths",
-)  # taken from the new config; all others are the run's own
+# Taken from the new config; all others are the run's own.
+NEW_GROUPS = ("benchmark", "evaluate", "data", "paths")
 log = logging.getLogger(__name__)
 
 

@@ -163,15 +163,13 @@ class TrainedBridge:
         pixels = [as_pixels(image) for images, _ in asked for image in images]
         names = [f"image {number}" for number in range(1, len(pixels) + 1)]
         patches = rounded(encode(self.backbones.vision, pixels), self.dtype, names)
-        patches = patches.unflatten(0, (len(asked), -1)).flatten(
-            1, 2
-        )  # a question's images one after another
+        # Join the patches of a question's images.
+        patches = patches.unflatten(0, (len(asked), -1)).flatten(1, 2)
         questions = [spelled_as_known(question, text) for _, question in asked]
         examples = [self._example(question, f"/{row}") for row, question in enumerate(questions)]
         rows = {example.images[0]: row for row, example in enumerate(examples)}
-        told = (
-            "none" if self.model.conditioning == "none" else "question"
-        )  # its own, even if trained on others'
+        # The bridge is told its own question, even if it was trained with another example's.
+        told = "none" if self.model.conditioning == "none" else "question"
         prepared = TokenizedExamples(examples, text, rows, lambda rows: patches[torch.as_tensor(rows)], told)
         return prepared, questions
 

@@ -149,6 +149,5 @@ def _requeue(number: int, _: Any) -> None:
     if os.environ.get("SLURM_PROCID", "0") == "0":
         requeue()
         sys.exit(1)  # the run is not done, and Slurm would end the job anyway
-    time.sleep(
-        600
-    )  # until Slurm ends all tasks; a task that exits now could end the first one before it requeues
+    # Wait until Slurm ends all tasks. A task that exits now could end the first one before it requeues.
+    time.sleep(600)

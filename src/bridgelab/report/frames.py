@@ -37,9 +37,8 @@ def cell_frame(summary: Summary, judged: Verdict | None) -> pd.DataFrame:
     """Return `cells` of a summary and a verdict that are computed already."""
     rows = [*_accuracies(summary), *(_differences(judged, summary) if judged else [])]
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    return frame.astype(
-        {"questions": "Int64", "seeds": "Int64", "at_budget": "boolean"}
-    )  # which may be empty
+    # Types are set, since a column may be empty.
+    return frame.astype({"questions": "Int64", "seeds": "Int64", "at_budget": "boolean"})
 
 
 def _accuracies(summary: Summary) -> list[dict[str, Any]]:

@@ -131,9 +131,8 @@ def _read(folder: Path, columns: Sequence[str] | None = (*KEYS, "score")) -> pa.
         with pq.ParquetFile(path, metadata=metadata, read_dictionary=KEYS) as file:
             # One thread, as for small files threads cost more than they gain.
             rows = file.read(columns=columns, use_threads=False).combine_chunks()
-        rows.validate(
-            full=True
-        )  # otherwise bytes that are not UTF-8 would only be found when they are printed
+        # Otherwise bytes that are not UTF-8 would only be found when they are printed.
+        rows.validate(full=True)
     except (pa.ArrowException, OSError) as error:
         raise Malformed(f"{path} can't be read ({' '.join(str(error).split())}). {FIX}") from error
     if empty := [name for name in (*KEYS, "score") if rows[name].null_count]:

@@ -1,4 +1,4 @@
-"""Take over a run that another study has finished, in place of a second training. Free of torch."""
+"""Reuse a run that another study has finished instead of training it again. Free of torch."""
 
 import json
 import logging
@@ -82,17 +82,14 @@ def _files(run: Path) -> list[Path]:
 
 def _hashes(config: DictConfig, record: dict) -> set[str]:
     """Return the hashes that this config may have in another study: with its name, and without a budget that the bridge meets anyway."""
-    if (
-        "study" not in record or "trained_in" in record
-    ):  # the latter marks a run evaluated on another benchmark
+    # `trained_in` marks a run that was evaluated on another benchmark.
+    if "study" not in record or "trained_in" in record:
         return set()
     renamed = config.copy()
     renamed.study = record["study"]
     hashes = {config_hash(renamed)}
-    tokens, words = (
-        renamed.budget.tokens,
-        record.get("sees") == "words",
-    )  # their record counts the words' own tokens too
+    # A record of words counts the words' own tokens too.
+    tokens, words = renamed.budget.tokens, record.get("sees") == "words"
     if tokens is not None and not words and tokens == record.get("costs", {}).get("visual_tokens"):
         renamed.budget.tokens = None
         hashes.add(config_hash(renamed))
@@ -118,12 +115,10 @@ def copy_finished_run(run: Path, directory: Path, config: DictConfig, *, bridge:
         refuse_another(directory, config)  # before any file is replaced
         for file in files:
             with atomic_path(directory / file.name) as temporary:
-                temporary.unlink(
-                    missing_ok=True
-                )  # a killed process may have left a link, and writing would change the linked file
-                if file.suffix == ".ckpt" and _linked(
-                    file, temporary
-                ):  # checkpoints are large, and replaced rather than changed
+                # A killed process may have left a link, and writing would change the linked file.
+                temporary.unlink(missing_ok=True)
+                # Checkpoints are large, and replaced rather than changed.
+                if file.suffix == ".ckpt" and _linked(file, temporary):
                     continue
                 shutil.copyfile(file, temporary)
         claim(directory, config)

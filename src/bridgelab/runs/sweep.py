@@ -12,11 +12,8 @@ from bridgelab.runs.older_names import current_key, current_override
 from bridgelab.runs.record_schema import Checked, checked, read_yaml
 
 MULTIRUN = "multirun.yaml"
-ALWAYS = (
-    "bridge",
-    "seed",
-    "data_seed",
-)  # varied by any study, and no factors: a row is a bridge, and its runs are seeds
+# Every study varies these, and they are not factors: a row is a bridge, and its runs are seeds.
+ALWAYS = ("bridge", "seed", "data_seed")
 _COMMA = re.compile(r",(?![^\[({]*[\])}])")  # outside brackets
 
 

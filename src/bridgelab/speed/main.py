@@ -42,11 +42,8 @@ SMALL_WORLD = (
     "train.stages=[{share:1.0,answer:1.0}]",
     "train.val_limit={answer:1,caption:1}",
 )
-ENCODER = (
-    "text=miniature_prose",
-    "train.batch_size=16",
-    "trainer=cpu",
-)  # of a step beside transformers' encoder
+# Overrides for the step that is compared with transformers' encoder.
+ENCODER = ("text=miniature_prose", "train.batch_size=16", "trainer=cpu")
 ENCODED = ("linear", "qformer")  # bridges of 64 tokens and of 16
 
 

@@ -287,9 +287,8 @@ def contenders(contest: Contest, device: str) -> tuple[nn.Module, dict[str, nn.M
     """Return our bridge, the reference by `attn_implementation`, all with the same weights, and patches for them."""
     torch.manual_seed(0)
     ours = contest.ours(*contest.widths, **contest.choices).to(device)
-    ours.train(
-        not getattr(ours, "draws_tokens", False)
-    )  # which outputs all tokens in eval mode, as the reference does
+    # A bridge that draws its number of tokens outputs all of them in eval mode, as the reference does.
+    ours.train(not getattr(ours, "draws_tokens", False))
     weights = ours.state_dict()
     if contest.form is not None:
         weights = to_published(weights, contest.form)

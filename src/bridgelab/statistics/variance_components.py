@@ -95,10 +95,9 @@ class _Restricted:
         kernels: the covariance that a unit of each variance adds [variance, run, run]; the last is the residual's.
     """
 
-    LEAST, MOST = (
-        1e-4,
-        1e3,
-    )  # of the residual's variance and of any, in units of the values': within these, Cholesky's factor is exact
+    # Bounds of the residual's variance and of the others, in units of the values' variance. Within these the
+    # Cholesky factor is exact.
+    LEAST, MOST = 1e-4, 1e3
 
     def __init__(self, y: np.ndarray, kernels: Sequence[np.ndarray]):
         contrasts = linalg.helmert(len(y))  # [run - 1, run], orthonormal, each of sum 0

@@ -175,9 +175,8 @@ class _Attention(torch.autograd.Function):
         return out.view(batch, heads, length, -1)
 
     @staticmethod
-    @torch.amp.custom_bwd(
-        device_type="cpu"
-    )  # in the dtypes of the forward pass, whatever the caller's autocast
+    # The backward runs in the dtypes of the forward pass, whatever the caller's autocast.
+    @torch.amp.custom_bwd(device_type="cpu")
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
         """Return the gradient of `qkv` from that of the outputs, [batch, head, length, d]."""
         qkv, weights = ctx.saved_tensors

@@ -21,13 +21,8 @@ from bridgelab.lfs_pointer import refuse_pointers
 
 SCHEMES = ("hf-hub:", "local-dir:")
 PREPROCESS = ("mean", "std", "interpolation")
-CREATION_ERRORS = (
-    OSError,
-    RuntimeError,
-    ValueError,
-    KeyError,
-    SafetensorError,
-)  # of a file, a download or the hub
+# Errors of a file, a download or the hub.
+CREATION_ERRORS = (OSError, RuntimeError, ValueError, KeyError, SafetensorError)
 log = logging.getLogger(__name__)
 
 

@@ -111,9 +111,8 @@ def _cosine(text: np.ndarray, ngram: np.ndarray, item: np.ndarray, items: int) -
     text, ngram = pair // ngrams, pair % ngrams
     predicted = text < items
 
-    in_items = (
-        np.unique(ngram[~predicted] * items + item[text[~predicted]]) // items
-    )  # an n-gram once per item
+    # An n-gram once per item.
+    in_items = np.unique(ngram[~predicted] * items + item[text[~predicted]]) // items
     document_frequency = np.bincount(in_items, minlength=ngrams)
     # One logarithm of the ratio, so that an n-gram of every item weighs exactly 0 and not a rounding error.
     weight = count * np.log(items / np.maximum(1, document_frequency))[ngram]
