@@ -21,7 +21,7 @@ def run(tiny, config, tmp_path):
 
 
 def test_on_its_own_test_split_it_says_what_its_record_says(run, config, tmp_path):
-    out = evaluate_run(run, config(), tmp_path)
+    out = evaluate_run(run, config())
     assert out == tmp_path / "runs" / "toy_on_world" / "bridge=linear,seed=0"
     own, found = (json.loads((folder / "metrics.json").read_text()) for folder in (run, out))
     assert found["metrics"] == pytest.approx(own["metrics"])
@@ -31,9 +31,9 @@ def test_on_its_own_test_split_it_says_what_its_record_says(run, config, tmp_pat
     assert read_study(out.parent).bridges == ("linear",)
 
 
-def test_on_a_bent_split(run, config, tmp_path):
+def test_on_a_shifted_split(run, config, tmp_path):
     shifted = config("+benchmark.images={test-many: 3}")
-    out = evaluate_run(run, shifted, tmp_path, split="test-many")
+    out = evaluate_run(run, shifted, split="test-many")
     assert out.parent.name == "toy_on_world_test-many"
     rows = pd.read_parquet(out / "predictions.parquet")
     assert set(rows["tag_shift"]) == {"many"}
@@ -44,7 +44,7 @@ def test_a_matryoshka_bridge_is_evaluated_with_as_many_tokens_as_are_asked_for(
     tiny, tiny_vision, config, tmp_path, run, monkeypatch
 ):
     with pytest.raises(ValueError, match=r"evaluate\.tokens=1: Linear is trained for one number of tokens"):
-        evaluate_run(run, config("evaluate.tokens=1"), tmp_path)
+        evaluate_run(run, config("evaluate.tokens=1"))
     monkeypatch.setattr(tiny_vision, "dim", 8)
     monkeypatch.setattr(tiny_vision, "weight", torch.randn(3, 8))
     trained = tmp_path / "runs" / "nested" / "bridge=matryoshka,seed=0"
@@ -56,14 +56,14 @@ def test_a_matryoshka_bridge_is_evaluated_with_as_many_tokens_as_are_asked_for(
     assert state["model.bridge.steps"] == 7  # the check of the start, and six steps
     for tokens, name in ((None, "nested_on_world"), (1, "nested_on_world_with_1_tokens")):
         asked = config(chosen[2], f"evaluate.tokens={tokens or 'null'}")
-        out = evaluate_run(trained, asked, tmp_path)
+        out = evaluate_run(trained, asked)
         assert out.parent.name == name
         record = json.loads((out / "metrics.json").read_text())
         assert record["costs"]["visual_tokens"] == (tokens or 4)
         same = record["metrics"] == pytest.approx(first["metrics"])
         assert same == (tokens is None)
     with pytest.raises(ValueError, match=r"evaluate\.tokens=5: this bridge has 4 queries"):
-        evaluate_run(trained, config(chosen[2], "evaluate.tokens=5"), tmp_path)
+        evaluate_run(trained, config(chosen[2], "evaluate.tokens=5"))
 
 
 def test_the_ceiling_is_evaluated_too_though_nothing_was_trained(tiny, config, tmp_path):
@@ -71,12 +71,12 @@ def test_the_ceiling_is_evaluated_too_though_nothing_was_trained(tiny, config, t
     main.run(config("bridge=words", "study=toy"), directory, bridge="words")
     assert not (directory / "last.ckpt").exists()
     asked = config("+benchmark.images={test-many: 3}", "question=What of many objects ?")
-    out = evaluate_run(directory, asked, tmp_path, split="test-many")
+    out = evaluate_run(directory, asked, split="test-many")
     record = json.loads((out / "metrics.json").read_text())
     assert (record["trained_in"], record["question"]) == ("toy", "What of many objects ?")
     assert (record["benchmark"], record["split"]) == ("world_test-many", "test-many")
     assert record["costs"]["trainable_parameters"] == 0
-    own = evaluate_run(directory, config(), tmp_path)
+    own = evaluate_run(directory, config())
     first, second = (json.loads((folder / "metrics.json").read_text()) for folder in (directory, own))
     assert second["metrics"] == pytest.approx(first["metrics"])
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from bridgelab.cli.arguments import Parser, UsageError, add_trust, folder
 from bridgelab.cli.hydra_app import composed
 from bridgelab.cli.published import published_config
-from bridgelab.config.root import config_root
 
 # The groups that may be overridden. All others stay as the run was trained.
 EVALUATED = ("benchmark", "evaluate", "data", "paths", "experiments", "question", "hypothesis")
@@ -63,7 +62,6 @@ def run(args: list[str]) -> None:
             out = evaluate_run(
                 run,
                 config,
-                config_root(),
                 split=options.split,
                 progress=TenthsLog(run.name),
                 trust=options.trust,
@@ -79,9 +77,7 @@ def _evaluate_published(source: str, choices: list[str], split: str, *, trust: b
     from bridgelab.evaluation.progress import TenthsLog
     from bridgelab.evaluation.published_bridge import evaluate_published
 
-    out = evaluate_published(
-        config, config_root(), local_device(), bridge=bridge, split=split, progress=TenthsLog(bridge)
-    )
+    out = evaluate_published(config, local_device(), bridge=bridge, split=split, progress=TenthsLog(bridge))
     print(out, flush=True)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from bridgelab.config.root import config_root
 from bridgelab.data.batches import TokenizedExamples
 from bridgelab.data.datamodule import BenchmarkDataModule
 from bridgelab.device import local_device
@@ -29,7 +30,6 @@ log = logging.getLogger(__name__)
 def evaluate_run(
     run: Path,
     new_config: DictConfig,
-    root: Path,
     *,
     split: str = "test",
     progress: ProgressCallback | None = None,
@@ -42,7 +42,6 @@ def evaluate_run(
     Args:
         run: a finished run's folder.
         new_config: as `conf/train.yaml` composes it; its groups `NEW_GROUPS` are used.
-        root: of the code, whose commit the record names.
         split: of the benchmark.
         progress: called with the task, the number of examples done, and the total.
         trust: see `load_trained`.
@@ -85,7 +84,7 @@ def evaluate_run(
         **data.record_fields(),
         "precision": model.precision,
         "config_hash": config_hash(config),
-        **provenance(root, device),
+        **provenance(config_root(), device),
         "costs": costs | {"wall_seconds": time.monotonic() - clock},
         "metrics": metrics,
     }

@@ -23,10 +23,10 @@ from bridgelab.evaluation.costs import measure_test_costs
 from bridgelab.evaluation.load import refuse_foreign
 from bridgelab.evaluation.other_benchmark import evaluate_split
 from bridgelab.evaluation.predict import ProgressCallback
+from bridgelab.evaluation.record_fields import record_fields
 from bridgelab.model import BridgedModel
-from bridgelab.runs.environment import provenance
 from bridgelab.runs.finished import RECORD
-from bridgelab.runs.identity import claim, config_hash
+from bridgelab.runs.identity import claim
 from bridgelab.runs.record import write_json, write_predictions
 
 OTHER_READERS = {  # formats of bridges that were trained for another kind of language model
@@ -137,7 +137,6 @@ def _refuse_untrained_parts(config: DictConfig, source: str) -> None:
 
 def evaluate_published(
     config: DictConfig,
-    root: Path,
     device: Any,
     *,
     bridge: str,
@@ -148,7 +147,6 @@ def evaluate_published(
 
     Args:
         config: as `conf/train.yaml` composes it, with `bridge.init_from`.
-        root: of the code, whose commit the record names.
         device: where the models go.
         bridge: its name in the record.
         split: of the benchmark.
@@ -175,33 +173,19 @@ def evaluate_published(
     write_predictions(folder / "predictions.parquet", rows)
     costs = measure_test_costs(model, tests) | {"wall_seconds": time.monotonic() - clock}
     record = {
-        "study": config.study,
-        "question": config.question,
-        "hypothesis": config.hypothesis,
+        **record_fields(config, model, device),
         "overrides": folder.name,
         "bridge": bridge,
-        "sees": model.sees,
-        "conditioning": model.conditioning,
-        "insert": config.model.insert,
-        "positions": config.model.positions,
-        **({"cross_attention": blocks.summary()} if (blocks := model.cross_attention) else {}),
-        "adapt": config.text.get("adapt", "none"),
         "benchmark": benchmark,
         "split": split,
-        "seed": config.seed,
-        "data_seed": config.data_seed,
         "lr": None,
         "tuned_over": [],
-        "verdict": dict(config.verdict),
         "steps": 0,
         "examples_seen": 0,
         "mixture": {},
-        "precision": model.precision,
         **data.record_fields(),
         "fingerprints": backbones.fingerprints,
         "init_from": source if is_hub(source) else f"{Path(source).name}@{digest}",
-        "config_hash": config_hash(config),
-        **provenance(root, device),
         "costs": costs,
         "curve": [],
         "budgets": [],

@@ -5,10 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bridgelab.config.root import config_root
+from bridgelab.evaluation.record_fields import record_fields
 from bridgelab.model import BridgedModel
-from bridgelab.runs.environment import provenance
-from bridgelab.runs.identity import config_hash
 from bridgelab.training.experiment import Experiment
 from bridgelab.training.train_bridge import Trained
 
@@ -49,35 +47,21 @@ def run_record(
     config, rate = experiment.config, trained.rate
     steps, batch_size = (config.train.steps if trained.batches else 0), config.train.batch_size
     return {
-        "study": config.study,
-        "question": config.question,
-        "hypothesis": config.hypothesis,
+        **record_fields(config, model, experiment.device),
         "overrides": directory.name,
         "bridge": bridge,
-        "sees": model.sees,
-        "conditioning": model.conditioning,
-        "insert": config.model.insert,
-        "positions": config.model.positions,
-        **({"cross_attention": blocks.summary()} if (blocks := model.cross_attention) else {}),
-        "adapt": config.text.get("adapt", "none"),
         "benchmark": experiment.data.benchmark.name,
-        "seed": config.seed,
-        "data_seed": config.data_seed,
         "lr": rate["lr"],
         "warmup": rate["warmup"],
         "tuned_over": rate["tuned_over"],
-        "verdict": dict(config.verdict),
         "tuning": {key: rate[key] for key in ("at_edge", "trials", "at_half") if key in rate},
         "steps": steps,
         "examples_seen": steps * batch_size,
         "mixture": {pool: number * batch_size for pool, number in trained.batches.items()},
-        "precision": model.precision,
         "compiled": bool(config.compile and steps),
         **experiment.data.record_fields(),
         "fingerprints": experiment.fingerprints,
         **({"init_from": start} if (start := _start(experiment)) else {}),
-        "config_hash": config_hash(config),
-        **provenance(config_root(), experiment.device),
         "costs": dict(costs),
         "curve": trained.curve,
         "budgets": trained.budgets,
