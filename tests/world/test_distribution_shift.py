@@ -26,12 +26,12 @@ def read(folder, split):
 
 
 @pytest.mark.parametrize("name", [name for name, shift in SHIFTS.items() if not shift.redraws_scenes])
-def test_a_bend_that_leaves_scenes_alone_pairs_with_the_plain_split(name):
+def test_a_shift_that_leaves_scenes_alone_pairs_with_the_plain_split(name):
     assert [s.objects for s in scenes(f"test-{name}")] == [s.objects for s in scenes("test")]
 
 
 @pytest.mark.parametrize("name", [name for name, shift in SHIFTS.items() if shift.redraws_scenes])
-def test_a_bend_that_redraws_shares_no_scene(name):
+def test_a_shift_that_redraws_shares_no_scene(name):
     plain = {s.objects for s in scenes("test")}
     assert not plain & {s.objects for s in scenes(f"test-{name}")}
 
@@ -138,13 +138,13 @@ def test_questions_of_a_shift(tmp_path, shift, hops):
         assert {t["type"] for t in tags} == {"count"}
 
 
-def test_changed_fields_are_those_of_the_bend():
+def test_changed_fields_are_those_of_the_shift():
     assert changed_fields(parse_split("test")[1]) == {}
     assert changed_fields(parse_split("val-clutter")[1]) == {"specks": 24, "texture": 0.5}
     assert changed_fields(SHIFTS["many"]) == {"objects": [11, 16]}
 
 
-def test_an_unknown_bend_is_refused(tmp_path):
+def test_an_unknown_shift_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"has the shift 'fog': must be one of many, .*clutter"):
         write_world(tmp_path, "test-fog", 1)
     with pytest.raises(ValueError, match="has the shift 'fog'"):
