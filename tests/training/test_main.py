@@ -175,7 +175,7 @@ def test_thawed_weights_are_found_out(tiny, config, tmp_path, tiny_text, monkeyp
         return found
 
     monkeypatch.setattr(settings.Experiment, "fit", thaw)
-    with pytest.raises(RuntimeError, match=r"fingerprints were .*what is frozen has changed"):
+    with pytest.raises(RuntimeError, match=r"fingerprints were .*frozen weights must not change"):
         main.run(given, tmp_path / "run", bridge="linear")
     assert not (tmp_path / "run" / "metrics.json").exists()
     # What was trained is not lost to a correction of its evaluation, nor to data that moved.

@@ -9,6 +9,20 @@ from bridgelab.cli.hydra_app import composed
 
 def run(args: list[str]) -> None:
     """Run the command with the arguments that follow its name."""
+    options = _parser().parse_args(args)
+    if options.action == "build":
+        _build(options.choices, options.shard, options.splits)
+    elif options.action in ("list", "info"):
+        _list(options.root)
+    elif options.action == "verify":
+        _verify(options.root)
+    else:
+        from bridgelab.data.features.maintenance import prune
+
+        print("\n".join(prune(options.root, options.store) or ["nothing to prune"]))
+
+
+def _parser() -> Parser:
     parser = Parser(
         "bridgelab features",
         description="Build and maintain the stored features of the frozen vision encoder.",
@@ -51,41 +65,41 @@ def run(args: list[str]) -> None:
                 metavar="NAME",
                 help="remove this store entirely (may be repeated)",
             )
-    options = parser.parse_args(args)
-    if options.action == "build":
-        _build_features(options.choices, options.shard, options.splits)
-        return
-    from bridgelab.data.features import maintenance
-
-    if options.action in ("list", "info"):
-        there = maintenance.info(options.root)
-        if not there:
-            print(f"no features in {options.root}")
-        for one in there:
-            row = "no rows" if one.row is None else f"{one.row[0]} patches of {one.row[1]}"
-            left = f", {one.left} files to prune" if one.left else ""
-            left += f", {one.foreign} files that do not belong there" if one.foreign else ""
-            print(
-                f"{one.name}: {one.images:,} images, {row}, {one.shards} files, {one.size / 1e6:,.1f} MB{left}"
-            )
-    elif options.action == "verify":
-        rows, lines, foreign = maintenance.verify(options.root)
-        print("\n".join([*lines, *foreign, f"{rows:,} rows read"]))
-        if lines:
-            raise UsageError(
-                f"{len(lines)} of them are damaged. Run 'bridgelab features prune'; whatever asks for these images next, a run "
-                "or 'bridgelab features build', encodes them again."
-            )
-        if foreign:
-            raise UsageError(
-                f"{len(foreign)} files do not belong where they lie. They are never read; move them where they belong, or remove "
-                "them."
-            )
-    else:
-        print("\n".join(maintenance.prune(options.root, options.store) or ["nothing to prune"]))
+    return parser
 
 
-def _build_features(choices: list[str], shard: str | None, splits: str | None) -> None:
+def _list(root: Path) -> None:
+    from bridgelab.data.features.maintenance import info
+
+    stores = info(root)
+    if not stores:
+        print(f"no features in {root}")
+    for store in stores:
+        row = "no rows" if store.row is None else f"{store.row[0]} patches of {store.row[1]}"
+        left = f", {store.left} files to prune" if store.left else ""
+        left += f", {store.foreign} files that do not belong there" if store.foreign else ""
+        print(
+            f"{store.name}: {store.images:,} images, {row}, {store.shards} files, {store.size / 1e6:,.1f} MB{left}"
+        )
+
+
+def _verify(root: Path) -> None:
+    from bridgelab.data.features.maintenance import verify
+
+    rows, damaged, foreign = verify(root)
+    print("\n".join([*damaged, *foreign, f"{rows:,} rows read"]))
+    if damaged:
+        raise UsageError(
+            f"{len(damaged)} of them are damaged. Run 'bridgelab features prune'; the next run or 'bridgelab features build' that "
+            "needs these images encodes them again."
+        )
+    if foreign:
+        raise UsageError(
+            f"{len(foreign)} files do not belong where they are. They are never read: move or remove them."
+        )
+
+
+def _build(choices: list[str], shard: str | None, splits: str | None) -> None:
     config = composed(choices)
     from bridgelab.data.features import feature_source as features
 

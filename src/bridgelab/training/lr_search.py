@@ -15,6 +15,7 @@ from bridgelab.runs.record import write_json
 log = logging.getLogger(__name__)
 Point = tuple[float, float]  # learning rate, warm-up
 HALF_LOSS = "half/val/loss"
+Results = dict[Point, dict[str, float]]  # metrics of each trial
 Trial = Callable[[float, float], dict[str, float]]  # learning rate, warm-up -> metrics
 
 
@@ -68,18 +69,9 @@ def search(
     first = trial if finalists is None or half_trial is None else half_trial
     loss = "val/loss" if first is trial else HALF_LOSS
     run = functools.partial(_trials, folder, trial=first, config_hash=config_hash, loss=loss)
-    results = run([(rate, warmup) for rate in rates])
-    best = _best(results, loss)
-    for _ in range(extend):
-        tried = sorted(rate for rate, _ in results)
-        if best[0] not in (tried[0], tried[-1]):
-            break
-        beyond = tried[0] ** 2 / tried[1] if best[0] == tried[0] else tried[-1] ** 2 / tried[-2]
-        results |= run([(float(f"{beyond:.3g}"), warmup)])
-        best = _best(results, loss)
-    tried = sorted(rate for rate, _ in results)
     others = sorted({float(other) for other in warmups} - {warmup})
-    results |= run([(best[0], other) for other in others])
+    results = _try_grid(run, rates, warmup=warmup, others=others, extend=extend, loss=loss)
+    tried = sorted(rate for rate, _ in results)
     halves = {point: result[HALF_LOSS] for point, result in sorted(results.items()) if HALF_LOSS in result}
     if first is not trial:
         best_first = sorted(results, key=lambda point: results[point][loss])[:finalists]
@@ -100,7 +92,29 @@ def point_name(point: Point) -> str:
     return f"lr={point[0]:g},warmup={point[1]:g}"
 
 
-def _best(results: dict[Point, dict[str, float]], loss: str = "val/loss") -> Point:
+def _try_grid(
+    run: Callable[[list[Point]], Results],
+    rates: Sequence[float],
+    *,
+    warmup: float,
+    others: Sequence[float],
+    extend: int,
+    loss: str,
+) -> Results:
+    """Return the results of all rates, of rates beyond an end of the grid, and of the other warm-ups at the best rate."""
+    results = run([(rate, warmup) for rate in rates])
+    best, _ = _best(results, loss)
+    for _ in range(extend):
+        tried = sorted(rate for rate, _ in results)
+        if best not in (tried[0], tried[-1]):
+            break
+        beyond = tried[0] ** 2 / tried[1] if best == tried[0] else tried[-1] ** 2 / tried[-2]
+        results |= run([(float(f"{beyond:.3g}"), warmup)])
+        best, _ = _best(results, loss)
+    return results | run([(best, other) for other in others])
+
+
+def _best(results: Results, loss: str = "val/loss") -> Point:
     best = min(results, key=lambda point: results[point][loss])
     if results[best][loss] == float("inf"):
         rates = sorted({rate for rate, _ in results})
@@ -110,7 +124,7 @@ def _best(results: dict[Point, dict[str, float]], loss: str = "val/loss") -> Poi
 
 def _trials(
     folder: Path, points: Sequence[Point], *, trial: Trial, config_hash: str, loss: str = "val/loss"
-) -> dict[Point, dict[str, float]]:
+) -> Results:
     """Return the results of trials, sharing the work with jobs that need them at the same time."""
 
     def path(point: Point) -> Path:

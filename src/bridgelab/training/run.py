@@ -47,18 +47,9 @@ def train_and_evaluate(
     if experiment.device.type == "cpu" and (advice := busy_machine(torch.get_num_threads())):
         log.warning("%s", advice)
     model = experiment.model(config.seed)
-    trainable = any(p.requires_grad for p in model.parameters())
-    trained = Trained()
-    if trainable and config.train.steps > 0:
-        experiment.steps_file = StepsFile(directory)
-        trained = train_bridge(experiment, model, directory, wandb_logger)
-    elif getattr(rank_zero_only, "rank", 0) > 0:
-        return  # without training the processes never meet: the first one evaluates alone
-    elif repeat_untrained(directory, config, experiment.fingerprints):
-        log.info("nothing is trained: another seed's record says the same")
+    trained = _train(experiment, model, directory, wandb_logger)
+    if trained is None:
         return
-    elif trainable:  # train.steps=0: the bridge is evaluated at its initialization
-        _keep_initialization(experiment, model, directory)
     model.to(experiment.device).eval()
 
     data = experiment.data
@@ -95,6 +86,24 @@ def train_and_evaluate(
         log.info("%s", line)
 
 
+def _train(
+    experiment: Experiment, model: BridgedModel, directory: Path, wandb_logger: WandbLogger | None
+) -> Trained | None:
+    """Train the bridge if its run has steps; return None if this process has nothing to evaluate either."""
+    trainable = any(p.requires_grad for p in model.parameters())
+    if trainable and experiment.config.train.steps > 0:
+        experiment.steps_file = StepsFile(directory)
+        return train_bridge(experiment, model, directory, wandb_logger)
+    if getattr(rank_zero_only, "rank", 0) > 0:
+        return None  # without training the processes never meet: the first one evaluates alone
+    if repeat_untrained(directory, experiment.config, experiment.fingerprints):
+        log.info("nothing is trained: another seed's record says the same")
+        return None
+    if trainable:  # train.steps=0: the bridge is evaluated at its initialization
+        _keep_initialization(experiment, model, directory)
+    return Trained()
+
+
 def _keep_initialization(experiment: Experiment, model: BridgedModel, directory: Path) -> None:
     """Write the checkpoint of a bridge that is evaluated at its initialization, so that commands can load it."""
     experiment.init_output_scale(model, experiment.data.batches(1, experiment.config.data_seed))
@@ -120,5 +129,6 @@ def _check_frozen(experiment: Experiment) -> None:
     before = {name: experiment.fingerprints[name] for name in after}
     if after != before:
         raise RuntimeError(
-            f"fingerprints were {before}, and are {after} after training: what is frozen has changed."
+            f"fingerprints were {before}, and are {after} after training: frozen weights must not change. Keep optimizers and "
+            "callbacks away from the backbones."
         )
