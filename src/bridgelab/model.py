@@ -59,7 +59,7 @@ class BridgedModel(nn.Module):
 
     Patches $x$ are standardised per channel with the mean $\mu$ and deviation $\sigma$ of the training images' patches, the
     same for every bridge. The scale $s$ brings a bridge's output at initialization to the RMS of the T5's word embeddings $E$.
-    This is one rule for all bridges, so that a learning rate means the same to each. Words are embeddings already: they are
+    This is one rule for all bridges, so that a learning rate means the same for each. Words are embeddings already: they are
     neither standardised nor scaled. $p$ is the prompt.
 
     With `insert="encoder_output"` the encoder reads the prompt alone and the decoder attends to
@@ -68,13 +68,13 @@ class BridgedModel(nn.Module):
 
     With `insert="cross_attention"` the encoder reads the prompt alone, and gated cross-attention between the layers of one of the
     T5's stacks reads the tokens (Flamingo, arXiv:2204.14198). These blocks are trained with the bridge. They start with closed
-    gates, so the T5's output is at first that of the prompt alone. The scale $s$ brings tokens to an RMS of 1, that of the normed
-    latents which Flamingo's blocks read, so that keys and values start alike for every bridge. Words are read by the encoder of
-    the T5 without blocks.
+    gates, so the T5's output is at first that of the prompt alone. The scale $s$ brings tokens to an RMS of 1, that of the
+    normalized latents that Flamingo's blocks read, so that keys and values start at the same scale for every bridge. Words are
+    read by the encoder of the T5 without blocks.
 
-    An adapter may be trained beside the bridge. A soft prompt stands at the front of all that the encoder reads, wherever visual
-    tokens enter: it instructs the T5. LoRA changes the T5's matrices. The question that a conditioned bridge is told is always
-    represented by the frozen T5, so that it means the same with every adapter.
+    An adapter may be trained with the bridge. A soft prompt is at the front of the encoder's input, wherever visual tokens enter:
+    it instructs the T5. LoRA changes the T5's matrices. A conditioned bridge always gets the question from the frozen T5, so
+    that it means the same with every adapter.
 
     Args:
         bridge: patches [batch, patch, vision_dim] -> visual tokens [batch, token, text_dim]; its `sees` says what it reads.
@@ -190,7 +190,8 @@ class BridgedModel(nn.Module):
             missing, unexpected = self.load_state_dict(tensors, strict=False)
         except RuntimeError as error:  # other shapes
             raise ValueError(
-                f"{source} does not fit the bridge of its config ({' '.join(str(error).split())})."
+                f"{source} does not fit the bridge of its config ({' '.join(str(error).split())}). The bridge's code has changed "
+                "since: train again."
             ) from error
         missing = [name for name in missing if not is_frozen(f"model.{name}")]
         if missing or unexpected:
@@ -200,10 +201,10 @@ class BridgedModel(nn.Module):
             )
 
     def init_output_scale(self, batch: dict[str, Tensor]) -> None:
-        """Set the scale $s$ from a first batch, so that visual tokens have the RMS of the vectors they stand beside.
+        """Set the scale $s$ from a first batch, so that visual tokens have the RMS of the vectors in their sequence.
 
         Those are the T5's word embeddings or, with `insert="encoder_output"`, its encoder's output. With
-        `insert="cross_attention"` tokens stand beside no others, and get an RMS of 1. Later calls do nothing.
+        `insert="cross_attention"` tokens are in a sequence of their own, and get an RMS of 1. Later calls do nothing.
 
         Raises:
             ValueError: if the bridge's output is all zero or not finite.

@@ -153,7 +153,7 @@ def shape(config: DictConfig) -> Shape:
     for name, value in (("devices", devices), ("num_nodes", nodes)):
         if not isinstance(value, int) or value < 1:
             raise ValueError(
-                f"trainer.{name}={value}: on Slurm it must be a number of 1 or more, since so many are requested. "
+                f"trainer.{name}={value}: on Slurm it must be a number of 1 or more, since Slurm is asked for that many. "
                 f"Set trainer.{name}."
             )
     on_gpu = trainer.get("accelerator") in ("gpu", "cuda")

@@ -275,7 +275,7 @@ def test_bad_input(tiny, world, tmp_path, capsys, monkeypatch):
         (["evaluate", "--bridge", "resampler.safetensors", *own],
          "leaves language_projection.weight, language_projection.bias at initial values, which are random"),
         (["convert", "incomplete.safetensors", "out", "--from", "openflamingo"], "the bridge of 'latents' is incomplete"),
-        (["answer", "only a question"], "a run and an image must stand before the question"),
+        (["answer", "only a question"], "a run and an image must come before the question"),
     ):  # fmt: skip
         assert cli.main(words) == 2, words
         assert message in capsys.readouterr().err

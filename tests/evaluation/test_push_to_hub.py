@@ -350,7 +350,7 @@ def test_it_is_evaluated_and_asked_from_the_command_line(run, hub, world, tmp_pa
         (["evaluate", "--bridge", f"hf://{REPO}", "bridge=linear"], "bridge is the repository's own"),
         (["evaluate", "--bridge", f"hf://{REPO}", "train.steps=5"], "train.steps changes nothing here"),
         (["evaluate", "--bridge", f"hf://{REPO}", str(run)], "give runs, or a published bridge"),
-        (["answer", "--bridge", f"hf://{REPO}", "what is it ?"], "an image must stand before the question"),
+        (["answer", "--bridge", f"hf://{REPO}", "what is it ?"], "an image must come before the question"),
     ):
         assert cli.main(words) == 2
         assert message in capsys.readouterr().err

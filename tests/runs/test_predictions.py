@@ -45,7 +45,7 @@ def test_a_run_without_any_row_of_its_own_image_is_refused(simulated):
     run = study / "bridge=qformer,seed=1"
     pd.read_parquet(run / "predictions.parquet").iloc[:0].to_parquet(run / "predictions.parquet")
     with pytest.raises(
-        ValueError, match="12 examples were put to only one of bridge=linear,seed=0 and bridge=qf"
+        ValueError, match="12 examples were answered by only one of bridge=linear,seed=0 and bridge=qf"
     ):
         read_study(study)
 

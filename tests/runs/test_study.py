@@ -118,7 +118,7 @@ def test_all_runs_answer_the_same_examples(simulated):
     file = path / "bridge=mlp,seed=1" / "predictions.parquet"
     pd.read_parquet(file).iloc[1:].to_parquet(file)
     with pytest.raises(
-        ValueError, match="1 examples were put to only one of bridge=linear,seed=0 and bridge=mlp"
+        ValueError, match="1 examples were answered by only one of bridge=linear,seed=0 and bridge=mlp"
     ):
         read_study(path)
 
@@ -280,7 +280,7 @@ def test_any_table_in_the_place_of_predictions_is_read_or_told_in_a_line(three, 
         pq.write_table(pa.table(content), broken / ROWS)
     (line,) = _told_of(three)
     assert "\n" not in line
-    assert "bridge=mlp,seed=1: can't be read: predictions.parquet" in line or "put to only one of" in line
+    assert "bridge=mlp,seed=1: can't be read: predictions.parquet" in line or "answered by only one of" in line
 
 
 def _told_of(study):

@@ -1,6 +1,6 @@
 """The connectors between the frozen ViT and the frozen T5: one file per bridge, one yaml each in `conf/bridge/`.
 
-The contract, to which `tests/bridge/test_contract.py` holds every yaml:
+The contract, which `tests/bridge/test_contract.py` tests for every yaml:
 
     bridge = Bridge(vision_dim, text_dim, *, choices...)
     tokens = bridge(patches, text=None, text_mask=None)
@@ -8,17 +8,17 @@ The contract, to which `tests/bridge/test_contract.py` holds every yaml:
     patches    [B, N, vision_dim]  the ViT's patch features, as the vision config defines them
     text       [B, T, text_dim]    the frozen T5 encoder's output for the question, or None
     text_mask  [B, T]              nonzero for words, zero for padding
-    tokens     [B, M, text_dim]    put before the prompt's word embeddings; M is read off the output
+    tokens     [B, M, text_dim]    inserted before the prompt's word embeddings; M is taken from the output
 
-- Widths come from the backbones and are positional. Choices are keyword-only and stand in the yaml.
+- Widths come from the backbones and are positional. Choices are keyword-only and set in the yaml.
 - A bridge may not depend on the rest of the batch, and its tokens are finite in bfloat16.
 - Every parameter gets a gradient from the tokens. A bridge sets no seed: the caller seeds before it builds.
-- Query bridges give the same tokens for any order of the patches. A bridge that depends on their places takes the keyword
+- Query bridges give the same tokens for any order of the patches. A bridge that depends on their positions takes the keyword
   `grid`, the (rows, columns) of the patches.
 - A class token, if `vision.cls=true` puts one before the patches, is one more of them. A bridge with a `grid` leaves it out
   (`patch_grid.py`) or reads it alone (`cls_linear.py`).
 - A bridge that is not conditioned on the question accepts `text` and ignores it. A query bridge may be conditioned
-  (`conditioning.py`): it then reads what the T5's encoder makes of the question alone.
+  (`conditioning.py`): it then reads the T5 encoder's output for the question without visual tokens.
 - Tokens are not scaled to the word embeddings: the model does that for all bridges.
 
 Class attributes, all optional:

@@ -34,7 +34,7 @@ def require_divisor(name: str, value: int, of: str, dividend: int, fix: str = ""
 
 
 def square_side(name: str, value: int) -> int:
-    """Return the side of a square grid of so many queries.
+    """Return the side of a square grid with this many queries.
 
     Args:
         name: of the choice.

@@ -53,7 +53,7 @@ def run(args: list[str]) -> None:
     before = ["an image"] if options.bridge else ["a run", "an image"]
     if (named or options.bridge) and not options.questions and len(named) <= len(before):
         raise UsageError(
-            f"{' '.join(options.named) or 'no question'}: {' and '.join(before)} must stand before the question. Add what is missing."
+            f"{' '.join(options.named) or 'no question'}: {' and '.join(before)} must come before the question. Add what is missing."
         )
     run = None if options.bridge else run_folder(Path(named.pop(0))) if named else None
     if run is None and not options.bridge:

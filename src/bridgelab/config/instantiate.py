@@ -151,7 +151,7 @@ def build(config: DictConfig, slot: str, *args: Any, **kwargs: Any) -> Any:
     for name in _named_inside(config):
         if not (name.startswith(inside) and _defined_in(hydra.utils.get_object(name), inside)):
             raise ValueError(
-                f"{slot}: _target_: {name} may not be built: what stands inside of another is of {' or '.join(inside) or 'no package'}. "
+                f"{slot}: _target_: {name} may not be built: a nested class must be of {' or '.join(inside) or 'no package'}. "
                 "Leave it out."
             )
     try:

@@ -34,7 +34,7 @@ from bridgelab.doctor.workload import Lengths, Workload
 from bridgelab.model import BridgedModel
 from bridgelab.training.lightning_module import parameter_groups
 
-REPEATS, PATIENCE = 5, 2.0  # a call is timed so often, or for so many seconds
+REPEATS, PATIENCE = 5, 2.0  # number of timed calls, or seconds after which no further call is timed
 TEXT_SHARE = 0.5  # of free memory that the T5's weights may take; the rest is for the ViT and a step
 SCENE_TOKENS = 96  # of a scene in words: as many as the built-in world's have at most
 ENCODED = 64  # images that the encoder reads at once, as in `data.feature_store`
@@ -57,7 +57,7 @@ class DryRun(Backbones):
         processes: int = 1,
     ):  # fmt: skip
         self.config, self.device, self.images = config, device, images
-        self.hub_bridge = None  # its weights are of no matter here
+        self.hub_bridge = None  # its weights do not matter here
         self.sees = getattr(target(config.bridge, "bridge"), "sees", "image")
         self.batch_size = -(-config.train.batch_size // processes)
         self.layers = Layers(text.num_layers, text.num_decoder_layers)
@@ -73,7 +73,7 @@ class DryRun(Backbones):
         self.trained = round(float(self._of_all_layers(lambda: np.array([trained_numel(self.bridged())]))[0]))
 
     def start(self, seed: int, kind: Any, choices: dict[str, Any]) -> None:
-        """Return None: which weights a bridge starts from is of no matter here."""
+        """Return None: the weights that a bridge starts from do not matter here."""
 
     def bridged(self) -> BridgedModel:
         """Return a new bridge between both models, with an output scale of 1."""
@@ -169,7 +169,7 @@ class DryRun(Backbones):
         )
 
     def answering(self, lengths: Lengths, tokens: int) -> Answering:
-        """Return the cost of an evaluation whose examples are answered with so many tokens."""
+        """Return the cost of an evaluation whose answers have this many tokens."""
         size, beams = self.config.evaluate.batch_size, self.config.evaluate.get("num_beams", 1)
 
         @torch.inference_mode()

@@ -18,7 +18,7 @@ def noise() -> bytes:
 
 
 def write_images(folder: Path, images: Sequence[bytes], number: int) -> list[str]:
-    """Write so many image files, in turn of these contents, and return their paths.
+    """Write this many image files, with these contents in turn, and return their paths.
 
     No two are alike, since the feature store encodes equal files once: decoders ignore what follows the image.
     """

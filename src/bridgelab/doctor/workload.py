@@ -253,7 +253,7 @@ def _mean(lengths: Sequence[Lengths]) -> Lengths:
 
 
 def _evaluation(pool: TokenizedExamples, examples: int, batch_size: int) -> Evaluation:
-    """Return an evaluation of so many examples, each as one of the pool."""
+    """Return an evaluation of this many examples, each like those of the pool."""
     number = max(1, examples)
     rows = np.resize(spread(len(pool.examples), number), number)  # the pool may have fewer
     # As `evaluation.predict` sorts them.

@@ -127,9 +127,7 @@ def _left_out(benchmark: str, is_annotated: bool, is_world: bool, beside_words: 
     if not is_world:
         reasons["clutter"] = f"{benchmark} can't be drawn with clutter: benchmark=world can"
     if not beside_words:
-        reasons["words"] = (
-            "tokens that enter the T5 elsewhere than at its encoder's input do not stand beside words"
-        )
+        reasons["words"] = "only tokens at the T5 encoder's input are in a sequence with words"
     return reasons
 
 

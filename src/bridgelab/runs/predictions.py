@@ -111,7 +111,7 @@ class Answers:
         ]
         if differing := answered[0] ^ answered[1]:
             raise ValueError(
-                f"{len(differing)} examples were put to only one of {self.first.name} and {folder.name}, such as "
+                f"{len(differing)} examples were answered by only one of {self.first.name} and {folder.name}, such as "
                 f"{min(differing)[0]!r}. Comparison is paired, so all runs answer the same examples: delete the run that is out of "
                 "date and run the study again."
             )

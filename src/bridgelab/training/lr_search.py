@@ -37,7 +37,7 @@ def search(
     at the distance of its neighbour. Otherwise the grid would favour bridges whose optimum it happens to hold. Then the other
     warm-ups are tried at the best rate.
 
-    With `finalists` all of this is done with half of the steps, and so many of the best go on to all of them (successive halving,
+    With `finalists` all of this is done with half of the steps, and that many of the best continue to the end (successive halving,
     Jamieson and Talwalkar 2016, arXiv:1502.07943). So a rate is chosen at the steps that it serves, at less cost.
 
     Jobs of one bridge that run at the same time share the trials. Each job does trials that no other job is doing, and then

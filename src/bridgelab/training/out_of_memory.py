@@ -20,6 +20,6 @@ def explain_out_of_memory(batch_size: int) -> Iterator[None]:
     except torch.OutOfMemoryError as error:
         raise MemoryError(
             f"the GPU's memory is full at batches of {batch_size}. Set trainer.accumulate_grad_batches higher (a batch is taken in "
-            "so many parts, for the same steps), text.checkpointing=true, train.precision=bf16, text.device_map=auto to "
+            "that many parts, for the same steps), text.checkpointing=true, train.precision=bf16, text.device_map=auto to "
             f"spread the T5 over GPUs, or text.eight_bit=true; 'bridgelab doctor' predicts what each takes. ({error})"
         ) from error

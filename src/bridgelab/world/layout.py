@@ -56,7 +56,7 @@ def patch_layout(scene: Scene, rng: np.random.Generator, cut: float = 0.0) -> La
     if free < 0:
         raise ValueError(
             f"{len(scene.objects)} objects take {GRID**2 - free} positions of {GRID**2}. "
-            "Write scenes of so many objects in the compact form."
+            "Write such scenes in the compact form."
         )
     for column, row, k, _ in list(blocks):
         i, j = column + int(rng.integers(-1, 2)), row + int(rng.integers(-1, 2))

@@ -114,7 +114,7 @@ def sample_scene(
         image_index: index of the scene in its split.
         tries: draws of the positions before the sizes are drawn again.
     Raises:
-        ValueError: if the range is empty, or so many objects can't keep the margins.
+        ValueError: if the range is empty, or this many objects can't keep the margins.
     """
     low, high = objects
     if not 1 <= low <= high <= MOST:

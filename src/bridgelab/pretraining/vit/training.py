@@ -202,7 +202,7 @@ class VitTraining:
         falling = int((1 - self.cfg["decay"]) * min(self.steps, state["steps"]))
         if self.steps != state["steps"] and state["step"] > falling:
             raise ValueError(
-                f"{path} stands at step {state['step']} of {state['steps']}, this config has {self.steps}: "
+                f"{path} is at step {state['step']} of {state['steps']}, this config has {self.steps}: "
                 f"the learning rate would jump, as it falls from step {falling} on. "
                 f"Set images={state['steps'] * self.batch}."
             )
