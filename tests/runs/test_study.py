@@ -280,7 +280,9 @@ def test_any_table_in_the_place_of_predictions_is_read_or_told_in_a_line(three, 
         pq.write_table(pa.table(content), broken / ROWS)
     (line,) = _told_of(three)
     assert "\n" not in line
-    assert "bridge=mlp,seed=1: can't be read: predictions.parquet" in line or "answered by only one of" in line
+    assert (
+        "bridge=mlp,seed=1: can't be read: predictions.parquet" in line or "answered by only one of" in line
+    )
 
 
 def _told_of(study):

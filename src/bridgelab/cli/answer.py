@@ -38,7 +38,7 @@ def run(args: list[str]) -> None:
         "--questions",
         type=Path,
         metavar="FILE.jsonl",
-        help='a file with one question a line, {"image": "a.png", "question": "..."}; images lie beside it. '
+        help='a file with one question per line, {"image": "a.png", "question": "..."}; image paths are relative to the file. '
         "Prints each line with its answer and the answer's probability, as JSONL",
     )
     parser.add_argument(
