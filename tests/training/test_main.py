@@ -22,6 +22,7 @@ from bridgelab.runs.study import read_study
 from bridgelab.training import experiment as settings
 from bridgelab.training import main
 from bridgelab.training import run as run_module
+from bridgelab.training.app import is_first
 from bridgelab.training.lightning_module import BridgeTraining
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -280,6 +281,6 @@ def test_a_run_that_another_process_is_at_is_not_begun(tiny, config, tmp_path, m
     with monkeypatch.context() as later, locked(tmp_path / "other" / "lock"):
         later.setenv("LOCAL_RANK", "1")  # a further process of the run that holds it
         main.run(config("bridge=words"), tmp_path / "other", bridge="words")
-    assert main.is_first({})
-    assert main.is_first({"LOCAL_RANK": "0", "SLURM_PROCID": "0"})
-    assert not main.is_first({"SLURM_PROCID": "1"})
+    assert is_first({})
+    assert is_first({"LOCAL_RANK": "0", "SLURM_PROCID": "0"})
+    assert not is_first({"SLURM_PROCID": "1"})

@@ -1,9 +1,6 @@
 """`bridgelab align`: the Hydra app of an alignment. Heavy modules are imported when a run starts."""
 
 import logging
-import os
-import signal
-from contextlib import nullcontext
 from pathlib import Path
 
 import hydra
@@ -12,13 +9,12 @@ from omegaconf import DictConfig
 
 from bridgelab import ctrl_c
 from bridgelab.config.check import check_config
+from bridgelab.config.resolvers import run_name  # noqa: F401
 from bridgelab.config.root import config_root
 from bridgelab.config.schema.alignment import AlignmentConfig
-from bridgelab.runs.finished import RECORD
 from bridgelab.runs.identity import claim, refuse_another
-from bridgelab.runs.locks import locked
-from bridgelab.training.console import report_failure, shown
-from bridgelab.training.main import is_first  # registers what configs call, too
+from bridgelab.training.app import one_line_errors, sole_process
+from bridgelab.training.console import shown
 
 log = logging.getLogger(__name__)
 
@@ -28,16 +24,8 @@ def main(config: DictConfig) -> None:
     """Do one alignment; print a failure in one line and log its traceback."""
     job = HydraConfig.get()
     directory = Path(job.runtime.output_dir)
-    try:
+    with one_line_errors(directory, "align.log"):
         run(config, directory, bridge=str(job.runtime.choices["bridge"]))
-    except KeyboardInterrupt:
-        log.warning("stopped. The same command resumes from here.")
-        raise SystemExit(128 + signal.SIGINT) from None
-    except Exception as error:
-        if os.environ.get("HYDRA_FULL_ERROR"):
-            raise
-        report_failure(error, directory, "align.log")
-        raise SystemExit(1) from None  # Hydra would print the traceback again
 
 
 def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
@@ -52,14 +40,9 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
     """
     check_config(config, AlignmentConfig)
     refuse_another(directory, config)
-    with locked(directory / "lock", wait=False) if is_first(os.environ) else nullcontext(True) as own:
-        if not own:
-            raise ValueError(
-                f"{directory} is being run by another process, and a run has only one. Wait for it, or end it; the same command then "
-                "resumes from its last checkpoint."
-            )
+    with sole_process(directory):
         if claim(directory, config):
-            log.info("%s is finished: %s stands, nothing to do", directory, RECORD)
+            log.info("%s is already finished, nothing to do", directory)
             return
         log.info("the config of %s is in its config.yaml", shown(directory))
 

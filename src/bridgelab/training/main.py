@@ -2,9 +2,6 @@
 
 import logging
 import os
-import signal
-from collections.abc import Mapping
-from contextlib import nullcontext
 from pathlib import Path
 
 import hydra
@@ -16,12 +13,12 @@ from bridgelab.config.check import check_config
 from bridgelab.config.instantiate import is_own
 from bridgelab.config.resolvers import run_name  # noqa: F401
 from bridgelab.config.root import config_root
-from bridgelab.runs.finished import RECORD, is_finished
+from bridgelab.runs.finished import is_finished
 from bridgelab.runs.identity import claim, refuse_another
-from bridgelab.runs.locks import locked
 from bridgelab.runs.objective import objective
 from bridgelab.runs.reuse import copy_finished_run, find_finished_run
-from bridgelab.training.console import report_failure, shown
+from bridgelab.training.app import is_first, one_line_errors, sole_process
+from bridgelab.training.console import shown
 
 ROOT = config_root()
 log = logging.getLogger(__name__)
@@ -32,19 +29,11 @@ def main(config: DictConfig) -> float | None:
     """Do one run and return its `val/accuracy` to Hydra; print a failure in one line and log its traceback."""
     job = HydraConfig.get()
     directory = Path(job.runtime.output_dir)
-    try:
+    with one_line_errors(directory):
         check_config(config)
         own = is_own(config.bridge, "bridge")  # then the yaml's name is that of another bridge
         name = config.bridge._target_ if own else job.runtime.choices["bridge"]
         return run(config, directory, bridge=str(name))
-    except KeyboardInterrupt:
-        log.warning("stopped. The same command resumes from here.")
-        raise SystemExit(128 + signal.SIGINT) from None
-    except Exception as error:
-        if os.environ.get("HYDRA_FULL_ERROR"):
-            raise
-        report_failure(error, directory)
-        raise SystemExit(1) from None  # Hydra would print the traceback again
 
 
 def run(config: DictConfig, directory: Path, *, bridge: str) -> float | None:
@@ -68,18 +57,11 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> float | None:
             log.info("%s is finished as %s: copied, not trained again", directory, taken)
         return objective(directory)
     if refuse_another(directory, config) and is_finished(directory):
-        log.info("%s is finished: %s stands, nothing to do", directory, RECORD)
+        log.info("%s is already finished, nothing to do", directory)
         return objective(directory)
-    # The first process holds the lock for all processes of the run.
-    lock = locked(directory / "lock", wait=False) if is_first(os.environ) else nullcontext(True)
-    with lock as own:
-        if not own:
-            raise ValueError(
-                f"{directory} is being run by another process, and a run has only one. Wait for it, or end it; the same command then "
-                "resumes from its last checkpoint."
-            )
+    with sole_process(directory):
         if claim(directory, config):  # by another process, in the meantime
-            log.info("%s is finished: %s stands, nothing to do", directory, RECORD)
+            log.info("%s is already finished, nothing to do", directory)
             return objective(directory)
         log.info("the config of %s is in its config.yaml", shown(directory))
 
@@ -89,11 +71,6 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> float | None:
         with wandb_run(config, directory, bridge) as wandb_logger:
             train_and_evaluate(config, directory, bridge=bridge, wandb_logger=wandb_logger)
         return objective(directory)
-
-
-def is_first(environment: Mapping[str, str]) -> bool:
-    """Return whether this is the first of a run's processes, before Lightning has set their ranks."""
-    return all(environment.get(name, "0") == "0" for name in ("LOCAL_RANK", "SLURM_PROCID"))
 
 
 if __name__ == "__main__":  # another process of a run, started by Lightning
