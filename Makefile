@@ -72,7 +72,7 @@ lint: $(STAMP) ## ruff and mypy
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy
 
-bench: $(STAMP) ## measure the speed of the parts on this machine
+bench: $(STAMP) ## measure the speed of each component on this machine
 	@$(BIN)/bridgelab bench
 
 dashboard: $(STAMP) ## print the study's W&B workspace as JSON (`bridgelab dashboard --save` sends it)
