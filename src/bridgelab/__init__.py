@@ -15,7 +15,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-# Public name -> module and name inside of it. `__init__.pyi` has the same list for type checkers.
+# Public name -> module and name inside it. `__init__.pyi` has the same list for type checkers.
 _PUBLIC = MappingProxyType(
     {
         # a trained bridge

@@ -350,7 +350,7 @@ class BridgedModel(nn.Module):
             return language.encoder(inputs_embeds=embedded, attention_mask=mask).last_hidden_state
 
     def _reading(self, stack: Any, visual: Tensor | None) -> AbstractContextManager:
-        """Let a stack's layers read visual tokens by gated cross-attention inside of this context."""
+        """Let a stack's layers read visual tokens by gated cross-attention inside this context."""
         return nullcontext() if visual is None else before_layers(stack.block, self._reader(visual))
 
     def _reader(self, visual: Tensor) -> Callable[[int, Tensor], Tensor]:

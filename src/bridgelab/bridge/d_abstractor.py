@@ -94,7 +94,7 @@ class DeformableAttention(nn.Module):
         offsets = self.sampling_offsets(query).to(dtype).unflatten(-1, (self.num_heads, self.num_points, 2))
         shares = self.attention_weights(query).to(dtype).unflatten(-1, (self.num_heads, -1)).softmax(-1)
         rows, columns = self.grid
-        # A patch's centre lies half a patch inside of its edge.
+        # A patch's centre lies half a patch inside its edge.
         in_column, in_row = (
             nearness(points[:, axis, None, None].to(dtype) * count - 0.5 + offsets[..., axis], count)
             for axis, count in enumerate((columns, rows))

@@ -37,7 +37,7 @@ def _check_app(args: Sequence[str], command: str, schema: Any) -> None:
 
     options, overrides = parse(args, command)
     for study in (one.removeprefix("study=") for one in overrides if one.startswith("study=")):
-        within_runs(study)  # as the resolver does, but inside of Hydra, which prints a traceback
+        within_runs(study)  # as the resolver does, but inside Hydra, which prints a traceback
     if any(getattr(options, name) for name in ELSEWHERE):
         return  # the groups and keys may be others; a launcher that gives these has checked its jobs
     conf = conf_folder()

@@ -32,7 +32,7 @@ def provenance(root: Path, device: Any) -> dict[str, Any]:
 
 
 def _commit(root: Path) -> str | None:
-    """Return the commit of a checkout; None for an installed package, even inside of another project's repository."""
+    """Return the commit of a checkout; None for an installed package, even inside another project's repository."""
     if not (root / ".git").exists():
         return None
     try:

@@ -36,7 +36,7 @@ def products_of(step: Call) -> Call:
     """Return a function that repeats the matrix products of a step (forward, backward, optimizer) on the same numbers.
 
     Args:
-        step: is run once. Products inside of one operator (a fused attention) are not recorded.
+        step: is run once. Products inside one operator (a fused attention) are not recorded.
     """
     with _Recorder() as recorder:
         step()

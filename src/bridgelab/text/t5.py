@@ -48,7 +48,7 @@ class T5(nn.Module):
         attention: transformers' implementation; `eager` is the fastest for a tiny T5 on a CPU.
         device_map: spread the layers over devices, as `auto` or {module: device}; needs accelerate. None keeps them together.
         eight_bit: quantize matrices to 8 bits (LLM.int8, arXiv:2208.07339); needs bitsandbytes and a GPU.
-        checkpointing: recompute the activations inside of a block in the backward pass: less memory for one more forward
+        checkpointing: recompute the activations inside a block in the backward pass: less memory for one more forward
             pass. Outputs and gradients are the same.
         dense_act_fn: the activation in its feed-forward layers instead of the one that config.json names. BLIP-2 and
             InstructBLIP run Flan-T5 with `gelu`, which their bridges were trained for.

@@ -121,7 +121,7 @@ def create_tower(
 
 
 def tower_shape(visual: nn.Module) -> TowerShape:
-    """Return the shape of an open_clip ViT, or of a timm ViT inside of open_clip (SigLIP, EVA-02)."""
+    """Return the shape of an open_clip ViT, or of a timm ViT inside open_clip (SigLIP, EVA-02)."""
     if isinstance(visual, VisionTransformer):
         rows, columns = (int(n) for n in visual.grid_size)
         height, width = (int(n) for n in visual.image_size)
