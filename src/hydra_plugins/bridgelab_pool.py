@@ -74,7 +74,7 @@ class PoolLauncher(Launcher):
                 starts = describe_starts([one.config.bridge.get("init_from") for one in sweep])
                 question, study = self.config.get("question"), jobs[0].folder.parent.name
                 print_header(get_console(), study, question, starts, jobs, len(environments))
-            write_plan([Planned(job.folder) for job in jobs])
+            write_plan([Planned(job.folder, work=job.work) for job in jobs])
             failed = run_pool(jobs, environments, self.finished, self.preload)
         except ValueError as error:
             raise CompactHydraException(str(error)) from error  # Hydra prints these without a traceback

@@ -49,6 +49,7 @@ class SlurmLauncher(BaseSubmititLauncher):
         Raises:
             CompactHydraException: at the end, naming the jobs that failed; or at once, if none can be run.
         """
+        from bridgelab.launch.job import Job
         from bridgelab.launch.job_return import finished_job
         from bridgelab.launch.slurm import wait
         from bridgelab.launch.sweep_check import sweep_jobs
@@ -75,9 +76,11 @@ class SlurmLauncher(BaseSubmititLauncher):
         for one, group in itertools.groupby(unfinished, key=lambda each: each[0]):
             self._submit(one, [job for _, job in group], folders, logs)
         ids = {folder: job for job, folder in folders.items()}
-        write_plan([Planned(job.folder, ids.get(job.folder)) for job in jobs])
+        write_plan([Planned(job.folder, ids.get(job.folder), job.work) for job in jobs])
+        steps = {job.folder: job.work for job in jobs}
+        queued = {id: Job(folder, (), steps[folder]) for id, folder in folders.items()}
         try:
-            failed = wait(folders, logs, self.finished)
+            failed = wait(queued, logs, self.finished)
         except KeyboardInterrupt:
             arrays = " ".join(sorted({job.split("_")[0] for job in folders}))
             print(

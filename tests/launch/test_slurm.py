@@ -1,4 +1,11 @@
+from io import StringIO
+
+from rich.console import Console
+
 from bridgelab.launch import slurm as queue
+from bridgelab.launch.job import Job
+from bridgelab.launch.planned_steps import Work
+from bridgelab.runs.steps_done import StepsDone
 
 
 def test_jobs_are_waited_for_until_they_leave_the_queue(tmp_path, monkeypatch, capsys):
@@ -25,7 +32,8 @@ def test_jobs_are_waited_for_until_they_leave_the_queue(tmp_path, monkeypatch, c
             (folders["1_2"] / "metrics.json").touch()
         return {}
 
-    failed = queue.wait(folders, logs, "metrics.json", look)
+    jobs = {name: Job(folder, ()) for name, folder in folders.items()}
+    failed = queue.wait(jobs, logs, "metrics.json", look)
     why = "ended without writing metrics.json"
     assert sorted(failed) == [
         f"  1_1 (job 1_1) {why}; see {tmp_path}/1_1.log",
@@ -39,3 +47,27 @@ def test_jobs_are_waited_for_until_they_leave_the_queue(tmp_path, monkeypatch, c
 
 def test_nothing_to_wait_for():
     assert queue.wait({}, {}, "metrics.json", lambda: {}) == []
+
+
+def test_the_view_shows_what_each_job_does_and_the_time_left(tmp_path, monkeypatch):
+    work = Work("linear", trained=100, searched=0)
+    jobs = {f"1_{seed}": Job(tmp_path / f"bridge=linear,seed={seed}", (), work) for seed in range(3)}
+    for job in jobs.values():
+        job.folder.mkdir()
+    StepsDone(step=40, steps=100, trained=40, timed=40, seconds=10.0).write(jobs["1_0"].folder)
+    (jobs["1_0"].folder / "metrics.csv").write_text("step,val/accuracy\n40,0.5\n")
+    out = StringIO()
+    monkeypatch.setattr(queue, "get_console", lambda: Console(file=out, width=100))
+    watch = queue._Watch(jobs, {}, "metrics.json")
+    seen = {"1_0": "RUNNING", "1_1": "PENDING", "1_2": "PENDING"}
+    watch.collect(seen)
+    console = Console(file=StringIO(), width=100)
+    console.print(watch.view(seen))
+    first, _, grid, *_ = console.file.getvalue().splitlines()
+    # 60 steps of a quarter of a second, two waiting jobs of 25 s, and a quarter of all three runs' steps beside them.
+    assert first.startswith("0 done, 0 failed, 1 running, 2 waiting, about 1 min 24 s left")
+    assert grid.split() == ["linear", "▅", "50", "%", "40/100", "·", "·"]
+    assert out.getvalue() == ""
+    monkeypatch.setattr(queue, "TELL_SECONDS", -1.0)
+    watch.view(seen)
+    assert out.getvalue().startswith("0 done, 0 failed, 1 running, 2 waiting, about 1 min 24 s left")

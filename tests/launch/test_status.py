@@ -8,9 +8,11 @@ from datetime import datetime
 import pytest
 
 from bridgelab.cli import main as cli
+from bridgelab.launch.planned_steps import Work
 from bridgelab.launch.status import study_status
 from bridgelab.launch.sweep_plan import Planned, read_plan, write_plan
 from bridgelab.runs.record_schema import Malformed
+from bridgelab.runs.steps_done import StepsDone
 
 NOW = datetime(2026, 11, 29, 12, 0, 0).timestamp()
 LOGGED = "[2026-11-29 11:59:{},000][bridgelab.training.main][INFO] - {}\n"
@@ -55,6 +57,30 @@ def test_each_state_is_told_with_its_reason(study):
     assert stopped.detail == "last logged at step 20"
     assert waiting.name == "bridge=mlp,seed=2"
     assert found.seconds_left == 90.0 + 150.0  # one at a time
+
+
+def test_the_time_left_counts_steps_where_they_are_planned(study):
+    """Two of three runs of linear are done, of which the first searched; the third has trained 100 of 300 steps."""
+    plan = {
+        f"bridge={bridge},seed={seed}": Work(bridge, trained=300, searched=450)
+        for bridge in ("linear", "mlp")
+        for seed in range(3)
+    }
+    write_plan([Planned(study / name, work=work) for name, work in plan.items()])
+    for name, wall in (("bridge=linear,seed=0", 320.0), ("bridge=linear,seed=1", 140.0)):
+        path = study / name / "metrics.json"
+        record = json.loads(path.read_text())
+        record["costs"] = {"wall_seconds": wall, "train_seconds": 120.0}
+        path.write_text(json.dumps(record))
+    running = study / "bridge=linear,seed=2"
+    StepsDone(step=100, steps=300, trained=100, timed=100, seconds=40.0).write(running)
+    found = study_status(study, now=NOW)
+    one = found.runs[2]
+    assert one.seconds_left == pytest.approx(200 * 0.4 + 20.0)  # its steps, and what a run takes beside them
+    assert one.detail == "100/300"
+    # One mlp waits: taken for as slow as linear, with a search of its own.
+    assert found.seconds_left == pytest.approx(one.seconds_left + 300 * 0.4 + 20.0 + 450 * 0.4)
+    assert [Work(**dict(job.work)) for job in read_plan(study).jobs] == [*plan.values()]
 
 
 def test_to_look_takes_no_lock(study):

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from bridgelab.launch.header import describe_starts, print_header
-from bridgelab.launch.job import Job, RunningJob
+from bridgelab.launch.job import Begun, Job
 from bridgelab.launch.job_grid import rows_and_seeds
 from bridgelab.launch.job_progress import sparkline
 from bridgelab.launch.planned_steps import Work, planned_work
@@ -143,7 +143,7 @@ def pool(tmp_path):
     progress = PoolProgress(len(all_jobs), slots=2)
     progress.end(done, 65.0)
     progress.failures[failed.name] = "x"
-    now = [RunningJob(running, 0, None, None, 0)]
+    now = [Begun(running, 0.4)]
     progress.look(now, all_jobs[3:])
     return PoolView(all_jobs, "metrics.json", progress), now, [held]
 

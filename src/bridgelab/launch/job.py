@@ -43,6 +43,19 @@ class Job:
         return os.path.exists(self.folder / file)
 
 
+@dataclass(frozen=True)
+class Begun:
+    """A job that runs, as views and estimates see it.
+
+    Attributes:
+        job: the job.
+        seconds: since it began.
+    """
+
+    job: Job
+    seconds: float
+
+
 @dataclass
 class RunningJob:
     """A job with its process.

@@ -4,7 +4,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from bridgelab.launch.job import RunningJob
+from bridgelab.launch.job import Begun
 from bridgelab.runs.steps_done import read_steps_done
 
 METRICS = "metrics.csv"
@@ -12,7 +12,7 @@ ACCURACY = "val/accuracy"
 BLOCKS = "▁▂▃▄▅▆▇█"
 
 
-def now_doing(one: RunningJob) -> str:
+def now_doing(one: Begun) -> str:
     """Return what a job does: '▁▃▅ 61 % 180/300' while it trains, 'lr=0.01 40/150' while it searches, else for how long it has run."""
     done = read_steps_done(one.job.folder)
     if done is None:

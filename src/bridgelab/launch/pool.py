@@ -19,7 +19,7 @@ from rich.text import Text
 
 from bridgelab.console import get_console
 from bridgelab.launch.fork_server import ForkedJob, ForkServer
-from bridgelab.launch.job import Job, RunningJob
+from bridgelab.launch.job import Begun, Job, RunningJob
 from bridgelab.launch.job_progress import format_seconds, result
 from bridgelab.launch.pool_progress import PoolProgress
 from bridgelab.launch.pool_view import PoolView
@@ -124,16 +124,19 @@ class _Pool:
     def _unfinished(self) -> bool:
         return bool(self.waiting or self.running or self.held)
 
+    def _begun(self) -> list[Begun]:
+        return [Begun(one.job, one.seconds) for one in self.running]
+
     def _view(self) -> Group:
-        return self.view.render(self.console, list(self.running), list(self.held))
+        return self.view.render(self.console, self._begun(), list(self.held))
 
     def _tell(self) -> None:
         """Look at the jobs' steps, and print one line per minute where there is no terminal that could show the view."""
         if time.monotonic() > self.looked_at + LOOK_SECONDS:
             self.looked_at = time.monotonic()
-            self.progress.look(self.running, self.waiting)
+            self.progress.look(self._begun(), self.waiting)
         if not self.console.is_terminal and time.monotonic() > self.told_at + TELL_SECONDS:
-            self._print(self.progress.line(self.running))
+            self._print(self.progress.line(self._begun()))
 
     def _start_jobs(self) -> None:
         """Fill the free slots."""
@@ -217,7 +220,7 @@ class _Pool:
             if status == 0 and one.job.wrote(self.finished):
                 self.progress.end(one.job, one.seconds)
                 curve = f", {found}" if (found := result(one.job.folder)) else ""
-                self.progress.look(self.running, self.waiting)
+                self.progress.look(self._begun(), self.waiting)
                 self._print(
                     f"{self.progress.numbered(one.job)}  {format_seconds(one.seconds)}{curve}{self.progress.left}"
                 )

@@ -8,7 +8,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from bridgelab.launch.job import Job, RunningJob
+from bridgelab.launch.job import Begun, Job
 from bridgelab.launch.job_grid import rows_and_seeds
 from bridgelab.launch.job_progress import now_doing, result
 from bridgelab.launch.pool_progress import PoolProgress
@@ -32,7 +32,7 @@ class PoolView:
     progress: PoolProgress
     results: dict[str, str] = field(default_factory=dict)  # of jobs that have ended, read once
 
-    def render(self, console: Console, running: Sequence[RunningJob], held: Sequence[Job]) -> Group:
+    def render(self, console: Console, running: Sequence[Begun], held: Sequence[Job]) -> Group:
         """Return the view.
 
         Args:
@@ -46,14 +46,20 @@ class PoolView:
             ProgressBar(total=progress.total, completed=progress.ended, width=24),
             Text(progress.counts + progress.left),
         )
+        return Group(bar, *self.jobs_now(console, running, held))
+
+    def jobs_now(
+        self, console: Console, running: Sequence[Begun], held: Sequence[Job]
+    ) -> Sequence[Table | Text]:
+        """Return the jobs as a grid, or only those that run if it does not fit. The arguments are those of `render`."""
         grid = self._grid(console, running, held)
         if grid is not None:
-            return Group(bar, grid)
+            return [grid]
         listed = [f"  {one.job.name}  {now_doing(one)}" for one in running]
         listed += [f"  {job.name}  by another process" for job in held]
-        return Group(bar, *map(Text, listed))
+        return [*map(Text, listed)]
 
-    def _grid(self, console: Console, running: Sequence[RunningJob], held: Sequence[Job]) -> Table | None:
+    def _grid(self, console: Console, running: Sequence[Begun], held: Sequence[Job]) -> Table | None:
         """Return a table with a line for each row of the study and a column for each seed; None if it does not fit."""
         places = rows_and_seeds([job.name for job in self.jobs])
         jobs = {places[job.name]: job for job in self.jobs}
@@ -73,7 +79,7 @@ class PoolView:
             table.add_row(row, *(self._cell(job, here, elsewhere) if job else Text() for job in of_row))
         return table
 
-    def _cell(self, job: Job, here: dict[str, RunningJob], elsewhere: set[str]) -> Text:
+    def _cell(self, job: Job, here: dict[str, Begun], elsewhere: set[str]) -> Text:
         if job.name in here:
             return Text(now_doing(here[job.name]), style="bold")
         if job.name in self.progress.failures:

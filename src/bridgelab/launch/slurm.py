@@ -9,13 +9,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
 from bridgelab.console import get_console
+from bridgelab.launch.job import Begun, Job
+from bridgelab.launch.pool_progress import PoolProgress
+from bridgelab.launch.pool_view import PoolView
 from bridgelab.runs.log import failure
 
 POLL_SECONDS = 5.0
+TELL_SECONDS = 60.0  # between two lines without a terminal
 PATIENCE = 30.0  # seconds within which a shared disk shows a file to every node
 GOING = ("RUNNING", "COMPLETING")
 
@@ -34,32 +39,32 @@ def states() -> dict[str, str]:
 
 
 def wait(
-    folders: Mapping[str, Path],
+    jobs: Mapping[str, Job],
     logs: Mapping[str, Path],
     finished: str,
     look: Callable[[], Mapping[str, str]] = states,
 ) -> list[str]:
-    """Wait until all jobs have left the queue, and print a line for each one that leaves.
+    """Wait until all jobs have left the queue. Show what they do, and print a line for each one that leaves.
 
     A preempted job, or one at its time limit, is queued again and stays in the queue meanwhile. A job that leaves the queue
     without its record has failed, whatever Slurm calls it: Slurm may count killed jobs as completed, and accounting is not
     always available.
 
     Args:
-        folders: each job's folder, by its id.
+        jobs: each job by its id.
         logs: the output of each job's first task, by the job's id.
         finished: the name of the file that a job writes last.
         look: a function that returns the queue as `states` does.
     Returns:
         One line for each job that failed, with its name, its id and its log.
     """
-    watch = _Watch(folders, logs, finished)
-    with Live(console=watch.console, refresh_per_second=1, transient=True) as view:
+    watch = _Watch(jobs, logs, finished)
+    with Live(console=watch.console, refresh_per_second=1, transient=True) as live:
         while watch.left:
             queue = watch.read(look)
             if queue is not None:
                 watch.collect(queue)
-                view.update(Text(watch.summary(queue)))
+                live.update(watch.view(queue))
             if watch.left:
                 time.sleep(POLL_SECONDS)
     return watch.failures
@@ -68,12 +73,15 @@ def wait(
 class _Watch:
     """Jobs in the queue: those that are left in it, and what became of the others."""
 
-    def __init__(self, folders: Mapping[str, Path], logs: Mapping[str, Path], finished: str) -> None:
-        self.left = dict(folders)
+    def __init__(self, jobs: Mapping[str, Job], logs: Mapping[str, Path], finished: str) -> None:
+        self.left = dict(jobs)
         self.failures: list[str] = []
         self.console = get_console()
-        self._logs, self._finished, self._total = logs, finished, len(folders)
-        self._began = time.monotonic()
+        self.progress = PoolProgress(len(jobs), slots=1)
+        self._view = PoolView([*jobs.values()], finished, self.progress)
+        self._logs, self._finished = logs, finished
+        self._told_at = time.monotonic()  # when a line was last printed
+        self._running_since: dict[str, float] = {}  # when a job was first seen to run
         self._absent_since: dict[str, float] = {}  # when a job without its record was first not in the queue
         self._unavailable = False
 
@@ -92,34 +100,46 @@ class _Watch:
     def collect(self, queue: Mapping[str, str]) -> None:
         """Report the jobs that have left the queue."""
         now = time.monotonic()
-        for job in [job for job in self.left if job not in queue]:
-            folder = self.left[job]
-            if os.path.exists(folder / self._finished):  # False if it can't be read, where Path.exists raises
-                del self.left[job]
-                self._print(f"{self._total - len(self.left)}/{self._total}  {folder.name}")
-            elif now - self._absent_since.setdefault(job, now) >= PATIENCE:
-                del self.left[job]
-                self._fail(job, folder)
+        for id in [id for id in self.left if queue.get(id) in GOING]:
+            self._running_since.setdefault(id, now)
+        for id in [id for id in self.left if id not in queue]:
+            if self.left[id].wrote(self._finished):
+                job = self.left.pop(id)
+                self.progress.end(job, now - self._running_since[id] if id in self._running_since else 0.0)
+                self._print(self.progress.numbered(job))
+            elif now - self._absent_since.setdefault(id, now) >= PATIENCE:
+                self._fail(id, self.left.pop(id))
 
-    def summary(self, queue: Mapping[str, str]) -> str:
-        """Return the counts of jobs by state, and the minutes that have passed."""
-        running = sum(queue.get(job) in GOING for job in self.left)
-        done = self._total - len(self.left) - len(self.failures)
-        minutes = (time.monotonic() - self._began) / 60
-        return (
-            f"{done} done, {len(self.failures)} failed, {running} running, {len(self.left) - running} waiting, "
-            f"{minutes:.0f} min"
+    def view(self, queue: Mapping[str, str]) -> Group:
+        """Return the number of jobs in each state with the time left, and below it what each job does.
+
+        Without a terminal, which alone shows the view, print a line a minute.
+        """
+        now = time.monotonic()
+        going = [id for id in self.left if queue.get(id) in GOING]
+        running = [Begun(self.left[id], now - self._running_since[id]) for id in going]
+        waiting = [job for id, job in self.left.items() if id not in going]
+        self.progress.estimate.slots = max(1, len(running))
+        self.progress.look(running, waiting)
+        counts = (
+            f"{len(self.progress.done)} done, {len(self.failures)} failed, {len(running)} running, {len(waiting)} waiting"
+            f"{self.progress.left if running else ''}"
         )
+        if not self.console.is_terminal and now > self._told_at + TELL_SECONDS:
+            self._print(counts)
+        return Group(Text(counts), *self._view.jobs_now(self.console, running, ()))
 
-    def _fail(self, job: str, folder: Path) -> None:
-        reason, log = f"ended without writing {self._finished}", self._logs[job]
+    def _fail(self, id: str, job: Job) -> None:
+        reason, log = f"ended without writing {self._finished}", self._logs[id]
         error, excerpt = failure(log)
-        self.failures.append(f"  {folder.name} (job {job}) {reason}{error}; see {log}")
-        self._print(f"{folder.name}  {reason}:", style="bold red")
+        self.failures.append(f"  {job.name} (job {id}) {reason}{error}; see {log}")
+        self.progress.failures[job.name] = self.failures[-1]
+        self._print(f"{job.name}  {reason}:", style="bold red")
         for line in excerpt:
             self._print(f"    {line}")
 
     def _print(self, line: str, style: str | None = None) -> None:
+        self._told_at = time.monotonic()
         self.console.print(Text(line), style=style, soft_wrap=True)
 
 

@@ -10,16 +10,21 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from bridgelab.launch.job import Begun, Job
+from bridgelab.launch.job_progress import now_doing
+from bridgelab.launch.planned_steps import Work
 from bridgelab.launch.slurm import GOING, states
 from bridgelab.launch.sweep_plan import read_plan
+from bridgelab.launch.time_left import TimeLeft
 from bridgelab.printable import printable
 from bridgelab.runs import log
 from bridgelab.runs.finished import is_finished
 from bridgelab.runs.record_schema import Malformed, read_record
+from bridgelab.runs.steps_done import StepsDone, read_steps_done
 from bridgelab.runs.sweep import command, overrides, swept
 
 DONE, RUNNING, FAILED, STOPPED, WAITING = "done", "running", "failed", "stopped", "waiting"
@@ -38,10 +43,10 @@ class RunStatus:
     Args:
         name: of its folder.
         state: one of `STATES`. A stopped run was begun and is not running; the study's command resumes it.
-        detail: its last log line, the reason of its failure, or its place in Slurm's queue.
+        detail: what it does now, the reason of its failure, or its place in Slurm's queue.
         seconds: that it took, if it is done; else since it began, if it runs.
-        seconds_left: as long as the done runs of its bridge took on average, less what has passed; None if it does not run
-            or no run is done.
+        train_seconds: how many of these it trained for, if it is done.
+        seconds_left: by its steps, see `launch.time_left`; None if it does not run or nothing is measured yet.
         accuracy: on test, if it is done.
     """
 
@@ -49,6 +54,7 @@ class RunStatus:
     state: str
     detail: str = ""
     seconds: float | None = None
+    train_seconds: float | None = None
     seconds_left: float | None = None
     accuracy: float | None = None
 
@@ -61,27 +67,19 @@ class StudyStatus:
         name: of the study.
         runs: in the order of its sweep.
         again: the command that does what is missing; empty if it is not known.
+        seconds_left: until all runs are done, if as many run at a time as now; None if none runs or nothing is measured yet.
     """
 
     name: str
     runs: Sequence[RunStatus]
     again: str
+    seconds_left: float | None
 
     @property
     def counts(self) -> Mapping[str, int]:
         """The number of runs in each of `STATES`."""
         counts = Counter(run.state for run in self.runs)
         return {state: counts[state] for state in STATES}
-
-    @property
-    def seconds_left(self) -> float | None:
-        """Seconds until all runs are done if as many run at a time as now; None if none runs or none is done."""
-        took = [run.seconds for run in self.runs if run.state == DONE and run.seconds]
-        running = [run.seconds_left or 0.0 for run in self.runs if run.state == RUNNING]
-        if not (took and running):
-            return None
-        waiting = sum(run.state == WAITING for run in self.runs) * sum(took) / len(took)
-        return max((sum(running) + waiting) / len(running), *running)
 
 
 def study_status(
@@ -97,7 +95,8 @@ def study_status(
         ValueError: if the folder holds no run and no sweep was begun in it, or its sweep.json is malformed.
     """
     now = time.time() if now is None else now
-    slurm_jobs = {job.name: job.slurm_job for job in read_plan(study).jobs}
+    plan = {job.name: job for job in read_plan(study).jobs}
+    slurm_jobs = {name: job.slurm_job for name, job in plan.items()}
     folders = {path.name: path for path in sorted(study.iterdir()) if _is_run(path)}
     names = list(
         dict.fromkeys([*slurm_jobs, *folders] if slurm_jobs else [*folders, *_absent(study, folders)])
@@ -107,13 +106,48 @@ def study_status(
     in_queue = _queue(queue) if any(slurm_jobs.values()) else {}
     held = _locked_inodes()
     done = {name: _done(path) for name, path in folders.items() if is_finished(path)}
-    took = [(overrides(name).get("bridge"), run.seconds) for name, run in done.items() if run.seconds]
     runs = [
-        done.get(name) or _unfinished(study / name, slurm_jobs.get(name), in_queue, held, took, now)
+        done.get(name) or _unfinished(study / name, slurm_jobs.get(name), in_queue, held, now)
         for name in names
     ]
+    works = {name: Work(**dict(job.work)) for name, job in plan.items() if job.work}
+    runs, left = _with_time_left(study, runs, works)
     missing = [run.name for run in runs if run.state != DONE]
-    return StudyStatus(study.name, runs, command(study, missing).partition("\n")[0] if missing else "")
+    again = command(study, missing).partition("\n")[0] if missing else ""
+    return StudyStatus(study.name, runs, again, left)
+
+
+def _with_time_left(
+    study: Path, runs: Sequence[RunStatus], works: Mapping[str, Work]
+) -> tuple[list[RunStatus], float | None]:
+    """Return the runs with the seconds left of those that run, and the seconds left of the study.
+
+    Args:
+        study: its folder.
+        runs: of the study.
+        works: the steps of each run, as far as they are known.
+    """
+    jobs = {run.name: Job(study / run.name, (), works.get(run.name)) for run in runs}
+    running = [run for run in runs if run.state == RUNNING]
+    estimate = TimeLeft(max(1, len(running)))
+    searched: set[str] = set()
+    for run in runs:
+        job = jobs[run.name]
+        if run.state == RUNNING:
+            estimate.count(job, read_steps_done(job.folder))
+        elif run.state == DONE and run.seconds:
+            steps = job.work.trained if job.work else 0
+            trained = StepsDone(trained=round(steps), timed=round(steps), seconds=run.train_seconds or 0.0)
+            estimate.count(job, trained if steps and run.train_seconds else None)
+            # The first run of a search took that search's time too, which is no measure of the others.
+            if job.work and job.work.searched and job.work.search not in searched:
+                searched.add(job.work.search)
+            else:
+                estimate.end(job, run.seconds)
+    left = {run.name: estimate.of_job(jobs[run.name], run.seconds or 0.0) for run in running}
+    waiting = [jobs[run.name] for run in runs if run.state == WAITING]
+    total = estimate.seconds([(jobs[run.name], run.seconds or 0.0) for run in running], waiting)
+    return [replace(run, seconds_left=left.get(run.name)) for run in runs], total if running else None
 
 
 def _is_run(path: Path) -> bool:
@@ -155,7 +189,13 @@ def _done(path: Path) -> RunStatus:
     except (Malformed, OSError) as error:
         return RunStatus(path.name, FAILED, f"its record can't be read: {error}"[:MAX_DETAIL])
     costs, accuracy = record.get("costs", {}), record.get("metrics", {}).get("test/accuracy")
-    return RunStatus(path.name, DONE, seconds=costs.get("wall_seconds"), accuracy=accuracy)
+    return RunStatus(
+        path.name,
+        DONE,
+        seconds=costs.get("wall_seconds"),
+        train_seconds=costs.get("train_seconds"),
+        accuracy=accuracy,
+    )
 
 
 def _unfinished(
@@ -163,7 +203,6 @@ def _unfinished(
     slurm_job: str | None,
     queue: Mapping[str, str],
     held: set[str],
-    took: Sequence[tuple[str | None, float | None]],
     now: float,
 ) -> RunStatus:
     """Return the status of a run without a record.
@@ -172,7 +211,6 @@ def _unfinished(
         slurm_job: its id, if it was submitted to Slurm.
         queue: states of jobs by id.
         held: inodes of locked files.
-        took: of each done run, its bridge and the seconds that it took.
         now: seconds since the epoch.
     """
     state = queue.get(slurm_job or "")
@@ -180,12 +218,10 @@ def _unfinished(
     if locked or state in GOING:
         began = _began(path)
         passed = None if began is None else max(0.0, now - began)
-        alike = [
-            seconds for bridge, seconds in took if seconds and bridge == overrides(path.name).get("bridge")
-        ]
-        usual = alike or [seconds for _, seconds in took if seconds]
-        left = max(0.0, sum(usual) / len(usual) - passed) if usual and passed is not None else None
-        return RunStatus(path.name, RUNNING, _last_message(path), passed, left)
+        doing = (
+            now_doing(Begun(Job(path, ()), passed or 0.0)) if read_steps_done(path) else _last_message(path)
+        )
+        return RunStatus(path.name, RUNNING, doing, passed)
     if state:
         return RunStatus(path.name, WAITING, f"job {slurm_job} is {state.lower()} in Slurm's queue")
     if not path.exists() or not _is_run(path):

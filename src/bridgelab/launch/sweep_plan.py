@@ -1,13 +1,13 @@
 """The jobs that a launcher was asked to run, kept in the study's folder, where `bridgelab status` reads them. Free of torch."""
 
 import contextlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import Field
 
+from bridgelab.launch.planned_steps import Work
 from bridgelab.runs.atomic import atomic_path
 from bridgelab.runs.locks import locked
 from bridgelab.runs.record_schema import Checked, Malformed, checked, read_json
@@ -16,16 +16,26 @@ FILE = "sweep.json"
 FIX = "Delete it: the next sweep writes a new one."
 
 
+class PlannedWork(Checked):
+    """The steps of a job, with the fields of `launch.planned_steps.Work`."""
+
+    search: str
+    trained: float
+    searched: float
+
+
 class PlannedJob(Checked):
     """A job of a sweep.
 
     Attributes:
         name: of its run's folder.
         slurm_job: its id in Slurm's queue; None for a job of this machine.
+        work: the steps that it trains; None if they are not known.
     """
 
     name: str
     slurm_job: str | None = None
+    work: PlannedWork | None = None
 
 
 class SweepPlan(Checked):
@@ -36,10 +46,11 @@ class SweepPlan(Checked):
 
 @dataclass(frozen=True)
 class Planned:
-    """A job to note down: the folder of its run, and its id in Slurm's queue if it has one."""
+    """A job to note down: the folder of its run, its id in Slurm's queue if it has one, and its steps if they are known."""
 
     folder: Path
     slurm_job: str | None = None
+    work: Work | None = None
 
 
 def write_plan(jobs: Sequence[Planned]) -> None:
@@ -49,18 +60,25 @@ def write_plan(jobs: Sequence[Planned]) -> None:
     """
     with contextlib.suppress(OSError):
         for study in dict.fromkeys(job.folder.parent for job in jobs):
-            own = {job.folder.name: job.slurm_job for job in jobs if job.folder.parent == study}
+            own = {
+                job.folder.name: PlannedJob(
+                    name=job.folder.name, slurm_job=job.slurm_job, work=_planned(job.work)
+                )
+                for job in jobs
+                if job.folder.parent == study
+            }
             with locked(study / f".{FILE}.lock"):
                 try:
-                    earlier = {
-                        job.name: job.slurm_job for job in read_plan(study).jobs if job.name not in own
-                    }
+                    earlier = {job.name: job for job in read_plan(study).jobs if job.name not in own}
                 except Malformed:
                     earlier = {}  # rewritten
-                together = {**earlier, **own}
-                content = {"jobs": [{"name": name, "slurm_job": together[name]} for name in together]}
+                plan = SweepPlan(jobs=[*earlier.values(), *own.values()])
                 with atomic_path(study / FILE) as temporary:
-                    temporary.write_text(json.dumps(content, indent=1))
+                    temporary.write_text(plan.model_dump_json(indent=1))
+
+
+def _planned(work: Work | None) -> PlannedWork | None:
+    return PlannedWork(**vars(work)) if work else None
 
 
 def read_plan(study: Path) -> SweepPlan:

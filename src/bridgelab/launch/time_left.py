@@ -47,9 +47,9 @@ class TimeLeft:
         left = [*(job for job, _ in running), *waiting]
         if not left:
             return 0.0
-        rates = self._step_seconds()
-        if not (rates if any(job.work for job in left) else self.durations):
+        if not self._is_measured(left):
             return None
+        rates = self._step_seconds()
         rest = [(_search(job), self._rest(job, rates, passed)) for job, passed in running]
         searches = self._searches(left, rates)
         total = (
@@ -59,6 +59,25 @@ class TimeLeft:
         )
         longest = max((seconds + searches.get(search, 0.0) for search, seconds in rest), default=0.0)
         return max(total / self.slots, longest)
+
+    def of_job(self, job: Job, passed: float) -> float | None:
+        """Return the seconds that a running job still takes, its search among them; None if nothing is measured yet.
+
+        Args:
+            job: the job.
+            passed: seconds since it began.
+        """
+        if not self._is_measured([job]):
+            return None
+        rates = self._step_seconds()
+        return self._rest(job, rates, passed) + sum(self._searches([job], rates).values())
+
+    def _is_measured(self, left: Sequence[Job]) -> bool:
+        return (
+            any(done.timed for done in self.steps.values())
+            if any(job.work for job in left)
+            else bool(self.durations)
+        )
 
     def _step_seconds(self) -> dict[str, float]:
         """Return the seconds of a step, by search."""
