@@ -23,7 +23,7 @@ STUDY_preview := first_look
 STUDY_full    := first_look_full
 STUDY = $(or $(STUDY_$(SIZE)),$(error SIZE=$(SIZE) is not a size of the study. Use SIZE=tiny, SIZE=preview or SIZE=full))
 
-.PHONY: help install study test test-slurm test-faults test-gpu test-lmms-eval lint bench dashboard calibrate pretrain docs blocks notebook
+.PHONY: help install study test test-slurm test-faults test-gpu test-lmms-eval lint bench dashboard calibrate pretrain docs blocks pictures notebook
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -94,5 +94,8 @@ docs: $(STAMP) ## the documents as a site, site/index.html (to search it: .venv/
 blocks: $(STAMP) ## fill the marked blocks of README.md and docs/ with what their commands print
 	@$(BIN)/python docs/fill_blocks.py
 
+pictures: $(STAMP) ## draw the pictures of README.md and experiments/ from experiments/records
+	@$(BIN)/python docs/draw_pictures.py
+
 notebook: $(STAMP) ## make the outputs of the notebooks on recorded studies
-	@$(BIN)/jupyter-execute --inplace notebooks/01*.ipynb notebooks/02*.ipynb
+	@$(BIN)/jupyter-execute --inplace notebooks/*.ipynb

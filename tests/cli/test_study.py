@@ -1,5 +1,6 @@
 """`bridgelab study --add` repeats a study's training with another bridge, and refuses what would not be comparable."""
 
+import json
 import re
 
 import pytest
@@ -8,8 +9,10 @@ from simulated_study import TRUTH
 
 from bridgelab.cli import main as cli
 from bridgelab.cli import train
+from bridgelab.cli.arguments import UsageError
 from bridgelab.cli.overrides import check_training
-from bridgelab.cli.study import added_row
+from bridgelab.cli.study import added_row, check_start
+from bridgelab.runs import warm_start_files
 
 SWEPT = (
     "experiments=first_look_tiny",
@@ -65,6 +68,34 @@ def test_rows_that_could_not_be_compared_are_refused(study, row, message, capsys
     path = study(*SWEPT)
     assert cli.main(["study", str(path), "--add", *row]) == 2
     assert re.search(message, capsys.readouterr().err)
+
+
+@pytest.fixture
+def warm(study, change, tmp_path, monkeypatch):
+    """The command that adds a row to a study whose rows set out from warm starts; there is one of linear."""
+    path = study(*SWEPT)
+    for run in path.glob("bridge=*"):
+        change(run, init_from="warm:miniature/linear_64_seed0@aa")
+    monkeypatch.setattr(warm_start_files, "SHIPPED", tmp_path / "warm")
+    (tmp_path / "warm" / "miniature").mkdir(parents=True)
+    card = {"target": "bridgelab.bridge.linear.Linear", "record": {"examples_seen": 384000}}
+    (tmp_path / "warm" / "miniature" / "linear_64_seed0.json").write_text(json.dumps(card))
+    return lambda *row: check_start(path, added_row(path, row))
+
+
+def test_a_row_without_a_warm_start_is_told_what_to_do(warm):
+    message = r"CAbstractor has no warm start, .* Add bridge\.init_from=null to train it from nothing: it then lacks up to 384,000 examples"
+    with pytest.raises(UsageError, match=message):
+        warm("bridge=c_abstractor", "bridge.init_from=warm")
+    told = warm("bridge=c_abstractor", "bridge.init_from=null")
+    assert told.startswith("CAbstractor is trained from nothing. The other rows of ")
+    assert "up to 384,000 examples before" in told
+    assert warm("bridge=linear", "bridge.init_from=warm") == ""
+
+
+def test_a_row_beside_rows_from_nothing_is_not_warned_of(study):
+    path = study(*SWEPT)
+    assert check_start(path, added_row(path, ["bridge=c_abstractor"])) == ""
 
 
 def test_a_study_of_unknown_training_is_refused(simulated, capsys):

@@ -12,7 +12,6 @@ from PIL import Image
 from bridgelab.report.examples import select_examples
 from bridgelab.runs.study import read_study
 
-RECORDED = ("01_read_a_study.ipynb", "02_where_does_linear_break.ipynb")  # from experiments/records
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 
 
@@ -21,11 +20,11 @@ def code(notebook):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
-def test_notebooks_define_nothing_and_are_kept_with_outputs_where_their_study_is_recorded(path):
+def test_notebooks_define_nothing_and_are_kept_with_outputs(path):
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
     for cell in code(notebook):
-        assert bool(cell.outputs) is (path.name in RECORDED)
+        assert cell.outputs
         definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
         assert not [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, definitions)]
 
@@ -45,7 +44,7 @@ def shown_by(notebook):
 # jupyter_client's own sockets and loops: nothing of ours is in that process.
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("name", RECORDED)
+@pytest.mark.parametrize("name", [path.name for path in NOTEBOOKS])
 def test_the_outputs_of_a_notebook_are_those_that_its_cells_print(name, monkeypatch):
     monkeypatch.delenv("BRIDGELAB_RUNS", raising=False)
     monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")

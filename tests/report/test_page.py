@@ -6,6 +6,7 @@ import re
 import shlex
 import struct
 import zlib
+from collections import Counter
 from html.parser import HTMLParser
 from io import StringIO
 
@@ -173,12 +174,55 @@ def test_all_questions_are_paged_and_filtered(browser, study):
     assert 0 < len(expected) < 150
     assert output.inner_text() == f"{len(expected)} of 150 questions"
     for text in cards.all_inner_texts():
-        assert "✗ linear:" in text
-        assert "✓ qformer:" in text
+        assert re.search(r"linear\s+✗", text)
+        assert re.search(r"qformer\s+✓", text)
     shown.locator("select[data-tag=hops]").select_option("2")
     shown.locator("select[name=kind]").select_option("exist")
     assert all("exist" in text and "hops 2" in text for text in cards.all_inner_texts())
     assert shown.locator("article img").first.evaluate("one => one.naturalHeight") == 256
+    assert complaints == []
+
+
+def test_answers_that_stay_with_another_image_are_found(browser, study):
+    """Against the mode of the predictions in either view."""
+    shown, complaints = opened(browser, made(study), 1200)
+    runs = [run.predictions.query("kind == 'answer'") for run in read_study(study).of("linear")]
+    table = pd.concat(runs).pivot_table(
+        index="id",
+        columns="view",
+        values="prediction",
+        aggfunc=lambda said: Counter(said).most_common(1)[0][0],
+    )
+    stays = set(table.index[table["image"] == table["shuffled"]])
+    assert 0 < len(stays) < len(table)
+    shown.locator("select[name=same]").select_option("linear")
+    assert shown.locator("output").inner_text() == f"{len(stays)} of {len(table)} questions"
+    for text in shown.locator("article").all_inner_texts():
+        assert text.split("is it ", 1)[1].split()[0] in stays
+        assert re.search(r"linear\s+. .*the same", text)
+    assert "floor: blind" not in shown.locator("select[name=same]").inner_text()
+    assert complaints == []
+
+
+def test_the_printed_page_has_no_controls_and_charts_as_wide_as_the_paper(browser, study):
+    shown, complaints = opened(browser, made(study), 1280)
+    shown.wait_for_selector("html[data-charts=light]")
+    shown.emulate_media(media="print")
+    shown.evaluate("dispatchEvent(new Event('beforeprint'))")
+    for hidden in ("nav", "#filter", "#accuracy .fold", ".pages"):
+        assert not shown.locator(hidden).first.is_visible(), hidden
+    assert shown.locator("#runs details[open]").count() == shown.locator("#runs details").count() > 1
+    panel = shown.locator("#accuracy .panel").first
+    width = panel.bounding_box()["width"]
+    drawn = panel.locator("svg").bounding_box()["width"]
+    assert 500 < width < 720
+    assert drawn == pytest.approx(width, abs=40)
+    colour = "getComputedStyle(document.querySelector('.matrix td')).printColorAdjust"
+    assert shown.evaluate(colour) == "exact"
+    shown.evaluate("dispatchEvent(new Event('afterprint'))")
+    shown.emulate_media(media="screen")
+    assert shown.locator("#runs details[open]").count() == 0
+    assert shown.locator("#accuracy .panel").first.bounding_box()["width"] > 1000
     assert complaints == []
 
 
@@ -196,6 +240,10 @@ def test_answers_are_shown_beside_what_they_rest_on(browser, study, diagnosed):
     assert captions.count("its attention (description)") == 2  # a linear bridge and an MLP have none
     assert "<b>yes" in captions[1]  # shown as it is said
     assert strips.first.locator("img").evaluate_all("all => all.every(one => one.naturalHeight > 0)")
+    link = shown.get_by_role("link", name="The patches that these answers depend on")
+    assert {link.nth(k).get_attribute("href") for k in range(link.count())} <= {"#map-0", "#map-1", "#map-2"}
+    assert link.count() > 0
+    assert shown.locator("#map-0, #map-1, #map-2").count() == 3
     assert shown.locator("#inside .panel svg").count() == 5
     assert shown.get_by_text("Selection (causal)").count()
     for width in (1200, 390):

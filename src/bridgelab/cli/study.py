@@ -7,7 +7,10 @@ from pathlib import Path
 
 from bridgelab.cli import train
 from bridgelab.cli.arguments import Parser, UsageError, folder
+from bridgelab.runs.finished import is_finished
+from bridgelab.runs.record_schema import read_record
 from bridgelab.runs.sweep import MULTIRUN, last_overrides
+from bridgelab.runs.warm_start_files import WARM, warm_start_cards
 
 # A row may choose only these keys. All others are the study's, so that rows can be compared.
 ROW_KEYS = ("bridge", "budget")
@@ -32,6 +35,8 @@ def run(args: list[str]) -> None:
     options = parser.parse_args(args)
     study = folder(options.study)
     command = added_row(study, options.add)
+    if warning := check_start(study, command):
+        print(warning)
     with _kept(study / MULTIRUN):
         train.run(command)
     from bridgelab.report.write import report
@@ -71,6 +76,40 @@ def added_row(study: Path, row: Sequence[str]) -> list[str]:
     runs = str(study.resolve().parent).replace("\\", "\\\\").replace("'", "\\'")
     place = [f"study={study.name}", f"paths.runs='{runs}'"]
     return [*(["-m"] if sweeps else []), *same, *base, *row, *place]
+
+
+def check_start(study: Path, command: Sequence[str]) -> str:
+    """Return a warning if a row is trained from nothing, and the study's other rows set out from warm starts; else an empty string.
+
+    Args:
+        study: its folder.
+        command: the arguments of `bridgelab train` that add the row.
+    Raises:
+        UsageError: if the row is to set out from a warm start, and its bridge has none.
+    """
+    sources = [str(read_record(run).get("init_from", "")) for run in study.iterdir() if is_finished(run)]
+    if not any(source.startswith(f"{WARM}:") for source in sources):
+        return ""
+    from bridgelab.cli.overrides import conf_folder
+    from bridgelab.config.compose import compose_sweep
+
+    config = compose_sweep(conf_folder(), [one for one in command if not one.startswith("-")]).config
+    cards = warm_start_cards(config)
+    seen = max((card["record"].get("examples_seen") or 0 for card in cards), default=0)
+    before = f"up to {seen:,} examples" if seen else "the examples of a longer training"
+    name = str(config.bridge._target_).rpartition(".")[2]
+    if config.bridge.get("init_from") is None:
+        return (
+            f"{name} is trained from nothing. The other rows of {study} set out from warm starts, which had seen {before} before. "
+            "Where this row is behind, that may be the reason, and no fault of the bridge."
+        )
+    if config.bridge.init_from == WARM and all(card["target"] != config.bridge._target_ for card in cards):
+        raise UsageError(
+            f"{name} has no warm start, and the other rows of {study} set out from theirs. Add bridge.init_from=null to train it "
+            f"from nothing: it then lacks {before} that the others had seen, so that a lag says little about the bridge. Or give it "
+            "a warm start: train it as docs/training.md says, then bridgelab warm-starts STUDY_DIR."
+        )
+    return ""
 
 
 def _group(override: str) -> str:

@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from bridgelab.evaluation.question_file import answer_line, batches, read_questions
 from bridgelab.evaluation.trained_bridge import Answer, TrainedBridge, as_pixels, load_bridge
 from bridgelab.explain.occlusion import occlusion_maps
 from bridgelab.printable import printable
 from bridgelab.progress import Progress
+from bridgelab.report.charts.figure import Figure
+from bridgelab.report.charts.render import to_png
+from bridgelab.report.charts.saliency import saliency_figure
 
 
 def answer(
@@ -39,7 +41,7 @@ def answer(
     without = f"; {result.unread}" if result.unread else ""
     print(f"{printable(result.text) or '(nothing)'}   (probability {result.probability:.2f}{without})")
     if explain is not None:
-        draw_evidence(bridge, pixels, result).savefig(explain, dpi=150, format="png", facecolor="white")
+        explain.write_bytes(to_png(answer_figure(bridge, pixels, result)))
         print(f"{explain}: where the answer's probability falls when patches are replaced by the mean patch")
     return result.text
 
@@ -65,8 +67,8 @@ def answer_file(run: Path | TrainedBridge, questions: Path, *, batch_size: int, 
             progress.to(progress.done + len(batch))
 
 
-def draw_evidence(bridge: TrainedBridge, pixels: Sequence[np.ndarray], answer: Answer) -> Figure:
-    """Draw each image, and beside it how much the answer's log-probability falls where patches are replaced.
+def answer_figure(bridge: TrainedBridge, pixels: Sequence[np.ndarray], answer: Answer) -> Figure:
+    """Return each image, and beside it how much the answer's log-probability falls where patches are replaced.
 
     Args:
         bridge: the bridge that answered.
@@ -75,24 +77,4 @@ def draw_evidence(bridge: TrainedBridge, pixels: Sequence[np.ndarray], answer: A
     """
     vision = bridge.backbones.vision
     falls = occlusion_maps(bridge.model, answer.batch, vision.grid, vision.cls)
-    most = float(np.abs(falls).max()) or 1.0
-    figure = Figure(figsize=(8.4, 4.1 * len(pixels)), layout="constrained")
-    panels = figure.subplots(len(pixels), 2, squeeze=False)
-    for (bare, over), image, fall in zip(panels, pixels, falls, strict=True):
-        height, width = image.shape[:2]
-        for axes in (bare, over):
-            axes.imshow(image)
-            axes.set_axis_off()
-        # Blue and red are told apart by colour-blind readers; white is no effect.
-        heatmap = over.imshow(
-            fall,
-            extent=(0, width, height, 0),
-            cmap="RdBu_r",
-            vmin=-most,
-            vmax=most,
-            alpha=0.6,
-            interpolation="nearest",
-        )
-        figure.colorbar(heatmap, ax=over, label="fall of log-probability without the patches", shrink=0.85)
-    figure.suptitle(f"{answer.question}  →  {answer.text}".replace("$", r"\$"), fontsize=12)
-    return figure
+    return saliency_figure(pixels, list(falls), question=answer.question, answer=answer.text)

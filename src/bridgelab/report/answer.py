@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from bridgelab.report.matrix import Matrix, MatrixCell
+from bridgelab.report.matrix import BUDGET_MARK, Matrix, MatrixCell
 from bridgelab.report.row import ALL, Row
 from bridgelab.report.summary import Summary
 from bridgelab.report.table import enumerated, format_number, format_si
@@ -88,14 +88,12 @@ def _outcomes(verdict: Matrix) -> str:
         *([f"{verdict.baseline} {enumerated(told)}"] if told else []),
         *([f"the data cannot tell in {untold}"] if untold else []),
     ]
-    sentence = f"Of {len(verdict.cells)} cells (bridge × kind of question), {', and '.join(parts)}"
-    limited = [
-        row for row in verdict.comparators if any(verdict.cells[row, kind].limited for kind in verdict.kinds)
-    ]
+    sentence = f"Of {len(verdict.cells)} comparisons (bridge × kind of question), {', and '.join(parts)}"
+    limited = sum(cell.limited for cell in verdict.cells.values())
     if not limited:
         return f"{sentence}."
-    rows = "every bridge" if len(limited) == len(verdict.comparators) else _named(limited)
-    return f"{sentence}; against {rows} this holds at this budget only, since one of the two is not shown to have converged."
+    marked = "the outcome" if limited == 1 else f"the {limited} outcomes"
+    return f"{sentence}; more training may still change {marked} with a {BUDGET_MARK}."
 
 
 def _sizes(row: Row) -> str:

@@ -28,11 +28,13 @@ class Answer:
         text: the answer of most seeds; in a tie, the first such seed's.
         right: number of seeds that were right.
         seeds: number of seeds.
+        shuffled: the answer of most seeds if the bridge is given another question's image; None if that was not asked.
     """
 
     text: str
     right: int
     seeds: int
+    shuffled: str | None = None
 
     @property
     def is_right(self) -> bool:
@@ -80,6 +82,13 @@ def select_examples(study: Study, most: int = SHOWN) -> list[QuestionCard]:
         name: [read_view(run, "image", captions=False).loc[questions.index] for run in study.of(name)]
         for name in study.bridges
     }
+    shuffled = {
+        name: [
+            read_view(run, "shuffled", captions=False)["prediction"].reindex(questions.index)
+            for run in study.of(name)
+        ]
+        for name in bridges
+    }
     right = {
         name: np.stack([(table["score"] >= 0.5).to_numpy() for table in runs])
         for name, runs in tables.items()
@@ -98,7 +107,11 @@ def select_examples(study: Study, most: int = SHOWN) -> list[QuestionCard]:
             prompt=str(prompts.iloc[row]),
             target=str(questions["target"].iloc[row]),
             answers={
-                name: _answer([table["prediction"].iloc[row] for table in tables[name]], right[name][:, row])
+                name: _answer(
+                    [table["prediction"].iloc[row] for table in tables[name]],
+                    right[name][:, row],
+                    [of_run.iloc[row] for of_run in shuffled.get(name, ())],
+                )
                 for name in by_role(study)
             },
             pictures=tuple(pictures[name] for name in images[row] if name in pictures),
@@ -108,12 +121,13 @@ def select_examples(study: Study, most: int = SHOWN) -> list[QuestionCard]:
     ]
 
 
-def examples_json(study: Study, cards: Sequence[QuestionCard]) -> str:
+def examples_json(study: Study, cards: Sequence[QuestionCard], mapped: Sequence[str] = ()) -> str:
     """Return questions as the page's script reads them: every answer and every picture is listed once and referred to by number.
 
     Args:
         study: says which rows are floors and ceilings.
         cards: the questions.
+        mapped: ids of the questions that have saliency maps, in the order of these.
     """
     answers, pictures = _Numbered(), _Numbered()
     names = by_role(study)
@@ -127,12 +141,19 @@ def examples_json(study: Study, cards: Sequence[QuestionCard]) -> str:
             "kind": card.kind.replace("_", " "),
             "tags": card.tags,
             "pictures": [pictures[picture] for picture in card.pictures],
-            "answers": [[answers[card.answers[name].text], card.answers[name].right] for name in names],
+            "answers": [_numbers(card.answers[name], answers) for name in names],
+            **({"map": mapped.index(card.id)} if card.id in mapped else {}),
         }
         for card in cards
     ]
     found = {"rows": rows, "answers": list(answers), "pictures": list(pictures), "questions": listed}
     return json.dumps(found, ensure_ascii=False, separators=(",", ":"))
+
+
+def _numbers(answer: Answer, texts: "_Numbered") -> list[int]:
+    """Return an answer's text, its number of right seeds and, if known, the text for another image; texts by number."""
+    other = [] if answer.shuffled is None else [texts[answer.shuffled]]
+    return [texts[answer.text], answer.right, *other]
 
 
 class _Numbered(dict[str, int]):
@@ -153,7 +174,8 @@ def _tags(questions: pd.DataFrame) -> dict[str, list[str]]:
         if 1 < questions[column].nunique() <= MOST_LEVELS:
             numeric = pd.api.types.is_numeric_dtype(questions[column])
             found[name.replace("_", " ")] = [
-                "" if pd.isna(one) else f"{one:g}" if numeric else str(one) for one in questions[column]
+                "" if pd.isna(one) else f"{one:g}" if numeric else str(one).replace("_", " ")
+                for one in questions[column]
             ]
     return found
 
@@ -193,6 +215,11 @@ def _take_turns(patterns: Sequence[str], kinds: Sequence[str], most: int) -> lis
     return rows
 
 
-def _answer(predictions: Sequence[object], right: np.ndarray) -> Answer:
-    texts = [str(prediction) for prediction in predictions]
-    return Answer(max(texts, key=texts.count), int(right.sum()), len(texts))
+def _answer(predictions: Sequence[object], right: np.ndarray, shuffled: Sequence[object]) -> Answer:
+    other = [str(one) for one in shuffled if pd.notna(one)]
+    most = _most(other) if len(other) == len(predictions) else None
+    return Answer(_most([*map(str, predictions)]), int(right.sum()), len(predictions), most)
+
+
+def _most(texts: Sequence[str]) -> str:
+    return max(texts, key=texts.count)

@@ -1,8 +1,24 @@
 """The notes below a study's tables: how to read them, and what is missing."""
 
+from types import MappingProxyType
+
 from bridgelab.report.row import ALL, CONSISTENCY
 from bridgelab.report.summary import Summary
+from bridgelab.runs.study import Study
 from bridgelab.statistics.gap_closed import MIN_GAP
+from bridgelab.statistics.question_kinds import reasoning_type
+
+MAX_PROMPT = 100  # characters of a question that stands for its kind
+REFERENCES = MappingProxyType(
+    {
+        "blind": "blind is given no image, only learned prompt tokens",
+        "shuffled": "shuffled is the trained bridge, given another question's image",
+        "majority": "majority always gives the most frequent training answer of its kind",
+        "words": "words is the language model that reads a description of the scene",
+        "words_patch_like": "words, patch-like is a description in the order of patches",
+        "words_prompted": "words, prompted is a description behind a learned prompt",
+    }
+)  # by floor or ceiling
 
 
 def notes(summary: Summary) -> list[str]:
@@ -52,6 +68,30 @@ def on_intervals(summary: Summary) -> str:
         f"{questions}. Ranges are 95 % intervals over seeds and {drawn} (Student's t on the verdict's variance, the same {drawn} for all "
         "rows; Fieller's for shares)."
     )
+
+
+def on_kinds(study: Study) -> list[str]:
+    """Show what each kind of question is, by the shortest one that was asked; nothing without kinds."""
+    questions = study.questions
+    if not {"tag_type", "prompt"} <= set(questions) or questions["prompt"].isna().any():
+        return []
+    kinds = questions["tag_type"].fillna("").map(reasoning_type)
+    shortest = {
+        kind: min(prompts.astype(str), key=lambda prompt: (len(prompt), prompt))
+        for kind, prompts in questions["prompt"].groupby(kinds, sort=False)
+        if kind
+    }
+    if len(shortest) < 2:
+        return []
+    told = [f"{kind.replace('_', ' ')}: “{prompt[:MAX_PROMPT]}”" for kind, prompt in sorted(shortest.items())]
+    return [f"A question of each kind. {'; '.join(told)}."]
+
+
+def on_references(summary: Summary) -> list[str]:
+    """Say what the floors and ceilings of a study are; nothing without any."""
+    names = [row.name.split(", ", 1)[0] for row in summary.rows if row.role != "bridge"]
+    told = [REFERENCES[name] for name in dict.fromkeys(names) if name in REFERENCES]
+    return [f"Floors and ceilings: {'; '.join(told)}."] if told else []
 
 
 def on_consistency(summary: Summary) -> list[str]:

@@ -89,6 +89,7 @@ def study_page(analysis: Analysis) -> Page:
     asked = dict(purpose(study))
     table, comparisons = evidence(analysis)
     cards = select_examples(study, most=MOST_ON_PAGE)
+    maps = question_maps(study, cards[:SHOWN], analysis.diagnoses)
     default = (
         f"Where does {judged.baseline} break?"
         if judged
@@ -106,8 +107,8 @@ def study_page(analysis: Analysis) -> Page:
         verdict=tuple(verdict_sentences(judged)) if judged else (),
         differences=(verdict_table(judged),) if judged else (),
         sections=tuple(sections(analysis)),
-        maps=tuple(question_maps(study, cards[:SHOWN], analysis.diagnoses)),
-        questions=examples_json(study, cards) if cards else "",
+        maps=tuple(maps),
+        questions=examples_json(study, cards, [one.id for one in maps]) if cards else "",
         examples_note=_examples_note(cards, summary.questions["all"] if cards else 0),
         caveats=(*summary.caveats, *([] if any(row.gap for row in summary.rows) else [on_the_gap(summary)])),
         origin=tuple(provenance(study)),

@@ -12,6 +12,8 @@ from bridgelab.report.notes import (
     on_consistency,
     on_convergence,
     on_intervals,
+    on_kinds,
+    on_references,
     on_the_gap,
     on_words_in_two_forms,
 )
@@ -114,7 +116,13 @@ def _reading(analysis: Analysis) -> dict[str, list[str]]:
     summary, judged = analysis.summary, analysis.verdict
     return {
         "shift": shift_sentences(analysis.shift) if analysis.shift else [],
-        "accuracy": [on_intervals(summary), *on_consistency(summary), *on_words_in_two_forms(summary)],
+        "accuracy": [
+            *on_kinds(analysis.study),
+            *on_references(summary),
+            on_intervals(summary),
+            *on_consistency(summary),
+            *on_words_in_two_forms(summary),
+        ],
         "gap": [on_the_gap(summary)],  # if there is a gap; else the page says why under its runs
         "difficulty": breakpoint_sentences(analysis.breakpoints, judged.baseline, judged.delta)
         if judged

@@ -23,8 +23,8 @@ MAX_DEPTH = 6  # levels of folders that are searched
 MAX_ENTRIES = 2_000_000  # files and folders that are searched
 
 
-def image_root(study: Study) -> Path | None:
-    """Return the folder that the runs read their images from, if it still exists."""
+def image_root(study: Study) -> Path:
+    """Return the folder that the runs read their images from, or else the study's own, in which a record may carry some of them."""
     for run in study.runs:
         path = run.path / "config.yaml"
         if path.exists():
@@ -33,15 +33,15 @@ def image_root(study: Study) -> Path | None:
             with contextlib.suppress(OSError):  # a name that no folder can have
                 if isinstance(root, str) and root and Path(root).is_dir():
                     return Path(root)
-    return None
+    return study.path
 
 
-def read_thumbnails(names: Iterable[str], root: Path | None) -> dict[str, str]:
+def read_thumbnails(names: Iterable[str], root: Path) -> dict[str, str]:
     """Return small pictures by name; those that are found and can be read.
 
     Args:
         names: the last two parts of the images' paths, "folder/file".
-        root: the folder that is searched; None if there is none.
+        root: the folder that is searched.
     """
     wanted: dict[str, list[str]] = {}
     for name in names:
@@ -49,7 +49,7 @@ def read_thumbnails(names: Iterable[str], root: Path | None) -> dict[str, str]:
         if file not in ("", ".", "..") and "/" not in parent:
             wanted.setdefault(parent, []).append(file)
     pictures: dict[str, str] = {}
-    for folder in _folders(root) if root else ():
+    for folder in _folders(root):
         for file in wanted.get(folder.name, ()):
             name = f"{folder.name}/{file}"
             with contextlib.suppress(ValueError, OSError):

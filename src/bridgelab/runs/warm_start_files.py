@@ -15,6 +15,11 @@ def warm_start_folder(config: Mapping[Any, Any]) -> Path:
     return SHIPPED / Path(str(config["text"].get("path", ""))).name
 
 
+def warm_start_cards(config: Mapping[Any, Any]) -> list[dict[str, Any]]:
+    """Return the content of the cards of all warm starts for a config's language model."""
+    return [json.loads(path.read_bytes()) for path in sorted(warm_start_folder(config).glob("*.json"))]
+
+
 def digest_of_starts(config: Mapping[Any, Any]) -> str | None:
     """Return a hash of the cards of a bridge's warm starts, which name their weights; None for a run without `init_from=warm`.
 

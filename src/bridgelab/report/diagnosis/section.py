@@ -33,8 +33,9 @@ class AnswerMaps:
 
 @dataclass(frozen=True)
 class QuestionMaps:
-    """A question, its image as a `data:` URL, and the maps of all bridges."""
+    """A question by its id, its image as a `data:` URL, and the maps of all bridges."""
 
+    id: str
     prompt: str
     target: str
     picture: str
@@ -60,7 +61,7 @@ def question_maps(
     """
     runs = [run for bridge in diagnoses if (run := _diagnosed_run(study, bridge, diagnoses[bridge]))]
     return [
-        QuestionMaps(question.prompt, question.target, question.pictures[0], tuple(answers))
+        QuestionMaps(question.id, question.prompt, question.target, question.pictures[0], tuple(answers))
         for question in questions
         if len(question.pictures) == 1
         and (answers := [_answer_maps(question, run) for run in runs if question.id in run.maps])

@@ -31,6 +31,22 @@ async function drawAll() {
 }
 
 dark.addEventListener('change', drawAll);
-addEventListener('beforeprint', () => { printing = true; drawAll(); });
-addEventListener('afterprint', () => { printing = false; drawAll(); });
+
+/** Fit the charts to their panels. A print does not wait for charts that are drawn anew. */
+function fit() {
+  for (const [panel, result] of drawn) if (panel.clientWidth) result.view.width(panel.clientWidth).resize().run();
+}
+
+addEventListener('beforeprint', () => {
+  printing = true;
+  document.documentElement.dataset.printing = '';  // narrows the page to the paper's width
+  if (dark.matches) drawAll();
+  else fit();
+});
+addEventListener('afterprint', () => {
+  printing = false;
+  delete document.documentElement.dataset.printing;
+  if (dark.matches) drawAll();
+  else fit();
+});
 drawAll();

@@ -72,19 +72,33 @@ function card(question, data) {
     picture.alt = 'The image of the question';
     article.append(picture);
   }
-  article.append(make('p', question.prompt, 'prompt'), make('p', question.target, 'target'));
+  article.append(make('p', question.prompt, 'prompt'), make('p', `Right answer: ${question.target}`, 'target'));
   const tags = [question.kind, ...Object.entries(question.tags).map(([name, value]) => `${name} ${value}`)];
   article.append(make('p', tags.filter(Boolean).join(' · '), 'soft'));
-  const list = make('ul');
-  question.answers.forEach(([answer, right], k) => {
+  const table = make('table', '', 'answers');
+  const head = table.createTHead().insertRow();
+  for (const text of ['', 'answer', 'another image']) head.append(make('th', text));
+  const body = table.createTBody();
+  question.answers.forEach(([answer, right, other], k) => {
     const row = data.rows[k];
     const isRight = 2 * right > row.seeds;
-    const line = make('li', '', row.sees === 'image' ? '' : 'soft');
-    line.append(make('span', isRight ? '✓' : '✗', isRight ? 'right' : 'wrong'), ` ${row.name}: ${data.answers[answer]}`);
-    if (row.seeds > 1) line.append(make('span', ` (${right} of ${row.seeds})`, 'soft'));
-    list.append(line);
+    const line = body.insertRow();
+    if (row.sees !== 'image') line.className = 'soft';
+    const name = make('th', row.name);
+    name.scope = 'row';
+    const said = make('td');
+    said.append(make('span', isRight ? '✓' : '✗', isRight ? 'right' : 'wrong'), ` ${data.answers[answer]}`);
+    if (row.seeds > 1) said.append(make('span', ` ${right}/${row.seeds}`, 'soft'));
+    line.append(name, said, make('td', other === undefined ? '' : other === answer ? 'the same' : data.answers[other], 'soft'));
   });
-  article.append(list);
+  article.append(table);
+  if (question.map !== undefined) {
+    const link = make('a', 'The patches that these answers depend on');
+    link.href = `#map-${question.map}`;
+    const line = make('p');
+    line.append(link);
+    article.append(line);
+  }
   return article;
 }
 
@@ -104,6 +118,9 @@ function makeExamples(form) {
   const names = data.rows.map(row => row.name);
   addOptions(fields.wrong, names);
   addOptions(fields.right, names);
+  const moved = names.filter((name, k) => data.questions.some(one => one.answers[k].length > 2));
+  if (moved.length) addOptions(fields.same, moved);
+  else fields.same.parentNode.remove();
   const kinds = [...new Set(data.questions.map(one => one.kind).filter(Boolean))].sort();
   if (kinds.length > 1) addOptions(fields.kind, kinds);
   else fields.kind.parentNode.remove();
@@ -130,11 +147,13 @@ function makeExamples(form) {
     document.getElementById('next').disabled = page + 1 >= pages;
   };
   const isRight = (one, name) => 2 * one.answers[names.indexOf(name)][1] > data.rows[names.indexOf(name)].seeds;
+  const isSame = (one, name) => one.answers[names.indexOf(name)][0] === one.answers[names.indexOf(name)][2];
   const filter = () => {
     const text = fields.text.value.toLowerCase();
     const chosen = [...form.querySelectorAll('[data-tag]')].filter(select => select.value);
     found = data.questions.filter(one => (!fields.wrong.value || !isRight(one, fields.wrong.value))
       && (!fields.right.value || isRight(one, fields.right.value))
+      && (!fields.same || !fields.same.value || isSame(one, fields.same.value))
       && (!fields.kind || !fields.kind.value || one.kind === fields.kind.value)
       && chosen.every(select => one.tags[select.dataset.tag] === select.value)
       && (!text || `${one.prompt} ${one.target}`.toLowerCase().includes(text)));
@@ -181,3 +200,12 @@ document.querySelectorAll('table.sortable').forEach(makeSortable);
 document.querySelectorAll('a[data-evidence]').forEach(makeOpening);
 document.querySelectorAll('#filter').forEach(makeExamples);
 makeTracking([...document.querySelectorAll('nav a')]);
+// On paper the provenance is told in full; other parts are printed as far as they are open.
+addEventListener('beforeprint', () => document.querySelectorAll('#runs details:not([open])').forEach(one => {
+  one.open = true;
+  one.dataset.closed = '';
+}));
+addEventListener('afterprint', () => document.querySelectorAll('[data-closed]').forEach(one => {
+  one.open = false;
+  delete one.dataset.closed;
+}));
