@@ -29,7 +29,8 @@ from bridgelab.runs.study import Study, read_study
 
 FOLDER = Path(__file__).resolve().parents[1] / "experiments"
 HASH = "specification"  # the PNG's text that holds the hash
-COLOURS = 256  # of a picture's palette
+COLOURS = 256  # of a chart's palette
+PHOTOGRAPH = "saliency"  # the figure that a palette would spoil
 MAPPED = "linear"  # the bridge whose map is shown
 
 
@@ -77,9 +78,10 @@ def write(name: str, figure: Figure) -> Path:
     text = PngInfo()
     text.add_text(HASH, hash_of(figure))
     picture = Image.open(io.BytesIO(to_png(figure))).convert("RGB")
-    small = picture.quantize(COLOURS, dither=Image.Dither.NONE)
+    if figure.name != PHOTOGRAPH:
+        picture = picture.quantize(COLOURS, dither=Image.Dither.NONE)
     path = FOLDER / f"{name}.png"
-    small.save(path, pnginfo=text, optimize=True)
+    picture.save(path, pnginfo=text, optimize=True)
     return path
 
 
