@@ -6,6 +6,7 @@ Each picture holds a hash of its specification, by which `tests/report/test_pict
 """
 
 import base64
+import contextlib
 import hashlib
 import io
 import json
@@ -86,6 +87,7 @@ def write(name: str, figure: Figure) -> Path:
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as folder:
+    # In an empty folder, so that pictures are those of the records and not of a world that was drawn here.
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         for name, figure in figures(Path(folder)):
             print(write(name, figure).relative_to(FOLDER.parent))

@@ -16,7 +16,9 @@ draw_pictures = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(draw_pictures)
 
 
-def test_each_picture_is_of_the_records(tmp_path):
+@pytest.mark.slow
+def test_each_picture_is_of_the_records(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where no world was drawn, whose images would be taken
     found = dict(draw_pictures.figures(tmp_path))
     assert {f"{name}.png" for name in found} == {path.name for path in (ROOT / "experiments").glob("*.png")}
     for name, figure in found.items():
