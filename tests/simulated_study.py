@@ -96,9 +96,8 @@ class Simulated:
         rows.to_parquet(path / "predictions.parquet")
         trained = bridge != "words"
         answers = rows[(rows["kind"] == "answer") & (rows["view"] == "image")]
-        end = (
-            float(answers["score"].mean()) if len(answers) else 0.75
-        )  # the caption loss, if there are captions alone
+        # The caption loss, if there are captions alone.
+        end = float(answers["score"].mean()) if len(answers) else 0.75
         late = 0.0 if converged else 0.05
         curve = [[0, 0.2], [400, end - late - 0.1], [800, end - late], [1000, end]]
         record = {

@@ -52,11 +52,8 @@ def resample(patches, state, depth, num_heads):
     [
         (8, 6, {"num_queries": 3, "depth": 1, "num_heads": 2}),
         (12, 5, {"num_queries": 4, "depth": 3, "num_heads": 3, "ffn_dim": 24}),
-        (
-            7,
-            10,
-            {"num_queries": 2, "depth": 2, "num_heads": 4, "head_dim": 3},
-        ),  # heads wider than the patches
+        # Heads wider than the patches.
+        (7, 10, {"num_queries": 2, "depth": 2, "num_heads": 4, "head_dim": 3}),
     ],
 )
 def test_is_the_papers_equations(vision_dim, text_dim, choices):

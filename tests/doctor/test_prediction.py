@@ -68,9 +68,8 @@ def test_hours_add_up(config):
 def test_smaller_budgets_cost_their_cool_downs_and_a_validation_each(composed):
     config = composed("train.lr=0.01", "train.steps=100", "train.val_points=5", "train.budgets=[0.25,0.5]")
     lines = hours(Sweep(config, {}), Workload("", val=ANSWERS))
-    assert (
-        lines["training"] == "3.8 min: 100 steps, and 15% of them for 2 smaller budgets"
-    )  # 100 + 5 + 10 steps of 2 s
+    # 100 + 5 + 10 steps of 2 s.
+    assert lines["training"] == "3.8 min: 100 steps, and 15% of them for 2 smaller budgets"
     assert lines["validation"] == "3.5 min: 7 times"
 
 

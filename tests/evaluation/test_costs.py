@@ -42,13 +42,11 @@ def test_linear_is_counted_by_hand(tiny_text, size):
     assert costs["trainable_parameters"] == 5 * tiny_text.dim + tiny_text.dim
     assert costs["visual_tokens"] == 3
     assert costs["flops_bridge_forward"] == 2 * 3 * 5 * tiny_text.dim
-    assert (
-        costs["flops_bridge_backward"] == 2 * 3 * 5 * tiny_text.dim
-    )  # of the weight; patches have no gradient
+    # Of the weight; patches have no gradient.
+    assert costs["flops_bridge_backward"] == 2 * 3 * 5 * tiny_text.dim
     expected = by_hand(tiny_text, 3, 8, 1, False)
-    assert costs["flops_text_forward"] == pytest.approx(
-        expected, rel=0.03
-    )  # the softmax's sum is a column more
+    # The softmax's sum is a column more.
+    assert costs["flops_text_forward"] == pytest.approx(expected, rel=0.03)
     assert costs["flops_text_forward"] < costs["flops_text_backward"] < 1.7 * costs["flops_text_forward"]
     assert all(p.grad is None for p in model.bridge.parameters())
 

@@ -155,9 +155,8 @@ def test_the_record_has_each_example_in_each_view(tiny_text):
     shown = [row for row in rows if row["view"] == "image"]
     assert metrics["test/accuracy"] == pytest.approx(np.mean([row["score"] for row in shown]))
     assert metrics["test_shuffled/accuracy"] == pytest.approx(np.mean([row["score"] for row in rows[11:]]))
-    assert metrics["test/majority"] == pytest.approx(
-        4 / 11
-    )  # red and 'blue cube' stand four times each, yes three
+    # Red and 'blue cube' stand four times each, yes three.
+    assert metrics["test/majority"] == pytest.approx(4 / 11)
     assert {row["majority"] for row in rows} == {"blue cube"}
     assert rows[1] | {"likelihood": 0, "prediction": "", "score": 0} == {
         "id": "1",

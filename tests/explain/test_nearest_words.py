@@ -36,6 +36,5 @@ def test_special_tokens_have_a_name_and_no_scene_is_no_naming(tiny_text):
     result = nearest_words(tokens, tiny_text, ["red cube", None, "blue cube"])
     assert result.most == (("(special)", 1.0),)
     assert result.named is None
-    assert (
-        nearest_words(tokens, tiny_text, ["red", "blue", "a"]).named is None
-    )  # no token's word occurs in a scene
+    # No token's word occurs in a scene.
+    assert nearest_words(tokens, tiny_text, ["red", "blue", "a"]).named is None

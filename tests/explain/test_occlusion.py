@@ -47,9 +47,8 @@ def test_only_the_patch_that_is_read_is_missed(tiny_text, example):
 
 def test_it_is_the_fall_of_the_likelihood_and_groups_go_together(tiny_text, example):
     model = planted(tiny_text, Linear(6, tiny_text.dim), example)
-    groups = (
-        torch.rand(70, 12, generator=torch.Generator().manual_seed(1)) < 0.3
-    )  # more than fit into one batch
+    # More than fit into one batch.
+    groups = torch.rand(70, 12, generator=torch.Generator().manual_seed(1)) < 0.3
     result = occlusion_effect(model, example, groups)
     for group, fall in zip(groups, result, strict=True):
         altered = example["patches"].clone()

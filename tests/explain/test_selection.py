@@ -18,9 +18,8 @@ def test_a_bridge_that_reads_visited_objects_alone_scores_one(planted, adds, rea
     assert result.questions == visits.sum()
     assert result.selection.value == pytest.approx(1)
     assert result.selection.interval == pytest.approx((1, 1))
-    assert result.visited.value == pytest.approx(
-        planted.regions[visits, 0].sum(1).mean()
-    )  # one nat per patch
+    # One nat per patch.
+    assert result.visited.value == pytest.approx(planted.regions[visits, 0].sum(1).mean())
     assert result.others.value == 0
     assert result.background.value == 0
     # Among as many random patches, |V|² / N are visited, per question.

@@ -48,11 +48,8 @@ def test_each_state_is_told_with_its_reason(study):
     assert found.counts == {"done": 2, "running": 1, "failed": 1, "stopped": 1, "waiting": 1}
     first, _, running, failed, stopped, waiting = found.runs
     assert (first.seconds, first.accuracy) == (100.0, 0.75)
-    assert (running.seconds, running.seconds_left, running.detail) == (
-        60.0,
-        90.0,
-        "step 3 of 9",
-    )  # 150 less 60
+    # 150 less 60.
+    assert (running.seconds, running.seconds_left, running.detail) == (60.0, 90.0, "step 3 of 9")
     assert failed.detail == "OSError: the disk is full"
     assert stopped.detail == "last logged at step 20"
     assert waiting.name == "bridge=mlp,seed=2"

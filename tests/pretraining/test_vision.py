@@ -110,9 +110,8 @@ def test_a_run_may_start_from_the_weights_of_another(config, tmp_path, file):
     }
     second = load_file(train(started))
     exported = load_file(Path(config["out"]) / "vision.safetensors")
-    assert all(
-        torch.equal(second[k], exported[k]) for k in exported
-    )  # a learning rate of zero changed nothing
+    # A learning rate of zero changed nothing.
+    assert all(torch.equal(second[k], exported[k]) for k in exported)
 
 
 def test_a_batch_larger_than_the_pool_is_refused(config):

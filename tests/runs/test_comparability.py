@@ -192,9 +192,8 @@ def test_a_report_of_a_sweep_names_the_levels(swept):
     out = StringIO()
     page = report(swept, console=Console(file=out, width=220))["page"].read_text()
     assert "linear − mlp, train.steps=800" in page
-    assert (
-        "Architecture, linear against mlp: visual tokens alike (64)" in page
-    )  # at both levels, so said once
+    # At both levels, so said once.
+    assert "Architecture, linear against mlp: visual tokens alike (64)" in page
 
 
 def adapted(study, change, run, level):

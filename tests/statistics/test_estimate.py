@@ -83,9 +83,8 @@ def test_two_numbers_of_the_same_runs_are_paired_by_run():
 
 def test_runs_of_a_data_seed_are_averaged_before_seeds():
     scores = np.repeat(np.array([[0.0], [1.0], [0.5], [0.5]]), 30, axis=1)
-    result = Sample(np.arange(30)).mean(
-        scores, Runs((4, 4, 7, 7)), within_unit=False
-    )  # both data seeds mean 0.5
+    # Both data seeds mean 0.5.
+    result = Sample(np.arange(30)).mean(scores, Runs((4, 4, 7, 7)), within_unit=False)
     assert result.interval == pytest.approx((0.5, 0.5))
 
 

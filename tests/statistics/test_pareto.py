@@ -24,12 +24,8 @@ def test_the_front_is_what_none_is_told_to_beat():
         "best": (5, 0.9),
     }
     result = pareto_front({name: (cost, right(value)) for name, (cost, value) in points.items()})
-    assert result == [
-        "cheap",
-        "good",
-        "near",
-        "best",
-    ]  # one point less at the same cost is not significant
+    # One point less at the same cost is not significant.
+    assert result == ["cheap", "good", "near", "best"]
     assert pareto_front({}) == []
     assert pareto_front(
         {name: (cost, Estimate(value, {})) for name, (cost, value) in points.items()}

@@ -199,9 +199,10 @@ def test_gradient_reaches_bridge_and_adapter_and_nothing_else(tiny_text, batch, 
     model.loss(batch).backward()
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     assert all(p.grad is not None for p in trained.values())  # as DDP demands of every step
+    # B is zero at first.
     assert {name for name, p in trained.items() if not p.grad.any()} == {
         name for name in trained if ".lora_A." in name
-    }  # B is zero at first
+    }
     if kind == "lora":
         perturb(adapter.language)
         model.zero_grad()

@@ -26,9 +26,8 @@ def test_a_run_ends_with_what_it_found_and_what_to_do_next(tmp_path, monkeypatch
         "next: bridgelab report 'runs/a b'",
         "  or: bridgelab answer 'runs/a b/seed=0' IMAGE \"QUESTION\"",
     ]  # fmt: skip
-    assert "answer" not in str(
-        console.summary(metrics, tmp_path, sees_images=False)[1:]
-    )  # the blind floor can't be asked
+    # The blind floor can't be asked.
+    assert "answer" not in str(console.summary(metrics, tmp_path, sees_images=False)[1:])
     captions = {"test/cider": 0.5, "test/cider/objects=3": 1.0, "test_shuffled/cider": 0.1}
     assert console.summary(captions, tmp_path)[0] == "test/cider 0.5000"
 

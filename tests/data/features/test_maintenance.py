@@ -125,9 +125,8 @@ def test_prune_takes_damage_out(root, images, tiny_vision):
 def test_prune_takes_out_rows_that_stand_twice(root, images, tiny_vision):
     before = FeatureStore(root, tiny_vision).features(images).get(range(6))
     FeatureStore(root.parent / "second", tiny_vision).features(images[2:])
-    for path in files(
-        root.parent / "second"
-    ):  # where locks don't reach from machine to machine, two may encode an image
+    # Where locks don't reach from machine to machine, two may encode an image.
+    for path in files(root.parent / "second"):
         path.rename(files(root)[0].parent / path.name)
     assert verify(root)[0] == 10
     assert sum("4 rows, 0 of them damaged" in line or "2 rows" in line for line in prune(root)) > 0

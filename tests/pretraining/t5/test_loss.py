@@ -44,8 +44,7 @@ def test_blur_keeps_the_size_and_mixes_by_its_share():
     touched = (blurred != prefix).flatten(1).any(1)
     assert touched.float().mean() == pytest.approx(0.5, abs=0.03)
     assert blurred[touched].square().mean().sqrt() == pytest.approx(2.5, rel=0.03)
-    kept = (blurred * prefix).sum((1, 2))[touched] / prefix.square().sum((1, 2))[
-        touched
-    ]  # an estimate of each a
+    # An estimate of each a.
+    kept = (blurred * prefix).sum((1, 2))[touched] / prefix.square().sum((1, 2))[touched]
     assert kept.mean() == pytest.approx(0.5, abs=0.03)  # uniform in [0, 1]
     assert kept.var() == pytest.approx(1 / 12 + (2 / 3) / 48, abs=0.02)  # and the noise along 48 dimensions

@@ -20,9 +20,8 @@ def test_simulated_studies_have_the_truth_that_they_say(difference):
     shares = simulate(scenario, np.random.default_rng(0), studies=400, seeds=5, difference=difference)
     means = shares.mean(axis=(0, 1, 3, 4))
     np.testing.assert_allclose(means, [0.7 + difference / 2, 0.7 - difference / 2], atol=0.004)
-    by_run = shares.mean(
-        axis=(1, 4)
-    )  # over cells and images, which leaves the seed's effect and a little noise
+    # Over cells and images, which leaves the seed's effect and a little noise.
+    by_run = shares.mean(axis=(1, 4))
     assert by_run.std(axis=2, ddof=1).mean() == pytest.approx(0.03, abs=0.008)
 
 
@@ -119,9 +118,8 @@ def test_it_prints_a_table_a_method(monkeypatch, capsys):
     assert main(["calibrate"]) == 0
     printed = capsys.readouterr().out
     assert all(f"{name}: 20 studies" in printed for name in METHODS)
-    assert (
-        printed.count("few") == 2 * 3 + 1 + 1
-    )  # error rates, one row of promised power, and one of promised seeds
+    # Error rates, one row of promised power, and one of promised seeds.
+    assert printed.count("few") == 2 * 3 + 1 + 1
     assert printed.count("one falls") == 3  # not symmetric, so both signs
     assert "promises that can't be kept, by the method in use: 20 studies" in printed
     assert "promises to find in 80 % of studies" in printed

@@ -48,9 +48,8 @@ def test_points_are_evenly_spaced_up_to_the_last_step(tmp_path):
     curve = ValidationCurve(lambda _: {"val/accuracy": 0.5, "val/loss": 1.0}, points=5, files=[])
     fit(tmp_path, curve, limit_val_batches=0)
     assert curve.curve == [(step, 0.5) for step in (3, 5, 8, 10, 12)]
-    for interval in range(
-        1, STEPS + 1
-    ):  # no interval of Lightning's has five points of which the last is the last step
+    # No interval of Lightning's has five points of which the last is the last step.
+    for interval in range(1, STEPS + 1):
         lightning = Order()
         fit(tmp_path, lightning, limit_val_batches=1, val_check_interval=interval)
         points = [step for event, step in lightning.events if event == "validation"]
