@@ -117,7 +117,7 @@ def test_features_are_listed_checked_and_pruned(tmp_path, capsys, tiny_vision):
     assert cli.main(["features", "prune", *root]) == 0
     assert "1 rows, 1 of them damaged" in capsys.readouterr().out
     assert cli.main(["features", "prune", *root, "--store", "nothing"]) == 2
-    assert f"store 'nothing' is none of {name}" in capsys.readouterr().err
+    assert f"there is no store 'nothing' in {root[1]}, which has {name}." in capsys.readouterr().err
     assert cli.main(["features", "prune", *root, "--store", name]) == 0
     assert cli.main(["features", "info", *root]) == 0
     assert "no features in" in capsys.readouterr().out
