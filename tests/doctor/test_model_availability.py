@@ -113,7 +113,7 @@ def test_a_vit_by_name_in_the_cache(cache, offline):
 
 def test_a_vit_of_ones_own(tmp_path, cache, offline):
     assert "nothing" in vision("ViT-L-14", "nothing").detail
-    assert "no model of open_clip" in vision("ViT-L-15", "openai").fix
+    assert "not a model of open_clip" in vision("ViT-L-15", "openai").fix
     assert vision(f"local-dir:{tmp_path}").status == MISSING
     save_file({"x": torch.ones(3)}, tmp_path / "open_clip_model.safetensors")
     (tmp_path / "open_clip_config.json").write_text("{}")

@@ -187,5 +187,5 @@ def test_a_run_of_another_config_keeps_its_files(first, tmp_path):
 
 
 def test_a_study_must_be_there(tmp_path):
-    with pytest.raises(ValueError, match=r"paths\.reuse=.*/nowhere is no folder\. Give studies"):
+    with pytest.raises(ValueError, match=r"paths\.reuse=.*/nowhere is not a folder\. Give studies"):
         find_finished_run(tmp_path / "own", SECOND, [tmp_path / "nowhere"])

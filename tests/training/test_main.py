@@ -161,7 +161,7 @@ def test_a_run_that_another_study_has_finished_is_not_trained_again(tiny, config
     first, taken = (read_study(tmp_path / study).runs[0].record for study in ("first", "second"))
     assert (taken["study"], taken["taken_from"]) == ("second", "first/run")
     assert taken["metrics"] == first["metrics"]
-    with pytest.raises(ValueError, match=r"paths\.reuse=nowhere is no folder"):
+    with pytest.raises(ValueError, match=r"paths\.reuse=nowhere is not a folder"):
         main.run(config("study=third", "paths.reuse=nowhere"), tmp_path / "third", bridge="linear")
 
 

@@ -73,7 +73,7 @@ def test_patch_like_words_are_the_same_each_time_and_take_every_patch(scene):
 def test_too_many_objects_for_the_patches_are_refused():
     crowd = sample_scene(np.random.default_rng(0), objects=(12, 12))
     with pytest.raises(
-        ValueError, match=r"12 objects take 72 positions of 64\. Write scenes of so many objects"
+        ValueError, match=r"12 objects take 72 positions of 64\. Write such scenes in the compact form"
     ):
         write_patch_like(" . ".join(scene_words(crowd)))
 
