@@ -215,7 +215,7 @@ def test_the_printed_page_has_no_controls_and_charts_as_wide_as_the_paper(browse
     panel = shown.locator("#accuracy .panel").first
     width = panel.bounding_box()["width"]
     drawn = panel.locator("svg").bounding_box()["width"]
-    assert 500 < width < 720
+    assert 500 < width < 800
     assert drawn == pytest.approx(width, abs=40)
     colour = "getComputedStyle(document.querySelector('.matrix td')).printColorAdjust"
     assert shown.evaluate(colour) == "exact"
