@@ -81,12 +81,13 @@ def test_targets_are_allowed_and_take_what_they_are_given(group, name):
             assert not building.is_own(node, group)
         parameters = inspect.signature(get_object(node._target_)).parameters.values()
         if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-            # init_from is read by training, published by the doctor, the adaptation of the T5 by the backbones
+            # init_from is read by training, published by the doctor, insert and the adaptation of the T5 by the backbones
             not_its_own = (
                 "_target_",
                 "_partial_",
                 "_convert_",
                 "init_from",
+                "insert",
                 "published",
                 "adapt",
                 "prompt_tokens",
@@ -251,6 +252,8 @@ def test_a_launcher_is_checked_too():
         (["train.schedule.shape=cosine"], r"^train\.budgets=\[0\.25, 0\.5\] with train\.schedule\.shape=cosine: .* Set "),
         (["train.budgets=[0.05]"], r"^train\.budgets=\[0\.05\]: at 0\.05 of the steps .* train\.schedule\.warmup below 0\.04\.$"),
         (["compile=true", "model.insert=cross_attention"], r"^compile=true with model\.insert=cross_attention: .* Set compile=false\.$"),
+        (["compile=true", "bridge=perceiver_cross_attention"], r"^compile=true with bridge\.insert=cross_attention: .* Set compile=false\.$"),
+        (["model.insert=encoder_output", "bridge=perceiver_cross_attention"], r"^model\.insert=encoder_output with bridge\.insert=cross_attention: .* Set model\.insert=encoder_input, "),
         (["model.cross_attention.every=0"], r"^model\.cross_attention\.every=0: must be at least 1\.$"),
         (["verdict.delta=-1", "train.steps=-1"], r"^train\.steps=-1: .* 0\.\nverdict\.delta=-1: must be above 0\.$"),
     ],

@@ -9,11 +9,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from bridgelab.bridge.budget import with_parameters, with_tokens
 from bridgelab.bridge.gated_cross_attention import CrossAttentionLayers
-from bridgelab.bridge.hub import HubBridge, is_hub, read_hub_bridge
+from bridgelab.bridge.hub import HubBridge, read_hub_bridge
+from bridgelab.bridge.hub_repository import is_hub
 from bridgelab.bridge.warm_starts import bridge_traits, find_warm_start
 from bridgelab.bridge.weights import load_weights, read_initial
 from bridgelab.config.instantiate import bridge_choices, build, target
 from bridgelab.model import BridgedModel, autocast_pays
+from bridgelab.runs.insert import insert_of
 from bridgelab.runs.warm_start_files import WARM, warm_start_folder
 from bridgelab.text.adapter import build_adapter, refuse_unknown_targets
 
@@ -108,7 +110,7 @@ class Backbones:
             mean=mean,
             std=std,
             precision=precision,
-            insert=config.model.insert,
+            insert=insert_of(config),
             positions=(self.patches(images), self.vision_dim) if with_positions else None,
             cross_attention=self._cross_attention(),  # after the bridge, whose initialization stays that of other inserts
             adapter=adapter,
@@ -137,7 +139,7 @@ class Backbones:
             traits = {
                 "bridge._target_": config.bridge._target_,
                 **{sides[side]: fingerprint for side, fingerprint in self.fingerprints.items()},
-                "model.insert": config.model.insert,
+                "model.insert": insert_of(config),
                 "model.positions": config.model.positions,
                 "text.adapt": config.text.get("adapt", "none"),
                 **bridge_traits({**defaults, **choices}),
@@ -188,7 +190,7 @@ class Backbones:
 
     def _cross_attention(self) -> CrossAttentionLayers | None:
         """Return the blocks that read the visual tokens; None for words, and if tokens are inserted elsewhere."""
-        if self.config.model.insert != "cross_attention" or self.sees == "words":
+        if insert_of(self.config) != "cross_attention" or self.sees == "words":
             return None
         choices = self.config.model.cross_attention
         layers = len(getattr(self.text.model, choices.stack).block)

@@ -8,16 +8,22 @@ import re
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from hydra.utils import get_class
 from safetensors import safe_open
 from tiny_experiment import CONF
 from tiny_training import KillAt, Killed
 
 from bridgelab.alignment import experiment as experiment_module
 from bridgelab.alignment import main
+from bridgelab.alignment.input_check import declared
 from bridgelab.alignment.weights import weights_of
 from bridgelab.bridge.weights import read_weights, write_weights
+from bridgelab.report.summary import summarize
 from bridgelab.runs.locks import locked
 from bridgelab.runs.objective import objective
+from bridgelab.runs.study import read_study
+from bridgelab.statistics.comparison import verdict
+from bridgelab.training import main as training
 from bridgelab.training.experiment import Experiment
 
 SIZES = ("bridge.width=16", "bridge.num_heads=2", "bridge.num_queries=4")
@@ -74,6 +80,45 @@ def test_an_alignment_leaves_weights_that_the_second_stage_begins_with(alignment
     written = (folder / "metrics.json").stat().st_mtime_ns
     main.run(alignment(), folder, bridge="qformer")  # is finished: nothing to do
     assert (folder / "metrics.json").stat().st_mtime_ns == written
+
+
+def test_connectors_trained_as_published_are_rows_of_one_study(alignment, config, tmp_path):
+    """As experiments/published.yaml has them: each seed from its own first stage, and one row with an insert of its own."""
+    runs = tmp_path / "runs"
+    bridges = ("linear", "qformer", "qformer_aligned", "perceiver_cross_attention", "blind")
+    of_study = (
+        "study=toy",
+        f"paths.runs={runs}",
+        "train.lr=0.01",
+        "model.cross_attention.num_heads=2",
+    )
+    for seed in (0, 1):
+        first = alignment(f"seed={seed}", "train.steps=2", "train.val_points=1")
+        main.run(first, runs / "aligned" / f"seed={seed}", bridge="qformer")
+        for bridge in bridges:
+            sizes = SIZES if "qformer" in bridge else ()
+            given = config(f"bridge={bridge}", f"seed={seed}", *of_study, *sizes)
+            training.run(given, runs / "toy" / f"bridge={bridge},seed={seed}", bridge=bridge)
+    study = read_study(runs / "toy")
+    assert set(study.bridges) == set(bridges)
+    assert not study.missing
+    first, second = (run.record["init_from"] for run in study.of("qformer_aligned"))
+    assert first != second
+    assert first.startswith("weights.safetensors@")
+    (flamingo, _), (linear, _) = study.of("perceiver_cross_attention"), study.of("linear")
+    assert (flamingo.record["insert"], linear.record["insert"]) == ("cross_attention", "encoder_input")
+    assert flamingo.record["cross_attention"]["parameters"] > 0
+    assert [budget["steps"] for budget in flamingo.record["budgets"]] == [3, 6]
+    said = " ".join(summarize(study).remarks)
+    assert "cross_attention in perceiver_cross_attention. A difference between such rows" in said
+    judged = verdict(study)
+    assert set(judged.comparators) == {"qformer", "qformer_aligned", "perceiver_cross_attention"}
+    (runs / "aligned" / "seed=1" / "weights.safetensors").unlink()
+    lost = config("bridge=qformer_aligned", "seed=1", *of_study, "train.steps=5", *SIZES)
+    with pytest.raises(
+        FileNotFoundError, match=r"seed=1/weights\.safetensors: there is no such file.*bridgelab align"
+    ):
+        training.run(lost, runs / "toy" / "lost", bridge="qformer_aligned")
 
 
 def test_a_killed_alignment_goes_on_exactly(alignment, tmp_path, monkeypatch):
@@ -152,8 +197,12 @@ def test_first_stages_of_other_sizes_and_checkpoints_of_other_readers_are_refuse
     folder = tmp_path / "aligned"
     main.run(alignment("train.steps=2", "train.val_points=1"), folder, bridge="qformer")
     weights = f'bridge.init_from="{folder}/weights.safetensors"'
-    with pytest.raises(ValueError, match=r"vision_proj\.\w+.* have another shape, \(8.*here \(6"):
+    with pytest.raises(
+        ValueError, match=r"was trained with embed_dim=8, and embed_dim=6 here. Set embed_dim=8"
+    ):
         main.run(alignment(weights, "embed_dim=6"), tmp_path / "run", bridge="qformer")
+    with pytest.raises(ValueError, match=r"vision_proj\.\w+.* have another shape, \(8.*here \(6"):
+        experiment_module.AlignmentExperiment(alignment(weights, "embed_dim=6"), "cpu")
     # One of another tokenizer may have as many words, and the same shapes.
     other = tmp_path / "other_words.safetensors"
     origin = {"stage": "alignment", "tokenizer": "another"}
@@ -182,3 +231,17 @@ def test_first_stages_of_other_sizes_and_checkpoints_of_other_readers_are_refuse
         ValueError, match=re.escape("was trained for the language model another, and text is ")
     ):
         Experiment(config("bridge=qformer", *SIZES, f"bridge.init_from={tmp_path}/last.ckpt"), "cpu")
+
+
+@pytest.mark.parametrize(
+    "name", sorted(path.stem for path in (CONF / "benchmark").glob("*.yaml") if path.stem != "own_class")
+)
+def test_what_a_benchmark_declares_is_read_without_importing_it(name):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        target = compose("align", [f"benchmark={name}"]).benchmark._target_
+    kind = get_class(target)
+    for attribute in ("kinds", "name"):
+        own = getattr(kind, attribute, None)
+        assert declared(target, attribute) in (own, None)
+    if isinstance(kind.kinds, tuple):
+        assert declared(target, "kinds") == kind.kinds

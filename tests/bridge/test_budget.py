@@ -20,6 +20,8 @@ GRID = (8, 8)
 def composed(name):
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = OmegaConf.to_container(compose(f"bridge/{name}").bridge)
+    for key in ("init_from", "insert"):
+        config.pop(key, None)  # no arguments of a class
     return get_class(config.pop("_target_")), config
 
 

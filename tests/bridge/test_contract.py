@@ -23,6 +23,8 @@ def composed(name):
     """Return a bridge's class and choices as composed for training, with the defaults of its yaml."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = OmegaConf.to_container(compose(f"bridge/{name}").bridge)
+    for key in ("init_from", "insert"):
+        config.pop(key, None)  # no arguments of a class
     return get_class(config.pop("_target_")), config
 
 

@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
+from bridgelab.bridge.initial_file import check_first_stage_file, check_initial_file
 from bridgelab.bridge.linear import Linear
 from bridgelab.bridge.mlp import MLP
 from bridgelab.bridge.qformer import QFormer
@@ -105,3 +107,65 @@ def test_a_runs_checkpoint_holds_its_bridge_and_names_its_backbones(tmp_path):
         ValueError, match=r"for the language model t, and text is u here.*Set text to that model"
     ):
         read_initial(path, {"vision": "v", "text": "u"}, lines.append)
+
+
+def beginning(path, target="qformer.QFormer", reader="miniature", **bridge):
+    """What the check of a file reads of a run's config."""
+    sizes = {"num_queries": 3, "width": 8, **bridge} if target.startswith("qformer") else bridge
+    return OmegaConf.create(
+        {
+            "bridge": {"_target_": f"bridgelab.bridge.{target}", "init_from": str(path), **sizes},
+            "budget": {"tokens": None, "params": None},
+            "text": {"path": reader},
+            "embed_dim": 5,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("tensors", "given", "message"),
+    [
+        (QFormer(12, 8, **QFORMER), {"target": "perceiver.PerceiverResampler"}, r"holds a Q-Former, and bridge\._target_=.*Set bridge=qformer, or"),
+        (Linear(12, 8), {}, r"holds no Q-Former \(its first tensor is mm_projector\.bias\).*Choose the bridge that it was trained for"),
+        (QFormer(12, 8, **QFORMER), {"num_queries": 4}, r"query_tokens is \(1, 3, 8\), here \(1, 4, 8\)"),
+    ],
+)  # fmt: skip
+def test_a_files_header_tells_another_bridge(tmp_path, tensors, given, message):
+    path = tmp_path / "x.safetensors"
+    write_weights(tensors.state_dict(), path)
+    with pytest.raises(ValueError, match=message):
+        check_initial_file(beginning(path, **given))
+    fitting = {"Linear": "linear.Linear", "QFormer": "qformer.QFormer"}[type(tensors).__name__]
+    check_initial_file(beginning(path, fitting))
+    with pytest.raises(
+        ValueError, match=r"has no text side \(its first tensor is .*Name those of 'bridgelab align'"
+    ):
+        check_first_stage_file(beginning(path))
+
+
+def test_a_checkpoint_is_told_by_the_config_beside_it(tmp_path):
+    (tmp_path / "last.ckpt").write_bytes(b"not read")
+    trained = {"bridge": {"_target_": "bridgelab.bridge.mlp.MLP"}, "text": {"path": "miniature"}, "model": {}}
+    OmegaConf.save(OmegaConf.create(trained), tmp_path / "config.yaml")
+    path = tmp_path / "last.ckpt"
+    check_initial_file(beginning(path, "mlp.MLP"))
+    check_initial_file(
+        beginning(path, "mlp.MLP", "google/flan-t5-base")
+    )  # its fingerprint tells, once it is loaded
+    with pytest.raises(
+        ValueError,
+        match=r"is of a run with bridge\._target_=bridgelab\.bridge\.mlp\.MLP, and it is .*qformer",
+    ):
+        check_initial_file(beginning(path))
+    with pytest.raises(
+        ValueError,
+        match=r"trained for the language model miniature, and text is miniature_prose.*Set text=miniature,",
+    ):
+        check_initial_file(beginning(path, "mlp.MLP", "miniature_prose"))
+    (tmp_path / "torn.safetensors").write_bytes(b"torn")
+    with pytest.raises(ValueError, match="is not a complete safetensors file"):
+        check_initial_file(beginning(tmp_path / "torn.safetensors"))
+    with pytest.raises(
+        FileNotFoundError, match=r"there is no such file.*'bridgelab align' writes first stages"
+    ):
+        check_initial_file(beginning(tmp_path / "none.safetensors"))

@@ -33,7 +33,11 @@ def test_several_processes_predict_what_one_does(program, tmp_path, number, adap
     assert (tmp_path / names[0]).read_bytes() == (tmp_path / names[1]).read_bytes()
 
 
-@pytest.mark.parametrize("overrides", [(), ("model.insert=cross_attention",)], ids=",".join)
+@pytest.mark.parametrize(
+    "overrides",
+    [(), ("model.insert=cross_attention",), ("bridge=matryoshka", "bridge.num_queries=4")],
+    ids=",".join,
+)
 def test_validation_is_shared_too_and_a_run_of_two_is_taken_up_again(program, tmp_path, overrides):
     program(tmp_path / "one", 1, *overrides)
     program(tmp_path / "two", 2, *overrides)

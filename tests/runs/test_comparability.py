@@ -106,6 +106,22 @@ def test_a_choice_that_an_older_version_did_not_have_is_no_difference(study):
     assert read_study(study).allowed == ()
 
 
+def test_a_bridge_may_bring_its_insert_and_each_seed_weights_of_its_own(study, change):
+    for seed in range(3):
+        own = {"insert": "cross_attention", "init_from": f"runs/aligned/seed={seed}/weights.safetensors"}
+        configure(study / f"bridge=mlp,seed={seed}", bridge=own)
+        change(study / f"bridge=mlp,seed={seed}", insert="cross_attention")
+    assert read_study(study).allowed == ()
+    configure(
+        study / "bridge=mlp,seed=1", bridge=own | {"init_from": "runs/other/seed=1/weights.safetensors"}
+    )
+    with pytest.raises(ValueError, match=r"^bridge\.init_from='runs/other/seed=N/weights"):
+        read_study(study)
+    configure(study / "bridge=mlp,seed=1", bridge={"init_from": own["init_from"]})
+    with pytest.raises(ValueError, match=r"^insert=.* bridge=mlp,seed=1"):
+        read_study(study)
+
+
 def test_what_was_allowed_stands_under_every_form_of_the_table(study, capsys):
     configure(study / "bridge=mlp,seed=1", train={"steps": 800})
     assert cli.main(["report", str(study)]) == 2

@@ -41,6 +41,12 @@ def test_a_key_that_one_choice_alone_reads_is_told_with_that_choice_alone():
         )
         assert before == after
         assert len({before, between, other}) == 3
+        # A bridge may choose it as well (bridge.insert).
+        own = OmegaConf.merge(
+            CONFIG, {"bridge": {"insert": "cross_attention"}, "model": {"insert": "encoder_input", **given}}
+        )
+        without = OmegaConf.merge(own, {"model": {"cross_attention": {"every": 1}}})
+        assert config_hash(own, training=training) != config_hash(without, training=training)
 
 
 def test_what_no_choice_reads_lets_an_older_run_go_on(tmp_path):

@@ -18,9 +18,13 @@ def losses(folder):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not COMPILER, reason="torch.compile needs a C++ compiler, and there is none")
-@pytest.mark.parametrize("adapt", ["none", "lora"])
-def test_compiled_steps_are_the_eager_ones(program, tmp_path, adapt):
-    choices = ("train.log_every=1", "bridge=mlp", f"text.adapt={adapt}")
+@pytest.mark.parametrize(
+    "chosen",
+    [("bridge=mlp",), ("bridge=mlp", "text.adapt=lora"), ("bridge=matryoshka", "bridge.num_queries=4")],
+    ids=",".join,
+)
+def test_compiled_steps_are_the_eager_ones(program, tmp_path, chosen):
+    choices = ("train.log_every=1", *chosen)
     program(tmp_path / "eager", 1, *choices)
     program(tmp_path / "compiled", 1, *choices, "compile=true")
     assert len(losses(tmp_path / "eager")) == 4

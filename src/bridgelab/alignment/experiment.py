@@ -10,6 +10,7 @@ import torch
 from omegaconf import DictConfig
 
 from bridgelab.alignment.captions import Captions, one_caption_each
+from bridgelab.alignment.input_check import KIND, not_aligned, without_captions
 from bridgelab.alignment.model import Alignment
 from bridgelab.alignment.retrieval import evaluate
 from bridgelab.alignment.weights import begin_from
@@ -34,7 +35,6 @@ LOSSES = ("loss", "itc", "itm", "itg")
 COLUMNS = (
     "step", "lr", *(f"train/{name}" for name in LOSSES), *(f"val/{name}" for name in LOSSES), "val/i2t_r1", "val/t2i_r1",
 )  # fmt: skip
-KIND = "caption"
 log = logging.getLogger(__name__)
 
 
@@ -50,7 +50,11 @@ class AlignmentExperiment:
 
     def __init__(self, config: DictConfig, device: Any):
         self.config, self.device = config, torch.device(device)
-        _check_supported(config)
+        if not issubclass(target(config.bridge, "bridge"), QFormer):
+            raise ValueError(not_aligned(config.bridge._target_))
+        benchmark = build(config.benchmark, "benchmark")
+        if KIND not in benchmark.kinds:
+            raise ValueError(without_captions(benchmark.name, benchmark.kinds))
         check_trainer(config.trainer)
         text = ReaderTokenizer(config.text.path)
         self.backbones = Backbones(_without_initial_weights(config), device, text)
@@ -136,21 +140,6 @@ class AlignmentExperiment:
                 "example: alignment needs two or more, one for each caption. Choose another benchmark, or get the complete data."
             )
         return captions
-
-
-def _check_supported(config: DictConfig) -> None:
-    """Refuse a bridge that is no Q-Former, and a benchmark without captions."""
-    kind = target(config.bridge, "bridge")
-    if not issubclass(kind, QFormer):
-        raise ValueError(
-            f"bridge._target_={config.bridge._target_} has no first stage: only a Q-Former is aligned. Set bridge=qformer."
-        )
-    benchmark = build(config.benchmark, "benchmark")
-    if KIND not in benchmark.kinds:
-        raise ValueError(
-            f"benchmark {benchmark.name} has examples of kind {', '.join(benchmark.kinds)}: alignment learns from captions. Set "
-            "benchmark to one that has them: world, clevr, coco_captions or flickr30k."
-        )
 
 
 def _without_initial_weights(config: DictConfig) -> DictConfig:

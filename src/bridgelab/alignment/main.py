@@ -46,6 +46,9 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
             return
         log.info("the config of %s is in its config.yaml", shown(directory))
 
+        from bridgelab.alignment.input_check import check_input
+
+        check_input(config)  # within seconds: the next import takes many
         from bridgelab.alignment.run import align
 
         align(config, directory, bridge=bridge)

@@ -5,7 +5,8 @@ from pathlib import Path
 from torch import Tensor
 
 from bridgelab.alignment.model import Alignment
-from bridgelab.bridge.weights import TEXT_SIDE, join_names, read_origin, read_weights
+from bridgelab.bridge.initial_file import TEXT_SIDE, no_first_stage
+from bridgelab.bridge.weights import join_names, read_origin, read_weights
 
 BRIDGE, SECOND_STAGE, BUFFERS = "bridge.", "language_projection.", ("mean", "std")
 LOG_TEMP, TEMP = "log_temp", "temp"  # the file holds the temperature itself, as LAVIS's checkpoints do
@@ -36,11 +37,7 @@ def begin_from(model: Alignment, path: str | Path, tokenizer: str) -> None:
             "the one that it was trained with, or bridge.init_from=null."
         )
     if not any(name.startswith(TEXT_SIDE) for name in tensors):
-        raise ValueError(
-            f"bridge.init_from={path} has no text side (its first tensor is {next(iter(tensors), 'none')}): a first stage begins from "
-            "weights of a first stage. Name those of 'bridgelab align', or LAVIS's by 'bridgelab convert --from blip2_stage1', or set "
-            "it to null."
-        )
+        raise ValueError(no_first_stage(path, next(iter(tensors), "none")))
     for names, problem in (
         ([name for name in own if name not in tensors], "are missing, here"),
         ([name for name in tensors if name not in own], "are unknown,"),

@@ -10,12 +10,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from bridgelab.bridge.initial_file import TEXT_SIDE
+
 # Tensors that may keep their initial values, since they meet this T5 or this ViT.
 OPTIONAL = ("text_projection.", "language_projection.")
-# Tensors of BLIP-2's first stage (`bridgelab align`) that the second does not use, besides the text FFNs.
-TEXT_SIDE = (
-    "word_embeddings.", "position_embeddings.", "vision_proj.", "text_proj.", "itm_head.", "lm_head.", "temp",
-)  # fmt: skip
 _RUN, _RUNS_BRIDGE = "model.", "model.bridge."  # names in a run's last.ckpt begin so
 _DEPENDS_ON_VISION_DIM = re.compile(r"ln_vision\.|.*crossattention\.attention\.(key|value)\.weight")
 

@@ -34,7 +34,11 @@ def published_config(
             raise UsageError(f"{key} changes nothing here: nothing is trained. Leave it out.")
     from omegaconf import OmegaConf
 
-    from bridgelab.bridge.hub import is_hub, read_hub_bridge
+    from bridgelab.bridge.hub_repository import check_repository, is_hub
+
+    if is_hub(source):
+        check_repository(source)  # before torch is imported
+    from bridgelab.bridge.hub import read_hub_bridge
     from bridgelab.bridge.published import read_metadata
     from bridgelab.config.check import check_config
     from bridgelab.evaluation.load import refuse_foreign

@@ -24,6 +24,9 @@ def run(args: list[str]) -> None:
     add_trust(parser)
     options = parser.parse_args(args)
     run_folder = folder(options.run)
+    from bridgelab.evaluation.push_check import check_push
+
+    check_push(run_folder, options.repo)  # before torch is imported
     from bridgelab.evaluation.push_to_hub import push
 
     address = push(

@@ -11,7 +11,7 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 # Keys of an object's config that are no arguments of its class.
-NOT_ARGUMENTS = frozenset({"_target_", "_partial_", "_convert_", "init_from"})
+NOT_ARGUMENTS = frozenset({"_target_", "_partial_", "_convert_", "init_from", "insert"})
 MODULE = "torch.nn.Module"
 BENCHMARK = "bridgelab.benchmark.example.Benchmark"
 # Kinds of which a slot also takes a class of the user's own, from any file or package, with their names in a message.
@@ -114,7 +114,7 @@ def check_arguments(kind: Any, choices: Iterable[str]) -> None:
 def bridge_choices(config: DictConfig, grid: tuple[int, int] | None) -> dict[str, Any]:
     """Return the keyword arguments of a bridge's class: those of its yaml, and the grid of patches if the class takes it."""
     chosen: Any = OmegaConf.to_container(config, resolve=True)
-    choices = {str(key): value for key, value in chosen.items() if key not in ("_target_", "init_from")}
+    choices = {str(key): value for key, value in chosen.items() if key not in NOT_ARGUMENTS}
     kind = target(config, "bridge")
     check_arguments(kind, choices)
     takes_grid = grid is not None and "grid" in inspect.signature(kind).parameters

@@ -23,7 +23,9 @@ def table() -> str:
         for path in sorted((conf / "bridge").glob("*.yaml")):
             bridge = compose("train", [f"bridge={path.stem}"]).bridge
             sees = getattr(target(bridge, "bridge"), "sees", "image")
-            if sees == "image" and not path.stem.endswith(CONTROL):
+            # A bridge with an insert or weights of its own has the class and the numbers of another one.
+            is_variant = path.stem.endswith(CONTROL) or bridge.get("insert") or bridge.get("init_from")
+            if sees == "image" and not is_variant:
                 rows.append(_row(path.stem, bridge, vision.dim, text.dim, vision.grid))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 

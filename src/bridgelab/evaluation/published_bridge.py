@@ -15,7 +15,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from bridgelab.backbones import Backbones
-from bridgelab.bridge.hub import SCHEME, HubBridge, is_hub
+from bridgelab.bridge.hub import HubBridge
+from bridgelab.bridge.hub_repository import SCHEME, is_hub
 from bridgelab.bridge.published import read_metadata
 from bridgelab.bridge.weights import join_names
 from bridgelab.data.datamodule import BenchmarkDataModule
@@ -27,6 +28,7 @@ from bridgelab.evaluation.record_fields import record_fields
 from bridgelab.model import BridgedModel
 from bridgelab.runs.finished import RECORD
 from bridgelab.runs.identity import claim
+from bridgelab.runs.insert import insert_of
 from bridgelab.runs.record import write_json, write_predictions
 
 OTHER_READERS = {  # formats of bridges that were trained for another kind of language model
@@ -126,7 +128,7 @@ def _refuse_untrained_parts(config: DictConfig, source: str) -> None:
     """Refuse what a config adds to a bridge and a file of its weights lacks."""
     for key, value, part, off in (
         ("model.positions", str(config.model.positions).lower(), "positions", "false"),
-        ("model.insert", config.model.insert, "blocks of cross-attention", "encoder_input"),
+        ("model.insert", insert_of(config), "blocks of cross-attention", "encoder_input"),
         ("text.adapt", config.text.get("adapt", "none"), "an adapter", "none"),
     ):
         if value not in ("false", "none", "encoder_input", "encoder_output"):

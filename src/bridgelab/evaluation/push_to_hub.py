@@ -7,15 +7,16 @@ from typing import Any
 
 import jinja2
 from huggingface_hub import EvalResult, HfApi, ModelCard, ModelCardData
-from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
+from huggingface_hub.errors import HfHubHTTPError
 from omegaconf import DictConfig, OmegaConf
 
 from bridgelab import __version__
 from bridgelab.backbones import Backbones
-from bridgelab.bridge.hub import CONFIG, SCHEME, TRANSPORT_ERROR, WEIGHTS, repository
+from bridgelab.bridge.hub_repository import CONFIG, TRANSPORT_ERROR, WEIGHTS
 from bridgelab.bridge.weights import write_weights
 from bridgelab.config.instantiate import target
 from bridgelab.evaluation.load import load_trained
+from bridgelab.evaluation.push_check import NEEDED, check_push, explained
 from bridgelab.model import BridgedModel
 from bridgelab.printable import printable
 from bridgelab.report.row import ALL
@@ -28,7 +29,6 @@ from bridgelab.runs.study import Study
 
 TEMPLATES = Path(__file__).parent / "templates"
 CARD = "README.md"
-NEEDED = ("bridge", "sees", "benchmark", "seed", "steps", "fingerprints", "costs", "metrics")
 
 
 def push(
@@ -48,19 +48,8 @@ def push(
         OSError: if there is no login, or the hub refuses the account.
         ValueError: if the run is no trained bridge that reads images.
     """
-    name, revision = repository(SCHEME + repo.removeprefix(SCHEME))
-    if revision is not None:
-        raise ValueError(
-            f"{repo} names a revision, and a push makes a new one. Give {name} without @{revision}."
-        )
-    record = read_record(run, NEEDED)
-    if record["sees"] != "image":
-        raise ValueError(
-            f"{run} is of bridge={record['bridge']}, which sees {record['sees']}: only a bridge that reads images is published. Give "
-            "another run."
-        )
+    name = check_push(run, repo)  # before models are loaded
     api = HfApi()
-    _check_login(api, name)  # before models are loaded
     config, backbones, model = load_trained(run, trust=trust)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -71,7 +60,7 @@ def push(
                 repo_id=name, folder_path=folder, commit_message=f"bridgelab push: {printable(run.name)}"
             )
         except (HfHubHTTPError, TRANSPORT_ERROR, ConnectionError) as error:
-            raise _explained(error, name) from error
+            raise explained(error, name) from error
     return str(commit.commit_url)
 
 
@@ -212,30 +201,3 @@ def portable(group: DictConfig) -> Any:
         return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
 
     return plain(OmegaConf.to_container(group, resolve=True))
-
-
-def _check_login(api: HfApi, repo: str) -> None:
-    try:
-        api.whoami()
-    except LocalTokenNotFoundError as error:
-        raise OSError(
-            f"{SCHEME}{repo}: you are not logged in, and a push needs a token with write access. Run 'hf auth login', or "
-            "set HF_TOKEN."
-        ) from error
-    except (HfHubHTTPError, TRANSPORT_ERROR, ConnectionError) as error:
-        raise _explained(error, repo) from error
-
-
-def _explained(error: Exception, repo: str) -> Exception:
-    message = " ".join(str(error).split())[:200]
-    if not isinstance(error, HfHubHTTPError):
-        return ConnectionError(
-            f"{SCHEME}{repo}: the hub can't be reached ({message}). Push from where there is a network."
-        )
-    status = error.response.status_code
-    if status in (401, 403):
-        return OSError(
-            f"{SCHEME}{repo}: the hub refuses this account ({message}). Give a repository of your own account or organization, and a "
-            "token with write access: 'hf auth login'."
-        )
-    return OSError(f"{SCHEME}{repo}: the hub refuses ({message}). Try again later.")

@@ -8,6 +8,7 @@ from bridgelab.config.root import config_root
 from bridgelab.model import BridgedModel
 from bridgelab.runs.environment import provenance
 from bridgelab.runs.identity import config_hash
+from bridgelab.runs.insert import insert_of
 
 
 def record_fields(config: DictConfig, model: BridgedModel, device: Any) -> dict[str, Any]:
@@ -24,7 +25,7 @@ def record_fields(config: DictConfig, model: BridgedModel, device: Any) -> dict[
         "hypothesis": config.hypothesis,
         "sees": model.sees,
         "conditioning": model.conditioning,
-        "insert": config.model.insert,
+        "insert": insert_of(config),
         "positions": config.model.positions,
         **({"cross_attention": blocks.summary()} if (blocks := model.cross_attention) else {}),
         "adapt": config.text.get("adapt", "none"),

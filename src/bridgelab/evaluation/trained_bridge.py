@@ -13,7 +13,8 @@ from PIL import Image
 
 from bridgelab.backbones import Backbones
 from bridgelab.benchmark.example import Example
-from bridgelab.bridge.hub import is_hub, read_hub_bridge
+from bridgelab.bridge.hub import read_hub_bridge
+from bridgelab.bridge.hub_repository import is_hub
 from bridgelab.config.instantiate import build
 from bridgelab.data.batches import Batch, TokenizedExamples
 from bridgelab.data.features.encoding import encode, rounded

@@ -32,6 +32,7 @@ from bridgelab.model import BridgedModel
 from bridgelab.progress import Progress
 from bridgelab.report.diagnosis.record import Diagnosis, Map, numbers_of
 from bridgelab.runs.identity import config_hash
+from bridgelab.runs.insert import insert_of
 from bridgelab.runs.record_schema import read_config, read_record
 from bridgelab.statistics.estimate import Estimate
 
@@ -112,9 +113,7 @@ def diagnose_run(
         counts=diagnostics.counts,
         words=diagnostics.words,
         maps=tuple(diagnostics.maps(mapped)),
-        left_out=_left_out(
-            data.benchmark.name, is_annotated, is_world, config.model.insert == "encoder_input"
-        ),
+        left_out=_left_out(data.benchmark.name, is_annotated, is_world, insert_of(config) == "encoder_input"),
     )
 
 

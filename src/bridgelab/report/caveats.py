@@ -31,12 +31,13 @@ def at_the_floor(rows: Sequence[Row], blind: Mapping[str, Row | None]) -> list[s
 
 
 def caveats(study: Study) -> list[str]:
-    """Return sentences on differences between runs, conditioning, sizes, adapters, what results generalize to, seeds, rates, commits."""
+    """Return sentences on allowed differences, conditioning, sizes, inserts, adapters, scope, single seeds, rates and commits."""
     first = {bridge: study.of(bridge)[0] for bridge in study.bridges}
     return [
         *allowed_differences(study),
         *_on_conditioning(first),
         *_on_sizes(first),
+        *_on_inserts(first),
         *_on_adapters(study, first),
         *_on_scope(study),
         *_on_single_seeds(study, first),
@@ -73,6 +74,21 @@ def _on_sizes(first: Mapping[str, Run]) -> list[str]:
     return [
         "The bridges differ in visual tokens and parameters, so a difference between them is not one of "
         "architecture alone."
+    ]
+
+
+def _on_inserts(first: Mapping[str, Run]) -> list[str]:
+    """Say which rows' tokens enter the T5 elsewhere than those of others, unless the study varies that as a factor."""
+    rows: dict[str, list[str]] = {}
+    for row, run in first.items():
+        if run.sees == "image" and "model.insert" not in run.levels:
+            rows.setdefault(str(run.record.get("insert", "")), []).append(row)
+    if len(rows) < 2:
+        return []
+    places = "; ".join(f"{insert} in {', '.join(names)}" for insert, names in rows.items())
+    return [
+        f"Tokens enter the T5 in different places: {places}. A difference between such rows is one of bridge and place together, and "
+        "blocks of cross-attention count among the row's parameters."
     ]
 
 

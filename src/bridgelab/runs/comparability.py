@@ -2,7 +2,8 @@
 
 Compared are keys of the record (`SHARED`: fingerprints of the frozen models and the data, examples seen, …) and every key of
 `config.yaml`. Runs may differ in the factors that their study sweeps. Each level of a factor has rows of its own, and within
-a level all keys are equal. Any other difference is an error, unless the reader allows its key, which a note under the table
+a level all keys are equal. A bridge whose yaml says where its tokens enter the T5 (`bridge.insert`) may differ from the others in
+`insert`, since that is part of it. Any other difference is an error, unless the reader allows its key, which a note under the table
 then says.
 """
 
@@ -156,14 +157,18 @@ def configured(run: Path) -> Mapping[str, Any]:
 def _parsed(text: str) -> Mapping[str, Any]:
     content = with_current_keys(mapping(text))
     leaves = (leaf for key in content for leaf in _leaves(key, content[key]))
-    # The place of weights differs between machines; fingerprints show whether they are the same.
     return MappingProxyType(
-        {
-            name: value.rpartition("/")[2] if name in WEIGHTS and isinstance(value, str) else value
-            for name, value in leaves
-            if not any(_below(name, free) for free in FREE)
-        }
+        {name: _plain(name, value) for name, value in leaves if not any(_below(name, free) for free in FREE)}
     )
+
+
+def _plain(name: str, value: Any) -> Any:
+    """Return a value without what differs between machines or seeds."""
+    if name in WEIGHTS and isinstance(value, str):
+        return value.rpartition("/")[2]  # fingerprints show whether weights in another place are the same
+    if name == "bridge.init_from" and isinstance(value, str):
+        return re.sub(r"\bseed=\d+", "seed=N", value)  # each seed may set out from weights of its own
+    return value
 
 
 def _keys(pairs: Pairs) -> list[str]:
@@ -173,9 +178,10 @@ def _keys(pairs: Pairs) -> list[str]:
 def _difference(key: str, pairs: Pairs, factors: Sequence[str]) -> Difference | None:
     """Return the first two runs that differ in a key, among runs at the same levels of the factors that cover it."""
     covering = [factor for factor in factors if covers(factor, key)]
-    own = _below(key, "bridge")
+    bridges_own = _below(key, "bridge")
     first: dict[tuple[str, ...], tuple[Run, Any]] = {}
     for run, value in _bearing(key, pairs):
+        own = bridges_own or (key == "insert" and bool(configured(run.path).get("bridge.insert")))
         level = (run.row if own else "", *(run.levels.get(factor, "") for factor in covering))
         other, expected = first.setdefault(level, (run, value))
         if value != expected:

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from bridgelab.runs.atomic import atomic_path
 from bridgelab.runs.finished import is_finished
+from bridgelab.runs.insert import insert_of
 from bridgelab.runs.older_names import with_older_keys
 from bridgelab.runs.record_schema import read_config
 from bridgelab.runs.warm_start_files import digest_of_starts
@@ -81,9 +82,11 @@ def search_key(config: DictConfig) -> str:
 
 def _unread(config: DictConfig) -> tuple[str, ...]:
     """Return the keys of `ONLY_WITH` that this config's choices do not read."""
-    return tuple(
-        key for key, (choice, value) in ONLY_WITH.items() if OmegaConf.select(config, choice) != value
-    )
+
+    def chosen(choice: str) -> Any:
+        return insert_of(config) if choice == "model.insert" else OmegaConf.select(config, choice)
+
+    return tuple(key for key, (choice, value) in ONLY_WITH.items() if chosen(choice) != value)
 
 
 def refuse_another(directory: Path, config: DictConfig) -> bool:

@@ -19,6 +19,7 @@ from bridgelab.runs.objective import objective
 from bridgelab.runs.reuse import copy_finished_run, find_finished_run
 from bridgelab.training.app import is_first, one_line_errors, sole_process
 from bridgelab.training.console import shown
+from bridgelab.training.input_check import check_initial_weights
 
 ROOT = config_root()
 log = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> float | None:
             return objective(directory)
         log.info("the config of %s is in its config.yaml", shown(directory))
 
+        check_initial_weights(config)  # within seconds: the next imports take many
         from bridgelab.training.loggers.wandb_logger import wandb_run
         from bridgelab.training.run import train_and_evaluate
 

@@ -70,11 +70,25 @@ class Config(Keys):
 
     @model_validator(mode="after")
     def _check_compiled(self) -> "Config":
-        if self.compile and self.model.insert == "cross_attention":
+        group = "bridge" if self.bridge.insert else "model"
+        if self.compile and (self.bridge.insert or self.model.insert) == "cross_attention":
             raise PydanticCustomError(
                 "compiled",
-                "compile=true with model.insert=cross_attention: torch.compile would compile the layers that read visual tokens "
+                "compile=true with {group}.insert=cross_attention: torch.compile would compile the layers that read visual tokens "
                 "again at each step. Set compile=false",
+                {"group": group},
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_insert(self) -> "Config":
+        own, given = self.bridge.insert, self.model.insert
+        if own and given not in (own, "encoder_input"):
+            raise PydanticCustomError(
+                "insert",
+                "model.insert={given} with bridge.insert={own}: the tokens of this bridge enter the T5 where its yaml says. Set "
+                "model.insert=encoder_input, or choose a bridge without insert",
+                {"given": given, "own": own},
             )
         return self
 

@@ -6,9 +6,12 @@ from pydantic import Field
 
 from bridgelab.config.schema.base import ClassKeys, Count, Decay, Keys, Name, Number, PathName, Positive
 
+Insert = Literal["encoder_input", "encoder_output", "cross_attention"]
+
 
 class Bridge(ClassKeys):
     init_from: PathName | None = None
+    insert: Insert | None = None
     num_queries: Count = 1
     num_tokens: Number = 1
     depth: Count = 1
@@ -67,7 +70,7 @@ class CrossAttention(Keys):
 
 
 class Model(Keys):
-    insert: Literal["encoder_input", "encoder_output", "cross_attention"]
+    insert: Insert
     positions: bool
     cross_attention: CrossAttention
 

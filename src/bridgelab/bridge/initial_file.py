@@ -1,0 +1,143 @@
+"""Check the file of `bridge.init_from` as far as its header goes, before torch and models are imported. Free of torch.
+
+Whether all tensors fit is checked when they are loaded (`bridge.weights`). What is found here costs a fraction of a second.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import DictConfig
+from safetensors import SafetensorError, safe_open
+
+from bridgelab.runs.record_schema import read_config
+
+QFORMER = "bridgelab.bridge.qformer.QFormer"
+OURS = "bridgelab.bridge."
+# Tensors of BLIP-2's first stage (`bridgelab align`) that the second does not use, besides the text FFNs.
+TEXT_SIDE = (
+    "word_embeddings.", "position_embeddings.", "vision_proj.", "text_proj.", "itm_head.", "lm_head.", "temp",
+)  # fmt: skip
+PACKAGED_READERS = "miniature"  # names of the readers that come with the package begin so
+
+
+@dataclass(frozen=True)
+class Header:
+    """The shapes of a safetensors file's tensors by name, and its metadata."""
+
+    shapes: Mapping[str, tuple[int, ...]]
+    metadata: Mapping[str, str]
+
+
+def read_header(path: str | Path) -> Header | None:
+    """Return a file's header; None if it is not safetensors.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is not complete.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"bridge.init_from={path}: there is no such file. Name a file of weights (.safetensors, .bin, .pt or .pth), or make it first: "
+            "'bridgelab align' writes first stages, 'bridgelab convert' published weights."
+        )
+    if path.suffix != ".safetensors":
+        return None
+    try:
+        with safe_open(path, "np") as file:
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            return Header(shapes, dict(file.metadata() or {}))
+    except SafetensorError as error:
+        raise ValueError(
+            f"{path} is not a complete safetensors file ({error}). Download or write it again."
+        ) from error
+
+
+def check_initial_file(config: DictConfig) -> None:
+    """Check that a run can begin with a file: it is of the run's kind of bridge, and of its language model.
+
+    Args:
+        config: of a run whose `bridge.init_from` is a path.
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is of another bridge or language model.
+    """
+    path, target = Path(config.bridge.init_from), str(config.bridge._target_)
+    header = read_header(path)
+    if header is None:
+        _check_run(path, config)
+        return
+    is_qformers = "query_tokens" in header.shapes
+    if target.startswith(OURS) and is_qformers != (target == QFORMER):
+        what = "the first stage of " if any(name.startswith(TEXT_SIDE) for name in header.shapes) else ""
+        holds = (
+            f"{what}a Q-Former"
+            if is_qformers
+            else f"no Q-Former (its first tensor is {min(header.shapes, default='none')})"
+        )
+        fix = "Set bridge=qformer" if is_qformers else "Choose the bridge that it was trained for"
+        raise ValueError(
+            f"bridge.init_from={path} holds {holds}, and bridge._target_={target} here: weights fit their own bridge alone. {fix}, or "
+            "bridge.init_from=null."
+        )
+    if is_qformers and config.budget.tokens is None and config.budget.params is None:
+        shape = header.shapes["query_tokens"]
+        own = (1, config.bridge.get("num_queries"), config.bridge.get("width"))
+        if None not in own and shape != own:
+            raise ValueError(
+                f"bridge.init_from={path}: query_tokens have another shape; query_tokens is {shape}, here {own}. Give the bridge the "
+                "choices of the run that made the weights, or choose weights of this bridge."
+            )
+
+
+def check_first_stage_file(config: DictConfig) -> None:
+    """Check that an alignment can begin with the file of its `bridge.init_from`.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is of no first stage, or of one with another `embed_dim`.
+    """
+    path = Path(config.bridge.init_from)
+    header = read_header(path)
+    if header is None:
+        return
+    if not any(name.startswith(TEXT_SIDE) for name in header.shapes):
+        raise ValueError(no_first_stage(path, min(header.shapes, default="none")))
+    rows = header.shapes.get("vision_proj.weight", (config.embed_dim,))[0]
+    if rows != config.embed_dim:
+        raise ValueError(
+            f"bridge.init_from={path} was trained with embed_dim={rows}, and embed_dim={config.embed_dim} here. Set embed_dim={rows}, or "
+            "bridge.init_from=null."
+        )
+
+
+def no_first_stage(path: str | Path, first: str) -> str:
+    """Return the message on a file without the text side, with the name of its first tensor."""
+    return (
+        f"bridge.init_from={path} has no text side (its first tensor is {first}): a first stage begins from weights of a first stage. "
+        "Name those of 'bridgelab align', or LAVIS's by 'bridgelab convert --from blip2_stage1', or set it to null."
+    )
+
+
+def _check_run(path: Path, config: DictConfig) -> None:
+    """Check a run's checkpoint by the config that lies beside it, if one does."""
+    if not (path.parent / "config.yaml").is_file():
+        return
+    trained = read_config(path.parent)
+    if "bridge" not in trained or "text" not in trained:
+        return
+    target, own = str(trained.bridge.get("_target_")), str(config.bridge._target_)
+    if target != own:
+        raise ValueError(
+            f"bridge.init_from={path} is of a run with bridge._target_={target}, and it is {own} here: weights fit their own bridge alone. "
+            "Choose that bridge, or bridge.init_from=null."
+        )
+    reader, here = (str(one.text.get("path")) for one in (trained, config))
+    is_alignment = "model" not in trained  # which reads the tokenizer alone
+    both_packaged = reader.startswith(PACKAGED_READERS) and here.startswith(PACKAGED_READERS)
+    if not is_alignment and reader != here and both_packaged:
+        raise ValueError(
+            f"bridge.init_from={path} was trained for the language model {reader}, and text is {here} here: a bridge's tokens fit the "
+            f"model that they were trained for. Set text={reader}, or begin from weights of 'bridgelab align', which have met none."
+        )
