@@ -49,19 +49,11 @@ def declared(target: str, attribute: str) -> Any:
         return None
     for node in classes[name].body:
         if isinstance(node, ast.FunctionDef) and node.name == attribute:
-            return None
-        named = (
-            node.targets
-            if isinstance(node, ast.Assign)
-            else [node.target]
-            if isinstance(node, ast.AnnAssign)
-            else []
-        )
-        if attribute in (one.id for one in named if isinstance(one, ast.Name)):
-            try:
-                return ast.literal_eval(node.value)  # type: ignore[union-attr, arg-type]
-            except ValueError:
-                return None
+            return None  # a property, which follows from the data
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            named = node.targets if isinstance(node, ast.Assign) else [node.target]
+            if node.value and attribute in (one.id for one in named if isinstance(one, ast.Name)):
+                return _literal(node.value)
     homes = {
         alias.name: str(node.module)
         for node in tree.body
@@ -75,6 +67,13 @@ def declared(target: str, attribute: str) -> Any:
     ]
     ours = (declared(base, attribute) for base in bases if base.startswith("bridgelab."))
     return next((value for value in ours if value is not None), None)
+
+
+def _literal(node: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        return None
 
 
 def not_aligned(target: str) -> str:
