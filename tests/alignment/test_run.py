@@ -109,7 +109,7 @@ def test_connectors_trained_as_published_are_rows_of_one_study(alignment, config
     assert (flamingo.record["insert"], linear.record["insert"]) == ("cross_attention", "encoder_input")
     assert flamingo.record["cross_attention"]["parameters"] > 0
     assert [budget["steps"] for budget in flamingo.record["budgets"]] == [3, 6]
-    said = " ".join(summarize(study).remarks)
+    said = " ".join(summarize(study).caveats)
     assert "cross_attention in perceiver_cross_attention. A difference between such rows" in said
     judged = verdict(study)
     assert set(judged.comparators) == {"qformer", "qformer_aligned", "perceiver_cross_attention"}
@@ -240,8 +240,7 @@ def test_what_a_benchmark_declares_is_read_without_importing_it(name):
     with initialize_config_dir(str(CONF), version_base="1.3"):
         target = compose("align", [f"benchmark={name}"]).benchmark._target_
     kind = get_class(target)
-    for attribute in ("kinds", "name"):
-        own = getattr(kind, attribute, None)
-        assert declared(target, attribute) in (own, None)
-    if isinstance(kind.kinds, tuple):
-        assert declared(target, "kinds") == kind.kinds
+    kinds = getattr(kind, "kinds", None)
+    found = declared(target, "kinds")
+    assert found is None or found == kinds  # a property or an attribute of the object follows from the data
+    assert found or name not in ("vsr", "gqa", "vqav2", "nlvr", "coco_captions", "science_qa", "pope")

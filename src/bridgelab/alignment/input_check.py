@@ -25,7 +25,7 @@ def check_input(config: DictConfig) -> None:
         raise ValueError(not_aligned(target))
     benchmark = str(config.benchmark._target_)
     if benchmark.startswith(BENCHMARKS) and (kinds := declared(benchmark, "kinds")) and KIND not in kinds:
-        raise ValueError(without_captions(declared(benchmark, "name") or config.benchmark.get("name"), kinds))
+        raise ValueError(without_captions(config.benchmark.get("name") or benchmark.split(".")[-2], kinds))
     if config.bridge.init_from is not None:
         check_first_stage_file(config)
 
