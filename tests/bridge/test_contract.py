@@ -50,9 +50,13 @@ def test_every_bridge_keeps_the_contract(name):
     assert not [result for result in results if result.problem]
 
 
-@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+# On a GPU convolutions are in TF32, and cuBLAS warns of its context in a backward thread.
+ON_GPU = [pytest.mark.gpu, pytest.mark.filterwarnings("ignore:.*CUDA context")]
+
+
+@pytest.mark.parametrize(("device", "off"), [("cpu", 1e-3), pytest.param("cuda", 5e-3, marks=ON_GPU)])
 @pytest.mark.parametrize("name", NAMES)
-def test_bf16_follows_float64_in_tokens_and_gradients(name, device):
+def test_bf16_follows_float64_in_tokens_and_gradients(name, device, off):
     case = Case(*BRIDGES[name], (48, 80, 36))
     exact = tokens_and_gradient(case, copy.deepcopy(case.bridge).double(), case.patches.double())
     case.text, bridge, patches = case.text.to(device), case.bridge.to(device), case.patches.to(device)
@@ -62,7 +66,7 @@ def test_bf16_follows_float64_in_tokens_and_gradients(name, device):
     # D-Abstractor samples at grid points first, where bilinear interpolation has a kink: its gradient depends on rounding.
     parts = 1 if name == "d_abstractor" else 2
     for wanted, fp32, bf16 in list(zip(exact, single, rounded, strict=True))[:parts]:
-        assert (fp32 - wanted).norm() <= 1e-3 * wanted.norm()  # convolutions on a GPU are in TF32
+        assert (fp32 - wanted).norm() <= off * wanted.norm()
         assert (bf16 - wanted).norm() <= 0.05 * wanted.norm()
 
 

@@ -20,6 +20,8 @@ from bridgelab.device import local_device
 from bridgelab.speed.alignment import ALIGNMENT_COLUMNS, alignment_rows
 from bridgelab.speed.components import IMAGES, components
 from bridgelab.speed.encoder import ENCODER_COLUMNS, encoder_row
+from bridgelab.speed.large_store import DTYPE, LARGE_COLUMNS, in_process
+from bridgelab.speed.large_store import IMAGES as LARGE
 from bridgelab.speed.likelihood import LIKELIHOOD_COLUMNS, QUESTIONS, likelihood_row
 from bridgelab.speed.records import RECORDS_COLUMNS, records_row
 from bridgelab.speed.reference import COLUMNS, contests, reference_row
@@ -126,7 +128,7 @@ def of_whole_runs(folder: Path) -> Iterator[Table]:
 
 
 def of_the_store(folder: Path) -> Iterator[Table]:
-    """Yield the tables on the feature store: its reads, and its reader's memory with a small and a large store."""
+    """Yield the tables on the feature store: its reads, its reader's memory with a small and a large store, and one of 100,000 images."""
     memory = []
     for times, files in SIZES.items():
         noise = folder / f"noise{times}"
@@ -135,6 +137,12 @@ def of_the_store(folder: Path) -> Iterator[Table]:
     yield _table("the feature store's reads", READ_COLUMNS, read_rows(store, noise))  # of the larger one
     yield _table("its reader's memory", MEMORY_COLUMNS, filter(None, memory))
     shutil.rmtree(noise)
+    rows = []
+    for number in LARGE:
+        rows.append(in_process(number, DTYPE, folder / "large"))
+        shutil.rmtree(folder / "large")
+    title = "a store of synthetic images, made, opened and read as a run does, and what the process grew in each of these at most"
+    yield _table(title, LARGE_COLUMNS, filter(None, rows))
 
 
 def _table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:

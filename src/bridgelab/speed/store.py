@@ -138,17 +138,17 @@ def _cached(path: Path) -> bool:
 
 def memory_row(times: int, store: MappedFeatures, folder: Path) -> list[str] | None:
     """Return a row under `MEMORY_COLUMNS`: the most that this process grew while it read all rows in random order."""
-    before = _memory()
+    before = process_memory()
     if before is None:
         return None
-    Path("/proc/self/clear_refs").write_text("5")  # reset the peak
+    reset_peak_memory()
     own = 0
     order = np.random.default_rng(0).permutation(len(store))
     for first in range(0, len(order), TRAINED):
         batch = store.get(order[first : first + TRAINED])
-        own = max(own, (_memory() or before)["RssAnon"] - before["RssAnon"])
+        own = max(own, (process_memory() or before)["RssAnon"] - before["RssAnon"])
         del batch
-    mapped = (_memory() or before)["VmHWM"] - before["VmRSS"]
+    mapped = (process_memory() or before)["VmHWM"] - before["VmRSS"]
     size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     return [f"{times}×", f"{size / 1e6:.0f}", f"{own / 1e6:.0f}", f"{max(own, mapped) / 1e6:.0f}"]
 
@@ -186,7 +186,12 @@ def epoch_row(config: DictConfig, device: str) -> list[str]:
     ]
 
 
-def _memory() -> dict[str, int] | None:
+def reset_peak_memory() -> None:
+    """Have the system count the peak of this process's memory, VmHWM, from now on."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def process_memory() -> dict[str, int] | None:
     """Return the bytes of this process by their names in /proc, or None if there is no /proc."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 Row = dict[str, Any]
 
@@ -76,8 +76,9 @@ def save_image(content: Any, folder: Path, source: str) -> str:
             f"{source}, holds an image that is too large to read ({error}). Scale it down, or leave its row out."
         ) from error
     except Exception as error:  # Pillow's parsers of headers raise whatever they do
+        reason = "of no known format" if isinstance(error, UnidentifiedImageError) else error
         raise ValueError(
-            f"{source}, holds a value that is not an image ({error}): each must be a complete image file, or null. Get the "
+            f"{source}, holds a value that is not an image ({reason}): each must be a complete image file, or null. Get the "
             "data set again."
         ) from error
     path = folder / f"{hashlib.sha256(content).hexdigest()}.{suffix}"
