@@ -22,7 +22,7 @@ def build_tiny(config, *args, **kwargs):
     if config._target_.startswith("bridgelab.text."):
         return TinyText()
     if config._target_.startswith("bridgelab.vision."):
-        return TinyVision(dim=8)  # a multiple of 4, as 2-D positions need it
+        return TinyVision()
     return building.build(config, *args, **kwargs)
 
 

@@ -35,7 +35,7 @@ def test_several_processes_predict_what_one_does(program, tmp_path, number, adap
 
 @pytest.mark.parametrize(
     "overrides",
-    [(), ("model.insert=cross_attention",), ("bridge=matryoshka", "bridge.num_queries=4")],
+    [(), ("model.insert=cross_attention",)],
     ids=",".join,
 )
 def test_validation_is_shared_too_and_a_run_of_two_is_taken_up_again(program, tmp_path, overrides):

@@ -20,7 +20,7 @@ def losses(folder):
 @pytest.mark.skipif(not COMPILER, reason="torch.compile needs a C++ compiler, and there is none")
 @pytest.mark.parametrize(
     "chosen",
-    [("bridge=mlp",), ("bridge=mlp", "text.adapt=lora"), ("bridge=matryoshka", "bridge.num_queries=4")],
+    [("bridge=mlp",), ("bridge=mlp", "text.adapt=lora")],
     ids=",".join,
 )
 def test_compiled_steps_are_the_eager_ones(program, tmp_path, chosen):

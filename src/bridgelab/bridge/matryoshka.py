@@ -116,7 +116,6 @@ class MatryoshkaQueries(nn.Module):
         mixed = weights.to(v.dtype) @ v
         return self.attn.out_proj(mixed.transpose(1, 2).flatten(2)) @ self.proj
 
-    @torch.compiler.disable  # a step's number of tokens is known when it is drawn, and not when the step is compiled
     def _draw(self) -> int:
         """Return the number of tokens of this step, and count the step."""
         step = int(self.steps)
