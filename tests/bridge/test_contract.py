@@ -326,4 +326,13 @@ def test_a_users_own_file_is_checked(tmp_path, monkeypatch, capsys):
     assert main(["check-bridge", "os.getcwd"]) == 2
     assert "may not be built" in capsys.readouterr().err
     assert main(["check-bridge", "no_such.Thing"]) == 2
-    assert "could not be imported" in capsys.readouterr().err
+    assert "there is no module no_such." in capsys.readouterr().err
+    for name, message in (
+        ("my_own_module.MyBrige", "my_own_module has no class MyBrige. Did you mean MyBridge?"),
+        ("my_own_modul.MyBridge", "there is no module my_own_modul. Did you mean my_own_module?"),
+        ("bridgelab.bridge.linaer.Linear", "bridgelab.bridge has no module linaer. Did you mean linear?"),
+        ("my_own_module.", "my_own_module has no class . Name a class of a file in the current folder"),
+    ):
+        assert main(["check-bridge", name]) == 2
+        (line,) = capsys.readouterr().err.splitlines()  # and none of Hydra's
+        assert message in line

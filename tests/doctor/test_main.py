@@ -43,8 +43,10 @@ def test_a_run_of_the_miniature(capsys, tmp_path, monkeypatch):
         ["bridge=qformer", "train.batch_size=2", "evaluate.batch_size=2", "train.stages=[{share:1.0,answer:1.0}]",
          f"benchmark.root={tmp_path}/world", "seed=0,1"]
     )  # fmt: skip
-    printed = capsys.readouterr().out
+    printed, told = capsys.readouterr()
+    assert "measuring a training step, answers and encoding on" in told
     assert "7,500 images" in printed
+    assert "a million images" not in printed
     assert "(64 patches × 160 in bfloat16)" in printed
     for what in ("vision", "text", "data", "features", "memory", "a step", "training", "tuning", "validation", "evaluation",
                  "one run", "the sweep"):  # fmt: skip
@@ -67,6 +69,10 @@ def test_what_a_run_lacks_is_missing_with_a_fix(capsys, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arg", "match"),
     [
+        (
+            "bridge._target_=bridgelab.bridge.mlp.Mlp",
+            r"bridgelab\.bridge\.mlp has no class Mlp\. Did you mean MLP\?",
+        ),
         ("bridge=qfromer", r"bridge=qfromer: must be one of .*\. Did you mean qformer\?"),
         ("images=many", "images=many: there is no key images"),
     ],

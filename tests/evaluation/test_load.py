@@ -125,7 +125,7 @@ def test_code_from_outside_is_not_run_unless_it_is_trusted(config, tmp_path, mon
         ):
             load_trained(run)
         assert not (elsewhere / "ran").exists()
-    with pytest.raises(ValueError, match=r"somebodys.Text could not be imported"):
+    with pytest.raises(ValueError, match=r"text\._target_: somebodys has no class Text"):
         load_trained(run, trust=True)
     assert (elsewhere / "ran").exists()  # found beside runs/, from any working folder
 

@@ -219,7 +219,16 @@ def test_bad_input_is_refused_before_training(tiny, config, tmp_path, monkeypatc
         (("evaluate.captioned=describe",), r"captioned='describe': must be one of .*describe left to right"),
         (("model.insert=decoder",), r"model\.insert='decoder': must be one of encoder_input"),
         (("bridge._target_=os.system",), r"_target_: os\.system may not be built"),
-        (("bridge._target_=my_modul.MyBridge",), r"my_modul\.MyBridge could not be imported.*current folder"),
+        (
+            ("bridge._target_=my_modul.MyBridge",),
+            r"there is no module my_modul\. Name a class of .*current folder",
+        ),
+        (
+            ("bridge._target_=bridgelab.bridge.mlp.Mlp",),
+            r"bridgelab\.bridge\.mlp has no class Mlp\. Did you mean MLP\?",
+        ),
+        (("optim._target_=torch.optim.AdmW",), r"torch\.optim has no class AdmW\. Did you mean Adam"),
+        (("+optim.weigth_decay=0.1",), r"weigth_decay: AdamW takes no such argument"),
     ):
         with pytest.raises(ValueError, match=match):
             main.run(config(*overrides), tmp_path / str(hash(overrides)), bridge="x")

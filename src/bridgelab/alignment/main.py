@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from bridgelab import ctrl_c
 from bridgelab.config.check import check_config
+from bridgelab.config.instantiate import check_classes
 from bridgelab.config.resolvers import run_name  # noqa: F401
 from bridgelab.config.root import config_root
 from bridgelab.config.schema.alignment import AlignmentConfig
@@ -40,6 +41,7 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
     """
     check_config(config, AlignmentConfig)
     refuse_another(directory, config)
+    check_classes(config)
     with sole_process(directory):
         if claim(directory, config):
             log.info("%s is already finished, nothing to do", directory)

@@ -10,6 +10,8 @@ import hydra.utils
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from bridgelab.config.import_name import import_name
+
 # Keys of an object's config that are no arguments of its class.
 NOT_ARGUMENTS = frozenset({"_target_", "_partial_", "_convert_", "init_from", "insert"})
 MODULE = "torch.nn.Module"
@@ -77,14 +79,11 @@ def target(config: DictConfig, slot: str) -> Any:
     if own and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # the user's own file is here
     try:
-        obj = hydra.utils.get_object(name)
-    except Exception as error:
-        raise ValueError(
-            f"{slot}._target_: {name} could not be imported ({' '.join(str(error.__cause__ or error).split())}). Name a class of "
-            "a file in the current folder, as my_module.MyClass, or of an installed package."
-        ) from error
+        obj = import_name(name)
+    except ValueError as error:
+        raise ValueError(f"{slot}._target_: {error}") from error
     defined = own or _defined_in(obj, packages)
-    if not (defined and isinstance(obj, type) and issubclass(obj, hydra.utils.get_object(kind))):
+    if not (defined and isinstance(obj, type) and issubclass(obj, import_name(kind))):
         raise ValueError(f"{slot}._target_: {name} may not be built: {allowed}. Set {slot}._target_.")
     return obj
 
@@ -109,6 +108,23 @@ def check_arguments(kind: Any, choices: Iterable[str]) -> None:
             raise ValueError(
                 f"{choice}: {kind.__name__} takes no such argument, it takes {own or 'none'}. Correct the name."
             )
+
+
+def check_classes(config: DictConfig) -> None:
+    """Check every class that a run's config names and its arguments, so that a typo is found before models and data are read.
+
+    Args:
+        config: of a run, which holds some of `SLOTS`.
+    Raises:
+        ValueError: if a slot does not allow its class, or the class does not take an argument.
+    """
+    for slot, allowed in SLOTS.items():
+        group = config.get(slot) or {}
+        for node in [group] if "_target_" in group else group.values():  # a group of loggers holds several
+            if isinstance(node, DictConfig) and "_target_" in node:
+                check_arguments(
+                    target(node, slot), {str(key) for key in node} - NOT_ARGUMENTS - {*allowed.elsewhere}
+                )
 
 
 def bridge_choices(config: DictConfig, grid: tuple[int, int] | None) -> dict[str, Any]:
@@ -149,7 +165,7 @@ def build(config: DictConfig, slot: str, *args: Any, **kwargs: Any) -> Any:
             del config[key]
     check_arguments(kind, {str(key) for key in config} - NOT_ARGUMENTS)
     for name in _named_inside(config):
-        if not (name.startswith(inside) and _defined_in(hydra.utils.get_object(name), inside)):
+        if not (name.startswith(inside) and _defined_in(import_name(name), inside)):
             raise ValueError(
                 f"{slot}: _target_: {name} may not be built: a nested class must be of {' or '.join(inside) or 'no package'}. "
                 "Leave it out."

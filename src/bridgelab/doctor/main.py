@@ -62,6 +62,10 @@ def doctor(args: Sequence[str]) -> None:
     with _quiet():
         sweep = compose_sweep(ROOT / "conf", [one for one in overrides if not SIZES.fullmatch(one)])
         check_config(sweep.config)
+        if overrides:
+            from bridgelab.config.instantiate import check_classes
+
+            check_classes(sweep.config)
         found: Iterable[tuple[str, Iterable[Check]]] = [("this machine", _machine(ROOT, sweep.config))]
         if overrides:
             from bridgelab.doctor.prediction import tables

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from bridgelab import ctrl_c
 from bridgelab.config.check import check_config
-from bridgelab.config.instantiate import is_own
+from bridgelab.config.instantiate import check_classes, is_own
 from bridgelab.config.resolvers import run_name  # noqa: F401
 from bridgelab.config.root import config_root
 from bridgelab.runs.finished import is_finished
@@ -60,6 +60,7 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> float | None:
     if refuse_another(directory, config) and is_finished(directory):
         log.info("%s is already finished, nothing to do", directory)
         return objective(directory)
+    check_classes(config)
     with sole_process(directory):
         if claim(directory, config):  # by another process, in the meantime
             log.info("%s is already finished, nothing to do", directory)
