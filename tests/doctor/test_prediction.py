@@ -74,11 +74,11 @@ def test_smaller_budgets_cost_their_cool_downs_and_a_validation_each(composed):
 
 
 def test_a_sweep_multiplies(config):
-    sweep = Sweep(config, {"bridge": 2, "seed": 3})
+    sweep = Sweep(config, {"seed": 3, "bridge": 2, "train.steps": 1})
     lines = hours(sweep, Workload("", images=600, val=ANSWERS, test=ANSWERS), slots=2)
     # 60 + 2 × 248 … 372 + 6 × 410, at two slots
     assert lines["the sweep"].startswith(
-        "25 min to 27 min: 6 jobs (2 bridge × 3 seed), 2 searches, 2 at a time"
+        "25 min to 27 min: 6 jobs (2 bridges × 1 train.steps × 3 seeds), 2 searches, 2 at a time"
     )
 
 
@@ -86,7 +86,7 @@ def test_a_sweep_takes_no_less_than_one_of_its_jobs(config):
     sweep = Sweep(config, {"seed": 2})
     lines = hours(sweep, Workload("", images=600, val=ANSWERS, test=ANSWERS), slots=2)
     assert lines["one run"] == "12 min to 14 min in all"
-    assert lines["the sweep"].startswith("12 min to 14 min: 2 jobs (2 seed), 1 searches, 2 at a time")
+    assert lines["the sweep"].startswith("12 min to 14 min: 2 jobs (2 seeds), 1 search, 2 at a time")
 
 
 def test_what_is_given_is_not_searched_for(composed):
@@ -123,7 +123,7 @@ def test_features_are_held_against_the_disk(config, monkeypatch):
     gqa = features_check(config, dry_run(), Workload("", images=82_772))
     assert (gqa.status, gqa.detail) == (
         OK,
-        "44 GB on disk: 82,772 images, each 532 kB (256 patches × 1024 in bfloat16); 50 GB free",
+        "44 GB on disk for 82,772 images, each 532 kB (256 patches × 1024 in bfloat16); 50 GB free",
     )
     more = features_check(config, dry_run(), Workload("", images=120_000))
     assert more.status == MISSING
@@ -147,20 +147,32 @@ def test_features_are_held_against_the_disk(config, monkeypatch):
 def test_a_million_images_are_held_against_the_disk(config, monkeypatch, free, fix):
     """A row by hand: 256 × 1024 numbers of 4, 2 or 1 bytes, and 1024 means, variances and, for int8, scales of 4 bytes."""
     monkeypatch.setattr(features_on_disk, "disk_free", lambda folder: free)
-    (check,) = million_check(config, dry_run())
+    large = Workload("", images=100_001)
+    (check,) = million_check(config, dry_run(), large)
     rows = [256 * 1024 * number + moments * 1024 * 4 for number, moments in ((4, 2), (2, 2), (1, 3))]
     assert rows == [1_056_768, 532_480, 274_432]
     assert check.detail.startswith("1.1 TB in float32, 532 GB in bfloat16, 274 GB in int8; ")
     assert (check.status, check.fix) == (NOTE, fix)
     config.data.features = "online"
-    assert not list(million_check(config, dry_run()))
+    assert not list(million_check(config, dry_run(), large))
+
+
+def test_a_million_images_are_of_no_interest_for_small_data_that_fit(config, monkeypatch):
+    small = Workload("", images=100_000)  # 53 GB
+    monkeypatch.setattr(features_on_disk, "disk_free", lambda folder: 54e9)
+    assert not list(million_check(config, dry_run(), small))
+    assert not list(million_check(config, dry_run(), Workload("")))
+    monkeypatch.setattr(features_on_disk, "disk_free", lambda folder: 53e9)
+    assert list(million_check(config, dry_run(), small))
 
 
 def test_stored_features_are_not_counted_again(config, monkeypatch, tmp_path):
     monkeypatch.setattr(features_on_disk, "disk_free", lambda folder: 50e9)
     part = features_check(config, dry_run(), Workload("", images=1000, stored=0.75))
-    assert part.detail.startswith("133 MB on disk: 250 images, each 532 kB")
-    assert part.detail.endswith("; 750 are stored already")
+    assert part.detail.startswith("133 MB on disk for 250 images, each 532 kB")
+    assert part.detail.endswith("; 750 of 1,000 images are stored already")
+    every = features_check(config, dry_run(), Workload("", images=1000, stored=1.0))
+    assert every.detail.startswith("1,000 of 1,000 images are stored already, each 532 kB")
     whole = hours(Sweep(config, {}), Workload("", images=600, test=ANSWERS, stored=1.0))
     assert whole["encoding"] == "nothing, all features are stored already"
     images = [f"{k:064x}" for k in range(4)]

@@ -72,6 +72,7 @@ def test_a_world_that_is_there_is_counted(composed, tmp_path):
     assert found.pools["caption"][1].target > found.pools["answer"][1].target
     assert found.longest.target >= max(lengths.target for _, lengths in found.pools.values())
     assert all(file.startswith(b"\x89PNG") for file in found.image_files)
+    assert len(found.image_hashes) == 12
 
 
 def test_a_limit_changes_the_batches_that_are_generated(composed, tmp_path):
@@ -100,6 +101,7 @@ def test_a_world_that_is_not_there_is_not_drawn_by_a_look(composed, tmp_path):
     assert found.examples == pytest.approx(6000 * 11, rel=0.5)
     assert found.test["answer"].examples == pytest.approx(10_000, rel=0.3)
     assert found.image_files  # of the small world, which is drawn for its texts
+    assert not found.image_hashes  # another world's features may hold these, and none of the others
 
 
 def test_data_that_are_not_there_are_counted_as_published(composed, tmp_path):

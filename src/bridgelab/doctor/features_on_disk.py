@@ -1,4 +1,4 @@
-"""The feature store's size on disk: of a run's images, of those that are stored already, and of a million images."""
+"""The feature store's size on disk: of a run's images, of those that are stored already, and of a million images for a large data set."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +13,7 @@ from bridgelab.doctor.machine import disk_free
 from bridgelab.doctor.workload import Workload
 
 MILLION = 10**6
+LARGE = 100_000  # images, from which the size for a million is of interest
 NO_STORE = "data.features=online"  # encodes images at each use
 FORMS = ("float32", "bfloat16", "int8")  # the sizes that there are; float16 takes what bfloat16 takes
 
@@ -30,9 +31,12 @@ def features_check(config: DictConfig, dry_run: DryRun, workload: Workload) -> C
         return Check(NOTE, "features", detail, "give images=N")
     missing = round(workload.images * (1 - workload.stored))
     needed, free = missing * image_bytes, disk_free(Path(config.paths.features))
-    detail = f"{size(needed)} on disk: {missing:,} images, each {form}; {size(free)} free"
+    stored = f"{workload.images - missing:,} of {workload.images:,} images are stored already"
+    if not missing:
+        return Check(OK, "features", f"{stored}, each {form}")
+    detail = f"{size(needed)} on disk for {missing:,} images, each {form}; {size(free)} free"
     if workload.stored:
-        detail += f"; {workload.images - missing:,} are stored already"
+        detail += f"; {stored}"
     if needed < free:
         return Check(OK, "features", detail)
     fix = f"set paths.features to a larger disk, or {NO_STORE}"
@@ -42,12 +46,20 @@ def features_check(config: DictConfig, dry_run: DryRun, workload: Workload) -> C
     return Check(MISSING, "features", detail, fix)
 
 
-def million_check(config: DictConfig, dry_run: DryRun) -> Iterator[Check]:
-    """Yield what a million images would take in each dtype, and which of these the disk holds; nothing if none are kept."""
+def million_check(config: DictConfig, dry_run: DryRun, workload: Workload) -> Iterator[Check]:
+    """Yield what a million images would take in each dtype, and which of these the disk holds.
+
+    Yield nothing if none are kept, or if the data set has at most `LARGE` images and the disk holds their features.
+    """
     vision = dry_run.vision
-    if vision is None or not _stores(config, dry_run):
+    if vision is None or workload.images is None or not _stores(config, dry_run):
         return
     patches, free = dry_run.patches(1), disk_free(Path(config.paths.features))
+    if (
+        workload.images <= LARGE
+        and workload.images * row_bytes(patches, vision.dim, config.data.dtype) < free
+    ):
+        return
     needed = {dtype: MILLION * row_bytes(patches, vision.dim, dtype) for dtype in FORMS}
     detail = ", ".join(f"{size(number)} in {dtype}" for dtype, number in needed.items())
     fitting = [dtype for dtype, number in needed.items() if number < free]

@@ -1,5 +1,6 @@
 """Predictions for a run and its sweep: disk, memory and hours, from its workload and from what a dry run measured."""
 
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -31,10 +32,16 @@ def tables(sweep: Sweep, sizes: Sizes) -> Iterator[tuple[str, Iterable[Check]]]:
         sizes: numbers of images and examples by split, as given on the command line.
     """
     config = sweep.config
+    announce("reading the data")
     workload = read_workload(config, tokenizer(str(config.text.path)), sizes)
     data = data_checks(config, config.hydra.runtime.choices.benchmark, workload)
     yield "models and data", [vision_check(config.vision), text_check(config.text), *data]
     yield "the run", run_checks(sweep, workload)
+
+
+def announce(what: str) -> None:
+    """Say on standard error what takes long, since a table is printed once all of it is known."""
+    print(f"{what} …", file=sys.stderr, flush=True)
 
 
 def data_checks(config: DictConfig, name: str, workload: Workload) -> Iterator[Check]:
@@ -69,12 +76,17 @@ def run_checks(sweep: Sweep, workload: Workload) -> Iterator[Check]:
         return
     processes = _number(config.trainer.get("devices", 1)) * _number(config.trainer.get("num_nodes", 1))
     try:
+        announce("building both models with random weights")
         dry_run = DryRun(
             config, device, text, visual, images=workload.images_per_example, processes=processes
         )
         workload = replace(workload, stored=stored_share(config, dry_run, workload))
         yield features_check(config, dry_run, workload)
-        yield from million_check(config, dry_run)
+        yield from million_check(config, dry_run, workload)
+        where = "this CPU" if device.type == "cpu" else "the GPU"
+        announce(
+            f"measuring a training step, answers and encoding on {where}, which takes longer on a busy machine"
+        )
         costs = measure_costs(dry_run, workload, process)
     except torch.OutOfMemoryError:
         yield Check(MISSING, "memory", "a step with one example does not fit", FEWER)
@@ -237,11 +249,19 @@ def hours(sweep: Sweep, job: Job, slots: int) -> Iterator[Check]:
     if sweep.jobs > 1:  # which share encoding and searches, and take no less than one of them alone
         shared = [job.encoding + sweep.searches * search + sweep.jobs * job.seconds for search in job.search]
         totals = [max(one, several / slots) for one, several in zip(alone, shared, strict=True)]
-        swept = " × ".join(f"{number} {key}" for key, number in sweep.values.items())
-        detail = (
-            f"{_range(totals)}: {sweep.jobs} jobs ({swept}), {sweep.searches} searches, {slots} at a time"
-        )
-        yield Check(OK, "the sweep", f"{detail}, each as long as the first")
+        searches = f"{sweep.searches} search{'es' if sweep.searches != 1 else ''}"
+        detail = f"{_range(totals)}: {sweep.jobs} jobs ({_swept(sweep)}), {searches}, {slots} at a time"
+        yield Check(OK, "the sweep", f"{detail}, if each takes as long as the first")
+
+
+def _swept(sweep: Sweep) -> str:
+    """Return what a sweep varies: bridges first, seeds last."""
+    order = sorted(sweep.values.items(), key=lambda item: (item[0] != "bridge", item[0] == "seed"))
+    plural = {"bridge": "bridges", "seed": "seeds"}
+    return " × ".join(
+        f"1 {key}" if number == 1 else f"{number} {plural.get(key) or f'values of {key}'}"
+        for key, number in order
+    )
 
 
 def training_lines(config: DictConfig, job: Job) -> Iterator[Check]:

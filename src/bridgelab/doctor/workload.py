@@ -72,7 +72,7 @@ class Workload:
         test: by kind of example.
         captioned: images of test that are captioned first, if `evaluate.captioned` is set.
         image_files: contents of some of the image files, if they are here.
-        image_hashes: of some of the image files, by which the feature store knows them.
+        image_hashes: of some of the image files, by which the feature store knows them; none if the images are not drawn yet.
         stored: the share of the images whose features are stored already.
     """
 
@@ -154,6 +154,7 @@ def _from_examples(
     factors: Mapping[str, float] | None = None,
 ) -> Workload:
     """Count examples and tokenize a sample of them; each of a split stands for `factors[split]`."""
+    sampled = factors is not None
     factors = factors or dict.fromkeys(SPLITS, 1.0)
     paths = {
         split: {path for several in kinds.values() for e in several for path in e.images}
@@ -188,6 +189,9 @@ def _from_examples(
     questioned = {
         e.images for kind, several in examples["test"].items() if kind != "caption" for e in several
     }
+    # A small world's images are the first ones of any world with its seed, whose features say nothing of the others.
+    hashed = [] if sampled else _spread(list(rows), HASHED_IMAGES)
+    hashes = [file_hash(path) for path in hashed if os.path.isfile(path)]
     return Workload(
         source=source,
         images=round(sum(len(several) * factors[split] for split, several in paths.items())),
@@ -203,7 +207,7 @@ def _from_examples(
         test=evaluated("test", config.evaluate.limit),
         captioned=round(len(questioned) * factors["test"]),
         image_files=[Path(path).read_bytes() for path in list(rows)[:READ_IMAGES]],
-        image_hashes=[file_hash(path) for path in _spread(list(rows), HASHED_IMAGES) if os.path.isfile(path)],
+        image_hashes=hashes,
     )
 
 
