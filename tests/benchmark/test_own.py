@@ -374,13 +374,17 @@ def test_a_malformed_row_is_refused(root, row, message):
         Own(root).examples("train")
 
 
-def test_how_many_more_rows_are_malformed_is_said(root):
-    jsonl(root, [QUESTION | {"answer": None if k > 3 else "yes"} for k in range(10)])
-    with pytest.raises(
-        ValueError,
-        match=r"line 5: answer=None must.* \(5 more of 10 rows are malformed: line 6, line 7, line 8, …\)",
-    ):
+def test_malformed_rows_of_all_tables_are_listed_up_to_a_number(root):
+    for name in ("train", "test"):
+        jsonl(root, [QUESTION | {"answer": None if k > 3 else "yes"} for k in range(10)], name)
+    with pytest.raises(ValueError, match="answer=None must be given in each row") as raised:
         Own(root).examples("train")
+    *listed, last = str(raised.value).splitlines()
+    places = [line.split(": ")[0] for line in listed]
+    assert places[0] == f"{root}/test.jsonl, line 5"
+    assert places[-1] == f"{root}/train.jsonl, line 8"
+    assert len(places) == 10
+    assert last == "2 more of 20 rows are malformed."
 
 
 @pytest.mark.parametrize(

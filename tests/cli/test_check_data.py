@@ -53,7 +53,7 @@ def test_it_says_what_there_is(root, capsys):
         "test        6 of kind answer about 6 images",
     ]
     assert "            words of a prompt: 5" in lines
-    assert "            type: color 100 %" in lines
+    assert "            type: all color" in lines
     assert any(line.startswith("            answers: 3 different: ") for line in lines)
     assert any(line.startswith("            majority floor: ") for line in lines)
     assert "images      30, width × height in pixels: 16 × 8 50 %, 16 × 9 50 %" in lines
@@ -97,6 +97,30 @@ def test_every_problem_is_said_and_ends_with_status_2(root, capsys):
     assert "3 things are wrong, as said above" in error
 
 
+def test_every_malformed_row_is_listed_and_the_images_of_the_others_are_looked_at(root, capsys):
+    for k in range(30):
+        Image.new("RGB", (96, 96), (k, 0, 0)).save(root / f"{k}.png")
+    (root / "4.png").unlink()
+    rows = [dict(row) for row in ROWS]
+    rows[2] = {"img" if name == "image" else name: value for name, value in rows[2].items()}
+    rows[6] = {name: value for name, value in rows[6].items() if name != "answer"}
+    rows[9]["answer"] = None
+    write(root, rows)
+    lines, error = check(capsys, "data", status=2)
+    assert lines[:2] == ["benchmark   own, Own", "images      26, width × height in pixels: all 96 × 96"]
+    table = root.resolve() / "table.jsonl"
+    assert lines[2:] == [
+        f"wrong       {table}, line 3: has no 'image', but 'img', 'question', 'answer', 'tags'. Rename 'img', or set "
+        "benchmark.columns.image=img if all rows have it.",
+        f"wrong       {table}, line 7: has no 'answer', but 'image', 'question', 'tags'. Add it, or leave the row out.",
+        f"wrong       {table}, line 10: answer=None must be given in each row. Fill it in, or leave the row out.",
+        f"wrong       1 of 27 images are missing: {root.resolve()}/4.png. Each example needs its images. Put them there or correct "
+        "their names, or leave those examples out by data.on_error=skip.",
+    ]
+    assert "4 things are wrong, as said above" in error
+    assert not (root.parent / "own_examples.png").exists()
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
@@ -107,7 +131,7 @@ def test_every_problem_is_said_and_ends_with_status_2(root, capsys):
         (["data", "benchmark.columns.imgae=picture"], "benchmark.columns.imgae"),
         (["data", "benchmark.test_share=2"], "benchmark.test_share=2"),
         (["benchmark=own", "benchmark.root=."], "has 0 tables"),
-        (["data", "benchmark=own_class", "benchmark._target_=no_module.Mine"], "no_module.Mine could not be imported"),
+        (["data", "benchmark=own_class", "benchmark._target_=no_module.Mine"], "there is no module no_module. Name a class of a file"),
         (["data", "benchmark=own_class", "benchmark._target_=json.JSONDecoder"], "json.JSONDecoder may not be built: benchmark takes a Benchmark"),
     ],
 )  # fmt: skip

@@ -46,9 +46,10 @@ def run(args: list[str]) -> None:
     benchmark = build_benchmark(config)
     found = check_data(benchmark)
     print("\n".join(_lines(found, benchmark)))
-    picture = options.picture or Path(f"{found.name}_examples.png")
-    _draw(found, picture)
-    print(f"examples    {picture}")
+    if found.examples:
+        picture = options.picture or Path(f"{found.name}_examples.png")
+        _draw(found, picture)
+        print(f"examples    {picture}")
     for remark in (*found.remarks, *_unknown_words(found, config)):
         print(f"note        {remark}.")
     for problem in found.problems:
@@ -61,10 +62,11 @@ def run(args: list[str]) -> None:
 
 
 def _lines(found: "DataCheck", benchmark: Any) -> Iterator[str]:
-    rule = getattr(benchmark, "split_rule", None)
+    rule = getattr(benchmark, "split_rule", None) if found.parts else None
     yield f"benchmark   {found.name}, {type(benchmark).__name__}"
-    splits = ", ".join(dict.fromkeys(part.split for part in found.parts))
-    yield f"splits      {splits}" + (f": {rule}" if rule else "")
+    if found.parts:
+        splits = ", ".join(dict.fromkeys(part.split for part in found.parts))
+        yield f"splits      {splits}" + (f": {rule}" if rule else "")
     for part in found.parts:
         yield f"{part.split:11} {part.examples:,} of kind {part.kind} about {part.images:,} images"
         yield from (f"            {line}" for line in _details(part))
@@ -88,6 +90,8 @@ def _details(part: "SplitKind") -> Iterator[str]:
 def _listed(counts: Mapping[str, int], total: int) -> str:
     from bridgelab.printable import printable
 
+    if len(counts) == 1 and total in counts.values():
+        return f"all {printable(next(iter(counts)))}"
     first = list(counts.items())[:LISTED]
     shown = [f"{printable(name)} {100 * number / total:.0f} %" for name, number in first]
     more = len(counts) - len(shown)
@@ -115,7 +119,7 @@ def _unknown_words(found: "DataCheck", config: Any) -> Iterator[str]:
     from bridgelab.doctor.random_models import tokenizer
 
     text = tokenizer(config.text.path)
-    if text is None:
+    if text is None or not found.examples:
         return
     examples = [e for (split, _), own in found.examples.items() if split == "train" for e in own]
     number, words = unknown_answers(examples, text)

@@ -1,7 +1,7 @@
 """What a benchmark's data hold and what is wrong with them, before anything is trained."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any, NamedTuple
@@ -10,6 +10,7 @@ from bridgelab.benchmark.contract import read_examples
 from bridgelab.benchmark.example import Example
 from bridgelab.benchmark.majority import majority
 from bridgelab.benchmark.metrics.example_metric import ExampleMetric
+from bridgelab.benchmark.readers.own_rows import MalformedRows
 from bridgelab.data.images import file_hash, missing, read_image, try_each
 
 SPLITS = ("train", "val", "test")
@@ -76,18 +77,20 @@ def check_data(benchmark: Any) -> DataCheck:
 
     Raises:
         FileNotFoundError: if a file of the benchmark is missing.
-        ValueError: if its annotations are malformed.
+        ValueError: if its annotations are malformed, unless single rows of a table are, which are problems.
     """
-    examples = {
-        (split, kind): found
-        for split in SPLITS
-        if split in benchmark.splits
-        for kind in benchmark.kinds
-        if (found := read_examples(benchmark, split, kind))
-    }
-    paths = list(dict.fromkeys(path for own in examples.values() for e in own for path in e.images))
-    absent = missing(paths)
-    images, broken = try_each(_read, [path for path in paths if path not in absent], "looking at images")
+    try:
+        examples = {
+            (split, kind): found
+            for split in SPLITS
+            if split in benchmark.splits
+            for kind in benchmark.kinds
+            if (found := read_examples(benchmark, split, kind))
+        }
+    except MalformedRows as error:
+        images, problems = _look(path for row in error.rows for path in row.images)
+        return DataCheck(benchmark.name, (), _sizes(images), (*error.problems, *problems), (), {})
+    images, problems = _look(path for own in examples.values() for e in own for path in e.images)
     metrics = benchmark.metrics()
     parts = [
         _part(split, kind, own, _floor(examples.get(("train", kind), []), own, metrics[kind]))
@@ -96,16 +99,31 @@ def check_data(benchmark: Any) -> DataCheck:
     return DataCheck(
         name=benchmark.name,
         parts=tuple(parts),
-        sizes=dict(Counter((one.height, one.width) for one in images.values()).most_common()),
+        sizes=_sizes(images),
         problems=(
-            *_image_problems("are missing", absent, len(paths)),
-            *_image_problems("can't be read", broken, len(paths)),
+            *problems,
             *_leaks(examples, images),
             *_refusals(examples, metrics),
         ),
         remarks=(*getattr(benchmark, "remarks", ()), *_thin_cells(parts), *_sure_guesses(parts)),
         examples=examples,
     )
+
+
+def _look(shown: Iterable[str]) -> tuple[dict[str, Image], list[str]]:
+    """Return the images that can be read by path, and a problem for those that are missing and for those that are broken."""
+    paths = list(dict.fromkeys(shown))
+    absent = missing(paths)
+    images, broken = try_each(_read, [path for path in paths if path not in absent], "looking at images")
+    problems = [
+        *_image_problems("are missing", absent, len(paths)),
+        *_image_problems("can't be read", broken, len(paths)),
+    ]
+    return images, problems
+
+
+def _sizes(images: Mapping[str, Image]) -> dict[tuple[int, int], int]:
+    return dict(Counter((one.height, one.width) for one in images.values()).most_common())
 
 
 def _read(path: str) -> Image:

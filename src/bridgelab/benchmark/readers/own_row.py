@@ -1,5 +1,6 @@
 """One row of a table of one's own as a question, a choice or a caption: what its cells may hold."""
 
+import difflib
 import posixpath
 import string
 from collections.abc import Mapping, Sequence
@@ -77,6 +78,7 @@ class RowReader:
             if one in cells and other in cells:
                 fix = f"Give each a row of its own, or set benchmark.columns.{other}=null"
                 self._refuse(one, cells[one], f"stands beside {self.columns[other]}", fix)
+        self._check_keys(row, kind)
         choices = self._choices(cells) if kind == "choice" else ()
         return OwnRow(
             place=place,
@@ -92,6 +94,26 @@ class RowReader:
             group=self._text("group", cells["group"]) if "group" in cells else None,
             tags=self._tags(cells, row),
         )
+
+    def _check_keys(self, row: Mapping[str, Any], kind: str) -> None:
+        """Check that a row has the columns that its kind needs, which rows of JSON may lack one by one."""
+        answers = ("answer", "answers", *(("answer_index",) if kind == "choice" else ()))
+        for names in (("image", "images"), *(() if kind == "caption" else (("question",), answers))):
+            columns = {column: name for name in names if (column := self.columns[name])}
+            if not columns or columns.keys() & row.keys():
+                continue
+            column, name = next(iter(columns.items()))
+            unknown = [one for one in row if one not in {*self.columns.values(), *self.tags}]
+            close = difflib.get_close_matches(
+                column.lower(), [one.lower() for one in unknown], n=1, cutoff=0.5
+            )
+            near = next((one for one in unknown if one.lower() in close), None)
+            fix = (
+                f"Rename {near!r}, or set benchmark.columns.{name}={near} if all rows have it."
+                if near
+                else "Add it, or leave the row out."
+            )
+            raise ValueError(f"has no {column!r}, but {', '.join(map(repr, row))}. {fix}")
 
     def _images(self, cells: Mapping[str, Any]) -> tuple[str, ...]:
         several = "images" in cells

@@ -13,8 +13,21 @@ from bridgelab.benchmark.readers.table_file import Table
 FIELDS = (
     "id", "image", "images", "question", "answer", "answers", "choices", "answer_index", "caption", "split", "group", "tags",
 )  # fmt: skip
-LISTED = 3  # further malformed rows in a message
+LISTED = 10  # malformed rows in a message
 BREAKDOWN = "type"  # the tag that breaks the verdict down
+
+
+class MalformedRows(ValueError):
+    """Rows that can't be read.
+
+    Args:
+        problems: one line for each of the first `LISTED` rows, and one for the number of the others.
+        rows: those that can be read, of which more may be checked.
+    """
+
+    def __init__(self, problems: Sequence[str], rows: Sequence[OwnRow]):
+        super().__init__("\n".join(problems))
+        self.problems, self.rows = problems, rows
 
 
 def read_rows(
@@ -36,25 +49,26 @@ def read_rows(
         images: the folder that names of images are relative to; None if they are paths already.
         breakdown: the tag whose values become `type`; None for a tag of that name, or for the only one of text.
     Raises:
-        ValueError: if a column is missing, a row is malformed, an id occurs twice, rows differ in their number of images, or a
+        MalformedRows: if rows are malformed, with all that are.
+        ValueError: if a column is missing, an id occurs twice, rows differ in their number of images, or a
             tag has values of two types.
     """
     rows: list[OwnRow] = []
+    problems: list[str] = []
     for source, split in sources:
         table = _with_images_together(source, image_columns, columns["images"])
         check_columns(table, columns, tags)
-        reader, problems = RowReader(table, columns, tags, images), []
+        reader = RowReader(table, columns, tags, images)
         for place, cells in table.rows:
             try:
                 row = reader.read(place, cells)
                 rows.append(row if row.split else replace(row, split=split))
             except ValueError as error:
-                problems.append((place, str(error)))
-        if problems:
-            (place, problem), *others = problems
-            more = ", ".join(other for other, _ in others[:LISTED]) + ", …" * (len(others) > LISTED)
-            rest = f" ({len(others)} more of {len(table.rows)} rows are malformed: {more})" if others else ""
-            raise ValueError(f"{table.path}, {place}: {problem}{rest}")
+                problems.append(f"{table.path}, {place}: {error}")
+    if problems:
+        more = len(problems) - LISTED
+        rest = [f"{more:,} more of {len(rows) + len(problems):,} rows are malformed."] if more > 0 else []
+        raise MalformedRows([*problems[:LISTED], *rest], rows)
     names = ", ".join(str(source.table.path) for source in sources)
     if not rows:
         raise ValueError(f"{names} holds 0 rows: at least 1 is needed. Check that the file is complete.")
