@@ -115,11 +115,13 @@ def _draw(found: "DataCheck", picture: Path) -> None:
 
 def _unknown_words(found: "DataCheck", config: Any) -> Iterator[str]:
     """Yield a remark on words that the language model of the config does not know, if its tokenizer is here."""
+    if not found.examples:
+        return
     from bridgelab.data.batches import unknown_answers
     from bridgelab.doctor.random_models import tokenizer
 
     text = tokenizer(config.text.path)
-    if text is None or not found.examples:
+    if text is None:
         return
     examples = [e for (split, _), own in found.examples.items() if split == "train" for e in own]
     number, words = unknown_answers(examples, text)
