@@ -58,7 +58,9 @@ def _missing(obj: Any, parent: str, part: str, *, last: bool) -> str:
     classes = [name for name, value in vars(obj).items() if isinstance(value, type)]
     modules = [module.name for module in pkgutil.iter_modules(getattr(obj, "__path__", []))]
     kind, names = ("class", classes) if last else ("module", modules)
-    return _ended(f"{parent} has no {kind} {part}{nearest(part, names)}")
+    alike = next((name for name in names if name.lower() == part.lower()), None)
+    hint = f". Did you mean {alike}?" if alike else nearest(part, names)
+    return _ended(f"{parent} has no {kind} {part}{hint}")
 
 
 def _ended(problem: str) -> str:
