@@ -40,7 +40,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 study: $(STAMP) ## train the study on this machine, then print its answer and write its page (SIZE=tiny, SIZE=preview, SIZE=full)
-	@$(BIN)/bridgelab train experiments=$(STUDY)
+	@BRIDGELAB_REPORT_FOLLOWS=1 $(BIN)/bridgelab train experiments=$(STUDY)
 	@$(BIN)/bridgelab report runs/$(STUDY)
 
 test: $(STAMP) ## the test suite, in WORKERS=2 processes

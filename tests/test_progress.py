@@ -10,12 +10,12 @@ def test_lines_tell_rate_and_time_left(monkeypatch, caplog):
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
     monkeypatch.setattr(sys.stderr, "isatty", lambda: False, raising=False)
     caplog.set_level(logging.INFO)
-    with Progress("encoding", 100) as bar:
-        for done in (10, 20, 30, 80):
+    with Progress("encoding", 2000) as bar:
+        for done in (200, 400, 600, 1600):
             bar.to(done)
     assert [record.getMessage() for record in caplog.records] == [
-        "encoding: 20 of 100, 2.0 images/s, 40 s left",
-        "encoding: 80 of 100, 4.0 images/s, 5 s left",
+        "encoding: 400 of 2,000, 40.0 images/s, 40 s left",
+        "encoding: 1,600 of 2,000, 80.0 images/s, 5 s left",
     ]
 
 

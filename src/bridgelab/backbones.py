@@ -49,11 +49,17 @@ class Backbones:
         self.hub_bridge = read_hub_bridge(source) if is_hub(source) else None
         if self.hub_bridge:  # before large models are read
             self.hub_bridge.check_config(config)
-        self.text = build(config.text, "text") if text is None else text
+        if text is None:
+            log.info("loading the T5")
+            text = build(config.text, "text")
+        self.text = text
         if config.text.get("adapt") == "lora":
             refuse_unknown_targets(self.text.model, config.text.lora.targets)
         # The floor `blind` needs no vision encoder, which would take seconds to load.
-        self.vision: Any = None if self.sees == "nothing" else build(config.vision, "vision")
+        self.vision: Any = None
+        if self.sees != "nothing":
+            log.info("loading the ViT")
+            self.vision = build(config.vision, "vision")
         self.all = {"text": self.text} | ({"vision": self.vision} if self.vision is not None else {})
         self.fingerprints = {name: backbone.fingerprint for name, backbone in self.all.items()}
         self.vision_dim = {"image": getattr(self.vision, "dim", 1), "words": self.text.dim, "nothing": 1}[

@@ -1,6 +1,8 @@
 """Text from records, file names and models, made safe to print."""
 
 import re
+import shlex
+from pathlib import Path
 
 _LINE_BREAKS = re.compile("[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]+")
 # Control characters, lone surrogates, and marks that change the direction of the text after them.
@@ -15,3 +17,9 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", _LINE_BREAKS.sub(" ", text))
+
+
+def shown(path: Path) -> str:
+    """Return a path relative to the working folder if it lies below it, quoted for a shell."""
+    here = Path.cwd()
+    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))

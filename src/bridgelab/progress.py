@@ -44,7 +44,10 @@ class Progress:
         elif now - self._printed >= LINE_SECONDS:
             self._printed = now
             left = (self.total - done) * (now - self._began) / max(done, 1)
-            log.info("%s: %d of %d, %s, %.0f s left", self.label, done, self.total, self._rate(now), left)
+            log.info(
+                "%s: %s of %s, %s, %.0f s left",
+                *(self.label, f"{done:,}", f"{self.total:,}", self._rate(now), left),
+            )
 
     def _start_bar(self) -> Any:
         from rich.console import Console

@@ -1,6 +1,6 @@
 """The Hydra launcher `hydra/launcher=pool`. Every Hydra app imports this module, so it imports nothing heavy."""
 
-import shlex
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,13 @@ class PoolLauncher(Launcher):
         Raises:
             CompactHydraException: at the end, naming the jobs that failed; or at once, if none can be run.
         """
+        from bridgelab.launch.sweep_plan import LOCK
+        from bridgelab.runs.locks import shared_lock
+
+        with shared_lock(Path(self.config.hydra.sweep.dir) / LOCK):
+            return self._launch(job_overrides, initial_job_idx)
+
+    def _launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from bridgelab.console import get_console
         from bridgelab.launch.header import describe_starts, print_header
         from bridgelab.launch.job import Job
@@ -61,7 +68,8 @@ class PoolLauncher(Launcher):
         from bridgelab.launch.pool import Stopped, run_pool
         from bridgelab.launch.slots import slot_environments
         from bridgelab.launch.sweep_check import sweep_jobs
-        from bridgelab.launch.sweep_plan import Planned, write_plan
+        from bridgelab.launch.sweep_plan import REPORT_FOLLOWS, Planned, write_plan
+        from bridgelab.printable import shown
 
         try:
             sweep = sweep_jobs(self.context, self.config, job_overrides, initial_job_idx)
@@ -86,12 +94,11 @@ class PoolLauncher(Launcher):
             raise CompactHydraException(
                 "\n".join([f"{len(failed)} of {len(jobs)} jobs failed:", *failed, again])
             )
-        study = shlex.quote(str(jobs[0].folder.parent))
-        following = (
-            f" Next: bridgelab report {study}"
-            if self.command[-1] == "train"
-            else f" Their records are in {study}."
-        )
+        study, following = shown(jobs[0].folder.parent), ""
+        if self.command[-1] != "train":
+            following = f" Their records are in {study}."
+        elif not os.environ.get(REPORT_FOLLOWS):
+            following = f" Next: bridgelab report {study}"
         print(f"{len(jobs)} jobs are done.{following}")
         return [
             finished_job(overrides, job.folder) for overrides, job in zip(job_overrides, jobs, strict=True)

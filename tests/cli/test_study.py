@@ -1,6 +1,7 @@
 """`bridgelab study --add` repeats a study's training with another bridge, and refuses what would not be comparable."""
 
 import json
+import os
 import re
 
 import pytest
@@ -38,7 +39,7 @@ def study(simulated):
 
 def test_a_row_is_trained_as_the_study_was(study):
     path = study(*SWEPT)
-    place = ["study=first_look", f"paths.runs='{path.parent}'"]
+    place = ["study=first_look", f"paths.runs={path.parent}"]
     same = ["experiments=first_look_tiny", "seed=0,1,2"]
     assert added_row(path, ["bridge=c_abstractor"]) == [*same, "bridge=c_abstractor", *place]
     own = ["bridge._target_=mine.Bridge", "+bridge.width=8", "budget.tokens=16"]
@@ -51,6 +52,16 @@ def test_a_row_is_trained_as_the_study_was(study):
         "bridge=qformer",
         *place,
     ]
+
+
+def test_the_place_is_left_out_where_it_is_the_default_and_quoted_where_it_must_be(tmp_path, monkeypatch):
+    study = tmp_path / "my runs" / "s"
+    study.mkdir(parents=True)
+    (study / "multirun.yaml").write_text("hydra: {overrides: {task: [experiments=s]}}")
+    assert added_row(study, ["bridge=mlp"])[-2:] == ["study=s", f"paths.runs='{study.parent}'"]
+    study.parent.rename(tmp_path / "runs")
+    monkeypatch.chdir(tmp_path)
+    assert added_row(tmp_path / "runs" / "s", ["bridge=mlp"]) == ["experiments=s", "bridge=mlp", "study=s"]
 
 
 def test_the_command_line_of_an_added_row_is_valid(study):
@@ -110,10 +121,12 @@ def test_the_new_row_stands_beside_the_recorded_ones(study, simulated, monkeypat
 
     def trained(args):
         assert "bridge=c_abstractor" in args
+        assert os.environ["BRIDGELAB_REPORT_FOLLOWS"]  # so the sweep does not advise it
         (path / "multirun.yaml").write_text("hydra: {}\n")  # Hydra writes the added row's sweep
         simulated.write("first_look", bridges={"c_abstractor": TRUTH["mlp"]}, images=30)
 
     monkeypatch.setattr(train, "run", trained)
+    monkeypatch.setenv("BRIDGELAB_REPORT_FOLLOWS", "")
     assert cli.main(["study", str(path), "--add", "bridge=c_abstractor"]) == 0
     printed = capsys.readouterr().out
     assert all(file.read_bytes() == content for file, content in before.items())

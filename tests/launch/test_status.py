@@ -10,7 +10,8 @@ import pytest
 from bridgelab.cli import main as cli
 from bridgelab.launch.planned_steps import Work
 from bridgelab.launch.status import study_status
-from bridgelab.launch.sweep_plan import Planned, read_plan, write_plan
+from bridgelab.launch.sweep_plan import LOCK, Planned, read_plan, write_plan
+from bridgelab.runs.locks import shared_lock
 from bridgelab.runs.record_schema import Malformed
 from bridgelab.runs.steps_done import StepsDone
 
@@ -115,6 +116,42 @@ def test_a_study_without_a_plan_is_read_from_its_sweep(study):
     assert len(found.runs) == 6
     assert (found.runs[-1].name, found.runs[-1].state) == ("bridge=mlp,seed=2", "waiting")
     assert found.again == "bridgelab train experiments=s seed=0,1,2"
+
+
+def test_a_sweep_that_runs_is_not_to_be_started_again(study, capsys):
+    (study / "multirun.yaml").write_text("hydra: {overrides: {task: [experiments=s]}}\n")
+    write_plan([Planned(study / name) for name in ("bridge=a", "bridge=b")])
+    (study / "bridge=linear,seed=2" / "lock").unlink()  # no run is held, as while the launcher imports
+    assert study_status(study, now=NOW).sweep is None
+    cli.main(["status", str(study)])
+    assert "To do what is missing: bridgelab train experiments=s" in capsys.readouterr().out
+    with shared_lock(study / LOCK), shared_lock(study / LOCK):  # two sweeps may fill a study together
+        assert study_status(study, now=NOW).sweep == os.getpid()
+        cli.main(["status", str(study)])
+        told = capsys.readouterr().out
+        assert f"A sweep is running (pid {os.getpid()}): loading torch" in told
+        assert "To do" not in told
+        with (study / "bridge=mlp,seed=1" / "lock").open("a") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            (study / "bridge=mlp,seed=1" / "train.log").write_text(
+                LOGGED.format("59", "drawing train: 1,200 of 3,500, 9.8 images/s, 9 s left")
+            )
+            cli.main(["status", str(study)])
+        assert f"(pid {os.getpid()}): drawing train: 1,200 of 3,500\n" in capsys.readouterr().out
+
+
+def test_an_added_row_is_called_by_its_class_and_done_by_study_add(tmp_path, capsys):
+    study = tmp_path / "s"
+    name = "+bridge.width=32,bridge._target_=mine.Bridge,bridge=linear,seed={}"
+    study.mkdir()
+    (study / "multirun.yaml").write_text(
+        'hydra: {sweeper: {params: {bridge: "linear,mlp"}}, overrides: {task: [experiments=s]}}\n'
+    )
+    write_plan([Planned(study / name.format(seed)) for seed in (0, 1)])
+    cli.main(["status", str(study)])
+    told = capsys.readouterr().out
+    assert re.search(r"^ *bridge=mine\.Bridge,seed=0 +waiting", told, re.MULTILINE)
+    assert f"bridgelab study {study} --add +bridge.width=32 bridge._target_=mine.Bridge\n" in told
 
 
 def test_broken_files_are_told(study, tmp_path):

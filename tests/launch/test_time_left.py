@@ -8,16 +8,17 @@ from rich.console import Console
 
 from bridgelab.launch.header import describe_starts, print_header
 from bridgelab.launch.job import Begun, Job
-from bridgelab.launch.job_grid import rows_and_seeds
-from bridgelab.launch.job_progress import sparkline
+from bridgelab.launch.job_grid import rows_and_seeds, short_names
+from bridgelab.launch.job_progress import activity, now_doing, result, sparkline
 from bridgelab.launch.planned_steps import Work, planned_work
 from bridgelab.launch.pool_progress import PoolProgress
 from bridgelab.launch.pool_view import PoolView
 from bridgelab.launch.time_left import TimeLeft
-from bridgelab.runs.steps_done import StepsDone, read_steps_done
+from bridgelab.runs.steps_done import StepsDone, forget_steps, read_steps_done
 from bridgelab.training import main
 from bridgelab.training.callbacks import count_steps
 
+LOGGED = "[2026-11-29 11:59:00,000][bridgelab.world.write][INFO] - {}\n"
 STEP = {"linear": 0.2, "qformer": 0.1}  # seconds
 BESIDE, TRAINED, SEARCHED = 20.0, 300, 450
 
@@ -160,25 +161,49 @@ def test_the_view_is_a_grid_of_rows_and_seeds(pool):
     counts = next(number for number, line in enumerate(lines) if "1 done, 1 failed, 4 left, about " in line)
     assert lines[counts + 1].split() == ["seed", "0", "seed", "1", "seed", "2"]
     linear, qformer = (next(line for line in lines if line.startswith(name)) for name in STEP)
-    assert linear.split() == ["linear", "▁▅█", "10.0", "→", "95.0", "%", "failed", "·"]
-    assert qformer.split() == ["qformer", "lr=0.01", "40/150", "by", "another", "process", "·"]
+    assert linear.split() == ["linear", "val", "10.0", "→", "95.0", "%", "▁▅█", "failed", "·"]
+    assert qformer.split() == ["qformer", "lr=0.01,", "step", "40/150", "by", "another", "process", "·"]
     assert max(map(len, lines)) <= 100
-    assert pool[0].progress.line(pool[1]).endswith("left: bridge=qformer,seed=0 lr=0.01 40/150")
+    assert pool[0].progress.line(pool[1]).endswith("left: bridge=qformer,seed=0 lr=0.01, step 40/150")
 
 
 def test_a_view_without_room_for_the_grid_lists_what_runs(pool):
-    assert "  bridge=qformer,seed=0  lr=0.01 40/150" in [line.rstrip() for line in shown(pool, 60)]
+    assert "  bridge=qformer,seed=0  lr=0.01, step 40/150" in [line.rstrip() for line in shown(pool, 60)]
 
 
 def test_a_job_that_trains_shows_its_curve(pool):
     _, (running,), _ = pool
     StepsDone(step=180, steps=300, trained=180).write(running.job.folder)
     (running.job.folder / "metrics.csv").write_text("step,val/accuracy\n60,0.3\n120,0.6\n180,0.6")
-    assert "▃▅▅ 60 % 180/300" in "".join(shown(pool, 100))
+    assert "step 180/300, val 60 % ▃▅▅" in "".join(shown(pool, 100))
+    assert now_doing(running, 22) == "step 180/300, val 60 %"
+    assert now_doing(running, 18) == "180/300, val 60 %"
     StepsDone(step=300, steps=300, trained=300).write(running.job.folder)
-    assert "▃▅▅ 60 % answering" in "".join(shown(pool, 100))
+    assert "answering, val 60 % ▃▅▅" in "".join(shown(pool, 100))
+    running.job.log.write_text(LOGGED.format("answering: 128 of 1,000, answer, image, 9 s left"))
+    assert now_doing(running) == "answering: 128 of 1,000, val 60 % ▃▅▅"
+    (running.job.folder / "progress.json").unlink()
+    (running.job.folder / "metrics.json").write_text("{}")  # the process has not ended yet
+    assert now_doing(running) == "finishing, val 60 % ▃▅▅"
+
+
+def test_a_job_that_has_no_steps_yet_shows_what_it_logged_last(pool):
+    _, (running,), _ = pool
     (running.job.folder / "progress.json").write_text("{")  # half written
     assert "starting, 0 s" in "".join(shown(pool, 100))
+    running.job.log.write_text(
+        LOGGED.format("drawing train: 1,200 of 3,500, 9.8 images/s, 9 s left")
+        + LOGGED.format("nothing, so far")
+    )
+    assert now_doing(running) == "drawing train: 1,200 of 3,500"
+    assert activity(Begun(running.job, 0.0, running.job.log.stat().st_size)) == ""  # of an earlier attempt
+    running.job.log.rename(running.job.folder / "train.log")  # as on Slurm
+    assert now_doing(running) == "drawing train: 1,200 of 3,500"
+    with (running.job.folder / "train.log").open("a") as log:
+        log.write(LOGGED.format("the config of it is in its config.yaml"))
+    assert now_doing(running) == "starting, 0 s"
+    forget_steps(running.job.folder)
+    assert not (running.job.folder / "progress.json").exists()
 
 
 def test_the_header_says_what_where_and_how_long():
@@ -206,4 +231,23 @@ def test_names_and_sparklines():
         (f"mlp, budget.tokens={tokens}", seed) for tokens in (4, 16) for seed in "01"
     ]
     assert rows_and_seeds(["data_seed=2,seed=1"]) == {"data_seed=2,seed=1": ("data_seed=2,seed=1", "1 2")}
+    own = "+bridge.width=32,bridge._target_=mine.Bridge,bridge=linear,seed=0"
+    assert list(rows_and_seeds(["bridge=linear,seed=0", own]).values()) == [
+        ("linear", "0"),
+        ("mine.Bridge", "0"),
+    ]
+    wider = own.replace("32", "64")
+    assert list(short_names(["bridge=mlp,bridge.depth=3", own]).values()) == [
+        "bridge=mlp,bridge.depth=3",
+        "bridge=mine.Bridge,seed=0",
+    ]
+    assert short_names([own, wider])[wider] == "bridge=mine.Bridge,bridge.width=64,seed=0"
     assert sparkline([0.0, 0.5, 1.0]) == "▁▅█"
+
+
+def test_the_sparkline_and_the_arrow_have_the_same_ends():
+    curve = [0.0, *(30 * [0.5]), 1.0]
+    assert sparkline(curve) == "▁▅▅▅▅▅▅█"
+    assert result(curve) == "val 0.0 → 100.0 % ▁▅▅▅▅▅▅█"
+    assert result(curve, 20) == "val 0.0 → 100.0 %"
+    assert (result([0.25]), result([])) == ("val 25.0 % ▃", "")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bridgelab.runs.sweep import factors, overrides, swept
+from bridgelab.runs.sweep import command, factors, overrides, swept
 
 
 def test_the_command_line_narrows_what_the_yaml_sweeps(tmp_path):
@@ -11,6 +11,15 @@ def test_the_command_line_narrows_what_the_yaml_sweeps(tmp_path):
         "hydra: {sweeper: {params: {bridge: 'a, b', seed: '0,1', x: 'range(3)'}}, overrides: {task: ['seed=7', '+y=c/d,e']}}"
     )
     assert swept(tmp_path) == {"bridge": ["a", "b"], "seed": ["7"], "y": ["c_d", "e"]}
+
+
+def test_a_command_says_no_defaults(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    task = f"[experiments=a, seed=0, study=a, \"paths.runs='{tmp_path}/runs'\"]"
+    (tmp_path / "multirun.yaml").write_text(f"hydra: {{overrides: {{task: {task}}}}}")
+    assert command(tmp_path, []) == "bridgelab train experiments=a seed=0"
+    (tmp_path / "multirun.yaml").write_text("hydra: {overrides: {task: [study=b, \"paths.runs='/x/y'\"]}}")
+    assert command(tmp_path, []) == "bridgelab train -m study=b paths.runs=/x/y"
 
 
 @pytest.mark.parametrize(

@@ -46,8 +46,8 @@ def test_a_stopped_drawing_goes_on_with_the_next_block(tmp_path, monkeypatch, ca
         write_world(tmp_path / "stopped", "val", 520, seed=3)
     assert (drawn, rest) == ([0], [250, 500])
     (began,) = [message for message in caplog.messages if "the built-in world" in message]
-    assert "val: 520 images into" in began
-    assert began.endswith("once; 250 of them are there")
+    assert began.startswith("drawing 520 images of the built-in world (val), once, into ")
+    assert began.endswith("stopped; 250 of them are there")
     assert digest(tmp_path / "stopped") == digest(tmp_path / "whole")
 
 

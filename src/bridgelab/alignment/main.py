@@ -13,9 +13,9 @@ from bridgelab.config.instantiate import check_classes
 from bridgelab.config.resolvers import run_name  # noqa: F401
 from bridgelab.config.root import config_root
 from bridgelab.config.schema.alignment import AlignmentConfig
+from bridgelab.printable import shown
 from bridgelab.runs.identity import claim, refuse_another
 from bridgelab.training.app import one_line_errors, sole_process
-from bridgelab.training.console import shown
 
 log = logging.getLogger(__name__)
 

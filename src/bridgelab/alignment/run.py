@@ -16,11 +16,12 @@ from bridgelab.alignment.weights import weights_of
 from bridgelab.bridge.weights import write_weights
 from bridgelab.config.root import config_root
 from bridgelab.device import trainer_device
+from bridgelab.printable import shown
 from bridgelab.runs.environment import provenance
 from bridgelab.runs.finished import RECORD
 from bridgelab.runs.identity import config_hash
 from bridgelab.runs.record import write_json
-from bridgelab.training.console import busy_machine, shown
+from bridgelab.training.console import busy_machine
 from bridgelab.training.run import leave_other_processes
 
 WEIGHTS = "weights.safetensors"

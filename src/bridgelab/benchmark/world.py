@@ -10,6 +10,7 @@ was drawn with. A lock lets one of several jobs draw it while the others wait.
 
 import fcntl
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ from bridgelab.benchmark.clevr import Clevr
 from bridgelab.benchmark.example import Example, choose
 from bridgelab.world.distribution_shift import changed_fields, parse_split
 from bridgelab.world.write import GENERATOR, write_world
+
+log = logging.getLogger(__name__)
 
 IMAGES = MappingProxyType({"train": 6000, "val": 500, "test": 1000})
 
@@ -167,5 +170,9 @@ def _refuse_other_arguments(path: Path, existing: dict[str, Any], requested: dic
 def _locked(path: Path) -> Iterator[None]:
     """Hold a lock on a file. The system releases it even if this process is killed."""
     with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.info("waiting for another process that draws %s", path.stem)
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -39,6 +39,7 @@ def run(args: list[str]) -> None:
             **found.counts,
             "seconds_left": found.seconds_left,
             "again": found.again,
+            "sweep": found.sweep,
         }
         print_json({**summary, "runs": [asdict(one) for one in found.runs]})
         return
@@ -57,10 +58,18 @@ def _print(found: "StudyStatus", study: Path) -> None:
     soon = f"; about {format_seconds(left)} left" if left is not None else ""
     console.print(Text(f"{found.name}: {counts} of {len(found.runs)} runs{soon}", style="bold"))
     console.print(_table(found.runs))
-    if found.again and not found.counts["running"]:
+    if found.sweep is not None:
+        console.print(Text(f"A sweep is running (pid {found.sweep}): {_doing(found.runs)}"), soft_wrap=True)
+    elif found.again and not found.counts["running"]:
         console.print(Text(f"To do what is missing: {found.again}"), soft_wrap=True)
     elif not found.again:
         console.print(Text(f"Next: bridgelab report {shlex.quote(str(study))}"), soft_wrap=True)
+
+
+def _doing(runs: "Sequence[RunStatus]") -> str:
+    """Return what the runs of a sweep do now, each activity once."""
+    now = dict.fromkeys(one.detail.partition(", ")[0] for one in runs if one.state == "running")
+    return "; ".join(now) or "loading torch, Lightning and the other libraries"
 
 
 def _table(runs: "Sequence[RunStatus]") -> "Table":
@@ -69,8 +78,10 @@ def _table(runs: "Sequence[RunStatus]") -> "Table":
     from rich.table import Table
     from rich.text import Text
 
+    from bridgelab.launch.job_grid import short_names
     from bridgelab.launch.job_progress import format_seconds
 
+    names = short_names([one.name for one in runs])
     table = Table(box=SIMPLE, padding=(0, 1), pad_edge=False)
     for head in ("run", "state", "took", "left", "what"):
         table.add_column(head, overflow="fold", justify="right" if head in ("took", "left") else "left")
@@ -81,5 +92,7 @@ def _table(runs: "Sequence[RunStatus]") -> "Table":
         times = (
             "" if seconds is None else format_seconds(seconds) for seconds in (one.seconds, one.seconds_left)
         )
-        table.add_row(Text(one.name), Text(one.state, style=STYLES[one.state]), *map(Text, times), Text(what))
+        table.add_row(
+            Text(names[one.name]), Text(one.state, style=STYLES[one.state]), *map(Text, times), Text(what)
+        )
     return table

@@ -1,5 +1,6 @@
 """`bridgelab study --add`: train one more row of a finished study, and set it beside the others."""
 
+import os
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -7,9 +8,10 @@ from pathlib import Path
 
 from bridgelab.cli import train
 from bridgelab.cli.arguments import Parser, UsageError, folder
+from bridgelab.launch.sweep_plan import REPORT_FOLLOWS
 from bridgelab.runs.finished import is_finished
 from bridgelab.runs.record_schema import read_record
-from bridgelab.runs.sweep import MULTIRUN, last_overrides
+from bridgelab.runs.sweep import BASE, MULTIRUN, RUNS, last_overrides, quoted
 from bridgelab.runs.warm_start_files import WARM, warm_start_cards
 
 # A row may choose only these keys. All others are the study's, so that rows can be compared.
@@ -37,6 +39,7 @@ def run(args: list[str]) -> None:
     command = added_row(study, options.add)
     if warning := check_start(study, command):
         print(warning)
+    os.environ[REPORT_FOLLOWS] = "1"
     with _kept(study / MULTIRUN):
         train.run(command)
     from bridgelab.report.write import report
@@ -72,9 +75,11 @@ def added_row(study: Path, row: Sequence[str]) -> list[str]:
         )
     same = [one for one in trained if _group(one) not in ROW_KEYS and one.partition("=")[0] not in PLACE]
     sweeps = not any(one.startswith("experiments=") for one in same)
-    base = [] if "bridge" in keys else ["bridge=linear"]  # whose keys a class of one's own starts from
-    runs = str(study.resolve().parent).replace("\\", "\\\\").replace("'", "\\'")
-    place = [f"study={study.name}", f"paths.runs='{runs}'"]
+    base = [] if "bridge" in keys else [BASE]  # whose keys a class of one's own starts from
+    runs = study.resolve().parent
+    place = [f"study={study.name}"]
+    if runs != Path(RUNS).resolve():
+        place.append(f"paths.runs={quoted(str(runs))}")
     return [*(["-m"] if sweeps else []), *same, *base, *row, *place]
 
 

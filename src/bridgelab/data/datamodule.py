@@ -90,6 +90,7 @@ class BenchmarkDataModule(pl.LightningDataModule):
         """
         if self._examples:
             return
+        log.info("reading the examples of %s", self.benchmark.name)
         self._examples = {
             split: {kind: read_examples(self.benchmark, split, kind) for kind in self.kinds}
             for split in self.splits

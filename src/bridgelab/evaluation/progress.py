@@ -25,4 +25,4 @@ class TenthsLog:
         if tenth > self._tenths.get(task, 0):
             self._tenths[task], seconds = tenth, time.monotonic() - clock
             left = seconds / done * (total - done)
-            log.info("%s: %s, %d of %d, %.0f s left", self.label, task, done, total, left)
+            log.info("%s: %d of %d, %s, %.0f s left", self.label, done, total, task, left)

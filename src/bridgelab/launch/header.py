@@ -7,7 +7,7 @@ from rich.text import Text
 
 from bridgelab.launch.job import LOG, Job
 from bridgelab.launch.job_grid import rows_and_seeds
-from bridgelab.printable import printable
+from bridgelab.printable import printable, shown
 from bridgelab.runs.warm_start_files import SHIPPED, WARM
 
 
@@ -27,7 +27,7 @@ def print_header(
     places = rows_and_seeds([job.name for job in jobs]).values()
     rows, seeds = (list(dict.fromkeys(place[part] for place in places)) for part in (0, 1))
     of_seeds = f" × seeds {', '.join(seeds)}" if len(seeds) > 1 else ""
-    folder = jobs[0].folder.parent
+    folder = shown(jobs[0].folder.parent)
     lines = {
         study: question or "",
         "jobs": f"{len(jobs)}, {slots} at a time: {'; '.join(rows)}{of_seeds}",

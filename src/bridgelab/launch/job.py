@@ -50,10 +50,12 @@ class Begun:
     Attributes:
         job: the job.
         seconds: since it began.
+        log_start: the size of its log when this attempt began, in bytes.
     """
 
     job: Job
     seconds: float
+    log_start: int = 0
 
 
 @dataclass

@@ -20,11 +20,13 @@ from rich.text import Text
 from bridgelab.console import get_console
 from bridgelab.launch.fork_server import ForkedJob, ForkServer
 from bridgelab.launch.job import Begun, Job, RunningJob
-from bridgelab.launch.job_progress import format_seconds, result
+from bridgelab.launch.job_grid import short_names
+from bridgelab.launch.job_progress import accuracy_curve, format_seconds, result
 from bridgelab.launch.pool_progress import PoolProgress
 from bridgelab.launch.pool_view import PoolView
 from bridgelab.runs.locks import lock
 from bridgelab.runs.log import failure
+from bridgelab.runs.steps_done import forget_steps
 
 # The launcher may itself be a rank or a task of Slurm's. Its jobs must not take themselves for one.
 _RANK_VARIABLES = ("LOCAL_RANK", "RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "MASTER_", "SLURM_", "PMI_")
@@ -32,6 +34,9 @@ _RANK_VARIABLES = ("LOCAL_RANK", "RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE"
 GRACE_SECONDS = 30.0  # from SIGTERM to SIGKILL; after Ctrl-C jobs have until the next Ctrl-C
 LOOK_SECONDS = 1.0  # between two looks at the steps of the jobs
 TELL_SECONDS = 60.0  # between two lines without a terminal
+START_SECONDS = 180.0  # for so long, and until the time left is known, lines follow each other more closely:
+START_TELL_SECONDS = 10.0
+LOADING = "; loading torch, Lightning and the other libraries, once for all jobs"
 ASK_AGAIN_SECONDS = 2.0  # between two looks at a job that another process runs
 
 
@@ -86,14 +91,20 @@ class _Pool:
         self.finished = finished
         self.waiting = [job for job in jobs if not job.wrote(finished)]
         self.skipped = len(jobs) - len(self.waiting)
-        self.progress = PoolProgress(len(self.waiting), len(environments))
+        self.progress = PoolProgress(
+            len(self.waiting), len(environments), short_names([job.name for job in jobs])
+        )
         self.view = PoolView(jobs, finished, self.progress)
         self.running: list[RunningJob] = []
         self.held: list[Job] = []  # jobs that another process runs
         self.announced: list[Job] = []  # held jobs for which a line was printed
         self.retried_at = 0.0  # when held jobs were last tried
         self.looked_at = 0.0  # when the jobs' steps were last read
-        self.told_at = time.monotonic()  # when a line was last printed
+        self.began = time.monotonic()
+        self.told_at, self.told = (
+            -TELL_SECONDS,
+            "",
+        )  # when a line was last printed, and which line of progress
         self.signals: list[int] = []  # the signals to stop that arrived
         self.console = get_console()
 
@@ -125,27 +136,35 @@ class _Pool:
         return bool(self.waiting or self.running or self.held)
 
     def _begun(self) -> list[Begun]:
-        return [Begun(one.job, one.seconds) for one in self.running]
+        return [Begun(one.job, one.seconds, one.log_start) for one in self.running]
 
     def _view(self) -> Group:
         return self.view.render(self.console, self._begun(), list(self.held))
 
     def _tell(self) -> None:
-        """Look at the jobs' steps, and print one line per minute where there is no terminal that could show the view."""
+        """Look at the jobs' steps, and print a line now and then where there is no terminal that could show the view."""
         if time.monotonic() > self.looked_at + LOOK_SECONDS:
             self.looked_at = time.monotonic()
             self.progress.look(self._begun(), self.waiting)
-        if not self.console.is_terminal and time.monotonic() > self.told_at + TELL_SECONDS:
-            self._print(self.progress.line(self._begun()))
+        if self.console.is_terminal:
+            return
+        starts = not self.progress.left and time.monotonic() < self.began + START_SECONDS
+        if time.monotonic() > self.told_at + (START_TELL_SECONDS if starts else TELL_SECONDS):
+            line = self.progress.line(self._begun())
+            if line != self.told or not starts:
+                self.told = line
+                self._print(line)
 
     def _start_jobs(self) -> None:
         """Fill the free slots."""
         if not self.waiting and time.monotonic() > self.retried_at + ASK_AGAIN_SECONDS:
             self.waiting, self.held = self.held, []
             self.retried_at = time.monotonic()
+        self.progress.note = ""
         for slot in sorted(set(range(len(self.environments))) - {one.slot for one in self.running}):
             server = self.fork_servers[slot]
             if self.waiting and server and not server.ready():
+                self.progress.note = "" if self.running or self.progress.ended else LOADING
                 continue
             while self.waiting and not self._started(self.waiting.pop(0), slot):
                 pass
@@ -155,6 +174,7 @@ class _Pool:
         log = self._lock_log(job)
         if log is None:
             return False
+        forget_steps(job.folder)
         try:
             process = self._start_process(job, slot, log)
         except OSError as error:
@@ -194,7 +214,7 @@ class _Pool:
         self.held.append(job)
         if job not in self.announced:
             self.announced.append(job)
-            self._print(f"{job.name} is being run by another process, and waited for")
+            self._print(f"{self.progress.name(job)} is being run by another process, and waited for")
 
     def _start_process(self, job: Job, slot: int, log: BinaryIO) -> subprocess.Popen | ForkedJob:
         server = self.fork_servers[slot]
@@ -219,7 +239,7 @@ class _Pool:
             one.log.close()
             if status == 0 and one.job.wrote(self.finished):
                 self.progress.end(one.job, one.seconds)
-                curve = f", {found}" if (found := result(one.job.folder)) else ""
+                curve = f", {found}" if (found := result(accuracy_curve(one.job.folder))) else ""
                 self.progress.look(self._begun(), self.waiting)
                 self._print(
                     f"{self.progress.numbered(one.job)}  {format_seconds(one.seconds)}{curve}{self.progress.left}"

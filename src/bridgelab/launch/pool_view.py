@@ -10,7 +10,7 @@ from rich.text import Text
 
 from bridgelab.launch.job import Begun, Job
 from bridgelab.launch.job_grid import rows_and_seeds
-from bridgelab.launch.job_progress import now_doing, result
+from bridgelab.launch.job_progress import accuracy_curve, now_doing, result
 from bridgelab.launch.pool_progress import PoolProgress
 
 OTHER_LINES = 6  # of a screen beside the grid's rows
@@ -30,7 +30,7 @@ class PoolView:
     jobs: Sequence[Job]
     finished: str
     progress: PoolProgress
-    results: dict[str, str] = field(default_factory=dict)  # of jobs that have ended, read once
+    curves: dict[str, list[float]] = field(default_factory=dict)  # of jobs that have ended, read once
 
     def render(self, console: Console, running: Sequence[Begun], held: Sequence[Job]) -> Group:
         """Return the view.
@@ -44,7 +44,7 @@ class PoolView:
         bar = Table.grid(padding=(0, 2))
         bar.add_row(
             ProgressBar(total=progress.total, completed=progress.ended, width=24),
-            Text(progress.counts + progress.left),
+            Text(progress.counts + progress.left + progress.note),
         )
         return Group(bar, *self.jobs_now(console, running, held))
 
@@ -55,8 +55,8 @@ class PoolView:
         grid = self._grid(console, running, held)
         if grid is not None:
             return [grid]
-        listed = [f"  {one.job.name}  {now_doing(one)}" for one in running]
-        listed += [f"  {job.name}  by another process" for job in held]
+        listed = [f"  {self.progress.name(one.job)}  {now_doing(one)}" for one in running]
+        listed += [f"  {self.progress.name(job)}  by another process" for job in held]
         return [*map(Text, listed)]
 
     def _grid(self, console: Console, running: Sequence[Begun], held: Sequence[Job]) -> Table | None:
@@ -76,18 +76,18 @@ class PoolView:
             table.add_column(f"seed {seed}", no_wrap=True, min_width=cell, max_width=cell)
         for row in rows:
             of_row = [jobs.get((row, seed)) for seed in seeds]
-            table.add_row(row, *(self._cell(job, here, elsewhere) if job else Text() for job in of_row))
+            table.add_row(row, *(self._cell(job, here, elsewhere, cell) if job else Text() for job in of_row))
         return table
 
-    def _cell(self, job: Job, here: dict[str, Begun], elsewhere: set[str]) -> Text:
+    def _cell(self, job: Job, here: dict[str, Begun], elsewhere: set[str], width: int) -> Text:
         if job.name in here:
-            return Text(now_doing(here[job.name]), style="bold")
+            return Text(now_doing(here[job.name], width), style="bold")
         if job.name in self.progress.failures:
             return Text("failed", style="bold red")
         if job.name in elsewhere:
             return Text("by another process")
-        if job.name not in self.results:
+        if job.name not in self.curves:
             if not job.wrote(self.finished):
                 return Text("·", style="dim")
-            self.results[job.name] = result(job.folder) or "done"
-        return Text(self.results[job.name], style="green")
+            self.curves[job.name] = accuracy_curve(job.folder)
+        return Text(result(self.curves[job.name], width) or "done", style="green")

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from bridgelab.console import get_console
 from bridgelab.launch.job import Begun, Job
+from bridgelab.launch.job_grid import short_names
 from bridgelab.launch.pool_progress import PoolProgress
 from bridgelab.launch.pool_view import PoolView
 from bridgelab.runs.log import failure
@@ -77,7 +78,7 @@ class _Watch:
         self.left = dict(jobs)
         self.failures: list[str] = []
         self.console = get_console()
-        self.progress = PoolProgress(len(jobs), slots=1)
+        self.progress = PoolProgress(len(jobs), 1, short_names([job.name for job in jobs.values()]))
         self._view = PoolView([*jobs.values()], finished, self.progress)
         self._logs, self._finished = logs, finished
         self._told_at = time.monotonic()  # when a line was last printed

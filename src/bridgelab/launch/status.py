@@ -5,6 +5,7 @@ to try the lock would keep out a run that starts at this moment.
 """
 
 import itertools
+import os
 import re
 import shutil
 import time
@@ -15,24 +16,23 @@ from datetime import datetime
 from pathlib import Path
 
 from bridgelab.launch.job import Begun, Job
-from bridgelab.launch.job_progress import now_doing
+from bridgelab.launch.job_progress import BEGUN, now_doing
 from bridgelab.launch.planned_steps import Work
 from bridgelab.launch.slurm import GOING, states
-from bridgelab.launch.sweep_plan import read_plan
+from bridgelab.launch.sweep_plan import LOCK, read_plan
 from bridgelab.launch.time_left import TimeLeft
 from bridgelab.printable import printable
 from bridgelab.runs import log
 from bridgelab.runs.finished import is_finished
+from bridgelab.runs.locks import lock_holders
 from bridgelab.runs.record_schema import Malformed, read_record
 from bridgelab.runs.steps_done import StepsDone, read_steps_done
-from bridgelab.runs.sweep import command, overrides, swept
+from bridgelab.runs.sweep import overrides, swept, what_is_missing
 
 DONE, RUNNING, FAILED, STOPPED, WAITING = "done", "running", "failed", "stopped", "waiting"
 STATES = (DONE, RUNNING, FAILED, STOPPED, WAITING)
 MARKS = ("metrics.json", "config.yaml", "metrics.csv", "last.ckpt", *log.LOGS)  # of a run's folder
 LOCKS = ("lock", "log.txt")  # held by a run, and by the launcher and its job
-KERNEL_LOCKS = Path("/proc/locks")
-BEGUN = "the config of "  # the line that a run logs first
 MAX_DETAIL = 110  # characters
 
 
@@ -68,12 +68,14 @@ class StudyStatus:
         runs: in the order of its sweep.
         again: the command that does what is missing; empty if it is not known.
         seconds_left: until all runs are done, if as many run at a time as now; None if none runs or nothing is measured yet.
+        sweep: the process of a sweep that runs on this machine; None if none does.
     """
 
     name: str
     runs: Sequence[RunStatus]
     again: str
     seconds_left: float | None
+    sweep: int | None = None
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -104,7 +106,7 @@ def study_status(
     if not names:
         raise ValueError(f"{study} holds no run. Train into it: bridgelab train study={study.name}")
     in_queue = _queue(queue) if any(slurm_jobs.values()) else {}
-    held = _locked_inodes()
+    held = lock_holders()
     done = {name: _done(path) for name, path in folders.items() if is_finished(path)}
     runs = [
         done.get(name) or _unfinished(study / name, slurm_jobs.get(name), in_queue, held, now)
@@ -113,8 +115,8 @@ def study_status(
     works = {name: Work(**dict(job.work)) for name, job in plan.items() if job.work}
     runs, left = _with_time_left(study, runs, works)
     missing = [run.name for run in runs if run.state != DONE]
-    again = command(study, missing).partition("\n")[0] if missing else ""
-    return StudyStatus(study.name, runs, again, left)
+    again = what_is_missing(study, missing).partition("\n")[0] if missing else ""
+    return StudyStatus(study.name, runs, again, left, _holder(study / LOCK, held))
 
 
 def _with_time_left(
@@ -176,11 +178,12 @@ def _queue(look: Callable[[], Mapping[str, str]]) -> Mapping[str, str]:
         return {}
 
 
-def _locked_inodes() -> set[str]:
-    """Return the inodes of files that a process of this machine has locked."""
-    if not KERNEL_LOCKS.exists():
-        return set()
-    return set(re.findall(r"FLOCK .*:(\d+) \d+ EOF", KERNEL_LOCKS.read_text()))
+def _holder(path: Path, held: Mapping[str, int]) -> int | None:
+    """Return the process that holds the lock of a file; None if the file is not locked."""
+    try:
+        return held.get(str(os.stat(path).st_ino))
+    except OSError:
+        return None
 
 
 def _done(path: Path) -> RunStatus:
@@ -202,7 +205,7 @@ def _unfinished(
     path: Path,
     slurm_job: str | None,
     queue: Mapping[str, str],
-    held: set[str],
+    held: Mapping[str, int],
     now: float,
 ) -> RunStatus:
     """Return the status of a run without a record.
@@ -210,11 +213,11 @@ def _unfinished(
     Args:
         slurm_job: its id, if it was submitted to Slurm.
         queue: states of jobs by id.
-        held: inodes of locked files.
+        held: processes by the inode of the file that they have locked.
         now: seconds since the epoch.
     """
     state = queue.get(slurm_job or "")
-    locked = any(str((path / name).stat().st_ino) in held for name in LOCKS if (path / name).exists())
+    locked = any(_holder(path / name, held) is not None for name in LOCKS)
     if locked or state in GOING:
         began = _began(path)
         passed = None if began is None else max(0.0, now - began)

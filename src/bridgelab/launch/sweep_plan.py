@@ -13,6 +13,10 @@ from bridgelab.runs.locks import locked
 from bridgelab.runs.record_schema import Checked, Malformed, checked, read_json
 
 FILE = "sweep.json"
+LOCK = ".sweep.lock"  # of a study's folder; every launcher shares it while it works
+REPORT_FOLLOWS = (
+    "BRIDGELAB_REPORT_FOLLOWS"  # variable of a command that prints the report itself after the sweep
+)
 FIX = "Delete it: the next sweep writes a new one."
 
 

@@ -47,3 +47,9 @@ def read_steps_done(folder: Path) -> StepsDone | None:
         return StepsDone(**json.loads((folder / FILE).read_text()))
     except (OSError, ValueError, TypeError):
         return None
+
+
+def forget_steps(folder: Path) -> None:
+    """Delete what an earlier attempt left, which says nothing of the next one."""
+    with contextlib.suppress(OSError):
+        (folder / FILE).unlink(missing_ok=True)

@@ -14,6 +14,11 @@ from bridgelab.runs.record_schema import Checked, checked, read_yaml
 MULTIRUN = "multirun.yaml"
 # Every study varies these, and they are not factors: a row is a bridge, and its runs are seeds.
 ALWAYS = ("bridge", "seed", "data_seed")
+OWN = "bridge._target_"  # of a class of one's own
+RUNS = "runs"  # `paths.runs` of conf/train.yaml
+# The yaml that `bridgelab study --add` begins a class of one's own with.
+BASE = "bridge=linear"
+_PLAIN = re.compile(r"[\w./-]+")  # needs no quotes in an override
 _COMMA = re.compile(r",(?![^\[({]*[\])}])")  # outside brackets
 
 
@@ -21,6 +26,19 @@ def overrides(name: str) -> dict[str, str]:
     """Return the keys and values in a run's name: 'bridge=mlp,train.lr=0.1' gives {'bridge': 'mlp', 'train.lr': '0.1'}."""
     parts = (part.lstrip("+").split("=", 1) for part in _COMMA.split(name) if "=" in part)
     return {current_key(key): value for key, value in parts}
+
+
+def bridge_of(name: str) -> str:
+    """Return the bridge in a run's name, or the class of one's own; empty if the name has none."""
+    values = overrides(name)
+    return values.get(OWN) or values.get("bridge", "")
+
+
+def quoted(value: str) -> str:
+    """Return a value for an override, in Hydra's quotes if it needs them."""
+    if _PLAIN.fullmatch(value):
+        return value
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 class Sweeper(Checked):
@@ -78,7 +96,7 @@ def command(study: Path, names: Sequence[str]) -> str:
     Raises:
         Malformed: as `last_sweep`.
     """
-    task = last_overrides(study)
+    task = _without_defaults(last_overrides(study))
     if task:
         sweeps = not any(one.startswith("experiments=") for one in task)
         return shlex.join(["bridgelab", "train", *(["-m"] if sweeps else []), *task])
@@ -87,6 +105,35 @@ def command(study: Path, names: Sequence[str]) -> str:
         for name in names
         if "=" in name
     )
+
+
+def what_is_missing(study: Path, names: Sequence[str]) -> str:
+    """Return the command that does runs which are missing: `command`, or `bridgelab study --add` if only added rows are missing.
+
+    Args:
+        study: its folder.
+        names: of the missing runs.
+    Raises:
+        Malformed: as `last_sweep`.
+    """
+    planned = swept(study).get("bridge")
+    if planned is None or any(bridge_of(name) in planned for name in names):
+        return command(study, names)
+    parts = [part for part in _COMMA.split(names[0]) if part != BASE or OWN not in names[0]]
+    row = [part for part in parts if re.match(r"\+*(bridge|budget)[.=]", part)]
+    return shlex.join(["bridgelab", "study", str(study), "--add", *map(current_override, row)])
+
+
+def _without_defaults(task: Sequence[str]) -> list[str]:
+    """Return overrides without those of the study's place that say what holds anyway, and without quotes that they do not need."""
+    kept = []
+    for one in task:
+        key, _, value = one.partition("=")
+        bare = value[1:-1] if len(value) > 1 and value[0] == value[-1] == "'" else value
+        here = key == "paths.runs" and Path(bare).resolve() == Path(RUNS).resolve()
+        if not here and not (key == "study" and f"experiments={bare}" in task):
+            kept.append(f"{key}={bare}" if key == "paths.runs" and _PLAIN.fullmatch(bare) else one)
+    return kept
 
 
 def swept(study: Path) -> dict[str, list[str]]:

@@ -2,13 +2,13 @@
 
 import logging
 import os
-import shlex
 import sys
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
 
 from bridgelab.launch.slots import available_cores
+from bridgelab.printable import shown
 
 # Errors that are raised on purpose, with the value, the rule and the fix. Tracebacks of all others are shown.
 EXPECTED = (ValueError, OSError, MemoryError, FloatingPointError)
@@ -22,12 +22,6 @@ class WithoutTraceback(logging.Formatter):
         """Format the record without its traceback."""
         bare = {"exc_info": None, "exc_text": None, "stack_info": None}
         return super().format(logging.makeLogRecord(record.__dict__ | bare))
-
-
-def shown(path: Path) -> str:
-    """Return a path relative to the working folder if it lies below it, quoted for a shell."""
-    here = Path.cwd()
-    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
 
 
 def report_failure(error: Exception, directory: Path, log_name: str = "train.log") -> None:

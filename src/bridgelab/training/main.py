@@ -13,12 +13,12 @@ from bridgelab.config.check import check_config
 from bridgelab.config.instantiate import check_classes, is_own
 from bridgelab.config.resolvers import run_name  # noqa: F401
 from bridgelab.config.root import config_root
+from bridgelab.printable import shown
 from bridgelab.runs.finished import is_finished
 from bridgelab.runs.identity import claim, refuse_another
 from bridgelab.runs.objective import objective
 from bridgelab.runs.reuse import copy_finished_run, find_finished_run
 from bridgelab.training.app import is_first, one_line_errors, sole_process
-from bridgelab.training.console import shown
 from bridgelab.training.input_check import check_initial_weights
 
 ROOT = config_root()
@@ -66,6 +66,7 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> float | None:
             log.info("%s is already finished, nothing to do", directory)
             return objective(directory)
         log.info("the config of %s is in its config.yaml", shown(directory))
+        log.info("loading torch, Lightning and the other libraries")
 
         check_initial_weights(config)  # within seconds: the next imports take many
         from bridgelab.training.loggers.wandb_logger import wandb_run

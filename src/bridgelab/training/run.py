@@ -62,7 +62,7 @@ def train_and_evaluate(
         shuffled=config.evaluate.shuffled and model.sees == "image",
         images=data.num_images("test"),
         to_caption=data.caption_requests(tests) if model.sees == "image" else None,
-        progress=TenthsLog("evaluating"),
+        progress=TenthsLog("answering"),
     )
     if leave_other_processes() > 0:
         return  # the first process has all predictions, scores them and writes the record

@@ -157,8 +157,8 @@ def write_world(
     ]
     drawn = sum(block.stop - block.start for block in blocks if block.records.exists())
     log.info(
-        "drawing the built-in world, %s: %s images into %s, once%s",
-        *(split, f"{images:,}", out, f"; {drawn:,} of them are there" if drawn else ""),
+        "drawing %s images of the built-in world (%s), once, into %s%s",
+        *(f"{images:,}", split, out, f"; {drawn:,} of them are there" if drawn else ""),
     )
     scenes, questions, captions = _draw_blocks(blocks, processes)
     for k, question in enumerate(questions):

@@ -156,6 +156,7 @@ class FeatureStore:
         missing = len(self._paths) - len(self._places)
         if not missing:
             return
+        log.info("encoding %s of %s images", f"{missing:,}", f"{len(self._paths):,}")
         with Progress("encoding", missing) as progress, ThreadPoolExecutor(THREADS) as pool:
             for wait in (False, True):
                 for buckets, hashes in turns[first:] + turns[:first]:
