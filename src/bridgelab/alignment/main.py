@@ -47,6 +47,7 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
             log.info("%s is already finished, nothing to do", directory)
             return
         log.info("the config of %s is in its config.yaml", shown(directory))
+        log.info("loading torch, Lightning and the other libraries")
 
         from bridgelab.alignment.input_check import check_input
 
