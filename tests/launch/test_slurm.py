@@ -66,7 +66,7 @@ def test_the_view_shows_what_each_job_does_and_the_time_left(tmp_path, monkeypat
     first, _, grid, *_ = console.file.getvalue().splitlines()
     # 60 steps of a quarter of a second, two waiting jobs of 25 s, and a quarter of all three runs' steps beside them.
     assert first.startswith("0 done, 0 failed, 1 running, 2 waiting, about 1 min 24 s left")
-    assert grid.split() == ["linear", "▅", "50", "%", "40/100", "·", "·"]
+    assert grid.split() == ["linear", "step", "40/100,", "val", "50", "%", "▅", "·", "·"]
     assert out.getvalue() == ""
     monkeypatch.setattr(queue, "TELL_SECONDS", -1.0)
     watch.view(seen)

@@ -75,7 +75,7 @@ def test_the_time_left_counts_steps_where_they_are_planned(study):
     found = study_status(study, now=NOW)
     one = found.runs[2]
     assert one.seconds_left == pytest.approx(200 * 0.4 + 20.0)  # its steps, and what a run takes beside them
-    assert one.detail == "100/300"
+    assert one.detail == "step 100/300"
     # One mlp waits: taken for as slow as linear, with a search of its own.
     assert found.seconds_left == pytest.approx(one.seconds_left + 300 * 0.4 + 20.0 + 450 * 0.4)
     assert [Work(**dict(job.work)) for job in read_plan(study).jobs] == [*plan.values()]
