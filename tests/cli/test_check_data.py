@@ -59,7 +59,7 @@ def test_it_says_what_there_is(root, capsys):
     assert "images      30, width × height in pixels: 16 × 8 50 %, 16 × 9 50 %" in lines
     notes = [line for line in lines if line.startswith("note")]
     assert notes == [
-        "note        1 types have fewer than 30 answer questions in test, too few to tell bridges apart: color (6)."
+        "note        1 types have fewer than 30 answer questions or images in test, too few to tell bridges apart: color (6)."
     ]
     assert lines[-1].startswith("nothing is wrong. Next: bridgelab doctor, then bridgelab train")
     with Image.open("own_examples.png") as picture:
@@ -153,6 +153,6 @@ def test_remarks_on_what_may_not_be_meant(root, capsys):
     notes = "\n".join(line for line in lines if line.startswith("note"))
     assert "note        table.jsonl has columns that are not read: note." in notes
     assert "tag scene has 30 values in test, and the more there are, the less each can show." in notes
-    assert "30 types have fewer than 30 answer questions in test" in notes
+    assert "30 types have fewer than 30 answer questions or images in test" in notes
     assert "4 of 34 questions are in no cell of the verdict" in notes
     assert "the most frequent training answer is right for 96.7 % of test: bridges can hardly differ" in notes

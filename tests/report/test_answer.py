@@ -66,11 +66,10 @@ def test_with_many_rows_the_answer_counts_them(simulated):
 
 def test_nothing_is_claimed_where_the_data_cannot_tell(simulated):
     one = simulated.write(bridges=BRIDGES, seeds=(0,))
-    breaks, outcomes = answer(judged(one))
+    (breaks,) = answer(judged(one))
     assert (
         breaks == "The data cannot tell whether linear breaks on any kind of question: 1 of at least 3 seeds."
     )
-    assert outcomes.startswith("Of 9 comparisons (bridge × kind of question), the data cannot tell in 9")
     same = {"linear": PLAIN, "mlp": PLAIN | {"count": 0.1}}
     breaks, _ = answer(judged(simulated.write("leads", bridges=same, images=200)))
     assert breaks == "linear is not shown to break against any bridge on any kind of question."
@@ -92,7 +91,7 @@ def test_outcomes_at_this_budget_are_marked_and_explained(simulated):
     assert outcomes.endswith(f"; more training may still change the {len(limited)} outcomes with a *.")
     assert found.cells["qformer", "count"].text.endswith("*")
     one_seed = judged(simulated.write("few", bridges=BRIDGES, seeds=(0,), converged=False))
-    assert "more training" not in answer(one_seed)[1]
+    assert "more training" not in " ".join(answer(one_seed))
 
 
 def test_the_first_screen_fits_100_columns_and_escapes_names(simulated):

@@ -1,12 +1,13 @@
 import json
 import math
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 import bridgelab
 from bridgelab.cli import main as cli
-from bridgelab.report.frames import cells
+from bridgelab.report.frames import COLUMNS, cells
 
 
 @pytest.fixture
@@ -43,6 +44,15 @@ def test_cells_hold_what_the_report_prints(study):
         assert (cell["outcome"], cell["at_budget"]) == (finding.outcome, finding.at_budget)
         assert cell["low"] < cell["value"] < cell["high"]
         assert cell["baseline"] == "linear"
+
+
+def test_docs_name_every_column(study):
+    text = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+    columns = {*cells(study), *study.answers, *COLUMNS}
+    unnamed = [name for name in columns if not name.startswith("tag_") and f"`{name}`" not in text]
+    assert not unnamed
+    assert (study.answers["log_likelihood"] < 0).all()
+    assert {kind for kind in cells(study)["kind"] if " " in kind} == set()
 
 
 def test_levels_of_a_factor_are_columns(simulated):

@@ -99,7 +99,7 @@ def test_the_likelihoods_of_a_choice_are_read(tmp_path):
     }
     chosen = {"id": "2", **row, "kind": "choice", "likelihoods": [-0.5, -2.0]}
     write_predictions(tmp_path / "predictions.parquet", [{"id": "1", **row}, chosen])
-    first, second = read_rows(tmp_path)["likelihoods"]
+    first, second = read_rows(tmp_path)["log_likelihoods"]
     assert first is None
     assert list(second) == [-0.5, -2.0]
     write_predictions(tmp_path / "predictions.parquet", [chosen | {"likelihoods": ["x"]}])

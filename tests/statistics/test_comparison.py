@@ -89,6 +89,13 @@ def test_two_seeds_cannot_tell(simulated):
     assert "cannot tell on any kind of question; 2 of at least 3 seeds." in verdict_sentences(result)[0]
 
 
+def test_cells_with_too_few_questions_are_not_extrapolated(simulated):
+    result = verdict(read_study(simulated.write(bridges=TRUTH, images=4)))
+    reasons = {finding.reason for finding in result.cells.values() if finding.outcome == CANNOT_TELL}
+    assert reasons == {"4 questions on 4 images are too few"}
+    assert "would settle it" not in " ".join(verdict_sentences(result))
+
+
 def test_a_seed_that_stands_apart_is_warned_of(study):
     assert outlier_seeds(read_study(study)) == []
     path = study / "bridge=qformer,seed=1" / "predictions.parquet"

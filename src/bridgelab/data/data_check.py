@@ -11,12 +11,12 @@ from bridgelab.benchmark.example import Example
 from bridgelab.benchmark.majority import majority
 from bridgelab.benchmark.metrics.example_metric import ExampleMetric
 from bridgelab.benchmark.readers.own_rows import MalformedRows
+from bridgelab.benchmark.too_few import FEWEST, too_few
 from bridgelab.data.images import file_hash, missing, read_image, try_each
 
 SPLITS = ("train", "val", "test")
 LISTED = 3  # examples of a problem
 MOST_VALUES = 20  # of a tag, each of which is a row of the report
-FEWEST = 30  # questions of a cell, below which its intervals span nearly everything
 
 
 class Image(NamedTuple):
@@ -203,10 +203,14 @@ def _thin_cells(parts: Sequence[SplitKind]) -> Iterator[str]:
         for name, values in part.tags.items():
             if len(values) > MOST_VALUES and name != "group":
                 yield f"tag {name} has {len(values)} values in test, and the more there are, the less each can show"
-        thin = [f"{name} ({number})" for name, number in part.tags.get("type", {}).items() if number < FEWEST]
+        types = part.tags.get("type", {})
+        thin = [f"{name} ({number})" for name, number in types.items() if too_few(number, part.images)]
         if thin:
             shown = ", ".join(thin[:LISTED]) + ", …" * (len(thin) > LISTED)
-            yield f"{len(thin)} types have fewer than {FEWEST} {part.kind} questions in test, too few to tell bridges apart: {shown}"
+            yield (
+                f"{len(thin)} types have fewer than {FEWEST} {part.kind} questions or images in test, too few to tell bridges apart: "
+                f"{shown}"
+            )
 
 
 def _sure_guesses(parts: Sequence[SplitKind]) -> Iterator[str]:

@@ -63,5 +63,5 @@ def _sample(row: dict[str, Any], model: str) -> dict[str, Any]:
         "target": row["target"],
         "output": {"model": model, "completion": row["prediction"], "choices": [{"message": said}]},
         "scores": {SCORER: {"value": float(row["score"]), "answer": row["prediction"]}},
-        "metadata": {"image": row["image"], "likelihood": float(row["likelihood"]), **tags(row)},
+        "metadata": {"image": row["image"], "log_likelihood": float(row["log_likelihood"]), **tags(row)},
     }

@@ -29,7 +29,7 @@ def _sample(number: int, row: dict[str, Any]) -> dict[str, Any]:
         "filtered_resps": [row["prediction"]],
         "doc_hash": hashlib.sha256(f"{row['kind']}/{row['id']}".encode()).hexdigest(),
         "score": float(row["score"]),
-        "likelihood": float(row["likelihood"]),
+        "log_likelihood": float(row["log_likelihood"]),
         "id": row["id"],
         "image": row["image"],
         "tags": tags(row),

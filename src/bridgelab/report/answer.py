@@ -12,8 +12,10 @@ from bridgelab.statistics.verdict import BREAKS, CANNOT_TELL, HOLDS, LEADS
 MOST_NAMED = 4  # rows of the study that one sentence names
 
 
-def answer(verdict: Matrix) -> tuple[str, str]:
-    """Return two sentences: where the baseline breaks, and how many cells have each outcome."""
+def answer(verdict: Matrix) -> tuple[str, ...]:
+    """Return where the baseline breaks and how many cells have each outcome, in a sentence each; the first alone if all cells are open."""
+    if _all_open(verdict):
+        return (_where_it_breaks(verdict),)
     return _where_it_breaks(verdict), _outcomes(verdict)
 
 
@@ -55,7 +57,7 @@ def gain_over_start(summary: Summary) -> str:
 
 def _where_it_breaks(verdict: Matrix) -> str:
     name, breaks = verdict.baseline, verdict.of(BREAKS)
-    if len(verdict.of(CANNOT_TELL)) == len(verdict.cells):
+    if _all_open(verdict):
         reasons = {cell.reason for cell in verdict.cells.values()}
         why = f": {reasons.pop()}" if len(reasons) == 1 else ""
         return f"The data cannot tell whether {name} breaks on any kind of question{why}."
@@ -73,6 +75,10 @@ def _where_it_breaks(verdict: Matrix) -> str:
     kinds = [f"on {_words(kind)} against {number}" for kind, number in by_kind.items() if number]
     of_all = f"{len(rows)} of {len(verdict.comparators)} rows"
     return f"{name} breaks against {of_all} (by {_points(breaks)}): {enumerated(kinds)}."
+
+
+def _all_open(verdict: Matrix) -> bool:
+    return len(verdict.of(CANNOT_TELL)) == len(verdict.cells)
 
 
 def _outcomes(verdict: Matrix) -> str:

@@ -1,6 +1,7 @@
 """Scores of a bridge's captions, over its seeds."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from bridgelab.runs.study import Run, Study
 from bridgelab.statistics.estimate import Estimate, Runs, Sample
 
 RECORDED = {"cider": "test/cider", "attributes": "test/caption_attributes"}  # keys of the record's metrics
+BOUNDS = {"cider": (0.0, 10.0), "attributes": (0.0, 1.0)}  # the least and the greatest possible score
 
 
 def caption_scores(study: Study, runs: Sequence[Run], *, intervals: bool) -> dict[str, Estimate]:
@@ -40,7 +42,8 @@ def caption_scores(study: Study, runs: Sequence[Run], *, intervals: bool) -> dic
         if np.isnan(recorded).any():
             continue
         if name in scores and np.allclose(scores[name].mean(axis=1), recorded, atol=1e-4):
-            estimates[name] = sample.mean(scores[name], seeds, within_unit=name == "attributes")
+            mean = sample.mean(scores[name], seeds, within_unit=name == "attributes")
+            estimates[name] = replace(mean, bounds=BOUNDS[name])
         else:
             estimates[name] = Estimate(float(recorded.mean()), {})
     return estimates

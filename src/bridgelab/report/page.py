@@ -33,7 +33,7 @@ class Page:
         heading: the study and its benchmark.
         question: what the study asks.
         hypothesis: what was expected, if the study says so.
-        answer: two sentences; empty without a verdict.
+        answer: one or two sentences; empty without a verdict.
         compared: one sentence on what was compared.
         warnings: what stands against trusting the answer, each as a sentence and more about it.
         matrix: the verdict; None without one.

@@ -13,8 +13,9 @@ def answer_frame(runs: Sequence[Run]) -> pd.DataFrame:
     """Return one row per run, example and view, in the order of the runs.
 
     Columns: `bridge`, `seed`, `data_seed` and `run` (the name of its folder); one for each factor that the study varies, such as
-    `budget.tokens`; then those of predictions.parquet: `id`, `image`, `kind`, `view` (`image`, `shuffled`, `captioned`), `target`,
-    `prediction`, `score`, and `tag_<name>` for each tag. A column that a run does not have is empty there.
+    `budget.tokens`; then `id`, `image`, `kind`, `view` (`image`, `shuffled`, `captioned`), `prompt`, `target`, `prediction`, `score`,
+    `log_likelihood` of the target, `log_likelihoods` of the choices, `majority` and `majority_of_family` (the most frequent
+    training answers), and `tag_<name>` for each tag. A column that a run does not have is empty there.
 
     Args:
         runs: of a study.

@@ -27,6 +27,10 @@ KEYS = ["id", "image", "kind", "view"]
 COLUMNS = (*KEYS, "target", "prediction", "score")
 NUMBERS = ("score", "likelihood")
 LISTS = ("likelihoods",)  # one number per option of a multiple-choice question
+LOGARITHMS = {
+    "likelihood": "log_likelihood",
+    "likelihoods": "log_likelihoods",
+}  # column of a file -> of a frame
 MAX_ROWS = 10**8
 
 
@@ -182,6 +186,8 @@ def _is_list_of_numbers(kind: pa.DataType) -> bool:
 def read_rows(folder: Path) -> pd.DataFrame:
     """Return a run's predictions with all columns, one row per example and view.
 
+    The file's `likelihood` and `likelihoods` are logarithms, and are named so here.
+
     Raises:
         Malformed: if they are not what a run writes.
     """
@@ -191,7 +197,8 @@ def read_rows(folder: Path) -> pd.DataFrame:
         for column in rows.columns
     ]
     # Ignore an index that pandas may have stored.
-    return pa.table(plain, names=rows.column_names).to_pandas(ignore_metadata=True)
+    names = [LOGARITHMS.get(name, name) for name in rows.column_names]
+    return pa.table(plain, names=names).to_pandas(ignore_metadata=True)
 
 
 def _check_once(rows: pa.Table, folder: Path) -> None:

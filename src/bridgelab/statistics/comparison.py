@@ -19,7 +19,7 @@ from bridgelab.statistics.declaration import declaration
 from bridgelab.statistics.question_kinds import kind_masks
 from bridgelab.statistics.verdict import Finding, judge
 
-HEADLINE = "reasoning beyond seeing"
+HEADLINE = "reasoning_beyond_seeing"
 
 
 @dataclass(frozen=True)
@@ -70,18 +70,20 @@ def verdict(study: Study) -> Verdict | None:
     if not baseline_rows or not kinds or len(set(study.clusters)) < 2:
         return None
     cells, headline = cell_contrasts(study, baseline)
+    questions = {kind: int(mask.sum()) for kind, mask in kinds.items()}
     unconverged = {name for name, row in baseline_rows.items() if not_converged(study, (row, name))}
 
     def judge_family(contrasts: dict[Any, Contrast], comparator: Callable[[Any], str]) -> dict[Any, Finding]:
         at_budget = {key for key in contrasts if comparator(key) in unconverged}
-        return judge(contrasts, delta=delta, at_budget=at_budget)
+        numbers = {key: questions[key[1]] for key in contrasts if isinstance(key, tuple)}
+        return judge(contrasts, delta=delta, at_budget=at_budget, questions=numbers)
 
     return Verdict(
         baseline,
         delta,
         judge_family(cells, lambda key: key[0]),
         judge_family(headline, str),
-        {kind: int(mask.sum()) for kind, mask in kinds.items()},
+        questions,
         declared,
     )
 

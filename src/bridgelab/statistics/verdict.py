@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from bridgelab.benchmark.too_few import too_few
 from bridgelab.statistics.contrast import Contrast
 from bridgelab.statistics.multiple_testing import ALPHA, holm, holm_levels
 from bridgelab.statistics.power.sample_size import describe_sample_size, required_sample_size
@@ -89,7 +90,11 @@ def _interval(contrast: Contrast, level: float) -> tuple[float, float]:
 
 
 def judge(
-    cells: Mapping[Any, Contrast], *, delta: float = DELTA, at_budget: Collection[Any] = ()
+    cells: Mapping[Any, Contrast],
+    *,
+    delta: float = DELTA,
+    at_budget: Collection[Any] = (),
+    questions: Mapping[Any, int] | None = None,
 ) -> dict[Any, Finding]:
     """Return the outcome of each cell of a family.
 
@@ -101,6 +106,7 @@ def judge(
         cells: differences baseline − comparator, by any key; together they are one family of Holm's correction.
         delta: the least difference that matters, of accuracies in [0, 1].
         at_budget: keys of cells whose outcome holds at this budget only.
+        questions: number of questions of each cell, where it is known.
     Returns:
         A finding per cell, by its key. A cell with fewer than three seeds of either bridge, or one image, is not judged.
     Raises:
@@ -118,7 +124,8 @@ def judge(
     for key, outcome, p, level in zip(cells, outcomes.tolist(), corrected, levels, strict=True):
         reason = obstacles[key]
         if not reason and outcome == CANNOT_TELL:
-            reason = describe_sample_size(required_sample_size(cells[key], delta, len(cells)))
+            size = required_sample_size(cells[key], delta, len(cells))
+            reason = _too_few(cells[key], (questions or {}).get(key)) or describe_sample_size(size)
         findings[key] = Finding(
             CANNOT_TELL if obstacles[key] else outcome,
             cells[key],
@@ -179,6 +186,18 @@ def decide_outcomes(
 def two_sided(below: np.ndarray, above: np.ndarray) -> np.ndarray:
     """Return p values of *below −δ or above δ* [...]."""
     return np.minimum(1, 2 * np.minimum(below, above))
+
+
+def _too_few(cell: Contrast, questions: int | None) -> str:
+    """Return that a cell has too few questions or images to say how many would settle it, or an empty string."""
+    images = cell.num_images
+    if not too_few(images if questions is None else questions, images):
+        return ""
+    return (
+        f"{images} images are too few"
+        if questions is None
+        else f"{questions} questions on {images} images are too few"
+    )
 
 
 def _obstacle(cell: Contrast) -> str:

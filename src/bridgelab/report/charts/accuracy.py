@@ -1,5 +1,8 @@
 """Accuracy by kind of question: a dot for each seed, a shape for the mean, lines for floors and ceilings."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import altair as alt
 import pandas as pd
 
@@ -23,6 +26,7 @@ from bridgelab.report.summary import Summary
 COLUMNS = ["bridge", "role", "kind", "questions", "accuracy", "low", "high", "seeds"]
 ROW_HEIGHT = 15  # pixels a bridge takes
 BAND_HEIGHT = 54  # pixels a kind of question takes at least: three lines of a label
+LINE_HEIGHT = 14  # pixels of a line of a label
 
 
 def accuracy_numbers(summary: Summary) -> pd.DataFrame:
@@ -52,7 +56,12 @@ def accuracy_chart(summary: Summary) -> alt.LayerChart:
     bridges = [row for row in summary.bridges if row.accuracy]
     scales = scales_of(bridges)
     axis = alt.Axis(
-        title=None, labelExpr="split(datum.label, '\\n')", tickBand="extent", grid=True, labelLimit=130
+        title=None,
+        labelExpr="split(datum.label, '\\n')",
+        labelOffset=_centre(bands),
+        tickBand="extent",
+        grid=True,
+        labelLimit=130,
     )
     y = alt.Y("band:N", sort=bands, axis=axis, scale=alt.Scale(paddingInner=0, paddingOuter=0))
     offset = alt.YOffset(
@@ -87,6 +96,16 @@ def accuracy_chart(summary: Summary) -> alt.LayerChart:
     ]
     height = len(bands) * max(BAND_HEIGHT, ROW_HEIGHT * (len(bridges) + 1))
     return layered(layers, height)
+
+
+def _centre(labels: Sequence[str]) -> dict[str, Any]:
+    """Return the offset that centres labels of several lines in their bands, since Vega centres the first line."""
+    taller = sorted({text.count("\n") for text in labels} - {0})
+    tests = [
+        {"test": f"length(split(datum.value, '\\n')) == {more + 1}", "value": -more * LINE_HEIGHT / 2}
+        for more in taller
+    ]
+    return {"condition": tests, "value": 0}
 
 
 def _seed_dots(summary: Summary, frame: pd.DataFrame) -> alt.Chart:

@@ -105,7 +105,7 @@ def percent_y(field: str, title: str, **scale: Any) -> alt.Y:
 
 
 def _percent_axis(title: str) -> alt.Axis:
-    return alt.Axis(title=title, tickCount=6, format="~f", grid=True)
+    return alt.Axis(title=title, tickCount=6, format="~f", grid=True, labelOverlap=True, labelSeparation=8)
 
 
 def _percent_scale(options: dict[str, Any]) -> alt.Scale:

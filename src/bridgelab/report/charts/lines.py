@@ -7,6 +7,7 @@ from bridgelab.report.charts.encodings import BridgeScales, layered, line_dashes
 from bridgelab.report.charts.palette import GREY
 
 HEIGHT = 260  # pixels
+WIDEST = 50  # points of a band, beyond which it would cover the other bridges and say nothing
 COLUMNS = ["bridge", "role", "name", "x", "accuracy", "low", "high"]
 
 
@@ -20,6 +21,8 @@ def line_chart(
 ) -> alt.LayerChart:
     """Draw bridges as lines with a band for their 95 % interval, floors and ceilings as grey lines without one.
 
+    A band is left out where it spans more than `WIDEST` points.
+
     Args:
         frame: rows with `COLUMNS`; a floor or ceiling with a single x is drawn across the chart.
         x: encoding of the column "x".
@@ -31,11 +34,14 @@ def line_chart(
     y = percent_y("accuracy", "accuracy, %", **span)
     named = [alt.Tooltip("bridge:N"), alt.Tooltip("x", title=title)]
     tooltip = [*named, number("accuracy", "accuracy, %"), number("low", "from"), number("high", "to")]
+    ends = frame[["low", "high"]].astype(float)
+    narrow = ends["high"] - ends["low"] <= WIDEST
+    frame = frame.assign(band_low=ends["low"].where(narrow), band_high=ends["high"].where(narrow))
     bridges = alt.Chart(frame[frame["role"] == "bridge"]).encode(x=x, tooltip=tooltip)
     colour = scales.colour()
     layers = [
         bridges.mark_area(opacity=0.14).encode(
-            y=percent_y("low", "accuracy, %", **span), y2="high:Q", color=colour
+            y=percent_y("band_low", "accuracy, %", **span), y2="band_high:Q", color=colour
         ),
         *_floors_and_ceilings(frame[frame["role"] != "bridge"], x, y),
         bridges.mark_line(strokeWidth=2).encode(y=y, color=colour, strokeDash=scales.dash(legend=False)),

@@ -14,6 +14,7 @@ from bridgelab.report.charts.difficulty import difficulty_chart, difficulty_numb
 from bridgelab.report.charts.figure import Figure
 from bridgelab.report.charts.gap import gap_chart, gap_numbers
 from bridgelab.report.charts.inside import Diagnoses, inside_figure
+from bridgelab.report.charts.lines import WIDEST
 from bridgelab.report.charts.sweep import sweep_chart, sweep_numbers, swept_number
 from bridgelab.report.summary import Summary
 from bridgelab.report.tables.difficulty import Difficulty
@@ -21,6 +22,7 @@ from bridgelab.runs.study import Study
 from bridgelab.statistics.break_map import BreakMap
 
 MOST_TAGS = 3  # charts of difficulty
+BANDS = f"Bands are 95 % intervals over seeds and images, drawn up to a width of {WIDEST} points; grey lines are floors and ceilings."
 
 
 def study_figures(
@@ -90,8 +92,10 @@ def difficulty_figure(difficulties: Sequence[Difficulty], summary: Summary) -> F
     numbers = pd.concat([difficulty_numbers(one, summary) for one in drawn], ignore_index=True).drop(
         columns="name"
     )
-    note = "From easy to hard. Bands are 95 % intervals over seeds and images; grey lines are floors and ceilings."
-    values = numbers[["accuracy", "low", "high"]].stack().dropna()
+    note = f"From easy to hard. {BANDS}"
+    ends = numbers[["low", "high"]].astype(float)
+    ends = ends[ends["high"] - ends["low"] <= WIDEST]
+    values = pd.concat([numbers["accuracy"].astype(float), ends["low"], ends["high"]]).dropna()
     domain = (5 * math.floor(values.min() / 5), 5 * math.ceil(values.max() / 5))
     charts = tuple(difficulty_chart(one, summary, domain) for one in drawn)
     return Figure("difficulty", "Accuracy against difficulty", note, charts, numbers)
@@ -136,5 +140,5 @@ def sweep_figure(study: Study, summary: Summary) -> Figure | None:
         return None
     charts = tuple(sweep_chart(summary, swept, kind) for kind in summary.questions)
     numbers = sweep_numbers(summary, swept).drop(columns="name")
-    note = "One line a bridge. Bands are 95 % intervals over seeds and images; grey lines are floors and ceilings."
+    note = f"One line a bridge. {BANDS}"
     return Figure("sweep", f"Accuracy over {swept.title}", note, charts, numbers)
