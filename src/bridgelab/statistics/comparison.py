@@ -70,20 +70,25 @@ def verdict(study: Study) -> Verdict | None:
     if not baseline_rows or not kinds or len(set(study.clusters)) < 2:
         return None
     cells, headline = cell_contrasts(study, baseline)
-    questions = {kind: int(mask.sum()) for kind, mask in kinds.items()}
+    questions = np.logical_or.reduce([*kinds.values()])
     unconverged = {name for name, row in baseline_rows.items() if not_converged(study, (row, name))}
 
-    def judge_family(contrasts: dict[Any, Contrast], comparator: Callable[[Any], str]) -> dict[Any, Finding]:
+    def size(mask: np.ndarray) -> tuple[int, int]:
+        return int(mask.sum()), len(set(study.clusters[mask]))
+
+    def judge_family(
+        contrasts: dict[Any, Contrast], comparator: Callable[[Any], str], kind: Callable[[Any], str]
+    ) -> dict[Any, Finding]:
         at_budget = {key for key in contrasts if comparator(key) in unconverged}
-        numbers = {key: questions[key[1]] for key in contrasts if isinstance(key, tuple)}
-        return judge(contrasts, delta=delta, at_budget=at_budget, questions=numbers)
+        sizes = {key: size(kinds.get(kind(key), questions)) for key in contrasts}
+        return judge(contrasts, delta=delta, at_budget=at_budget, sizes=sizes)
 
     return Verdict(
         baseline,
         delta,
-        judge_family(cells, lambda key: key[0]),
-        judge_family(headline, str),
-        questions,
+        judge_family(cells, lambda key: key[0], lambda key: key[1]),
+        judge_family(headline, str, lambda _: HEADLINE),
+        {kind: int(mask.sum()) for kind, mask in kinds.items()},
         declared,
     )
 

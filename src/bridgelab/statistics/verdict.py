@@ -94,7 +94,7 @@ def judge(
     *,
     delta: float = DELTA,
     at_budget: Collection[Any] = (),
-    questions: Mapping[Any, int] | None = None,
+    sizes: Mapping[Any, tuple[int, int]] | None = None,
 ) -> dict[Any, Finding]:
     """Return the outcome of each cell of a family.
 
@@ -106,7 +106,7 @@ def judge(
         cells: differences baseline − comparator, by any key; together they are one family of Holm's correction.
         delta: the least difference that matters, of accuracies in [0, 1].
         at_budget: keys of cells whose outcome holds at this budget only.
-        questions: number of questions of each cell, where it is known.
+        sizes: number of questions and of images of each cell; by default its effective number of images decides whether they are few.
     Returns:
         A finding per cell, by its key. A cell with fewer than three seeds of either bridge, or one image, is not judged.
     Raises:
@@ -125,7 +125,7 @@ def judge(
         reason = obstacles[key]
         if not reason and outcome == CANNOT_TELL:
             size = required_sample_size(cells[key], delta, len(cells))
-            reason = _too_few(cells[key], (questions or {}).get(key)) or describe_sample_size(size)
+            reason = _too_few(cells[key], sizes[key] if sizes else None) or describe_sample_size(size)
         findings[key] = Finding(
             CANNOT_TELL if obstacles[key] else outcome,
             cells[key],
@@ -188,16 +188,13 @@ def two_sided(below: np.ndarray, above: np.ndarray) -> np.ndarray:
     return np.minimum(1, 2 * np.minimum(below, above))
 
 
-def _too_few(cell: Contrast, questions: int | None) -> str:
+def _too_few(cell: Contrast, size: tuple[int, int] | None) -> str:
     """Return that a cell has too few questions or images to say how many would settle it, or an empty string."""
-    images = cell.num_images
-    if not too_few(images if questions is None else questions, images):
-        return ""
-    return (
-        f"{images} images are too few"
-        if questions is None
-        else f"{questions} questions on {images} images are too few"
-    )
+    if size is None:
+        images = round(cell.num_images)
+        return f"{images} images are too few" if too_few(images, images) else ""
+    questions, images = size
+    return f"{questions} questions on {images} images are too few" if too_few(questions, images) else ""
 
 
 def _obstacle(cell: Contrast) -> str:

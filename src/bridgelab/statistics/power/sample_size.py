@@ -85,7 +85,7 @@ def required_sample_size(pilot: Contrast, delta: float, cells: int) -> SampleSiz
 def describe_sample_size(size: SampleSize | None) -> str:
     """Return the advice that a table prints beside a cell that cannot be told."""
     if size is None:
-        return f"too near to a bound for {MAX_SEEDS} seeds and {IMAGE_FACTORS[-1]} times the images"
+        return f"{MAX_SEEDS} seeds and {IMAGE_FACTORS[-1]} times the images would not settle it"
     if size.image_factor is None:
         return f"{size.seeds} seeds would settle it"
     seeds = f"{size.seeds} seeds and " if size.seeds else ""
