@@ -70,7 +70,7 @@ def verdict(study: Study) -> Verdict | None:
     if not baseline_rows or not kinds or len(set(study.clusters)) < 2:
         return None
     cells, headline = cell_contrasts(study, baseline)
-    questions = np.logical_or.reduce([*kinds.values()])
+    masks = kinds | {HEADLINE: np.logical_or.reduce([*kinds.values()])}
     unconverged = {name for name, row in baseline_rows.items() if not_converged(study, (row, name))}
 
     def size(mask: np.ndarray) -> tuple[int, int]:
@@ -80,7 +80,7 @@ def verdict(study: Study) -> Verdict | None:
         contrasts: dict[Any, Contrast], comparator: Callable[[Any], str], kind: Callable[[Any], str]
     ) -> dict[Any, Finding]:
         at_budget = {key for key in contrasts if comparator(key) in unconverged}
-        sizes = {key: size(kinds.get(kind(key), questions)) for key in contrasts}
+        sizes = {key: size(masks[kind(key)]) for key in contrasts}
         return judge(contrasts, delta=delta, at_budget=at_budget, sizes=sizes)
 
     return Verdict(
