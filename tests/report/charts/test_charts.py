@@ -4,10 +4,13 @@ import json
 import math
 import shutil
 
+import altair as alt
 import numpy as np
 import pandas as pd
 import pytest
 
+from bridgelab.report.charts.encodings import BridgeScales
+from bridgelab.report.charts.lines import line_chart
 from bridgelab.report.charts.study import break_map_figure, study_figures
 from bridgelab.report.contents import analyze
 from bridgelab.runs.study import read_study
@@ -83,6 +86,26 @@ def test_dots_are_seeds_and_shapes_their_means(study):
     assert mean["accuracy"] == pytest.approx(np.mean(expected), abs=0.01)
     assert mean["low"] < mean["accuracy"] < mean["high"]
     assert set(means["bridge"]) == {"linear", "mlp", "qformer", "perceiver"}
+
+
+def test_labels_of_several_lines_are_centred_in_their_bands(study):
+    _, found = drawn(study)
+    (chart,) = found["accuracy"].panels
+    unit = next(one for one in units(chart.to_dict()) if one["encoding"]["y"].get("axis"))
+    offset = unit["encoding"]["y"]["axis"]["labelOffset"]
+    heights = {1 + rows(chart, "point", size=75)["band"].str.count("\n").max(), 2}
+    for lines in heights:
+        (value,) = [one["value"] for one in offset["condition"] if one["test"].endswith(f"== {lines}")]
+        assert value == -7 * (lines - 1)
+
+
+def test_a_wide_band_is_left_out_and_a_narrow_one_drawn():
+    frame = pd.DataFrame({"x": ["1", "2"], "accuracy": 50.0, "low": [40.0, 10.0], "high": [60.0, 90.0]})
+    frame = frame.assign(bridge="linear", role="bridge", name="linear")
+    scales = BridgeScales(["linear"], ["linear"])
+    band = rows(line_chart(frame, alt.X("x:O"), scales, title="objects"), "area")
+    assert band["band_low"].tolist()[0] == 40
+    assert band[["band_low", "band_high"]].isna().all(axis=1).tolist() == [False, True]
 
 
 def test_floors_and_ceilings_are_lines_across_a_kind(study):
