@@ -15,29 +15,29 @@ SPLITS = ("train", "val-many", "test-hidden", "test-clutter", "test-longer", "te
 TEXTS = {
     "train": {"scenes": "7b7cf92292795be4", "questions": "4cddd4b85e0474c6", "captions": "edfd9f6e27cb8173"},
     "val-many": {
-        "scenes": "f54fdb2569390835",
-        "questions": "988ff79d2a2da81b",
-        "captions": "cdafbfd7243693ab",
+        "scenes": "b03551d5acab484b",
+        "questions": "3b9d39c8c1dd9d8e",
+        "captions": "7d73ee0800eca587",
     },
     "test-hidden": {
-        "scenes": "664031bf1e575c7d",
-        "questions": "7df31df4b37a4880",
-        "captions": "075a06e12e9d638a",
+        "scenes": "bfa1bed835cdfc51",
+        "questions": "d0641c69c968e365",
+        "captions": "2c859f7604094927",
     },
     "test-clutter": {
-        "scenes": "8ad65d6669de04d7",
-        "questions": "cd9c4627147f90b2",
-        "captions": "7be1ca507bbcbd2d",
+        "scenes": "02b798a0482c9cd4",
+        "questions": "d32c52878669fe52",
+        "captions": "aa6bc95e15428b42",
     },
     "test-longer": {
-        "scenes": "32546cbf576ce8df",
-        "questions": "c6f1d11794fd8e23",
-        "captions": "dcd166fd68e98edd",
+        "scenes": "4793ab3c219168fa",
+        "questions": "b48e18fc864d6ad5",
+        "captions": "3ee9a7e8404dfb21",
     },
     "test-cogent_b": {
-        "scenes": "06c9746e1f770424",
-        "questions": "06b0745874dacd4c",
-        "captions": "64b2a6ce4504395c",
+        "scenes": "4b1e9b30c2533fde",
+        "questions": "4bea36c0c33e454a",
+        "captions": "5a5f724a12909277",
     },
 }
 BRIGHTNESS = {  # mean pixel of three images in 96 x 96, and how many of their pixels show an object
