@@ -13,7 +13,10 @@ from bridgelab.cli import main as cli
         ("bridgelab tr", ["train"]),
         ("bridgelab check-d", ["check-data"]),
         ("bridgelab check-data benchmark=ow", ["own", "own_class"]),
-        ("bridgelab train bridge=qf", ["qformer", "qformer_aligned", "qformer_mismatched", "qformer_question"]),
+        (
+            "bridgelab train bridge=qf",
+            ["qformer", "qformer_aligned", "qformer_mismatched", "qformer_question"],
+        ),
         ("bridgelab train -m bridge=linear,c_", ["linear,c_abstractor"]),
         ("bridgelab train train.st", ["train.stages=", "train.steps="]),
         ("bridgelab doctor experiments=first", ["first_look", "first_look_full", "first_look_tiny"]),
