@@ -23,9 +23,8 @@ TIMEOUT = 10  # seconds that the hub has to answer a first request
 # httpx's base class, under whichever name huggingface_hub depends on it: no connection, or no answer in time.
 TRANSPORT_ERROR: type[Exception] = HfHubHTTPError.__mro__[1]
 HUB_ERRORS = (HfHubHTTPError, TRANSPORT_ERROR, ConnectionError, LocalEntryNotFoundError)
-logging.getLogger(TRANSPORT_ERROR.__module__.partition(".")[0]).setLevel(
-    logging.WARNING
-)  # else it logs each request
+# The HTTP library logs each request otherwise.
+logging.getLogger(TRANSPORT_ERROR.__module__.partition(".")[0]).setLevel(logging.WARNING)
 
 
 def is_hub(source: object) -> bool:

@@ -49,9 +49,12 @@ def read_header(path: str | Path) -> Header | None:
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
             return Header(shapes, dict(file.metadata() or {}))
     except SafetensorError as error:
-        raise ValueError(
-            f"{path} is not a complete safetensors file ({error}). Download or write it again."
-        ) from error
+        raise ValueError(incomplete(path, error)) from error
+
+
+def incomplete(path: str | Path, error: SafetensorError) -> str:
+    """Return the message on a safetensors file that can't be read."""
+    return f"{path} is not a complete safetensors file ({error}). Download or write it again."
 
 
 def check_initial_file(config: DictConfig) -> None:

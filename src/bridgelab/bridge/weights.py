@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from bridgelab.bridge.initial_file import TEXT_SIDE
+from bridgelab.bridge.initial_file import TEXT_SIDE, incomplete
 
 # Tensors that may keep their initial values, since they meet this T5 or this ViT.
 OPTIONAL = ("text_projection.", "language_projection.")
@@ -36,9 +36,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         try:
             return load_file(path)
         except SafetensorError as error:
-            raise ValueError(
-                f"{path} is not a complete safetensors file ({error}). Download or write it again."
-            ) from error
+            raise ValueError(incomplete(path, error)) from error
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch passes on pickle's and zip's errors, and has its own

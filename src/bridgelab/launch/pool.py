@@ -101,10 +101,8 @@ class _Pool:
         self.retried_at = 0.0  # when held jobs were last tried
         self.looked_at = 0.0  # when the jobs' steps were last read
         self.began = time.monotonic()
-        self.told_at, self.told = (
-            -TELL_SECONDS,
-            "",
-        )  # when a line was last printed, and which line of progress
+        self.told_at = -TELL_SECONDS  # when a line was last printed
+        self.told = ""  # the line of progress that was last printed
         self.signals: list[int] = []  # the signals to stop that arrived
         self.console = get_console()
 

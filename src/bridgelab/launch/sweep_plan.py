@@ -14,9 +14,8 @@ from bridgelab.runs.record_schema import Checked, Malformed, checked, read_json
 
 FILE = "sweep.json"
 LOCK = ".sweep.lock"  # of a study's folder; every launcher shares it while it works
-REPORT_FOLLOWS = (
-    "BRIDGELAB_REPORT_FOLLOWS"  # variable of a command that prints the report itself after the sweep
-)
+# The environment variable of a command that prints the report itself after the sweep.
+REPORT_FOLLOWS = "BRIDGELAB_REPORT_FOLLOWS"
 FIX = "Delete it: the next sweep writes a new one."
 
 

@@ -27,10 +27,8 @@ KEYS = ["id", "image", "kind", "view"]
 COLUMNS = (*KEYS, "target", "prediction", "score")
 NUMBERS = ("score", "likelihood")
 LISTS = ("likelihoods",)  # one number per option of a multiple-choice question
-LOGARITHMS = {
-    "likelihood": "log_likelihood",
-    "likelihoods": "log_likelihoods",
-}  # column of a file -> of a frame
+# Columns of a file that have another name in a frame.
+LOGARITHMS = {"likelihood": "log_likelihood", "likelihoods": "log_likelihoods"}
 MAX_ROWS = 10**8
 
 
