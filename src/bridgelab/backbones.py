@@ -16,7 +16,7 @@ from bridgelab.bridge.weights import load_weights, read_initial
 from bridgelab.config.instantiate import bridge_choices, build, target
 from bridgelab.model import BridgedModel, autocast_pays
 from bridgelab.runs.insert import insert_of
-from bridgelab.runs.warm_start_files import WARM, warm_start_folder
+from bridgelab.runs.warm_start_files import WARM, starts_warm, warm_start_folder
 from bridgelab.text.adapter import build_adapter, refuse_unknown_targets
 
 log = logging.getLogger(__name__)
@@ -140,7 +140,7 @@ class Backbones:
         defaults = {p.name: p.default for p in taken if p.default is not p.empty}
         if self.hub_bridge:
             self.hub_bridge.check_choices(choices, defaults)
-        elif config.bridge.get("init_from") == WARM and seed not in self.warm_starts:
+        elif starts_warm(config) and seed not in self.warm_starts:
             sides = {"text": "the language model", "vision": "the vision encoder"}
             traits = {
                 "bridge._target_": config.bridge._target_,

@@ -69,6 +69,7 @@ def test_a_run_sets_out_from_the_trained_bridge_and_says_so(starts, config, tmp_
     assert [step for step, _ in record["curve"]] == [0, 2, 4, 6]
     assert record["curve"][0][1] == at_start
     assert record["init_from"].startswith("warm:miniature/qformer_2_seed0@")
+    assert record["init_budgets"] == read_record(runs["qformer", 0])["budgets"]
     # Plain words train nothing and have no start; the same config serves them.
     words = config("bridge=words", "bridge.init_from=warm", *TRAINED, "study=warm")
     main.run(words, tmp_path / "warm" / "bridge=words,seed=0", bridge="words")
@@ -119,6 +120,14 @@ def test_a_file_that_is_not_what_its_card_says_is_refused(starts, config):
         ValueError, match=r"linear_4_seed0\.safetensors does not hold the weights .* warm-starts STUDY_DIR"
     ):
         Experiment(config("bridge=linear", "bridge.init_from=warm"), "cpu")
+
+
+def test_the_blind_floor_starts_from_nothing(starts, config):
+    """It has no warm start, and needs none; its identity names none either."""
+    warm, cold = (config("bridge=blind", f"bridge.init_from={start}") for start in ("warm", "null"))
+    first, second = (Experiment.set_up(one, "cpu").model(0).trained_state() for one in (warm, cold))
+    assert all(torch.equal(first[name], second[name]) for name in ("bridge.prompt", *first) if name != "scale")
+    assert warm_start_files.digest_of_starts(warm) is None
 
 
 def test_identity_holds_the_starts_of_its_own_bridge(starts, config, tmp_path):

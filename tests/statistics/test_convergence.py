@@ -63,3 +63,13 @@ def test_budgets_that_not_every_seed_has_are_left_out():
     )
     assert result.steps == (500, 1000)
     assert result.accuracy.shape == (2, 2)
+
+
+@pytest.mark.parametrize(("gain_of_start", "shown"), [(0.05, False), (0.001, True)])
+def test_a_short_run_from_a_warm_start_has_converged_only_if_that_start_had(gain_of_start, shown):
+    """The run itself gains nothing, whatever its warm start still had to learn."""
+    starts = record(s12000=0.7, s24000=0.7 + gain_of_start)["budgets"]
+    result = convergence_from_records([{**record(s300=0.8, s600=0.8), "init_budgets": starts}] * 3, 0.02)
+    assert result.upper_bound == pytest.approx(0)
+    assert result.start.gain == pytest.approx(gain_of_start)
+    assert result.is_shown == shown

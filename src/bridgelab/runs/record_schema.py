@@ -111,6 +111,7 @@ class Record(Checked):
     costs: Costs = Costs()
     curve: list[Annotated[list[Finite], Field(min_length=2, max_length=2)]] = []
     budgets: list[Budget] = []
+    init_budgets: list[Budget] = []  # of the run that made its warm start
     metrics: dict[str, float | None] = {}
 
 

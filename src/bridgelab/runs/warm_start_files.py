@@ -7,7 +7,17 @@ from pathlib import Path
 from typing import Any
 
 WARM = "warm"  # the value of `bridge.init_from` that chooses the warm start of a run's bridge and seed
+BLIND = "bridgelab.bridge.blind.Blind"
 SHIPPED = Path(__file__).resolve().parents[1] / "assets" / "warm"
+
+
+def starts_warm(config: Mapping[Any, Any]) -> bool:
+    """Return whether a run starts from a warm start.
+
+    The blind floor never does: it learns only how often each answer is right, which takes a few hundred steps from nothing.
+    """
+    bridge = config.get("bridge")
+    return isinstance(bridge, Mapping) and bridge.get("init_from") == WARM and bridge.get("_target_") != BLIND
 
 
 def warm_start_folder(config: Mapping[Any, Any]) -> Path:
@@ -21,16 +31,15 @@ def warm_start_cards(config: Mapping[Any, Any]) -> list[dict[str, Any]]:
 
 
 def digest_of_starts(config: Mapping[Any, Any]) -> str | None:
-    """Return a hash of the cards of a bridge's warm starts, which name their weights; None for a run without `init_from=warm`.
+    """Return a hash of the cards of a bridge's warm starts, which name their weights; None for a run that starts from none.
 
     It is part of a run's identity, so that a run from one release's warm starts is not taken for a run from another's.
     """
-    bridge = config.get("bridge")
-    if not isinstance(bridge, Mapping) or bridge.get("init_from") != WARM:
+    if not starts_warm(config):
         return None
     found = hashlib.sha256()
     for path in sorted(warm_start_folder(config).glob("*.json")):
         content = path.read_bytes()
-        if json.loads(content).get("target") == bridge.get("_target_"):
+        if json.loads(content).get("target") == config["bridge"].get("_target_"):
             found.update(content)
     return found.hexdigest()[:16]

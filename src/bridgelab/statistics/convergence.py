@@ -5,6 +5,9 @@ bridge has converged if the gain from half of the steps to all of them is below 
 seeds, each paired with itself. It assumes that gains are about normal over seeds. A bridge for which that is not shown keeps its
 outcomes, marked "at this budget", since more training may change them. The curve within one budget says nothing: it is flat
 wherever its schedule ends.
+
+Runs that start from warm starts are short, so their own last doubling gains little even where much is left to learn. Such a bridge
+has converged only if the run that made its warm start is also shown to have converged.
 """
 
 import math
@@ -30,11 +33,13 @@ class Convergence:
         steps: steps of each budget that every seed has, ascending [budget].
         accuracy: validation accuracy [seed, budget].
         delta: the least gain that matters.
+        start: of the runs that made its warm starts; None if it was trained from nothing.
     """
 
     steps: tuple[int, ...]
     accuracy: np.ndarray
     delta: float
+    start: "Convergence | None" = None
 
     @cached_property
     def half(self) -> int | None:
@@ -65,8 +70,8 @@ class Convergence:
 
     @property
     def is_shown(self) -> bool:
-        """Whether the bridge is shown to have converged; False if the bound is nan."""
-        return self.upper_bound < self.delta
+        """Whether the bridge, and its warm start if it has one, is shown to have converged; False if a bound is nan."""
+        return self.upper_bound < self.delta and (self.start is None or self.start.is_shown)
 
 
 def convergence_of(study: Study, name: str) -> Convergence | None:
@@ -83,12 +88,19 @@ def convergence_of(study: Study, name: str) -> Convergence | None:
 
 def convergence_from_records(records: Sequence[Mapping[str, Any]], delta: float) -> Convergence:
     """Return the convergence of one bridge from its records, one per seed."""
-    budgets = [
-        {int(one["steps"]): float(one["value"]) for one in record.get("budgets") or ()} for record in records
-    ]
-    steps = sorted(set.intersection(*map(set, budgets)))
-    accuracy = np.array([[values[step] for step in steps] for values in budgets], dtype=float)
-    return Convergence(tuple(steps), accuracy.reshape(len(budgets), len(steps)), delta)
+    start = None
+    if any(record.get("init_budgets") for record in records):
+        start = _convergence([record.get("init_budgets") or () for record in records], delta, None)
+    return _convergence([record.get("budgets") or () for record in records], delta, start)
+
+
+def _convergence(
+    budgets: Sequence[Sequence[Mapping[str, Any]]], delta: float, start: Convergence | None
+) -> Convergence:
+    by_steps = [{int(one["steps"]): float(one["value"]) for one in of_seed} for of_seed in budgets]
+    steps = sorted(set.intersection(*map(set, by_steps)))
+    accuracy = np.array([[values[step] for step in steps] for values in by_steps], dtype=float)
+    return Convergence(tuple(steps), accuracy.reshape(len(budgets), len(steps)), delta, start)
 
 
 def not_converged(study: Study, names: Sequence[str]) -> tuple[str, ...]:

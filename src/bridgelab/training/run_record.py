@@ -23,6 +23,12 @@ def _start(experiment: Experiment) -> str | None:
         return f"{Path(source).name}@{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
+def _budgets_of_warm_start(experiment: Experiment) -> list[dict[str, Any]]:
+    """Return the budgets of the run that a warm start was made from; empty if this run starts from none."""
+    start = experiment.backbones.warm_starts.get(experiment.config.seed)
+    return list(start.config.record["budgets"]) if start else []
+
+
 def run_record(
     experiment: Experiment,
     model: BridgedModel,
@@ -62,6 +68,7 @@ def run_record(
         **experiment.data.record_fields(),
         "fingerprints": experiment.fingerprints,
         **({"init_from": start} if (start := _start(experiment)) else {}),
+        **({"init_budgets": budgets} if (budgets := _budgets_of_warm_start(experiment)) else {}),
         "costs": dict(costs),
         "curve": trained.curve,
         "budgets": trained.budgets,

@@ -60,7 +60,9 @@ def _last_doubling(row: Row) -> Cell:
     quantity = Quantity(gain, high=bound, level=LEVEL, unit="points", outcome=outcome)
     if math.isnan(bound):
         return Cell(format_signed(gain, 1), "one seed", replace(quantity, level=math.nan))
-    return Cell(format_signed(gain, 1), f"at most {format_signed(bound, 1)}; {outcome}", quantity)
+    start = convergence.start
+    of_start = f"its warm start {format_signed(100 * start.gain, 1)}; " if start else ""
+    return Cell(format_signed(gain, 1), f"at most {format_signed(bound, 1)}; {of_start}{outcome}", quantity)
 
 
 def gap_table(summary: Summary) -> Table:

@@ -41,11 +41,12 @@ def curve_table(summary: Summary) -> Table | None:
 
 def budget_table(summary: Summary) -> Table | None:
     """Return validation accuracy, mean over seeds, one column per budget; None if every run has one budget."""
-    several = {
-        row.label: row.convergence
-        for row in summary.rows
-        if row.convergence and len(row.convergence.steps) > 1
-    }
+    several = {}
+    for row in summary.rows:
+        if row.convergence and len(row.convergence.steps) > 1:
+            several[row.label] = row.convergence
+            if row.convergence.start:
+                several[f"{row.label}, its warm start"] = row.convergence.start
     if not several:
         return None
     budgets = sorted({steps for convergence in several.values() for steps in convergence.steps})
