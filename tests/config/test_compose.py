@@ -26,8 +26,8 @@ def test_lists_on_the_command_line_multiply(conf):
 
 def test_a_study_carries_its_sweep(conf):
     sweep = compose_sweep(conf, ["experiments=first_look"])
-    assert sweep.values == {"seed": 3, "bridge": 5}
-    assert (sweep.jobs, sweep.searches) == (15, 5)
+    assert sweep.values == {"seed": 3, "bridge": 7}
+    assert (sweep.jobs, sweep.searches) == (21, 7)
     assert sweep.config.train.steps == 400
     narrowed = compose_sweep(conf, ["experiments=first_look", "seed=7", "bridge=mlp,linear"])
     assert narrowed.values == {"bridge": 2}

@@ -126,7 +126,9 @@ def test_the_blind_floor_starts_from_nothing(starts, config):
     """It has no warm start, and needs none; its identity names none either."""
     warm, cold = (config("bridge=blind", f"bridge.init_from={start}") for start in ("warm", "null"))
     first, second = (Experiment.set_up(one, "cpu").model(0).trained_state() for one in (warm, cold))
-    assert all(torch.equal(first[name], second[name]) for name in ("bridge.prompt", *first) if name != "scale")
+    assert all(
+        torch.equal(first[name], second[name]) for name in ("bridge.prompt", *first) if name != "scale"
+    )
     assert warm_start_files.digest_of_starts(warm) is None
 
 
