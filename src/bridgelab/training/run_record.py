@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bridgelab.bridge.warm_starts import WarmStartCard
 from bridgelab.evaluation.record_fields import record_fields
 from bridgelab.model import BridgedModel
 from bridgelab.training.experiment import Experiment
@@ -26,7 +27,7 @@ def _start(experiment: Experiment) -> str | None:
 def _budgets_of_warm_start(experiment: Experiment) -> list[dict[str, Any]]:
     """Return the budgets of the run that a warm start was made from; empty if this run starts from none."""
     start = experiment.backbones.warm_starts.get(experiment.config.seed)
-    return list(start.config.record["budgets"]) if start else []
+    return list(start.config.record["budgets"]) if start and isinstance(start.config, WarmStartCard) else []
 
 
 def run_record(
