@@ -19,7 +19,10 @@ from bridgelab.cli import main as cli
         ),
         ("bridgelab train -m bridge=linear,c_", ["linear,c_abstractor"]),
         ("bridgelab train train.st", ["train.stages=", "train.steps="]),
-        ("bridgelab doctor experiments=first", ["first_look", "first_look_full", "first_look_tiny"]),
+        (
+            "bridgelab doctor experiments=first",
+            ["first_look", "first_look_full", "first_look_tiny", "first_look_warm"],
+        ),
         ("bridgelab features build hydra/l", ["hydra/launcher="]),
         ("bridgelab report ru", ["runs/"]),
         ("bridgelab report runs/", ["runs/first_look/"]),

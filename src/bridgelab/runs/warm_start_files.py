@@ -14,7 +14,7 @@ SHIPPED = Path(__file__).resolve().parents[1] / "assets" / "warm"
 def starts_warm(config: Mapping[Any, Any]) -> bool:
     """Return whether a run starts from a warm start.
 
-    The blind floor never does: it learns only how often each answer is right, which takes a few hundred steps from nothing.
+    The blind floor never does: it sees no image, and learns only how often each answer is right.
     """
     bridge = config.get("bridge")
     return isinstance(bridge, Mapping) and bridge.get("init_from") == WARM and bridge.get("_target_") != BLIND
