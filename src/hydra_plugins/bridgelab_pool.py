@@ -81,7 +81,8 @@ class PoolLauncher(Launcher):
             if any(job.work and not job.wrote(self.finished) for job in jobs):  # work: of a study's sweep
                 starts = describe_starts([one.config.bridge.get("init_from") for one in sweep])
                 question, study = self.config.get("question"), jobs[0].folder.parent.name
-                print_header(get_console(), study, question, starts, jobs, len(environments))
+                where = f"{len(environments)} at a time"
+                print_header(get_console(), study, question, starts, jobs, where)
             write_plan([Planned(job.folder, work=job.work) for job in jobs])
             failed = run_pool(jobs, environments, self.finished, self.preload)
         except ValueError as error:

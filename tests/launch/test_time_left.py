@@ -210,7 +210,7 @@ def test_the_header_says_what_where_and_how_long():
     console = Console(file=StringIO(), width=100)
     of = [Job(Path("runs/s") / job.folder, [], job.work) for job in jobs()]
     starts = describe_starts([None, None, "hf://a/b@c"])
-    print_header(console, "s", "Which [bridge] is " + 40 * "very " + "good?", starts, of, 2)
+    print_header(console, "s", "Which [bridge] is " + 40 * "very " + "good?", starts, of, "2 at a time")
     lines = console.file.getvalue().splitlines()
     assert len(lines) == 5
     assert max(map(len, lines)) <= 100

@@ -12,7 +12,13 @@ from bridgelab.runs.warm_start_files import SHIPPED, WARM
 
 
 def print_header(
-    console: Console, study: str, question: str | None, starts: str, jobs: Sequence[Job], slots: int
+    console: Console,
+    study: str,
+    question: str | None,
+    starts: str,
+    jobs: Sequence[Job],
+    where: str,
+    log: str = LOG,
 ) -> None:
     """Print a line each on the study, its jobs, what they start from, their time, and their logs.
 
@@ -22,7 +28,8 @@ def print_header(
         question: that it asks; None if it asks none.
         starts: what its bridges start from.
         jobs: of the sweep.
-        slots: jobs at a time.
+        where: how the jobs are run, such as `2 at a time`.
+        log: the name of the file that a job logs to.
     """
     places = rows_and_seeds([job.name for job in jobs]).values()
     rows, seeds = (list(dict.fromkeys(place[part] for place in places)) for part in (0, 1))
@@ -30,10 +37,10 @@ def print_header(
     folder = shown(jobs[0].folder.parent)
     lines = {
         study: question or "",
-        "jobs": f"{len(jobs)}, {slots} at a time: {'; '.join(rows)}{of_seeds}",
+        "jobs": f"{len(jobs)}, {where}: {'; '.join(rows)}{of_seeds}",
         "start": starts,
         "time": f"{_steps(jobs):,.0f} training steps; the time left is shown once some are measured",
-        "logs": f"{folder}/JOB/{LOG}; from another terminal: bridgelab status {folder}",
+        "logs": f"{folder}/JOB/{log}; from another terminal: bridgelab status {folder}",
     }
     width = max(map(len, lines))
     for name, content in lines.items():
