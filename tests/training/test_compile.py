@@ -47,7 +47,7 @@ def test_compiled_steps_are_the_eager_ones(program, tmp_path, chosen):
     assert tables[0] == tables[1]
 
 
-def test_a_missing_compiler_is_told_before_anything_is_read(config, monkeypatch):
+def test_what_cannot_be_compiled_is_told_before_anything_is_read(config, monkeypatch):
     given = config("compile=true")
     monkeypatch.setattr(settings, "Backbones", None)
     for variables, match in (
@@ -61,6 +61,10 @@ def test_a_missing_compiler_is_told_before_anything_is_read(config, monkeypatch)
                 patched.setenv(name, value)
             with pytest.raises(ValueError, match=match):
                 settings.Experiment.set_up(given, "cpu")
+    with pytest.raises(
+        ValueError, match=r"^compile=true with MatryoshkaQueries, which draws .* Set compile=false\.$"
+    ):
+        settings.Experiment.set_up(config("compile=true", "bridge=matryoshka"), "cpu")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ValueError, match="compile=true on cuda needs the package triton"):
         refuse_without_compiler(torch.device("cuda"))

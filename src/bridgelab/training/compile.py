@@ -17,6 +17,19 @@ def compile_step(model: BridgedModel) -> None:
     model.compile()
 
 
+def refuse_drawn_tokens(bridge: type) -> None:
+    """Check that a bridge outputs as many tokens in each step: torch.compile compiles a step again for every other number.
+
+    Raises:
+        ValueError: if it draws their number.
+    """
+    if getattr(bridge, "draws_tokens", False):
+        raise ValueError(
+            f"compile=true with {bridge.__name__}, which draws the number of tokens of each step: torch.compile would compile the "
+            "step again for every number. Set compile=false."
+        )
+
+
 def refuse_without_compiler(device: torch.device) -> None:
     """Check that the compiler which torch.compile calls is installed.
 

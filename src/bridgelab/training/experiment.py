@@ -7,13 +7,13 @@ import torch
 from omegaconf import DictConfig
 
 from bridgelab.backbones import Backbones
-from bridgelab.config.instantiate import build
+from bridgelab.config.instantiate import build, target
 from bridgelab.data.batches import TrainingBatches
 from bridgelab.data.datamodule import BenchmarkDataModule, build_benchmark
 from bridgelab.evaluation.predict import mean_loss, on_device, predict
 from bridgelab.model import BridgedModel
 from bridgelab.training.callbacks.count_steps import StepsFile
-from bridgelab.training.compile import compile_step, refuse_without_compiler
+from bridgelab.training.compile import compile_step, refuse_drawn_tokens, refuse_without_compiler
 from bridgelab.training.fit import WHOLE, Fitted, Span, fit
 from bridgelab.training.lightning_module import BridgeTraining
 from bridgelab.training.lr_schedule import lr_schedule
@@ -44,6 +44,7 @@ class Experiment:
         self.config, self.device = config, torch.device(device)
         check_trainer(config.trainer)
         if config.compile:
+            refuse_drawn_tokens(target(config.bridge, "bridge"))
             refuse_without_compiler(self.device)
         benchmark = build_benchmark(config)  # before large models are read
         self.backbones = Backbones(config, device)
