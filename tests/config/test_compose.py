@@ -28,7 +28,7 @@ def test_a_study_carries_its_sweep(conf):
     sweep = compose_sweep(conf, ["experiments=first_look"])
     assert sweep.values == {"seed": 3, "bridge": 7}
     assert (sweep.jobs, sweep.searches) == (21, 7)
-    assert sweep.config.train.steps == 400
+    assert sweep.config.train.steps == 300
     narrowed = compose_sweep(conf, ["experiments=first_look", "seed=7", "bridge=mlp,linear"])
     assert narrowed.values == {"bridge": 2}
     assert narrowed.config.seed == 7
