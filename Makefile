@@ -4,7 +4,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 PYTHON  ?= python3
-SIZE    ?= preview
+SIZE    ?= short
 SEED    ?= 0
 WORKERS ?= 2
 
@@ -19,9 +19,9 @@ export OPENBLAS_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
 STUDY_tiny    := first_look_tiny
-STUDY_preview := first_look
+STUDY_short   := first_look
 STUDY_full    := first_look_full
-STUDY = $(or $(STUDY_$(SIZE)),$(error SIZE=$(SIZE) is not a size of the study. Use SIZE=tiny, SIZE=preview or SIZE=full))
+STUDY = $(or $(STUDY_$(SIZE)),$(error SIZE=$(SIZE) is not a size of the study. Use SIZE=tiny, SIZE=short or SIZE=full))
 
 .PHONY: help install study test test-slurm test-faults test-gpu test-lmms-eval lint bench dashboard calibrate pretrain docs blocks pictures notebook
 
@@ -39,7 +39,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m uv pip install --quiet --python $(BIN)/python -c constraints.txt -e ".[dev]"
 	@touch $@
 
-study: $(STAMP) ## train the study on this machine, then print its answer and write its page (SIZE=tiny, SIZE=preview, SIZE=full)
+study: $(STAMP) ## train the study on this machine, then print its answer and write its page (SIZE=tiny, SIZE=short, SIZE=full)
 	@BRIDGELAB_REPORT_FOLLOWS=1 $(BIN)/bridgelab train experiments=$(STUDY)
 	@$(BIN)/bridgelab report runs/$(STUDY)
 

@@ -44,9 +44,9 @@ def figures(records: Path) -> Iterator[tuple[str, Figure]]:
     for name in ("first_look", "first_look_full", "tokens"):
         with tarfile.open(FOLDER / "records" / f"{name}.tar.xz") as archive:
             archive.extractall(records, filter="data")
-    preview = read_study(records / "first_look")
-    yield "first_look", drawn(accuracy_figure(summarize(preview)))
-    yield "answer", answer_figure(preview)
+    first_look = read_study(records / "first_look")
+    yield "first_look", drawn(accuracy_figure(summarize(first_look)))
+    yield "answer", answer_figure(first_look)
     yield "first_look_full", drawn(accuracy_figure(summarize(read_study(records / "first_look_full"))))
     tokens = read_study(records / "tokens")
     yield "tokens", drawn(sweep_figure(tokens, summarize(tokens)))
