@@ -62,8 +62,8 @@ class PoolLauncher(Launcher):
 
     def _launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from bridgelab.console import get_console
-        from bridgelab.launch.header import describe_starts, print_header
-        from bridgelab.launch.job import Job
+        from bridgelab.launch.header import print_header
+        from bridgelab.launch.job import LOG, Job
         from bridgelab.launch.job_return import finished_job
         from bridgelab.launch.pool import Stopped, run_pool
         from bridgelab.launch.slots import slot_environments
@@ -79,10 +79,7 @@ class PoolLauncher(Launcher):
             ]
             environments = slot_environments(self.slots, self.gpus_per_job, self.threads)
             if any(job.work and not job.wrote(self.finished) for job in jobs):  # work: of a study's sweep
-                starts = describe_starts([one.config.bridge.get("init_from") for one in sweep])
-                question, study = self.config.get("question"), jobs[0].folder.parent.name
-                where = f"{len(environments)} at a time"
-                print_header(get_console(), study, question, starts, jobs, where)
+                print_header(get_console(), sweep, f"{len(environments)} at a time", LOG)
             write_plan([Planned(job.folder, work=job.work) for job in jobs])
             failed = run_pool(jobs, environments, self.finished, self.preload)
         except ValueError as error:

@@ -50,7 +50,7 @@ class SlurmLauncher(BaseSubmititLauncher):
             CompactHydraException: at the end, naming the jobs that failed; or at once, if none can be run.
         """
         from bridgelab.console import get_console
-        from bridgelab.launch.header import describe_starts, print_header
+        from bridgelab.launch.header import print_header
         from bridgelab.launch.job import Job
         from bridgelab.launch.job_return import finished_job
         from bridgelab.launch.slurm import wait
@@ -73,10 +73,7 @@ class SlurmLauncher(BaseSubmititLauncher):
         if len(unfinished) < len(jobs):
             print(f"{len(jobs) - len(unfinished)} of {len(jobs)} jobs are finished already")
         if unfinished and jobs[0].work:  # work: of a study's sweep
-            starts = describe_starts([job.config.bridge.get("init_from") for job in jobs])
-            question, study = self.config.get("question"), jobs[0].folder.parent.name
-            works = [Job(job.folder, (), job.work) for job in jobs]
-            print_header(get_console(), study, question, starts, works, "in Slurm's queue", "train.log")
+            print_header(get_console(), jobs, "in Slurm's queue", "train.log")
         folders: dict[str, Path] = {}
         logs: dict[str, Path] = {}
         unfinished.sort(key=lambda each: each[0])

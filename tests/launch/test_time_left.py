@@ -4,15 +4,17 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 from rich.console import Console
 
-from bridgelab.launch.header import describe_starts, print_header
+from bridgelab.launch.header import print_header
 from bridgelab.launch.job import Begun, Job
 from bridgelab.launch.job_grid import rows_and_seeds, short_names
 from bridgelab.launch.job_progress import activity, now_doing, result, sparkline
 from bridgelab.launch.planned_steps import Work, planned_work
 from bridgelab.launch.pool_progress import PoolProgress
 from bridgelab.launch.pool_view import PoolView
+from bridgelab.launch.sweep_check import SweepJob
 from bridgelab.launch.time_left import TimeLeft
 from bridgelab.runs.steps_done import StepsDone, forget_steps, read_steps_done
 from bridgelab.training import main
@@ -208,9 +210,13 @@ def test_a_job_that_has_no_steps_yet_shows_what_it_logged_last(pool):
 
 def test_the_header_says_what_where_and_how_long():
     console = Console(file=StringIO(), width=100)
-    of = [Job(Path("runs/s") / job.folder, [], job.work) for job in jobs()]
-    starts = describe_starts([None, None, "hf://a/b@c"])
-    print_header(console, "s", "Which [bridge] is " + 40 * "very " + "good?", starts, of, "2 at a time")
+    question = "Which [bridge] is " + 40 * "very " + "good?"
+    of = []
+    for number, job in enumerate(jobs()):
+        bridge = {"init_from": "hf://a/b@c"} if job.work.search == "qformer" else {}
+        config = OmegaConf.create({"question": question, "bridge": bridge})
+        of.append(SweepJob(number, (), config, Path("runs/s") / job.folder, job.work))
+    print_header(console, of, "2 at a time", "log.txt")
     lines = console.file.getvalue().splitlines()
     assert len(lines) == 5
     assert max(map(len, lines)) <= 100
