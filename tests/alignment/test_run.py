@@ -94,6 +94,9 @@ def test_connectors_trained_as_published_are_rows_of_one_study(alignment, config
     )
     for seed in (0, 1):
         first = alignment(f"seed={seed}", "train.steps=2", "train.val_points=1")
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            sweep = compose("align", [f"seed={seed}", "train.steps=250"], return_hydra_config=True)
+        assert sweep.hydra.sweep.subdir == f"seed={seed}", "where bridge=qformer_aligned looks for it"
         main.run(first, runs / "aligned" / f"seed={seed}", bridge="qformer")
         for bridge in bridges:
             sizes = SIZES if "qformer" in bridge else ()
