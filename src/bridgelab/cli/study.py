@@ -25,7 +25,7 @@ def run(args: list[str]) -> None:
         "bridgelab study",
         description="Train one more bridge as the bridges of a finished study were trained, for all of the study's seeds, and print the "
         "study's report with it. Runs that are recorded are not trained again.",
-        epilog="Example: bridgelab study runs/first_look --add bridge=c_abstractor; your own: --add bridge._target_=mine.Bridge",
+        epilog="Example: bridgelab study runs/published --add bridge=c_abstractor; your own: --add bridge._target_=my_module.MyBridge",
     )
     parser.add_argument(
         "study", type=Path, nargs="?", default=Path("runs/first_look"), metavar="STUDY_DIR",

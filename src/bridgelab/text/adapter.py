@@ -79,7 +79,7 @@ def with_lora(model: Any, rank: int, alpha: float | None, targets: list[str]) ->
     refuse_unknown_targets(model, targets)
     if importlib.util.find_spec("peft") is None:
         raise ValueError(
-            "text.adapt=lora needs the package peft, which is not installed. Run: pip install 'bridgelab[lora]'"
+            "text.adapt=lora needs the package peft, which is not installed. Run: pip install peft"
         )
     from peft import LoraConfig, inject_adapter_in_model
 
