@@ -83,7 +83,7 @@ def test_rows_that_could_not_be_compared_are_refused(study, row, message, capsys
 
 @pytest.fixture
 def warm(study, change, tmp_path, monkeypatch):
-    """The command that adds a row to a study whose rows set out from warm starts; there is one of linear."""
+    """The command that adds a row to a study whose rows start from warm starts; there is one of linear."""
     path = study(*SWEPT)
     for run in path.glob("bridge=*"):
         change(run, init_from="warm:miniature/linear_64_seed0@aa")

@@ -84,13 +84,13 @@ def added_row(study: Path, row: Sequence[str]) -> list[str]:
 
 
 def check_start(study: Path, command: Sequence[str]) -> str:
-    """Return a warning if a row is trained from nothing, and the study's other rows set out from warm starts; else an empty string.
+    """Return a warning if a row is trained from nothing, and the study's other rows start from warm starts; else an empty string.
 
     Args:
         study: its folder.
         command: the arguments of `bridgelab train` that add the row.
     Raises:
-        UsageError: if the row is to set out from a warm start, and its bridge has none.
+        UsageError: if the row is to start from a warm start, and its bridge has none.
     """
     sources = [str(read_record(run).get("init_from", "")) for run in study.iterdir() if is_finished(run)]
     if not any(source.startswith(f"{WARM}:") for source in sources):
@@ -105,12 +105,12 @@ def check_start(study: Path, command: Sequence[str]) -> str:
     name = str(config.bridge._target_).rpartition(".")[2]
     if config.bridge.get("init_from") is None:
         return (
-            f"{name} is trained from nothing. The other rows of {study} set out from warm starts, which had seen {before} before. "
-            "Where this row is behind, that may be the reason, and no fault of the bridge."
+            f"{name} is trained from nothing. The other rows of {study} start from warm starts, which had seen {before} before. "
+            "If this row is behind, that may be the reason, and not the bridge."
         )
     if config.bridge.init_from == WARM and all(card["target"] != config.bridge._target_ for card in cards):
         raise UsageError(
-            f"{name} has no warm start, and the other rows of {study} set out from theirs. Add bridge.init_from=null to train it "
+            f"{name} has no warm start, and the other rows of {study} start from theirs. Add bridge.init_from=null to train it "
             f"from nothing: it then lacks {before} that the others had seen, so that a lag says little about the bridge. Or give it "
             "a warm start: train it as docs/training.md says, then bridgelab warm-starts STUDY_DIR."
         )

@@ -167,7 +167,7 @@ def _plain(name: str, value: Any) -> Any:
     if name in WEIGHTS and isinstance(value, str):
         return value.rpartition("/")[2]  # fingerprints show whether weights in another place are the same
     if name == "bridge.init_from" and isinstance(value, str):
-        return re.sub(r"\bseed=\d+", "seed=N", value)  # each seed may set out from weights of its own
+        return re.sub(r"\bseed=\d+", "seed=N", value)  # each seed may start from weights of its own
     return value
 
 

@@ -100,7 +100,7 @@ def tables(folder: Path, bridges: Sequence[str]) -> Iterator[Table]:
         ([name, *encoder_row(config)] for name, config in trained.items()),
     )
     configs = {name: config_of(name, own) for name in bridges}
-    # A bridge that sets out from weights takes the steps of the one that does not.
+    # A bridge that starts from weights takes the steps of the one that does not.
     configs = {name: config for name, config in configs.items() if not config.bridge.init_from}
     yield _of_bridges(f"a training step, {machine}", STEP_COLUMNS, configs, step_row, device)
     title = f"a bare step beside its matrix products alone, {machine}"

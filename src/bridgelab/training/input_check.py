@@ -1,4 +1,4 @@
-"""Check what a run sets out from before torch and models are imported. Free of torch."""
+"""Check what a run starts from before torch and models are imported. Free of torch."""
 
 from omegaconf import DictConfig
 
