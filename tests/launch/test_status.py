@@ -117,6 +117,12 @@ def test_a_study_without_a_plan_is_read_from_its_sweep(study):
     assert len(found.runs) == 6
     assert (found.runs[-1].name, found.runs[-1].state) == ("bridge=mlp,seed=2", "waiting")
     assert found.again == "bridgelab train experiments=s seed=0,1,2"
+    # The place is in no run's name.
+    (study / "multirun.yaml").write_text(
+        'hydra: {overrides: {task: ["bridge=linear,mlp", "seed=0,1", study=s, "paths.runs=elsewhere"]}}\n'
+    )
+    found = study_status(study, now=NOW)
+    assert [run.name for run in found.runs] == [path.name for path in sorted(study.glob("bridge=*"))]
 
 
 def test_a_sweep_that_runs_is_not_to_be_started_again(study, capsys):
