@@ -144,7 +144,7 @@ def swept(study: Path) -> dict[str, list[str]]:
     return {
         current_key(name.lstrip("+")): [value.strip().replace("/", "_") for value in str(values).split(",")]
         for name, values in params.items()
-        if not set("()[]{}$") & set(str(values))  # skip range(3), lists and interpolations
+        if not set("()[]{}$'\"") & set(str(values))  # skip range(3), lists, interpolations and quoted text
     }
 
 
