@@ -71,15 +71,15 @@ def added_row(study: Path, row: Sequence[str]) -> list[str]:
     if not trained:
         raise UsageError(
             f"{study} has no {MULTIRUN}, so how its runs were trained is not known. Repeat their command with this bridge: bridgelab train "
-            f"-m study={shlex.quote(study.name)} KEY=VALUE ... {shlex.join(row)}"
+            f"-m {shlex.quote(f'study={quoted(study.absolute().name)}')} KEY=VALUE ... {shlex.join(row)}"
         )
     same = [one for one in trained if _group(one) not in ROW_KEYS and one.partition("=")[0] not in PLACE]
     sweeps = not any(one.startswith("experiments=") for one in same)
     base = [] if "bridge" in keys else [BASE]  # whose keys a class of one's own starts from
-    runs = study.resolve().parent
-    place = [f"study={study.name}"]
-    if runs != Path(RUNS).resolve():
-        place.append(f"paths.runs={quoted(str(runs))}")
+    here = Path(os.path.abspath(study))  # not resolved: a link to a study keeps its own name
+    place = [f"study={quoted(here.name)}"]
+    if here.parent != Path(RUNS).absolute():
+        place.append(f"paths.runs={quoted(str(here.parent))}")
     return [*(["-m"] if sweeps else []), *same, *base, *row, *place]
 
 
