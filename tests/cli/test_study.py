@@ -54,6 +54,13 @@ def test_a_row_is_trained_as_the_study_was(study):
         "bridge=qformer",
         *place,
     ]
+    alike = study("bridge=linear_pooled,qformer", "budget.tokens=16")
+    assert added_row(alike, ["bridge=perceiver"])[:3] == ["-m", "budget.tokens=16", "bridge=perceiver"]
+    assert added_row(alike, ["bridge=mlp", "budget.tokens=null"])[:3] == [
+        "-m",
+        "bridge=mlp",
+        "budget.tokens=null",
+    ]
 
 
 def test_the_place_is_left_out_where_it_is_the_default_and_quoted_where_it_must_be(tmp_path, monkeypatch):
