@@ -19,6 +19,11 @@ def printable(text: str) -> str:
     return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", _LINE_BREAKS.sub(" ", text))
 
 
+def printable_json(text: str) -> str:
+    """Return JSON with the same content, in which characters that a terminal obeys or can't encode are escaped."""
+    return _CONTROLS.sub(lambda match: match[0] if match[0] == "\n" else f"\\u{ord(match[0]):04x}", text)
+
+
 def shown(path: Path) -> str:
     """Return a path relative to the working folder if it lies below it, quoted for a shell."""
     here = Path.cwd()

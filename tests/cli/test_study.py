@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -11,8 +12,9 @@ from simulated_study import TRUTH
 from bridgelab.cli import main as cli
 from bridgelab.cli import train
 from bridgelab.cli.arguments import UsageError
-from bridgelab.cli.overrides import check_training
+from bridgelab.cli.overrides import check_training, conf_folder
 from bridgelab.cli.study import added_row, check_start
+from bridgelab.config.compose import compose_sweep
 from bridgelab.runs import warm_start_files
 
 SWEPT = (
@@ -52,6 +54,13 @@ def test_a_row_is_trained_as_the_study_was(study):
         "bridge=qformer",
         *place,
     ]
+    alike = study("bridge=linear_pooled,qformer", "budget.tokens=16")
+    assert added_row(alike, ["bridge=perceiver"])[:3] == ["-m", "budget.tokens=16", "bridge=perceiver"]
+    assert added_row(alike, ["bridge=mlp", "budget.tokens=null"])[:3] == [
+        "-m",
+        "bridge=mlp",
+        "budget.tokens=null",
+    ]
 
 
 def test_the_place_is_left_out_where_it_is_the_default_and_quoted_where_it_must_be(tmp_path, monkeypatch):
@@ -61,7 +70,23 @@ def test_the_place_is_left_out_where_it_is_the_default_and_quoted_where_it_must_
     assert added_row(study, ["bridge=mlp"])[-2:] == ["study=s", f"paths.runs='{study.parent}'"]
     study.parent.rename(tmp_path / "runs")
     monkeypatch.chdir(tmp_path)
-    assert added_row(tmp_path / "runs" / "s", ["bridge=mlp"]) == ["experiments=s", "bridge=mlp", "study=s"]
+    row = ["experiments=s", "bridge=mlp", "study=s"]
+    assert added_row(tmp_path / "runs" / "s", ["bridge=mlp"]) == row
+    monkeypatch.chdir(tmp_path / "runs" / "s")
+    assert added_row(Path("."), ["bridge=mlp"]) == [*row, f"paths.runs={tmp_path / 'runs'}"]
+    (tmp_path / "mine").symlink_to(tmp_path / "runs" / "s")  # what is trained into mine/ is in the study
+    assert added_row(tmp_path / "mine", ["bridge=mlp"])[-2:] == ["study=mine", f"paths.runs={tmp_path}"]
+
+
+@pytest.mark.parametrize("name", ["my study", "a,b", "it's", "étude", "a=b"])
+def test_a_study_of_any_name_gets_its_row(tmp_path, name):
+    study = tmp_path / "à, b" / name
+    study.mkdir(parents=True)
+    (study / "multirun.yaml").write_text("hydra: {overrides: {task: [experiments=first_look_tiny]}}")
+    command = added_row(study, ["bridge=mlp"])
+    check_training(command)
+    config = compose_sweep(conf_folder(), command).config
+    assert (config.study, config.paths.runs) == (name, str(study.parent))
 
 
 def test_the_command_line_of_an_added_row_is_valid(study):

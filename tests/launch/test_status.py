@@ -11,6 +11,7 @@ from bridgelab.cli import main as cli
 from bridgelab.launch.planned_steps import Work
 from bridgelab.launch.status import study_status
 from bridgelab.launch.sweep_plan import LOCK, Planned, read_plan, write_plan
+from bridgelab.printable import printable
 from bridgelab.runs.locks import shared_lock
 from bridgelab.runs.record_schema import Malformed
 from bridgelab.runs.steps_done import StepsDone
@@ -116,6 +117,12 @@ def test_a_study_without_a_plan_is_read_from_its_sweep(study):
     assert len(found.runs) == 6
     assert (found.runs[-1].name, found.runs[-1].state) == ("bridge=mlp,seed=2", "waiting")
     assert found.again == "bridgelab train experiments=s seed=0,1,2"
+    # The place is in no run's name.
+    (study / "multirun.yaml").write_text(
+        'hydra: {overrides: {task: ["bridge=linear,mlp", "seed=0,1", study=s, "paths.runs=elsewhere"]}}\n'
+    )
+    found = study_status(study, now=NOW)
+    assert [run.name for run in found.runs] == [path.name for path in sorted(study.glob("bridge=*"))]
 
 
 def test_a_sweep_that_runs_is_not_to_be_started_again(study, capsys):
@@ -183,6 +190,22 @@ def test_the_command_prints_a_table_or_json(study, capsys, monkeypatch):
     content = json.loads(capsys.readouterr().out)
     assert (content["done"], content["seconds_left"], len(content["runs"])) == (2, 240.0, 6)
     assert content["runs"][2]["state"] == "running"
+
+
+def test_names_of_foreign_runs_do_not_steer_the_terminal(study, capsys):
+    """A folder that somebody else made may have any name; bytes that are not UTF-8 could not be printed at all."""
+    (study / "bridge=mlp,seed=1").rename(study / "bridge=\x1b[2J\x9bA,seed=1")
+    os.rename(os.fsencode(study / "bridge=mlp,seed=0"), os.fsencode(study) + b"/bridge=m\xff,seed=0")
+    write_plan([Planned(study / "bridge=\x1b]0;title,seed=7")])
+    assert cli.main(["status", str(study)]) == 0
+    told = capsys.readouterr().out
+    assert told == "\n".join(map(printable, told.split("\n")))
+    assert "bridge=�[2J" in told
+    assert cli.main(["status", str(study), "--json"]) == 0
+    told = capsys.readouterr().out
+    assert told == "\n".join(map(printable, told.split("\n")))
+    names = {run["name"] for run in json.loads(told)["runs"]}
+    assert {"bridge=\x1b[2J\x9bA,seed=1", "bridge=m\udcff,seed=0", "bridge=\x1b]0;title,seed=7"} <= names
 
 
 def test_a_plan_that_cannot_be_written_stops_nothing(tmp_path):

@@ -53,6 +53,18 @@ def test_what_runs_differ_in_by_nature_or_in_vain_is_no_difference(study):
     assert read_study(study).allowed == ()
 
 
+def test_a_budget_is_part_of_its_bridge(study):
+    """It chooses the bridge's tokens or width, as the bridge's own keys could."""
+    for run in study.iterdir():
+        configure(run, budget={"tokens": 16 if "mlp" in run.name else None})
+    assert read_study(study).allowed == ()
+    configure(study / "bridge=mlp,seed=1", budget={"tokens": 8})
+    with pytest.raises(
+        ValueError, match=r"budget\.tokens=8 in bridge=mlp,seed=1, but 16 in bridge=mlp,seed=0"
+    ):
+        read_study(study)
+
+
 @pytest.mark.parametrize(
     ("group", "key", "value", "was"),
     [

@@ -11,6 +11,11 @@ def test_the_command_line_narrows_what_the_yaml_sweeps(tmp_path):
         "hydra: {sweeper: {params: {bridge: 'a, b', seed: '0,1', x: 'range(3)'}}, overrides: {task: ['seed=7', '+y=c/d,e']}}"
     )
     assert swept(tmp_path) == {"bridge": ["a", "b"], "seed": ["7"], "y": ["c_d", "e"]}
+    # A comma in quotes parts no values.
+    (tmp_path / "multirun.yaml").write_text(
+        "hydra: {overrides: {task: ['seed=0,1', \"paths.runs='/x/a, b'\"]}}"
+    )
+    assert swept(tmp_path) == {"seed": ["0", "1"]}
 
 
 def test_a_command_says_no_defaults(tmp_path, monkeypatch):

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from bridgelab.printable import printable_json
+
 LISTED = 8  # names in a message
 
 
@@ -118,7 +120,7 @@ def add_json(parser: argparse.ArgumentParser, what: str) -> None:
 
 def print_json(content: Any) -> None:
     """Print content as JSON. Numbers that are not finite become null, as JSON has none."""
-    print(json.dumps(_finite(content), indent=1, ensure_ascii=False))
+    print(printable_json(json.dumps(_finite(content), indent=1, ensure_ascii=False)))
 
 
 def _finite(content: Any) -> Any:

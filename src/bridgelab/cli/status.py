@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bridgelab.cli.arguments import Parser, add_json, folder, print_json
+from bridgelab.printable import printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -56,14 +57,15 @@ def _print(found: "StudyStatus", study: Path) -> None:
     counts = ", ".join(f"{number} {state}" for state, number in found.counts.items() if number)
     left = found.seconds_left
     soon = f"; about {format_seconds(left)} left" if left is not None else ""
-    console.print(Text(f"{found.name}: {counts} of {len(found.runs)} runs{soon}", style="bold"))
+    console.print(Text(printable(f"{found.name}: {counts} of {len(found.runs)} runs{soon}"), style="bold"))
     console.print(_table(found.runs))
     if found.sweep is not None:
-        console.print(Text(f"A sweep is running (pid {found.sweep}): {_doing(found.runs)}"), soft_wrap=True)
+        line = f"A sweep is running (pid {found.sweep}): {_doing(found.runs)}"
+        console.print(Text(printable(line)), soft_wrap=True)
     elif found.again and not found.counts["running"]:
-        console.print(Text(f"To do what is missing: {found.again}"), soft_wrap=True)
+        console.print(Text(printable(f"To do what is missing: {found.again}")), soft_wrap=True)
     elif not found.again:
-        console.print(Text(f"Next: bridgelab report {shlex.quote(str(study))}"), soft_wrap=True)
+        console.print(Text(printable(f"Next: bridgelab report {shlex.quote(str(study))}")), soft_wrap=True)
 
 
 def _doing(runs: "Sequence[RunStatus]") -> str:
@@ -93,6 +95,9 @@ def _table(runs: "Sequence[RunStatus]") -> "Table":
             "" if seconds is None else format_seconds(seconds) for seconds in (one.seconds, one.seconds_left)
         )
         table.add_row(
-            Text(names[one.name]), Text(one.state, style=STYLES[one.state]), *map(Text, times), Text(what)
+            Text(printable(names[one.name])),
+            Text(one.state, style=STYLES[one.state]),
+            *map(Text, times),
+            Text(printable(what)),
         )
     return table

@@ -62,7 +62,7 @@ def added_row(study: Path, row: Sequence[str]) -> list[str]:
                 f"{one}: a row is compared with rows that are trained alike, so only its bridge may differ. Give keys of "
                 f"{' and '.join(ROW_KEYS)}, or train another study: bridgelab train study=NAME {shlex.quote(one)}"
             )
-    keys = [one.lstrip("+").partition("=")[0] for one in row]
+    keys = [_key(one) for one in row]
     if not {"bridge", "bridge._target_"} & set(keys):
         raise UsageError(
             f"{' '.join(row)} chooses no bridge. Give bridge=NAME (bridgelab bridges lists them) or bridge._target_=MODULE.CLASS."
@@ -71,15 +71,16 @@ def added_row(study: Path, row: Sequence[str]) -> list[str]:
     if not trained:
         raise UsageError(
             f"{study} has no {MULTIRUN}, so how its runs were trained is not known. Repeat their command with this bridge: bridgelab train "
-            f"-m study={shlex.quote(study.name)} KEY=VALUE ... {shlex.join(row)}"
+            f"-m {shlex.quote(f'study={quoted(study.absolute().name)}')} KEY=VALUE ... {shlex.join(row)}"
         )
-    same = [one for one in trained if _group(one) not in ROW_KEYS and one.partition("=")[0] not in PLACE]
+    # A budget that the command line gave to all rows is the new one's too.
+    same = [one for one in trained if _group(one) != "bridge" and _key(one) not in (*PLACE, *keys)]
     sweeps = not any(one.startswith("experiments=") for one in same)
     base = [] if "bridge" in keys else [BASE]  # whose keys a class of one's own starts from
-    runs = study.resolve().parent
-    place = [f"study={study.name}"]
-    if runs != Path(RUNS).resolve():
-        place.append(f"paths.runs={quoted(str(runs))}")
+    here = Path(os.path.abspath(study))  # not resolved: a link to a study keeps its own name
+    place = [f"study={quoted(here.name)}"]
+    if here.parent != Path(RUNS).absolute():
+        place.append(f"paths.runs={quoted(str(here.parent))}")
     return [*(["-m"] if sweeps else []), *same, *base, *row, *place]
 
 
@@ -117,8 +118,12 @@ def check_start(study: Path, command: Sequence[str]) -> str:
     return ""
 
 
+def _key(override: str) -> str:
+    return override.lstrip("+~").partition("=")[0]
+
+
 def _group(override: str) -> str:
-    return override.lstrip("+~").partition("=")[0].partition(".")[0]
+    return _key(override).partition(".")[0]
 
 
 @contextmanager

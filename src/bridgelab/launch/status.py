@@ -158,9 +158,14 @@ def _is_run(path: Path) -> bool:
 
 def _absent(study: Path, folders: Mapping[str, Path]) -> list[str]:
     """Return the runs of the last sweep that have no folder, for a study without sweep.json."""
-    values = swept(study)
-    values = {name: several for name, several in values.items() if name != "experiments"}
     begun = [overrides(name) for name in folders]
+    # The study's place, for one, is not in the names of its runs.
+    named = {name for one in begun for name in one}
+    values = {
+        name: several
+        for name, several in swept(study).items()
+        if name != "experiments" and (name in named or not begun)
+    }
     absent = []
     for combination in itertools.product(*values.values()):
         planned = dict(zip(values, combination, strict=True))

@@ -2,8 +2,8 @@
 
 Compared are keys of the record (`SHARED`: fingerprints of the frozen models and the data, examples seen, …) and every key of
 `config.yaml`. Runs may differ in the factors that their study sweeps. Each level of a factor has rows of its own, and within
-a level all keys are equal. A bridge whose yaml says where its tokens enter the T5 (`bridge.insert`) may differ from the others in
-`insert`, since that is part of it. Any other difference is an error, unless the reader allows its key, which a note under the table
+a level all keys are equal. A bridge's budget, and with `bridge.insert` where its tokens enter the T5, may differ from the others', since
+they are part of it. Any other difference is an error, unless the reader allows its key, which a note under the table
 then says.
 """
 
@@ -35,6 +35,8 @@ SHARED = (
 # Keys that do not concern a row that sees no image, and those that do not concern one that trains nothing (plain words).
 OF_IMAGES = ("fingerprints.vision", "features_dtype", "vision", "data.dtype")
 OF_TRAINING = ("examples_seen", "mixture", "tuned_over", "train", "tune", "optim")
+# Groups of the config that are part of a bridge: a budget solves its choices, as if its yaml had them so.
+OF_BRIDGES = ("bridge", "budget")
 # Config keys without effect on what is learned or answered.
 FREE = (
     *NOT_IDENTITY, *INDIFFERENT, "study", "seed", "data_seed", "evaluate.shuffled",
@@ -178,7 +180,7 @@ def _keys(pairs: Pairs) -> list[str]:
 def _difference(key: str, pairs: Pairs, factors: Sequence[str]) -> Difference | None:
     """Return the first two runs that differ in a key, among runs at the same levels of the factors that cover it."""
     covering = [factor for factor in factors if covers(factor, key)]
-    bridges_own = _below(key, "bridge")
+    bridges_own = any(_below(key, name) for name in OF_BRIDGES)
     first: dict[tuple[str, ...], tuple[Run, Any]] = {}
     for run, value in _bearing(key, pairs):
         own = bridges_own or (key == "insert" and bool(configured(run.path).get("bridge.insert")))

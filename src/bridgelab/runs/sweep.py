@@ -18,7 +18,7 @@ OWN = "bridge._target_"  # of a class of one's own
 RUNS = "runs"  # `paths.runs` of conf/train.yaml
 # The yaml that `bridgelab study --add` begins a class of one's own with.
 BASE = "bridge=linear"
-_PLAIN = re.compile(r"[\w./-]+")  # needs no quotes in an override
+_PLAIN = re.compile(r"[\w./-]+", re.ASCII)  # needs no quotes in an override
 _COMMA = re.compile(r",(?![^\[({]*[\])}])")  # outside brackets
 
 
@@ -144,7 +144,7 @@ def swept(study: Path) -> dict[str, list[str]]:
     return {
         current_key(name.lstrip("+")): [value.strip().replace("/", "_") for value in str(values).split(",")]
         for name, values in params.items()
-        if not set("()[]{}$") & set(str(values))  # skip range(3), lists and interpolations
+        if not set("()[]{}$'\"") & set(str(values))  # skip range(3), lists, interpolations and quoted text
     }
 
 
