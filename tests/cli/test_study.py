@@ -15,7 +15,11 @@ from bridgelab.cli.arguments import UsageError
 from bridgelab.cli.overrides import check_training, conf_folder
 from bridgelab.cli.study import added_row, check_start
 from bridgelab.config.compose import compose_sweep
+from bridgelab.report.next_steps import next_steps
+from bridgelab.report.summary import summarize
 from bridgelab.runs import warm_start_files
+from bridgelab.runs.recorded_study import unpack
+from bridgelab.runs.study import read_study
 
 SWEPT = (
     "experiments=first_look_tiny",
@@ -120,7 +124,7 @@ def warm(study, change, tmp_path, monkeypatch):
 
 
 def test_a_row_without_a_warm_start_is_told_what_to_do(warm):
-    message = r"CAbstractor has no warm start, .* Add bridge\.init_from=null to train it from nothing: it then lacks up to 384,000 examples"
+    message = r"CAbstractor has no warm start, .* Or add bridge\.init_from=null to train it here from nothing: it then lacks up to 384,000 examples"
     with pytest.raises(UsageError, match=message):
         warm("bridge=c_abstractor", "bridge.init_from=warm")
     told = warm("bridge=c_abstractor", "bridge.init_from=null")
@@ -138,6 +142,38 @@ def test_a_study_of_unknown_training_is_refused(simulated, capsys):
     path = simulated.write(images=4)
     assert cli.main(["study", str(path), "--add", "bridge=mlp"]) == 2
     assert "has no multirun.yaml, so how its runs were trained is not known" in capsys.readouterr().err
+
+
+def test_a_recorded_study_is_unpacked_where_it_is_not_there(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    trained = []
+    monkeypatch.setattr(train, "run", trained.append)
+    assert cli.main(["study", "--add", "bridge=c_abstractor"]) == 0
+    assert "runs/published did not exist: its recorded runs were unpacked from " in capsys.readouterr().out
+    runs = Path("runs/published")
+    assert trained == [["experiments=published", "bridge=c_abstractor", "study=published"]]
+    check_training(trained[0])
+    assert len(read_study(runs).runs) >= 9
+    (runs / "bridge=linear,seed=0" / "metrics.json").unlink()
+    assert unpack(runs) is None, "what is there stays as it is"
+    assert not (runs / "bridge=linear,seed=0" / "metrics.json").exists()
+    assert [path.name for path in runs.parent.iterdir()] == ["published"], "no temporary folder is left"
+    assert unpack(Path("runs/nothing")) is None
+    assert cli.main(["study", "runs/nothing", "--add", "bridge=mlp"]) == 2
+    assert "there is no folder runs/nothing" in capsys.readouterr().err
+
+
+def test_a_study_from_warm_starts_advises_one_from_nothing(study, change):
+    path = study(*SWEPT)
+    advice = "another bridge, beside recorded runs"
+    found = read_study(path)
+    assert advice not in next_steps(found, summarize(found), everything=False)
+    for run in path.glob("bridge=*"):
+        change(run, init_from="warm:miniature/linear_64_seed0@aa")
+    found = read_study(path)
+    assert (
+        next_steps(found, summarize(found), everything=False)[advice] == "bridgelab study --add bridge=NAME"
+    )
 
 
 def test_the_new_row_stands_beside_the_recorded_ones(study, simulated, monkeypatch, capsys):

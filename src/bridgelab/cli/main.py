@@ -71,7 +71,7 @@ Train bridges and compare them:
   report        print a study's tables and draw its figures
                 bridgelab report runs/first_look
   study         train one more row of a finished study, and set it beside the others
-                bridgelab study runs/published --add bridge=c_abstractor
+                bridgelab study --add bridge=c_abstractor
   export        write the answers of a run or a study for lmms-eval, Inspect, rliable or a spreadsheet
                 bridgelab export runs/first_look --format lmms-eval
   map           show at which levels and on which questions the linear bridge breaks

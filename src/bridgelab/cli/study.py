@@ -1,4 +1,4 @@
-"""`bridgelab study --add`: train one more row of a finished study, and set it beside the others."""
+"""`bridgelab study --add`: train one more row of a finished or recorded study, and set it beside the others."""
 
 import os
 import shlex
@@ -9,8 +9,10 @@ from pathlib import Path
 from bridgelab.cli import train
 from bridgelab.cli.arguments import Parser, UsageError, folder
 from bridgelab.launch.sweep_plan import REPORT_FOLLOWS
+from bridgelab.printable import shown
 from bridgelab.runs.finished import is_finished
 from bridgelab.runs.record_schema import read_record
+from bridgelab.runs.recorded_study import FROM_NOTHING, unpack
 from bridgelab.runs.sweep import BASE, MULTIRUN, RUNS, last_overrides, quoted
 from bridgelab.runs.warm_start_files import WARM, warm_start_cards
 
@@ -25,16 +27,19 @@ def run(args: list[str]) -> None:
         "bridgelab study",
         description="Train one more bridge as the bridges of a finished study were trained, for all of the study's seeds, and print the "
         "study's report with it. Runs that are recorded are not trained again.",
-        epilog="Example: bridgelab study runs/published --add bridge=c_abstractor; your own: --add bridge._target_=my_module.MyBridge",
+        epilog="Example: bridgelab study --add bridge=c_abstractor; your own: --add bridge._target_=my_module.MyBridge",
     )
     parser.add_argument(
-        "study", type=Path, nargs="?", default=Path("runs/first_look"), metavar="STUDY_DIR",
-        help="the study's folder (default: runs/first_look)",
+        "study", type=Path, nargs="?", default=Path(RUNS) / FROM_NOTHING, metavar="STUDY_DIR",
+        help="the study's folder (default: runs/published, whose bridges are trained from nothing); if it does not exist, its recorded "
+        "runs are unpacked from experiments/records",
     )  # fmt: skip
     parser.add_argument(
         "--add", nargs="+", required=True, metavar="KEY=VALUE", help="the bridge: bridge=NAME, and further keys of bridge and budget"
     )  # fmt: skip
     options = parser.parse_args(args)
+    if archive := unpack(options.study):
+        print(f"{options.study} did not exist: its recorded runs were unpacked from {shown(archive)}.")
     study = folder(options.study)
     command = added_row(study, options.add)
     if warning := check_start(study, command):
@@ -111,7 +116,8 @@ def check_start(study: Path, command: Sequence[str]) -> str:
         )
     if config.bridge.init_from == WARM and all(card["target"] != config.bridge._target_ for card in cards):
         raise UsageError(
-            f"{name} has no warm start, and the other rows of {study} start from theirs. Add bridge.init_from=null to train it "
+            f"{name} has no warm start, and the other rows of {study} start from theirs. Set it beside recorded rows that were trained "
+            "from nothing: bridgelab study --add with the same keys and no STUDY_DIR. Or add bridge.init_from=null to train it here "
             f"from nothing: it then lacks {before} that the others had seen, so that a lag says little about the bridge. Or give it "
             "a warm start: train it as docs/training.md says, then bridgelab warm-starts STUDY_DIR."
         )

@@ -3,8 +3,10 @@
 import shlex
 
 from bridgelab.report.summary import Summary
+from bridgelab.runs.recorded_study import FROM_NOTHING, record_of
 from bridgelab.runs.study import Study
 from bridgelab.runs.sweep import last_overrides
+from bridgelab.runs.warm_start_files import WARM
 
 
 def next_steps(study: Study, summary: Summary, *, everything: bool) -> dict[str, str]:
@@ -23,6 +25,8 @@ def next_steps(study: Study, summary: Summary, *, everything: bool) -> dict[str,
         steps["every table and note"] = f"bridgelab report {folder} --all"
     if any(row.convergence for row in summary.bridges):
         steps["what answers rest on"] = f"bridgelab diagnose {folder}"
-    if last_overrides(study.path):
+    if any(row.started_from.startswith(f"{WARM}:") for row in summary.bridges) and record_of(FROM_NOTHING):
+        steps["another bridge, beside recorded runs"] = "bridgelab study --add bridge=NAME"
+    elif last_overrides(study.path):
         steps["another bridge beside these"] = f"bridgelab study {folder} --add bridge=NAME"
     return steps

@@ -1,0 +1,31 @@
+"""Recorded studies: `experiments/records/STUDY.tar.xz` in the checkout, unpacked where a study is not there yet. Free of torch."""
+
+import contextlib
+import os
+import tarfile
+import tempfile
+from pathlib import Path
+
+from bridgelab.config.root import config_root
+
+FROM_NOTHING = "published"  # whose bridges are trained from nothing, as a bridge of one's own must be
+
+
+def record_of(study: str) -> Path | None:
+    """Return the archive with the runs of a study; None if there is none, as in an install from a wheel."""
+    archive = config_root() / "experiments" / "records" / f"{study}.tar.xz"
+    return archive if archive.is_file() else None
+
+
+def unpack(study: Path) -> Path | None:
+    """Unpack the recorded runs of a study as its folder, and return their archive; None if the folder exists or nothing is recorded."""
+    archive = record_of(study.name)
+    if study.exists() or archive is None:
+        return None
+    study.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".unpacked-", dir=study.parent) as temporary:
+        with tarfile.open(archive) as file:
+            file.extractall(temporary, filter="data")
+        with contextlib.suppress(OSError):  # another process has just unpacked it
+            os.rename(Path(temporary) / study.name, study)
+    return archive
