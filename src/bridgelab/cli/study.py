@@ -1,8 +1,9 @@
 """`bridgelab study --add`: train one more row of a finished study, and set it beside the others."""
 
 import os
+import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,12 +12,24 @@ from bridgelab.cli.arguments import Parser, UsageError, folder
 from bridgelab.launch.sweep_plan import REPORT_FOLLOWS
 from bridgelab.runs.finished import is_finished
 from bridgelab.runs.record_schema import read_record
-from bridgelab.runs.sweep import BASE, MULTIRUN, RUNS, last_overrides, quoted
+from bridgelab.runs.sweep import (
+    BASE,
+    MULTIRUN,
+    OWN,
+    RUNS,
+    bridge_of,
+    factors,
+    last_overrides,
+    overrides,
+    quoted,
+    swept,
+)
 from bridgelab.runs.warm_start_files import WARM, warm_start_cards
 
 # A row may choose only these keys. All others are the study's, so that rows can be compared.
 ROW_KEYS = ("bridge", "budget")
 PLACE = ("study", "paths.runs")
+CUT = "..."  # in the name of a run that is too long for a file
 
 
 def run(args: list[str]) -> None:
@@ -37,6 +50,7 @@ def run(args: list[str]) -> None:
     options = parser.parse_args(args)
     study = folder(options.study)
     command = added_row(study, options.add)
+    check_name(study, command)
     if warning := check_start(study, command):
         print(warning)
     os.environ[REPORT_FOLLOWS] = "1"
@@ -63,7 +77,7 @@ def added_row(study: Path, row: Sequence[str]) -> list[str]:
                 f"{' and '.join(ROW_KEYS)}, or train another study: bridgelab train study=NAME {shlex.quote(one)}"
             )
     keys = [_key(one) for one in row]
-    if not {"bridge", "bridge._target_"} & set(keys):
+    if not {"bridge", OWN} & set(keys):
         raise UsageError(
             f"{' '.join(row)} chooses no bridge. Give bridge=NAME (bridgelab bridges lists them) or bridge._target_=MODULE.CLASS."
         )
@@ -82,6 +96,40 @@ def added_row(study: Path, row: Sequence[str]) -> list[str]:
     if here.parent != Path(RUNS).absolute():
         place.append(f"paths.runs={quoted(str(here.parent))}")
     return [*(["-m"] if sweeps else []), *same, *base, *row, *place]
+
+
+def check_name(study: Path, command: Sequence[str]) -> None:
+    """Check that the report can tell the row from the study's others: it names a row by its bridge and by what the study varies.
+
+    Args:
+        study: its folder.
+        command: the arguments of `bridgelab train` that add the row.
+    Raises:
+        UsageError: if the study has a row of the same bridge with other choices, or the command has several values of one.
+    """
+    from bridgelab.config.compose import lists
+
+    given = {_key(one): one.partition("=")[2] for one in command}
+    own, bridges = _choices(given), (given.get(OWN) or given["bridge"]).split(",")
+    names = [run.name for run in study.iterdir() if is_finished(run) and CUT not in run.name]
+    varied = factors(swept(study), [*map(overrides, names)], [*map(bridge_of, names)])
+    rule = "a table names a row by its bridge, so that two of one name could not be told apart"
+    for key in own:
+        if key not in varied and lists([f"{key}={given[key]}"]):
+            raise UsageError(f"{key}={given[key]}: {rule}. Give one value.")
+    for name in names:
+        theirs = _choices(overrides(name))
+        differing = [
+            key for key in {**theirs, **own} if own.get(key) != theirs.get(key) and key not in varied
+        ]
+        if differing and bridge_of(name) in bridges:
+            trained = ", ".join(
+                f"with {key}={theirs[key]}" if key in theirs else f"without {key}" for key in differing
+            )
+            raise UsageError(
+                f"{study} has a row of {bridge_of(name)} already, trained {trained}: {rule}. Move its runs to a study of their own first, "
+                "or give a class of your own another name."
+            )
 
 
 def check_start(study: Path, command: Sequence[str]) -> str:
@@ -116,6 +164,15 @@ def check_start(study: Path, command: Sequence[str]) -> str:
             "a warm start: train it as docs/training.md says, then bridgelab warm-starts STUDY_DIR."
         )
     return ""
+
+
+def _choices(values: Mapping[str, str]) -> dict[str, str]:
+    """Return the keys of a bridge and its budget, without the bridge itself, with values as they are in the name of a run."""
+    return {
+        key: re.sub(r"[\s'\"]", "", value).replace("/", "_")
+        for key, value in values.items()
+        if _group(key) in ROW_KEYS and key not in ("bridge", OWN)
+    }
 
 
 def _key(override: str) -> str:
