@@ -162,6 +162,9 @@ def test_a_row_without_a_warm_start_is_told_what_to_do(warm):
     assert told.startswith("CAbstractor is trained from nothing. The other rows of ")
     assert "up to 384,000 examples before" in told
     assert warm("bridge=linear", "bridge.init_from=warm") == ""
+    # The floor and the ceilings of first_look itself, which start from none there either.
+    for bridge in ("blind", "words", "words_patch_like"):
+        assert warm(f"bridge={bridge}", "bridge.init_from=warm") == ""
 
 
 def test_a_row_beside_rows_from_nothing_is_not_warned_of(study):

@@ -24,7 +24,7 @@ from bridgelab.runs.sweep import (
     quoted,
     swept,
 )
-from bridgelab.runs.warm_start_files import WARM, warm_start_cards
+from bridgelab.runs.warm_start_files import BLIND, WARM, warm_start_cards
 
 # A row may choose only these keys. All others are the study's, so that rows can be compared.
 ROW_KEYS = ("bridge", "budget")
@@ -148,6 +148,8 @@ def check_start(study: Path, command: Sequence[str]) -> str:
     from bridgelab.config.compose import compose_sweep
 
     config = compose_sweep(conf_folder(), [one for one in command if not one.startswith("-")]).config
+    if config.bridge._target_ == BLIND or config.bridge.get("num_tokens") == 0:
+        return ""  # a floor or ceiling is no rival: blind has no warm start anywhere, and plain words train nothing
     cards = warm_start_cards(config)
     seen = max((card["record"].get("examples_seen") or 0 for card in cards), default=0)
     before = f"up to {seen:,} examples" if seen else "the examples of a longer training"
