@@ -106,6 +106,27 @@ def test_rows_that_could_not_be_compared_are_refused(study, row, message, capsys
     assert re.search(message, capsys.readouterr().err)
 
 
+@pytest.mark.parametrize(
+    "override",
+    [
+        "benchmark._target_=runs.s.payload.Evil",
+        "+logger.a={_target_: mine.Evil}",
+        "--config-dir=runs/s",
+        "hydra.job_logging.handlers.a={(): mine.evil}",
+        "experiments='../runs/s/evil'",
+        "benchmark@a.b='../../runs/s/evil'",
+    ],
+)
+def test_a_multirun_of_somebody_elses_runs_no_code(study, override):
+    path = study(*SWEPT, override)
+    with pytest.raises(
+        UsageError,
+        match=r"multirun\.yaml holds .* If you trust its author, train the row yourself: bridgelab train",
+    ):
+        added_row(path, ["bridge=mlp"])
+    added_row(study(*SWEPT, "optim._target_=torch.optim.SGD", "benchmark.root=../data"), ["bridge=mlp"])
+
+
 def test_a_second_row_of_one_name_is_refused_before_it_is_trained(study, simulated, change):
     """The report would refuse the whole study."""
     path = study(*SWEPT)

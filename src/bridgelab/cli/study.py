@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bridgelab.cli import train
 from bridgelab.cli.arguments import Parser, UsageError, folder
+from bridgelab.config.instantiate import SLOTS
 from bridgelab.launch.sweep_plan import REPORT_FOLLOWS
 from bridgelab.runs.finished import is_finished
 from bridgelab.runs.record_schema import read_record
@@ -95,7 +96,13 @@ def added_row(study: Path, row: Sequence[str]) -> list[str]:
     place = [f"study={quoted(here.name)}"]
     if here.parent != Path(RUNS).absolute():
         place.append(f"paths.runs={quoted(str(here.parent))}")
-    return [*(["-m"] if sweeps else []), *same, *base, *row, *place]
+    command = [*(["-m"] if sweeps else []), *same, *base, *row, *place]
+    if foreign := next((one for one in same if _is_foreign(one)), None):
+        raise UsageError(
+            f"{study / MULTIRUN} holds {foreign}, which may run code from outside bridgelab. If you trust its author, train the row "
+            f"yourself: {shlex.join(['bridgelab', 'train', *command])}"
+        )
+    return command
 
 
 def check_name(study: Path, command: Sequence[str]) -> None:
@@ -166,6 +173,20 @@ def check_start(study: Path, command: Sequence[str]) -> str:
             "a warm start: train it as docs/training.md says, then bridgelab warm-starts STUDY_DIR."
         )
     return ""
+
+
+def _is_foreign(override: str) -> bool:
+    """Return whether an override may lead to code or a config from outside bridgelab: multirun.yaml may be anybody's.
+
+    Hydra keeps its own options and keys elsewhere, so none of a study's overrides is one.
+    """
+    key, _, value = override.lstrip("+~").partition("=")
+    slot, dot, name = key.partition(".")
+    if "_target_" in override and not (
+        name == "_target_" and slot in SLOTS and value.startswith(SLOTS[slot].packages)
+    ):
+        return True
+    return override.startswith("-") or slot.startswith("hydra") or "@" in key or (not dot and ".." in value)
 
 
 def _choices(values: Mapping[str, str]) -> dict[str, str]:
