@@ -15,7 +15,7 @@ from bridgelab.launch.status import study_status
 from bridgelab.report.dashboard import metrics_of
 from bridgelab.report.provenance import provenance
 from bridgelab.runs.predictions import COLUMNS
-from bridgelab.runs.record_schema import Record
+from bridgelab.runs.record_schema import Malformed, Record, read_config
 from bridgelab.runs.study import Study, read_runs, read_study
 from bridgelab.statistics.convergence import convergence_from_records
 
@@ -238,6 +238,13 @@ def test_a_run_whose_name_is_no_text_is_named_nonetheless(three):
 def test_a_study_has_its_name_from_inside_its_folder_too(three, monkeypatch):
     monkeypatch.chdir(three)
     assert (read_study(".").name, study_status(Path(".")).name) == (three.name, three.name)
+
+
+@pytest.mark.parametrize("text", ["a: ${oc.env:HOME}", 'a: "\\x24{oc.env:HOME}"', "'${a}': 1"])
+def test_a_config_that_would_read_the_environment_is_refused(broken, text):
+    (broken / CONFIG).write_text(text)
+    with pytest.raises(Malformed, match=r"config\.yaml can't be read \(it holds an interpolation, \$\{…\}\)"):
+        read_config(broken)
 
 
 ANYTHING = st.recursive(
