@@ -164,13 +164,14 @@ def test_runs_that_can_give_no_start_are_refused(starts, config, tmp_path):
     with pytest.raises(
         ValueError, match=r"started from warm:miniature/linear_4_seed0@\w+: a warm start is trained from"
     ):
-        make_warm_starts([run], tmp_path / "again")
+        make_warm_starts([runs["linear", 1], run], tmp_path / "again")
     with pytest.raises(ValueError, match="holds no finished run that trained a bridge"):
         make_warm_starts([runs["words", 0]], tmp_path / "again")
     with pytest.raises(
         ValueError, match=r"would both be the warm start linear_4_seed1: .* Name the runs of one study"
     ):
         make_warm_starts([runs["linear", 1], runs["linear", 1]], tmp_path / "again")
+    assert not (tmp_path / "again").exists()  # where the package's own may lie
 
 
 def test_shipped_starts_are_what_their_cards_say():
