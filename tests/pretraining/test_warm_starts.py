@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from bridgelab.bridge.warm_starts import read_cards
 from bridgelab.cli import main as cli
 from bridgelab.evaluation.load import load_trained
+from bridgelab.pretraining.warm_start_page import write_page
 from bridgelab.pretraining.warm_starts import make_warm_starts
 from bridgelab.report.answer import gain_over_start
 from bridgelab.report.summary import summarize
@@ -155,6 +156,12 @@ def test_the_page_says_what_the_records_do(starts):
     assert f"| {accuracy:.1f} |" in line
     assert "in steps of 4 examples on 6 images" in page
     assert {card.seed for card in read_cards(folder).values()} == {0, 1}
+    # Of a table of one's own, images is a folder.
+    for path, card in read_cards(folder).items():
+        card.groups["benchmark"]["images"] = "."
+        path.write_text(card.model_dump_json())
+    write_page(folder.parent)
+    assert "in steps of 4 examples: " in (folder.parent / "README.md").read_text()
 
 
 def test_runs_that_can_give_no_start_are_refused(starts, config, tmp_path):
