@@ -13,7 +13,7 @@ from bridgelab.cli import main as cli
 from bridgelab.cli import train
 from bridgelab.cli.arguments import UsageError
 from bridgelab.cli.overrides import check_training, conf_folder
-from bridgelab.cli.study import added_row, check_start
+from bridgelab.cli.study import added_row, check_name, check_start
 from bridgelab.config.compose import compose_sweep
 from bridgelab.report.next_steps import next_steps
 from bridgelab.report.summary import summarize
@@ -110,6 +110,62 @@ def test_rows_that_could_not_be_compared_are_refused(study, row, message, capsys
     assert re.search(message, capsys.readouterr().err)
 
 
+@pytest.mark.parametrize(
+    "override",
+    [
+        "benchmark._target_=runs.s.payload.Evil",
+        "+logger.a={_target_: mine.Evil}",
+        "--config-dir=runs/s",
+        "hydra.job_logging.handlers.a={(): mine.evil}",
+        "experiments='../runs/s/evil'",
+        "benchmark@a.b='../../runs/s/evil'",
+    ],
+)
+def test_a_multirun_of_somebody_elses_runs_no_code(study, override):
+    path = study(*SWEPT, override)
+    with pytest.raises(
+        UsageError,
+        match=r"multirun\.yaml holds .* If you trust its author, train the row yourself: bridgelab train",
+    ):
+        added_row(path, ["bridge=mlp"])
+    added_row(study(*SWEPT, "optim._target_=torch.optim.SGD", "benchmark.root=../data"), ["bridge=mlp"])
+
+
+def test_a_second_row_of_one_name_is_refused_before_it_is_trained(study, simulated, change):
+    """The report would refuse the whole study."""
+    path = study(*SWEPT)
+    simulated.write("first_look", bridges={"own": TRUTH["mlp"]}, images=30)
+    for run in path.glob("bridge=own,*"):
+        name = f"+bridge.width=8,bridge._target_=mine.Bridge,bridge=linear,{run.name.partition(',')[2]}"
+        change(run, bridge="mine.Bridge", overrides=name)
+        run.rename(path / name)
+
+    def add(*row):
+        check_name(path, added_row(path, row))
+
+    own = ["bridge._target_=mine.Bridge", "+bridge.width=8"]
+    add(*own)
+    add("bridge=linear")
+    add("bridge=c_abstractor,d_abstractor", "bridge.num_queries=4")
+    with pytest.raises(
+        UsageError,
+        match=r"a row of mine\.Bridge already, trained with bridge\.width=8: .* Move its runs to a study",
+    ):
+        add(own[0], "+bridge.width=16")
+    with pytest.raises(
+        UsageError, match=r"a row of mlp already, trained without budget\.tokens: a table names a row by"
+    ):
+        add("bridge=c_abstractor,mlp", "budget.tokens=4")
+    with pytest.raises(
+        UsageError, match=r"budget\.tokens=4,8: a table names a row by its bridge, .* Give one value"
+    ):
+        add("bridge=c_abstractor", "budget.tokens=4,8")
+    for run in path.glob("bridge=*"):
+        run.rename(path / f"{run.name},budget.tokens=16")
+    study(*SWEPT, "budget.tokens=8,16")  # then the table tells them by what is varied
+    add("bridge=mlp", "budget.tokens=4,8")
+
+
 @pytest.fixture
 def warm(study, change, tmp_path, monkeypatch):
     """The command that adds a row to a study whose rows start from warm starts; there is one of linear."""
@@ -131,6 +187,9 @@ def test_a_row_without_a_warm_start_is_told_what_to_do(warm):
     assert told.startswith("CAbstractor is trained from nothing. The other rows of ")
     assert "up to 384,000 examples before" in told
     assert warm("bridge=linear", "bridge.init_from=warm") == ""
+    # The floor and the ceilings of first_look itself, which start from none there either.
+    for bridge in ("blind", "words", "words_patch_like"):
+        assert warm(f"bridge={bridge}", "bridge.init_from=warm") == ""
 
 
 def test_a_row_beside_rows_from_nothing_is_not_warned_of(study):

@@ -13,7 +13,7 @@ import bridgelab
 from bridgelab import backbones
 from bridgelab.bridge.convert import to_published
 from bridgelab.bridge.perceiver import PerceiverResampler
-from bridgelab.bridge.published import published_choices, read_metadata
+from bridgelab.bridge.published import METADATA, published_choices, read_metadata
 from bridgelab.cli import main as cli
 from bridgelab.config import instantiate as building
 from bridgelab.data.images import read_image
@@ -262,9 +262,18 @@ def test_bad_input(tiny, world, tmp_path, capsys, monkeypatch):
         cli.main(["convert", "flamingo.safetensors", "resampler.safetensors", "--from", "openflamingo"]) == 0
     )
     save_file({"perceiver.latents": torch.zeros(3, 6)}, tmp_path / "incomplete.safetensors")
+    for name, text in (
+        ("deep", "[" * 100_000),
+        ("number", '{"bridge": 5, "choices": {}}'),
+        ("env", '{"bridge": "mlp", "choices": {"hidden_dim": "\\u0024{oc.env:HOME}"}}'),
+    ):
+        save_file(good, tmp_path / f"{name}.safetensors", {METADATA: text})
     for words, message in (
         (["evaluate", "--bridge", "nowhere.safetensors"], "nowhere.safetensors is not a file. Name a file that 'bridgelab convert"),
         (["evaluate", "--bridge", "pickle.bin"], "pickle.bin is not a safetensors file"),
+        (["evaluate", "--bridge", "deep.safetensors"], "readable metadata (recursion limit exceeded"),
+        (["evaluate", "--bridge", "number.safetensors"], "number.safetensors holds bridge=5: input should be a valid string. Write it by"),
+        (["evaluate", "--bridge", "env.safetensors"], "readable metadata (it holds an interpolation"),
         (["evaluate", "--bridge", "narrow.safetensors", *own], "mm_projector.weight have another shape"),
         (["evaluate", "--bridge", "good.safetensors", "bridge=mlp", *own], "are not in this bridge. Give the bridge the choices"),
         (["evaluate", "--bridge", "good.safetensors", "model.positions=true", *own], "adds positions, which good.safetensors does not hold"),

@@ -15,7 +15,10 @@ def folder(tmp_path):
 
 def written(folder, *lines):
     path = folder / "q.jsonl"
-    path.write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines) + "\n\n")
+    path.write_text(
+        "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines) + "\n\n",
+        errors="surrogateescape",
+    )
     return path
 
 
@@ -37,7 +40,13 @@ def test_questions_are_read_relative_to_their_file_and_keep_their_keys(folder):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("not json", "line 2: Expecting value"),
+        (
+            "not json",
+            r"line 2: it is malformed \(.*\): each line is one JSON object in UTF-8\. Write it again",
+        ),
+        ('{"question": ' + "[" * 100_000, "line 2: it is malformed"),
+        ('{"question": "\\ud800"}', "line 2: it is malformed"),  # half of a pair, which could not be printed
+        ("\udcff", "line 2: it is malformed"),  # a byte that is no UTF-8
         ("[1]", r"line 2: '\[1\]' must be an object with the keys image and question"),
         ({"question": "what ?"}, r'line 2: it needs "image", a path, or "images"'),
         ({"image": 3, "question": "what ?"}, r'line 2: it needs "image"'),
@@ -55,6 +64,13 @@ def test_questions_are_read_relative_to_their_file_and_keep_their_keys(folder):
 def test_a_wrong_line_is_named(folder, line, message):
     with pytest.raises(ValueError, match=message):
         read_questions(written(folder, {"image": "a.png", "question": "what ?"}, line))
+
+
+def test_files_of_other_programs_are_read(folder):
+    """Windows begins a file with a byte order mark; JSON may hold characters that end a line of text elsewhere."""
+    path = folder / "q.jsonl"
+    path.write_bytes('\ufeff{"image": "a.png", "question": "what\u2028is it ?"}\r\n'.encode())
+    assert [one.question for one in read_questions(path)] == ["what\u2028is it ?"]
 
 
 def test_a_file_without_questions_is_refused(folder):

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from bridgelab.bridge.warm_starts import read_cards
 from bridgelab.cli import main as cli
 from bridgelab.evaluation.load import load_trained
+from bridgelab.pretraining.warm_start_page import write_page
 from bridgelab.pretraining.warm_starts import make_warm_starts
 from bridgelab.report.answer import gain_over_start
 from bridgelab.report.summary import summarize
@@ -155,6 +156,12 @@ def test_the_page_says_what_the_records_do(starts):
     assert f"| {accuracy:.1f} |" in line
     assert "in steps of 4 examples on 6 images" in page
     assert {card.seed for card in read_cards(folder).values()} == {0, 1}
+    # Of a table of one's own, images is a folder.
+    for path, card in read_cards(folder).items():
+        card.groups["benchmark"]["images"] = "."
+        path.write_text(card.model_dump_json())
+    write_page(folder.parent)
+    assert "in steps of 4 examples: " in (folder.parent / "README.md").read_text()
 
 
 def test_runs_that_can_give_no_start_are_refused(starts, config, tmp_path):
@@ -164,13 +171,14 @@ def test_runs_that_can_give_no_start_are_refused(starts, config, tmp_path):
     with pytest.raises(
         ValueError, match=r"started from warm:miniature/linear_4_seed0@\w+: a warm start is trained from"
     ):
-        make_warm_starts([run], tmp_path / "again")
+        make_warm_starts([runs["linear", 1], run], tmp_path / "again")
     with pytest.raises(ValueError, match="holds no finished run that trained a bridge"):
         make_warm_starts([runs["words", 0]], tmp_path / "again")
     with pytest.raises(
         ValueError, match=r"would both be the warm start linear_4_seed1: .* Name the runs of one study"
     ):
         make_warm_starts([runs["linear", 1], runs["linear", 1]], tmp_path / "again")
+    assert not (tmp_path / "again").exists()  # where the package's own may lie
 
 
 def test_shipped_starts_are_what_their_cards_say():

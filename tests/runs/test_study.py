@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
@@ -10,10 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bridgelab.launch.status import study_status
 from bridgelab.report.dashboard import metrics_of
 from bridgelab.report.provenance import provenance
 from bridgelab.runs.predictions import COLUMNS
-from bridgelab.runs.record_schema import Record
+from bridgelab.runs.record_schema import Malformed, Record, read_config
 from bridgelab.runs.study import Study, read_runs, read_study
 from bridgelab.statistics.convergence import convergence_from_records
 
@@ -225,6 +227,24 @@ def test_a_run_whose_name_is_no_text_is_named_nonetheless(three):
     os.mkdir(folder)
     open(folder + b"/metrics.csv", "w").close()
     assert [one.name for one in read_study(three).missing] == ["seed=\ufffd"]
+    os.rename(
+        three / "bridge=mlp,seed=0", os.fsencode(three) + b"/\xff"
+    )  # a finished one, which pyarrow can't open
+    study = read_study(three)
+    assert [run.seed for run in study.runs] == [1, 2]
+    assert "can't be read ('utf-8' codec can't encode" in str(study.missing[-1])
+
+
+def test_a_study_has_its_name_from_inside_its_folder_too(three, monkeypatch):
+    monkeypatch.chdir(three)
+    assert (read_study(".").name, study_status(Path(".")).name) == (three.name, three.name)
+
+
+@pytest.mark.parametrize("text", ["a: ${oc.env:HOME}", 'a: "\\x24{oc.env:HOME}"', "'${a}': 1"])
+def test_a_config_that_would_read_the_environment_is_refused(broken, text):
+    (broken / CONFIG).write_text(text)
+    with pytest.raises(Malformed, match=r"config\.yaml can't be read \(it holds an interpolation, \$\{…\}\)"):
+        read_config(broken)
 
 
 ANYTHING = st.recursive(

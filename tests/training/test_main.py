@@ -259,6 +259,14 @@ def test_help_and_composition_need_no_torch_and_an_error_is_one_line(tmp_path):
     assert done.stderr in logged
 
 
+def test_a_bridge_is_named_by_its_class_where_the_command_line_chooses_that(config):
+    """The yaml's name would be that of another bridge, also for a class of this package that has no yaml yet."""
+    for target in ("bridgelab.bridge.mlp.MLP", "mine.Bridge"):
+        given = f"bridge._target_={target}"
+        assert main.bridge_name(config("bridge=linear", given), ["bridge=linear", given], "linear") == target
+    assert main.bridge_name(config("bridge=mlp"), ["bridge=mlp", "seed=1"], "mlp") == "mlp"
+
+
 def test_a_run_is_named_by_its_overrides():
     with initialize_config_dir(str(CONF), version_base="1.3"):
         kept = compose("train", return_hydra_config=True).hydra.job.config.override_dirname.exclude_keys

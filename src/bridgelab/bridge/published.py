@@ -5,11 +5,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import from_json
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from bridgelab.runs.record_schema import Checked, checked
+
 HEAD_DIMS = {"query_tokens": 64, "latents": 64, "perceiver_resampler.latents": 96}  # as published
 METADATA = "bridgelab"  # key of a file's metadata
+
+
+class Metadata(Checked):
+    """What `bridgelab convert` writes of a published bridge."""
+
+    format: str = ""
+    bridge: str
+    choices: dict[str, Any]
 
 
 def published_choices(tensors: Mapping[str, Tensor]) -> tuple[str, dict[str, Any]]:
@@ -115,14 +126,17 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
         raise FileNotFoundError(
             f"{path} is not a file. Name a file that 'bridgelab convert --from FORMAT' wrote, or hf://ORG/NAME."
         )
+    fix = "Write it by 'bridgelab convert --from FORMAT'."
     try:
         with safe_open(path, "pt") as file:
             text = (file.metadata() or {}).get(METADATA, "{}")
-        content = json.loads(text)
-        if content:
-            content["bridge"], content["choices"].items()
-    except (SafetensorError, ValueError, LookupError, TypeError, AttributeError) as error:
+        content = from_json(text)
+        if "${" in repr(content):  # OmegaConf would resolve it, and with it read the environment
+            raise ValueError("it holds an interpolation, ${…}")
+    except (SafetensorError, ValueError) as error:
         raise ValueError(
-            f"{path} is not a safetensors file with readable metadata ({error}). Write it by 'bridgelab convert --from FORMAT'."
+            f"{path} is not a safetensors file with readable metadata ({error}). {fix}"
         ) from error
+    if content:
+        checked(path, content, Metadata, fix)
     return content

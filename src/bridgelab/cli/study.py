@@ -1,24 +1,38 @@
 """`bridgelab study --add`: train one more row of a finished or recorded study, and set it beside the others."""
 
 import os
+import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from bridgelab.cli import train
 from bridgelab.cli.arguments import Parser, UsageError, folder
+from bridgelab.config.instantiate import SLOTS
 from bridgelab.launch.sweep_plan import REPORT_FOLLOWS
 from bridgelab.printable import shown
 from bridgelab.runs.finished import is_finished
 from bridgelab.runs.record_schema import read_record
 from bridgelab.runs.recorded_study import FROM_NOTHING, unpack
-from bridgelab.runs.sweep import BASE, MULTIRUN, RUNS, last_overrides, quoted
-from bridgelab.runs.warm_start_files import WARM, warm_start_cards
+from bridgelab.runs.sweep import (
+    BASE,
+    MULTIRUN,
+    OWN,
+    RUNS,
+    bridge_of,
+    factors,
+    last_overrides,
+    overrides,
+    quoted,
+    swept,
+)
+from bridgelab.runs.warm_start_files import BLIND, WARM, warm_start_cards
 
 # A row may choose only these keys. All others are the study's, so that rows can be compared.
 ROW_KEYS = ("bridge", "budget")
 PLACE = ("study", "paths.runs")
+CUT = "..."  # in the name of a run that is too long for a file
 
 
 def run(args: list[str]) -> None:
@@ -42,6 +56,7 @@ def run(args: list[str]) -> None:
         print(f"{options.study} did not exist: its recorded runs were unpacked from {shown(archive)}.")
     study = folder(options.study)
     command = added_row(study, options.add)
+    check_name(study, command)
     if warning := check_start(study, command):
         print(warning)
     os.environ[REPORT_FOLLOWS] = "1"
@@ -68,7 +83,7 @@ def added_row(study: Path, row: Sequence[str]) -> list[str]:
                 f"{' and '.join(ROW_KEYS)}, or train another study: bridgelab train study=NAME {shlex.quote(one)}"
             )
     keys = [_key(one) for one in row]
-    if not {"bridge", "bridge._target_"} & set(keys):
+    if not {"bridge", OWN} & set(keys):
         raise UsageError(
             f"{' '.join(row)} chooses no bridge. Give bridge=NAME (bridgelab bridges lists them) or bridge._target_=MODULE.CLASS."
         )
@@ -86,7 +101,47 @@ def added_row(study: Path, row: Sequence[str]) -> list[str]:
     place = [f"study={quoted(here.name)}"]
     if here.parent != Path(RUNS).absolute():
         place.append(f"paths.runs={quoted(str(here.parent))}")
-    return [*(["-m"] if sweeps else []), *same, *base, *row, *place]
+    command = [*(["-m"] if sweeps else []), *same, *base, *row, *place]
+    if foreign := next((one for one in same if _is_foreign(one)), None):
+        raise UsageError(
+            f"{study / MULTIRUN} holds {foreign}, which may run code from outside bridgelab. If you trust its author, train the row "
+            f"yourself: {shlex.join(['bridgelab', 'train', *command])}"
+        )
+    return command
+
+
+def check_name(study: Path, command: Sequence[str]) -> None:
+    """Check that the report can tell the row from the study's others: it names a row by its bridge and by what the study varies.
+
+    Args:
+        study: its folder.
+        command: the arguments of `bridgelab train` that add the row.
+    Raises:
+        UsageError: if the study has a row of the same bridge with other choices, or the command has several values of one.
+    """
+    from bridgelab.config.compose import lists
+
+    given = {_key(one): one.partition("=")[2] for one in command}
+    own, bridges = _choices(given), (given.get(OWN) or given["bridge"]).split(",")
+    names = [run.name for run in study.iterdir() if is_finished(run) and CUT not in run.name]
+    varied = factors(swept(study), [*map(overrides, names)], [*map(bridge_of, names)])
+    rule = "a table names a row by its bridge, so that two of one name could not be told apart"
+    for key in own:
+        if key not in varied and lists([f"{key}={given[key]}"]):
+            raise UsageError(f"{key}={given[key]}: {rule}. Give one value.")
+    for name in names:
+        theirs = _choices(overrides(name))
+        differing = [
+            key for key in {**theirs, **own} if own.get(key) != theirs.get(key) and key not in varied
+        ]
+        if differing and bridge_of(name) in bridges:
+            trained = ", ".join(
+                f"with {key}={theirs[key]}" if key in theirs else f"without {key}" for key in differing
+            )
+            raise UsageError(
+                f"{study} has a row of {bridge_of(name)} already, trained {trained}: {rule}. Move its runs to a study of their own first, "
+                "or give a class of your own another name."
+            )
 
 
 def check_start(study: Path, command: Sequence[str]) -> str:
@@ -105,6 +160,8 @@ def check_start(study: Path, command: Sequence[str]) -> str:
     from bridgelab.config.compose import compose_sweep
 
     config = compose_sweep(conf_folder(), [one for one in command if not one.startswith("-")]).config
+    if config.bridge._target_ == BLIND or config.bridge.get("num_tokens") == 0:
+        return ""  # a floor or ceiling is no rival: blind has no warm start anywhere, and plain words train nothing
     cards = warm_start_cards(config)
     seen = max((card["record"].get("examples_seen") or 0 for card in cards), default=0)
     before = f"up to {seen:,} examples" if seen else "the examples of a longer training"
@@ -122,6 +179,29 @@ def check_start(study: Path, command: Sequence[str]) -> str:
             "a warm start: train it as docs/training.md says, then bridgelab warm-starts STUDY_DIR."
         )
     return ""
+
+
+def _is_foreign(override: str) -> bool:
+    """Return whether an override may lead to code or a config from outside bridgelab: multirun.yaml may be anybody's.
+
+    Hydra keeps its own options and keys elsewhere, so none of a study's overrides is one.
+    """
+    key, _, value = override.lstrip("+~").partition("=")
+    slot, dot, name = key.partition(".")
+    if "_target_" in override and not (
+        name == "_target_" and slot in SLOTS and value.startswith(SLOTS[slot].packages)
+    ):
+        return True
+    return override.startswith("-") or slot.startswith("hydra") or "@" in key or (not dot and ".." in value)
+
+
+def _choices(values: Mapping[str, str]) -> dict[str, str]:
+    """Return the keys of a bridge and its budget, without the bridge itself, with values as they are in the name of a run."""
+    return {
+        key: re.sub(r"[\s'\"]", "", value).replace("/", "_")
+        for key, value in values.items()
+        if _group(key) in ROW_KEYS and key not in ("bridge", OWN)
+    }
 
 
 def _key(override: str) -> str:

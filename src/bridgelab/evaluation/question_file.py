@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
+
+from bridgelab.benchmark.annotations import read_bytes
+
 ANSWERED = ("answer", "probability", "unknown_words")  # what an answer adds to its question's line
 
 
@@ -33,10 +37,11 @@ def read_questions(path: Path) -> list[AskedLine]:
         OSError: if the file can't be read.
     """
     asked = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    # Split bytes, not text: JSON may hold characters at which str.splitlines would split too.
+    for number, line in enumerate(read_bytes(path).splitlines(), start=1):
         if line.strip():
             try:
-                asked.append(_asked(json.loads(line), path.parent))
+                asked.append(_asked(_object(line), path.parent))
             except ValueError as error:
                 raise ValueError(f"{path}, line {number}: {error}") from None
             if len(asked[-1].images) != len(asked[0].images):
@@ -49,6 +54,15 @@ def read_questions(path: Path) -> list[AskedLine]:
             f'{path} holds no question. Write one per line: {{"image": "a.png", "question": "..."}}'
         )
     return asked
+
+
+def _object(line: bytes) -> Any:
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise ValueError(
+            f"it is malformed ({error}): each line is one JSON object in UTF-8. Write it again."
+        ) from error
 
 
 def _asked(content: Any, folder: Path) -> AskedLine:

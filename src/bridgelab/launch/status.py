@@ -97,6 +97,7 @@ def study_status(
         ValueError: if the folder holds no run and no sweep was begun in it, or its sweep.json is malformed.
     """
     now = time.time() if now is None else now
+    own_name = Path(os.path.abspath(study)).name  # also if it is '.'
     plan = {job.name: job for job in read_plan(study).jobs}
     slurm_jobs = {name: job.slurm_job for name, job in plan.items()}
     folders = {path.name: path for path in sorted(study.iterdir()) if _is_run(path)}
@@ -104,7 +105,7 @@ def study_status(
         dict.fromkeys([*slurm_jobs, *folders] if slurm_jobs else [*folders, *_absent(study, folders)])
     )
     if not names:
-        raise ValueError(f"{study} holds no run. Train into it: bridgelab train study={study.name}")
+        raise ValueError(f"{study} holds no run. Train into it: bridgelab train study={own_name}")
     in_queue = _queue(queue) if any(slurm_jobs.values()) else {}
     held = lock_holders()
     done = {name: _done(path) for name, path in folders.items() if is_finished(path)}
@@ -116,7 +117,7 @@ def study_status(
     runs, left = _with_time_left(study, runs, works)
     missing = [run.name for run in runs if run.state != DONE]
     again = what_is_missing(study, missing).partition("\n")[0] if missing else ""
-    return StudyStatus(study.name, runs, again, left, _holder(study / LOCK, held))
+    return StudyStatus(own_name, runs, again, left, _holder(study / LOCK, held))
 
 
 def _with_time_left(

@@ -38,13 +38,14 @@ def _text(folder: Path) -> dict[str, Any]:
     budgets = sorted({int(budget["steps"]) for card in cards for budget in card.record["budgets"]})
     mixture = first.record.get("mixture") or {}
     delta = float((first.record.get("verdict") or {}).get("delta", DELTA))
+    images = first.groups["benchmark"].get("images")  # of the built-in world; elsewhere a folder, or nothing
     rows = [list(group) for _, group in groupby(cards, lambda card: (card.bridge, card.tokens))]
     return {
         "name": folder.name,
         "fingerprints": {"vision": "none"} | first.fingerprints,
         "record": first.record,
         "batch_size": first.recipe["train"]["batch_size"],
-        "images": first.groups["benchmark"].get("images", {}).get("train", 0),
+        "images": images.get("train") if isinstance(images, dict) else None,
         "mixture": ", ".join(
             f"{100 * number / sum(mixture.values()):.0f} % {pool.replace('_', ' ')}s"
             for pool, number in mixture.items()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from omegaconf import OmegaConf
 from torch import Tensor
 
 from bridgelab.bridge.weights import write_weights
@@ -13,7 +14,7 @@ from bridgelab.evaluation.load import load_trained
 from bridgelab.evaluation.push_to_hub import bridge_config, portable
 from bridgelab.pretraining.warm_start_page import write_page
 from bridgelab.runs.finished import is_finished
-from bridgelab.runs.record_schema import read_record
+from bridgelab.runs.record_schema import read_config, read_record
 
 NEEDED = ("bridge", "seed", "steps", "lr", "budgets", "costs", "metrics", "config_hash")
 # Of a record: what the page tells and what a reader needs to train the same again.
@@ -32,17 +33,19 @@ def make_warm_starts(folders: Sequence[Path], out: Path) -> list[Path]:
     Raises:
         ValueError: if there is no such run, one began with the weights of another, or two would be the same warm start.
     """
-    cards: dict[Path, Path] = {}
+    runs: dict[Path, Path] = {}
     for run in _trained_runs(folders):
-        card = _make_one(run, out)
-        if card in cards:
+        path = _place(run, out)
+        if path in runs:
             raise ValueError(
-                f"{run} and {cards[card]} would both be the warm start {card.stem}: of one bridge, number of tokens and seed there is one. "
+                f"{run} and {runs[path]} would both be the warm start {path.stem}: of one bridge, number of tokens and seed there is one. "
                 "Name the runs of one study."
             )
-        cards[card] = run
+        runs[path] = run
+    # All are checked before the first is written, for they may take the place of the package's.
+    cards = [_make_one(run, path) for path, run in runs.items()]
     write_page(out)
-    return list(cards)
+    return cards
 
 
 def _trained_runs(folders: Sequence[Path]) -> list[Path]:
@@ -59,22 +62,28 @@ def _trained_runs(folders: Sequence[Path]) -> list[Path]:
     return found
 
 
-def _make_one(run: Path, out: Path) -> Path:
+def _place(run: Path, out: Path) -> Path:
+    """Return the path of a run's weights."""
     record = read_record(run, NEEDED)
     if record.get("init_from"):
         raise ValueError(
             f"{run} started from {record['init_from']}: a warm start is trained from nothing, so that its card tells of all its training. "
             "Give another run."
         )
-    config, backbones, model = load_trained(run)
     tokens = int(record["costs"]["visual_tokens"])
     name = f"{record['bridge'].rpartition('.')[2]}_{tokens}_seed{record['seed']}"
-    path = out / Path(str(config.text.path)).name / f"{name}.safetensors"
+    return out / Path(str(OmegaConf.select(read_config(run), "text.path"))).name / f"{name}.safetensors"
+
+
+def _make_one(run: Path, path: Path) -> Path:
+    """Write a run's weights to the path, and its card beside them; return the card's path."""
+    record = read_record(run, NEEDED)
+    config, backbones, model = load_trained(run)
     write_weights({key: _on_disk(value) for key, value in model.trained_state().items()}, path)
     content = {
         **bridge_config(record["bridge"], config, backbones, model),
         "seed": record["seed"],
-        "tokens": tokens,
+        "tokens": int(record["costs"]["visual_tokens"]),
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "recipe": {group: portable(config[group]) for group in RECIPE},
         "record": {key: record.get(key) for key in KEPT},

@@ -135,7 +135,7 @@ def _read(folder: Path, columns: Sequence[str] | None = (*KEYS, "score")) -> pa.
             rows = file.read(columns=columns, use_threads=False).combine_chunks()
         # Otherwise bytes that are not UTF-8 would only be found when they are printed.
         rows.validate(full=True)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeError) as error:  # of a folder's name, for one
         raise Malformed(f"{path} can't be read ({' '.join(str(error).split())}). {FIX}") from error
     if empty := [name for name in (*KEYS, "score") if rows[name].null_count]:
         raise Malformed(f"{path} has rows without {', '.join(empty)}. {FIX}")

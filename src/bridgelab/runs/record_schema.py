@@ -250,8 +250,7 @@ def read_config(run: Path) -> DictConfig:
 
 
 def _config(text: str) -> DictConfig:
-    mapping(text)
-    if "${" in text:
+    if "${" in repr(mapping(text)):  # of the values, since YAML may write a sign by its number
         raise ValueError("it holds an interpolation, ${…}")
     try:
         content = OmegaConf.to_container(OmegaConf.create(text))

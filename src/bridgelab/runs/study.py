@@ -147,7 +147,16 @@ def read_study(study: str | Path, *, allow: Sequence[str] = ()) -> Study:
     rates: tuple[RateChoice, ...] = ()
     if RATE in varied:
         runs, rates = choose_rates(runs)
-    return Study(study.name, study, tuple(runs), missing, answers.examples, tuple(allowed), rates)
+    # By its own name, also if it is '.'.
+    return Study(
+        Path(os.path.abspath(study)).name,
+        study,
+        tuple(runs),
+        missing,
+        answers.examples,
+        tuple(allowed),
+        rates,
+    )
 
 
 def read_runs(study: Path) -> tuple[list[Run], list[Missing]]:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import hydra
@@ -18,6 +19,7 @@ from bridgelab.runs.finished import is_finished
 from bridgelab.runs.identity import claim, refuse_another
 from bridgelab.runs.objective import objective
 from bridgelab.runs.reuse import copy_finished_run, find_finished_run
+from bridgelab.runs.sweep import OWN
 from bridgelab.training.app import is_first, one_line_errors, sole_process
 from bridgelab.training.input_check import check_initial_weights
 
@@ -32,9 +34,21 @@ def main(config: DictConfig) -> float | None:
     directory = Path(job.runtime.output_dir)
     with one_line_errors(directory):
         check_config(config)
-        own = is_own(config.bridge, "bridge")  # then the yaml's name is that of another bridge
-        name = config.bridge._target_ if own else job.runtime.choices["bridge"]
-        return run(config, directory, bridge=str(name))
+        return run(
+            config, directory, bridge=bridge_name(config, job.overrides.task, job.runtime.choices["bridge"])
+        )
+
+
+def bridge_name(config: DictConfig, overrides: Sequence[str], choice: str) -> str:
+    """Return the name of a run's bridge in tables: its yaml's, or its class if that is not the yaml's.
+
+    Args:
+        config: of the run.
+        overrides: of its command line.
+        choice: the yaml in `conf/bridge/`.
+    """
+    given = any(one.lstrip("+").partition("=")[0] == OWN for one in overrides)
+    return str(config.bridge._target_ if given or is_own(config.bridge, "bridge") else choice)
 
 
 def run(config: DictConfig, directory: Path, *, bridge: str) -> float | None:

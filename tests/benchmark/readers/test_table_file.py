@@ -64,6 +64,18 @@ def test_bad_input(tmp_path, name, content, message):
         read_table(tmp_path / name)
 
 
+def test_text_of_a_parquet_file_that_is_no_utf8_is_refused(tmp_path):
+    """Parquet stores bytes and calls them text; nobody checks when they are written."""
+    ends, text = pa.array([0, 1, 2], pa.int32()).buffers()[1], pa.py_buffer(b"a\xff")
+    pq.write_table(
+        pa.table({"a": pa.Array.from_buffers(pa.string(), 2, [None, ends, text])}), tmp_path / "a.parquet"
+    )
+    with pytest.raises(
+        ValueError, match=r"a\.parquet can't be read \('utf-8' codec .* with text in UTF-8\. Write it again"
+    ):
+        read_table(tmp_path / "a.parquet")
+
+
 def test_a_row_group_that_unpacks_to_gigabytes_is_refused(tmp_path, monkeypatch):
     pq.write_table(pa.table({"a": ["x" * 1000] * 1000}), tmp_path / "a.parquet", use_dictionary=False)
     assert (tmp_path / "a.parquet").stat().st_size < 100_000

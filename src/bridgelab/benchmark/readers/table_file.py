@@ -140,9 +140,9 @@ def _read_parquet(path: Path) -> Table:
                 )
         batches = file.iter_batches(batch_size=BATCH, columns=readable)
         rows = [row for batch in batches for row in batch.to_pylist()]
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise ValueError(
-            f"{path} can't be read ({' '.join(str(error).split())}): it must be a complete Parquet file. Write it again."
+            f"{path} can't be read ({' '.join(str(error).split())}): it must be a complete Parquet file with text in UTF-8. Write it again."
         ) from error
     unreadable = {field.name: str(field.type) for field in schema if field.name not in readable}
     return Table(path, tuple(schema.names), [(f"row {k}", row) for k, row in enumerate(rows)], unreadable)
