@@ -115,6 +115,8 @@ def _convergence(rows: Sequence[Row]) -> str:
     lacking = [row.label for row in rows if not row.converged]
     if not rows or len(lacking) == len(rows):
         return "none is shown to have converged" if rows else ""
+    if len(lacking) > len(rows) / 2:
+        return f"only {_named([row.label for row in rows if row.converged])} converged"
     return f"all but {_named(lacking)} converged" if lacking else "all converged"
 
 
