@@ -6,7 +6,9 @@ import re
 import tarfile
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
+from scipy.stats import ttest_rel
 
 from bridgelab.report.contents import analyze, long_tables, short_tables
 from bridgelab.report.formats.markdown import to_markdown
@@ -38,7 +40,7 @@ def all_tables(study):
 
 
 def test_the_readme_and_the_finding_print_what_the_records_give(tmp_path):
-    for name in ("first_look_warm", "first_look_full", "first_look"):  # the last is the README's
+    for name in ("published", "first_look_warm", "first_look_full", "first_look"):  # the last is the README's
         study = read_study(unpacked(tmp_path, name) / name)
         printed = all_tables(study).splitlines()
         page = (ROOT / "experiments" / f"{name}.md").read_text().splitlines()
@@ -55,6 +57,31 @@ def test_the_readme_shows_rows_of_the_first_study_as_they_are():
     rows = [line for line in README.read_text().splitlines() if line.startswith("| ")]
     assert len(rows) == 9
     assert [row for row in rows if row not in page] == []
+
+
+def test_the_finding_on_the_first_stage_is_of_the_records(tmp_path):
+    """Validation accuracy at each number of steps, and paired differences by Student's t over the seeds."""
+    runs = unpacked(tmp_path, "published")
+
+    def values(bridge, steps):
+        folders = [runs / "published" / f"bridge={bridge},seed={seed}" for seed in range(3)]
+        budgets = [json.loads((folder / "metrics.json").read_text())["budgets"] for folder in folders]
+        return np.array([100 * point["value"] for run in budgets for point in run if point["steps"] == steps])
+
+    lines = (ROOT / "experiments" / "published.md").read_text().splitlines()
+    rows = [line for line in lines if line.startswith(("| equal ", "| about equal "))]
+    assert len(rows) == 5
+    for row, (aligned, scratch) in zip(
+        rows, [(1000, 1000), (2000, 2000), (4000, 4000), (1000, 2000), (2000, 4000)], strict=True
+    ):
+        first, second = values("qformer_aligned", aligned), values("qformer", scratch)
+        low, high = ttest_rel(first, second).confidence_interval()
+        cells = f"{first.mean():.1f} | {second.mean():.1f} | {(first - second).mean():+.1f} ({low:.1f} to {high:.1f}) |"
+        assert row.endswith(cells.replace("-", "−")), cells
+    seconds = [
+        json.loads(file.read_text())["costs"]["train_seconds"] for file in runs.glob("aligned/*/metrics.json")
+    ]
+    assert f"took {min(seconds):.0f} to {max(seconds):.0f} s" in " ".join(lines)
 
 
 def test_the_finding_on_conditioning_is_of_the_records(tmp_path):
