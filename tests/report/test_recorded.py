@@ -84,6 +84,31 @@ def test_the_finding_on_the_first_stage_is_of_the_records(tmp_path):
     assert f"took {min(seconds):.0f} to {max(seconds):.0f} s" in " ".join(lines)
 
 
+def test_the_finding_at_equal_captions_is_of_the_records(tmp_path):
+    runs = unpacked(tmp_path, "captions_first") / "captions_first"
+    page = (ROOT / "experiments" / "captions_first.md").read_text()
+    name = "benchmark.images.train=6000,bridge={},seed={},train.lr=0.005,train.steps={}"
+    rows = re.findall(r"^\| (linear|qformer), ([\d,]+) \| (.+) \| (.+) \|$", page, re.MULTILINE)
+    assert len(rows) == 4
+    for bridge, steps, captions, answers in rows:
+        folders = [runs / name.format(bridge, seed, steps.replace(",", "")) for seed in range(3)]
+        metrics = [
+            json.loads((one / "metrics.json").read_text())["metrics"] for one in folders if one.is_dir()
+        ]
+        assert captions == ", ".join(f"{one['test/cider']:.2f}" for one in metrics)
+        assert answers == ", ".join(f"{100 * one['test/accuracy']:.1f}" for one in metrics)
+    (tmp_path / "equal").mkdir()
+    for bridge, steps in (("linear", 500), ("qformer", 2000)):
+        for seed in range(3):
+            (runs / name.format(bridge, seed, steps)).rename(
+                tmp_path / "equal" / f"bridge={bridge},seed={seed}"
+            )
+    printed = all_tables(read_study(tmp_path / "equal", allow=["train.steps"])).splitlines()
+    tables = page[page.index("## At equal captions") :].splitlines()
+    assert len([line for line in tables if line.startswith("| ")]) > 10
+    assert [line for line in tables[1:] if line.startswith("| ") and line not in printed] == []
+
+
 def test_the_finding_on_conditioning_is_of_the_records(tmp_path):
     """Each row with its interval, which hangs on its own runs alone."""
     study = read_study(unpacked(tmp_path, "first_look_full", "conditioning") / "first_look_full")
