@@ -203,6 +203,35 @@ def test_a_study_of_unknown_training_is_refused(simulated, capsys):
     assert "has no multirun.yaml, so how its runs were trained is not known" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        (["bridge._target_=broken.Wide"], r"broken\.Wide breaks 1 of the contract's demands, first this: gives tokens"),
+        (["bridge._target_=broken.Wide", "+bridge.widht=3"], r"widht: Wide takes no such argument"),
+        (["bridge._target_=broken.Nope"], r"broken has no class Nope"),
+    ],
+)  # fmt: skip
+def test_a_class_of_ones_own_is_checked_before_it_is_trained(
+    study, keys, message, tmp_path, monkeypatch, capsys
+):
+    path = study(*SWEPT)
+    before = sorted(path.iterdir())
+    (tmp_path / "broken.py").write_text(
+        "from torch import nn\n\n\nclass Wide(nn.Linear):\n    def __init__(self, vision_dim, text_dim):\n"
+        "        super().__init__(vision_dim, text_dim + 1)\n\n    def forward(self, patches, text=None, text_mask=None):\n"
+        "        return super().forward(patches)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(train, "run", lambda _: pytest.fail("nothing is trained"))
+    assert cli.main(["study", str(path), "--add", *keys]) != 0
+    assert re.search(message, capsys.readouterr().err)
+    assert sorted(path.iterdir()) == before
+    with pytest.raises(SystemExit):
+        cli.main(["study", str(path), "--ad", "bridge=mlp"])
+    assert "arguments are required: --add" in capsys.readouterr().err
+
+
 def test_a_recorded_study_is_unpacked_where_it_is_not_there(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     trained = []

@@ -26,8 +26,8 @@ def test_lists_on_the_command_line_multiply(conf):
 
 def test_a_study_carries_its_sweep(conf):
     sweep = compose_sweep(conf, ["experiments=first_look"])
-    assert sweep.values == {"seed": 3, "bridge": 7}
-    assert (sweep.jobs, sweep.searches) == (21, 7)
+    assert sweep.values == {"seed": 3, "bridge": 8}
+    assert (sweep.jobs, sweep.searches) == (24, 8)
     assert sweep.config.train.steps == 300
     narrowed = compose_sweep(conf, ["experiments=first_look", "seed=7", "bridge=mlp,linear"])
     assert narrowed.values == {"bridge": 2}
@@ -83,3 +83,9 @@ def test_each_value_of_a_list_is_tried_once():
 
 def test_an_interval_of_another_sweeper_is_tried_at_its_ends():
     assert list(each_value(["train.lr=interval(0.001,0.1)"])) == [["train.lr=0.001"], ["train.lr=0.1"]]
+
+
+def test_a_keyword_of_ones_own_class_needs_a_plus(conf):
+    message = r"bridge\.width=3: the yaml that bridge starts from has no key width\. If your class takes it, write \+bridge\.width=3\."
+    with pytest.raises(ValueError, match=message):
+        compose_sweep(conf, ["bridge=linear", "bridge._target_=mine.Bridge", "bridge.width=3"])

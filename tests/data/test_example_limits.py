@@ -3,7 +3,7 @@ from collections import Counter
 import pytest
 
 from bridgelab.benchmark.example import Example
-from bridgelab.data.example_limits import spread_groups
+from bridgelab.data.example_limits import limit_examples, spread_groups
 
 
 @pytest.mark.parametrize("most", [4, 15, 16, 37, 400])
@@ -30,3 +30,11 @@ def test_a_limit_below_a_group_is_refused():
         ValueError, match=r"evaluate\.limit\.answer=5 is less than a group, such as the 6 examples of 'g'"
     ):
         spread_groups(six, 5)
+
+
+def test_a_kind_without_examples_is_left_out():
+    answers = [Example(str(k), ("/x.png",), "?", ("true",), "true_false", {"group": k}) for k in range(6)]
+    of_kind = {"true_false": answers, "caption": []}
+    limit = {"answer": 2, "caption": 3}
+    kept = limit_examples(of_kind, limit, whole_groups=True)
+    assert {kind: len(examples) for kind, examples in kept.items()} == {"true_false": 2}

@@ -28,6 +28,7 @@ def test_a_run_ends_with_what_it_found_and_what_to_do_next(tmp_path, monkeypatch
     ]  # fmt: skip
     # The blind floor can't be asked.
     assert "answer" not in str(console.summary(metrics, tmp_path, sees_images=False)[1:])
+    assert console.summary(metrics, tmp_path, own_class=True)[-1].endswith('IMAGE "QUESTION" --trust')
     captions = {"test/cider": 0.5, "test/cider/objects=3": 1.0, "test_shuffled/cider": 0.1}
     assert console.summary(captions, tmp_path)[0] == "test/cider 0.5000"
 

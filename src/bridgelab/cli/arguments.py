@@ -33,7 +33,13 @@ def choose(kind: str, name: str, options: Iterable[str]) -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line with the nearest name, as the other errors of a command line are."""
+    """A parser whose errors are one line with the nearest name, as the other errors of a command line are.
+
+    An option has to be written out: an abbreviation may be a slip, and hours of training follow from some options.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **{"allow_abbrev": False, **kwargs})
 
     def error(self, message: str) -> NoReturn:
         """Print the error and end the process with status 2."""

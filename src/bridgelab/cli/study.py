@@ -57,6 +57,7 @@ def run(args: list[str]) -> None:
     study = folder(options.study)
     command = added_row(study, options.add)
     check_name(study, command)
+    check_own_class(command)
     if warning := check_start(study, command):
         print(warning)
     os.environ[REPORT_FOLLOWS] = "1"
@@ -142,6 +143,34 @@ def check_name(study: Path, command: Sequence[str]) -> None:
                 f"{study} has a row of {bridge_of(name)} already, trained {trained}: {rule}. Move its runs to a study of their own first, "
                 "or give a class of your own another name."
             )
+
+
+def check_own_class(command: Sequence[str]) -> None:
+    """Check a class of one's own against the contract of a bridge, before images are drawn and anything is written to the study.
+
+    Args:
+        command: the arguments of `bridgelab train` that add the row.
+    Raises:
+        ValueError: if there is no such class, or it does not take a keyword.
+        UsageError: if it breaks the contract.
+    """
+    if not any(_key(one) == OWN for one in command):
+        return
+    from bridgelab.bridge.contract import check
+    from bridgelab.cli.overrides import conf_folder
+    from bridgelab.config.compose import compose_sweep
+    from bridgelab.config.instantiate import NOT_ARGUMENTS, check_arguments, target
+
+    config = compose_sweep(conf_folder(), [one for one in command if not one.startswith("-")]).config
+    kind = target(config.bridge, "bridge")
+    chosen = {str(key): value for key, value in config.bridge.items() if key not in NOT_ARGUMENTS}
+    check_arguments(kind, chosen)
+    broken = [result for result in check(kind, chosen) if result.problem]
+    if broken:
+        raise UsageError(
+            f"{config.bridge._target_} breaks {len(broken)} of the contract's demands, first this: {broken[0].demand}: "
+            f"{broken[0].problem} List all: bridgelab check-bridge {config.bridge._target_}"
+        )
 
 
 def check_start(study: Path, command: Sequence[str]) -> str:

@@ -83,6 +83,8 @@ def _unknown_key(key: str, overrides: Sequence[str], config: DictConfig) -> str:
     node = OmegaConf.select(config, parent) if dot else config
     if not isinstance(node, DictConfig):
         return f"{given}: there is no key {parent or key}{nearest(parent, map(str, config))}."
+    if any(one.startswith(f"{parent}._target_=") for one in overrides):
+        return f"{given}: the yaml that {parent} starts from has no key {name}. If your class takes it, write +{given.lstrip('+')}."
     known = [str(one) for one in node if not str(one).startswith("_")]
     hint = nearest(key, ()) or nearest(name, known).replace("mean ", f"mean {parent}{dot}")
     where = f"the chosen {parent}" if dot else "the config"

@@ -21,7 +21,7 @@ def limit_examples(
         most = limit.get("caption" if kind == "caption" else "answer")
         if most is None:
             chosen = list(of_kind)
-        elif whole_groups and all("group" in e.tags for e in of_kind):
+        elif whole_groups and of_kind and all("group" in e.tags for e in of_kind):
             chosen = spread_groups(of_kind, most)
         else:
             chosen = [of_kind[k] for k in spread(len(of_kind), most)]

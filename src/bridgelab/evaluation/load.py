@@ -45,7 +45,7 @@ def refuse_foreign(config: DictConfig, source: object) -> None:
         if is_own(config[slot], slot):
             raise ValueError(
                 f"{source}: {slot}._target_={config[slot]._target_} is code from outside bridgelab, which "
-                "reading this run would execute. Add --trust if you trust its author."
+                "reading this run would execute. If you trust its author, add --trust, or trust=True in Python."
             )
 
 

@@ -33,13 +33,16 @@ def report_failure(error: Exception, directory: Path, log_name: str = "train.log
         traceback.print_exc()
 
 
-def summary(metrics: Mapping[str, float], directory: Path, *, sees_images: bool = True) -> list[str]:
+def summary(
+    metrics: Mapping[str, float], directory: Path, *, sees_images: bool = True, own_class: bool = False
+) -> list[str]:
     """Return lines with a finished run's results, where its record is, and what to do next.
 
     Args:
         metrics: of the record; those by tag (`test/accuracy/hops=2`) are left out.
         directory: the run's folder.
         sees_images: whether the bridge can be asked about an image.
+        own_class: whether the bridge is a class from outside bridgelab, which is imported only if it is trusted.
     """
     templates = {
         "test/accuracy": "accuracy {} on test",
@@ -58,7 +61,8 @@ def summary(metrics: Mapping[str, float], directory: Path, *, sees_images: bool 
         f"next: bridgelab report {shown(directory.parent)}",
     ]
     if sees_images:
-        lines.append(f'  or: bridgelab answer {shown(directory)} IMAGE "QUESTION"')
+        trust = " --trust" if own_class else ""
+        lines.append(f'  or: bridgelab answer {shown(directory)} IMAGE "QUESTION"{trust}')
     return lines
 
 

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
+from bridgelab.config.instantiate import is_own
 from bridgelab.device import trainer_device
 from bridgelab.evaluation.costs import measure_test_costs
 from bridgelab.evaluation.predict import predict_views
@@ -82,7 +83,8 @@ def train_and_evaluate(
     write_json(directory / RECORD, record)
     if experiment.steps_file:
         experiment.steps_file.remove()
-    for line in summary(metrics, directory, sees_images=model.sees == "image"):
+    own_class = is_own(experiment.config.bridge, "bridge")
+    for line in summary(metrics, directory, sees_images=model.sees == "image", own_class=own_class):
         log.info("%s", line)
 
 
