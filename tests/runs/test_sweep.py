@@ -1,8 +1,11 @@
 """What a study varies, as it declares it and as its runs' names tell."""
 
+import shlex
+
 import pytest
 
-from bridgelab.runs.sweep import command, factors, overrides, swept
+from bridgelab.runs.record_schema import Malformed
+from bridgelab.runs.sweep import command, factors, keep_overrides, overrides, swept
 
 
 def test_the_command_line_narrows_what_the_yaml_sweeps(tmp_path):
@@ -25,6 +28,17 @@ def test_a_command_says_no_defaults(tmp_path, monkeypatch):
     assert command(tmp_path, []) == "bridgelab train experiments=a seed=0"
     (tmp_path / "multirun.yaml").write_text("hydra: {overrides: {task: [study=b, \"paths.runs='/x/y'\"]}}")
     assert command(tmp_path, []) == "bridgelab train -m study=b paths.runs=/x/y"
+
+
+def test_a_single_run_is_repeated_as_it_was_given(tmp_path):
+    (tmp_path / "bridge=mlp,seed=1").mkdir()
+    assert command(tmp_path, ["bridge=mlp,seed=1", "defaults"]) == "bridgelab train bridge=mlp seed=1"
+    given = ["study=mine", "benchmark.root=/a b", "bridge=mlp", "seed=1", "tune.lrs=[0.1,0.2]"]
+    keep_overrides(tmp_path / "bridge=mlp,seed=1", given)
+    assert shlex.split(command(tmp_path, ["bridge=mlp,seed=1"])) == ["bridgelab", "train", *given]
+    (tmp_path / "bridge=mlp,seed=1" / "overrides.yaml").write_text("task: {a: 1}")
+    with pytest.raises(Malformed, match=r"overrides\.yaml holds task=.*valid list"):
+        command(tmp_path, ["bridge=mlp,seed=1"])
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
 from pydantic import Field
 
+from bridgelab.runs.atomic import atomic_path
 from bridgelab.runs.older_names import current_key, current_override
 from bridgelab.runs.record_schema import Checked, checked, read_yaml
 
 MULTIRUN = "multirun.yaml"
+OVERRIDES = (
+    "overrides.yaml"  # in a run's folder: its command line, which the folder's name tells only in part
+)
 # Every study varies these, and they are not factors: a row is a bridge, and its runs are seeds.
 ALWAYS = ("bridge", "seed", "data_seed")
 OWN = "bridge._target_"  # of a class of one's own
@@ -87,6 +92,19 @@ def last_overrides(study: Path) -> list[str]:
     return [current_override(one) for one in last_sweep(study).overrides.task]
 
 
+def keep_overrides(run: Path, task: Sequence[str]) -> None:
+    """Write the overrides of a run's command line to its folder."""
+    with atomic_path(run / OVERRIDES) as temporary:
+        OmegaConf.save(OmegaConf.create({"task": list(task)}), temporary)
+
+
+def _kept_overrides(run: Path) -> list[str]:
+    """Return the overrides of a run: as they were given, or if that was not recorded, those in the folder's name."""
+    path = run / OVERRIDES
+    given = checked(path, read_yaml(path), Overrides).task if path.exists() else _COMMA.split(run.name)
+    return [current_override(one) for one in given if "=" in one]
+
+
 def command(study: Path, names: Sequence[str]) -> str:
     """Return the command that runs or continues a study: its last sweep, or one line per run.
 
@@ -100,11 +118,8 @@ def command(study: Path, names: Sequence[str]) -> str:
     if task:
         sweeps = not any(one.startswith("experiments=") for one in task)
         return shlex.join(["bridgelab", "train", *(["-m"] if sweeps else []), *task])
-    return "\n".join(
-        shlex.join(["bridgelab", "train", *map(current_override, _COMMA.split(name))])
-        for name in names
-        if "=" in name
-    )
+    runs = (_kept_overrides(study / name) for name in names)
+    return "\n".join(shlex.join(["bridgelab", "train", *given]) for given in runs if given)
 
 
 def what_is_missing(study: Path, names: Sequence[str]) -> str:

@@ -19,7 +19,7 @@ from bridgelab.runs.finished import is_finished
 from bridgelab.runs.identity import claim, refuse_another
 from bridgelab.runs.objective import objective
 from bridgelab.runs.reuse import copy_finished_run, find_finished_run
-from bridgelab.runs.sweep import OWN
+from bridgelab.runs.sweep import OWN, keep_overrides
 from bridgelab.training.app import is_first, one_line_errors, sole_process
 from bridgelab.training.input_check import check_initial_weights
 
@@ -34,8 +34,12 @@ def main(config: DictConfig) -> float | None:
     directory = Path(job.runtime.output_dir)
     with one_line_errors(directory):
         check_config(config)
+        task = job.overrides.task
         return run(
-            config, directory, bridge=bridge_name(config, job.overrides.task, job.runtime.choices["bridge"])
+            config,
+            directory,
+            bridge=bridge_name(config, task, job.runtime.choices["bridge"]),
+            overrides=task,
         )
 
 
@@ -51,13 +55,14 @@ def bridge_name(config: DictConfig, overrides: Sequence[str], choice: str) -> st
     return str(config.bridge._target_ if given or is_own(config.bridge, "bridge") else choice)
 
 
-def run(config: DictConfig, directory: Path, *, bridge: str) -> float | None:
+def run(config: DictConfig, directory: Path, *, bridge: str, overrides: Sequence[str] = ()) -> float | None:
     """Train and evaluate one bridge, and write the record to `directory`.
 
     Args:
         config: as `conf/train.yaml` composes it.
         directory: the run's folder.
         bridge: its name in `conf/bridge/`.
+        overrides: of its command line, kept so that `bridgelab status` can repeat it.
     Returns:
         The run's objective, see `runs.objective`: its own, or that of the record of a finished run.
     Raises:
@@ -79,6 +84,8 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> float | None:
         if claim(directory, config):  # by another process, in the meantime
             log.info("%s is already finished, nothing to do", directory)
             return objective(directory)
+        if overrides and is_first(os.environ):
+            keep_overrides(directory, overrides)
         log.info("the config of %s is in its config.yaml", shown(directory))
         log.info("loading torch, Lightning and the other libraries")
 
