@@ -189,20 +189,21 @@ def test_a_job_that_trains_shows_its_curve(pool):
     assert now_doing(running) == "finishing, val 60 % ▃▅▅"
 
 
-def test_a_job_that_has_no_steps_yet_shows_what_it_logged_last(pool):
+@pytest.mark.parametrize("logged", [LOGGED, "[11:59:00] {}\n"], ids=["train.log", "console"])
+def test_a_job_that_has_no_steps_yet_shows_what_it_logged_last(pool, logged):
     _, (running,), _ = pool
     (running.job.folder / "progress.json").write_text("{")  # half written
     assert "starting, 0 s" in "".join(shown(pool, 100))
     running.job.log.write_text(
-        LOGGED.format("drawing train: 1,200 of 3,500, 9.8 images/s, 9 s left")
-        + LOGGED.format("nothing, so far")
+        logged.format("drawing train: 1,200 of 3,500, 9.8 images/s, 9 s left")
+        + logged.format("nothing, so far")
     )
     assert now_doing(running) == "drawing train: 1,200 of 3,500"
     assert activity(Begun(running.job, 0.0, running.job.log.stat().st_size)) == ""  # of an earlier attempt
     running.job.log.rename(running.job.folder / "train.log")  # as on Slurm
     assert now_doing(running) == "drawing train: 1,200 of 3,500"
     with (running.job.folder / "train.log").open("a") as log:
-        log.write(LOGGED.format("the config of it is in its config.yaml"))
+        log.write(logged.format("the config of it is in its config.yaml"))
     assert now_doing(running) == "starting, 0 s"
     forget_steps(running.job.folder)
     assert not (running.job.folder / "progress.json").exists()

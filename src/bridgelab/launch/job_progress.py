@@ -17,6 +17,8 @@ ACCURACY = "val/accuracy"
 BLOCKS = "▁▂▃▄▅▆▇█"
 ANSWERING = "answering"  # the log's word for the evaluation
 WIDE = 80  # characters, in a line of its own
+# A line of train.log, '[2026-11-29 11:59:00,000][bridgelab.world.write][INFO] - …', or of the console, '[11:59:00] …'.
+LINE = re.compile(r"\[[\d:, -]+\](?:\[[\w.]+\]\[[A-Z]+\] -)? (?P<message>.*)")
 # A logged message that tells what a run does begins like this: 'drawing train: 1,200 of 3,500, 9.8 images/s'.
 ACTIVITY = re.compile(r"(?!nothing)[a-z]+ing\b")
 
@@ -72,7 +74,8 @@ def activity(one: Begun) -> str:
     """
     lines = last_lines(one.job.log, one.log_start) or last_lines(one.job.folder / "train.log")
     for line in reversed(lines):
-        message = line.partition("] - ")[2]
+        found = LINE.match(line)
+        message = found["message"] if found else ""
         if message.startswith(BEGUN):
             break  # what precedes it is of an earlier attempt
         if ACTIVITY.match(message):
