@@ -94,6 +94,16 @@ def test_outcomes_at_this_budget_are_marked_and_explained(simulated):
     assert "more training" not in " ".join(answer(one_seed))
 
 
+def test_a_single_bridge_has_its_accuracy_printed(simulated):
+    path = simulated.write(bridges={"linear": BRIDGES["linear"]}, images=100)
+    out = StringIO()
+    report(path, console=Console(file=out, width=180))
+    printed = out.getvalue()
+    assert "Trained: linear (64 tokens" in printed
+    (row,) = [row for row in summarize(read_study(path)).rows if row.name == "linear"]
+    assert f"{100 * row.accuracy['all'].value:.1f}" in printed
+
+
 def test_the_first_screen_fits_100_columns_and_escapes_names(simulated):
     path = simulated.write(bridges=BRIDGES, images=100, converged=False)
     out = StringIO()

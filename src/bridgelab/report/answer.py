@@ -26,11 +26,11 @@ def compared(summary: Summary) -> str:
     seeds = [row.seeds for row in bridges if row.seeds]
     parts = [
         _named(named),
-        f"{_range(seeds, '')} seed{'s' * (max(seeds) > 1)} each" if seeds else "",
+        f"{_range(seeds, '')} seed{'s' * (max(seeds) > 1)}{' each' * (len(bridges) > 1)}" if seeds else "",
         _convergence([row for row in bridges if row.convergence]),
         f"{summary.questions[ALL]:,} questions on {summary.images:,} images" if summary.images else "",
     ]
-    return f"Compared: {'; '.join(part for part in parts if part)}."
+    return f"{'Compared' if len(bridges) > 1 else 'Trained'}: {'; '.join(part for part in parts if part)}."
 
 
 def missing_runs(summary: Summary) -> str:
@@ -114,7 +114,7 @@ def _sizes(row: Row) -> str:
 def _convergence(rows: Sequence[Row]) -> str:
     lacking = [row.label for row in rows if not row.converged]
     if not rows or len(lacking) == len(rows):
-        return "none is shown to have converged" if rows else ""
+        return f"{'none is' if len(rows) > 1 else 'not'} shown to have converged" if rows else ""
     if len(lacking) > len(rows) / 2:
         return f"only {_named([row.label for row in rows if row.converged])} converged"
     return f"all but {_named(lacking)} converged" if lacking else "all converged"

@@ -83,6 +83,8 @@ def report(
     print_answer(console, analysis.summary.heading, first_sentences(analysis), judged)
     if everything:
         console.print(to_rich(short))
+    elif not judged:  # nothing to compare: what the bridge answers is the news
+        console.print(to_rich(StudyTables("", short.tables[:1], ())))
     print_paths(console, *paths.values())
     print_commands(console, next_steps(study, analysis.summary, everything=everything))
     return paths
