@@ -97,7 +97,7 @@ class PoolLauncher(Launcher):
             following = f" Their records are in {study}."
         elif not os.environ.get(REPORT_FOLLOWS):
             following = f" Next: bridgelab report {study}"
-        print(f"{len(jobs)} jobs are done.{following}")
+        print(f"{len(jobs)} jobs are done.{following}" if len(jobs) > 1 else f"The job is done.{following}")
         return [
             finished_job(overrides, job.folder) for overrides, job in zip(job_overrides, jobs, strict=True)
         ]

@@ -84,6 +84,8 @@ from bridgelab.cli.overrides import check_choices, options_first
             ["convert", "no.pt", "x.safetensors", "--from", "llava"],
             "there is no file of weights no.pt. Give the path",
         ),
+        (["convert", ".", "x.safetensors", "--from", "llava"], r"\. is a folder\. Give a file in it\."),
+        (["study", "--ad", "bridge=mlp"], "arguments are required: --add"),
         (["diagnose", "no"], "there is no folder no"),
         (["evaluate", "no/bridge=linear,seed=9", "benchmark=pope"], r"no folder no/bridge=linear,seed=9\."),
         (["evaluate", ".", "seed=3"], "seed=3 changes nothing here: it is the run's own"),

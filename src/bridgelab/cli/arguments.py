@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from bridgelab.printable import printable_json
 
 LISTED = 8  # names in a message
+LAST = "last.ckpt"  # of a run
 
 
 class UsageError(Exception):
@@ -81,9 +82,9 @@ def run_folder(path: Path) -> Path:
         UsageError: if there is no such folder, or it holds no trained run.
     """
     folder(path)
-    for name in ("config.yaml", "last.ckpt"):
+    for name in ("config.yaml", LAST):
         if not (path / name).exists():
-            runs = sorted(one for one in path.glob("*") if (one / "last.ckpt").exists())
+            runs = sorted(one for one in path.glob("*") if (one / LAST).exists())
             other = (
                 f"such as {shlex.quote(str(runs[0]))}"
                 if runs
@@ -101,6 +102,9 @@ def file(path: Path, what: str) -> Path:
     """
     if path.is_file():
         return path
+    if path.is_dir():
+        example = f", such as {path / LAST}" if (path / LAST).is_file() else ""
+        raise UsageError(f"{path} is a folder. Give a file in it{example}.")
     others = [str(one) for one in sorted(path.parent.glob("*"))] if path.parent.is_dir() else []
     raise UsageError(f"there is no {what} {path}. {nearest(str(path), others) or 'Give the path of a file.'}")
 
