@@ -108,7 +108,7 @@ def test_a_benchmark_class_outside_of_the_package(here, tiny, tmp_path, capsys, 
     sys.modules.pop("my_benchmark")
     sys.path[:] = [one for one in sys.path if one != str(here)]
     with pytest.raises(
-        ValueError, match=r"benchmark\._target_=my_benchmark\.MyBenchmark is code .*Add --trust"
+        ValueError, match=r"benchmark\._target_=my_benchmark\.MyBenchmark is code .*add --trust"
     ):
         load_trained(run)
     assert "my_benchmark" not in sys.modules

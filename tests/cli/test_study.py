@@ -15,6 +15,7 @@ from bridgelab.cli.arguments import UsageError
 from bridgelab.cli.overrides import check_training, conf_folder
 from bridgelab.cli.study import added_row, check_name, check_start
 from bridgelab.config.compose import compose_sweep
+from bridgelab.config.root import config_root
 from bridgelab.report.next_steps import next_steps
 from bridgelab.report.summary import summarize
 from bridgelab.runs import warm_start_files
@@ -243,10 +244,10 @@ def test_a_recorded_study_is_unpacked_where_it_is_not_there(tmp_path, monkeypatc
     check_training(trained[0])
     assert len(read_study(runs).runs) >= 9
     (runs / "bridge=linear,seed=0" / "metrics.json").unlink()
-    assert unpack(runs) is None, "what is there stays as it is"
+    assert unpack(runs, config_root()) is None, "what is there stays as it is"
     assert not (runs / "bridge=linear,seed=0" / "metrics.json").exists()
     assert [path.name for path in runs.parent.iterdir()] == ["published"], "no temporary folder is left"
-    assert unpack(Path("runs/nothing")) is None
+    assert unpack(Path("runs/nothing"), config_root()) is None
     assert cli.main(["study", "runs/nothing", "--add", "bridge=mlp"]) == 2
     assert "there is no folder runs/nothing" in capsys.readouterr().err
 

@@ -121,7 +121,7 @@ def test_code_from_outside_is_not_run_unless_it_is_trusted(config, tmp_path, mon
         recorded = OmegaConf.to_container(config(f"{slot}._target_={name}"), resolve=True)
         OmegaConf.save(OmegaConf.create(recorded), run / "config.yaml")
         with pytest.raises(
-            ValueError, match=rf"config.yaml: {slot}._target_={name} is code from .*Add --trust"
+            ValueError, match=rf"config.yaml: {slot}._target_={name} is code from .*add --trust"
         ):
             load_trained(run)
         assert not (elsewhere / "ran").exists()

@@ -253,5 +253,5 @@ def test_bad_input(tiny_text, monkeypatch):
         lora(tiny_text, ["q", "wi"])
     there = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "peft" else there(name))
-    with pytest.raises(ValueError, match=r"text\.adapt=lora needs the package peft.*'bridgelab\[lora\]'"):
+    with pytest.raises(ValueError, match=r"text\.adapt=lora needs the package peft.*Run: pip install peft"):
         lora(tiny_text)

@@ -10,6 +10,7 @@ from pathlib import Path
 from bridgelab.cli import train
 from bridgelab.cli.arguments import Parser, UsageError, folder
 from bridgelab.config.instantiate import SLOTS
+from bridgelab.config.root import config_root
 from bridgelab.launch.sweep_plan import REPORT_FOLLOWS
 from bridgelab.printable import shown
 from bridgelab.runs.finished import is_finished
@@ -52,7 +53,7 @@ def run(args: list[str]) -> None:
         "--add", nargs="+", required=True, metavar="KEY=VALUE", help="the bridge: bridge=NAME, and further keys of bridge and budget"
     )  # fmt: skip
     options = parser.parse_args(args)
-    if archive := unpack(options.study):
+    if archive := unpack(options.study, config_root()):
         print(f"{options.study} did not exist: its recorded runs were unpacked from {shown(archive)}.")
     study = folder(options.study)
     command = added_row(study, options.add)

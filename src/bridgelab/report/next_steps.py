@@ -2,6 +2,7 @@
 
 import shlex
 
+from bridgelab.config.root import config_root
 from bridgelab.report.summary import Summary
 from bridgelab.runs.recorded_study import FROM_NOTHING, record_of
 from bridgelab.runs.study import Study
@@ -25,7 +26,9 @@ def next_steps(study: Study, summary: Summary, *, everything: bool) -> dict[str,
         steps["every table and note"] = f"bridgelab report {folder} --all"
     if any(row.convergence for row in summary.bridges):
         steps["what answers rest on"] = f"bridgelab diagnose {folder}"
-    if any(row.started_from.startswith(f"{WARM}:") for row in summary.bridges) and record_of(FROM_NOTHING):
+    if any(row.started_from.startswith(f"{WARM}:") for row in summary.bridges) and record_of(
+        FROM_NOTHING, config_root()
+    ):
         steps["another bridge, beside recorded runs"] = "bridgelab study --add bridge=NAME"
     elif last_overrides(study.path):
         steps["another bridge beside these"] = f"bridgelab study {folder} --add bridge=NAME"

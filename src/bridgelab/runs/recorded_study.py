@@ -6,20 +6,23 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from bridgelab.config.root import config_root
-
 FROM_NOTHING = "published"  # whose bridges are trained from nothing, as a bridge of one's own must be
 
 
-def record_of(study: str) -> Path | None:
-    """Return the archive with the runs of a study; None if there is none, as in an install from a wheel."""
-    archive = config_root() / "experiments" / "records" / f"{study}.tar.xz"
+def record_of(study: str, root: Path) -> Path | None:
+    """Return the archive with the runs of a study; None if there is none, as in an install from a wheel.
+
+    Args:
+        study: its name.
+        root: the folder that holds `experiments/`, see `config.root`.
+    """
+    archive = root / "experiments" / "records" / f"{study}.tar.xz"
     return archive if archive.is_file() else None
 
 
-def unpack(study: Path) -> Path | None:
+def unpack(study: Path, root: Path) -> Path | None:
     """Unpack the recorded runs of a study as its folder, and return their archive; None if the folder exists or nothing is recorded."""
-    archive = record_of(study.name)
+    archive = record_of(study.name, root)
     if study.exists() or archive is None:
         return None
     study.parent.mkdir(parents=True, exist_ok=True)
