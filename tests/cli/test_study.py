@@ -228,9 +228,6 @@ def test_a_class_of_ones_own_is_checked_before_it_is_trained(
     assert cli.main(["study", str(path), "--add", *keys]) != 0
     assert re.search(message, capsys.readouterr().err)
     assert sorted(path.iterdir()) == before
-    with pytest.raises(SystemExit):
-        cli.main(["study", str(path), "--ad", "bridge=mlp"])
-    assert "arguments are required: --add" in capsys.readouterr().err
 
 
 def test_a_recorded_study_is_unpacked_where_it_is_not_there(tmp_path, monkeypatch, capsys):

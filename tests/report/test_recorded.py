@@ -97,6 +97,12 @@ def test_the_finding_at_equal_captions_is_of_the_records(tmp_path):
         ]
         assert captions == ", ".join(f"{one['test/cider']:.2f}" for one in metrics)
         assert answers == ", ".join(f"{100 * one['test/accuracy']:.1f}" for one in metrics)
+    first, second = (np.array([float(one) for one in rows[k][3].split(", ")]) for k in (0, 3))
+    low, high = ttest_rel(first, second).confidence_interval()
+    told = f"{(first - second).mean():+.1f} points ({low:.1f} to {high:.1f}, paired by seed)".replace(
+        "-", "−"
+    )
+    assert told in page, told
     (tmp_path / "equal").mkdir()
     for bridge, steps in (("linear", 500), ("qformer", 2000)):
         for seed in range(3):

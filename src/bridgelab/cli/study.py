@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from omegaconf import DictConfig
+
 from bridgelab.cli import train
 from bridgelab.cli.arguments import Parser, UsageError, folder
 from bridgelab.config.instantiate import SLOTS
@@ -158,11 +160,9 @@ def check_own_class(command: Sequence[str]) -> None:
     if not any(_key(one) == OWN for one in command):
         return
     from bridgelab.bridge.contract import check
-    from bridgelab.cli.overrides import conf_folder
-    from bridgelab.config.compose import compose_sweep
     from bridgelab.config.instantiate import NOT_ARGUMENTS, check_arguments, target
 
-    config = compose_sweep(conf_folder(), [one for one in command if not one.startswith("-")]).config
+    config = _composed(command)
     kind = target(config.bridge, "bridge")
     chosen = {str(key): value for key, value in config.bridge.items() if key not in NOT_ARGUMENTS}
     check_arguments(kind, chosen)
@@ -186,10 +186,7 @@ def check_start(study: Path, command: Sequence[str]) -> str:
     sources = [str(read_record(run).get("init_from", "")) for run in study.iterdir() if is_finished(run)]
     if not any(source.startswith(f"{WARM}:") for source in sources):
         return ""
-    from bridgelab.cli.overrides import conf_folder
-    from bridgelab.config.compose import compose_sweep
-
-    config = compose_sweep(conf_folder(), [one for one in command if not one.startswith("-")]).config
+    config = _composed(command)
     if config.bridge._target_ == BLIND or config.bridge.get("num_tokens") == 0:
         return ""  # a floor or ceiling is no rival: blind has no warm start anywhere, and plain words train nothing
     cards = warm_start_cards(config)
@@ -209,6 +206,14 @@ def check_start(study: Path, command: Sequence[str]) -> str:
             "a warm start: train it as docs/training.md says, then bridgelab warm-starts STUDY_DIR."
         )
     return ""
+
+
+def _composed(command: Sequence[str]) -> DictConfig:
+    """Return the config of the first run that the arguments of `bridgelab train` give."""
+    from bridgelab.cli.overrides import conf_folder
+    from bridgelab.config.compose import compose_sweep
+
+    return compose_sweep(conf_folder(), [one for one in command if not one.startswith("-")]).config
 
 
 def _is_foreign(override: str) -> bool:

@@ -14,9 +14,8 @@ from bridgelab.runs.older_names import current_key, current_override
 from bridgelab.runs.record_schema import Checked, checked, read_yaml
 
 MULTIRUN = "multirun.yaml"
-OVERRIDES = (
-    "overrides.yaml"  # in a run's folder: its command line, which the folder's name tells only in part
-)
+# In a run's folder: its command line, which the folder's name tells only in part.
+OVERRIDES = "overrides.yaml"
 # Every study varies these, and they are not factors: a row is a bridge, and its runs are seeds.
 ALWAYS = ("bridge", "seed", "data_seed")
 OWN = "bridge._target_"  # of a class of one's own
