@@ -119,6 +119,19 @@ def test_each_row_tells_what_its_last_doubling_brought(simulated, converged):
     assert not any("**" in line for line in to_markdown(table).splitlines() if line.startswith("|"))
 
 
+def test_a_row_from_warm_starts_shows_the_bound_that_decides(simulated, change):
+    path = simulated.write(images=6, converged=True)
+    for seed, end in enumerate((0.58, 0.6, 0.62)):
+        change(
+            path / f"bridge=mlp,seed={seed}",
+            init_budgets=[{"steps": 500, "value": 0.5}, {"steps": 1000, "value": end}],
+        )
+        change(path / f"bridge=linear,seed={seed}", init_budgets=[{"steps": 1000, "value": end}])
+    cells = {label: cells[-1].interval for label, cells in rows(tables(path)).items()}
+    assert cells["mlp"] == "at most +0.0; its warm start +10.0, at most +13.4; not converged"
+    assert cells["linear"] == "at most +0.0; its warm start one budget; not converged"
+
+
 def test_one_row_that_has_not_converged_touches_no_other(simulated, change):
     path = simulated.write(images=6)
     for seed, end in enumerate((0.58, 0.6, 0.62)):

@@ -19,6 +19,7 @@ from bridgelab.report.table import (
     format_signed,
     percent_cell,
 )
+from bridgelab.statistics.convergence import Convergence
 from bridgelab.statistics.estimate import LEVEL
 
 
@@ -60,9 +61,17 @@ def _last_doubling(row: Row) -> Cell:
     quantity = Quantity(gain, high=bound, level=LEVEL, unit="points", outcome=outcome)
     if math.isnan(bound):
         return Cell(format_signed(gain, 1), "one seed", replace(quantity, level=math.nan))
-    start = convergence.start
-    of_start = f"its warm start {format_signed(100 * start.gain, 1)}; " if start else ""
-    return Cell(format_signed(gain, 1), f"at most {format_signed(bound, 1)}; {of_start}{outcome}", quantity)
+    detail = _at_most(convergence)
+    if start := convergence.start:  # its bound decides as well
+        gained = (
+            f"{format_signed(100 * start.gain, 1)}, {_at_most(start)}" if len(start.gains) else "one budget"
+        )
+        detail += f"; its warm start {gained}"
+    return Cell(format_signed(gain, 1), f"{detail}; {outcome}", quantity)
+
+
+def _at_most(convergence: Convergence) -> str:
+    return f"at most {format_signed(100 * convergence.upper_bound, 1)}"
 
 
 def gap_table(summary: Summary) -> Table:
