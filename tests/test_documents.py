@@ -14,6 +14,7 @@ from bridgelab.cli.overrides import check_choices, check_keys
 from bridgelab.config.root import config_root
 from bridgelab.doctor.main import SIZES
 from bridgelab.training import main  # noqa: F401  registers what configs call
+from bridgelab.world.distribution_shift import parse_split
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
@@ -81,9 +82,9 @@ def test_commands_can_be_given_as_written(path):
             for place, values in enumerate(options or [["seed=0"]]):
                 for value in values:  # beside the first value of each other
                     others = [other[0] for k, other in enumerate(options) if k != place]
-                    config = compose("train", [*others, value])
+                    compose("train", [*others, value])
             if command == "evaluate" and "--split" in words:
-                assert words[words.index("--split") + 1] in config.benchmark.images, shown
+                parse_split(words[words.index("--split") + 1])
 
 
 def test_commands_are_found():

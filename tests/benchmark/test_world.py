@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,21 @@ def test_other_arguments_are_refused(tmp_path):
             World(tmp_path, **({"images": TINY, "questions_per_image": 2} | change)).examples("val")
 
 
+def test_a_shifted_split_has_as_many_images_unless_it_is_given_a_number(tmp_path):
+    drawn = {}
+    for root, images in (
+        ("a", TINY),
+        ("b", TINY | {"val-clutter": TINY["val"]}),
+        ("c", TINY | {"val-clutter": 2}),
+    ):
+        world = World(tmp_path / root, images=images, questions_per_image=2, processes=1)
+        drawn[root] = world.examples("val-clutter")
+    assert drawn["a"] == [
+        replace(e, images=tuple(i.replace("/b/", "/a/") for i in e.images)) for e in drawn["b"]
+    ]
+    assert [len({e.images for e in drawn[root]}) for root in "ac"] == [TINY["val"], 2]
+
+
 def test_a_world_without_its_mark_is_completed_or_left_alone(tmp_path):
     """Cut short before the mark: the same world is drawn again; another one is not written over."""
     world = World(tmp_path, images=TINY, questions_per_image=2, processes=1)
@@ -85,6 +101,8 @@ def test_bad_input(tmp_path):
         World(tmp_path, images={"val": 0})
     with pytest.raises(ValueError, match="split='test': must be one of train, val"):
         World(tmp_path, images=TINY).examples("test")
+    with pytest.raises(ValueError, match="split='val-cluter' has the shift 'cluter': must be one of "):
+        World(tmp_path, images=TINY).examples("val-cluter")
     with pytest.raises(ValueError, match="kind='true_false': must be one of answer, caption"):
         World(tmp_path, images=TINY, questions_per_image=2, processes=1).examples("val", "true_false")
 

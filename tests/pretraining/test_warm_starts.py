@@ -3,14 +3,18 @@
 import hashlib
 import json
 import shutil
+from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from omegaconf import OmegaConf
 
 from bridgelab.bridge.warm_starts import read_cards
 from bridgelab.cli import main as cli
+from bridgelab.data.images import read_image
 from bridgelab.evaluation.load import load_trained
+from bridgelab.evaluation.published_bridge import evaluate_published
 from bridgelab.pretraining.warm_start_page import write_page
 from bridgelab.pretraining.warm_starts import make_warm_starts
 from bridgelab.report.answer import gain_over_start
@@ -82,6 +86,39 @@ def test_a_run_sets_out_from_the_trained_bridge_and_says_so(starts, config, tmp_
     ((_, cells),) = start_table(summary).rows
     assert [cell.text for cell in cells[:3]] == ["qformer", *ends.removesuffix(" %").split(" → ")]
     assert gain_over_start(summarize(read_study(tmp_path / "made"))) == ""
+
+
+def test_a_warm_start_is_evaluated_without_training(
+    starts, config, tiny_text, tiny_vision, tmp_path, monkeypatch
+):
+    _, runs = starts
+    exact = ("train.precision=fp32", "data.dtype=float32")
+    given = config("bridge=linear", "bridge.init_from=warm", "seed=1", *exact, f"paths.runs={tmp_path}")
+    folder = evaluate_published(given, torch.device("cpu"), bridge="linear")
+    assert folder == tmp_path / f"{given.study}" / "bridge=linear,init_from=warm,seed=1"
+    record = read_record(folder)
+    assert record["steps"] == 0
+    assert record["init_from"].startswith("warm:miniature/linear_4_seed1@")
+    # The likelihood is that of the run's weights, rounded as they are kept, by the equation of a linear bridge.
+    _, _, trained = load_trained(runs["linear", 1])
+    state = {name: value.double() for name, value in trained.trained_state().items()}
+    (weight,) = (value.bfloat16().double() for value in state.values() if value.ndim == 2)
+    (bias,) = (value for name, value in state.items() if name.endswith("bias"))
+    row = pd.read_parquet(folder / "predictions.parquet").query("view == 'image'").iloc[0]
+    patches = tiny_vision.patches(
+        torch.from_numpy(read_image(str(Path(given.benchmark.root) / "images" / row["image"])))[None]
+    )
+    tokens = (((patches - state["mean"]) / state["std"]) @ weight.T + bias) * state["scale"]
+    ids, mask = tiny_text.tokenize([row["prompt"]])
+    labels, _ = tiny_text.tokenize([row["target"]])
+    labels = labels[labels != 0][None]
+    inputs = torch.cat([tokens.float(), tiny_text.embed(ids[mask][None])], 1)
+    loss = tiny_text.model(inputs_embeds=inputs, labels=labels).loss
+    assert row["likelihood"] == pytest.approx(-loss.item() * labels.shape[1], abs=1e-3)
+    with pytest.raises(ValueError, match=r"blind\.Blind has no warm start\. Choose one of .*README\.md"):
+        evaluate_published(
+            config("bridge=blind", "bridge.init_from=warm"), torch.device("cpu"), bridge="blind"
+        )
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ class World(Clevr):
     Args:
         root: the folder that keeps the world. Missing splits are drawn into it.
         images: number of images by split. A split's name may end in a dash and a distribution shift (`world.distribution_shift`):
-            `test-clutter` has the scenes and questions of `test`, drawn with clutter.
+            `test-clutter` has the scenes and questions of `test`, drawn with clutter. It has as many images as `test` if it is not named.
         seed: seed of scenes and questions; no two splits share a random stream.
         processes: number of drawing processes; the result does not depend on it.
         questions_per_image: largest number of questions per image.
@@ -111,8 +111,9 @@ class World(Clevr):
         Raises:
             ValueError: if there is no such split, or the existing one was drawn with other arguments.
         """
-        number = self.images[choose(split, self.splits, "split")]
         part = self.part(split)
+        base, _, _ = split.partition("-")
+        number = self.images.get(split) or self.images[choose(base, self.splits, "split")]
         _, shift = parse_split(part)
         arguments = {
             "generator": GENERATOR,

@@ -28,8 +28,8 @@ def run(args: list[str]) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--bridge", metavar="SOURCE",
-        help="instead of a run, a published bridge: a file that 'bridgelab convert --from' wrote, with vision= and text= beside it, or "
-        "hf://ORG/NAME",
+        help="instead of a run, a published bridge: a file that 'bridgelab convert --from' wrote, with vision= and text= beside it, "
+        "hf://ORG/NAME, or 'warm', a trained bridge of the package",
     )  # fmt: skip
     parser.add_argument(
         "--explain", type=Path, metavar="PNG", help="save a picture of the patches that the answer depends on"

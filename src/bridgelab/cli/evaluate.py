@@ -26,7 +26,7 @@ def run(args: list[str]) -> None:
     parser.add_argument(
         "--bridge", metavar="SOURCE",
         help="instead of runs, a published bridge: a file that 'bridgelab convert --from' wrote, or hf://ORG/NAME; give vision=, text= "
-        "and benchmark= beside it",
+        "and benchmark= beside it. Or 'warm', a trained bridge of the package: bridge=mlp seed=0",
     )  # fmt: skip
     parser.add_argument(
         "--split",

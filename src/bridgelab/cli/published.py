@@ -6,6 +6,7 @@ from typing import Any
 
 from bridgelab.cli.arguments import UsageError
 from bridgelab.cli.hydra_app import composed
+from bridgelab.runs.warm_start_files import WARM
 
 UNTRAINED = ("train", "tune", "optim", "logger", "budget")  # groups that only concern training
 
@@ -19,7 +20,7 @@ def published_config(
     converted file its bridge with its choices.
 
     Args:
-        source: a file that `bridgelab convert` wrote, or hf://ORG/NAME.
+        source: a file that `bridgelab convert` wrote, hf://ORG/NAME, or `warm`: a bridge of the package, chosen by `bridge` and `seed`.
         choices: overrides `key=value`.
         asks: also take the prompts of the benchmark that a repository's bridge was trained on.
         trust: allow code from outside this package.
@@ -52,7 +53,7 @@ def published_config(
         use_hub_bridge(config, hub, replaced=[group for group in brought if group not in groups])
         name = hub.config.bridge
     else:
-        about = read_metadata(source)
+        about = {} if source == WARM else read_metadata(source)
         name = named.get("bridge") or about.get("bridge") or "linear"
         config = composed([f"bridge={name}", *(one for one in choices if not one.startswith("bridge="))])
         for key, value in about.get("choices", {}).items():

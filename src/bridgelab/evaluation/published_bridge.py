@@ -1,6 +1,6 @@
-"""A published bridge between the backbones that a config names, without training: from the hub, or from a converted checkpoint.
+"""A published bridge between the backbones that a config names, without training: from the hub, a converted checkpoint, or warm.
 
-A bridge that `bridgelab push` published brings the moments of its patches and its scale. One that `bridgelab convert` wrote was
+A bridge of the hub and one of the package bring the moments of their patches and their scale. One that `bridgelab convert` wrote was
 trained on patches as they are and outputs tokens as they are: mean 0, standard deviation 1, scale 1.
 """
 
@@ -30,6 +30,7 @@ from bridgelab.runs.finished import RECORD
 from bridgelab.runs.identity import claim
 from bridgelab.runs.insert import insert_of
 from bridgelab.runs.record import write_json, write_predictions
+from bridgelab.runs.warm_start_files import SHIPPED, WARM
 
 OTHER_READERS = {  # formats of bridges that were trained for another kind of language model
     "llava": "Vicuna", "llava_hf": "Vicuna", "idefics2": "Mistral", "openflamingo": "MPT",
@@ -91,7 +92,7 @@ def load_published(config: DictConfig, device: Any) -> tuple[Backbones, BridgedM
     """Return the backbones of a config, and between them the bridge that `bridge.init_from` holds.
 
     Args:
-        config: of a run, with `bridge.init_from`: a file by our names, or a repository of the hub.
+        config: of a run, with `bridge.init_from`: a file by our names, a repository of the hub, or `warm`.
         device: where the models go.
     Raises:
         FileNotFoundError: if there is no such file.
@@ -99,20 +100,24 @@ def load_published(config: DictConfig, device: Any) -> tuple[Backbones, BridgedM
         ValueError: if the weights do not fit the bridge, the backbones or each other, or leave a tensor at its initial value.
     """
     source = config.bridge.init_from
-    if not is_hub(source):
+    is_file = source != WARM and not is_hub(source)
+    if is_file:
         _refuse_untrained_parts(config, source)
     backbones = Backbones(config, device)
     hub = backbones.hub_bridge
     positions = hub.tensors.get("positions") if hub else None
     images = 1 if positions is None else len(positions) // backbones.patches(1)
-    model = backbones.model(0, images=images)
+    seed = config.get("seed", 0)
+    model = backbones.model(seed, images=images)
     if backbones.not_loaded:
         raise ValueError(
             f"{source} leaves {join_names(backbones.not_loaded)} at initial values, which are random: without training, every weight "
             "must be given. Choose the vision and text models of the publication, or train: bridgelab train "
             f"bridge.init_from={source}"
         )
-    if hub is None:
+    if source == WARM and seed not in backbones.warm_starts:
+        raise ValueError(f"{config.bridge._target_} has no warm start. Choose one of {SHIPPED / 'README.md'}")
+    if is_file:
         model.scale.fill_(1.0)  # tokens as the publication uses them
         reader = OTHER_READERS.get(read_metadata(source).get("format", ""))
         if reader:
@@ -158,14 +163,14 @@ def evaluate_published(
         ValueError: as `load_published`, or if the benchmark has no such split.
     """
     clock = time.monotonic()
-    source = str(config.bridge.init_from)
     backbones, model = load_published(config, device)
+    source = str(config.bridge.init_from)
+    exact = _exact(source, backbones, config.seed)
     data = BenchmarkDataModule(backbones, [split])
     benchmark = data.benchmark.name if split == "test" else f"{data.benchmark.name}_{split}"
-    digest = "" if is_hub(source) else _sha256(Path(source))
     used = f"_with_{config.evaluate.tokens}_tokens" if config.evaluate.get("tokens") else ""
     config.study = f"{config.study}_on_{benchmark}{used}"
-    folder = Path(config.paths.runs) / config.study / _run_name(bridge, source, digest)
+    folder = Path(config.paths.runs) / config.study / _run_name(bridge, source, exact, config.seed)
     if claim(folder, config):
         log.info("%s is already finished, nothing to do", folder)
         return folder
@@ -187,7 +192,7 @@ def evaluate_published(
         "mixture": {},
         **data.record_fields(),
         "fingerprints": backbones.fingerprints,
-        "init_from": source if is_hub(source) else f"{Path(source).name}@{digest}",
+        "init_from": exact,
         "costs": costs,
         "curve": [],
         "budgets": [],
@@ -197,11 +202,20 @@ def evaluate_published(
     return folder
 
 
-def _run_name(bridge: str, source: str, digest: str) -> str:
+def _exact(source: str, backbones: Backbones, seed: int) -> str:
+    """Return a bridge's source with the commit or digest of its weights."""
+    if source == WARM:
+        return backbones.warm_starts[seed].source
+    return source if is_hub(source) else f"{Path(source).name}@{_sha256(Path(source))}"
+
+
+def _run_name(bridge: str, source: str, exact: str, seed: int) -> str:
     """Return a run's folder name. It has a part of the file's digest or of the commit, so that other weights are another run."""
-    name, _, commit = source.removeprefix(SCHEME).partition("@")
-    plain = re.sub(r"[^\w.-]", "_", name if is_hub(source) else Path(source).stem)
-    return f"bridge={bridge},init_from={plain}@{(commit if is_hub(source) else digest)[:SHORT]}"
+    if source == WARM:  # whose digest is part of a run's identity; its seeds are one row of a report
+        return f"bridge={bridge},init_from={WARM},seed={seed}"
+    name, _, digest = exact.removeprefix(SCHEME).rpartition("@")
+    plain = re.sub(r"[^\w.-]", "_", name if is_hub(source) else Path(name).stem)
+    return f"bridge={bridge},init_from={plain}@{digest[:SHORT]}"
 
 
 def _sha256(path: Path) -> str:
