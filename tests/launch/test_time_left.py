@@ -209,7 +209,8 @@ def test_a_job_that_has_no_steps_yet_shows_what_it_logged_last(pool, logged):
     assert not (running.job.folder / "progress.json").exists()
 
 
-def test_the_header_says_what_where_and_how_long():
+def test_the_header_says_what_where_and_how_long(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     console = Console(file=StringIO(), width=100)
     question = "Which [bridge] is " + 40 * "very " + "good?"
     of = []
@@ -226,6 +227,10 @@ def test_the_header_says_what_where_and_how_long():
     assert lines[2] == "start  random initialization, trained from nothing; hf://a/b@c"
     assert lines[3].startswith(f"time   {6 * TRAINED + 2 * SEARCHED:,} training steps;")
     assert lines[4] == "logs   runs/s/JOB/log.txt; from another terminal: bridgelab status runs/s"
+    of[0].folder.mkdir(parents=True)
+    (of[0].folder / "metrics.json").touch()  # its search is over, too
+    print_header(console, of, "2 at a time", "log.txt")
+    assert f"time   {5 * TRAINED + SEARCHED:,} training steps;" in console.file.getvalue()
 
 
 def test_names_and_sparklines():

@@ -8,6 +8,7 @@ from rich.text import Text
 from bridgelab.launch.job_grid import rows_and_seeds
 from bridgelab.launch.sweep_check import SweepJob
 from bridgelab.printable import printable, shown
+from bridgelab.runs.finished import is_finished
 from bridgelab.runs.warm_start_files import SHIPPED, WARM
 
 
@@ -28,7 +29,7 @@ def print_header(console: Console, jobs: Sequence[SweepJob], where: str, log: st
         folder.name: config.get("question") or "",
         "jobs": f"{len(jobs)}, {where}: {'; '.join(rows)}{of_seeds}",
         "start": _describe_starts([job.config.bridge.get("init_from") for job in jobs]),
-        "time": f"{_steps(jobs):,.0f} training steps; the time left is shown once some are measured",
+        "time": f"{_steps_left(jobs):,.0f} training steps; the time left is shown once some are measured",
         "logs": f"{shown(folder)}/JOB/{log}; from another terminal: bridgelab status {shown(folder)}",
     }
     width = max(map(len, lines))
@@ -46,7 +47,13 @@ def _describe_starts(sources: Sequence[str | None]) -> str:
     return "; ".join(words.get(source, str(source)) for source in dict.fromkeys(sources))
 
 
-def _steps(jobs: Sequence[SweepJob]) -> float:
-    works = [job.work for job in jobs if job.work]
-    searches = {work.search: work.searched for work in works}
-    return sum(work.trained for work in works) + sum(searches.values())
+def _steps_left(jobs: Sequence[SweepJob]) -> float:
+    """Return the steps of jobs that are not finished. A finished job's search is over too."""
+    works = {
+        done: [job.work for job in jobs if job.work and is_finished(job.folder) is done]
+        for done in (True, False)
+    }
+    searches = {work.search: work.searched for work in works[False]}
+    for work in works[True]:
+        searches.pop(work.search, None)
+    return sum(work.trained for work in works[False]) + sum(searches.values())
