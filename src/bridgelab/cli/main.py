@@ -47,9 +47,10 @@ bridgelab compares bridges between a frozen vision encoder and a frozen language
   Train its runs, then continue where they are.  bridgelab train experiments=first_look
   How far is it? What came out?                  bridgelab status runs/first_look
                                                  bridgelab report runs/first_look
-  Ask a trained bridge about a picture.          bridgelab answer RUN IMAGE "what color is it ?"
+  Ask a trained bridge about a picture.          bridgelab answer --bridge warm IMAGE "what color is it ?"
+                                                 bridgelab answer RUN IMAGE "what color is it ?"
   Train a bridge of your own beside the others.  bridgelab check-bridge my_module.MyBridge
-                                                 bridgelab train bridge._target_=my_module.MyBridge
+                                                 bridgelab study --add bridge._target_=my_module.MyBridge
   Compare bridges on your own pictures.          bridgelab check-data FOLDER
                                                  bridgelab train benchmark=own benchmark.root=FOLDER
 
