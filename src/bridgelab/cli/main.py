@@ -47,8 +47,8 @@ bridgelab compares bridges between a frozen vision encoder and a frozen language
   Train its runs, then continue where they are.  bridgelab train experiments=first_look
   How far is it? What came out?                  bridgelab status runs/first_look
                                                  bridgelab report runs/first_look
-  Ask a trained bridge about a picture.          bridgelab answer --bridge warm IMAGE "what color is it ?"
-                                                 bridgelab answer RUN IMAGE "what color is it ?"
+  Ask a trained bridge about a picture.          bridgelab answer --bridge warm IMAGE "QUESTION"
+                                                 bridgelab answer RUN IMAGE "QUESTION"
   Train a bridge of your own beside the others.  bridgelab check-bridge my_file.MyBridge
                                                  bridgelab study --add bridge._target_=my_file.MyBridge
   Compare bridges on your own pictures.          bridgelab check-data FOLDER
