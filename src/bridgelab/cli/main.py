@@ -49,8 +49,8 @@ bridgelab compares bridges between a frozen vision encoder and a frozen language
                                                  bridgelab report runs/first_look
   Ask a trained bridge about a picture.          bridgelab answer --bridge warm IMAGE "QUESTION"
                                                  bridgelab answer RUN IMAGE "QUESTION"
-  Train a bridge of your own beside the others.  bridgelab check-bridge my_file.MyBridge
-                                                 bridgelab study --add bridge._target_=my_file.MyBridge
+  Train a bridge of your own beside the others.  bridgelab check-bridge mine.MyBridge
+                                                 bridgelab study --add bridge._target_=mine.MyBridge
   Compare bridges on your own pictures.          bridgelab check-data FOLDER
                                                  bridgelab train benchmark=own benchmark.root=FOLDER
 
