@@ -88,6 +88,33 @@ def test_the_finding_on_the_first_stage_is_of_the_records(tmp_path):
     assert f"took {min(seconds):.0f} to {max(seconds):.0f} s" in " ".join(lines)
 
 
+def test_the_finding_on_the_mlps_rate_is_of_the_records(tmp_path):
+    runs = unpacked(tmp_path, "published")
+
+    def records(name):
+        return [json.loads((runs / name.format(seed) / "metrics.json").read_text()) for seed in range(3)]
+
+    halved, chosen, linear = map(
+        records,
+        (
+            "published_rates/bridge=mlp,seed={},train.lr=0.0025",
+            "published/bridge=mlp,seed={}",
+            "published/bridge=linear,seed={}",
+        ),
+    )
+    validation = [100 * np.mean([one["budgets"][-1]["value"] for one in own]) for own in (halved, chosen)]
+    test = [
+        np.array([100 * one["metrics"]["test/accuracy"] for one in own]) for own in (halved, chosen, linear)
+    ]
+    low, high = ttest_rel(test[2], test[0]).confidence_interval()
+    told = (
+        f"With half of that three seeds reach {validation[0]:.1f} % of validation in place of {validation[1]:.1f}, and answer "
+        f"{test[0].mean():.2f} % of test in place of {test[1].mean():.2f}. So with .0025 linear is {(test[2] - test[0]).mean():.1f} points "
+        f"ahead of the MLP over all questions ({low:.1f} to {high:.1f}, paired by seed)"
+    ).replace("-", "−")
+    assert told in " ".join((ROOT / "experiments" / "published.md").read_text().split()), told
+
+
 def test_the_finding_at_equal_captions_is_of_the_records(tmp_path):
     runs = unpacked(tmp_path, "captions_first") / "captions_first"
     page = (ROOT / "experiments" / "captions_first.md").read_text()
