@@ -3,6 +3,7 @@ import os
 import pytest
 from hydra import compose, initialize_config_dir
 
+from bridgelab.backbones import Backbones
 from bridgelab.speed import main, step
 
 
@@ -12,6 +13,9 @@ def test_a_step_is_timed_in_training_and_in_a_bare_loop(tmp_path, monkeypatch):
     own = [*main.SMALL_WORLD, f"benchmark.root={tmp_path}/world", f"paths.features={tmp_path}/features"]
     with initialize_config_dir(conf, version_base="1.3"):
         blind = compose("train", [*own, "bridge=blind", "bridge.num_tokens=3", "train.batch_size=2"])
+        between = compose(
+            "train", [*own, "bridge=linear", "model.insert=cross_attention", "train.batch_size=2"]
+        )
         words = compose("train", [*own, "bridge=words"])
     parameters, tokens, bare, training, overhead = step.step_row(blind, "cpu")
     assert tokens == "3"
@@ -20,6 +24,10 @@ def test_a_step_is_timed_in_training_and_in_a_bare_loop(tmp_path, monkeypatch):
     assert float(training) > 0
     assert overhead.endswith("%")
     assert step.step_row(words, "cpu") is None  # nothing to train, nothing to time
+    blocks = Backbones(between, "cpu").model(0).cross_attention
+    parameters, *_ = step.step_row(between, "cpu")
+    linear = 160 * 128 + 128
+    assert int(parameters.replace(",", "")) == linear + sum(p.numel() for p in blocks.parameters())
     whole, products, ratio, *shares = step.matmul_row(blind, "cpu")
     assert float(whole) > 0
     assert float(products) > 0

@@ -66,7 +66,7 @@ def bare_step(model: BridgedModel, optimizer: torch.optim.Optimizer, batch: Batc
     """Take a step: forward, backward and optimizer, with nothing around them."""
     optimizer.zero_grad()
     model(batch).backward()
-    torch.nn.utils.clip_grad_norm_([p for p in model.bridge.parameters() if p.requires_grad], 1.0)
+    torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], 1.0)
     optimizer.step()
 
 
@@ -110,7 +110,7 @@ def step_row(config: DictConfig, device: str) -> list[str] | None:
     """Return what follows a bridge's name under `STEP_COLUMNS`, or None if the bridge has nothing to train."""
     experiment = Experiment.set_up(config, device)
     model = experiment.model(0)
-    trained = [p for p in model.bridge.parameters() if p.requires_grad]
+    trained = [p for p in model.parameters() if p.requires_grad]  # of blocks between layers of the T5 too
     if not trained:
         return None
     batches, bare = experiment.data.batches(STEPS, 0), experiment.model(0)
