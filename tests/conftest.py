@@ -63,6 +63,14 @@ class TinyText:
         ids = [row + [3] * (longest - len(row)) for row in rows]
         return self.embed(torch.tensor(ids, dtype=torch.long).reshape(len(scenes), longest))
 
+    def log_likelihood(self, visual_tokens, prompt, target):
+        """The log-likelihood of one target, by transformers' own loss, after visual tokens [1, token, dim] and a prompt."""
+        ids, mask = self.tokenize([prompt])
+        labels, _ = self.tokenize([target])
+        labels = labels[labels != 0][None]
+        inputs = torch.cat([visual_tokens, self.embed(ids[mask][None])], 1)
+        return -self.model(inputs_embeds=inputs, labels=labels).loss.item() * labels.shape[1]
+
     def decode(self, ids):
         return [" ".join(WORDS[k] for k in row if k > 1) for row in ids.tolist()]
 

@@ -49,11 +49,7 @@ def _describe_starts(sources: Sequence[str | None]) -> str:
 
 def _steps_left(jobs: Sequence[SweepJob]) -> float:
     """Return the steps of jobs that are not finished. A finished job's search is over too."""
-    works = {
-        done: [job.work for job in jobs if job.work and is_finished(job.folder) is done]
-        for done in (True, False)
-    }
-    searches = {work.search: work.searched for work in works[False]}
-    for work in works[True]:
-        searches.pop(work.search, None)
-    return sum(work.trained for work in works[False]) + sum(searches.values())
+    left = [job.work for job in jobs if job.work and not is_finished(job.folder)]
+    over = {job.work.search for job in jobs if job.work and is_finished(job.folder)}
+    searches = {work.search: work.searched for work in left if work.search not in over}
+    return sum(work.trained for work in left) + sum(searches.values())
