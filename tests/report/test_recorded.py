@@ -88,7 +88,7 @@ def test_the_finding_on_the_first_stage_is_of_the_records(tmp_path):
     assert f"took {min(seconds):.0f} to {max(seconds):.0f} s" in " ".join(lines)
 
 
-def test_the_finding_on_rates_is_of_the_records(tmp_path):
+def test_the_finding_on_half_of_the_rate_is_of_the_records(tmp_path):
     runs = unpacked(tmp_path, "published")
 
     def records(name):
