@@ -11,9 +11,10 @@ from simulated_study import TRUTH
 
 from bridgelab.cli import main as cli
 from bridgelab.cli import train
+from bridgelab.cli.added_row import added_row
 from bridgelab.cli.arguments import UsageError
 from bridgelab.cli.overrides import check_training, conf_folder
-from bridgelab.cli.study import added_row, check_name, check_start
+from bridgelab.cli.row_checks import check_name, check_start
 from bridgelab.config.compose import compose_sweep
 from bridgelab.config.root import config_root
 from bridgelab.report.next_steps import next_steps

@@ -25,10 +25,20 @@ class LogProgress(pl.Callback):
 
     def __init__(self, label: str):
         self.label = label
+        self.validating = 0.0  # seconds of evaluations on val: part of the time left, and of no step
 
     def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """Start the clock."""
         self.clock, self.first = time.monotonic(), trainer.global_step
+        self.validating = 0.0
+
+    def on_validation_start(self, *_: Any) -> None:
+        """Note when an evaluation starts."""
+        self.validation_start = time.monotonic()
+
+    def on_validation_end(self, *_: Any) -> None:
+        """Add its seconds."""
+        self.validating += time.monotonic() - self.validation_start
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -39,11 +49,12 @@ class LogProgress(pl.Callback):
             return
         if 10 * step // steps == 10 * (step - 1) // steps or not trainer.is_global_zero:
             return
-        seconds = (time.monotonic() - self.clock) / max(1, step - self.first)
+        done, seconds = max(1, step - self.first), time.monotonic() - self.clock
         loss = trainer.callback_metrics.get("train/loss", torch.tensor(float("nan")))
         log.info(
             "%s: step %d of %d, loss %.3f, %.0f ms a step, %.0f s left",
-            *(self.label, step, steps, float(loss), 1e3 * seconds, seconds * (steps - step)),
+            *(self.label, step, steps, float(loss)),
+            *(1e3 * (seconds - self.validating) / done, seconds / done * (steps - step)),
         )
 
 

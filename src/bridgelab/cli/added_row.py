@@ -1,0 +1,81 @@
+"""The command line of one more row of a study: the study's own, with another bridge."""
+
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from bridgelab.cli.arguments import UsageError
+from bridgelab.config.instantiate import SLOTS
+from bridgelab.runs.sweep import BASE, MULTIRUN, OWN, RUNS, last_overrides, quoted
+
+# A row may choose only these keys. All others are the study's, so that rows can be compared.
+ROW_KEYS = ("bridge", "budget")
+PLACE = ("study", "paths.runs")
+
+
+def added_row(study: Path, row: Sequence[str]) -> list[str]:
+    """Return the arguments of `bridgelab train` that add a row to a study.
+
+    Args:
+        study: its folder.
+        row: overrides that choose the row's bridge.
+    Raises:
+        UsageError: if an override is not of the row, chooses no bridge, or it is not known how the study was trained.
+    """
+    for one in row:
+        if group_of(one) not in ROW_KEYS:
+            raise UsageError(
+                f"{one}: a row is compared with rows that are trained alike, so only its bridge may differ. Give keys of "
+                f"{' and '.join(ROW_KEYS)}, or train another study: bridgelab train study=NAME {shlex.quote(one)}"
+            )
+    keys = [key_of(one) for one in row]
+    if not {"bridge", OWN} & set(keys):
+        raise UsageError(
+            f"{' '.join(row)} chooses no bridge. Give bridge=NAME (bridgelab bridges lists them) or bridge._target_=MODULE.CLASS."
+        )
+    trained = last_overrides(study)
+    if not trained:
+        raise UsageError(
+            f"{study} has no {MULTIRUN}, so how its runs were trained is not known. Repeat their command with this bridge: bridgelab train "
+            f"-m {shlex.quote(f'study={quoted(study.absolute().name)}')} KEY=VALUE ... {shlex.join(row)}"
+        )
+    # A budget that the command line gave to all rows is the new one's too.
+    same = [one for one in trained if group_of(one) != "bridge" and key_of(one) not in (*PLACE, *keys)]
+    sweeps = not any(one.startswith("experiments=") for one in same)
+    base = [] if "bridge" in keys else [BASE]  # whose keys a class of one's own starts from
+    here = Path(os.path.abspath(study))  # not resolved: a link to a study keeps its own name
+    place = [f"study={quoted(here.name)}"]
+    if here.parent != Path(RUNS).absolute():
+        place.append(f"paths.runs={quoted(str(here.parent))}")
+    command = [*(["-m"] if sweeps else []), *same, *base, *row, *place]
+    if foreign := next((one for one in same if _is_foreign(one)), None):
+        raise UsageError(
+            f"{study / MULTIRUN} holds {foreign}, which may run code from outside bridgelab. If you trust its author, train the row "
+            f"yourself: {shlex.join(['bridgelab', 'train', *command])}"
+        )
+    return command
+
+
+def _is_foreign(override: str) -> bool:
+    """Return whether an override may lead to code or a config from outside bridgelab: multirun.yaml may be anybody's.
+
+    Hydra keeps its own options and keys elsewhere, so none of a study's overrides is one.
+    """
+    key, _, value = override.lstrip("+~").partition("=")
+    slot, dot, name = key.partition(".")
+    if "_target_" in override and not (
+        name == "_target_" and slot in SLOTS and value.startswith(SLOTS[slot].packages)
+    ):
+        return True
+    return override.startswith("-") or slot.startswith("hydra") or "@" in key or (not dot and ".." in value)
+
+
+def key_of(override: str) -> str:
+    """Return the key of an override, without its sign."""
+    return override.lstrip("+~").partition("=")[0]
+
+
+def group_of(override: str) -> str:
+    """Return the first part of an override's key, such as bridge of bridge.num_queries=4."""
+    return key_of(override).partition(".")[0]
