@@ -36,18 +36,11 @@ def test_a_log_has_a_line_each_tenth(callback, lines, tmp_path, caplog):
 
 def test_a_step_lasts_as_long_as_it_trains_and_the_time_left_counts_evaluations(monkeypatch, caplog):
     """Five steps of .2 s and one evaluation of 10 s: 200 ms a step, and 11 s for the five that are left."""
-    now = iter(
-        [0.0, 0.1, 10.1, 10.5]
-    )  # the training starts; the evaluation starts and ends; the fifth step ends
+    now = iter([0.0, 0.2, 10.2, 11.0])  # start; the evaluation starts, ends; the fifth step ends
     monkeypatch.setattr("bridgelab.training.callbacks.log_progress.time.monotonic", lambda: next(now))
     callback = LogProgress("training")
     trainer = SimpleNamespace(
-        global_step=0,
-        max_steps=10,
-        is_global_zero=True,
-        callback_metrics={},
-        accumulate_grad_batches=1,
-        num_training_batches=10,
+        global_step=0, max_steps=10, is_global_zero=True, callback_metrics={}, accumulate_grad_batches=1
     )
     callback.on_train_start(trainer)
     callback.on_validation_start(trainer)
@@ -55,7 +48,6 @@ def test_a_step_lasts_as_long_as_it_trains_and_the_time_left_counts_evaluations(
     trainer.global_step = 5
     with caplog.at_level(logging.INFO):
         callback.on_train_batch_end(trainer, None, None, None, 4)
-    assert "step 5 of 10" in caplog.text
     assert caplog.messages[0].endswith("200 ms a step, 11 s left")
 
 
