@@ -187,6 +187,7 @@ def test_the_page_says_what_the_records_do(starts):
     accuracy = 100 * read_record(runs["qformer", 0])["metrics"]["test/accuracy"]
     (line,) = [line for line in page.splitlines() if line.startswith("| qformer | 2 |")]
     assert f"| {accuracy:.1f} |" in line
+    assert "Trained in `made`" in page
     assert "in steps of 4 examples on 6 images" in page
     assert {card.seed for card in read_cards(folder).values()} == {0, 1}
     # Of a table of one's own, images is a folder.

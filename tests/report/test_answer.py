@@ -99,7 +99,7 @@ def test_a_single_bridge_has_its_accuracy_printed(simulated):
     out = StringIO()
     report(path, console=Console(file=out, width=180))
     printed = out.getvalue()
-    assert "Trained: linear (64 tokens" in printed
+    assert "Evaluated: linear (64 tokens" in printed
     (row,) = [row for row in summarize(read_study(path)).rows if row.name == "linear"]
     assert f"{100 * row.accuracy['all'].value:.1f}" in printed
 

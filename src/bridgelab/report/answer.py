@@ -30,7 +30,7 @@ def compared(summary: Summary) -> str:
         _convergence([row for row in bridges if row.convergence]),
         f"{summary.questions[ALL]:,} questions on {summary.images:,} images" if summary.images else "",
     ]
-    return f"{'Trained' if len(bridges) == 1 else 'Compared'}: {'; '.join(part for part in parts if part)}."
+    return f"{'Evaluated' if len(bridges) == 1 else 'Compared'}: {'; '.join(part for part in parts if part)}."
 
 
 def missing_runs(summary: Summary) -> str:
