@@ -182,11 +182,11 @@ def warm(study, change, tmp_path, monkeypatch):
 
 
 def test_a_row_without_a_warm_start_is_told_what_to_do(warm):
-    message = r"CAbstractor has no warm start, .* Or add bridge\.init_from=null to train it here from nothing: it then lacks up to 384,000 examples"
+    message = r"CAbstractor has no warm start, .* Or add bridge\.init_from=null to train it here from scratch: it then lacks up to 384,000 examples"
     with pytest.raises(UsageError, match=message):
         warm("bridge=c_abstractor", "bridge.init_from=warm")
     told = warm("bridge=c_abstractor", "bridge.init_from=null")
-    assert told.startswith("CAbstractor is trained from nothing. The other rows of ")
+    assert told.startswith("CAbstractor is trained from scratch. The other rows of ")
     assert "up to 384,000 examples before" in told
     assert warm("bridge=linear", "bridge.init_from=warm") == ""
     # The floor and the ceilings of first_look itself, which start from none there either.

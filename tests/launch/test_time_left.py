@@ -224,7 +224,7 @@ def test_the_header_says_what_where_and_how_long(tmp_path, monkeypatch):
     assert max(map(len, lines)) <= 100
     assert lines[0].startswith("s      Which [bridge] is very very")
     assert lines[1] == "jobs   6, 2 at a time: linear; qformer × seeds 0, 1, 2"
-    assert lines[2] == "start  random initialization, trained from nothing; hf://a/b@c"
+    assert lines[2] == "start  random initialization, trained from scratch; hf://a/b@c"
     assert lines[3].startswith(f"time   {6 * TRAINED + 2 * SEARCHED:,} training steps;")
     assert lines[4] == "logs   runs/s/JOB/log.txt; from another terminal: bridgelab status runs/s"
     of[0].folder.mkdir(parents=True)

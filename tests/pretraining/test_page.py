@@ -35,5 +35,5 @@ def test_the_page_says_what_the_cards_measured(tmp_path):
     assert prose.startswith("prose")
     assert "Fingerprint `89abcdef`" in prose
     assert "behind noise of any strength" not in prose
-    assert "on top of 12.5 minutes and 640 lessons, from nothing" in page
+    assert "on top of 12.5 minutes and 640 lessons, from scratch" in page
     assert "0.951 [0.940, 0.960]" in page

@@ -196,7 +196,7 @@ def test_words_in_both_forms_are_set_against_each_other(simulated):
 
 def test_what_bridges_are_told_of_the_question_is_noted(simulated, change):
     path = simulated.write(images=4)
-    assert any("No bridge is told the question" in note for note in tables(path).notes)
+    assert any("No bridge is conditioned on the question" in note for note in tables(path).notes)
     for seed in range(3):
         change(path / f"bridge=qformer,seed={seed}", conditioning="question")
     assert any("(_mismatched), is not in this study" in note for note in tables(path).notes)

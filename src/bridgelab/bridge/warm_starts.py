@@ -1,7 +1,7 @@
 """Warm starts: trained bridges that come with the package, from which `bridge.init_from=warm` starts.
 
 As a study between published models starts from published connectors, a study of the miniature may start from bridges that were
-trained from nothing, all by one recipe. A warm start fits the bridge, the backbones and the seed that it was trained with alone.
+trained from scratch, all by one recipe. A warm start fits the bridge, the backbones and the seed that it was trained with alone.
 `bridgelab warm-starts` makes them.
 """
 
@@ -80,7 +80,7 @@ def find_warm_start(folder: Path, traits: Mapping[str, Any], defaults: Mapping[s
         ValueError: if there is none that fits, with what there is; or if its weights are not those of its card.
     """
     cards = read_cards(folder)
-    otherwise = "or set bridge.init_from=null to train from nothing"
+    otherwise = "or set bridge.init_from=null to train from scratch"
     if not cards:
         raise ValueError(
             f"bridge.init_from=warm: there are no warm starts for the language model {folder.name}. Choose text among "

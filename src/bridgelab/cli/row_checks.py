@@ -77,7 +77,7 @@ def check_own_class(command: Sequence[str]) -> None:
 
 
 def check_start(study: Path, command: Sequence[str]) -> str:
-    """Return a warning if a row is trained from nothing, and the study's other rows start from warm starts; else an empty string.
+    """Return a warning if a row is trained from scratch, and the study's other rows start from warm starts; else an empty string.
 
     Args:
         study: its folder.
@@ -97,14 +97,14 @@ def check_start(study: Path, command: Sequence[str]) -> str:
     name = str(config.bridge._target_).rpartition(".")[2]
     if config.bridge.get("init_from") is None:
         return (
-            f"{name} is trained from nothing. The other rows of {study} start from warm starts, which had seen {before} before. "
+            f"{name} is trained from scratch. The other rows of {study} start from warm starts, which had seen {before} before. "
             "If this row is behind, that may be the reason, and not the bridge."
         )
     if config.bridge.init_from == WARM and all(card["target"] != config.bridge._target_ for card in cards):
         raise UsageError(
             f"{name} has no warm start, and the other rows of {study} start from theirs. Set it beside recorded rows that were trained "
-            "from nothing: bridgelab study --add with the same keys and no STUDY_DIR. Or add bridge.init_from=null to train it here "
-            f"from nothing: it then lacks {before} that the others had seen, so that a lag says little about the bridge. Or give it "
+            "from scratch: bridgelab study --add with the same keys and no STUDY_DIR. Or add bridge.init_from=null to train it here "
+            f"from scratch: it then lacks {before} that the others had seen, so that a lag says little about the bridge. Or give it "
             "a warm start: train it as docs/training.md says, then bridgelab warm-starts STUDY_DIR."
         )
     return ""

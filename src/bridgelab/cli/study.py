@@ -12,7 +12,7 @@ from bridgelab.cli.row_checks import check_name, check_own_class, check_start
 from bridgelab.config.root import config_root
 from bridgelab.launch.sweep_plan import REPORT_FOLLOWS
 from bridgelab.printable import shown
-from bridgelab.runs.recorded_study import FROM_NOTHING, unpack
+from bridgelab.runs.recorded_study import FROM_SCRATCH, unpack
 from bridgelab.runs.sweep import MULTIRUN, RUNS
 
 
@@ -25,8 +25,8 @@ def run(args: list[str]) -> None:
         epilog="Example: bridgelab study --add bridge=c_abstractor; your own: --add bridge._target_=my_module.MyBridge",
     )
     parser.add_argument(
-        "study", type=Path, nargs="?", default=Path(RUNS) / FROM_NOTHING, metavar="STUDY_DIR",
-        help="the study's folder (default: runs/published, whose bridges are trained from nothing); if it does not exist, its recorded "
+        "study", type=Path, nargs="?", default=Path(RUNS) / FROM_SCRATCH, metavar="STUDY_DIR",
+        help="the study's folder (default: runs/published, whose bridges are trained from scratch); if it does not exist, its recorded "
         "runs are unpacked from experiments/records",
     )  # fmt: skip
     parser.add_argument(

@@ -41,7 +41,7 @@ def print_header(console: Console, jobs: Sequence[SweepJob], where: str, log: st
 def _describe_starts(sources: Sequence[str | None]) -> str:
     """Return in words what bridges start from, given `bridge.init_from` of each job."""
     words = {
-        None: "random initialization, trained from nothing",
+        None: "random initialization, trained from scratch",
         WARM: f"warm starts of the package, one per bridge and seed; what they are: {SHIPPED / 'README.md'}",
     }
     return "; ".join(words.get(source, str(source)) for source in dict.fromkeys(sources))

@@ -1,4 +1,4 @@
-"""Make a T5 of the miniature from nothing: transformers' own class, trained on the world's text alone.
+"""Make a T5 of the miniature from scratch: transformers' own class, trained on the world's text alone.
 
 Beside the answer, linear heads on the encoder's later blocks learn the objects that the question's program selects on the
 way (`reader/traces.py`). The heads are discarded after training: what ships is a plain T5.

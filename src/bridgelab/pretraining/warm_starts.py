@@ -67,7 +67,7 @@ def _place(run: Path, out: Path) -> Path:
     record = read_record(run, NEEDED)
     if record.get("init_from"):
         raise ValueError(
-            f"{run} started from {record['init_from']}: a warm start is trained from nothing, so that its card tells of all its training. "
+            f"{run} started from {record['init_from']}: a warm start is trained from scratch, so that its card tells of all its training. "
             "Give another run."
         )
     tokens = int(record["costs"]["visual_tokens"])

@@ -42,7 +42,7 @@ def missing_runs(summary: Summary) -> str:
 
 
 def gain_over_start(summary: Summary) -> str:
-    """Return what training added to the weights that rows start from, in one sentence; empty if all were trained from nothing."""
+    """Return what training added to the weights that rows start from, in one sentence; empty if all were trained from scratch."""
     started = [(row, values) for row in summary.rows if row.started_from and (values := row.start_and_end)]
     if not started:
         return ""

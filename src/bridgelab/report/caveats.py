@@ -54,11 +54,11 @@ def allowed_differences(study: Study) -> list[str]:
 def _on_conditioning(first: Mapping[str, Run]) -> list[str]:
     conditioning = {run.record.get("conditioning", "none") for run in first.values() if run.sees == "image"}
     if "question" not in conditioning:
-        return ["No bridge is told the question: each sees the image alone."]
+        return ["No bridge is conditioned on the question: each sees the image alone."]
     if "mismatched" not in conditioning:
         return [
-            "Bridges that are told the question have further parameters to read it. Whether a gain comes from the question or from these "
-            "parameters is not shown: the control, told another example's question (_mismatched), is not in this study."
+            "Bridges that are conditioned on the question have further parameters to read it. Whether a gain comes from the question or "
+            "from these parameters is not shown: the control, which is conditioned on another example's question, is not in this study."
         ]
     return []
 

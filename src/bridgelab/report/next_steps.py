@@ -4,7 +4,7 @@ import shlex
 
 from bridgelab.config.root import config_root
 from bridgelab.report.summary import Summary
-from bridgelab.runs.recorded_study import FROM_NOTHING, record_of
+from bridgelab.runs.recorded_study import FROM_SCRATCH, record_of
 from bridgelab.runs.study import Study
 from bridgelab.runs.sweep import last_overrides
 from bridgelab.runs.warm_start_files import WARM
@@ -27,7 +27,7 @@ def next_steps(study: Study, summary: Summary, *, everything: bool) -> dict[str,
     if any(row.convergence for row in summary.bridges):
         steps["what answers rest on"] = f"bridgelab diagnose {folder}"
     if any(row.started_from.startswith(f"{WARM}:") for row in summary.bridges) and record_of(
-        FROM_NOTHING, config_root()
+        FROM_SCRATCH, config_root()
     ):
         steps["another bridge, beside recorded runs"] = "bridgelab study --add bridge=NAME"
     elif last_overrides(study.path):

@@ -37,7 +37,7 @@ class Row:
         captions: "cider" and "attributes", as far as recorded.
         costs: "parameters", "visual_tokens" and "flops" (per example, forward and backward, bridge and language model).
         convergence: validation accuracy at each budget; None if nothing is trained.
-        started_from: source of the trained weights that its runs start from; empty if they were trained from nothing.
+        started_from: source of the trained weights that its runs start from; empty if they were trained from scratch.
         curves: for each seed (step, validation accuracy) pairs [step, 2]; `Summary.curve_of` says if it is another metric.
     """
 

@@ -121,7 +121,7 @@ def of_whole_runs(folder: Path) -> Iterator[Table]:
     title = "a sweep of short jobs in the pool, and the same commands by hand, on the CPU"
     yield _table(title, SWEEP_COLUMNS, [sweep_row(folder / "sweep")])
     world = world_row(compose("train"), folder / "default")
-    yield _table("the default world made from nothing, once", WORLD_COLUMNS, [world])
+    yield _table("the default world made from scratch, once", WORLD_COLUMNS, [world])
     title = "a large study's records, read and put in tables, then the accuracies' intervals"
     yield _table(title, RECORDS_COLUMNS, [records_row(folder / "records")])
     shutil.rmtree(folder / "records")

@@ -33,7 +33,7 @@ class Convergence:
         steps: steps of each budget that every seed has, ascending [budget].
         accuracy: validation accuracy [seed, budget].
         delta: the least gain that matters.
-        start: of the runs that made its warm starts; None if it was trained from nothing.
+        start: of the runs that made its warm starts; None if it was trained from scratch.
     """
 
     steps: tuple[int, ...]

@@ -35,7 +35,7 @@ PROMISED_SEEDS = (
 SPLITS = (
     "bridge",
     "seeds",
-    "partings",
+    "splits",
     "with a cell that breaks or leads",
     "cells that hold, %",
     "interval holds 0, %",
