@@ -79,8 +79,8 @@ def test_the_finding_on_the_first_stage_is_of_the_records(tmp_path):
     """Validation accuracy at each number of steps, and paired differences by Student's t over the seeds."""
     runs = unpacked(tmp_path, "published")
 
-    def values(bridge, steps):
-        folders = [runs / "published" / f"bridge={bridge},seed={seed}" for seed in range(3)]
+    def values(run, steps):
+        folders = [runs / run.format(seed) for seed in range(3)]
         budgets = [json.loads((folder / "metrics.json").read_text())["budgets"] for folder in folders]
         return np.array([100 * point["value"] for run in budgets for point in run if point["steps"] == steps])
 
@@ -90,10 +90,19 @@ def test_the_finding_on_the_first_stage_is_of_the_records(tmp_path):
     for row, (aligned, scratch) in zip(
         rows, [(1000, 1000), (2000, 2000), (4000, 4000), (1000, 2000), (2000, 4000)], strict=True
     ):
-        first, second = values("qformer_aligned", aligned), values("qformer", scratch)
-        low, high = ttest_rel(first, second).confidence_interval()
-        cells = f"{first.mean():.1f} | {second.mean():.1f} | {(first - second).mean():+.1f} ({low:.1f} to {high:.1f}) |"
-        assert row.endswith(cells.replace("-", "−")), cells
+        second = values("published/bridge=qformer,seed={}", scratch)
+        cells = [f"{second.mean():.1f}"]
+        for run in (
+            "published/bridge=qformer_aligned,seed={}",
+            "published_rates/bridge=qformer_aligned,seed={},train.lr=0.0025",
+        ):
+            first = values(run, aligned)
+            low, high = ttest_rel(first, second).confidence_interval()
+            cells += [
+                f"{first.mean():.1f}",
+                f"{(first - second).mean():+.1f} ({low:.1f} to {high:.1f})".replace("-", "−"),
+            ]
+        assert row.endswith(f"| {' | '.join(cells)} |"), cells
     seconds = [
         json.loads(file.read_text())["costs"]["train_seconds"] for file in runs.glob("aligned/*/metrics.json")
     ]
