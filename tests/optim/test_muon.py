@@ -34,6 +34,16 @@ def test_steps_are_those_of_torch_within_its_bfloat16():
         assert (a - b).norm() < 0.03 * moved
 
 
+def test_a_convolution_steps_as_the_matrix_of_its_windows_does():
+    start, gradient = torch.randn(2, 6, 4, 3, 3, generator=torch.Generator().manual_seed(0))
+    convolution, matrix = start.clone().requires_grad_(), start.flatten(1).clone().requires_grad_()
+    convolution.grad, matrix.grad = gradient, gradient.flatten(1)
+    Muon([convolution]).step()
+    Muon([matrix]).step()
+    assert torch.equal(convolution.flatten(1), matrix)
+    assert not torch.equal(convolution, start)
+
+
 def test_a_matrix_without_a_gradient_stays():
     still = torch.ones(4, 4, requires_grad=True)
     Muon([still]).step()

@@ -47,6 +47,8 @@ def test_parameters_are_grouped_by_kind():
             self.queries = nn.Parameter(torch.zeros(2, 3))
             self.positions = nn.Embedding(4, 3)
             self.linear = nn.Linear(3, 5)
+            self.conv, self.depthwise = nn.Conv2d(3, 5, 1), nn.Conv2d(4, 4, 3, groups=4)
+            self.proj = nn.Parameter(torch.zeros(5, 5))
             self.norm = nn.LayerNorm(5)
             self.still = nn.Linear(3, 5).requires_grad_(False)
 
@@ -54,8 +56,8 @@ def test_parameters_are_grouped_by_kind():
     found = parameter_groups(bridge)
     names = {id(p): name for name, p in bridge.named_parameters()}
     assert [[names[id(p)] for p in group["params"]] for group in found] == [
-        ["linear.weight"],
-        ["queries", "positions.weight"],
-        ["linear.bias", "norm.weight", "norm.bias"],
+        ["proj", "linear.weight", "conv.weight"],
+        ["queries", "positions.weight", "depthwise.weight"],
+        ["linear.bias", "conv.bias", "depthwise.bias", "norm.weight", "norm.bias"],
     ]
     assert [bool(group.get("matrix")) for group in found] == [True, False, False]

@@ -36,7 +36,8 @@ class Muon(torch.optim.Optimizer):
     Source: Jordan et al. 2024, kellerjordan.github.io/posts/muon.
 
     Args:
-        params: 2-D parameters, or groups of them.
+        params: weights of linear layers, [out, in], or of convolutions, [out, in, height, width], or groups of them. A convolution is
+            the matrix [out, in · height · width].
         lr: spectral norm of an update, roughly; times sqrt(rows / columns) for a matrix with more rows than columns.
         momentum: decay of the running mean of gradients.
     """
@@ -53,7 +54,7 @@ class Muon(torch.optim.Optimizer):
             by_shape: dict[torch.Size, list[Tensor]] = {}
             for p in group["params"]:
                 if p.grad is not None:
-                    by_shape.setdefault(p.shape, []).append(p)
+                    by_shape.setdefault(p.flatten(1).shape, []).append(p)
             for (rows, columns), params in by_shape.items():
                 updates = []
                 for p in params:
@@ -62,7 +63,7 @@ class Muon(torch.optim.Optimizer):
                     if not state:
                         state["momentum_buffer"] = torch.zeros_like(p)
                     state["momentum_buffer"].lerp_(p.grad, 1 - group["momentum"])
-                    updates.append(p.grad.lerp(state["momentum_buffer"], group["momentum"]))
+                    updates.append(p.grad.lerp(state["momentum_buffer"], group["momentum"]).flatten(1))
                 lr = group["lr"] * max(1, rows / columns) ** 0.5
                 for p, update in zip(params, orthogonalize(torch.stack(updates)), strict=True):
-                    p.sub_(update, alpha=lr)
+                    p.sub_(update.view_as(p), alpha=lr)

@@ -1,4 +1,4 @@
-"""Muon for the weights of linear layers and AdamW for the rest, as one optimizer with one learning rate."""
+"""Muon for the weights of linear layers and convolutions and AdamW for the rest, as one optimizer with one learning rate."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -10,7 +10,7 @@ from bridgelab.optim.muon import Muon
 
 
 class MuonAdamW(Optimizer):
-    """Muon for 2-D weights, AdamW for the rest.
+    """Muon for weights of linear layers and convolutions, AdamW for the rest.
 
     Source: Jordan et al. 2024, kellerjordan.github.io/posts/muon: Muon steps hidden matrices; AdamW steps vectors, and
     learned inputs such as queries.

@@ -12,18 +12,21 @@ from bridgelab.model import is_frozen
 
 
 def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:
-    """Return trainable parameters in groups: weights of linear layers (`matrix`), learned inputs such as queries, and vectors.
+    """Return trainable parameters in groups: weights of linear layers and convolutions (`matrix`), other tensors, and vectors.
 
-    Vectors (norms, biases) have no weight decay. A group without parameters is left out.
+    A convolution without groups is a linear layer on its windows. Other tensors are learned inputs, such as queries, and grouped
+    convolutions. Vectors (norms, biases) have no weight decay. A group without parameters is left out.
     """
     embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+    convolutions = {id(m.weight) for m in model.modules() if isinstance(m, nn.Conv2d) and m.groups == 1}
     matrices: list[Tensor] = []
     inputs: list[Tensor] = []
     vectors: list[Tensor] = []
     for name, p in model.named_parameters():
         if p.requires_grad:
-            weight = p.ndim == 2 and name.endswith("weight") and id(p) not in embeddings
-            (matrices if weight else inputs if p.ndim > 1 else vectors).append(p)
+            # `proj` is the projection that Qwen-VL and CLIP apply without a module.
+            linear = p.ndim == 2 and name.endswith(("weight", "proj")) and id(p) not in embeddings
+            (matrices if linear or id(p) in convolutions else inputs if p.ndim > 1 else vectors).append(p)
     groups: list[dict[str, Any]] = [
         {"params": matrices, "matrix": True},
         {"params": inputs},
