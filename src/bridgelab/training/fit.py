@@ -107,14 +107,15 @@ def fit(
     batches = data.train_dataloader()
     steps = span.stop or len(batches.sampler)
     files = [logger for logger in outputs.loggers if isinstance(logger, MetricsCsv)] if outputs else []
-    progress = StepBar(label) if progress_bar else LogProgress(label)
+    curve = None
+    if outputs and outputs.validate:
+        curve = ValidationCurve(outputs.validate, outputs.points, files, outputs.at_start)
+    progress = StepBar(label) if progress_bar else LogProgress(label, curve)
     callbacks: list[pl.Callback] = [progress, BranchCheckpoints(span.branches)]
-    checkpoint, curve, last, log_every = span.start, None, None, min(10, steps)
+    checkpoint, last, log_every = span.start, None, min(10, steps)
     if outputs:
         log_every = min(outputs.log_every, steps)
         last = LastCheckpoint(outputs.directory / LAST, outputs.save_every)
-        if outputs.validate:
-            curve = ValidationCurve(outputs.validate, outputs.points, files, outputs.at_start)
         # In this order: what a step's checkpoint holds comes before it.
         callbacks = [
             *([curve] if curve else []),
