@@ -244,6 +244,8 @@ def test_a_launcher_is_checked_too():
         (["paths.reuse=5"], r"^paths\.reuse=5: must be text, or a list\.$"),
         (["paths.reuse=[a,5]"], r"^paths\.reuse\[1\]=5: must be text\.$"),
         (["~bridge._target_"], r"^bridge\._target_ must be given\.$"),
+        (["+trainer.precision=16-mixed"], r"^trainer\.precision=16-mixed: .* set train\.precision\.$"),
+        (["+trainer.limit_train_batches=0.5"], r"^trainer\.limit_train_batches=0\.5: .* set train\.steps\.$"),
         (["trainer.devices=-5"], r"^trainer\.devices=-5: must be at least 1, or one of -1 or auto, or a list\.$"),
         (["+train.step=10"], r"^train\.step: there is no such key\. Did you mean train\.steps\?$"),
         (["+bridge.wdth=3"], r"^bridge\.wdth: there is no such key\. Did you mean width\?$"),

@@ -74,6 +74,13 @@ def test_training_lowers_the_loss_and_leaves_the_frozen_side(tiny_text, stack, a
     assert tiny_text.fingerprint == before
 
 
+@pytest.mark.parametrize("choice", [{"limit_train_batches": 5}, {"max_time": {"seconds": 0}}])
+def test_a_training_that_ends_before_its_last_step_is_no_training(tmp_path, tiny_text, choice):
+    for folder in (tmp_path, None):  # a trial has no folder
+        with pytest.raises(RuntimeError, match=r"ended at step [0-5] of 12: .* move last\.ckpt away"):
+            train(tiny_text, folder, **choice)
+
+
 def test_full_memory_is_told_with_what_needs_less(tiny_text, monkeypatch):
     def full(*_, **__):
         raise torch.OutOfMemoryError("tried to allocate 2 GiB")

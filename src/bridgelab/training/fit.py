@@ -103,6 +103,8 @@ def fit(
         label: of log lines.
         progress_bar: show a bar on the terminal instead of log lines.
         steps_file: where the run's steps are counted; None if nobody reads them.
+    Raises:
+        RuntimeError: if the trainer ended before the last step.
     """
     batches = data.train_dataloader()
     steps = span.stop or len(batches.sampler)
@@ -143,6 +145,11 @@ def fit(
     )
     clock = time.monotonic()
     _run(trainer, module, data, checkpoint, batches.sampler.batch_size)
+    if trainer.global_step < steps:  # its rate has not fallen to zero, and the record would claim all steps
+        raise RuntimeError(
+            f"{label} ended at step {trainer.global_step} of {steps}: it must reach the last. Remove from trainer what ended it, such as "
+            "a callback that stops early, move last.ckpt away if there is one, and train again."
+        )
     return Fitted(curve.curve if curve else [], last.seconds if last else time.monotonic() - clock)
 
 
