@@ -1,7 +1,7 @@
 import pytest
 from omegaconf import OmegaConf
 
-from bridgelab.runs.identity import claim, config_hash, refuse_another
+from bridgelab.runs.identity import claim, config_hash, refuse_another, search_key
 from bridgelab.runs.record import write_json
 
 CONFIG = OmegaConf.create(
@@ -24,6 +24,39 @@ def test_the_hash_tells_choices_and_not_places():
     published = OmegaConf.merge(CONFIG, {"benchmark": {"published": {"images": {"train": 5}}}})
     for training in (False, True):
         assert config_hash(CONFIG, training=training) == config_hash(published, training=training)
+
+
+def test_the_hash_tells_what_a_trainer_does_to_learning_and_not_its_hardware():
+    shipped = {
+        "_target_": "pytorch_lightning.Trainer", "_partial_": True, "accelerator": "cpu", "devices": 1, "num_nodes": 1,
+        "strategy": "auto", "gradient_clip_val": 1.0,
+    }  # fmt: skip
+    hardware = {
+        "accelerator": "gpu",
+        "devices": 8,
+        "num_nodes": 2,
+        "strategy": "ddp",
+        "accumulate_grad_batches": 4,
+    }
+    learned = [
+        {"gradient_clip_val": 0.1},
+        {"gradient_clip_val": None},
+        {"gradient_clip_algorithm": "value"},
+        {"sync_batchnorm": True},
+        {"_target_": "mine.Trainer"},
+    ]
+
+    def hashes(trainer):
+        config = OmegaConf.merge(CONFIG, {"trainer": trainer})
+        return config_hash(config), config_hash(config, training=True), search_key(config)
+
+    from_before = hashes(shipped)
+    assert from_before[0] == config_hash(CONFIG)  # in which the group was left out
+    assert from_before == hashes(shipped | hardware) == hashes(shipped | {"gradient_clip_algorithm": None})
+    others = [hashes(shipped | choice) for choice in learned]
+    assert all(len(set(column)) == len(learned) + 1 for column in zip(from_before, *others, strict=True))
+    without = {key: value for key, value in shipped.items() if key != "gradient_clip_val"}
+    assert hashes(without) == hashes(shipped | {"gradient_clip_val": None})
 
 
 def test_a_key_that_one_choice_alone_reads_is_told_with_that_choice_alone():

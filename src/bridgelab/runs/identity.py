@@ -20,11 +20,26 @@ from bridgelab.runs.warm_start_files import digest_of_starts
 log = logging.getLogger(__name__)
 MAX_KEYS = 5  # differing keys in one message
 
+# Keys of the trainer without effect on what is learned, but for rounding.
+HARDWARE = (
+    "trainer._partial_",
+    "trainer.accelerator",
+    "trainer.devices",
+    "trainer.num_nodes",
+    "trainer.strategy",
+    "trainer.accumulate_grad_batches",
+    "trainer.benchmark",
+    "trainer.deterministic",
+    "trainer.detect_anomaly",
+    "trainer.profiler",
+)
+# The trainer's other keys are in the hash where they differ from these, so that runs from before they were are the same runs.
+SHIPPED_TRAINER = {"_target_": "pytorch_lightning.Trainer", "gradient_clip_val": 1.0}
 # Keys without effect on what is learned: paths, loggers, hardware and the study's declarations. They are not in the hash.
 NOT_IDENTITY = (
     "paths",
     "logger",
-    "trainer",
+    *HARDWARE,
     "compile",
     "question",
     "hypothesis",
@@ -69,6 +84,14 @@ def config_hash(config: DictConfig, *, training: bool = False) -> str:
     for group, _, key in (name.partition(".") for name in left_out):
         if key and isinstance(kept.get(group), dict):
             kept[group] = {name: value for name, value in kept[group].items() if name != key}
+    if isinstance(trainer := kept.pop("trainer", None), dict):
+        chosen = dict.fromkeys(SHIPPED_TRAINER) | trainer  # a key that was removed is null
+        if others := {
+            key: value
+            for key, value in chosen.items()
+            if value != SHIPPED_TRAINER.get(key)  # null as well: Lightning's default
+        }:
+            kept["trainer"] = others
     if starts := digest_of_starts(content):
         kept["warm_starts"] = starts
     return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:16]
