@@ -15,6 +15,7 @@ from bridgelab.model import BridgedModel
 from bridgelab.training.callbacks.count_steps import StepsFile
 from bridgelab.training.compile import compile_step, refuse_drawn_tokens, refuse_without_compiler
 from bridgelab.training.fit import WHOLE, Fitted, Span, fit
+from bridgelab.training.input_check import with_seed
 from bridgelab.training.lightning_module import BridgeTraining
 from bridgelab.training.lr_schedule import lr_schedule
 from bridgelab.training.start_check import check_start
@@ -68,7 +69,10 @@ class Experiment:
 
     def model(self, seed: int) -> BridgedModel:
         """Return the bridge that this seed initializes, between the backbones."""
-        return self.backbones.model(seed, images=self.data.images_per_example, **self.patch_moments)
+        # Trials are of tune.seed, and start as a run of that seed, whichever seed's run does them.
+        init_from = with_seed(self.config, seed).bridge.get("init_from")
+        images = self.data.images_per_example
+        return self.backbones.model(seed, images=images, init_from=init_from, **self.patch_moments)
 
     def init_output_scale(self, model: BridgedModel, batches: TrainingBatches) -> None:
         """Set the bridge's output scale from the first batch, and check how it starts.
