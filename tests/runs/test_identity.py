@@ -2,6 +2,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from bridgelab.runs.identity import claim, config_hash, refuse_another, search_key
+from bridgelab.runs.initial_weights import initial_file
 from bridgelab.runs.record import write_json
 
 CONFIG = OmegaConf.create(
@@ -145,6 +146,30 @@ def test_what_was_trained_survives_moved_data_and_a_corrected_evaluation(tmp_pat
         match=r"they differ in evaluate\.num_beams\).*To evaluate it again without training: bridgelab evaluate ",
     ):
         claim(tmp_path, OmegaConf.merge(corrected, {"evaluate": {"num_beams": 3}}))
+
+
+def test_weights_that_were_written_again_are_not_those_of_a_finished_run(tmp_path):
+    """As `bridgelab align` does at the same path. Weights that are gone leave what was trained from them."""
+    weights, run = tmp_path / "w.safetensors", tmp_path / "run"
+    weights.write_bytes(b"first")
+    config = OmegaConf.merge(CONFIG, {"bridge": {"init_from": str(weights)}})
+    claim(run, config)
+    write_json(run / "metrics.json", {"init_from": initial_file(config)})
+    assert claim(run, config)
+    weights.write_bytes(b"second")
+    with pytest.raises(
+        ValueError,
+        match=r"started from w\.safetensors@\w+, and bridge\.init_from=\S+ is w\.safetensors@\w+ now.*study=",
+    ):
+        claim(run, config)
+    weights.write_bytes(b"first")
+    assert claim(run, config)
+    weights.unlink()
+    assert claim(run, config)
+    weights.write_bytes(b"third")
+    for recorded in ({}, {"init_from": str(weights)}):  # from before digests were recorded
+        write_json(run / "metrics.json", recorded)
+        assert claim(run, config)
 
 
 def test_weights_that_lie_here_are_recorded_by_their_whole_path(tmp_path, monkeypatch):

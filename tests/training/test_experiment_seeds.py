@@ -57,6 +57,9 @@ def test_trials_start_from_the_same_weights_whichever_seed_does_them(tiny, confi
         for seed in (0, 1)
     )
     assert first["trials"] == second["trials"]
+    write_weights(made.model(12).bridge.state_dict(), tmp_path / "0.safetensors")
+    with pytest.raises(ValueError, match=r"trials from other weights \(0\.safetensors@\w+, this one 0\.saf"):
+        lr_trial.learning_rate(settings.Experiment.set_up(searching(1), "cpu"), tmp_path / "1" / "run")
     main.check_initial_weights(searching(1))
     (tmp_path / "0.safetensors").unlink()
     with pytest.raises(

@@ -12,9 +12,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from bridgelab.runs.atomic import atomic_path
 from bridgelab.runs.finished import is_finished
+from bridgelab.runs.initial_weights import other_weights
 from bridgelab.runs.insert import insert_of
 from bridgelab.runs.older_names import with_older_keys
-from bridgelab.runs.record_schema import read_config
+from bridgelab.runs.record_schema import read_config, read_record
 from bridgelab.runs.warm_start_files import digest_of_starts
 
 log = logging.getLogger(__name__)
@@ -119,7 +120,7 @@ def refuse_another(directory: Path, config: DictConfig) -> bool:
     `evaluate` until the record is written, so that a corrected evaluation keeps the training.
 
     Raises:
-        ValueError: if the directory holds a run of another config.
+        ValueError: if the directory holds a run of another config, or a finished one that started from other weights.
     """
     if not (directory / "config.hash").exists():
         return False
@@ -144,7 +145,20 @@ def refuse_another(directory: Path, config: DictConfig) -> bool:
             _log_once(
                 f"{directory}: benchmark.root has changed since the run began: taken for the same data, moved"
             )
+    _refuse_other_weights(directory, config)
     return True
+
+
+def _refuse_other_weights(directory: Path, config: DictConfig) -> None:
+    """Refuse a finished run's directory if the file of `bridge.init_from` has been written again since."""
+    if (config.get("bridge") or {}).get("init_from") is None or not is_finished(directory):
+        return
+    before = read_record(directory).get("init_from")
+    if now := other_weights(before, config):
+        raise ValueError(
+            f"{directory} holds a run that started from {before}, and bridge.init_from={config.bridge.init_from} is {now} now: one "
+            "directory holds one run. Give this run another study=NAME, or move that directory away."
+        )
 
 
 @functools.cache

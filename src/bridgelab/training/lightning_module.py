@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from bridgelab.model import is_frozen
+from bridgelab.runs.initial_weights import INIT_FROM
 
 
 def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:
@@ -86,9 +87,11 @@ class BridgeTraining(pl.LightningModule):
         """Refuse another run's checkpoint, and put the frozen weights back.
 
         Raises:
-            ValueError: if the checkpoint names another config, vision encoder or language model.
+            ValueError: if the checkpoint names another config, vision encoder, language model or file of `bridge.init_from`.
         """
         saved = checkpoint.get("identity", {})
+        if INIT_FROM in self.identity and INIT_FROM not in saved:  # from before checkpoints named it
+            saved = saved | {INIT_FROM: self.identity[INIT_FROM]}
         differ = [key for key in self.identity if saved.get(key) != self.identity[key]]
         if differ:
             raise ValueError(

@@ -8,9 +8,11 @@ from typing import Any
 from bridgelab.evaluation.predict import mean_loss
 from bridgelab.model import BridgedModel
 from bridgelab.runs.identity import search_key
+from bridgelab.runs.initial_weights import initial_file
 from bridgelab.training.budgets import branch_step, smaller_budgets
 from bridgelab.training.experiment import Experiment
 from bridgelab.training.fit import Span
+from bridgelab.training.input_check import with_seed
 from bridgelab.training.lr_search import HALF_LOSS, point_name, search
 
 
@@ -48,6 +50,7 @@ def search_rate(experiment: Experiment, folder: Path) -> dict[str, Any]:
         finalists=config.tune.finalists,
         half_trial=functools.partial(run_half, experiment, trials),
         config_hash=key,
+        start=initial_file(with_seed(config, config.tune.seed)),
     )
     for trunk in trials.glob("*.ckpt"):  # of trials that were no finalists; another job has none left to do
         trunk.unlink(missing_ok=True)
