@@ -92,6 +92,7 @@ def train(
     budget=None,
     stack=None,
     adapt="none",
+    at_start=False,
     **trainer_choices,
 ):
     model, batches = model_and_batches(text, steps, stack, adapt)
@@ -122,5 +123,6 @@ def train(
         log_every=1,
         validate=validate,
         points=4,
+        at_start=at_start,
     )
     return model, fit(module, OwnBatches(batches), trainer, span=span, outputs=outputs)

@@ -43,6 +43,7 @@ class Span:
 
 
 WHOLE = Span()
+BEFORE_FIRST = -1  # the step to rewind to if a run ended before its first checkpoint: step 0 may have a row, of its initial weights
 
 
 @dataclass(frozen=True)
@@ -155,11 +156,11 @@ def fit(
 
 def _resume(directory: Path, files: Sequence[MetricsCsv], steps: int) -> Path | None:
     """Return the checkpoint to resume from, and drop the rows of later steps."""
-    path, step = newest_readable(directory) or (None, 0)
+    path, step = newest_readable(directory) or (None, BEFORE_FIRST)
     if path:
         log.info("resuming from %s at step %d of %d", path, step, steps)
     for file in files:
-        file.rewind(step)  # to no rows at all, if a run ended before its first checkpoint
+        file.rewind(step)
     return path
 
 
