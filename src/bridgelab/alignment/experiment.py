@@ -93,6 +93,7 @@ class AlignmentExperiment:
                 "config": config_hash(self.config, training=True),
                 **({INIT_FROM: start} if (start := initial_file(self.config)) else {}),
             },
+            seed=self.config.seed,
         )
         outputs = Outputs(
             directory,

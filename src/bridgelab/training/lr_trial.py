@@ -117,7 +117,9 @@ def _trained(experiment: Experiment, lr: float, warmup: float, span: Span) -> di
     if span.start is None:
         experiment.init_output_scale(model, batches)
     label = f"lr={lr:g}, warmup={warmup:g}" + (f", {span.stop} steps" if span.stop else "")
-    experiment.fit(model, batches, lr=lr, warmup=warmup, single_process=True, label=label, span=span)
+    experiment.fit(
+        model, batches, lr=lr, warmup=warmup, seed=tune.seed, single_process=True, label=label, span=span
+    )
     return validation_losses(experiment, model)
 
 

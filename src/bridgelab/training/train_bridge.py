@@ -74,6 +74,7 @@ def train_bridge(
         lr=rate["lr"],
         warmup=rate["warmup"],
         identity=checkpoint_identity(experiment),
+        seed=config.seed,
         progress_bar=sys.stderr.isatty(),
     )
     outputs = functools.partial(
