@@ -81,7 +81,7 @@ class Backbones:
         mean: torch.Tensor | None = None,
         std: torch.Tensor | None = None,
         images: int = 1,
-        init_from: str | None = None,
+        init_from: Any = None,
     ) -> BridgedModel:
         """Return the bridge that a seed initializes, between the backbones.
 
