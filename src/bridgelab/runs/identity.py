@@ -68,8 +68,11 @@ ONLY_WITH = {
 WEIGHTS = ("text.path", "vision.weights", "vision.pretrained")
 WARM_STARTS = "the files that bridge.init_from=warm starts from"
 LOCAL = "local-dir:"  # open_clip's prefix
+REQUEUED = "requeued.json"  # what a run had done when Slurm last requeued it at its time limit
 # The files of a run that fails its checks before it trains.
-BEFORE_TRAINING = frozenset({"config.yaml", "config.hash", "lock", "log.txt", "train.log", "align.log"})
+BEFORE_TRAINING = frozenset(
+    {"config.yaml", "config.hash", "lock", "log.txt", "train.log", "align.log", REQUEUED}
+)
 
 
 def config_hash(config: DictConfig, *, training: bool = False) -> str:
