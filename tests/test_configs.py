@@ -244,13 +244,16 @@ def test_a_launcher_is_checked_too():
         (["paths.reuse=5"], r"^paths\.reuse=5: must be text, or a list\.$"),
         (["paths.reuse=[a,5]"], r"^paths\.reuse\[1\]=5: must be text\.$"),
         (["~bridge._target_"], r"^bridge\._target_ must be given\.$"),
+        (["+trainer.precision=16-mixed"], r"^trainer\.precision=16-mixed: .* set train\.precision\.$"),
+        (["+trainer.limit_train_batches=0.5"], r"^trainer\.limit_train_batches=0\.5: .* set train\.steps\.$"),
         (["trainer.devices=-5"], r"^trainer\.devices=-5: must be at least 1, or one of -1 or auto, or a list\.$"),
         (["+train.step=10"], r"^train\.step: there is no such key\. Did you mean train\.steps\?$"),
         (["+bridge.wdth=3"], r"^bridge\.wdth: there is no such key\. Did you mean width\?$"),
         (["benchmark.root='~/x'"], r"^benchmark\.root='~/x': must not begin with '~'.*: give /.*/x\.$"),
         (["train.lr=${oc.env:NOPE}"], r"^train\.lr: .*'NOPE' not found"),
         (["train.schedule.shape=cosine"], r"^train\.budgets=\[0\.25, 0\.5\] with train\.schedule\.shape=cosine: .* Set "),
-        (["train.budgets=[0.05]"], r"^train\.budgets=\[0\.05\]: at 0\.05 of the steps .* train\.schedule\.warmup below 0\.04\.$"),
+        (["train.budgets=[0.05]"], r"^train\.budgets=\[0\.05\]: at 0\.05 of the steps .* train\.schedule\.warmup to 0\.04 or less\.$"),
+        (["tune.warmups=[0.02,0.3]"], r"^train\.budgets=\[0\.25, 0\.5\]: .*which is 0\.3 of all .*set each of tune\.warmups to 0\.2 or less\.$"),
         (["compile=true", "model.insert=cross_attention"], r"^compile=true with model\.insert=cross_attention: .* Set compile=false\.$"),
         (["compile=true", "bridge=perceiver_cross_attention"], r"^compile=true with bridge\.insert=cross_attention: .* Set compile=false\.$"),
         (["model.insert=encoder_output", "bridge=perceiver_cross_attention"], r"^model\.insert=encoder_output with bridge\.insert=cross_attention: .* Set model\.insert=encoder_input, "),
@@ -266,7 +269,7 @@ def test_a_value_is_refused_with_its_key_and_rule(overrides, message):
 def test_other_values_are_left_alone():
     for overrides in (
         ["bridge._target_=mine.Bridge", "+bridge.mine=[1,{a: b}]"],  # a class of the user's own
-        ["train.lr=0.1", "tune.lrs=[]"],  # nothing is searched for
+        ["train.lr=0.1", "tune.lrs=[]", "tune.warmups=[0.9]"],  # nothing is searched for
         ["train.steps=0", "evaluate.limit.caption=0"],
         ["trainer.devices=auto", "+trainer.accumulate_grad_batches=2", "+trainer.benchmark=true"],
         ["experiments=first_look", "logger=wandb", "+logger.wandb.entity=mine"],

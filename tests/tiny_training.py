@@ -4,6 +4,7 @@ import functools
 
 import pytorch_lightning as pl
 import torch
+from torch import nn
 from torch.optim import AdamW
 
 from bridgelab.benchmark.example import Example
@@ -46,10 +47,11 @@ class OwnBatches(BenchmarkDataModule):
         pass
 
 
-def model_and_batches(text, steps=12, stack=None, adapt="none"):
+def model_and_batches(text, steps=12, stack=None, adapt="none", dropout=0.0):
     """A model at its first step and the batches it is trained on, the same each time.
 
-    With `stack`, the T5's encoder or decoder reads the bridge's tokens by gated cross-attention; `adapt` is as `text.adapt`.
+    With `stack`, the T5's encoder or decoder reads the bridge's tokens by gated cross-attention; `adapt` is as `text.adapt`;
+    `dropout` is of the bridge's tokens.
     """
     torch.manual_seed(0)
     lora = {"rank": 2, "alpha": 4, "targets": ["q", "v"]}
@@ -69,6 +71,8 @@ def model_and_batches(text, steps=12, stack=None, adapt="none"):
     )
     between = {}
     bridge = Linear(5, text.dim)
+    if dropout:
+        bridge = nn.Sequential(bridge, nn.Dropout(dropout))
     if stack:
         layers = len(getattr(text.model, stack).block)
         blocks = CrossAttentionLayers(text.dim, layers, stack=stack, every=1, num_heads=2, ffn_ratio=2)
@@ -92,9 +96,11 @@ def train(
     budget=None,
     stack=None,
     adapt="none",
+    at_start=False,
+    dropout=0.0,
     **trainer_choices,
 ):
-    model, batches = model_and_batches(text, steps, stack, adapt)
+    model, batches = model_and_batches(text, steps, stack, adapt, dropout)
     extra = [KillAt(stop)] if stop else []
 
     def trainer(callbacks, **kwargs):
@@ -122,5 +128,6 @@ def train(
         log_every=1,
         validate=validate,
         points=4,
+        at_start=at_start,
     )
     return model, fit(module, OwnBatches(batches), trainer, span=span, outputs=outputs)

@@ -81,6 +81,7 @@ class Backbones:
         mean: torch.Tensor | None = None,
         std: torch.Tensor | None = None,
         images: int = 1,
+        init_from: Any = None,
     ) -> BridgedModel:
         """Return the bridge that a seed initializes, between the backbones.
 
@@ -89,6 +90,7 @@ class Backbones:
             mean: of the training images' patches [vision_dim].
             std: of the training images' patches [vision_dim].
             images: the number of images of an example.
+            init_from: a file in place of that of `bridge.init_from`, which may be another seed's.
         Raises:
             ValueError: if the bridge can't be built, or not within its budget of tokens or parameters, or if
                 `bridge.init_from` holds another bridge.
@@ -105,7 +107,7 @@ class Backbones:
         start = self.start(seed, kind, choices) if any(True for _ in bridge.parameters()) else None
         if start:
             mean, std = (start.tensors.get(name) for name in ("mean", "std"))
-        source = config.bridge.get("init_from")
+        source = init_from or config.bridge.get("init_from")
         if source and source != WARM and not is_hub(source):  # a dry run leaves out a bridge of the hub
             tensors = read_initial(source, self.fingerprints, log.warning)
             self.not_loaded = load_weights(bridge, tensors, log.info)

@@ -43,6 +43,17 @@ class SlurmLauncher(BaseSubmititLauncher):
         done.return_value  # noqa: B018 - raises the exception of a run that failed
         return done
 
+    def checkpoint(self, *args: Any, **kwargs: Any) -> Any:
+        """Return what submitit requeues.
+
+        Raises:
+            RuntimeError: if the run has twice reached its time limit without progress.
+        """
+        from bridgelab.launch.requeued import refuse_without_progress
+
+        refuse_without_progress(60.0 * self.params["timeout_min"])
+        return super().checkpoint(*args, **kwargs)
+
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Submit the jobs and wait for all of them.
 

@@ -1,11 +1,16 @@
+import signal
+import time
 from io import StringIO
 
+import pytest
 from rich.console import Console
 
+from bridgelab.launch import requeued as requeued_jobs
 from bridgelab.launch import slurm as queue
 from bridgelab.launch.job import Job
 from bridgelab.launch.planned_steps import Work
 from bridgelab.runs.steps_done import StepsDone
+from hydra_plugins.bridgelab_slurm import SlurmLauncher
 
 
 def test_jobs_are_waited_for_until_they_leave_the_queue(tmp_path, monkeypatch, capsys):
@@ -43,6 +48,51 @@ def test_jobs_are_waited_for_until_they_leave_the_queue(tmp_path, monkeypatch, c
     assert "1/4  1_0" in out
     assert "the controller is busy; asking again" in out
     assert "    Killed [red]" in out  # not taken as markup
+
+
+@pytest.mark.parametrize("launcher", [True, False])
+def test_a_run_without_progress_is_requeued_once_at_its_time_limit(tmp_path, monkeypatch, launcher):
+    """By the launcher, or by sbatch: preempted ever so often; at the limit again after each checkpoint, trial or shard of features."""
+    run, features, requeued = tmp_path / "study" / "run", tmp_path / "features", []
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(requeued_jobs, "_attempts", [])
+    monkeypatch.setattr(queue, "requeue", lambda: requeued.append(1))
+    for name, value in {"ID": "7", "START_TIME": "1000", "END_TIME": "1600"}.items():
+        monkeypatch.setenv(f"SLURM_JOB_{name}", value)
+    submitted = SlurmLauncher(finished="", submitit_folder="", timeout_min=10)
+
+    def attempt(seconds, *written):
+        """Warned after so many seconds, in which these files were written."""
+        requeued_jobs.begin_attempt(run, features)
+        for path in written:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("")
+        now[0] += seconds
+        if launcher:
+            submitted.checkpoint()
+        else:
+            with pytest.raises(SystemExit):
+                queue._requeue(signal.SIGUSR1, None)
+
+    run.mkdir(parents=True)
+    for _ in range(3):
+        attempt(100)
+    attempt(500)
+    attempt(500, run.parent / "tune" / "x" / "lr=1.json")
+    attempt(500, features / "a-b-c" / "0.safetensors")
+    attempt(500, run / "metrics.csv", run / "last.ckpt")
+    attempt(500, run / "budgets" / "10" / "last.ckpt")
+    attempt(100)
+    with pytest.raises(
+        RuntimeError, match=r"limit of 10 minutes twice .* Raise hydra\.launcher\.timeout_min"
+    ):
+        attempt(500)
+    assert len(requeued) == (0 if launcher else 9)
+    monkeypatch.setenv("SLURM_JOB_ID", "8")  # submitted again
+    attempt(500)
+    requeued_jobs.end_attempt()
+    assert not (run / "requeued.json").exists()
 
 
 def test_nothing_to_wait_for():

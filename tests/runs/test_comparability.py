@@ -53,6 +53,15 @@ def test_what_runs_differ_in_by_nature_or_in_vain_is_no_difference(study):
     assert read_study(study).allowed == ()
 
 
+def test_a_trainer_that_clips_elsewhere_is_a_difference(study):
+    for run in study.iterdir():
+        configure(run, trainer={"gradient_clip_val": 0.1 if "bridge=mlp" in run.name else 1.0})
+    with pytest.raises(
+        ValueError, match=r"^trainer\.gradient_clip_val=0\.1 in bridge=mlp,seed=0, but 1\.0 in"
+    ):
+        read_study(study)
+
+
 def test_a_budget_is_part_of_its_bridge(study):
     """It chooses the bridge's tokens or width, as the bridge's own keys could."""
     for run in study.iterdir():

@@ -1,7 +1,8 @@
 import pytest
 from omegaconf import OmegaConf
 
-from bridgelab.runs.identity import claim, config_hash, refuse_another
+from bridgelab.runs.identity import claim, config_hash, refuse_another, search_key
+from bridgelab.runs.initial_weights import initial_file
 from bridgelab.runs.record import write_json
 
 CONFIG = OmegaConf.create(
@@ -24,6 +25,39 @@ def test_the_hash_tells_choices_and_not_places():
     published = OmegaConf.merge(CONFIG, {"benchmark": {"published": {"images": {"train": 5}}}})
     for training in (False, True):
         assert config_hash(CONFIG, training=training) == config_hash(published, training=training)
+
+
+def test_the_hash_tells_what_a_trainer_does_to_learning_and_not_its_hardware():
+    shipped = {
+        "_target_": "pytorch_lightning.Trainer", "_partial_": True, "accelerator": "cpu", "devices": 1, "num_nodes": 1,
+        "strategy": "auto", "gradient_clip_val": 1.0,
+    }  # fmt: skip
+    hardware = {
+        "accelerator": "gpu",
+        "devices": 8,
+        "num_nodes": 2,
+        "strategy": "ddp",
+        "accumulate_grad_batches": 4,
+    }
+    learned = [
+        {"gradient_clip_val": 0.1},
+        {"gradient_clip_val": None},
+        {"gradient_clip_algorithm": "value"},
+        {"sync_batchnorm": True},
+        {"_target_": "mine.Trainer"},
+    ]
+
+    def hashes(trainer):
+        config = OmegaConf.merge(CONFIG, {"trainer": trainer})
+        return config_hash(config), config_hash(config, training=True), search_key(config)
+
+    from_before = hashes(shipped)
+    assert from_before[0] == config_hash(CONFIG)  # in which the group was left out
+    assert from_before == hashes(shipped | hardware) == hashes(shipped | {"gradient_clip_algorithm": None})
+    others = [hashes(shipped | choice) for choice in learned]
+    assert all(len(set(column)) == len(learned) + 1 for column in zip(from_before, *others, strict=True))
+    without = {key: value for key, value in shipped.items() if key != "gradient_clip_val"}
+    assert hashes(without) == hashes(shipped | {"gradient_clip_val": None})
 
 
 def test_a_key_that_one_choice_alone_reads_is_told_with_that_choice_alone():
@@ -112,6 +146,30 @@ def test_what_was_trained_survives_moved_data_and_a_corrected_evaluation(tmp_pat
         match=r"they differ in evaluate\.num_beams\).*To evaluate it again without training: bridgelab evaluate ",
     ):
         claim(tmp_path, OmegaConf.merge(corrected, {"evaluate": {"num_beams": 3}}))
+
+
+def test_weights_that_were_written_again_are_not_those_of_a_finished_run(tmp_path):
+    """As `bridgelab align` does at the same path. Weights that are gone leave what was trained from them."""
+    weights, run = tmp_path / "w.safetensors", tmp_path / "run"
+    weights.write_bytes(b"first")
+    config = OmegaConf.merge(CONFIG, {"bridge": {"init_from": str(weights)}})
+    claim(run, config)
+    write_json(run / "metrics.json", {"init_from": initial_file(config)})
+    assert claim(run, config)
+    weights.write_bytes(b"second")
+    with pytest.raises(
+        ValueError,
+        match=r"started from w\.safetensors@\w+, and bridge\.init_from=\S+ is w\.safetensors@\w+ now.*study=",
+    ):
+        claim(run, config)
+    weights.write_bytes(b"first")
+    assert claim(run, config)
+    weights.unlink()
+    assert claim(run, config)
+    weights.write_bytes(b"third")
+    for recorded in ({}, {"init_from": str(weights)}):  # from before digests were recorded
+        write_json(run / "metrics.json", recorded)
+        assert claim(run, config)
 
 
 def test_weights_that_lie_here_are_recorded_by_their_whole_path(tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from bridgelab.runs.identity import claim, config_hash
+from bridgelab.runs.initial_weights import initial_file
 from bridgelab.runs.reuse import copy_finished_run, find_finished_run
 
 CONFIG = OmegaConf.create(
@@ -131,6 +132,22 @@ def test_a_record_that_is_malformed_or_a_link_is_told_and_the_next_is_taken(firs
 @pytest.mark.parametrize("change", [{"seed": 1}, {"train": {"lr": 0.2}}, {"budget": {"tokens": 4}}])
 def test_another_config_is_not_taken(first, tmp_path, change):
     assert find_finished_run(tmp_path / "own", OmegaConf.merge(SECOND, change), [first.parent]) is None
+
+
+def test_a_run_from_other_weights_is_not_taken(first, tmp_path):
+    """The config is the same: it names them by their path."""
+    weights = tmp_path / "w.safetensors"
+    weights.write_bytes(b"first")
+    start = {"bridge": {"init_from": str(weights)}}
+    config, second = OmegaConf.merge(CONFIG, start), OmegaConf.merge(SECOND, start)
+    (first / "config.hash").write_text(config_hash(config))
+    record = json.loads((first / "metrics.json").read_text()) | {"init_from": initial_file(config)}
+    (first / "metrics.json").write_text(json.dumps(record))
+    assert find_finished_run(tmp_path / "own", second, [first.parent]) == first
+    weights.write_bytes(b"second")
+    assert find_finished_run(tmp_path / "own", second, [first.parent]) is None
+    weights.unlink()
+    assert find_finished_run(tmp_path / "own", second, [first.parent]) == first
 
 
 def test_what_is_begun_goes_on_and_what_is_unfinished_is_left(first, tmp_path):

@@ -1,4 +1,5 @@
 import functools
+import time
 
 import pytest
 import torch
@@ -35,6 +36,25 @@ def test_a_smaller_budget_is_what_a_run_of_its_length_is(tmp_path, tiny_text):
     assert cool_down(tmp_path / "run", [10], cool) == [{"steps": 10, "val/accuracy": 0.5}]  # once
     assert len(cooled) == 1
     assert [path.name for path in (tmp_path / "run" / "budgets").iterdir()] == ["10.json"]
+
+
+def test_the_seconds_of_a_smaller_budget_are_of_all_its_steps(tmp_path, tiny_text, monkeypatch):
+    """Also of those since the last save. By a clock that evaluations set forward by 100 s: at step 3, before the branch, and at 5."""
+    real, evaluated = time.monotonic, []
+
+    def validate(_):
+        evaluated.append(100)
+        return {"val/accuracy": 0.5, "val/loss": 1.0}
+
+    monkeypatch.setattr(time, "monotonic", lambda: real() + sum(evaluated))
+    points = branch_points(tmp_path, [5], 0.2)
+    train_so = functools.partial(train, tiny_text, save_every=100, validate=validate)
+    train_so(directory=tmp_path, budget={"branches": points})
+    (checkpoint,) = points
+    (tmp_path / "branch").mkdir()
+    _, cooled = train_so(directory=tmp_path / "branch", budget={"start": checkpoint, "stop": 5})
+    assert len(evaluated) == 4 + 1
+    assert 200 < cooled.seconds < 250
 
 
 def test_smaller_budgets_are_shares_of_the_steps():

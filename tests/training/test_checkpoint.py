@@ -35,6 +35,14 @@ def test_anothers_checkpoint_is_refused(tmp_path, tiny_text):
         train(tiny_text, tmp_path, stop=4)
     with pytest.raises(ValueError, match=r"checkpoint has vision=v, this run vision=w.*Move last\.ckpt away"):
         train(tiny_text, tmp_path, identity=IDENTITY | {"vision": "w"})
+    begun = IDENTITY | {"init_from": "w@1"}
+    train(
+        tiny_text, tmp_path, identity=begun
+    )  # a checkpoint from before they named the weights they began with
+    with pytest.raises(Killed):
+        train(tiny_text, tmp_path / "begun", stop=5, identity=begun)
+    with pytest.raises(ValueError, match=r"has init_from=w@1, this run init_from=w@2.*Move last\.ckpt away"):
+        train(tiny_text, tmp_path / "begun", identity=begun | {"init_from": "w@2"})
 
 
 def test_a_finished_checkpoint_is_not_trained_on(tmp_path, tiny_text):

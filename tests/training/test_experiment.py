@@ -14,7 +14,7 @@ from bridgelab.report.tables.training import curve_table
 from bridgelab.runs.study import read_study
 from bridgelab.training import main
 from bridgelab.training.experiment import Experiment
-from bridgelab.training.lr_trial import learning_rate
+from bridgelab.training.lr_trial import has_halves, learning_rate
 
 
 @pytest.fixture
@@ -238,3 +238,13 @@ def test_a_finalist_goes_on_where_its_half_branched_off(run, tmp_path, monkeypat
         ValueError, match=r"tune\.finalists=1: .* train\.schedule is cosine .* Set tune\.finalists=null"
     ):
         searched("cosine", "tune.finalists=1", "train.schedule={shape:cosine}", "train.budgets=[]")
+    with pytest.raises(
+        ValueError, match=r"^tune\.finalists=1 with tune\.steps=4: .* Set tune\.steps higher, or"
+    ):
+        searched("few", "tune.finalists=1", "tune.steps=4")
+
+
+def test_a_half_cools_down_after_the_warm_up_alone(run):
+    """From 0.5 (1 - decay) of the steps: with a decay of 0.2, a longer warm-up than 0.4 has no half to compare."""
+    experiment = Experiment.set_up(run.config("tune.steps=20"), "cpu")
+    assert [has_halves(experiment, warmup) for warmup in (0.05, 0.4, 0.41, 0.7)] == [True, True, False, False]

@@ -5,20 +5,30 @@ import torch
 from tiny_training import Killed, model_and_batches, train
 from torch.optim import AdamW
 
+from bridgelab.bridge.qformer import QFormer
 from bridgelab.model import BridgedModel
 from bridgelab.optim.muon_adamw import MuonAdamW
+from bridgelab.training.dropout import drops, seed_masks
 
 
 @pytest.mark.parametrize("optimizer", [AdamW, MuonAdamW])
 @pytest.mark.parametrize(
-    ("stop", "save_every", "adapt"),
-    [(1, 1, "none"), (5, 1, "none"), (7, 3, "none"), (11, 5, "none"), (7, 3, "prompt"), (7, 3, "lora")],
+    ("stop", "save_every", "adapt", "dropout"),
+    [
+        (1, 1, "none", 0.0),
+        (5, 1, "none", 0.0),
+        (7, 3, "none", 0.0),
+        (11, 5, "none", 0.0),
+        (7, 3, "prompt", 0.0),
+        (7, 3, "lora", 0.0),
+        (7, 3, "none", 0.5),
+    ],
 )
 def test_killed_and_resumed_ends_with_the_same_weights(
-    tmp_path, tiny_text, stop, save_every, adapt, optimizer
+    tmp_path, tiny_text, stop, save_every, adapt, dropout, optimizer
 ):
-    start, _ = model_and_batches(tiny_text, adapt=adapt)
-    run = functools.partial(train, tiny_text, optimizer=optimizer, adapt=adapt)
+    start, _ = model_and_batches(tiny_text, adapt=adapt, dropout=dropout)
+    run = functools.partial(train, tiny_text, optimizer=optimizer, adapt=adapt, dropout=dropout)
     whole, _ = run()
     with pytest.raises(Killed):
         run(tmp_path, stop=stop, save_every=save_every)
@@ -43,6 +53,31 @@ def test_blocks_between_layers_are_resumed_exactly_too(tmp_path, tiny_text, stac
     for (name, a), b in zip(resumed.named_parameters(), whole.parameters(), strict=True):
         assert torch.equal(a, b), name
     assert all(gate["attention"] and gate["dense"] for gate in resumed.cross_attention.gates())
+
+
+def test_masks_of_dropout_are_of_the_step_and_others_leave_torch_alone(tiny_text):
+    """Each part of a batch and each process has masks of its own."""
+
+    def mask(*place):
+        seed_masks(*place)
+        return tuple(torch.rand(8).tolist())
+
+    places = [(0, 0, 0, 0), (1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1)]
+    assert len({mask(*place) for place in places}) == len(places)
+    assert mask(*places[0]) == mask(*places[0])
+    model, _ = model_and_batches(tiny_text)
+    assert not drops(model)  # though the frozen T5 has dropout in training
+    assert drops(model_and_batches(tiny_text, dropout=0.5)[0])
+    published = QFormer(6, 8, num_queries=2, depth=1, width=4, num_heads=2, dropout=0.1)
+    assert drops(published)
+    assert not drops(published.eval())
+    torch.manual_seed(5)
+    state = torch.get_rng_state()
+    model_and_batches(tiny_text)  # seeds as it builds
+    built = torch.get_rng_state()
+    train(tiny_text)
+    assert torch.equal(torch.get_rng_state(), built)
+    assert not torch.equal(built, state)
 
 
 def test_a_batch_in_parts_is_the_same_step(tmp_path, tiny_text):
@@ -72,6 +107,13 @@ def test_training_lowers_the_loss_and_leaves_the_frozen_side(tiny_text, stack, a
     trained, _ = train(tiny_text, steps=60, stack=stack, adapt=adapt)
     assert trained.loss(batches.pools["answer"].batch(range(30))).item() < first - 0.3
     assert tiny_text.fingerprint == before
+
+
+@pytest.mark.parametrize("choice", [{"limit_train_batches": 5}, {"max_time": {"seconds": 0}}])
+def test_a_training_that_ends_before_its_last_step_is_no_training(tmp_path, tiny_text, choice):
+    for folder in (tmp_path, None):  # a trial has no folder
+        with pytest.raises(RuntimeError, match=r"ended at step [0-5] of 12: .* move last\.ckpt away"):
+            train(tiny_text, folder, **choice)
 
 
 def test_full_memory_is_told_with_what_needs_less(tiny_text, monkeypatch):

@@ -78,6 +78,22 @@ def test_bad_input(tmp_path):
         search(tmp_path / "b", [1, 2, 3], lambda rate, warmup: {"val/loss": rate}, config_hash="g")
 
 
+def test_trials_from_other_weights_are_refused(tmp_path):
+    def searched(start):
+        return search(
+            tmp_path, [1, 2, 3], lambda rate, warmup: {"val/loss": rate}, config_hash="h", start=start
+        )
+
+    searched(None)  # from before trials named their weights
+    assert searched("w@1")["lr"] == 1
+    for path in tmp_path.glob("*.json"):
+        path.unlink()
+    searched("w@1")
+    assert searched(None)["lr"] == searched("w@1")["lr"] == 1  # None: the file is gone
+    with pytest.raises(ValueError, match=r"trials from other weights \(w@1, this one w@2\).*study=NAME"):
+        searched("w@2")
+
+
 def valley(lowest):
     return lambda rate, warmup: {"val/loss": abs(math.log(rate / lowest)) + abs(warmup - 0.2)}
 

@@ -137,7 +137,11 @@ def test_budgets_are_kept(tiny, config, tmp_path):
 
 def test_a_finished_run_is_left_alone_and_anothers_directory_refused(tiny, config, tmp_path, monkeypatch):
     given = config("train.lr=0.001", "evaluate.shuffled=false")
+    attempts = []  # of which a job on Slurm asks whether they make progress
+    monkeypatch.setattr(main, "begin_attempt", lambda *places: attempts.append(places))
+    monkeypatch.setattr(main, "end_attempt", lambda: attempts.append("ended"))
     accuracy = main.run(given, tmp_path / "run", bridge="linear")
+    assert attempts == [(tmp_path / "run", Path(given.paths.features)), "ended"]
     before = (tmp_path / "run" / "metrics.json").read_bytes()
     assert json.loads(before)["tuned_over"] == [0.001]
     rows = pd.read_csv(tmp_path / "run" / "metrics.csv").dropna(subset="val/accuracy")

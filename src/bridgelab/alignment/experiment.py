@@ -24,6 +24,7 @@ from bridgelab.data.pools import warn_of_unknown_words
 from bridgelab.data.sampler import MixtureSampler, spread
 from bridgelab.model import autocast_pays
 from bridgelab.runs.identity import config_hash
+from bridgelab.runs.initial_weights import INIT_FROM, initial_file
 from bridgelab.text.tokenizer import ReaderTokenizer
 from bridgelab.training.fit import Fitted, Outputs, fit
 from bridgelab.training.lightning_module import BridgeTraining
@@ -87,7 +88,12 @@ class AlignmentExperiment:
             self.model,
             optimizer=functools.partial(build(self.config.optim, "optim"), lr=train.lr),
             schedule=lr_schedule(steps=train.steps, **schedule),
-            identity={**self.fingerprints, "config": config_hash(self.config, training=True)},
+            identity={
+                **self.fingerprints,
+                "config": config_hash(self.config, training=True),
+                **({INIT_FROM: start} if (start := initial_file(self.config)) else {}),
+            },
+            seed=self.config.seed,
         )
         outputs = Outputs(
             directory,

@@ -1,6 +1,7 @@
 """`bridgelab align`: the Hydra app of an alignment. Heavy modules are imported when a run starts."""
 
 import logging
+import os
 from pathlib import Path
 
 import hydra
@@ -13,9 +14,10 @@ from bridgelab.config.instantiate import check_classes
 from bridgelab.config.resolvers import run_name  # noqa: F401
 from bridgelab.config.root import config_root
 from bridgelab.config.schema.alignment import AlignmentConfig
+from bridgelab.launch.requeued import begin_attempt, end_attempt
 from bridgelab.printable import shown
 from bridgelab.runs.identity import claim, refuse_another
-from bridgelab.training.app import one_line_errors, sole_process
+from bridgelab.training.app import is_first, one_line_errors, sole_process
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +56,11 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
         check_input(config)  # within seconds: the next import takes many
         from bridgelab.alignment.run import align
 
+        if is_first(os.environ):
+            begin_attempt(directory, Path(config.paths.features))
         align(config, directory, bridge=bridge)
+        if is_first(os.environ):
+            end_attempt()
 
 
 if __name__ == "__main__":  # another process of a run, started by Lightning

@@ -20,6 +20,7 @@ from bridgelab.printable import shown
 from bridgelab.runs.environment import provenance
 from bridgelab.runs.finished import RECORD
 from bridgelab.runs.identity import config_hash
+from bridgelab.runs.initial_weights import initial_file
 from bridgelab.runs.record import write_json
 from bridgelab.training.console import busy_machine
 from bridgelab.training.run import leave_other_processes
@@ -89,7 +90,7 @@ def alignment_record(
         "steps": train.steps,
         "batch_size": train.batch_size,
         "examples_seen": train.steps * train.batch_size,
-        "init_from": config.bridge.init_from,
+        "init_from": initial_file(config),
         "captions": {split: len(own) for split, own in captions.items()},
         "images": {split: len({e.images for e in own.examples}) for split, own in captions.items()},
         "precision": experiment.model.precision,

@@ -95,6 +95,8 @@ def _messages(errors: Sequence[Any], content: Any, schema: type[BaseModel]) -> l
         rule = RULES[kind].format(**context).replace("'", "") if kind in RULES else error["msg"]
         if kind == "unknown":
             messages[f"{key}.{context['key']}"] = f"{key}.{context['key']}: {rule}"
+        elif kind == "instead":
+            messages[f"{key}.{context['key']}"] = f"{key}.{context['key']}={context['value']}: {rule}"
         elif kind == "extra_forbidden":
             messages[key] = f"{key}: there is no such key{nearest(key, declared(schema))}"
         elif error["loc"][-1:] == ("[key]",):

@@ -18,6 +18,7 @@ from bridgelab.launch.job import Begun, Job
 from bridgelab.launch.job_grid import short_names
 from bridgelab.launch.pool_progress import PoolProgress
 from bridgelab.launch.pool_view import PoolView
+from bridgelab.launch.requeued import refuse_without_progress, time_limit
 from bridgelab.runs.log import failure
 
 POLL_SECONDS = 5.0
@@ -168,6 +169,7 @@ def requeue_when_warned() -> None:
 
 def _requeue(number: int, _: Any) -> None:
     if os.environ.get("SLURM_PROCID", "0") == "0":
+        refuse_without_progress(time_limit())
         requeue()
         sys.exit(1)  # the run is not done, and Slurm would end the job anyway
     # Wait until Slurm ends all tasks. A task that exits now could end the first one before it requeues.

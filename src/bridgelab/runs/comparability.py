@@ -34,7 +34,7 @@ SHARED = (
 )
 # Keys that do not concern a row that sees no image, and those that do not concern one that trains nothing (plain words).
 OF_IMAGES = ("fingerprints.vision", "features_dtype", "vision", "data.dtype")
-OF_TRAINING = ("examples_seen", "mixture", "tuned_over", "train", "tune", "optim")
+OF_TRAINING = ("examples_seen", "mixture", "tuned_over", "train", "tune", "optim", "trainer")
 # Groups of the config that are part of a bridge: a budget solves its choices, as if its yaml had them so.
 OF_BRIDGES = ("bridge", "budget")
 # Config keys without effect on what is learned or answered.

@@ -12,19 +12,35 @@ from omegaconf import DictConfig, OmegaConf
 
 from bridgelab.runs.atomic import atomic_path
 from bridgelab.runs.finished import is_finished
+from bridgelab.runs.initial_weights import other_weights
 from bridgelab.runs.insert import insert_of
 from bridgelab.runs.older_names import with_older_keys
-from bridgelab.runs.record_schema import read_config
+from bridgelab.runs.record_schema import read_config, read_record
 from bridgelab.runs.warm_start_files import digest_of_starts
 
 log = logging.getLogger(__name__)
 MAX_KEYS = 5  # differing keys in one message
 
+# Keys of the trainer without effect on what is learned, but for rounding.
+HARDWARE = (
+    "trainer._partial_",
+    "trainer.accelerator",
+    "trainer.devices",
+    "trainer.num_nodes",
+    "trainer.strategy",
+    "trainer.accumulate_grad_batches",
+    "trainer.benchmark",
+    "trainer.deterministic",
+    "trainer.detect_anomaly",
+    "trainer.profiler",
+)
+# The trainer's other keys are in the hash where they differ from these, so that runs from before they were are the same runs.
+SHIPPED_TRAINER = {"_target_": "pytorch_lightning.Trainer", "gradient_clip_val": 1.0}
 # Keys without effect on what is learned: paths, loggers, hardware and the study's declarations. They are not in the hash.
 NOT_IDENTITY = (
     "paths",
     "logger",
-    "trainer",
+    *HARDWARE,
     "compile",
     "question",
     "hypothesis",
@@ -52,8 +68,11 @@ ONLY_WITH = {
 WEIGHTS = ("text.path", "vision.weights", "vision.pretrained")
 WARM_STARTS = "the files that bridge.init_from=warm starts from"
 LOCAL = "local-dir:"  # open_clip's prefix
+REQUEUED = "requeued.json"  # what a run had done when Slurm last requeued it at its time limit
 # The files of a run that fails its checks before it trains.
-BEFORE_TRAINING = frozenset({"config.yaml", "config.hash", "lock", "log.txt", "train.log", "align.log"})
+BEFORE_TRAINING = frozenset(
+    {"config.yaml", "config.hash", "lock", "log.txt", "train.log", "align.log", REQUEUED}
+)
 
 
 def config_hash(config: DictConfig, *, training: bool = False) -> str:
@@ -69,6 +88,14 @@ def config_hash(config: DictConfig, *, training: bool = False) -> str:
     for group, _, key in (name.partition(".") for name in left_out):
         if key and isinstance(kept.get(group), dict):
             kept[group] = {name: value for name, value in kept[group].items() if name != key}
+    if isinstance(trainer := kept.pop("trainer", None), dict):
+        chosen = dict.fromkeys(SHIPPED_TRAINER) | trainer  # a key that was removed is null
+        if others := {
+            key: value
+            for key, value in chosen.items()
+            if value != SHIPPED_TRAINER.get(key)  # null as well: Lightning's default
+        }:
+            kept["trainer"] = others
     if starts := digest_of_starts(content):
         kept["warm_starts"] = starts
     return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:16]
@@ -96,7 +123,7 @@ def refuse_another(directory: Path, config: DictConfig) -> bool:
     `evaluate` until the record is written, so that a corrected evaluation keeps the training.
 
     Raises:
-        ValueError: if the directory holds a run of another config.
+        ValueError: if the directory holds a run of another config, or a finished one that started from other weights.
     """
     if not (directory / "config.hash").exists():
         return False
@@ -121,7 +148,20 @@ def refuse_another(directory: Path, config: DictConfig) -> bool:
             _log_once(
                 f"{directory}: benchmark.root has changed since the run began: taken for the same data, moved"
             )
+    _refuse_other_weights(directory, config)
     return True
+
+
+def _refuse_other_weights(directory: Path, config: DictConfig) -> None:
+    """Refuse a finished run's directory if the file of `bridge.init_from` has been written again since."""
+    if (config.get("bridge") or {}).get("init_from") is None or not is_finished(directory):
+        return
+    before = read_record(directory).get("init_from")
+    if now := other_weights(before, config):
+        raise ValueError(
+            f"{directory} holds a run that started from {before}, and bridge.init_from={config.bridge.init_from} is {now} now: one "
+            "directory holds one run. Give this run another study=NAME, or move that directory away."
+        )
 
 
 @functools.cache

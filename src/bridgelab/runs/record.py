@@ -67,4 +67,6 @@ def repeat_untrained(directory: Path, config: DictConfig, fingerprints: Mapping[
 
 
 def _without_seeds(config: Any) -> dict[str, Any]:
-    return {key: value for key, value in config.items() if key not in ("seed", "data_seed", *NOT_IDENTITY)}
+    """Return a config without its seeds, and without what does not matter where nothing is trained."""
+    without = ("seed", "data_seed", "trainer", *NOT_IDENTITY)
+    return {key: value for key, value in config.items() if key not in without}

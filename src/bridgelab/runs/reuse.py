@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from bridgelab.runs.atomic import atomic_path
 from bridgelab.runs.finished import RECORD, is_finished
 from bridgelab.runs.identity import claim, config_hash, refuse_another
+from bridgelab.runs.initial_weights import other_weights
 from bridgelab.runs.locks import locked
 from bridgelab.runs.record_schema import read_record, regular
 
@@ -58,9 +59,10 @@ def _has_config(run: Path, config: DictConfig) -> bool:
         OSError: if a file can't be read.
     """
     claimed = run / "config.hash"
-    if not claimed.exists() or regular(claimed).read_text()[:MAX_HASH].strip() not in _hashes(
-        config, read_record(run)
-    ):
+    if not claimed.exists():
+        return False
+    written, record = regular(claimed).read_text()[:MAX_HASH].strip(), read_record(run)
+    if written not in _hashes(config, record) or other_weights(record.get("init_from"), config):
         return False
     _files(run)
     return True

@@ -14,7 +14,9 @@ from bridgelab.evaluation.predict import mean_loss, on_device, predict
 from bridgelab.model import BridgedModel
 from bridgelab.training.callbacks.count_steps import StepsFile
 from bridgelab.training.compile import compile_step, refuse_drawn_tokens, refuse_without_compiler
+from bridgelab.training.dropout import drops, seed_masks
 from bridgelab.training.fit import WHOLE, Fitted, Span, fit
+from bridgelab.training.input_check import with_seed
 from bridgelab.training.lightning_module import BridgeTraining
 from bridgelab.training.lr_schedule import lr_schedule
 from bridgelab.training.start_check import check_start
@@ -68,7 +70,10 @@ class Experiment:
 
     def model(self, seed: int) -> BridgedModel:
         """Return the bridge that this seed initializes, between the backbones."""
-        return self.backbones.model(seed, images=self.data.images_per_example, **self.patch_moments)
+        # Trials are of tune.seed, and start as a run of that seed, whichever seed's run does them.
+        init_from = with_seed(self.config, seed).bridge.get("init_from")
+        images = self.data.images_per_example
+        return self.backbones.model(seed, images=images, init_from=init_from, **self.patch_moments)
 
     def init_output_scale(self, model: BridgedModel, batches: TrainingBatches) -> None:
         """Set the bridge's output scale from the first batch, and check how it starts.
@@ -78,6 +83,8 @@ class Experiment:
         """
         first = batches.sampler.batch(0)
         batch = on_device(self.data.pools[first.pool].batch(first.rows), model)
+        if drops(model):  # else the scale would depend on what this process has drawn before
+            seed_masks(batches.sampler.seed)
         model.init_output_scale(batch)
         check_start(model, batch)
 
@@ -90,6 +97,7 @@ class Experiment:
         warmup: float | None = None,
         identity: dict[str, str] | None = None,
         span: Span = WHOLE,
+        seed: int = 0,
         single_process: bool = False,
         **choices: Any,
     ) -> Fitted:
@@ -102,6 +110,7 @@ class Experiment:
             warmup: share of the steps; None for the schedule's own.
             identity: what a checkpoint must share to be resumed.
             span: the part of the schedule to train.
+            seed: of dropout's masks.
             single_process: train in this process alone, whatever the trainer's devices.
             choices: `outputs`, `label` and `progress_bar` of `training.fit.fit`.
         """
@@ -115,6 +124,7 @@ class Experiment:
             optimizer=functools.partial(build(self.config.optim, "optim"), lr=lr),
             schedule=lr_schedule(steps=len(batches.sampler), end=span.stop, **schedule),
             identity=identity or {},
+            seed=seed,
         )
         trainer = trainer_builder(self.config.trainer, single_process=single_process)
         data = self.data.with_batches(batches)

@@ -43,6 +43,7 @@ class Span:
 
 
 WHOLE = Span()
+BEFORE_FIRST = -1  # the step to rewind to if a run ended before its first checkpoint: step 0 may have a row, of its initial weights
 
 
 @dataclass(frozen=True)
@@ -103,18 +104,21 @@ def fit(
         label: of log lines.
         progress_bar: show a bar on the terminal instead of log lines.
         steps_file: where the run's steps are counted; None if nobody reads them.
+    Raises:
+        RuntimeError: if the trainer ended before the last step.
     """
     batches = data.train_dataloader()
     steps = span.stop or len(batches.sampler)
     files = [logger for logger in outputs.loggers if isinstance(logger, MetricsCsv)] if outputs else []
-    progress = StepBar(label) if progress_bar else LogProgress(label)
+    curve = None
+    if outputs and outputs.validate:
+        curve = ValidationCurve(outputs.validate, outputs.points, files, outputs.at_start)
+    progress = StepBar(label) if progress_bar else LogProgress(label, curve)
     callbacks: list[pl.Callback] = [progress, BranchCheckpoints(span.branches)]
-    checkpoint, curve, last, log_every = span.start, None, None, min(10, steps)
+    checkpoint, last, log_every = span.start, None, min(10, steps)
     if outputs:
         log_every = min(outputs.log_every, steps)
         last = LastCheckpoint(outputs.directory / LAST, outputs.save_every)
-        if outputs.validate:
-            curve = ValidationCurve(outputs.validate, outputs.points, files, outputs.at_start)
         # In this order: what a step's checkpoint holds comes before it.
         callbacks = [
             *([curve] if curve else []),
@@ -142,16 +146,21 @@ def fit(
     )
     clock = time.monotonic()
     _run(trainer, module, data, checkpoint, batches.sampler.batch_size)
+    if trainer.global_step < steps:  # its rate has not fallen to zero, and the record would claim all steps
+        raise RuntimeError(
+            f"{label} ended at step {trainer.global_step} of {steps}: it must reach the last. Remove from trainer what ended it, such as "
+            "a callback that stops early, move last.ckpt away if there is one, and train again."
+        )
     return Fitted(curve.curve if curve else [], last.seconds if last else time.monotonic() - clock)
 
 
 def _resume(directory: Path, files: Sequence[MetricsCsv], steps: int) -> Path | None:
     """Return the checkpoint to resume from, and drop the rows of later steps."""
-    path, step = newest_readable(directory) or (None, 0)
+    path, step = newest_readable(directory) or (None, BEFORE_FIRST)
     if path:
         log.info("resuming from %s at step %d of %d", path, step, steps)
     for file in files:
-        file.rewind(step)  # to no rows at all, if a run ended before its first checkpoint
+        file.rewind(step)
     return path
 
 

@@ -1,5 +1,7 @@
 """Check what a run starts from before torch and models are imported. Free of torch."""
 
+from typing import Any
+
 from omegaconf import DictConfig
 
 from bridgelab.runs.warm_start_files import WARM
@@ -24,3 +26,18 @@ def check_initial_weights(config: DictConfig) -> None:
         from bridgelab.bridge.initial_file import check_initial_file
 
         check_initial_file(config)
+        trials = with_seed(config, config.tune.seed)
+        if config.train.lr is None and config.train.steps and trials.bridge.init_from != source:
+            try:
+                check_initial_file(trials)
+            except (OSError, ValueError) as error:
+                raise type(error)(
+                    f"the trials that all seeds share start as a run of tune.seed={config.tune.seed}: {error} Or set tune.seed or train.lr."
+                ) from error
+
+
+def with_seed(config: DictConfig, seed: int) -> Any:
+    """Return the config of another seed, whose `bridge.init_from` may hold `${seed}`."""
+    other = config.copy()
+    other.seed = seed
+    return other

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from bridgelab.model import is_frozen
+from bridgelab.runs.initial_weights import INIT_FROM
+from bridgelab.training.dropout import drops, seed_masks
 
 
 def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:
@@ -43,6 +45,7 @@ class BridgeTraining(pl.LightningModule):
         optimizer: parameter groups -> optimizer.
         schedule: step -> factor on the learning rate.
         identity: what a checkpoint must share to be resumed: fingerprints and the hash of the config.
+        seed: of dropout's masks, if the model drops anything.
     """
 
     def __init__(
@@ -52,8 +55,11 @@ class BridgeTraining(pl.LightningModule):
         optimizer: Callable[[list[dict[str, Any]]], torch.optim.Optimizer],
         schedule: Callable[[int], float],
         identity: dict[str, str],
+        seed: int = 0,
     ):
         super().__init__()
+        self.seed = seed
+        self.drops: bool | None = None  # not yet known: the model may not be in training mode
         self.model = model
         self.build_optimizer, self.schedule, self.identity = optimizer, schedule, identity
 
@@ -67,8 +73,14 @@ class BridgeTraining(pl.LightningModule):
         self.log("step", float(self.global_step + 1))  # Lightning itself counts from 0
         return loss
 
-    def on_train_batch_start(self, *_: Any) -> None:
-        """Log the learning rate that this step uses."""
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Log the learning rate that this step uses, and seed dropout's masks."""
+        # Torch's generator is left alone for a model that drops nothing, so that its training stays what it was.
+        if self.drops is None:
+            self.drops = drops(self.model)
+        if self.drops:
+            part = batch_idx % self.trainer.accumulate_grad_batches
+            seed_masks(self.seed, self.global_step, part, self.global_rank)
         self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
 
     def configure_optimizers(self) -> Any:
@@ -89,9 +101,11 @@ class BridgeTraining(pl.LightningModule):
         """Refuse another run's checkpoint, and put the frozen weights back.
 
         Raises:
-            ValueError: if the checkpoint names another config, vision encoder or language model.
+            ValueError: if the checkpoint names another config, vision encoder, language model or file of `bridge.init_from`.
         """
         saved = checkpoint.get("identity", {})
+        if INIT_FROM in self.identity and INIT_FROM not in saved:  # from before checkpoints named it
+            saved = saved | {INIT_FROM: self.identity[INIT_FROM]}
         differ = [key for key in self.identity if saved.get(key) != self.identity[key]]
         if differ:
             raise ValueError(

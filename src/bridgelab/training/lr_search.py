@@ -5,10 +5,11 @@ import functools
 import json
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bridgelab.runs.initial_weights import INIT_FROM
 from bridgelab.runs.locks import locked
 from bridgelab.runs.record import write_json
 
@@ -30,6 +31,7 @@ def search(
     finalists: int | None = None,
     half_trial: Trial | None = None,
     config_hash: str,
+    start: str | None = None,
 ) -> dict[str, Any]:
     """Return the learning rate and warm-up with the lowest validation loss.
 
@@ -53,12 +55,13 @@ def search(
         finalists: the number of trials that take all steps; None for all.
         half_trial: as `trial` with half of the steps, and `half/val/loss` in place of `val/loss`; for `finalists`.
         config_hash: of everything but the seeds; trials of another config are refused.
+        start: the file of weights that trials start from, as `runs.initial_weights` names it; trials from others are refused.
     Returns:
         {lr, warmup, tuned_over, at_edge, trials, at_half}. `tuned_over` is what was requested, the same for every bridge.
         `at_half` holds losses of schedules of half as many steps: if they would have led to the same choice, it may be
         extrapolated to longer runs.
     Raises:
-        ValueError: if there are fewer than three rates, trials of another config, or no finite loss.
+        ValueError: if there are fewer than three rates, trials of another config or from other weights, or no finite loss.
     """
     rates = sorted({float(rate) for rate in rates})
     if len(rates) < 3:
@@ -68,14 +71,15 @@ def search(
     folder.mkdir(parents=True, exist_ok=True)
     first = trial if finalists is None or half_trial is None else half_trial
     loss = "val/loss" if first is trial else HALF_LOSS
-    run = functools.partial(_trials, folder, trial=first, config_hash=config_hash, loss=loss)
+    about = {"config_hash": config_hash, **({INIT_FROM: start} if start else {})}
+    run = functools.partial(_trials, folder, trial=first, about=about, loss=loss)
     others = sorted({float(other) for other in warmups} - {warmup})
     results = _try_grid(run, rates, warmup=warmup, others=others, extend=extend, loss=loss)
     tried = sorted(rate for rate, _ in results)
     halves = {point: result[HALF_LOSS] for point, result in sorted(results.items()) if HALF_LOSS in result}
     if first is not trial:
         best_first = sorted(results, key=lambda point: results[point][loss])[:finalists]
-        results = _trials(folder, best_first, trial=trial, config_hash=config_hash)
+        results = _trials(folder, best_first, trial=trial, about=about)
     lr, best_warmup = _best(results)
     return {
         "lr": lr,
@@ -123,9 +127,19 @@ def _best(results: Results, loss: str = "val/loss") -> Point:
 
 
 def _trials(
-    folder: Path, points: Sequence[Point], *, trial: Trial, config_hash: str, loss: str = "val/loss"
+    folder: Path, points: Sequence[Point], *, trial: Trial, about: Mapping[str, str], loss: str = "val/loss"
 ) -> Results:
-    """Return the results of trials, sharing the work with jobs that need them at the same time."""
+    """Return the results of trials, sharing the work with jobs that need them at the same time.
+
+    Args:
+        folder: of the search.
+        points: of the trials.
+        trial: learning rate, warm-up -> metrics.
+        about: what all trials of a search share.
+        loss: the metric that a trial gives.
+    Raises:
+        ValueError: if the folder holds trials of another search.
+    """
 
     def path(point: Point) -> Path:
         return folder / f"{point_name(point)}{'.half' if loss == HALF_LOSS else ''}.json"
@@ -134,8 +148,8 @@ def _trials(
         if not path(point).exists():
             clock = time.monotonic()
             metrics = trial(*point)
-            about = {"lr": point[0], "warmup": point[1], "config_hash": config_hash}
-            write_json(path(point), {**about, "seconds": time.monotonic() - clock, **metrics})
+            own = {"lr": point[0], "warmup": point[1], **about}
+            write_json(path(point), {**own, "seconds": time.monotonic() - clock, **metrics})
             log.info("%s: validation loss %.4f", path(point).stem, metrics[loss])
 
     for point in points:  # those that no other job is doing
@@ -149,10 +163,12 @@ def _trials(
         with locked(Path(f"{path(point)}.lock")):
             run(point)
     results = {point: json.loads(path(point).read_text()) for point in points}
-    other = {result["config_hash"] for result in results.values()} - {config_hash}
-    if other:
-        raise ValueError(
-            f"{folder} holds trials of another config (hash {other.pop()}, this one {config_hash}): all of a "
-            "study's trials share one. Give this run another study=NAME, or move that folder away."
-        )
+    for key, what in (("config_hash", "of another config (hash "), (INIT_FROM, "from other weights (")):
+        own = about.get(key)
+        # Trials from before they named their weights stand.
+        if other := {result[key] for result in results.values() if own and key in result} - {own}:
+            raise ValueError(
+                f"{folder} holds trials {what}{other.pop()}, this one {own}): all of a "
+                "study's trials share one. Give this run another study=NAME, or move that folder away."
+            )
     return results

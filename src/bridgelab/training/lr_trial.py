@@ -8,9 +8,11 @@ from typing import Any
 from bridgelab.evaluation.predict import mean_loss
 from bridgelab.model import BridgedModel
 from bridgelab.runs.identity import search_key
+from bridgelab.runs.initial_weights import initial_file
 from bridgelab.training.budgets import branch_step, smaller_budgets
 from bridgelab.training.experiment import Experiment
 from bridgelab.training.fit import Span
+from bridgelab.training.input_check import with_seed
 from bridgelab.training.lr_search import HALF_LOSS, point_name, search
 
 
@@ -48,6 +50,7 @@ def search_rate(experiment: Experiment, folder: Path) -> dict[str, Any]:
         finalists=config.tune.finalists,
         half_trial=functools.partial(run_half, experiment, trials),
         config_hash=key,
+        start=initial_file(with_seed(config, config.tune.seed)),
     )
     for trunk in trials.glob("*.ckpt"):  # of trials that were no finalists; another job has none left to do
         trunk.unlink(missing_ok=True)
@@ -60,15 +63,21 @@ def run_half(experiment: Experiment, folder: Path, lr: float, warmup: float) -> 
     The checkpoint at which this cool-down branches off stays in the folder, so that a finalist resumes from it.
 
     Raises:
-        ValueError: if the schedule has no constant part to branch off.
+        ValueError: if the schedule has no constant part to branch off, or too few steps.
     """
-    schedule = experiment.config.train.schedule
+    schedule, tune = experiment.config.train.schedule, experiment.config.tune
+    if not smaller_budgets(tune.steps, [0.5], schedule.decay):
+        raise ValueError(
+            f"tune.finalists={tune.finalists} with tune.steps={tune.steps}: half of these steps has none for the cool-down, "
+            f"train.schedule.decay={schedule.decay:g} of them. Set tune.steps higher, or tune.finalists=null."
+        )
     if not has_halves(experiment, warmup):
         raise ValueError(
-            f"tune.finalists={experiment.config.tune.finalists}: trials can go on from half of their steps only in a schedule with "
-            f"a constant part, and train.schedule is {schedule.shape} with warm-up {warmup:g}. Set tune.finalists=null."
+            f"tune.finalists={tune.finalists}: trials can go on from half of their steps only in a schedule that is constant where "
+            f"half begins to cool down, and train.schedule is {schedule.shape} with warm-up {warmup:g}. Set tune.finalists=null, or "
+            "a shorter warm-up."
         )
-    half = round(0.5 * experiment.config.tune.steps)
+    half = round(0.5 * tune.steps)
     branches = {trunk_path(folder, lr, warmup): branch_step(half, schedule.decay)}
     losses = _trained(experiment, lr, warmup, Span(branches=branches, stop=half))
     return {"half/steps": half, HALF_LOSS: losses["val/loss"]}
@@ -90,9 +99,9 @@ def run_trial(experiment: Experiment, folder: Path, lr: float, warmup: float) ->
 
 
 def has_halves(experiment: Experiment, warmup: float) -> bool:
-    """Return whether trials with this warm-up have a constant part, from which half of the steps can cool down."""
+    """Return whether trials with this warm-up have a constant part by the step at which half of the steps begin to cool down."""
     schedule = experiment.config.train.schedule
-    constant = schedule.shape == "warmup_stable_decay" and warmup < 1 - schedule.decay
+    constant = schedule.shape == "warmup_stable_decay" and warmup <= 0.5 * (1 - schedule.decay)
     return constant and bool(smaller_budgets(experiment.config.tune.steps, [0.5], schedule.decay))
 
 
@@ -108,7 +117,9 @@ def _trained(experiment: Experiment, lr: float, warmup: float, span: Span) -> di
     if span.start is None:
         experiment.init_output_scale(model, batches)
     label = f"lr={lr:g}, warmup={warmup:g}" + (f", {span.stop} steps" if span.stop else "")
-    experiment.fit(model, batches, lr=lr, warmup=warmup, single_process=True, label=label, span=span)
+    experiment.fit(
+        model, batches, lr=lr, warmup=warmup, seed=tune.seed, single_process=True, label=label, span=span
+    )
     return validation_losses(experiment, model)
 
 

@@ -14,6 +14,7 @@ from bridgelab.config.check import check_config
 from bridgelab.config.instantiate import check_classes, is_own
 from bridgelab.config.resolvers import run_name  # noqa: F401
 from bridgelab.config.root import config_root
+from bridgelab.launch.requeued import begin_attempt, end_attempt
 from bridgelab.printable import shown
 from bridgelab.runs.finished import is_finished
 from bridgelab.runs.identity import claim, refuse_another
@@ -93,8 +94,12 @@ def run(config: DictConfig, directory: Path, *, bridge: str, overrides: Sequence
         from bridgelab.training.loggers.wandb_logger import wandb_run
         from bridgelab.training.run import train_and_evaluate
 
+        if is_first(os.environ):
+            begin_attempt(directory, Path(config.paths.features))
         with wandb_run(config, directory, bridge) as wandb_logger:
             train_and_evaluate(config, directory, bridge=bridge, wandb_logger=wandb_logger)
+        if is_first(os.environ):
+            end_attempt()
         return objective(directory)
 
 

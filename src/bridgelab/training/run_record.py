@@ -1,6 +1,5 @@
 """The record of a run, `metrics.json`."""
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from bridgelab.bridge.warm_starts import WarmStartCard
 from bridgelab.evaluation.record_fields import record_fields
 from bridgelab.model import BridgedModel
+from bridgelab.runs.initial_weights import initial_file
 from bridgelab.training.experiment import Experiment
 from bridgelab.training.train_bridge import Trained
 
@@ -17,11 +17,7 @@ def _start(experiment: Experiment) -> str | None:
     config, backbones = experiment.config, experiment.backbones
     if start := backbones.hub_bridge or backbones.warm_starts.get(config.seed):
         return start.source
-    source = config.bridge.get("init_from")
-    if not source or not Path(source).is_file():
-        return None
-    with open(source, "rb") as file:
-        return f"{Path(source).name}@{hashlib.file_digest(file, 'sha256').hexdigest()}"
+    return initial_file(config)
 
 
 def _budgets_of_warm_start(experiment: Experiment) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from pytorch_lightning.loggers import Logger, WandbLogger
 from bridgelab.config.instantiate import build
 from bridgelab.model import BridgedModel
 from bridgelab.runs.identity import config_hash
+from bridgelab.runs.initial_weights import INIT_FROM, initial_file
 from bridgelab.training.budgets import branch_points, cool_down, smaller_budgets
 from bridgelab.training.experiment import Experiment
 from bridgelab.training.fit import Outputs, Span
@@ -41,7 +42,12 @@ class Trained:
 
 def checkpoint_identity(experiment: Experiment) -> dict[str, str]:
     """Return what a checkpoint must share with a run to be resumed by it."""
-    return {**experiment.fingerprints, "config": config_hash(experiment.config, training=True)}
+    start = initial_file(experiment.config)
+    return {
+        **experiment.fingerprints,
+        "config": config_hash(experiment.config, training=True),
+        **({INIT_FROM: start} if start else {}),
+    }
 
 
 def train_bridge(
@@ -68,6 +74,7 @@ def train_bridge(
         lr=rate["lr"],
         warmup=rate["warmup"],
         identity=checkpoint_identity(experiment),
+        seed=config.seed,
         progress_bar=sys.stderr.isatty(),
     )
     outputs = functools.partial(

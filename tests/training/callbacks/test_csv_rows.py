@@ -1,3 +1,5 @@
+import functools
+
 import pytest
 from tiny_training import Killed, train
 
@@ -8,14 +10,18 @@ def test_the_curve_and_the_log_survive_a_kill(tmp_path, tiny_text):
     def validate(model):
         return {"val/accuracy": 0.5, "val/loss": 1.0}
 
-    with pytest.raises(Killed):
-        train(tiny_text, tmp_path, stop=8, log=True, validate=validate, save_every=5)
-    _, fitted = train(tiny_text, tmp_path, log=True, validate=validate, save_every=5)
-    assert [step for step, _ in fitted.curve] == [3, 6, 9, 12]
+    train_so = functools.partial(
+        train, tiny_text, tmp_path, log=True, validate=validate, save_every=5, at_start=True
+    )
+    for stop in (4, 8):  # before the first checkpoint too
+        with pytest.raises(Killed):
+            train_so(stop=stop)
+    _, fitted = train_so()
+    assert [step for step, _ in fitted.curve] == [0, 3, 6, 9, 12]
     assert fitted.seconds > 0
     rows = (tmp_path / "metrics.csv").read_text().splitlines()
     assert rows[0] == "step,lr,train/loss,val/loss,val/accuracy"
-    assert [int(r.split(",")[0]) for r in rows[1:] if r.split(",")[4]] == [3, 6, 9, 12]
+    assert [int(r.split(",")[0]) for r in rows[1:] if r.split(",")[4]] == [0, 3, 6, 9, 12]
     trained = [int(r.split(",")[0]) for r in rows[1:] if r.split(",")[2]]
     assert trained == list(range(1, 13))
 

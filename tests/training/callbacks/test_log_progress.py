@@ -1,12 +1,14 @@
 """Where there is no terminal, Lightning's progress bar leaves nothing in the log."""
 
 import logging
-from types import SimpleNamespace
+import re
+import time
 
 import pytest
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import RichProgressBar
 from pytorch_lightning.demos.boring_classes import BoringModel
+from tiny_training import train
 
 from bridgelab.training.callbacks.log_progress import LogProgress, StepBar
 
@@ -34,21 +36,24 @@ def test_a_log_has_a_line_each_tenth(callback, lines, tmp_path, caplog):
     assert all(message.startswith("training: step ") for message in own)
 
 
-def test_a_step_lasts_as_long_as_it_trains_and_the_time_left_counts_evaluations(monkeypatch, caplog):
-    """Five steps of .2 s and one evaluation of 10 s: 200 ms a step, and 11 s for the five that are left."""
-    now = iter([0.0, 0.2, 10.2, 11.0])  # start; the evaluation starts, ends; the fifth step ends
-    monkeypatch.setattr("bridgelab.training.callbacks.log_progress.time.monotonic", lambda: next(now))
-    callback = LogProgress("training")
-    trainer = SimpleNamespace(
-        global_step=0, max_steps=10, is_global_zero=True, callback_metrics={}, accumulate_grad_batches=1
-    )
-    callback.on_train_start(trainer)
-    callback.on_validation_start(trainer)
-    callback.on_validation_end(trainer)
-    trainer.global_step = 5
+def test_a_step_lasts_as_long_as_it_trains_and_the_time_left_counts_evaluations(
+    tmp_path, tiny_text, monkeypatch, caplog
+):
+    """Each of four evaluations takes 100 s, by a clock that they alone set forward; the steps take moments."""
+    real, evaluated = time.monotonic, []
+
+    def validate(_):
+        evaluated.append(100)
+        return {"val/accuracy": 0.5, "val/loss": 1.0}
+
+    monkeypatch.setattr(time, "monotonic", lambda: real() + sum(evaluated))
     with caplog.at_level(logging.INFO):
-        callback.on_train_batch_end(trainer, None, None, None, 4)
-    assert caplog.messages[0].endswith("200 ms a step, 11 s left")
+        train(tiny_text, tmp_path, validate=validate)
+    lines = [re.search(r"step (\d+) of 12.* (\d+) ms a step, (\d+) s left", line) for line in caplog.messages]
+    by_step = {int(line[1]): (int(line[2]), int(line[3])) for line in lines if line}
+    assert len(evaluated) == 4
+    assert all(milliseconds < 10_000 for milliseconds, _ in by_step.values()), by_step
+    assert 200 <= by_step[6][1] < 250  # as long again as the first half took
 
 
 def test_the_bar_is_named_after_what_is_trained():

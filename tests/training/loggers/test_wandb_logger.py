@@ -17,6 +17,7 @@ from bridgelab.data.batches import TokenizedExamples
 from bridgelab.model import BridgedModel
 from bridgelab.training import main
 from bridgelab.training.checkpoint import LAST
+from bridgelab.training.loggers import wandb_logger
 from bridgelab.training.loggers.wandb_logger import difficulty, evidence_maps, wandb_identity
 
 
@@ -119,6 +120,26 @@ def test_a_run_goes_on_where_wandb_cannot_be_begun(tiny, config, tmp_path, monke
     monkeypatch.setattr(wandb, "init", lost)
     main.run(config("logger=wandb", "bridge=linear", "train.lr=0.01"), tmp_path / "run", bridge="linear")
     assert "W&B can't be started, and this run continues without it: no answer" in caplog.text
+    assert (tmp_path / "run" / "metrics.json").exists()
+
+
+def test_a_run_is_recorded_though_wandb_does_not_take_its_record(
+    tiny, config, tmp_path, offline, monkeypatch, caplog
+):
+    import wandb
+
+    def full(*_):
+        raise OSError("no space left")
+
+    def finish(end=wandb.finish, **choices):
+        end(**choices)
+        raise wandb.errors.CommError("no answer")
+
+    monkeypatch.setattr(wandb_logger, "_prediction_table", full)
+    monkeypatch.setattr(wandb, "finish", finish)
+    main.run(config("logger=wandb", "bridge=linear", "train.lr=0.01"), tmp_path / "run", bridge="linear")
+    assert "W&B lacks this run's record, and this run continues without it: no space left" in caplog.text
+    assert "W&B did not end this run in order: no answer" in caplog.text
     assert (tmp_path / "run" / "metrics.json").exists()
 
 

@@ -104,14 +104,20 @@ class Config(Keys):
                 "train.schedule.shape=warmup_stable_decay, or train.budgets=[]",
                 {"shares": str(shares), "shape": schedule.shape},
             )
-        if (1 - schedule.decay) * min(shares) < schedule.warmup:
+        warmups = {schedule.warmup: "train.schedule.warmup"}
+        if self.train.lr is None and self.train.steps:  # the search may choose one of these
+            warmups |= dict.fromkeys(self.tune.warmups, "each of tune.warmups")
+        longest = max(warmups)
+        if (1 - schedule.decay) * min(shares) < longest:
             raise PydanticCustomError(
                 "branches",
-                "train.budgets={shares}: at {least} of the steps the cool-down would begin before the warm-up ends. Leave it "
-                "out, or set train.schedule.warmup below {most}",
+                "train.budgets={shares}: at {least} of the steps the cool-down would begin before the warm-up ends, which is "
+                "{longest} of all steps. Leave it out, or set {key} to {most} or less",
                 {
                     "shares": str(shares),
                     "least": min(shares),
+                    "longest": f"{longest:g}",
+                    "key": warmups[longest],
                     "most": f"{(1 - schedule.decay) * min(shares):g}",
                 },
             )

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from bridgelab.config.schema.base import (
@@ -42,6 +42,17 @@ class Optim(ClassKeys):
     weight_decay: NotNegative = 0.0
 
 
+# Lightning's arguments that another key of the config decides, which a run would override or be cut short by.
+INSTEAD = {
+    "precision": "train.precision",
+    "log_every_n_steps": "train.log_every",
+    **dict.fromkeys(
+        ("max_steps", "min_steps", "max_epochs", "min_epochs", "max_time", "limit_train_batches", "overfit_batches", "fast_dev_run"),
+        "train.steps",
+    ),
+}  # fmt: skip
+
+
 class Trainer(ClassKeys):
     accelerator: Name
     devices: Count | Literal[-1, "auto"] | list[Number]
@@ -49,6 +60,16 @@ class Trainer(ClassKeys):
     strategy: Name
     gradient_clip_val: NotNegative | None = None
     accumulate_grad_batches: Count = 1
+
+    @model_validator(mode="after")
+    def _check_decided_elsewhere(self) -> "Trainer":
+        extra = self.model_extra or {}
+        for key in sorted(INSTEAD.keys() & extra.keys()):
+            context = {"key": key, "value": str(extra[key]), "instead": INSTEAD[key]}
+            raise PydanticCustomError(
+                "instead", "a run's {instead} decides this. Remove it, and set {instead}", context
+            )
+        return self
 
 
 class Csv(ClassKeys):

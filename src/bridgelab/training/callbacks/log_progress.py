@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import RichProgressBar
 
+from bridgelab.training.callbacks.validation_curve import ValidationCurve
 from bridgelab.training.lightning_module import step_is_done
 
 log = logging.getLogger(__name__)
@@ -21,24 +22,19 @@ class LogProgress(pl.Callback):
 
     Args:
         label: what is trained.
+        curve: the training's evaluations on val, whose seconds are part of the time left and of no step; None for none.
     """
 
-    def __init__(self, label: str):
-        self.label = label
-        self.validating = 0.0  # seconds of evaluations on val: part of the time left, and of no step
+    def __init__(self, label: str, curve: ValidationCurve | None = None):
+        self.label, self.curve = label, curve
 
     def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Start the clock."""
+        """Start the clocks."""
         self.clock, self.first = time.monotonic(), trainer.global_step
-        self.validating = 0.0
+        self.validated = self._validating()  # before the first step
 
-    def on_validation_start(self, *_: Any) -> None:
-        """Note when an evaluation starts."""
-        self.validation_start = time.monotonic()
-
-    def on_validation_end(self, *_: Any) -> None:
-        """Add its seconds."""
-        self.validating += time.monotonic() - self.validation_start
+    def _validating(self) -> float:
+        return self.curve.seconds if self.curve else 0.0
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -50,11 +46,12 @@ class LogProgress(pl.Callback):
         if 10 * step // steps == 10 * (step - 1) // steps or not trainer.is_global_zero:
             return
         done, seconds = max(1, step - self.first), time.monotonic() - self.clock
+        of_steps = seconds - (self._validating() - self.validated)
         loss = trainer.callback_metrics.get("train/loss", torch.tensor(float("nan")))
         log.info(
             "%s: step %d of %d, loss %.3f, %.0f ms a step, %.0f s left",
             *(self.label, step, steps, float(loss)),
-            *(1e3 * (seconds - self.validating) / done, seconds / done * (steps - step)),
+            *(1e3 * of_steps / done, seconds / done * (steps - step)),
         )
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -32,11 +33,13 @@ class ValidationCurve(pl.Callback):
 
     Attributes:
         curve: (step, validation accuracy); with captions alone, the geometric mean of a token's probability.
+        seconds: that this process spent on them.
     """
 
     def __init__(self, validate: Validate, points: int, files: Sequence[MetricsCsv], at_start: bool = False):
         self.validate, self.points, self.files, self.at_start = validate, points, files, at_start
         self.curve: list[tuple[int, float]] = []
+        self.seconds = 0.0
 
     @property
     def state_key(self) -> str:
@@ -60,8 +63,9 @@ class ValidationCurve(pl.Callback):
 
     def _validate(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Add a point to the curve, and log it."""
-        step, steps = trainer.global_step, trainer.max_steps
+        step, steps, clock = trainer.global_step, trainer.max_steps, time.monotonic()
         values = self.validate(pl_module.model)
+        self.seconds += time.monotonic() - clock
         # The probability of a token lies between 0 and 1 and rises with learning, as an accuracy does.
         self.curve.append((step, values.get("val/accuracy", math.exp(-values["val/loss"]))))
         if not trainer.is_global_zero:

@@ -65,7 +65,10 @@ def wandb_run(config: DictConfig, directory: Path, bridge: str) -> Iterator[Wand
         yield logger
         failed = 0
     finally:
-        wandb.finish(exit_code=failed)  # else the next run in this process would continue this one
+        try:
+            wandb.finish(exit_code=failed)  # else the next run in this process would continue this one
+        except (wandb.Error, OSError, TimeoutError) as error:
+            log.warning("W&B did not end this run in order: %s", error)
 
 
 def wandb_identity(directory: Path) -> dict[str, Any]:
