@@ -8,7 +8,7 @@ import gc
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,10 @@ class DryRun(Backbones):
 
     def start(self, seed: int, kind: Any, choices: dict[str, Any]) -> None:
         """Return None: the weights that a bridge starts from do not matter here."""
+
+    def load_file(self, bridge: nn.Module) -> Mapping[str, Tensor]:
+        """Load nothing: as for `start`."""
+        return {}
 
     def bridged(self) -> BridgedModel:
         """Return a new bridge between both models, with an output scale of 1."""
