@@ -46,16 +46,17 @@ class OwnBatches(BenchmarkDataModule):
         pass
 
 
-def model_and_batches(text, steps=12, stack=None, adapt="none"):
+def model_and_batches(text, steps=12, stack=None, adapt="none", kind=Linear, dim=5):
     """A model at its first step and the batches it is trained on, the same each time.
 
-    With `stack`, the T5's encoder or decoder reads the bridge's tokens by gated cross-attention; `adapt` is as `text.adapt`.
+    With `stack`, the T5's encoder or decoder reads the bridge's tokens by gated cross-attention; `adapt` is as `text.adapt`. `kind` makes
+    a bridge from patches of `dim` channels.
     """
     torch.manual_seed(0)
     lora = {"rank": 2, "alpha": 4, "targets": ["q", "v"]}
     adapter = build_adapter({"adapt": adapt, "prompt_tokens": 3, "lora": lora}, text.model)
     torch.manual_seed(0)
-    features = torch.randn(6, 4, 5)
+    features = torch.randn(6, 4, dim)
     words = ["red", "blue cube", "cube", "sphere yes no", "yes", "no"]
     examples = [
         Example(id=f"{k}", images=(f"/{k % 6}",), prompt="what is it", answers=(words[k % 6],), kind="answer")
@@ -68,7 +69,7 @@ def model_and_batches(text, steps=12, stack=None, adapt="none"):
         {"answer": prepared.prompt_lengths}, [{"answer": 1}], steps=steps, batch_size=4, seed=0
     )
     between = {}
-    bridge = Linear(5, text.dim)
+    bridge = kind(dim, text.dim)
     if stack:
         layers = len(getattr(text.model, stack).block)
         blocks = CrossAttentionLayers(text.dim, layers, stack=stack, every=1, num_heads=2, ffn_ratio=2)
@@ -92,9 +93,11 @@ def train(
     budget=None,
     stack=None,
     adapt="none",
+    kind=Linear,
+    dim=5,
     **trainer_choices,
 ):
-    model, batches = model_and_batches(text, steps, stack, adapt)
+    model, batches = model_and_batches(text, steps, stack, adapt, kind, dim)
     extra = [KillAt(stop)] if stop else []
 
     def trainer(callbacks, **kwargs):

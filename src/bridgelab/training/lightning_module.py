@@ -64,8 +64,11 @@ class BridgeTraining(pl.LightningModule):
         self.log("step", float(self.global_step + 1))  # Lightning itself counts from 0
         return loss
 
-    def on_train_batch_start(self, *_: Any) -> None:
-        """Log the learning rate that this step uses."""
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Log the learning rate that this step uses, and let a bridge that draws once per step know the step's later parts."""
+        bridge = getattr(self.model, "bridge", None)
+        if batch_idx % self.trainer.accumulate_grad_batches and hasattr(bridge, "repeat_draw"):
+            bridge.repeat_draw()
         self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
 
     def configure_optimizers(self) -> Any:
