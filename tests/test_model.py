@@ -133,6 +133,17 @@ def test_the_blind_floor_sees_nothing(tiny_text, batch):
     assert model.prefix(blank).shape == (3, 4, tiny_text.dim)
 
 
+@pytest.mark.parametrize("insert", ["encoder_input", "encoder_output"])
+def test_the_scale_of_a_batch_in_parts_is_that_of_the_whole(tiny_text, batch, insert):
+    """As a batch that does not fit into memory is trained on; the parts are of different size, and so are their prompts."""
+    torch.manual_seed(1)
+    whole, parts = (BridgedModel(Linear(6, tiny_text.dim), tiny_text, insert=insert) for _ in range(2))
+    parts.bridge.load_state_dict(whole.bridge.state_dict())
+    whole.init_output_scale(batch)
+    parts.init_output_scale(*({name: x[rows] for name, x in batch.items()} for rows in ([0], [1, 2])))
+    torch.testing.assert_close(parts.scale, whole.scale, rtol=1e-6, atol=0)
+
+
 def test_bf16_is_near(tiny_text, batch, model):
     near = BridgedModel(
         model.bridge, tiny_text, mean=torch.arange(6.0), std=torch.arange(1.0, 7.0), precision="bf16"

@@ -1,7 +1,7 @@
 """Vision features -> bridge -> frozen language model: loss, likelihood, generated text."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
@@ -36,6 +36,12 @@ NO_ADAPTER = Adapter()
 def is_frozen(name: str) -> bool:
     """Return whether a weight of this name is the frozen language model's own, which a checkpoint leaves out."""
     return name.startswith(FROZEN) and LORA not in name
+
+
+def _rms(parts: Sequence[Tensor]) -> Float[Tensor, ""]:
+    """Return the root mean square of the components of all parts together."""
+    numel = sum(part.numel() for part in parts)
+    return torch.stack([part.float().square().mean() * (part.numel() / numel) for part in parts]).sum().sqrt()
 
 
 class Encoded(NamedTuple):
@@ -200,8 +206,8 @@ class BridgedModel(nn.Module):
                 "has changed since: train again."
             )
 
-    def init_output_scale(self, batch: dict[str, Tensor]) -> None:
-        """Set the scale $s$ from a first batch, so that visual tokens have the RMS of the vectors in their sequence.
+    def init_output_scale(self, *parts: dict[str, Tensor]) -> None:
+        """Set the scale $s$ from a first batch, given in one or more parts, so that visual tokens have the RMS of the vectors in their sequence.
 
         Those are the T5's word embeddings or, with `insert="encoder_output"`, its encoder's output. With
         `insert="cross_attention"` tokens are in a sequence of their own, and get an RMS of 1. Later calls do nothing.
@@ -212,12 +218,15 @@ class BridgedModel(nn.Module):
         if not self.scale.isnan():
             return
         with torch.no_grad(), self._autocast():
-            rms = self._raw_prefix(batch).float().square().mean().sqrt()
+            rms = _rms([self._raw_prefix(batch) for batch in parts])
             target_rms: float = 1.0 if self.insert == "cross_attention" else self.text.embedding_rms
             if self.insert == "encoder_output":
-                mask = batch["prompt_mask"].bool()
-                encoded = self._encoder(self.text.embed(batch["prompt"]), mask)[mask]
-                target_rms = encoded.float().square().mean().sqrt().item()
+                masks = [batch["prompt_mask"].bool() for batch in parts]
+                encoded = [
+                    self._encoder(self.text.embed(batch["prompt"]), mask)[mask]
+                    for batch, mask in zip(parts, masks, strict=True)
+                ]
+                target_rms = _rms(encoded).item()
         if not (rms.isfinite() and rms > 0):
             raise ValueError(
                 f"the bridge's first output has an RMS of {rms.item():g}: it must be finite and above 0. "
