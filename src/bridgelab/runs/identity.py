@@ -116,6 +116,7 @@ def refuse_another(directory: Path, config: DictConfig) -> bool:
                 + (
                     f". To evaluate it again without training: bridgelab evaluate {directory}"
                     if all(key.startswith("evaluate.") for key in keys)
+                    and (directory / "last.ckpt").exists()  # which an evaluation itself lacks
                     else "."
                 )
             )
