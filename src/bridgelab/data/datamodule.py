@@ -99,7 +99,8 @@ class BenchmarkDataModule(pl.LightningDataModule):
             check_tags(itertools.chain.from_iterable(kinds.values()), f"{self.benchmark.name}, {split}")
         self._check_splits(stage)
         if stage == "fit":  # a bridge that can't be built says so before images are encoded
-            self.conditioning = self.backbones.model(0, images=self.images_per_example).conditioning
+            model = self.backbones.model(self.config.seed, images=self.images_per_example)
+            self.conditioning = model.conditioning
         self._encode_images()
         if self.skipped["images"]:
             self._check_splits(stage)
