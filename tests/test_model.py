@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 from functools import partial
 
 import pytest
@@ -12,7 +14,7 @@ from bridgelab.bridge.gated_cross_attention import CrossAttentionLayers
 from bridgelab.bridge.linear import Linear
 from bridgelab.bridge.perceiver import PerceiverResampler
 from bridgelab.bridge.words import Words
-from bridgelab.model import BridgedModel
+from bridgelab.model import BridgedModel, autocast_pays
 from bridgelab.text.t5 import _checkpointed
 
 
@@ -142,6 +144,14 @@ def test_the_scale_of_a_batch_in_parts_is_that_of_the_whole(tiny_text, batch, in
     whole.init_output_scale(batch)
     parts.init_output_scale(*({name: x[rows] for name, x in batch.items()} for rows in ([0], [1, 2])))
     torch.testing.assert_close(parts.scale, whole.scale, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize(("capability", "pays"), [(7, False), (8, True), (9, True)])
+def test_a_gpu_that_emulates_bf16_computes_in_float32(monkeypatch, capability, pays):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(major=capability))
+    assert autocast_pays(torch.device("cuda", 0)) == pays
 
 
 def test_bf16_is_near(tiny_text, batch, model):

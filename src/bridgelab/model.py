@@ -22,7 +22,12 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def autocast_pays(device: torch.device) -> bool:
-    """Return whether bfloat16 is faster than float32: a CPU without bf16 instructions emulates it at a tenth of the speed."""
+    """Return whether bfloat16 is faster than float32.
+
+    A CPU without bf16 instructions emulates it at a tenth of the speed, and GPUs before Ampere (V100, T4) emulate it as well.
+    """
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type != "cpu":
         return True
     capabilities = torch.cpu.get_capabilities()
