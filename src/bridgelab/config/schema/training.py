@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from bridgelab.config.schema.base import (
@@ -42,9 +42,22 @@ class Optim(ClassKeys):
     weight_decay: NotNegative = 0.0
 
 
+def _without_places(devices: object) -> object:
+    """Refuse GPUs by their places: Lightning alone would use these, and all that a run does outside of training the first ones."""
+    if isinstance(devices, list):
+        places = ",".join(map(str, devices))
+        raise PydanticCustomError(
+            "devices",
+            "must be the number of GPUs, since their places mean nothing to the encoding of images and to the evaluation. Set "
+            "trainer.devices={number}, and CUDA_VISIBLE_DEVICES={places} in the environment",
+            {"number": max(1, len(devices)), "places": places},
+        )
+    return devices
+
+
 class Trainer(ClassKeys):
     accelerator: Name
-    devices: Count | Literal[-1, "auto"] | list[Number]
+    devices: Annotated[Count | Literal[-1, "auto"], BeforeValidator(_without_places)]
     num_nodes: Count
     strategy: Name
     gradient_clip_val: NotNegative | None = None
