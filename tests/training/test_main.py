@@ -136,7 +136,9 @@ def test_a_run_goes_on_from_all_that_another_has_trained(tiny, config, tmp_path)
     # What it adds begins as in a run from scratch.
     plain = tmp_path / "plain" / "bridge=mlp"
     main.run(config("bridge=mlp", "train.lr=0.01", "train.budgets=[]"), plain, bridge="mlp")
-    more = config("bridge=mlp", "text.adapt=prompt", "text.prompt_tokens=2", f'bridge.init_from="{plain}/last.ckpt"')
+    more = config(
+        "bridge=mlp", "text.adapt=prompt", "text.prompt_tokens=2", f'bridge.init_from="{plain}/last.ckpt"'
+    )
     experiment = settings.Experiment(more, "cpu")
     assert experiment.backbones.not_loaded == ["soft_prompt"]
 
@@ -331,3 +333,6 @@ def test_a_run_that_another_process_is_at_is_not_begun(tiny, config, tmp_path, m
     assert is_first({})
     assert is_first({"LOCAL_RANK": "0", "SLURM_PROCID": "0"})
     assert not is_first({"SLURM_PROCID": "1"})
+    assert is_first({"LOCAL_RANK": "0", "RANK": "0", "GROUP_RANK": "0", "NODE_RANK": "0"})
+    for second_machine in ({"RANK": "2", "GROUP_RANK": "1"}, {"NODE_RANK": "1"}):
+        assert not is_first({"LOCAL_RANK": "0", **second_machine})
