@@ -17,7 +17,13 @@ def test_each_process_of_a_machine_has_a_gpu_of_its_own(monkeypatch):
 
 
 def test_a_trial_trains_on_its_processs_own_gpu_in_the_parts_of_all_processes(monkeypatch):
-    trainer = {"_target_": "pytorch_lightning.Trainer", "_partial_": True, "devices": 4, "num_nodes": 1, "strategy": "ddp"}
+    trainer = {
+        "_target_": "pytorch_lightning.Trainer",
+        "_partial_": True,
+        "devices": 4,
+        "num_nodes": 1,
+        "strategy": "ddp",
+    }
     config = OmegaConf.create(trainer | {"accelerator": "gpu", "accumulate_grad_batches": 3})
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)

@@ -145,9 +145,7 @@ class Backbones:
         source = self.config.bridge.get("init_from")
         if not source or source == WARM or is_hub(source):
             return {}
-        self.not_loaded = load_weights(
-            bridge, read_initial(source, self.fingerprints, log.warning), log.info
-        )
+        self.not_loaded = load_weights(bridge, read_initial(source, self.fingerprints, log.warning), log.info)
         return read_rest_of_run(source, self.fingerprints) or {}
 
     def start(self, seed: int, kind: Any, choices: dict[str, Any]) -> HubBridge | None:

@@ -164,9 +164,12 @@ def test_a_checkpoint_is_told_by_the_config_beside_it(tmp_path):
         check_initial_file(beginning(path, "mlp.MLP", "miniature_prose"))
     inserted = beginning(path, "mlp.MLP")
     inserted.model = {"insert": "encoder_output"}
-    OmegaConf.save(OmegaConf.create(trained | {"model": {"insert": "encoder_input"}}), tmp_path / "config.yaml")
+    OmegaConf.save(
+        OmegaConf.create(trained | {"model": {"insert": "encoder_input"}}), tmp_path / "config.yaml"
+    )
     with pytest.raises(
-        ValueError, match=r"with model\.insert=encoder_input, and it is encoder_output.*Set model\.insert=encoder_input,"
+        ValueError,
+        match=r"with model\.insert=encoder_input, and it is encoder_output.*Set model\.insert=encoder_input,",
     ):
         check_initial_file(inserted)
     (tmp_path / "torn.safetensors").write_bytes(b"torn")

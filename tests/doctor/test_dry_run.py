@@ -62,9 +62,15 @@ def test_a_step_is_a_training_step(run, bridge, monkeypatch):
 
 def test_a_step_in_parts_takes_the_memory_of_one_and_the_time_of_all(run, monkeypatch):
     taken, own = [], DryRun.trial
-    monkeypatch.setattr(DryRun, "trial", lambda self, examples, lengths: taken.append(examples) or own(self, examples, lengths))
+    monkeypatch.setattr(
+        DryRun,
+        "trial",
+        lambda self, examples, lengths: taken.append(examples) or own(self, examples, lengths),
+    )
     passes, forward = [], dry.BridgedModel.forward
-    monkeypatch.setattr(dry.BridgedModel, "forward", lambda self, batch: passes.append(1) or forward(self, batch))
+    monkeypatch.setattr(
+        dry.BridgedModel, "forward", lambda self, batch: passes.append(1) or forward(self, batch)
+    )
     dry_run = run("bridge=linear", "+trainer.accumulate_grad_batches=3", processes=2)
     dry_run.memory(LENGTHS)
     dry_run.step_seconds(LENGTHS)

@@ -59,7 +59,10 @@ def test_another_evaluation_of_the_same_run_has_a_study_of_its_own(run, config, 
     assert cli.main(["evaluate", *evaluated]) == 0
     assert cli.main(["evaluate", *evaluated, "evaluate.num_beams=2"]) == 2
     told = capsys.readouterr().err
-    assert "they differ in evaluate.num_beams). One directory holds one config: give this run another study=NAME" in told
+    assert (
+        "they differ in evaluate.num_beams). One directory holds one config: give this run another study=NAME"
+        in told
+    )
     assert "bridgelab evaluate" not in told.split("differ in")[1]  # an evaluation can't be evaluated
     assert cli.main(["evaluate", *evaluated, "evaluate.num_beams=2", "study=beams"]) == 0
     assert capsys.readouterr().out.strip().endswith("beams_on_world/bridge=linear,seed=0")

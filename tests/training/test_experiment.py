@@ -159,7 +159,11 @@ def test_the_start_is_checked_in_parts_as_small_as_those_of_training(run, monkey
     monkeypatch.setattr(BridgedModel, "loss", loss)
     norms = []
     monkeypatch.setattr(start_check, "MAX_NORM", 0.0)  # so that it tells the norm
-    for parts in ((), ("+trainer.accumulate_grad_batches=2",), ("trainer.devices=2", "+trainer.accumulate_grad_batches=2")):
+    for parts in (
+        (),
+        ("+trainer.accumulate_grad_batches=2",),
+        ("trainer.devices=2", "+trainer.accumulate_grad_batches=2"),
+    ):
         experiment = Experiment.set_up(run.config("train.precision=fp32", *parts), "cpu")
         with pytest.raises(ValueError, match="first gradient's norm is") as told:
             experiment.init_output_scale(experiment.model(0), experiment.data.batches(1, 0))
@@ -171,7 +175,9 @@ def test_the_start_is_checked_in_parts_as_small_as_those_of_training(run, monkey
         raise torch.OutOfMemoryError("tried to allocate 2 GiB")
 
     monkeypatch.setattr(BridgedModel, "loss", full)
-    with pytest.raises(MemoryError, match=r"full at batches of 4\. Set trainer\.accumulate_grad_batches higher"):
+    with pytest.raises(
+        MemoryError, match=r"full at batches of 4\. Set trainer\.accumulate_grad_batches higher"
+    ):
         experiment.init_output_scale(experiment.model(0), experiment.data.batches(1, 0))
 
 

@@ -72,7 +72,9 @@ def test_a_step_in_parts_draws_one_number_of_tokens(tmp_path, tiny_text):
     # Not by the weights: the biases of the keys have a gradient of rounding alone, which AdamW makes as large as any.
     patches = torch.randn(3, 4, 8)
     with torch.no_grad():
-        torch.testing.assert_close(parts.bridge.eval()(patches), whole.bridge.eval()(patches), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            parts.bridge.eval()(patches), whole.bridge.eval()(patches), rtol=1e-4, atol=1e-5
+        )
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,10 @@ def _check_run(path: Path, config: DictConfig) -> None:
         )
     reader, here = (str(one.text.get("path")) for one in (trained, config))
     is_alignment = "model" not in trained  # which reads the tokenizer alone
-    insert, own = insert_of(trained) if not is_alignment else "", insert_of(config) if "model" in config else ""
+    insert, own = (
+        insert_of(trained) if not is_alignment else "",
+        insert_of(config) if "model" in config else "",
+    )
     if insert and own and insert != own:
         raise ValueError(
             f"bridge.init_from={path} is of a run with model.insert={insert}, and it is {own} here: a run goes on from all that another "

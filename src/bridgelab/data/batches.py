@@ -245,7 +245,9 @@ class TrainingBatches:
         step = self.sampler.batch(0)
         pool = self.pools[step.pool]
         parts = min(parts, len(step.rows))
-        return [pool.batch(step.rows[part::parts]) | _weight(pool, step.all_rows, parts) for part in range(parts)]
+        return [
+            pool.batch(step.rows[part::parts]) | _weight(pool, step.all_rows, parts) for part in range(parts)
+        ]
 
     def example_ids(self, step: int) -> tuple[str, list[str]]:
         """Return the pool of a step's batch and the ids of this process's examples."""
