@@ -1,6 +1,5 @@
 """Read a bridge's weights from a file, write them, and load them into a bridge."""
 
-import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from bridgelab.bridge.initial_file import TEXT_SIDE, incomplete
+from bridgelab.runs.atomic import temporary_path
 
 # Tensors that may keep their initial values, since they meet this T5 or this ViT.
 OPTIONAL = ("text_projection.", "language_projection.")
@@ -169,7 +169,7 @@ def write_weights(
     """Write safetensors to a temporary file, then rename it over the path."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}")
+    partial = temporary_path(path)
     save_file({name: value.contiguous() for name, value in tensors.items()}, partial, dict(metadata or {}))
     partial.chmod(0o644)  # safetensors makes files readable for their owner only
     partial.replace(path)

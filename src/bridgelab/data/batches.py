@@ -250,9 +250,9 @@ class TrainingBatches:
         ]
 
     def example_ids(self, step: int) -> tuple[str, list[str]]:
-        """Return the pool of a step's batch and the ids of this process's examples."""
+        """Return the pool of a step's batch and the ids of its examples, those of other processes too."""
         batch = self.sampler.batch(step)
-        return batch.pool, [self.pools[batch.pool].examples[row].id for row in batch.rows]
+        return batch.pool, [self.pools[batch.pool].examples[row].id for row in batch.all_rows]
 
     def state_dict(self) -> dict[str, Any]:
         """Return the sampler's state."""
