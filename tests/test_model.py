@@ -1,6 +1,5 @@
-from types import SimpleNamespace
-
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch

@@ -212,11 +212,13 @@ class BridgedModel(nn.Module):
             )
 
     def init_output_scale(self, *parts: dict[str, Tensor]) -> None:
-        """Set the scale $s$ from a first batch, given in one or more parts, so that visual tokens have the RMS of the vectors in their sequence.
+        """Set the scale $s$ from a first batch, so that visual tokens have the RMS of the vectors in their sequence.
 
         Those are the T5's word embeddings or, with `insert="encoder_output"`, its encoder's output. With
         `insert="cross_attention"` tokens are in a sequence of their own, and get an RMS of 1. Later calls do nothing.
 
+        Args:
+            parts: of the batch; all of it in one, or several if it does not fit into memory.
         Raises:
             ValueError: if the bridge's output is all zero or not finite.
         """

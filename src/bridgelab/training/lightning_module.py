@@ -66,7 +66,7 @@ class BridgeTraining(pl.LightningModule):
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Log the learning rate that this step uses, and let a bridge that draws once per step know the step's later parts."""
-        bridge = getattr(self.model, "bridge", None)
+        bridge: Any = getattr(self.model, "bridge", None)
         if batch_idx % self.trainer.accumulate_grad_batches and hasattr(bridge, "repeat_draw"):
             bridge.repeat_draw()
         self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])

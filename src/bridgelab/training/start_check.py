@@ -1,5 +1,7 @@
 """Checks of a bridge's first step, for initializations that would waste a whole run."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -32,10 +34,11 @@ def check_start(model: BridgedModel, *parts: Batch) -> None:
                 "alike stay alike. Draw each from a distribution, such as N(0, 0.02²)."
             )
     trained = [p for p in model.parameters() if p.requires_grad]
+    bridge: Any = model.bridge
     gradients: list[Tensor | None] = []
     for number, batch in enumerate(parts):
-        if number and hasattr(model.bridge, "repeat_draw"):
-            model.bridge.repeat_draw()  # all parts are one step
+        if number and hasattr(bridge, "repeat_draw"):
+            bridge.repeat_draw()  # all parts are one step
         with torch.enable_grad():
             found = torch.autograd.grad(model.loss(batch), trained, allow_unused=True)
         gradients = [
