@@ -1,4 +1,5 @@
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from bridgelab.bridge.gated_cross_attention import CrossAttentionLayers
 from bridgelab.bridge.linear import Linear
 from bridgelab.bridge.perceiver import PerceiverResampler
 from bridgelab.bridge.words import Words
-from bridgelab.model import BridgedModel
+from bridgelab.model import BridgedModel, autocast_pays
 from bridgelab.text.t5 import _checkpointed
 
 
@@ -131,6 +132,25 @@ def test_the_blind_floor_sees_nothing(tiny_text, batch):
     blank = batch | {"patches": torch.zeros(3, 1, 1)}
     model.init_output_scale(blank)
     assert model.prefix(blank).shape == (3, 4, tiny_text.dim)
+
+
+@pytest.mark.parametrize("insert", ["encoder_input", "encoder_output"])
+def test_the_scale_of_a_batch_in_parts_is_that_of_the_whole(tiny_text, batch, insert):
+    """As a batch that does not fit into memory is trained on; the parts are of different size, and so are their prompts."""
+    torch.manual_seed(1)
+    whole, parts = (BridgedModel(Linear(6, tiny_text.dim), tiny_text, insert=insert) for _ in range(2))
+    parts.bridge.load_state_dict(whole.bridge.state_dict())
+    whole.init_output_scale(batch)
+    parts.init_output_scale(*({name: x[rows] for name, x in batch.items()} for rows in ([0], [1, 2])))
+    torch.testing.assert_close(parts.scale, whole.scale, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize(("capability", "pays"), [(7, False), (8, True), (9, True)])
+def test_a_gpu_that_emulates_bf16_computes_in_float32(monkeypatch, capability, pays):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(major=capability))
+    assert autocast_pays(torch.device("cuda", 0)) == pays
 
 
 def test_bf16_is_near(tiny_text, batch, model):

@@ -47,17 +47,17 @@ class OwnBatches(BenchmarkDataModule):
         pass
 
 
-def model_and_batches(text, steps=12, stack=None, adapt="none", dropout=0.0):
+def model_and_batches(text, steps=12, stack=None, adapt="none", kind=Linear, dim=5, dropout=0.0):
     """A model at its first step and the batches it is trained on, the same each time.
 
-    With `stack`, the T5's encoder or decoder reads the bridge's tokens by gated cross-attention; `adapt` is as `text.adapt`;
-    `dropout` is of the bridge's tokens.
+    With `stack`, the T5's encoder or decoder reads the bridge's tokens by gated cross-attention; `adapt` is as `text.adapt`. `kind` makes
+    a bridge from patches of `dim` channels; `dropout` is of its tokens.
     """
     torch.manual_seed(0)
     lora = {"rank": 2, "alpha": 4, "targets": ["q", "v"]}
     adapter = build_adapter({"adapt": adapt, "prompt_tokens": 3, "lora": lora}, text.model)
     torch.manual_seed(0)
-    features = torch.randn(6, 4, 5)
+    features = torch.randn(6, 4, dim)
     words = ["red", "blue cube", "cube", "sphere yes no", "yes", "no"]
     examples = [
         Example(id=f"{k}", images=(f"/{k % 6}",), prompt="what is it", answers=(words[k % 6],), kind="answer")
@@ -70,7 +70,7 @@ def model_and_batches(text, steps=12, stack=None, adapt="none", dropout=0.0):
         {"answer": prepared.prompt_lengths}, [{"answer": 1}], steps=steps, batch_size=4, seed=0
     )
     between = {}
-    bridge = Linear(5, text.dim)
+    bridge = kind(dim, text.dim)
     if dropout:
         bridge = nn.Sequential(bridge, nn.Dropout(dropout))
     if stack:
@@ -96,11 +96,13 @@ def train(
     budget=None,
     stack=None,
     adapt="none",
+    kind=Linear,
+    dim=5,
     at_start=False,
     dropout=0.0,
     **trainer_choices,
 ):
-    model, batches = model_and_batches(text, steps, stack, adapt, dropout)
+    model, batches = model_and_batches(text, steps, stack, adapt, kind, dim, dropout)
     extra = [KillAt(stop)] if stop else []
 
     def trainer(callbacks, **kwargs):

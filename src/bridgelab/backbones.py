@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from bridgelab.bridge.gated_cross_attention import CrossAttentionLayers
 from bridgelab.bridge.hub import HubBridge, read_hub_bridge
 from bridgelab.bridge.hub_repository import is_hub
 from bridgelab.bridge.warm_starts import bridge_traits, find_warm_start
-from bridgelab.bridge.weights import load_weights, read_initial
+from bridgelab.bridge.weights import load_rest_of_run, load_weights, read_initial, read_rest_of_run
 from bridgelab.config.instantiate import bridge_choices, build, target
 from bridgelab.model import BridgedModel, autocast_pays
 from bridgelab.runs.insert import insert_of
@@ -37,7 +38,7 @@ class Backbones:
         fingerprints: a hash of each model's weights and settings, by name.
         hub_bridge: what `bridge.init_from` names on the hub; None if it names a file or nothing.
         warm_starts: those that were read, by seed.
-        not_loaded: the bridge's tensors that a file of `bridge.init_from` left at their initial values.
+        not_loaded: the trained tensors that a file of `bridge.init_from` left at their initial values.
     """
 
     def __init__(self, config: DictConfig, device: Any, text: Any = None):
@@ -80,7 +81,7 @@ class Backbones:
         *,
         mean: torch.Tensor | None = None,
         std: torch.Tensor | None = None,
-        images: int = 1,
+        images: int | None = None,
         init_from: Any = None,
     ) -> BridgedModel:
         """Return the bridge that a seed initializes, between the backbones.
@@ -89,7 +90,7 @@ class Backbones:
             seed: of the initialization.
             mean: of the training images' patches [vision_dim].
             std: of the training images' patches [vision_dim].
-            images: the number of images of an example.
+            images: the number of images of an example; None for that of the weights that it starts from, or 1.
             init_from: a file in place of that of `bridge.init_from`, which may be another seed's.
         Raises:
             ValueError: if the bridge can't be built, or not within its budget of tokens or parameters, or if
@@ -105,12 +106,13 @@ class Backbones:
         kind, choices = self.bridge_choices()
         bridge = kind(self.vision_dim, self.text.dim, **choices)
         start = self.start(seed, kind, choices) if any(True for _ in bridge.parameters()) else None
-        if start:
-            mean, std = (start.tensors.get(name) for name in ("mean", "std"))
-        source = init_from or config.bridge.get("init_from")
-        if source and source != WARM and not is_hub(source):  # a dry run leaves out a bridge of the hub
-            tensors = read_initial(source, self.fingerprints, log.warning)
-            self.not_loaded = load_weights(bridge, tensors, log.info)
+        rest = self.load_file(bridge, init_from or config.bridge.get("init_from"))
+        given = start.tensors if start else rest
+        if given:
+            mean, std = (given.get(name) for name in ("mean", "std"))
+        if images is None:
+            positions = given.get("positions")
+            images = 1 if positions is None else max(1, len(positions) // self.patches(1))
         with_positions = config.model.positions and self.sees == "image"
         model = BridgedModel(
             bridge,
@@ -125,8 +127,26 @@ class Backbones:
         )
         if start:
             model.load_trained(start.tensors, start.source)
+        if rest:
+            self.not_loaded += load_rest_of_run(model, model.trained_state(), rest, log.info)
         self.limit_tokens(bridge)
         return model.to(self.device)
+
+    def load_file(self, bridge: Any, source: Any) -> Mapping[str, torch.Tensor]:
+        """Load the file of `bridge.init_from`, if it names one, into a bridge.
+
+        Args:
+            bridge: changed in place.
+            source: `bridge.init_from`.
+        Returns:
+            What a run's checkpoint holds beside the bridge, see `read_rest_of_run`; nothing for other files.
+        Raises:
+            ValueError: if the file holds another bridge.
+        """
+        if not source or source == WARM or is_hub(source):
+            return {}
+        self.not_loaded = load_weights(bridge, read_initial(source, self.fingerprints, log.warning), log.info)
+        return read_rest_of_run(source, self.fingerprints) or {}
 
     def start(self, seed: int, kind: Any, choices: dict[str, Any]) -> HubBridge | None:
         """Return the trained bridge that a seed starts from: the hub's, or the seed's warm start; None for neither.

@@ -1,7 +1,7 @@
 """Vision features -> bridge -> frozen language model: loss, likelihood, generated text."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
@@ -22,7 +22,12 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def autocast_pays(device: torch.device) -> bool:
-    """Return whether bfloat16 is faster than float32: a CPU without bf16 instructions emulates it at a tenth of the speed."""
+    """Return whether bfloat16 is faster than float32.
+
+    A CPU without bf16 instructions emulates it at a tenth of the speed, and GPUs before Ampere (V100, T4) emulate it as well.
+    """
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type != "cpu":
         return True
     capabilities = torch.cpu.get_capabilities()
@@ -36,6 +41,12 @@ NO_ADAPTER = Adapter()
 def is_frozen(name: str) -> bool:
     """Return whether a weight of this name is the frozen language model's own, which a checkpoint leaves out."""
     return name.startswith(FROZEN) and LORA not in name
+
+
+def _rms(parts: Sequence[Tensor]) -> Float[Tensor, ""]:
+    """Return the root mean square of the components of all parts together."""
+    numel = sum(part.numel() for part in parts)
+    return torch.stack([part.float().square().mean() * (part.numel() / numel) for part in parts]).sum().sqrt()
 
 
 class Encoded(NamedTuple):
@@ -200,24 +211,29 @@ class BridgedModel(nn.Module):
                 "has changed since: train again."
             )
 
-    def init_output_scale(self, batch: dict[str, Tensor]) -> None:
+    def init_output_scale(self, *parts: dict[str, Tensor]) -> None:
         """Set the scale $s$ from a first batch, so that visual tokens have the RMS of the vectors in their sequence.
 
         Those are the T5's word embeddings or, with `insert="encoder_output"`, its encoder's output. With
         `insert="cross_attention"` tokens are in a sequence of their own, and get an RMS of 1. Later calls do nothing.
 
+        Args:
+            parts: of the batch; all of it in one, or several if it does not fit into memory.
         Raises:
             ValueError: if the bridge's output is all zero or not finite.
         """
         if not self.scale.isnan():
             return
         with torch.no_grad(), self._autocast():
-            rms = self._raw_prefix(batch).float().square().mean().sqrt()
+            rms = _rms([self._raw_prefix(batch) for batch in parts])
             target_rms: float = 1.0 if self.insert == "cross_attention" else self.text.embedding_rms
             if self.insert == "encoder_output":
-                mask = batch["prompt_mask"].bool()
-                encoded = self._encoder(self.text.embed(batch["prompt"]), mask)[mask]
-                target_rms = encoded.float().square().mean().sqrt().item()
+                masks = [batch["prompt_mask"].bool() for batch in parts]
+                encoded = [
+                    self._encoder(self.text.embed(batch["prompt"]), mask)[mask]
+                    for batch, mask in zip(parts, masks, strict=True)
+                ]
+                target_rms = _rms(encoded).item()
         if not (rms.isfinite() and rms > 0):
             raise ValueError(
                 f"the bridge's first output has an RMS of {rms.item():g}: it must be finite and above 0. "

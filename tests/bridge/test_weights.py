@@ -162,6 +162,16 @@ def test_a_checkpoint_is_told_by_the_config_beside_it(tmp_path):
         match=r"trained for the language model miniature, and text is miniature_prose.*Set text=miniature,",
     ):
         check_initial_file(beginning(path, "mlp.MLP", "miniature_prose"))
+    inserted = beginning(path, "mlp.MLP")
+    inserted.model = {"insert": "encoder_output"}
+    OmegaConf.save(
+        OmegaConf.create(trained | {"model": {"insert": "encoder_input"}}), tmp_path / "config.yaml"
+    )
+    with pytest.raises(
+        ValueError,
+        match=r"with model\.insert=encoder_input, and it is encoder_output.*Set model\.insert=encoder_input,",
+    ):
+        check_initial_file(inserted)
     (tmp_path / "torn.safetensors").write_bytes(b"torn")
     with pytest.raises(ValueError, match="is not a complete safetensors file"):
         check_initial_file(beginning(tmp_path / "torn.safetensors"))

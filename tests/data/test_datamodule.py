@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
+from bridgelab.benchmark.world import World
 from bridgelab.training import experiment as settings
 from bridgelab.training import main
 
@@ -33,3 +36,16 @@ def test_a_broken_image_is_named_before_training(tiny, config, tmp_path):
     image.write_bytes(b"broken")
     with pytest.raises(ValueError, match=rf"{image.name} can't be read"):
         main.run(given, tmp_path / "run", bridge="linear")
+
+
+def test_a_tag_of_two_types_is_named_before_training(tiny, config, monkeypatch):
+    own = World.examples
+
+    def mixed(self, split, kind):
+        level = {"answer": 3, "caption": "hard" if split == "test" else 3}[kind]
+        return [replace(e, tags={**e.tags, "level": level}) for e in own(self, split, kind)]
+
+    monkeypatch.setattr(World, "examples", mixed)
+    message = r"^world, test: tag level is '?\w+'? in example \S+ and '?\w+'? in \S+, which are of two types, and must be of one\. Give all as"
+    with pytest.raises(ValueError, match=message):
+        settings.Experiment.set_up(config(), "cpu")

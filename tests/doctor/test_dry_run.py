@@ -44,7 +44,9 @@ RUNS = (
 
 @pytest.mark.parametrize("bridge", ["linear", "qformer", "perceiver_question", "blind", "words_prompted"])
 def test_a_step_is_a_training_step(run, bridge, monkeypatch):
-    dry_run = run(f"bridge={bridge}", "train.precision=fp32", "trainer.gradient_clip_val=null")
+    # The weights that it starts from do not matter: the file is not even read.
+    start = "bridge.init_from=none.ckpt"
+    dry_run = run(f"bridge={bridge}", "train.precision=fp32", "trainer.gradient_clip_val=null", start)
     batches = []
     plain = DryRun.batch
     monkeypatch.setattr(DryRun, "batch", lambda *args: batches.append(plain(*args)) or batches[-1])
@@ -56,6 +58,27 @@ def test_a_step_is_a_training_step(run, bridge, monkeypatch):
     for p, gradient in zip(trained, expected, strict=True):
         torch.testing.assert_close(p.grad, gradient)
     assert not all(torch.equal(p, old) for p, old in zip(trained, before, strict=True))
+
+
+def test_a_step_in_parts_takes_the_memory_of_one_and_the_time_of_all(run, monkeypatch):
+    taken, own = [], DryRun.trial
+    monkeypatch.setattr(
+        DryRun,
+        "trial",
+        lambda self, examples, lengths: taken.append(examples) or own(self, examples, lengths),
+    )
+    passes, forward = [], dry.BridgedModel.forward
+    monkeypatch.setattr(
+        dry.BridgedModel, "forward", lambda self, batch: passes.append(1) or forward(self, batch)
+    )
+    dry_run = run("bridge=linear", "+trainer.accumulate_grad_batches=3", processes=2)
+    dry_run.memory(LENGTHS)
+    dry_run.step_seconds(LENGTHS)
+    assert set(taken) == {1}  # of batches of 6, by two processes, in three parts
+    *_, step = dry_run.trial(1, LENGTHS)
+    passes.clear()
+    step()
+    assert len(passes) == 3
 
 
 def test_an_answer_is_encoded_generated_and_scored(run):

@@ -5,7 +5,9 @@ import json
 import pandas as pd
 import pytest
 import torch
+from omegaconf import OmegaConf
 from PIL import Image
+from tiny_experiment import SMALL
 
 from bridgelab.cli import main as cli
 from bridgelab.evaluation.other_benchmark import evaluate_run
@@ -29,6 +31,41 @@ def test_on_its_own_test_split_it_says_what_its_record_says(run, config, tmp_pat
     assert (found["study"], found["trained_on"]) == ("toy_on_world", "world")
     pd.testing.assert_frame_equal(*(pd.read_parquet(folder / "predictions.parquet") for folder in (run, out)))
     assert read_study(out.parent).bridges == ("linear",)
+
+
+def test_it_reads_features_as_the_bridge_was_trained_on_them(tiny, config, tmp_path):
+    directory = tmp_path / "runs" / "exact" / "bridge=linear,seed=0"
+    exact = ("data.dtype=float32", "data.max_length={prompt:9,answer:5}")
+    main.run(config("bridge=linear", "study=exact", "train.lr=0.01", *exact), directory, bridge="linear")
+    out = evaluate_run(directory, config())
+    own, found = (json.loads((folder / "metrics.json").read_text()) for folder in (directory, out))
+    assert found["features_dtype"] == own["features_dtype"] == "float32"
+    assert found["metrics"] == pytest.approx(own["metrics"], rel=1e-6)
+    data = OmegaConf.load(out / "config.yaml").data
+    assert data.max_length == {"prompt": 9, "answer": 5}
+    # Unless the evaluation says otherwise, in a study of its own: the first is not another config's.
+    with pytest.raises(ValueError, match=r"they differ in data\.dtype.*give this run another study=NAME"):
+        evaluate_run(directory, config("data.dtype=int8"), given=["data.dtype"])
+    other = config("data.dtype=int8", "data.max_length.answer=6", "study=coarse")
+    out = evaluate_run(directory, other, given=["data.dtype", "data.max_length.answer", "study"])
+    assert out == tmp_path / "runs" / "coarse_on_world" / directory.name
+    assert OmegaConf.load(out / "config.yaml").data.max_length == other.data.max_length
+    assert json.loads((out / "metrics.json").read_text())["features_dtype"] == "int8"
+
+
+def test_another_evaluation_of_the_same_run_has_a_study_of_its_own(run, config, tmp_path, capsys):
+    data = (f"benchmark.root={config().benchmark.root}", *SMALL[:6], f"paths.features={tmp_path}/features")
+    evaluated = [str(run), *(one for one in data if one.startswith(("benchmark", "paths")))]
+    assert cli.main(["evaluate", *evaluated]) == 0
+    assert cli.main(["evaluate", *evaluated, "evaluate.num_beams=2"]) == 2
+    told = capsys.readouterr().err
+    assert (
+        "they differ in evaluate.num_beams). One directory holds one config: give this run another study=NAME"
+        in told
+    )
+    assert "bridgelab evaluate" not in told.split("differ in")[1]  # an evaluation can't be evaluated
+    assert cli.main(["evaluate", *evaluated, "evaluate.num_beams=2", "study=beams"]) == 0
+    assert capsys.readouterr().out.strip().endswith("beams_on_world/bridge=linear,seed=0")
 
 
 def test_on_a_shifted_split(run, config, tmp_path):

@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from transformers.modeling_outputs import BaseModelOutput
@@ -125,6 +126,31 @@ def test_the_likeliest_of_choices_of_different_number_and_length(tiny_text):
         model, {"choice": prepared}, {"choice": Accuracy()}, {"choice": chooses}, batch_size=4, shuffled=False, images=4
     )  # fmt: skip
     assert rows[3]["likelihoods"] == list(found[3].likelihoods)
+    # Beside another kind of question no kind's values replace the other's: accuracy and the floor are over both.
+    _, asked = setting(tiny_text)
+    tests, by = {"choice": prepared, "answer": asked}, ("hops",)
+    train = {"choice": chooses, "answer": asked.examples[:1]}
+    metrics = {"choice": Accuracy(by=by), "answer": Accuracy(by=by)}
+    # The T5 names one of the options, and no right answer: the last kind alone would give 0.
+    rows, values = evaluate(model, tests, metrics, train, batch_size=4, shuffled=True, images=4)
+    for view, prefix in (("image", "test"), ("shuffled", "test_shuffled")):
+        frame = pd.DataFrame(rows).query(f"view == '{view}'")
+        kinds = frame.groupby("kind")["score"].mean()
+        assert kinds["answer"] == 0 < kinds["choice"]
+        assert values[f"{prefix}/accuracy"] == pytest.approx(frame["score"].mean(), abs=1e-12)
+        for kind in tests:
+            assert values[f"{prefix}/accuracy_{kind}"] == pytest.approx(kinds[kind], abs=1e-12)
+        for hops, own in frame.groupby("tag_hops"):
+            assert values[f"{prefix}/accuracy/hops={hops}"] == pytest.approx(own["score"].mean(), abs=1e-12)
+            alone = own.query("kind == 'choice'")["score"].mean()
+            assert values[f"{prefix}/accuracy_choice/hops={hops}"] == pytest.approx(alone, abs=1e-12)
+    both = [values[f"test/majority_{kind}"] for kind in tests]
+    assert both[0] != both[1]
+    assert values["test/majority"] == pytest.approx(sum(both) / 2, abs=1e-12)  # of as many questions each
+    _, alone = evaluate(model, {"choice": prepared}, metrics, train, batch_size=4, shuffled=False, images=4)
+    assert set(alone) == {
+        "test/majority", "test/accuracy", "test/accuracy/hops=0", "test/accuracy/hops=1", "test/likelihood_choice"
+    }  # fmt: skip
 
 
 def test_beams_find_what_transformers_finds(tiny_text):

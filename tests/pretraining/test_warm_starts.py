@@ -117,6 +117,16 @@ def test_a_warm_start_is_evaluated_without_training(
         )
 
 
+def test_a_seed_needs_the_warm_start_of_no_other(starts, config):
+    folder, _ = starts
+    for path in folder.glob("linear_4_seed0.*"):
+        path.unlink()
+    experiment = Experiment.set_up(
+        config("bridge=linear", "bridge.init_from=warm", "seed=1", *TRAINED), "cpu"
+    )
+    assert set(experiment.backbones.warm_starts) == {1}
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

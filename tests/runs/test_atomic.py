@@ -19,3 +19,15 @@ def test_a_file_is_whole_or_the_former(tmp_path):
         torn(path)
     assert path.read_text() == "one"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_two_machines_whose_processes_have_one_id_do_not_disturb_each_other(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.getpid", lambda: 1)
+    path = tmp_path / "a.txt"
+    with atomic_path(path) as first:
+        first.write_text("one")
+        with atomic_path(path) as second:
+            second.write_text("other")
+        assert path.read_text() == "other"
+    assert path.read_text() == "one"
+    assert list(tmp_path.iterdir()) == [path]

@@ -172,6 +172,42 @@ def test_weights_that_were_written_again_are_not_those_of_a_finished_run(tmp_pat
         assert claim(run, config)
 
 
+def test_a_finished_run_is_not_taken_for_one_of_other_data(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    for name in ("cats", "dogs"):
+        (tmp_path / name).mkdir()
+    run, benchmark = tmp_path / "run", {"_target_": "bridgelab.benchmark.own.Own", "root": "cats"}
+
+    def of(root, **other):
+        return OmegaConf.merge(CONFIG, {"benchmark": {**benchmark, "root": root, **other}})
+
+    claim(run, of("cats"))
+    write_json(run / "metrics.json", {})
+    assert claim(run, of("cats"))
+    assert claim(run, of(f"{tmp_path}/cats/"))
+    message = r"finished run of the data in benchmark\.root=cats, and it is dogs here: .*Give this run another study=NAME\. If"
+    with pytest.raises(ValueError, match=message):
+        claim(run, of("dogs"))
+    # The default folders hang on BRIDGELAB_DATA, which the hash does not see.
+    monkeypatch.setenv("DATA", "cats")
+    by_place = of("${oc.env:DATA}")
+    (run / "config.hash").write_text(config_hash(by_place))
+    assert claim(run, by_place)
+    monkeypatch.setenv("DATA", "dogs")
+    with pytest.raises(ValueError, match=message):
+        claim(run, by_place)
+    # The world's content is fixed by its config, wherever it lies.
+    world = {"_target_": "bridgelab.benchmark.world.World"}
+    claim(tmp_path / "world", of("cats", **world))
+    write_json(tmp_path / "world" / "metrics.json", {})
+    assert claim(tmp_path / "world", of("dogs", **world))
+    assert not caplog.text
+    (run / "config.hash").write_text(config_hash(of("cats")))
+    (tmp_path / "cats").rename(tmp_path / "moved")
+    assert claim(run, of("moved"))
+    assert "which is not there any more: moved is taken for the same data" in caplog.text
+
+
 def test_weights_that_lie_here_are_recorded_by_their_whole_path(tmp_path, monkeypatch):
     """From another folder t5/plain would be taken for a name on the hub."""
     monkeypatch.chdir(tmp_path)

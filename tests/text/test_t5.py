@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 from transformers import BertConfig, T5Config, T5ForConditionalGeneration
 
@@ -78,9 +79,13 @@ def test_a_scene_in_words_is_its_words_and_filler(folder):
     assert text.embed_words(["", ""]).shape == (2, 0, text.dim)  # a bridge may caption with nothing
 
 
-def test_fingerprint_follows_weights_and_settings(folder):
+def test_fingerprint_follows_weights_and_settings_but_not_the_installed_transformers(folder, monkeypatch):
     text = T5(str(folder))
     before = text.fingerprint
+    with monkeypatch.context() as patched:
+        patched.setattr(transformers.configuration_utils, "__version__", "99.0.0")
+        assert text.model.config.to_diff_dict()["transformers_version"] == "99.0.0"
+        assert text.fingerprint == before
     assert T5(str(folder)).fingerprint == before
     assert T5(str(folder), dtype="bfloat16").fingerprint != before
     with torch.no_grad():

@@ -3,6 +3,7 @@ import time
 
 import pytest
 import torch
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from tiny_training import Killed, train
 
 from bridgelab.training.budgets import branch_points, cool_down, smaller_budgets
@@ -55,6 +56,21 @@ def test_the_seconds_of_a_smaller_budget_are_of_all_its_steps(tmp_path, tiny_tex
     _, cooled = train_so(directory=tmp_path / "branch", budget={"start": checkpoint, "stop": 5})
     assert len(evaluated) == 4 + 1
     assert 200 < cooled.seconds < 250
+
+
+def test_the_first_process_alone_writes_and_deletes(tmp_path, monkeypatch):
+    """Else the second finds a folder gone, or its file renamed, while both are at it."""
+    (tmp_path / "budgets").mkdir()
+    checkpoint = tmp_path / "budgets" / "10.ckpt"
+    checkpoint.touch()
+    expected = [{"steps": 10, "value": 0.5}]
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
+    assert cool_down(tmp_path, [10], lambda *_: {"value": 0.5}) == expected
+    assert checkpoint.exists()
+    assert not (tmp_path / "budgets" / "10.json").exists()
+    monkeypatch.setattr(rank_zero_only, "rank", 0)
+    assert cool_down(tmp_path, [10], lambda *_: {"value": 0.5}) == expected
+    assert [path.name for path in (tmp_path / "budgets").iterdir()] == ["10.json"]
 
 
 def test_smaller_budgets_are_shares_of_the_steps():

@@ -4,15 +4,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from PIL import Image
 
 from bridgelab.benchmark.metrics import caption_metric
 from bridgelab.data.features.feature_store import FeatureStore
+from bridgelab.model import BridgedModel
 from bridgelab.report.summary import summarize
 from bridgelab.report.tables.training import curve_table
 from bridgelab.runs.study import read_study
-from bridgelab.training import main
+from bridgelab.training import main, start_check
 from bridgelab.training.experiment import Experiment
 from bridgelab.training.lr_trial import has_halves, learning_rate
 
@@ -144,6 +146,39 @@ def test_validation_without_short_answers_is_by_the_loss_of_captions(run):
     experiment.init_output_scale(model, experiment.data.batches(1, 0))
     losses = [model.loss(captions.batch([row])).item() for row in range(3)]
     assert experiment.validate(model) == {"val/loss": pytest.approx(sum(losses) / 3)}
+
+
+def test_the_start_is_checked_in_parts_as_small_as_those_of_training(run, monkeypatch):
+    """Of four processes, or of as many accumulated parts: else the check of a batch fails where training fits."""
+    sizes, own = [], BridgedModel.loss
+
+    def loss(self, batch):
+        sizes.append(len(batch["prompt"]))
+        return own(self, batch)
+
+    monkeypatch.setattr(BridgedModel, "loss", loss)
+    norms = []
+    monkeypatch.setattr(start_check, "MAX_NORM", 0.0)  # so that it tells the norm
+    for parts in (
+        (),
+        ("+trainer.accumulate_grad_batches=2",),
+        ("trainer.devices=2", "+trainer.accumulate_grad_batches=2"),
+    ):
+        experiment = Experiment.set_up(run.config("train.precision=fp32", *parts), "cpu")
+        with pytest.raises(ValueError, match="first gradient's norm is") as told:
+            experiment.init_output_scale(experiment.model(0), experiment.data.batches(1, 0))
+        norms.append(float(str(told.value).split("norm is ")[1].split(":")[0]))
+    assert sizes == [4, 2, 2, 1, 1, 1, 1]
+    assert norms == pytest.approx([norms[0]] * 3, rel=0.01)  # of three digits
+
+    def full(*_):
+        raise torch.OutOfMemoryError("tried to allocate 2 GiB")
+
+    monkeypatch.setattr(BridgedModel, "loss", full)
+    with pytest.raises(
+        MemoryError, match=r"full at batches of 4\. Set trainer\.accumulate_grad_batches higher"
+    ):
+        experiment.init_output_scale(experiment.model(0), experiment.data.batches(1, 0))
 
 
 def test_half_of_a_trial_is_the_trial_of_half_as_many_steps(run, tmp_path):

@@ -5,6 +5,7 @@ import torch
 from tiny_training import Killed, model_and_batches, train
 from torch.optim import AdamW
 
+from bridgelab.bridge.matryoshka import MatryoshkaQueries
 from bridgelab.bridge.qformer import QFormer
 from bridgelab.model import BridgedModel
 from bridgelab.optim.muon_adamw import MuonAdamW
@@ -94,6 +95,21 @@ def test_a_batch_in_parts_is_the_same_step(tmp_path, tiny_text):
         ValueError, match=r"batch_size=4 is not divisible by 1 processes times .*accumulate_grad_batches=3"
     ):
         train(tiny_text, tmp_path / "odd", accumulate_grad_batches=3)
+
+
+def test_a_step_in_parts_draws_one_number_of_tokens(tmp_path, tiny_text):
+    kind = functools.partial(MatryoshkaQueries, grid=(2, 2), num_queries=4, num_heads=2)
+    whole, _ = train(tiny_text, kind=kind, dim=8)
+    with pytest.raises(Killed):
+        train(tiny_text, tmp_path, stop=7, save_every=3, accumulate_grad_batches=2, kind=kind, dim=8)
+    parts, _ = train(tiny_text, tmp_path, save_every=3, accumulate_grad_batches=2, kind=kind, dim=8)
+    assert whole.bridge.steps == parts.bridge.steps == 12
+    # Not by the weights: the biases of the keys have a gradient of rounding alone, which AdamW makes as large as any.
+    patches = torch.randn(3, 4, 8)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            parts.bridge.eval()(patches), whole.bridge.eval()(patches), rtol=1e-4, atol=1e-5
+        )
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,39 @@ def test_a_bridge_begins_with_the_weights_that_it_is_given(tiny, config, tmp_pat
         settings.Experiment.set_up(other, "cpu")
 
 
+def test_a_run_goes_on_from_all_that_another_has_trained(tiny, config, tmp_path):
+    chosen = (
+        "bridge=mlp", "model.positions=true", "model.insert=cross_attention", "text.adapt=prompt", "text.prompt_tokens=2",
+        "train.lr=0.01", "train.budgets=[]",
+    )  # fmt: skip
+    first = tmp_path / "first" / "bridge=mlp"
+    main.run(config(*chosen), first, bridge="mlp")
+    _, _, trained = load_trained(first)
+    start = f'bridge.init_from="{first}/last.ckpt"'
+    # Other data, whose patches have other moments, and another seed.
+    data = ("benchmark.images.train=5", f"benchmark.root={tmp_path}/other", "seed=1")
+    model = settings.Experiment.set_up(config(*chosen, *data, start), "cpu").model(1)
+    begun, ended = model.trained_state(), trained.trained_state()
+    assert begun.keys() == ended.keys()
+    assert {"mean", "std", "scale", "positions", "soft_prompt"} < set(begun)
+    for name, value in ended.items():
+        assert torch.equal(begun[name], value), name
+    for left_out, message in (
+        ("model.positions=false", r"^positions of the run that bridge\.init_from names is missing here, and .*Set model\.positions"),
+        ("text.adapt=none", r"^soft_prompt of the run .*Set model\.positions, model\.insert and text\.adapt as they were"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            settings.Experiment(config(*chosen, left_out, start), "cpu")
+    # What it adds begins as in a run from scratch.
+    plain = tmp_path / "plain" / "bridge=mlp"
+    main.run(config("bridge=mlp", "train.lr=0.01", "train.budgets=[]"), plain, bridge="mlp")
+    more = config(
+        "bridge=mlp", "text.adapt=prompt", "text.prompt_tokens=2", f'bridge.init_from="{plain}/last.ckpt"'
+    )
+    experiment = settings.Experiment(more, "cpu")
+    assert experiment.backbones.not_loaded == ["soft_prompt"]
+
+
 def test_a_users_own_bridge_is_trained(tiny, config, tmp_path, monkeypatch):
     readme = (CONF.parent / "README.md").read_text()
     (tmp_path / "readmes_module.py").write_text(readme.split("```python\n")[1].split("```")[0])
@@ -304,3 +337,6 @@ def test_a_run_that_another_process_is_at_is_not_begun(tiny, config, tmp_path, m
     assert is_first({})
     assert is_first({"LOCAL_RANK": "0", "SLURM_PROCID": "0"})
     assert not is_first({"SLURM_PROCID": "1"})
+    assert is_first({"LOCAL_RANK": "0", "RANK": "0", "GROUP_RANK": "0", "NODE_RANK": "0"})
+    for second_machine in ({"RANK": "2", "GROUP_RANK": "1"}, {"NODE_RANK": "1"}):
+        assert not is_first({"LOCAL_RANK": "0", **second_machine})

@@ -1,5 +1,6 @@
 """What a benchmark class must keep to, checked on one of the user's own before anything is trained."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from bridgelab.benchmark.example import KINDS, Example, check_examples
@@ -53,3 +54,23 @@ def read_examples(benchmark: Any, split: str, kind: str) -> list[Example]:
             f"{owner}.metrics()[{kind!r}] is {metric!r}: must be an ExampleMetric. Give one for each kind. {SEE}"
         )
     return check_examples(examples, call)
+
+
+def check_tags(examples: Iterable[Example], source: str) -> None:
+    """Check that each tag has values of one type over all kinds of a split: it is one column of the predictions.
+
+    Args:
+        examples: all of a split.
+        source: the benchmark and the split, for the message.
+    Raises:
+        ValueError: if a tag is text in one example and a number in another.
+    """
+    first: dict[str, Example] = {}
+    for example in examples:
+        for name, value in example.tags.items():
+            other = first.setdefault(name, example)
+            if type(value) is not type(other.tags[name]):
+                raise ValueError(
+                    f"{source}: tag {name} is {value!r} in example {example.id} and {other.tags[name]!r} in {other.id}, which are of two "
+                    "types, and must be of one. Give all as text, or all as whole numbers."
+                )

@@ -116,6 +116,10 @@ class MatryoshkaQueries(nn.Module):
         mixed = weights.to(v.dtype) @ v
         return self.attn.out_proj(mixed.transpose(1, 2).flatten(2)) @ self.proj
 
+    def repeat_draw(self) -> None:
+        """Give the next pass the number of tokens of the last one: it is another part of the same step."""
+        self.steps -= 1
+
     def _draw(self) -> int:
         """Return the number of tokens of this step, and count the step."""
         step = int(self.steps)

@@ -1,6 +1,5 @@
 """Read a bridge's weights from a file, write them, and load them into a bridge."""
 
-import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from bridgelab.bridge.initial_file import TEXT_SIDE, incomplete
+from bridgelab.runs.atomic import temporary_path
 
 # Tensors that may keep their initial values, since they meet this T5 or this ViT.
 OPTIONAL = ("text_projection.", "language_projection.")
@@ -101,9 +101,66 @@ def read_initial(
         )
     if vision and origin.get("vision", vision) != vision:
         log(
-            f"bridge.init_from={path} was trained with the vision encoder {origin['vision']}, and vision is {vision} here"
+            f"bridge.init_from={path} was trained with the vision encoder {origin['vision']}, and vision is {vision} here: only the "
+            "bridge's own weights are taken, with moments and scale of this run's data"
         )
     return tensors
+
+
+def read_rest_of_run(path: str | Path, fingerprints: Mapping[str, str]) -> dict[str, Tensor] | None:
+    """Return what a run's checkpoint holds beside its bridge: moments, scale, positions, blocks and adapter, by `BridgedModel`'s names.
+
+    None for any other file of weights, and for a checkpoint of `bridgelab align`: they hold a bridge alone, which has met no T5. None as
+    well if the run had another vision encoder, whose moments and scale mean nothing here.
+
+    Args:
+        path: of the file, `bridge.init_from`.
+        fingerprints: of the backbones that it is put between, by name.
+    """
+    if Path(path).suffix == ".safetensors":
+        return None
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    state = content.get("state_dict") if isinstance(content, dict) else None
+    if not isinstance(state, dict) or f"{_RUN}scale" not in state:
+        return None
+    vision = fingerprints.get("vision")
+    if vision and content.get("identity", {}).get("vision", vision) != vision:
+        return None
+    return {
+        n.removeprefix(_RUN): v
+        for n, v in state.items()
+        if n.startswith(_RUN) and not n.startswith(_RUNS_BRIDGE)
+    }
+
+
+def load_rest_of_run(
+    model: nn.Module, state: Mapping[str, Tensor], rest: Mapping[str, Tensor], log: Callable[[str], None]
+) -> list[str]:
+    """Load into a model what `read_rest_of_run` returned, so that it begins with the function that the run ended with.
+
+    Args:
+        model: the bridge between its backbones, the bridge's own weights loaded.
+        state: its `trained_state`.
+        rest: tensors by name.
+        log: called with a line on what the run lacks.
+    Returns:
+        The names of tensors that the run lacks, which keep their initial values.
+    Raises:
+        ValueError: if the run trained a part that the model lacks, or has in another shape.
+    """
+    misfits = [name for name, value in rest.items() if name not in state or state[name].shape != value.shape]
+    if misfits:
+        here = state.get(misfits[0])
+        raise ValueError(
+            f"{join_names(misfits)} of the run that bridge.init_from names {'is missing' if here is None else f'is {tuple(here.shape)}'} "
+            f"here, and {tuple(rest[misfits[0]].shape)} there: a run goes on from all that another has trained. Set "
+            "model.positions, model.insert and text.adapt as they were there, and take data of as many images per example."
+        )
+    missing = [name for name in state if name not in rest and not name.startswith("bridge.")]
+    model.load_state_dict(rest, strict=False)
+    if missing:
+        log(f"not in the weights: {join_names(missing)} keep their initial values")
+    return missing
 
 
 def write_weights(
@@ -112,7 +169,7 @@ def write_weights(
     """Write safetensors to a temporary file, then rename it over the path."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}")
+    partial = temporary_path(path)
     save_file({name: value.contiguous() for name, value in tensors.items()}, partial, dict(metadata or {}))
     partial.chmod(0o644)  # safetensors makes files readable for their owner only
     partial.replace(path)

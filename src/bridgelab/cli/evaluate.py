@@ -9,7 +9,7 @@ from bridgelab.cli.hydra_app import composed
 from bridgelab.cli.published import published_config
 
 # The groups that may be overridden. All others stay as the run was trained.
-EVALUATED = ("benchmark", "evaluate", "data", "paths", "experiments", "question", "hypothesis")
+EVALUATED = ("benchmark", "evaluate", "data", "paths", "experiments", "question", "hypothesis", "study")
 
 
 def run(args: list[str]) -> None:
@@ -17,7 +17,8 @@ def run(args: list[str]) -> None:
     parser = Parser(
         "bridgelab evaluate",
         description="Evaluate trained runs on another benchmark or split, and write the results as a study, runs/<study>_on_<benchmark>. "
-        "With --bridge evaluate a published bridge without training, and write runs/published_on_<benchmark>.",
+        "With study=NAME write NAME_on_<benchmark>. With --bridge evaluate a published bridge without training, and write "
+        "runs/published_on_<benchmark>.",
     )
     parser.add_argument(
         "named", nargs="*", metavar="RUN | key=value",
@@ -65,6 +66,7 @@ def run(args: list[str]) -> None:
                 split=options.split,
                 progress=TenthsLog(run.name),
                 trust=options.trust,
+                given=[re.split(r"[=@]", one.lstrip("+~"))[0] for one in choices],
             )
             print(out, flush=True)
         else:  # an unfinished run, or the folder of a search's trials

@@ -212,6 +212,11 @@ class _Texts:
         return []
 
 
+def _weight(pool: TokenizedExamples, all_rows: np.ndarray, parts: int) -> Batch:
+    """Return the divisor of a part's loss, with which the average over all parts is the mean over the batch's tokens."""
+    return {} if parts == 1 else {"tokens": torch.tensor(pool.target_lengths[all_rows].sum() / parts)}
+
+
 class TrainingBatches:
     """Training batches as Lightning iterates over them: each step in as many parts as gradients are accumulated over.
 
@@ -232,17 +237,22 @@ class TrainingBatches:
         for step in self.sampler:
             pool = self.pools[step.pool]
             for part in range(self.sampler.parts):
-                yield pool.batch(step.rows[part :: self.sampler.parts]) | self._weight(pool, step.all_rows)
+                weight = _weight(pool, step.all_rows, self.sampler.world * self.sampler.parts)
+                yield pool.batch(step.rows[part :: self.sampler.parts]) | weight
 
-    def _weight(self, pool: TokenizedExamples, all_rows: np.ndarray) -> Batch:
-        """Return the divisor of a part's loss, with which the average over all parts is the mean over the batch's tokens."""
-        parts = self.sampler.world * self.sampler.parts
-        return {} if parts == 1 else {"tokens": torch.tensor(pool.target_lengths[all_rows].sum() / parts)}
+    def first(self, parts: int) -> list[Batch]:
+        """Return the batch of the first step in so many parts, as `parts` processes or accumulated parts would take it."""
+        step = self.sampler.batch(0)
+        pool = self.pools[step.pool]
+        parts = min(parts, len(step.rows))
+        return [
+            pool.batch(step.rows[part::parts]) | _weight(pool, step.all_rows, parts) for part in range(parts)
+        ]
 
     def example_ids(self, step: int) -> tuple[str, list[str]]:
-        """Return the pool of a step's batch and the ids of this process's examples."""
+        """Return the pool of a step's batch and the ids of its examples, those of other processes too."""
         batch = self.sampler.batch(step)
-        return batch.pool, [self.pools[batch.pool].examples[row].id for row in batch.rows]
+        return batch.pool, [self.pools[batch.pool].examples[row].id for row in batch.all_rows]
 
     def state_dict(self) -> dict[str, Any]:
         """Return the sampler's state."""

@@ -12,7 +12,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from bridgelab.backbones import Backbones
-from bridgelab.benchmark.contract import check_benchmark, read_examples
+from bridgelab.benchmark.contract import check_benchmark, check_tags, read_examples
 from bridgelab.benchmark.example import Example
 from bridgelab.config.instantiate import build
 from bridgelab.data.batches import TokenizedExamples, TrainingBatches
@@ -85,8 +85,8 @@ class BenchmarkDataModule(pl.LightningDataModule):
             stage: "fit" checks all splits against the run's config, and tokenizes the training pools and val. "test" checks
                 all splits against `evaluate.limit`. "predict" checks nothing.
         Raises:
-            ValueError: if a split has no examples, a metric means nothing on them, images are missing or broken and
-                `data.on_error` refuses them, or more images than `data.max_skipped` would be left out.
+            ValueError: if a split has no examples, a tag has values of two types, a metric means nothing on them, images are missing
+                or broken and `data.on_error` refuses them, or more images than `data.max_skipped` would be left out.
         """
         if self._examples:
             return
@@ -95,9 +95,12 @@ class BenchmarkDataModule(pl.LightningDataModule):
             split: {kind: read_examples(self.benchmark, split, kind) for kind in self.kinds}
             for split in self.splits
         }
+        for split, kinds in self._examples.items():
+            check_tags(itertools.chain.from_iterable(kinds.values()), f"{self.benchmark.name}, {split}")
         self._check_splits(stage)
         if stage == "fit":  # a bridge that can't be built says so before images are encoded
-            self.conditioning = self.backbones.model(0, images=self.images_per_example).conditioning
+            model = self.backbones.model(self.config.seed, images=self.images_per_example)
+            self.conditioning = model.conditioning
         self._encode_images()
         if self.skipped["images"]:
             self._check_splits(stage)

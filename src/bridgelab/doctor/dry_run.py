@@ -8,7 +8,7 @@ import gc
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,8 @@ class DryRun(Backbones):
         self.hub_bridge = None  # its weights do not matter here
         self.sees = getattr(target(config.bridge, "bridge"), "sees", "image")
         self.batch_size = -(-config.train.batch_size // processes)
+        self.parts = config.trainer.get("accumulate_grad_batches", 1)  # that a batch is taken in
+        self.part_size = -(-self.batch_size // self.parts)
         self.layers = Layers(text.num_layers, text.num_decoder_layers)
         options = config.text
         dtype, attention = getattr(torch, options.get("dtype", "float32")), options.get("attention", "eager")
@@ -74,6 +76,10 @@ class DryRun(Backbones):
 
     def start(self, seed: int, kind: Any, choices: dict[str, Any]) -> None:
         """Return None: the weights that a bridge starts from do not matter here."""
+
+    def load_file(self, bridge: nn.Module, source: Any) -> Mapping[str, Tensor]:
+        """Load nothing: as for `start`."""
+        return {}
 
     def bridged(self) -> BridgedModel:
         """Return a new bridge between both models, with an output scale of 1."""
@@ -104,7 +110,7 @@ class DryRun(Backbones):
     def trial(
         self, examples: int, lengths: Lengths
     ) -> tuple[BridgedModel, torch.optim.Optimizer, Callable[[], None]]:
-        """Return a new model, its optimizer, and a training step on one batch."""
+        """Return a new model, its optimizer, and a training step on parts of so many examples."""
         model = self.bridged().train()
         batch = self.batch(examples, lengths, model.conditioning)
         groups = parameter_groups(model)
@@ -113,7 +119,8 @@ class DryRun(Backbones):
 
         def step() -> None:
             optimizer.zero_grad()
-            model(batch).backward()
+            for _ in range(self.parts):
+                model(batch).backward()
             if clip:
                 torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], clip)
             optimizer.step()
@@ -127,7 +134,7 @@ class DryRun(Backbones):
             *_, step = self.trial(examples, lengths)
             return np.array([self._seconds(step)])
 
-        return float(self._at_true_size(measure, self.batch_size)[0])
+        return float(self._at_true_size(measure, self.part_size)[0])
 
     def flops(self, lengths: Lengths) -> float:
         """Return the operations of both passes of a training step on one example, two a multiplication."""
@@ -155,7 +162,7 @@ class DryRun(Backbones):
             return np.array([time.perf_counter() - began, kept, peak, weights, state])
 
         _, kept, peak, weights, state = (
-            self._at_true_size(measure, self.batch_size) if self.trained else np.zeros(5)
+            self._at_true_size(measure, self.part_size) if self.trained else np.zeros(5)
         )
         text: float = self.text_bytes
         # Weights of layers take one byte each; the embeddings keep their type.

@@ -2,10 +2,11 @@
 
 import logging
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from bridgelab.config.root import config_root
 from bridgelab.data.batches import TokenizedExamples
@@ -24,6 +25,8 @@ from bridgelab.runs.record_schema import read_record
 
 # Taken from the new config; all others are the run's own.
 NEW_GROUPS = ("benchmark", "evaluate", "data", "paths")
+# The run's own unless they are given: the bridge was trained on features of this type, and on texts of this length.
+KEPT = ("data.dtype", "data.max_length")
 log = logging.getLogger(__name__)
 
 
@@ -34,10 +37,11 @@ def evaluate_run(
     split: str = "test",
     progress: ProgressCallback | None = None,
     trust: bool = False,
+    given: Collection[str] = (),
 ) -> Path:
     """Evaluate a trained run, and return the folder of its record: `<study>_on_<benchmark>/<run>`, beside the run's study.
 
-    With `evaluate.tokens` the study's name ends in `_with_<tokens>_tokens`.
+    With `evaluate.tokens` the study's name ends in `_with_<tokens>_tokens`. If `study` is given, it is the first part of the name.
 
     Args:
         run: a finished run's folder.
@@ -45,6 +49,7 @@ def evaluate_run(
         split: of the benchmark.
         progress: called with the task, the number of examples done, and the total.
         trust: see `load_trained`.
+        given: keys of the new config that were chosen for this evaluation, among `study` and `KEPT`.
     Raises:
         FileNotFoundError: if the run lacks a file, or data are missing.
         ValueError: if the benchmark has no such split, or fewer or more images per example than the bridge has positions for.
@@ -52,17 +57,23 @@ def evaluate_run(
     clock = time.monotonic()
     device = local_device()
     config, backbones, model = load_trained(run, device, trust=trust)
+    trained = config.get("data", OmegaConf.create())
     for group in NEW_GROUPS:
         config[group] = new_config[group]
+    for key in KEPT:
+        name = key.partition(".")[2]
+        if name in trained and not any(f"{one}.".startswith(f"{key}.") for one in given):
+            OmegaConf.update(config, key, trained[name], merge=False)
     for text in ("question", "hypothesis"):  # those of the run, unless the new config has its own
         config[text] = new_config[text] or config.get(text)
     data = BenchmarkDataModule(backbones, [split])
     benchmark = data.benchmark.name if split == "test" else f"{data.benchmark.name}_{split}"
     study = run.resolve().parent
+    first = new_config.study if "study" in given else study.name
     backbones.limit_tokens(model.bridge)
     used = f"_with_{config.evaluate.tokens}_tokens" if config.evaluate.get("tokens") else ""
-    config.study = f"{study.name}_on_{benchmark}{used}"
-    folder = study.with_name(config.study) / run.resolve().name
+    config.study = f"{first}_on_{benchmark}{used}"
+    folder = study.parent / config.study / run.resolve().name
     if claim(folder, config):
         log.info("%s is already finished, nothing to do", folder)
         return folder

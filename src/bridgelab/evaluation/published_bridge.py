@@ -104,11 +104,8 @@ def load_published(config: DictConfig, device: Any) -> tuple[Backbones, BridgedM
     if is_file:
         _refuse_untrained_parts(config, source)
     backbones = Backbones(config, device)
-    hub = backbones.hub_bridge
-    positions = hub.tensors.get("positions") if hub else None
-    images = 1 if positions is None else len(positions) // backbones.patches(1)
     seed = config.get("seed", 0)
-    model = backbones.model(seed, images=images)
+    model = backbones.model(seed)
     if backbones.not_loaded:
         raise ValueError(
             f"{source} leaves {join_names(backbones.not_loaded)} at initial values, which are random: without training, every weight "

@@ -32,29 +32,78 @@ def score(
         metrics: each kind's official metric.
         train: training examples by kind, for the majority floor; a kind without any has none.
     Returns:
-        Rows for `predictions.parquet`, and values by `test/<metric>`, `test_shuffled/<metric>` and `test_captioned/<metric>`.
+        Rows for `predictions.parquet`, and values by `test/<metric>`, `test_shuffled/<metric>` and `test_captioned/<metric>`. A value that
+        several kinds have is `<metric>_<kind>`; accuracy, by tag as well, and the majority floor are then over all of these kinds too.
     """
     rows: list[dict[str, Any]] = []
-    values: dict[str, float] = {}
+    floor_scores: dict[str, list[float]] = {}
+    by_view: dict[str, dict[str, dict[str, float]]] = {}
+    likelihoods: dict[str, float] = {}
     floors: dict[str, Floors] = {}
     for kind, tokenized in tests.items():
         floors[kind] = ([None] * len(tokenized),) * 2
         if kind != "caption" and train.get(kind):
             floor = majority(train[kind], tokenized.examples)
             floors[kind] = floor, majority(train[kind], tokenized.examples, tags=("type", "family"))
-            scores = [metrics[kind].score(m, e) for m, e in zip(floor, tokenized.examples, strict=True)]
-            values["test/majority"] = float(np.mean(scores))
+            pairs = zip(floor, tokenized.examples, strict=True)
+            floor_scores[kind] = [metrics[kind].score(m, e) for m, e in pairs]
     for (kind, view), of_view in predictions.items():
         examples, metric = tests[kind].examples, metrics[kind]
         prefix = "test" if view == "image" else f"test_{view}"
         metric.reset()
         metric.distributed_available_fn = _no_other_processes
         metric.update([p.text for p in of_view], examples, [p.likelihoods for p in of_view])
-        values |= {f"{prefix}/{name}": float(value) for name, value in metric.compute().items()}
-        values[f"{prefix}/likelihood_{kind}"] = float(np.mean([p.likelihood for p in of_view]))
+        by_view.setdefault(prefix, {})[kind] = {name: float(v) for name, v in metric.compute().items()}
+        likelihoods[f"{prefix}/likelihood_{kind}"] = float(np.mean([p.likelihood for p in of_view]))
         for example, prediction, *majorities in zip(examples, of_view, *floors[kind], strict=True):
             rows.append(_row(example, kind, view, prediction, metric, *majorities))
-    return rows, values
+    values = _over_kinds("test/majority", floor_scores)
+    for prefix, of_kinds in by_view.items():
+        view = prefix.removeprefix("test_") if prefix != "test" else "image"
+        values |= _merged(prefix, of_kinds, [row for row in rows if row["view"] == view])
+    return rows, values | likelihoods
+
+
+def _over_kinds(name: str, scores: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """Return the mean of all kinds' scores under a name and, if there are several kinds, each one's own under `<name>_<kind>`."""
+    if not scores:
+        return {}
+    values = {name: float(np.mean([score for own in scores.values() for score in own]))}
+    if len(scores) > 1:
+        values |= {f"{name}_{kind}": float(np.mean(own)) for kind, own in scores.items()}
+    return values
+
+
+def _merged(
+    prefix: str, of_kinds: Mapping[str, Mapping[str, float]], rows: Sequence[Mapping[str, Any]]
+) -> dict[str, float]:
+    """Return the values of one view, of which no kind's replaces another's.
+
+    Args:
+        prefix: of their names.
+        of_kinds: each kind's values by its metric's names.
+        rows: of `predictions.parquet`, of this view.
+    """
+    values: dict[str, float] = {}
+    for name in dict.fromkeys(name for own in of_kinds.values() for name in own):
+        kinds = [kind for kind, own in of_kinds.items() if name in own]
+        if len(kinds) == 1:
+            values[f"{prefix}/{name}"] = of_kinds[kinds[0]][name]
+            continue
+        measure, slash, group = name.partition("/")
+        if (
+            measure == "accuracy"
+        ):  # a mean of scores; others, such as a share of groups, have no meaning over kinds
+            tag, _, level = group.partition("=")
+            scores = [
+                row["score"]
+                for row in rows
+                if row["kind"] in kinds and (not group or str(row.get(f"tag_{tag}")) == level)
+            ]
+            values[f"{prefix}/{name}"] = float(np.mean(scores))
+        for kind in kinds:
+            values[f"{prefix}/{measure}_{kind}{slash}{group}"] = of_kinds[kind][name]
+    return values
 
 
 def _no_other_processes() -> bool:

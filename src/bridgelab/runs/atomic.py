@@ -1,15 +1,24 @@
 """Atomic writes: a file is complete or absent, however the process that writes it ends. Free of torch."""
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 
+def temporary_path(path: Path) -> Path:
+    """Return a path beside a file to write it at, which no other process uses.
+
+    The processes of a run on several machines write to one folder, and their ids may be equal: in containers all are 1.
+    """
+    return path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+
+
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path; on success fsync and rename it over `path`, on failure delete it."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    temporary = temporary_path(path)
     try:
         yield temporary
         with open(temporary, "rb") as file:

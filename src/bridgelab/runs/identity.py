@@ -52,7 +52,7 @@ NOT_IDENTITY = (
 # Keys in which configs of one run may differ. They are in the hash all the same, because a run of another study is reused
 # (`reuse`) by its hash alone, and must not be if its data lie in another place.
 INDIFFERENT = (
-    "benchmark.root",  # data may move; the fingerprint detects other data
+    "benchmark.root",  # data may move; the fingerprint detects other data, and `_refuse_other_data` does once a run is finished
     "benchmark.processes",
     "data.features",
     "train.save_every",
@@ -65,6 +65,8 @@ ONLY_WITH = {
     "text.prompt_tokens": ("text.adapt", "prompt"),
     "text.lora": ("text.adapt", "lora"),
 }
+# The built-in world: its config fixes its content, and a folder that holds another world is refused.
+WORLD = "bridgelab.benchmark.world.World"
 WEIGHTS = ("text.path", "vision.weights", "vision.pretrained")
 WARM_STARTS = "the files that bridge.init_from=warm starts from"
 LOCAL = "local-dir:"  # open_clip's prefix
@@ -123,7 +125,7 @@ def refuse_another(directory: Path, config: DictConfig) -> bool:
     `evaluate` until the record is written, so that a corrected evaluation keeps the training.
 
     Raises:
-        ValueError: if the directory holds a run of another config, or a finished one that started from other weights.
+        ValueError: if the directory holds a run of another config, or a finished one of other data or that started from other weights.
     """
     if not (directory / "config.hash").exists():
         return False
@@ -141,20 +143,23 @@ def refuse_another(directory: Path, config: DictConfig) -> bool:
                 + (
                     f". To evaluate it again without training: bridgelab evaluate {directory}"
                     if all(key.startswith("evaluate.") for key in keys)
+                    and (directory / "last.ckpt").exists()  # which an evaluation itself lacks
                     else "."
                 )
             )
-        if "benchmark.root" in changed:
+        if "benchmark.root" in changed and not is_finished(directory):
             _log_once(
                 f"{directory}: benchmark.root has changed since the run began: taken for the same data, moved"
             )
-    _refuse_other_weights(directory, config)
+    if is_finished(directory):
+        _refuse_other_data(directory, config)
+        _refuse_other_weights(directory, config)
     return True
 
 
 def _refuse_other_weights(directory: Path, config: DictConfig) -> None:
     """Refuse a finished run's directory if the file of `bridge.init_from` has been written again since."""
-    if (config.get("bridge") or {}).get("init_from") is None or not is_finished(directory):
+    if (config.get("bridge") or {}).get("init_from") is None:
         return
     before = read_record(directory).get("init_from")
     if now := other_weights(before, config):
@@ -164,10 +169,36 @@ def _refuse_other_weights(directory: Path, config: DictConfig) -> None:
         )
 
 
+def _refuse_other_data(directory: Path, config: DictConfig) -> None:
+    """Refuse a finished run whose data lie in another folder than this config's: it reads no data, so no fingerprint would tell.
+
+    Data that have moved are taken for the same, with a warning: the folder of the run is gone then.
+
+    Raises:
+        ValueError: if both folders are there.
+    """
+    if OmegaConf.select(config, "benchmark._target_") == WORLD:
+        return
+    own = OmegaConf.select(config, "benchmark.root")
+    other = OmegaConf.select(read_config(directory), "benchmark.root")
+    if None in (own, other) or os.path.realpath(own) == os.path.realpath(other):
+        return
+    if os.path.exists(other):
+        raise ValueError(
+            f"{directory} is a finished run of the data in benchmark.root={other}, and it is {own} here: a run belongs to its data. Give "
+            f"this run another study=NAME. If {own} is a copy of {other}, set benchmark.root={other}, or remove that one."
+        )
+    _log_once(
+        f"{directory} is finished, with the data of {other}, which is not there any more: {own} is taken for the same data, moved. If it "
+        "is not, give this run another study=NAME",
+        logging.WARNING,
+    )
+
+
 @functools.cache
-def _log_once(line: str) -> None:
+def _log_once(line: str, level: int = logging.INFO) -> None:
     """Log a line once per process, however often a directory is checked."""
-    log.info(line)
+    log.log(level, line)
 
 
 def claim(directory: Path, config: DictConfig) -> bool:

@@ -33,6 +33,9 @@ ASSETS = Path(__file__).resolve().parents[1] / "assets"
 SHIPPED = {"miniature": "text", "miniature_prose": "text_prose", "miniature_dense": "text_dense"}
 FILLER = "."
 PLAIN = ("yes", "no", "what", "is", "the", "a")  # words that any usable tokenizer knows
+# transformers adds its own installed version to a model's settings. Fingerprints hold this one whatever is installed: the first
+# ones were made with it, and weights are the same model after an update.
+FIRST_TRANSFORMERS = "5.23.0"
 MULTIPLE = 8  # lengths are rounded up to this, so that the CPU's kernel cache meets few shapes
 
 
@@ -168,11 +171,10 @@ class T5(nn.Module):
     def fingerprint(self) -> str:
         """Hash of the weights, the configuration and every setting that changes the output."""
         digest = hashlib.sha256()
+        config = self.model.config.to_diff_dict() | {"transformers_version": FIRST_TRANSFORMERS}
         settings = {
             "dtype": str(self.model.dtype),
-            "config": {
-                k: v for k, v in sorted(self.model.config.to_diff_dict().items()) if not k.startswith("_")
-            },
+            "config": {k: v for k, v in sorted(config.items()) if not k.startswith("_")},
             "vocabulary": sorted(self.tokenizer.get_vocab().items()),
         }
         digest.update(json.dumps(settings, default=str).encode())

@@ -10,6 +10,8 @@ from pathlib import Path
 from bridgelab.runs.locks import locked
 from bridgelab.training.console import report_failure
 
+# Of a process, by its launcher: Lightning's own, torchrun and Slurm.
+RANKS = ("LOCAL_RANK", "NODE_RANK", "RANK", "GROUP_RANK", "SLURM_PROCID")
 log = logging.getLogger(__name__)
 
 
@@ -52,5 +54,8 @@ def sole_process(directory: Path) -> Iterator[None]:
 
 
 def is_first(environment: Mapping[str, str]) -> bool:
-    """Return whether this is the first of a run's processes, before Lightning has set their ranks."""
-    return all(environment.get(name, "0") == "0" for name in ("LOCAL_RANK", "SLURM_PROCID"))
+    """Return whether this is the first of a run's processes, before Lightning has set their ranks.
+
+    The first of a machine is not always the first of all: torchrun and Lightning number machines by GROUP_RANK or NODE_RANK.
+    """
+    return all(environment.get(name, "0") == "0" for name in RANKS)

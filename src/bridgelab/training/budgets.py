@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
+
 from bridgelab.runs.record import write_json
 
 FOLDER = "budgets"
@@ -56,6 +58,8 @@ def cool_down(
 ) -> list[dict[str, Any]]:
     """Finish each smaller budget once, and delete its checkpoints when its result is written.
 
+    All processes of a run train together, and the first one alone writes and deletes.
+
     Args:
         directory: the run's folder.
         ends: the budgets' steps.
@@ -65,14 +69,18 @@ def cool_down(
     """
     results = []
     for end in ends:
-        result, branch = _result_path(directory, end), directory / FOLDER / str(end)
-        if not result.exists():
+        path, branch = _result_path(directory, end), directory / FOLDER / str(end)
+        if path.exists():
+            result = json.loads(path.read_text())
+        else:
             branch.mkdir(exist_ok=True)
-            values = train(end, directory / FOLDER / f"{end}.ckpt", branch)
-            write_json(result, {"steps": end, **values})
-        shutil.rmtree(branch, ignore_errors=True)
-        (directory / FOLDER / f"{end}.ckpt").unlink(missing_ok=True)
-        results.append(json.loads(result.read_text()))
+            result = {"steps": end, **train(end, directory / FOLDER / f"{end}.ckpt", branch)}
+        if getattr(rank_zero_only, "rank", 0) == 0:
+            if not path.exists():
+                write_json(path, result)
+            shutil.rmtree(branch, ignore_errors=True)
+            (directory / FOLDER / f"{end}.ckpt").unlink(missing_ok=True)
+        results.append(result)
     return results
 
 

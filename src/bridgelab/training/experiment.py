@@ -19,6 +19,7 @@ from bridgelab.training.fit import WHOLE, Fitted, Span, fit
 from bridgelab.training.input_check import with_seed
 from bridgelab.training.lightning_module import BridgeTraining
 from bridgelab.training.lr_schedule import lr_schedule
+from bridgelab.training.out_of_memory import explain_out_of_memory
 from bridgelab.training.start_check import check_start
 from bridgelab.training.trainer import check_trainer, trainer_builder
 
@@ -44,7 +45,7 @@ class Experiment:
 
     def __init__(self, config: DictConfig, device: Any):
         self.config, self.device = config, torch.device(device)
-        check_trainer(config.trainer)
+        self.processes = check_trainer(config.trainer)
         if config.compile:
             refuse_drawn_tokens(target(config.bridge, "bridge"))
             refuse_without_compiler(self.device)
@@ -78,15 +79,19 @@ class Experiment:
     def init_output_scale(self, model: BridgedModel, batches: TrainingBatches) -> None:
         """Set the bridge's output scale from the first batch, and check how it starts.
 
+        The batch is taken in the parts that a process trains on at a time, so that it fits where training does.
+
         Raises:
             ValueError: if a bridge that starts like this would waste the run.
+            MemoryError: if a GPU's memory runs out.
         """
-        first = batches.sampler.batch(0)
-        batch = on_device(self.data.pools[first.pool].batch(first.rows), model)
-        if drops(model):  # else the scale would depend on what this process has drawn before
-            seed_masks(batches.sampler.seed)
-        model.init_output_scale(batch)
-        check_start(model, batch)
+        parts = self.processes * self.config.trainer.get("accumulate_grad_batches", 1)
+        with explain_out_of_memory(batches.sampler.batch_size):
+            first = [on_device(part, model) for part in batches.first(parts)]
+            if drops(model):  # else the scale would depend on what this process has drawn before
+                seed_masks(batches.sampler.seed)
+            model.init_output_scale(*first)
+            check_start(model, *first)
 
     def fit(
         self,
@@ -126,7 +131,9 @@ class Experiment:
             identity=identity or {},
             seed=seed,
         )
-        trainer = trainer_builder(self.config.trainer, single_process=single_process)
+        trainer = trainer_builder(
+            self.config.trainer, single_process=single_process, processes=self.processes
+        )
         data = self.data.with_batches(batches)
         return fit(module, data, trainer, span=span, steps_file=self.steps_file, **choices)
 

@@ -74,13 +74,16 @@ class BridgeTraining(pl.LightningModule):
         return loss
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Log the learning rate that this step uses, and seed dropout's masks."""
+        """Log the learning rate that this step uses, seed dropout's masks, and tell a bridge that draws once per step of later parts."""
         # Torch's generator is left alone for a model that drops nothing, so that its training stays what it was.
+        part = batch_idx % self.trainer.accumulate_grad_batches
         if self.drops is None:
             self.drops = drops(self.model)
         if self.drops:
-            part = batch_idx % self.trainer.accumulate_grad_batches
             seed_masks(self.seed, self.global_step, part, self.global_rank)
+        bridge: Any = getattr(self.model, "bridge", None)
+        if part and hasattr(bridge, "repeat_draw"):
+            bridge.repeat_draw()
         self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
 
     def configure_optimizers(self) -> Any:

@@ -14,6 +14,8 @@ from typing import Any
 import orjson
 from PIL import Image, UnidentifiedImageError
 
+from bridgelab.runs.atomic import temporary_path
+
 Row = dict[str, Any]
 
 
@@ -104,6 +106,6 @@ def _line(row: Row, source: str) -> bytes:
 
 def _write(path: Path, content: bytes) -> None:
     """Write a temporary file, then rename it over the path."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}")
+    partial = temporary_path(path)
     partial.write_bytes(content)
     os.replace(partial, path)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from bridgelab.config.schema.base import (
@@ -53,9 +53,22 @@ INSTEAD = {
 }  # fmt: skip
 
 
+def _without_places(devices: object) -> object:
+    """Refuse GPUs by their places: Lightning alone would use these, and all that a run does outside of training the first ones."""
+    if isinstance(devices, list):
+        places = ",".join(map(str, devices))
+        raise PydanticCustomError(
+            "devices",
+            "must be the number of GPUs, since their places mean nothing to the encoding of images and to the evaluation. Set "
+            "trainer.devices={number}, and CUDA_VISIBLE_DEVICES={places} in the environment",
+            {"number": max(1, len(devices)), "places": places},
+        )
+    return devices
+
+
 class Trainer(ClassKeys):
     accelerator: Name
-    devices: Count | Literal[-1, "auto"] | list[Number]
+    devices: Annotated[Count | Literal[-1, "auto"], BeforeValidator(_without_places)]
     num_nodes: Count
     strategy: Name
     gradient_clip_val: NotNegative | None = None

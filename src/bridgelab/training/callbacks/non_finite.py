@@ -16,6 +16,8 @@ NOT_FINITE = "not_finite.json"
 class TerminateOnNonFinite(pl.Callback):
     """Check each step's loss and gradient before the optimizer uses them, so that the weights and `last.ckpt` stay intact.
 
+    The gradient is that of all processes, so all of them stop; whichever writes the file last names all examples of the batch.
+
     Args:
         batches: the training batches, to name the examples of the step.
         directory: where `not_finite.json` is written: step, loss, gradient norm, pool and ids.
