@@ -81,13 +81,14 @@ def test_what_one_does_to_its_files_the_other_does_not_see(first, tmp_path):
     assert (first / "last.ckpt").exists()
 
 
-def test_what_a_kill_left_is_not_written_into(first, tmp_path):
+def test_what_a_kill_left_is_not_written_into(first, tmp_path, monkeypatch):
     """An unfinished link to one run's file, under the name that this process would write to."""
+    monkeypatch.setattr("bridgelab.runs.atomic.secrets.token_hex", lambda _: "0")
     own, other = tmp_path / "second" / "seed=0", tmp_path / "other.ckpt"
     own.mkdir(parents=True)
     other.write_text("other")
-    os.link(other, own / f"last.ckpt.{os.getpid()}")
-    os.link(other, own / f"predictions.parquet.{os.getpid()}")
+    os.link(other, own / f"last.ckpt.{os.getpid()}.0")
+    os.link(other, own / f"predictions.parquet.{os.getpid()}.0")
     copy_finished_run(first, own, SECOND, bridge="mine")
     assert other.read_text() == "other"
     assert (own / "predictions.parquet").read_text() == "predictions.parquet of first"
