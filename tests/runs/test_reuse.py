@@ -83,7 +83,7 @@ def test_what_one_does_to_its_files_the_other_does_not_see(first, tmp_path):
 
 def test_what_a_kill_left_is_not_written_into(first, tmp_path, monkeypatch):
     """An unfinished link to one run's file, under the name that this process would write to."""
-    monkeypatch.setattr("bridgelab.runs.atomic.secrets.token_hex", lambda _: "0")
+    monkeypatch.setattr("bridgelab.atomic.secrets.token_hex", lambda _: "0")
     own, other = tmp_path / "second" / "seed=0", tmp_path / "other.ckpt"
     own.mkdir(parents=True)
     other.write_text("other")

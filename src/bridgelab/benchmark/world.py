@@ -11,7 +11,6 @@ was drawn with. A lock lets one of several jobs draw it while the others wait.
 import fcntl
 import json
 import logging
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,6 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from bridgelab.atomic import atomic_path
 from bridgelab.benchmark.clevr import Clevr
 from bridgelab.benchmark.example import Example, choose
 from bridgelab.world.distribution_shift import changed_fields, parse_split
@@ -140,9 +140,8 @@ class World(Clevr):
                         objects=self.objects,
                         size=self.size,
                     )
-                    partial = done.with_suffix(f".{os.getpid()}.partial")
-                    partial.write_text(json.dumps(arguments))
-                    partial.replace(done)
+                    with atomic_path(done) as partial:
+                        partial.write_text(json.dumps(arguments))
         _refuse_other_arguments(done, json.loads(done.read_text()), arguments)
 
     def _refuse_another_world(self, part: str, arguments: dict[str, Any]) -> None:

@@ -9,8 +9,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from bridgelab.atomic import temporary_path
 from bridgelab.bridge.initial_file import TEXT_SIDE, incomplete
-from bridgelab.runs.atomic import temporary_path
 
 # Tensors that may keep their initial values, since they meet this T5 or this ViT.
 OPTIONAL = ("text_projection.", "language_projection.")

@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from bridgelab.atomic import atomic_path
 from bridgelab.console import get_console
 from bridgelab.explain.run_diagnosis import Amounts, diagnose_run, diagnosis_identity
 from bridgelab.report.charts.inside import inside_figure
@@ -16,7 +17,6 @@ from bridgelab.report.diagnosis.table import diagnosis_notes, diagnosis_tables
 from bridgelab.report.examples import select_examples
 from bridgelab.report.formats.terminal import to_rich
 from bridgelab.report.table import StudyTables
-from bridgelab.runs.atomic import atomic_path
 from bridgelab.runs.finished import is_finished
 from bridgelab.runs.record_schema import Malformed, read_record
 from bridgelab.runs.study import Study, read_study

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bridgelab.atomic import atomic_path
 from bridgelab.export.inspect_log import eval_log
 from bridgelab.export.lmms_eval_samples import samples
 from bridgelab.export.rliable_scores import rliable_scores
 from bridgelab.export.task import tasks
 from bridgelab.runs.answer_frame import answer_frame
-from bridgelab.runs.atomic import atomic_path
 from bridgelab.runs.finished import RECORD, is_finished
 from bridgelab.runs.record_schema import read_record
 from bridgelab.runs.run import Run

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bridgelab.runs.atomic import atomic_path
+from bridgelab.atomic import atomic_path
 from bridgelab.runs.identity import REQUEUED
 
 NEARLY = 0.8  # of the time limit: Slurm warns some time before it, and preempts a job at any time

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pydantic import Field
 
+from bridgelab.atomic import atomic_path
 from bridgelab.launch.planned_steps import Work
-from bridgelab.runs.atomic import atomic_path
 from bridgelab.runs.locks import locked
 from bridgelab.runs.record_schema import Checked, Malformed, checked, read_json
 

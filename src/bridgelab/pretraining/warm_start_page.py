@@ -1,6 +1,6 @@
 """The page of the warm starts, from the cards beside their weights."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,9 @@ def _text(folder: Path) -> dict[str, Any]:
         "name": folder.name,
         "fingerprints": {"vision": "none"} | first.fingerprints,
         "record": first.record,
-        "studies": ", ".join(dict.fromkeys(_study(card.record) for card in cards)),
+        "studies": list(
+            dict.fromkeys((card.record["study"], (card.record.get("git_sha") or "")[:7]) for card in cards)
+        ),
         "batch_size": first.recipe["train"]["batch_size"],
         "images": images.get("train") if isinstance(images, dict) else None,
         "mixture": ", ".join(
@@ -56,11 +58,6 @@ def _text(folder: Path) -> dict[str, Any]:
         "budgets": budgets,
         "rows": [_row(row, budgets, delta, sizes[row[0].bridge, row[0].tokens]) for row in rows],
     }
-
-
-def _study(record: Mapping[str, Any]) -> str:
-    commit = f" at {record['git_sha'][:7]}" if record.get("git_sha") else ""
-    return f"`{record['study']}`{commit}"
 
 
 def _row(cards: Sequence[WarmStartCard], budgets: Sequence[int], delta: float, size: int) -> dict[str, Any]:

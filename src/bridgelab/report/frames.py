@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
+from bridgelab.atomic import atomic_path
 from bridgelab.report.summary import Summary, summarize
-from bridgelab.runs.atomic import atomic_path
 from bridgelab.runs.study import Study
 from bridgelab.statistics.comparison import HEADLINE, Verdict, verdict
 from bridgelab.statistics.estimate import LEVEL

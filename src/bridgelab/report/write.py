@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
+from bridgelab.atomic import atomic_path
 from bridgelab.console import get_console
 from bridgelab.report.answer import answer, compared, gain_over_start, missing_runs
 from bridgelab.report.caveats import allowed_differences
@@ -26,7 +27,6 @@ from bridgelab.report.provenance import purpose
 from bridgelab.report.table import StudyTables
 from bridgelab.report.tables.break_map import break_map_tables
 from bridgelab.report.tables.verdict import outlier_seeds
-from bridgelab.runs.atomic import atomic_path
 from bridgelab.runs.study import read_study
 from bridgelab.statistics.break_map import break_map
 

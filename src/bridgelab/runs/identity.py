@@ -10,7 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from bridgelab.runs.atomic import atomic_path
+from bridgelab.atomic import atomic_path
 from bridgelab.runs.finished import is_finished
 from bridgelab.runs.initial_weights import other_weights
 from bridgelab.runs.insert import insert_of

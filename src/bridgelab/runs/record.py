@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from omegaconf import DictConfig
 
-from bridgelab.runs.atomic import atomic_path
+from bridgelab.atomic import atomic_path
 from bridgelab.runs.finished import RECORD
 from bridgelab.runs.identity import NOT_IDENTITY, config_hash
 from bridgelab.runs.record_schema import read_config, read_record, regular

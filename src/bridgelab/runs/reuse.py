@@ -9,7 +9,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from bridgelab.runs.atomic import atomic_path
+from bridgelab.atomic import atomic_path
 from bridgelab.runs.finished import RECORD, is_finished
 from bridgelab.runs.identity import claim, config_hash, refuse_another
 from bridgelab.runs.initial_weights import other_weights

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
+from bridgelab.atomic import atomic_path
 from bridgelab.model import BridgedModel
-from bridgelab.runs.atomic import atomic_path
 from bridgelab.training.lightning_module import BridgeTraining
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"

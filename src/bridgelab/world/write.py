@@ -11,7 +11,6 @@ import hashlib
 import json
 import logging
 import multiprocessing
-import os
 import random
 import shutil
 from collections.abc import Iterable, Sequence
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from bridgelab.atomic import atomic_path
 from bridgelab.ctrl_c import ignored_by_children
 from bridgelab.progress import Progress
 from bridgelab.world.caption import ORDERS, caption, caption_prompt
@@ -258,6 +258,5 @@ def _question_record(question: Question, split: str, index: int, families: Seque
 
 def _write_json(path: Path, content: Any) -> None:
     """Write a file, complete or not at all."""
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text(json.dumps(content))
-    partial.replace(path)
+    with atomic_path(path) as partial:
+        partial.write_text(json.dumps(content))

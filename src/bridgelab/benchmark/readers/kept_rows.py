@@ -6,7 +6,6 @@
 
 import hashlib
 import io
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import orjson
 from PIL import Image, UnidentifiedImageError
 
-from bridgelab.runs.atomic import temporary_path
+from bridgelab.atomic import atomic_path
 
 Row = dict[str, Any]
 
@@ -105,7 +104,6 @@ def _line(row: Row, source: str) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write a temporary file, then rename it over the path."""
-    partial = temporary_path(path)
-    partial.write_bytes(content)
-    os.replace(partial, path)
+    """Write a file, complete or not at all."""
+    with atomic_path(path) as partial:
+        partial.write_bytes(content)

@@ -6,7 +6,6 @@ world shares its random numbers, and any shard can be rendered alone, in any pro
 
 import hashlib
 import json
-import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bridgelab.atomic import atomic_path
 from bridgelab.world.held_out import check
 from bridgelab.world.render import render, sample_visible_scene
 from bridgelab.world.scene import ATTRIBUTES, Scene
@@ -114,7 +114,5 @@ def _render_shard(job: tuple[Path, int, int, int, tuple[int, int]]) -> None:
 
 
 def _save(path: Path, array: np.ndarray) -> None:
-    partial = path.with_suffix(f".{os.getpid()}.tmp")
-    with partial.open("wb") as out:
+    with atomic_path(path) as partial, partial.open("wb") as out:
         np.save(out, array)
-    os.replace(partial, path)

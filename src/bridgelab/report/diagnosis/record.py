@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, Strict
 
-from bridgelab.runs.atomic import atomic_path
+from bridgelab.atomic import atomic_path
 from bridgelab.runs.predictions import clusters
 from bridgelab.runs.record_schema import Checked, Integer, Malformed, checked, read_json
 from bridgelab.statistics.contrast import Contribution, pool

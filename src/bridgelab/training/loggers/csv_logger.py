@@ -8,7 +8,7 @@ from typing import Any
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from bridgelab.runs.atomic import atomic_path
+from bridgelab.atomic import atomic_path
 
 COLUMNS = ("step", "lr", "train/loss", "val/loss", "val/accuracy")
 

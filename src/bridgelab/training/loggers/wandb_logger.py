@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
+from bridgelab.atomic import atomic_path
 from bridgelab.config.instantiate import build
 from bridgelab.data.batches import TokenizedExamples
 from bridgelab.data.images import read_image
@@ -25,7 +26,6 @@ from bridgelab.explain.attention import patch_attention
 from bridgelab.explain.occlusion import occlusion_maps
 from bridgelab.model import BridgedModel
 from bridgelab.report.diagnosis.overlay import overlay
-from bridgelab.runs.atomic import atomic_path
 
 ID = "wandb_id"  # the file that holds the id of a run
 TABLE_ROWS = 32  # predictions in the table, spread over all

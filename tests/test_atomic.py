@@ -1,6 +1,6 @@
 import pytest
 
-from bridgelab.runs.atomic import atomic_path
+from bridgelab.atomic import atomic_path
 
 
 def torn(path):
