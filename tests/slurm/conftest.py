@@ -71,6 +71,7 @@ StorageUser=slurm
 StoragePass=slurm
 StorageLoc=slurm_acct
 """
+PORTS = (13306, 16819)  # of the database, and of its daemon
 TABLES = (
     "CREATE DATABASE IF NOT EXISTS slurm_acct; "
     "CREATE USER IF NOT EXISTS 'slurm'@'localhost' IDENTIFIED BY 'slurm'; "
@@ -110,6 +111,12 @@ def cluster():
         )
         if done.returncode or not all(map(shutil.which, BINARIES)):
             pytest.skip(f"Debian's packages of Slurm can't be installed: {done.stderr.strip()[-300:]}")
+    for port in PORTS:
+        with socket.socket() as taken:
+            if not taken.connect_ex(("127.0.0.1", port)):
+                pytest.fail(
+                    f"port {port} is taken: end the daemons that a killed run of these tests has left (ps -C mariadbd,slurmdbd,munged)"
+                )
     hosts = HOSTS.read_text()
     with tempfile.TemporaryDirectory(prefix="slurm") as folder, contextlib.ExitStack() as running:
         d = Path(folder)
