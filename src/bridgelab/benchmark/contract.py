@@ -1,6 +1,6 @@
 """What a benchmark class must keep to, checked on one of the user's own before anything is trained."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bridgelab.benchmark.example import KINDS, Example, check_examples
@@ -56,21 +56,22 @@ def read_examples(benchmark: Any, split: str, kind: str) -> list[Example]:
     return check_examples(examples, call)
 
 
-def check_tags(examples: Iterable[Example], source: str) -> None:
-    """Check that each tag has values of one type over all kinds of a split: it is one column of the predictions.
+def check_tags(tagged: Iterable[tuple[str, Mapping[str, str | int]]], source: str, unit: str = "") -> None:
+    """Check that each tag has values of one type: it is one column of the predictions.
 
     Args:
-        examples: all of a split.
-        source: the benchmark and the split, for the message.
+        tagged: the place and the tags of each example of a split, or of each row of a table.
+        source: the benchmark and the split, or the table, for the message.
+        unit: what a place names, such as `example `, for the message.
     Raises:
-        ValueError: if a tag is text in one example and a number in another.
+        ValueError: if a tag is text in one place and a number in another.
     """
-    first: dict[str, Example] = {}
-    for example in examples:
-        for name, value in example.tags.items():
-            other = first.setdefault(name, example)
-            if type(value) is not type(other.tags[name]):
+    first: dict[str, tuple[str, str | int]] = {}
+    for place, tags in tagged:
+        for name, value in tags.items():
+            other_place, other = first.setdefault(name, (place, value))
+            if type(value) is not type(other):
                 raise ValueError(
-                    f"{source}: tag {name} is {value!r} in example {example.id} and {other.tags[name]!r} in {other.id}, which are of two "
-                    "types, and must be of one. Give all as text, or all as whole numbers."
+                    f"{source}: tag {name} is {value!r} in {unit}{place} and {other!r} in {other_place}, which are of two types, and "
+                    "must be of one. Give all as text, or all as whole numbers."
                 )

@@ -139,14 +139,12 @@ def _check_run(path: Path, config: DictConfig) -> None:
         )
     reader, here = (str(one.text.get("path")) for one in (trained, config))
     is_alignment = "model" not in trained  # which reads the tokenizer alone
-    insert, own = (
-        insert_of(trained) if not is_alignment else "",
-        insert_of(config) if "model" in config else "",
-    )
-    if insert and own and insert != own:
+    inserts = [insert_of(one) for one in (trained, config) if "model" in one]
+    if len(set(inserts)) > 1:
+        there, own_insert = inserts
         raise ValueError(
-            f"bridge.init_from={path} is of a run with model.insert={insert}, and it is {own} here: a run goes on from all that another "
-            f"has trained, at the place where its tokens entered the T5. Set model.insert={insert}, or bridge.init_from=null."
+            f"bridge.init_from={path} is of a run with model.insert={there}, and it is {own_insert} here: a run goes on from all that "
+            f"another has trained, at the place where its tokens entered the T5. Set model.insert={there}, or bridge.init_from=null."
         )
     both_packaged = reader.startswith(PACKAGED_READERS) and here.startswith(PACKAGED_READERS)
     if not is_alignment and reader != here and both_packaged:

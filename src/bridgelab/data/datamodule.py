@@ -96,7 +96,8 @@ class BenchmarkDataModule(pl.LightningDataModule):
             for split in self.splits
         }
         for split, kinds in self._examples.items():
-            check_tags(itertools.chain.from_iterable(kinds.values()), f"{self.benchmark.name}, {split}")
+            examples = itertools.chain.from_iterable(kinds.values())
+            check_tags(((e.id, e.tags) for e in examples), f"{self.benchmark.name}, {split}", "example ")
         self._check_splits(stage)
         if stage == "fit":  # a bridge that can't be built says so before images are encoded
             model = self.backbones.model(self.config.seed, images=self.images_per_example)

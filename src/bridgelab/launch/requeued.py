@@ -32,15 +32,13 @@ class Attempt:
         return {str(path): path.stat().st_mtime_ns for path in self._results() if path.exists()}
 
     def _results(self) -> Iterator[Path]:
-        if (
-            self.folder / "metrics.csv"
-        ).exists():  # without training each attempt writes the initial weights again
+        # Without training each attempt writes the initial weights again.
+        if (self.folder / "metrics.csv").exists():
             yield self.folder / "last.ckpt"
         yield from self.folder.glob("budgets/*.json")
         yield from self.folder.glob("budgets/*/last.ckpt")
-        yield from self.folder.parent.glob(
-            "tune/*/*.json"
-        )  # finished trials: a run also waits for those of others
+        # Finished trials: a run also waits for those of others.
+        yield from self.folder.parent.glob("tune/*/*.json")
         yield from self.features.glob("*/*.safetensors")
 
 

@@ -81,9 +81,8 @@ def train_and_evaluate(
         artifact = directory / LAST if trained.batches and config.logger.get("artifact") else None
         try:
             log_record(wandb_logger, record, rows, tests, model, experiment.backbones.vision, artifact)
-        except (
-            Exception
-        ) as error:  # whatever W&B, a disk or a picture raises: the record must be written all the same
+        except Exception as error:
+            # Whatever W&B, a disk or a picture raises, the record must be written.
             log.warning("W&B lacks this run's record, and this run continues without it: %s", error)
     write_json(directory / RECORD, record)
     if experiment.steps_file:

@@ -33,9 +33,8 @@ def trainer_builder(
         parts = processes * config.get("accumulate_grad_batches", 1)
         return functools.partial(
             trainer,
-            devices=[device.index]
-            if device.type == "cuda"
-            else 1,  # 1 alone is the first GPU, for all processes of a node
+            # 1 would be the first GPU, for all processes of a node
+            devices=[device.index] if device.type == "cuda" else 1,
             num_nodes=1,
             strategy="auto",
             plugins=plugins,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from bridgelab.benchmark.contract import check_tags
 from bridgelab.benchmark.readers.own_row import OwnRow, RowReader
 from bridgelab.benchmark.readers.own_tables import Source
 from bridgelab.benchmark.readers.table_file import Table
@@ -75,7 +76,7 @@ def read_rows(
     _check_together(rows, names)
     if all(source.table.is_csv for source in sources):
         rows = _with_numbers(rows)
-    _check_tags(rows, names)
+    check_tags(((row.place, row.tags) for row in rows), names)
     return _with_breakdown(rows, breakdown, names)
 
 
@@ -166,18 +167,6 @@ def _with_numbers(rows: Sequence[OwnRow]) -> list[OwnRow]:
         replace(row, tags={name: value if name in texts else int(value) for name, value in row.tags.items()})
         for row in rows
     ]
-
-
-def _check_tags(rows: Sequence[OwnRow], source: str) -> None:
-    first: dict[str, OwnRow] = {}
-    for row in rows:
-        for name, value in row.tags.items():
-            other = first.setdefault(name, row)
-            if type(value) is not type(other.tags[name]):
-                raise ValueError(
-                    f"{source}: tag {name} is {value!r} in {row.place} and {other.tags[name]!r} in {other.place}, which are of two types, "
-                    "and must be of one. Write all as text, or all as whole numbers."
-                )
 
 
 def _with_breakdown(rows: list[OwnRow], breakdown: str | None, source: str) -> list[OwnRow]:
