@@ -106,7 +106,24 @@ def test_the_finding_on_the_first_stage_is_of_the_records(tmp_path):
     seconds = [
         json.loads(file.read_text())["costs"]["train_seconds"] for file in runs.glob("aligned/*/metrics.json")
     ]
-    assert f"took {min(seconds):.0f} to {max(seconds):.0f} s" in " ".join(lines)
+    page = " ".join(lines)
+    assert f"took {min(seconds):.0f} to {max(seconds):.0f} s" in page
+
+    def test_accuracy(run):
+        records = [json.loads((runs / run.format(seed) / "metrics.json").read_text()) for seed in range(3)]
+        return np.array([100 * one["metrics"]["test/accuracy"] for one in records])
+
+    halved = "published_rates/bridge=qformer_aligned,seed={},train.lr=0.0025"
+    linear, aligned = test_accuracy("published/bridge=linear,seed={}"), test_accuracy(halved)
+    low, high = ttest_rel(linear, aligned).confidence_interval()
+    told = f"linear is {(linear - aligned).mean():.1f} points ahead of it over all questions ({low:.1f} to {high:.1f})"
+    assert told in page
+    assert f"with .005 and {aligned.mean():.2f} with .0025, and the one from scratch" in page
+    assert (
+        f"still rising (+{(values(halved, 4000) - values(halved, 2000)).mean():.1f} in the last doubling)"
+        in page
+    )
+    assert f"which reach {values(halved, 4000).mean():.1f} %" in page
 
 
 def test_the_finding_on_half_of_the_rate_is_of_the_records(tmp_path):
