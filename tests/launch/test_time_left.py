@@ -226,7 +226,7 @@ def test_the_header_says_what_where_and_how_long(tmp_path, monkeypatch):
     assert lines[1] == "jobs   6, 2 at a time: linear; qformer × seeds 0, 1, 2"
     assert lines[2] == "start  random initialization, trained from scratch; hf://a/b@c"
     assert lines[3].startswith(f"time   {6 * TRAINED + 2 * SEARCHED:,} training steps;")
-    assert lines[4] == "logs   runs/s/JOB/log.txt; from another terminal: bridgelab status runs/s"
+    assert lines[4] == "logs   runs/s/*/log.txt; from another terminal: bridgelab status runs/s"
     of[0].folder.mkdir(parents=True)
     (of[0].folder / "metrics.json").touch()  # its search is over, too
     print_header(console, of, "2 at a time", "log.txt")

@@ -48,7 +48,7 @@ def test_a_sweep_reports_what_fails_and_goes_on_from_there(train, cluster, ask, 
     assert whole.returncode == 0
     assert "2 jobs of 1 × 1 tasks" in out
     assert "jobs   2, in Slurm's queue: " in out
-    assert "logs   runs/s/JOB/train.log" in out
+    assert "logs   runs/s/*/train.log" in out
     records = [json.loads(path.read_text()) for path in (tmp_path / "runs/s").glob("*/metrics.json")]
     assert {record["bridge"] for record in records} == {"linear", "mlp"}
     again = train(*sweep, "study=s", "hydra.launcher.partition=nowhere")  # nothing is submitted

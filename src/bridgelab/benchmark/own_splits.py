@@ -116,5 +116,6 @@ def _refuse_one_answer(by_split: dict[str, list[OwnRow]], source: str) -> None:
     if len(answers) == 1:
         raise ValueError(
             f"{source}, split {split}: all questions have the answer {min(answers)!r}, which a bridge gives without looking. At least "
-            "2 different answers are needed. Add questions with others."
+            f"2 different answers are needed, and this split has {len(rows)} of {sum(map(len, by_split.values()))} rows. Add questions "
+            "with other answers, on more images: rows of one image stay in one split."
         )

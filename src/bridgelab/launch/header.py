@@ -30,7 +30,7 @@ def print_header(console: Console, jobs: Sequence[SweepJob], where: str, log: st
         "jobs": f"{len(jobs)}, {where}: {'; '.join(rows)}{of_seeds}",
         "start": _describe_starts([job.config.bridge.get("init_from") for job in jobs]),
         "time": f"{_steps_left(jobs):,.0f} training steps; the time left is shown once some are measured",
-        "logs": f"{shown(folder)}/JOB/{log}; from another terminal: bridgelab status {shown(folder)}",
+        "logs": f"{shown(folder)}/*/{log}; from another terminal: bridgelab status {shown(folder)}",
     }
     width = max(map(len, lines))
     for name, content in lines.items():

@@ -43,7 +43,8 @@ def folder_tables(root: Path, file: str | None) -> list[Source]:
         return [Source(read_table(paths[0]), None)]
     shown = ", ".join(path.name for path in (paths or files)[:LISTED]) or "no file"
     raise FileNotFoundError(
-        f"{root} has {len(paths)} tables ({shown}): expected is {LAYOUT}. Write the table there, or name it in benchmark.file."
+        f"{root} has {len(paths)} tables ({shown}): expected is {LAYOUT}. Write the table there, with the "
+        "columns image, question and answer, or name it in benchmark.file."
     )
 
 
