@@ -63,7 +63,21 @@ def shift_of(study: Study) -> Shift | None:
         return None
     if not (study.path.parent / trained_in).is_dir():
         return None
-    joined, on_split = join_splits(read_study(study.path.parent / trained_in), study, split, plain)
+    return shift_between(read_study(study.path.parent / trained_in), study, split, plain)
+
+
+def shift_between(first: Study, second: Study, split: str, plain: str) -> Shift | None:
+    """Compare runs on two splits. They are paired by row and seed, and may have been trained apart.
+
+    Args:
+        first: the study on the plain split.
+        second: the study on the other split.
+        split: the other split's name.
+        plain: the plain split's name.
+    Returns:
+        None if no run of one study has its row and seed in the other.
+    """
+    joined, on_split = join_splits(first, second, split, plain)
     if not joined.runs:
         return None
     baseline, delta, _ = declaration(joined)
