@@ -13,6 +13,17 @@ def test_what_results_generalize_to_follows_from_what_varied(simulated, change):
         for path in study.glob(f"*,seed={seed}"):
             change(path, data_seed=seed)
     assert "other inits and orders of examples, which vary together" in str(caveats(read_study(study)))
+    for seed in range(3):  # one init with three orders
+        for path in study.glob(f"*,seed={seed}"):
+            change(path, seed=0)
+    assert "other orders of examples, with the same init in every run, and to other" in str(
+        caveats(read_study(study))
+    )
+    for path in study.glob("*,seed=2"):  # an init with two orders, another with one
+        change(path, seed=1)
+    assert "other orders of examples, with the same inits in several orders," in str(
+        caveats(read_study(study))
+    )
     single = simulated.write("single", bridges=ONE, images=6, seeds=(0,))
     (scope,) = [line for line in caveats(read_study(single)) if "generalize" in line]
     assert scope.startswith("These results are of one init and one order of examples")

@@ -130,10 +130,11 @@ def _on_scope(study: Study) -> list[str]:
         ]
     if len(orders) == 1:
         varied = "other inits, with the same order of examples in every run,"
-    elif len({(run.seed, run.data_seed) for run in trained}) == max(len(inits), len(orders)):
+    elif len({(run.seed, run.data_seed) for run in trained}) == len(inits):
         varied = "other inits and orders of examples, which vary together,"
-    else:
-        varied = "other inits and other orders of examples"
+    else:  # runs of one order are averaged, so what the inits add to the spread is in no interval
+        same = "init in every run" if len(inits) == 1 else "inits in several orders"
+        varied = f"other orders of examples, with the same {same},"
     return [
         f"These results generalize to {varied} and to other images of this kind. They do not generalize to another training set, "
         "another search for the learning rates, or other frozen models: each of these is one."
