@@ -61,6 +61,8 @@ def test_what_was_trained_on_another_budget_or_with_two_seeds_is_empty(three, ch
         ("qformer", "few"): "2 of at least 3 seeds",
     }
     grid = break_map_tables(result)[0]
+    assert result.family == 6  # Holm's correction is over empty rows too
+    assert "over all 6 cells" in grid.title
     assert [[cell.text for cell in cells[1:]] for _, cells in grid.rows][1:] == [["–", "–"], ["–", "–"]]
 
 
@@ -96,6 +98,11 @@ def test_studies_that_declare_different_things_make_no_map(three, change, simula
         break_map([read_study(blind)])
     with pytest.raises(ValueError, match="at least 1 study"):
         break_map([])
+    namesake = Simulated(simulated.root / "elsewhere").write(
+        "near", bridges={"linear": ALIKE, "qformer": ALIKE}, images=30
+    )
+    with pytest.raises(ValueError, match=r"near is the name of two of the 2 studies.* or rename a folder\."):
+        break_map([read_study(three[0]), read_study(namesake)])
 
 
 def test_the_command_prints_the_map_and_writes_its_picture(three, tmp_path, capsys):

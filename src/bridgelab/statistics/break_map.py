@@ -6,6 +6,7 @@ than three seeds, or another budget than the centre (the baseline in the first s
 long bridges were trained.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -33,6 +34,7 @@ class BreakMap:
         kinds: kinds of questions, in the order in which the studies have them.
         cells: by comparator, level and kind; empty cells are left out.
         empty: by comparator and level, why a row is empty.
+        family: number of cells that Holm's correction is over, those of empty rows among them.
     """
 
     baseline: str
@@ -41,6 +43,7 @@ class BreakMap:
     kinds: tuple[str, ...]
     cells: dict[MapCell, Finding]
     empty: dict[MapRow, str]
+    family: int
 
     @property
     def comparators(self) -> tuple[str, ...]:
@@ -74,7 +77,7 @@ def break_map(studies: Sequence[Study]) -> BreakMap:
     Args:
         studies: as `read_study` returns them; the first holds the centre.
     Raises:
-        ValueError: if there is no study, they declare different baselines or δ, or none compares two bridges.
+        ValueError: if there is no study, two have one name, they declare different baselines or δ, or none compares two bridges.
     """
     baseline, delta = _common_declaration(studies)
     rows = [row for study in studies for row in _compared_rows(study, baseline, alone=len(studies) == 1)]
@@ -98,6 +101,7 @@ def break_map(studies: Sequence[Study]) -> BreakMap:
         tuple(dict.fromkeys(kind for study in studies for kind in kind_masks(study.examples))),
         {key: finding for key, finding in findings.items() if key[:2] not in empty},
         empty,
+        len(findings),
     )
 
 
@@ -112,6 +116,11 @@ def _common_declaration(studies: Sequence[Study]) -> tuple[str, float]:
     """Return the baseline and δ that all studies declare."""
     if not studies:
         raise ValueError("a map needs at least 1 study.")
+    if twice := [name for name, times in Counter(study.name for study in studies).items() if times > 1]:
+        raise ValueError(
+            f"{twice[0]} is the name of two of the {len(studies)} studies, and a map calls levels by their study. Give each study once, or "
+            "rename a folder."
+        )
     declared = {study.name: declaration(study)[:2] for study in studies}
     if len(set(declared.values())) > 1:
         listed = "; ".join(

@@ -18,7 +18,7 @@ def break_map_tables(cells: BreakMap) -> list[Table]:
             elif any(findings):
                 rows.append(("map", (Cell(level), *map(finding_cell, findings))))
         title = (
-            f"Break map: {cells.baseline} − {comparator}, points; intervals adjusted over all {len(cells.cells)} cells of the map "
+            f"Break map: {cells.baseline} − {comparator}, points; intervals adjusted over all {cells.family} cells of the map "
             "(Holm), and at 90 %"
         )
         columns = ("level", *(kind.replace("_", " ") for kind in cells.kinds))
