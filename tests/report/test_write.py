@@ -235,6 +235,18 @@ def test_floors_from_rows(simulated):
     assert blind == pytest.approx(shuffled, abs=6)
 
 
+def test_the_majority_floor_is_what_the_metric_says_of_it(simulated, change):
+    path = simulated.write(bridges=TWO, images=20)
+    for run in path.iterdir():  # half of a point where the first answer is missed, as by VQA accuracy
+        change(run, metrics={"test/accuracy": 0.5, "test/majority": 0.75})
+    printed = rows(tables(path))["floor: majority"]
+    assert [cell.text for cell in printed[:3]] == ["75.0", "–", "–"]
+    assert printed[0].interval == ""
+    for file in path.glob("*/predictions.parquet"):  # a benchmark without a train split
+        pd.read_parquet(file).assign(majority=None).to_parquet(file)
+    assert "floor: majority" not in rows(tables(path))
+
+
 def test_captions_have_intervals_where_rows_give_back_the_record(simulated, change):
     path = simulated.write(bridges=TWO, images=20)
     cider, attributes = rows(tables(path), grid=1)["linear"][:2]

@@ -8,6 +8,7 @@ import pandas as pd
 
 from bridgelab.report.captions import caption_scores
 from bridgelab.report.caveats import at_the_floor, caveats
+from bridgelab.report.majority_floor import guesses_right, recorded_majority
 from bridgelab.report.row import ALL, CONSISTENCY, ROLES, Row
 from bridgelab.runs.study import Missing, Run, Study
 from bridgelab.statistics.convergence import convergence_of
@@ -169,10 +170,10 @@ def _computed_floors(study: Study, rows: Sequence[Row], scorer: _Scorer) -> Iter
             "floor",
             accuracy={name: _mean([one[name] for one in shuffled]) for name in scorer.columns},
         )
-    questions = study.questions
-    if "majority" in questions:
-        right = questions["majority"].astype(str) == questions["target"].astype(str)
-        yield Row("majority", "floor", accuracy=scorer(right.to_numpy(np.float64)[None], Runs((0,))))
+    if (right := guesses_right(study)) is not None:
+        yield Row("majority", "floor", accuracy=scorer(right[None], Runs((0,))))
+    elif (recorded := recorded_majority(study)) is not None:
+        yield Row("majority", "floor", accuracy={ALL: Estimate(recorded, {})})
 
 
 def _seeds(runs: Sequence[Run]) -> Runs:

@@ -45,6 +45,14 @@ def test_a_row_is_a_family_and_type_with_blind_above_its_most_frequent_answer(si
         assert row["blind above it"].interval
 
 
+def test_without_training_answers_nothing_is_compared_with_them(simulated):
+    study = with_families(simulated.write(bridges=PLANTED, images=6))
+    for path in study.glob("*/predictions.parquet"):
+        pd.read_parquet(path).assign(majority=None, majority_of_family=None).to_parquet(path)
+    columns = family_table(read_study(study)).columns
+    assert sorted(columns) == ["family", "floor: blind", "linear", "questions"]
+
+
 def test_without_families_there_is_no_such_table(simulated):
     assert family_table(read_study(simulated.write(bridges=PLANTED, images=6))) is None
 
