@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -173,10 +174,17 @@ def test_a_bridge_worse_than_blind_closes_less_than_nothing(simulated):
     assert " to −" in gaps["linear"][0].interval
 
 
-def test_without_blind_or_words_the_gap_is_missing_and_named(simulated):
-    table = tables(simulated.write(bridges=TWO, images=6))
+def test_without_blind_or_words_the_gap_is_missing_and_named(simulated, change):
+    path = simulated.write(bridges=TWO, images=6)
+    table = tables(path)
     assert [grid.title for grid in table.tables] == ["Accuracy, %", "Captions and costs"]
     assert any("no finished run of words_prompted" in note for note in table.notes)
+    for run in sorted(path.iterdir()):  # blind is still there where its name has a level
+        for steps in (400, 800):
+            copy = shutil.copytree(run, run.with_name(f"{run.name},train.steps={steps}"))
+            change(copy, overrides=copy.name)
+        shutil.rmtree(run)
+    assert any("no finished run of words_prompted." in note for note in tables(path).notes)
 
 
 def test_words_in_both_forms_are_set_against_each_other(simulated):
@@ -276,7 +284,10 @@ def test_a_benchmark_without_types_or_captions(simulated):
     path = simulated.write(bridges=TWO, images=6)
     for file in path.glob("*/predictions.parquet"):
         table = pd.read_parquet(file).query("kind != 'caption'").assign(kind="true_false")
+        other = (table["image"].str[0].astype(int) + table["tag_type"].map({"exist": 1, "count": 2})) % 6
+        table["image"] += "|" + other.astype(str) + ".png"
         table.drop(columns=["tag_type", "majority"]).to_parquet(file)
+    assert summarize(read_study(path)).images == 6  # a picture counts once, whichever pairs it is in
     table = tables(path)
     assert table.tables[0].columns == ("bridge", "all", "last doubling")
     assert list(rows(table)) == ["linear", "floor: blind", "floor: shuffled"]

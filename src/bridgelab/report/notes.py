@@ -112,9 +112,13 @@ def on_the_gap(summary: Summary) -> str:
             f"Gap closed = (bridge − blind) / (words − blind){instead}; not "
             f"clipped, and not given (–) where words − blind is under {100 * MIN_GAP:.0f} points or not shown to differ from 0."
         )
-    names = {row.name for row in summary.rows}
-    lacking = [name for name in ("blind", "words_prompted") if name not in names]
-    return f"The gap closed is not given: no finished run of {' and '.join(lacking or ['a bridge'])}."
+    names = {row.name.partition(", ")[0] for row in summary.rows}
+    ceiling = summary.ceiling or "words_prompted"
+    if lacking := [name for name in ("blind", ceiling) if name not in names]:
+        return f"The gap closed is not given: no finished run of {' and '.join(lacking)}."
+    if not any(row.accuracy for row in summary.bridges):
+        return "The gap closed is not given: no bridge answered questions."
+    return f"The gap closed is not given: no finished runs of blind and {ceiling} at the levels of a bridge."
 
 
 def on_words_in_two_forms(summary: Summary) -> list[str]:
