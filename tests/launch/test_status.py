@@ -14,7 +14,7 @@ from bridgelab.launch.sweep_plan import LOCK, Planned, read_plan, write_plan
 from bridgelab.printable import printable
 from bridgelab.runs.locks import shared_lock
 from bridgelab.runs.record_schema import Malformed
-from bridgelab.runs.steps_done import StepsDone
+from bridgelab.runs.steps_done import StepsDone, read_steps_done
 
 NOW = datetime(2026, 11, 29, 12, 0, 0).timestamp()
 LOGGED = "[2026-11-29 11:59:{},000][bridgelab.training.main][INFO] - {}\n"
@@ -79,7 +79,19 @@ def test_the_time_left_counts_steps_where_they_are_planned(study):
     assert one.detail == "step 100/300"
     # One mlp waits: taken for as slow as linear, with a search of its own.
     assert found.seconds_left == pytest.approx(one.seconds_left + 300 * 0.4 + 20.0 + 450 * 0.4)
-    assert [Work(**dict(job.work)) for job in read_plan(study).jobs] == [*plan.values()]
+    assert [job.work.as_work() for job in read_plan(study).jobs] == [*plan.values()]
+
+
+def test_a_sweep_that_runs_resumes_what_had_stopped_or_failed_before_it(study):
+    with shared_lock(study / LOCK):
+        for name in ("log.txt", "train.log"):
+            for path in study.glob(f"*/{name}"):
+                os.utime(path, (NOW - 60, NOW - 60))
+        os.utime(study / "sweep.json", (NOW, NOW))
+        assert study_status(study, now=NOW).seconds_left == 90.0 + 3 * 150.0
+        failed = study / "bridge=mlp,seed=0" / "train.log"
+        os.utime(failed, (NOW + 60, NOW + 60))  # in this sweep, which tries no job again
+        assert study_status(study, now=NOW).seconds_left == 90.0 + 2 * 150.0
 
 
 def test_to_look_takes_no_lock(study):
@@ -170,6 +182,16 @@ def test_broken_files_are_told(study, tmp_path):
         Malformed, match=r"sweep\.json holds jobs\.0\.name=3: .* Delete it: the next sweep writes a new one"
     ):
         study_status(study)
+    work = {"search": "mlp", "trained": 3, "searched": 1}
+    later = {"jobs": [{"name": "bridge=linear,seed=2", "work": work | {"of_a_later_version": 1}}]}
+    (study / "sweep.json").write_text(json.dumps(later))
+    assert study_status(study, now=NOW).counts["running"] == 1
+    (study / "sweep.json").write_text(json.dumps(later).replace(": 3", ": Infinity"))
+    with pytest.raises(Malformed, match=r"jobs\.0\.work\.trained=inf: .*less than or equal to"):
+        study_status(study)
+    for content in ('{"step": null}', '{"seconds": "x"}', '{"timed": NaN}', '{"label": 3}', "[]"):
+        (study / "bridge=linear,seed=2" / "progress.json").write_text(content)
+        assert read_steps_done(study / "bridge=linear,seed=2") is None
     write_plan([Planned(study / "bridge=mlp,seed=1")])
     assert [job.name for job in read_plan(study).jobs] == ["bridge=mlp,seed=1"]
     (tmp_path / "empty").mkdir()

@@ -138,7 +138,7 @@ def pool(tmp_path):
     for job in all_jobs:
         job.folder.mkdir()
     done, running, failed, held, *_ = all_jobs
-    (done.folder / "metrics.csv").write_text("step,val/accuracy\n0,0.1\n10,\n20,0.55\n40,0.95\n")
+    (done.folder / "metrics.csv").write_text("step,val/accuracy\n0,0.1\n10,\n20,0.55\n30,nan\n40,0.95\n")
     (done.folder / "metrics.json").write_text("{}")
     StepsDone("lr=0.01, warmup=0.05", step=40, steps=150, searched=40, timed=40, seconds=4).write(
         running.folder

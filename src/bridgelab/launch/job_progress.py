@@ -1,6 +1,7 @@
 """How far a job is, in a few characters: what it does now, and its validation accuracy with a sparkline. Free of torch."""
 
 import csv
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -87,9 +88,10 @@ def accuracy_curve(folder: Path) -> list[float]:
     """Return the validation accuracies that a run has logged so far."""
     try:
         with open(folder / METRICS, newline="") as file:
-            return [float(row[ACCURACY]) for row in csv.DictReader(file) if row.get(ACCURACY)]
+            found = [float(row[ACCURACY]) for row in csv.DictReader(file) if row.get(ACCURACY)]
     except (OSError, ValueError):  # none yet, or the last line is half written
         return []
+    return [one for one in found if math.isfinite(one)]
 
 
 def sparkline(shares: Sequence[float], most: int = 8) -> str:

@@ -10,7 +10,7 @@ import re
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from bridgelab.launch.job import Begun, Job
 from bridgelab.launch.job_progress import BEGUN, now_doing
 from bridgelab.launch.planned_steps import Work
 from bridgelab.launch.slurm import GOING, states
-from bridgelab.launch.sweep_plan import LOCK, read_plan
+from bridgelab.launch.sweep_plan import FILE, LOCK, read_plan
 from bridgelab.launch.time_left import TimeLeft
 from bridgelab.printable import printable
 from bridgelab.runs import log
@@ -67,7 +67,8 @@ class StudyStatus:
         name: of the study.
         runs: in the order of its sweep.
         again: the command that does what is missing; empty if it is not known.
-        seconds_left: until all runs are done, if as many run at a time as now; None if none runs or nothing is measured yet.
+        seconds_left: until all runs are done that run, wait, or are resumed by the sweep that runs, if as many run at a time as now; None
+            if none runs or nothing is measured yet.
         sweep: the process of a sweep that runs on this machine; None if none does.
     """
 
@@ -113,15 +114,27 @@ def study_status(
         done.get(name) or _unfinished(study / name, slurm_jobs.get(name), in_queue, held, now)
         for name in names
     ]
-    works = {name: Work(**dict(job.work)) for name, job in plan.items() if job.work}
-    runs, left = _with_time_left(study, runs, works)
+    works = {name: job.work.as_work() for name, job in plan.items() if job.work}
+    sweep = _holder(study / LOCK, held)
+    due = {run.name for run in runs if run.state == WAITING}
+    if sweep is not None:
+        due |= {run.name for run in runs if run.name in plan and _resumed(study, run)}
+    runs, left = _with_time_left(study, runs, works, due)
     missing = [run.name for run in runs if run.state != DONE]
     again = what_is_missing(study, missing).partition("\n")[0] if missing else ""
-    return StudyStatus(own_name, runs, again, left, _holder(study / LOCK, held))
+    return StudyStatus(own_name, runs, again, left, sweep)
+
+
+def _resumed(study: Path, run: RunStatus) -> bool:
+    """Return whether a sweep has yet to resume a run that stopped or failed: it has logged nothing since the sweep noted its jobs."""
+    logs = [study / run.name / name for name in log.LOGS]
+    return run.state in (STOPPED, FAILED) and not any(
+        path.exists() and path.stat().st_mtime >= (study / FILE).stat().st_mtime for path in logs
+    )
 
 
 def _with_time_left(
-    study: Path, runs: Sequence[RunStatus], works: Mapping[str, Work]
+    study: Path, runs: Sequence[RunStatus], works: Mapping[str, Work], due: Collection[str]
 ) -> tuple[list[RunStatus], float | None]:
     """Return the runs with the seconds left of those that run, and the seconds left of the study.
 
@@ -129,6 +142,7 @@ def _with_time_left(
         study: its folder.
         runs: of the study.
         works: the steps of each run, as far as they are known.
+        due: names of the runs that are to begin or to be resumed.
     """
     jobs = {run.name: Job(study / run.name, (), works.get(run.name)) for run in runs}
     running = [run for run in runs if run.state == RUNNING]
@@ -136,7 +150,7 @@ def _with_time_left(
     searched: set[str] = set()
     for run in runs:
         job = jobs[run.name]
-        if run.state == RUNNING:
+        if run.state == RUNNING or run.name in due:
             estimate.count(job, read_steps_done(job.folder))
         elif run.state == DONE and run.seconds:
             steps = job.work.trained if job.work else 0
@@ -148,7 +162,7 @@ def _with_time_left(
             else:
                 estimate.end(job, run.seconds)
     left = {run.name: estimate.of_job(jobs[run.name], run.seconds or 0.0) for run in running}
-    waiting = [jobs[run.name] for run in runs if run.state == WAITING]
+    waiting = [jobs[run.name] for run in runs if run.name in due]
     total = estimate.seconds([(jobs[run.name], run.seconds or 0.0) for run in running], waiting)
     return [replace(run, seconds_left=left.get(run.name)) for run in runs], total if running else None
 

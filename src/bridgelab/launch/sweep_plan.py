@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field
 
@@ -16,6 +17,7 @@ FILE = "sweep.json"
 LOCK = ".sweep.lock"  # of a study's folder; every launcher shares it while it works
 # The environment variable of a command that prints the report itself after the sweep.
 REPORT_FOLLOWS = "BRIDGELAB_REPORT_FOLLOWS"
+Steps = Annotated[float, Field(ge=0, le=1e12)]
 FIX = "Delete it: the next sweep writes a new one."
 
 
@@ -23,8 +25,12 @@ class PlannedWork(Checked):
     """The steps of a job, with the fields of `launch.planned_steps.Work`."""
 
     search: str
-    trained: float
-    searched: float
+    trained: Steps
+    searched: Steps
+
+    def as_work(self) -> Work:
+        """Return the steps as estimates take them."""
+        return Work(self.search, self.trained, self.searched)
 
 
 class PlannedJob(Checked):

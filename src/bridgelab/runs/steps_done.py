@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -44,9 +45,12 @@ def read_steps_done(folder: Path) -> StepsDone | None:
     The figures serve a view alone, so a broken file counts as none.
     """
     try:
-        return StepsDone(**json.loads((folder / FILE).read_text()))
+        done = StepsDone(**json.loads((folder / FILE).read_text()))
     except (OSError, ValueError, TypeError):
         return None
+    numbers = [value for name, value in asdict(done).items() if name != "label"]
+    fit = all(type(value) in (int, float) and 0 <= value < math.inf for value in numbers)
+    return done if fit and isinstance(done.label, str) else None
 
 
 def forget_steps(folder: Path) -> None:
