@@ -29,7 +29,8 @@ def planned_work(config: DictConfig) -> Work:
         config: as `conf/train.yaml` composes it.
     """
     train, tune = config.train, config.tune
-    steps = 0 if config.bridge.get("num_tokens") == 0 else train.steps  # plain words train nothing
+    plain_words = config.bridge.get("num_tokens") == 0 and config.text.get("adapt", "none") == "none"
+    steps = 0 if plain_words else train.steps  # they train nothing
     decay = train.schedule.get("decay", 0.2)
     branches = sum(decay * share * steps for share in train.budgets)
     searched = 0.0
