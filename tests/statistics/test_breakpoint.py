@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -66,6 +68,16 @@ def test_intervals_hold_the_truth_over_many_studies(simulated):
     assert slopes > 33
     assert known > 35
     assert passings > known - 7
+
+
+def test_a_slope_of_two_seeds_makes_no_other_test_easier(simulated):
+    path = simulated.write(bridges=BRIDGES, images=800)
+    planted(path, {"linear": 0.05, "mlp": 0.0, "perceiver": 0.035})
+    shutil.rmtree(path / "bridge=mlp,seed=2")
+    two_seeds, other = [one for one in breakpoints(read_study(path)) if one.tag == "objects"]
+    assert two_seeds.slope.p_below(0) < other.slope.p_below(0)  # Holm would have rejected it first
+    assert two_seeds.p == 1
+    assert other.p == pytest.approx(2 * 2 * float(other.slope.p_below(0)))  # both sides, both slopes
 
 
 def test_what_has_not_converged_is_told_at_this_budget(simulated):

@@ -180,9 +180,10 @@ def _line_key(tag: str, place: int) -> str:
 
 
 def _p_of_zero(slopes: Sequence[Contrast]) -> np.ndarray:
-    """Return two-sided p values of slope = 0; 1 where the variance is unknown [slope]."""
+    """Return two-sided p values of slope = 0; 1 with too few seeds, or where the variance is unknown, as of cells [slope]."""
     p = np.array([2 * min(float(slope.p_below(0)), float(slope.p_above(0))) for slope in slopes])
-    return np.where(np.isfinite(p), np.minimum(p, 1), 1.0)
+    judged = np.isfinite(p) & np.array([min(slope.num_runs) >= MIN_SEEDS for slope in slopes], dtype=bool)
+    return np.where(judged, np.minimum(p, 1), 1.0)
 
 
 def _crossings(grid: np.ndarray, line: Sequence[Contrast], approached: float) -> tuple[Crossing, ...]:
