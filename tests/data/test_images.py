@@ -196,9 +196,11 @@ def test_all_that_is_wrong_is_listed(tmp_path):
         refuse_broken({f"/{k}": "is missing" for k in range(30)}, 30)
 
 
-def test_missing_images_are_named_in_order(tmp_path):
+def test_missing_images_are_named_in_order(tmp_path, monkeypatch):
     (tmp_path / "there.png").touch()
     gone = [str(tmp_path / "no" / "folder.png"), str(tmp_path / "gone.png")]
     assert missing([gone[0], str(tmp_path / "there.png"), gone[1], gone[0]]) == dict.fromkeys(
         gone, "is missing"
     )
+    monkeypatch.chdir(tmp_path)  # a class of one's own may name images of the working folder
+    assert missing(["there.png", "./there.png", "gone.png"]) == {"gone.png": "is missing"}

@@ -151,7 +151,8 @@ def missing(paths: Iterable[str]) -> dict[str, str]:
     for path in paths:
         folder, name = os.path.split(path)
         if folder not in names:
-            names[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
+            there = folder or os.curdir
+            names[folder] = set(os.listdir(there)) if os.path.isdir(there) else set()
         if name not in names[folder]:
             problems[path] = MISSING
     return problems
