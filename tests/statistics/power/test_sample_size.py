@@ -39,6 +39,15 @@ def test_the_seeds_asked_for_are_the_fewest_that_settle_a_cell(value):
     assert settled(size.seeds - 1) < 0.82
 
 
+def test_with_unequal_seeds_the_bridge_with_fewer_is_brought_up_first():
+    spread = np.array([4e-4, 1e-6])  # of the means of 3 and of 12 seeds: the former is all that is uncertain
+    result = Contrast(np.array(-0.06), spread, np.zeros(2), np.array(1e-5), (3, 12), 1000)
+    assert describe_sample_size(required_sample_size(result, 0.02, 1)) == "12 seeds would settle it"
+    by_images = required_sample_size(known(0.0, 0.02, runs=(3, 12)), 0.02, 1)
+    assert by_images.seeds == 12  # the chance was computed for 12 seeds of either
+    assert by_images.image_factor > 1
+
+
 def test_images_are_asked_for_where_seeds_would_not_do():
     assert "times the images would settle it" in describe_sample_size(
         required_sample_size(known(0.0, 0.03), 0.02, 1)

@@ -45,7 +45,7 @@ class SampleSize:
     """A size at which a cell is settled in 80 % of studies.
 
     Args:
-        seeds: number of seeds of each bridge; None if the pilot's are enough.
+        seeds: number of seeds of each bridge; None if both have as many and these are enough.
         image_factor: number of images as a multiple of the pilot's; None if the pilot's are enough.
     """
 
@@ -55,6 +55,8 @@ class SampleSize:
 
 def required_sample_size(pilot: Contrast, delta: float, cells: int) -> SampleSize | None:
     """Return the size that settles a cell in 80 % of studies: more seeds, else more images, else both.
+
+    The bridge with fewer seeds is brought up to the other first.
 
     Args:
         pilot: one cell, whose value and variances are taken as the true ones.
@@ -73,10 +75,11 @@ def required_sample_size(pilot: Contrast, delta: float, cells: int) -> SampleSiz
         return numbers[place] if place < len(numbers) else None
 
     now = max(pilot.num_runs)
-    if seeds := smallest(range(now + 1, MAX_SEEDS + 1), lambda number: suffices(number, 1)):
+    alike = min(pilot.num_runs) == now
+    if seeds := smallest(range(now + alike, MAX_SEEDS + 1), lambda number: suffices(number, 1)):
         return SampleSize(seeds, None)
     if factor := smallest(IMAGE_FACTORS, lambda number: suffices(now, number)):
-        return SampleSize(None, factor)
+        return SampleSize(None if alike else now, factor)
     if factor := smallest(IMAGE_FACTORS, lambda number: suffices(MAX_SEEDS, number)):
         return SampleSize(MAX_SEEDS, factor)
     return None
