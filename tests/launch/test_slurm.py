@@ -95,6 +95,19 @@ def test_a_run_without_progress_is_requeued_once_at_its_time_limit(tmp_path, mon
     assert not (run / "requeued.json").exists()
 
 
+def test_a_job_that_was_queued_again_took_as_long_as_its_last_attempt(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    job = Job(tmp_path / "bridge=linear", (), Work("linear", trained=100, searched=0))
+    watch = queue._Watch({"1_0": job}, {}, "metrics.json")
+    for now[0], state in ((0.0, "RUNNING"), (50.0, "PENDING"), (36000.0, "RUNNING"), (36100.0, "COMPLETING")):
+        watch.collect({"1_0": state})
+    job.folder.mkdir()
+    (job.folder / "metrics.json").touch()
+    watch.collect({})
+    assert watch.progress.estimate.durations == {job.name: 100.0}
+
+
 def test_nothing_to_wait_for():
     assert queue.wait({}, {}, "metrics.json", lambda: {}) == []
 

@@ -83,7 +83,7 @@ class _Watch:
         self._view = PoolView([*jobs.values()], finished, self.progress)
         self._logs, self._finished = logs, finished
         self._told_at = time.monotonic()  # when a line was last printed
-        self._running_since: dict[str, float] = {}  # when a job was first seen to run
+        self._running_since: dict[str, float] = {}  # when a job was first seen to run in this attempt
         self._absent_since: dict[str, float] = {}  # when a job without its record was first not in the queue
         self._unavailable = False
 
@@ -102,8 +102,11 @@ class _Watch:
     def collect(self, queue: Mapping[str, str]) -> None:
         """Report the jobs that have left the queue."""
         now = time.monotonic()
-        for id in [id for id in self.left if queue.get(id) in GOING]:
-            self._running_since.setdefault(id, now)
+        for id, state in queue.items():
+            if id in self.left and state in GOING:
+                self._running_since.setdefault(id, now)
+            else:  # a job that was queued again begins anew
+                self._running_since.pop(id, None)
         for id in [id for id in self.left if id not in queue]:
             if self.left[id].wrote(self._finished):
                 job = self.left.pop(id)
