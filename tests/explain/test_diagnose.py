@@ -1,6 +1,9 @@
 """Diagnosis of trained runs, from the command to the record."""
 
+from pathlib import Path
+
 import pytest
+from omegaconf import OmegaConf
 from rich.console import Console
 
 from bridgelab.explain import run_diagnosis
@@ -68,6 +71,22 @@ def test_where_nobody_says_what_an_image_shows_the_rest_is_told(study, monkeypat
     assert result.left_out["selection"] == "world has no scenes and programs in CLEVR's layout"
     assert {name.split("/")[0] for name in result.numbers} == {"rank", "words"}
     assert result.maps == ()
+
+
+@pytest.mark.parametrize("shift", ["clutter", "cogent_a"])
+def test_a_world_with_a_shift_of_its_own_is_not_compared_with_clutter(study, shift):
+    """Its test split is drawn with clutter already, or has other scenes than the cluttered one."""
+    run = study / "bridge=linear,seed=0"
+    config = OmegaConf.load(run / "config.yaml")
+    config.benchmark.shift = shift
+    OmegaConf.save(config, run / "config.yaml")
+    result = diagnose_run(run, AMOUNTS)
+    assert result.left_out == {
+        "clutter": f"test has the shift {shift} already, and clutter is compared with plain ground"
+    }
+    assert {name.split("/")[0] for name in result.numbers} == {
+        "rank", "words", "selection", "probe", "background"
+    }  # fmt: skip
 
 
 def test_bad_input(study, tmp_path):

@@ -89,10 +89,12 @@ def diagnose_run(
     OmegaConf.set_struct(config, False)
     benchmark = target(config.benchmark, "benchmark")
     is_world, is_annotated = issubclass(benchmark, World), issubclass(benchmark, Clevr)
-    if is_world:
+    shift = config.benchmark.get("shift") if is_world else None
+    has_pairs = is_world and shift is None
+    if has_pairs:
         config.benchmark.images[CLUTTERED] = config.benchmark.images[TEST]
     data = BenchmarkDataModule(
-        backbones, [TEST, *([FIT] if is_annotated else []), *([CLUTTERED] if is_world else [])]
+        backbones, [TEST, *([FIT] if is_annotated else []), *([CLUTTERED] if has_pairs else [])]
     )
     data.setup("predict")
     diagnostics = _Diagnostics(data, model, amounts)
@@ -101,7 +103,7 @@ def diagnose_run(
         diagnostics.selection()
         diagnostics.bottleneck()
         diagnostics.background()
-    if is_world:
+    if has_pairs:
         diagnostics.clutter()
     return Diagnosis(
         bridge=str(record["bridge"]),
@@ -113,11 +115,19 @@ def diagnose_run(
         counts=diagnostics.counts,
         words=diagnostics.words,
         maps=tuple(diagnostics.maps(mapped)),
-        left_out=_left_out(data.benchmark.name, is_annotated, is_world, insert_of(config) == "encoder_input"),
+        left_out=_left_out(
+            data.benchmark.name,
+            is_annotated=is_annotated,
+            is_world=is_world,
+            shift=shift,
+            beside_words=insert_of(config) == "encoder_input",
+        ),
     )
 
 
-def _left_out(benchmark: str, is_annotated: bool, is_world: bool, beside_words: bool) -> dict[str, str]:
+def _left_out(
+    benchmark: str, *, is_annotated: bool, is_world: bool, shift: str | None, beside_words: bool
+) -> dict[str, str]:
     """Return the diagnostics that are not possible, each with the reason."""
     reasons = {}
     if not is_annotated:
@@ -125,6 +135,8 @@ def _left_out(benchmark: str, is_annotated: bool, is_world: bool, beside_words: 
             reasons[name] = f"{benchmark} has no scenes and programs in CLEVR's layout"
     if not is_world:
         reasons["clutter"] = f"{benchmark} can't be drawn with clutter: benchmark=world can"
+    elif shift is not None:
+        reasons["clutter"] = f"{TEST} has the shift {shift} already, and clutter is compared with plain ground"
     if not beside_words:
         reasons["words"] = "only tokens at the T5 encoder's input are in a sequence with words"
     return reasons
