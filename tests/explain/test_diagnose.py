@@ -25,7 +25,7 @@ def study(tiny, config, tmp_path):
     return directory
 
 
-def test_all_bridges_of_a_study_that_see_images(study, tmp_path):
+def test_all_bridges_of_a_study_that_see_images(study, tmp_path, monkeypatch):
     with open(tmp_path / "printed", "w") as file:
         diagnose([study], AMOUNTS, console=Console(file=file, width=200))
     printed = (tmp_path / "printed").read_text()
@@ -58,9 +58,12 @@ def test_all_bridges_of_a_study_that_see_images(study, tmp_path):
     assert text.maps[0].attention.sum() == pytest.approx(1, abs=1e-4)
 
     before = {path: path.stat().st_mtime_ns for path in study.glob("*/diagnosis.json")}
+    monkeypatch.chdir(study / "bridge=linear,seed=0")
     with open(tmp_path / "again", "w") as file:
-        diagnose([study / "bridge=linear,seed=0"], AMOUNTS, console=Console(file=file, width=200))
-    assert "diagnosed already" in (tmp_path / "again").read_text()
+        diagnose([Path(), study / "bridge=linear,seed=0"], AMOUNTS, console=Console(file=file, width=200))
+    again = (tmp_path / "again").read_text()
+    assert "bridge=linear,seed=0: 1 of 1, diagnosed already" in again
+    assert "tried: inside the bridges" in again
     assert before == {path: path.stat().st_mtime_ns for path in study.glob("*/diagnosis.json")}
 
 

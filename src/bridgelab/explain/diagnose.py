@@ -1,5 +1,6 @@
 """`bridgelab diagnose`: diagnose trained runs, write a record into each run's folder, and print the tables of their studies."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from rich.text import Text
 from bridgelab.atomic import atomic_path
 from bridgelab.console import get_console
 from bridgelab.explain.run_diagnosis import Amounts, diagnose_run, diagnosis_identity
+from bridgelab.printable import shown
 from bridgelab.report.charts.inside import inside_figure
 from bridgelab.report.charts.render import to_png
 from bridgelab.report.diagnosis.record import read_diagnoses, read_diagnosis, write_diagnosis
@@ -67,11 +69,11 @@ def _print_study(console: Console, path: Path) -> None:
     study = _read_study(path)
     diagnoses = read_diagnoses(path, study.bridges if study else ())
     tables, notes = tuple(diagnosis_tables(diagnoses)), tuple(diagnosis_notes(diagnoses))
-    console.print(to_rich(StudyTables(f"{path.resolve().name}: inside the bridges", tables, notes)))
+    console.print(to_rich(StudyTables(f"{path.name}: inside the bridges", tables, notes)))
     if figure := inside_figure(diagnoses):
         with atomic_path(path / FIGURE) as temporary:
             temporary.write_bytes(to_png(figure))
-        _print_line(console, str(path / FIGURE))
+        _print_line(console, shown(path / FIGURE))
 
 
 def runs_to_diagnose(paths: Sequence[Path]) -> list[Path]:
@@ -82,10 +84,10 @@ def runs_to_diagnose(paths: Sequence[Path]) -> list[Path]:
         ValueError: if a named run's bridge sees no image.
     """
     runs: list[Path] = []
-    for path in paths:
+    for path in (Path(os.path.abspath(one)) for one in paths):  # by its own name, also if it is '.'
         if not path.is_dir():
             raise FileNotFoundError(
-                f"there is no folder {path}. Give a run of runs/<study>/, or a study's folder."
+                f"there is no folder {shown(path)}. Give a run of runs/<study>/, or a study's folder."
             )
         if (path / "config.yaml").exists():
             _check_run(path)

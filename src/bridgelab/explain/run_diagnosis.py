@@ -136,7 +136,9 @@ def _left_out(
     if not is_world:
         reasons["clutter"] = f"{benchmark} can't be drawn with clutter: benchmark=world can"
     elif shift is not None:
-        reasons["clutter"] = f"{TEST} has the shift {shift} already, and clutter is compared with plain ground"
+        reasons["clutter"] = (
+            f"{TEST} has the shift {shift} already, and clutter is compared with plain ground"
+        )
     if not beside_words:
         reasons["words"] = "only tokens at the T5 encoder's input are in a sequence with words"
     return reasons
