@@ -60,7 +60,7 @@ def drawn(figure: Figure | None) -> Figure:
 
 def answer_figure(study: Study) -> Figure:
     """Return what an answer of the study's diagnosed runs depends on: the map whose largest fall is the largest."""
-    maps = {one.id: one for run in read_diagnoses(study.path)[MAPPED] for one in run.maps}
+    maps = {one.id: one for run in read_diagnoses(study.path, study.runs)[MAPPED] for one in run.maps}
     questions = [one for one in select_examples(study) if one.id in maps and len(one.pictures) == 1]
     question = max(questions, key=lambda one: maps[one.id].fall.max())
     with Image.open(io.BytesIO(base64.b64decode(question.pictures[0].partition(",")[2]))) as picture:

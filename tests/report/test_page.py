@@ -434,11 +434,10 @@ def test_a_script_in_any_foreign_field_is_text(study, change, diagnosed):
         assert f"&lt;script&gt;{field}&lt;/script&gt;".replace("_", " ") in text, field
     assert "&lt;script&gt;taken_from" in page
     assert "<script" not in paths["table"].read_text()
+    found = read_study(study)
     for html in (
-        to_html(short_tables(analyze(read_study(study)))),
-        section_html(
-            question_maps(read_study(study), select_examples(read_study(study)), read_diagnoses(study))
-        ),
+        to_html(short_tables(analyze(found))),
+        section_html(question_maps(found, select_examples(found), read_diagnoses(study, found.runs))),
     ):
         assert "&lt;script&gt;" in html
         assert "<script" not in html

@@ -67,7 +67,7 @@ def diagnose(
 def _print_study(console: Console, path: Path) -> None:
     """Print the tables of a study's diagnoses, and write its figure."""
     study = _read_study(path)
-    diagnoses = read_diagnoses(path, study.bridges if study else ())
+    diagnoses = read_diagnoses(path, study.runs if study else ())
     tables, notes = tuple(diagnosis_tables(diagnoses)), tuple(diagnosis_notes(diagnoses))
     console.print(to_rich(StudyTables(f"{path.name}: inside the bridges", tables, notes)))
     if figure := inside_figure(diagnoses):

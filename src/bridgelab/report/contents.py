@@ -36,7 +36,7 @@ class Analysis:
         shift: None unless the study evaluates another study's runs on another split.
         difficulties: accuracy by each tag that counts something.
         break_map: None if the study varies nothing but bridges and seeds.
-        diagnoses: what `bridgelab diagnose` measured, by bridge; empty if it was not run.
+        diagnoses: what `bridgelab diagnose` measured, by row; empty if it was not run.
     """
 
     study: Study
@@ -65,7 +65,7 @@ def analyze(study: Study) -> Analysis:
         shift=shift_of(study),
         difficulties=by_difficulty(study),
         break_map=study_break_map(study),
-        diagnoses=read_diagnoses(study.path, study.bridges),
+        diagnoses=read_diagnoses(study.path, study.runs),
     )
 
 

@@ -1,5 +1,6 @@
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from bridgelab.report.diagnosis.record import (
     read_diagnosis,
     write_diagnosis,
 )
+from bridgelab.runs.run import Run
 from bridgelab.statistics.contrast import Contribution
 from bridgelab.statistics.estimate import Estimate, Runs, Sample
 
@@ -86,16 +88,27 @@ def test_seeds_are_put_together_as_scores_are(tmp_path):
     assert pooled_number(runs, "b") is None
 
 
-def test_a_studys_diagnoses_in_the_order_of_its_sweep(tmp_path):
-    for bridge, seed in (("mlp", 0), ("linear", 1), ("linear", 0), ("qformer", 0)):
-        (tmp_path / f"{bridge}{seed}").mkdir()
-        write_diagnosis(tmp_path / f"{bridge}{seed}", made(bridge, seed))
-    found = read_diagnoses(tmp_path, ("qformer", "blind", "linear"))
-    assert list(found) == ["qformer", "linear", "mlp"]
-    assert [run.seed for run in found["linear"]] == [0, 1]
-    write_diagnosis(tmp_path / "mlp0", made("mlp", questions=10))
+def test_a_studys_diagnoses_are_those_of_its_rows_in_their_order(tmp_path):
+    """Two levels of one bridge are no seeds of each other, and runs of another learning rate than the chosen one have no row."""
+    runs = []
+    for bridge, level, seed in (("mlp", "", 0), ("linear", "4", 1), ("linear", "4", 0), ("linear", "8", 0)):
+        run = tmp_path / f"bridge={bridge},tokens={level},seed={seed}"
+        for path in (run, Path(f"{run},train.lr=0.1")):
+            path.mkdir()
+            write_diagnosis(path, made(bridge, seed))
+        runs.append(Run(run, {"bridge": bridge, "seed": seed}, {"tokens": level}))
+    (tmp_path / "blind").mkdir()
+    runs.append(Run(tmp_path / "blind", {"bridge": "blind", "seed": 0}))
+    found = read_diagnoses(tmp_path, runs)
+    assert {row: [run.seed for run in own] for row, own in found.items()} == {
+        "mlp": [0], "linear, tokens=4": [0, 1], "linear, tokens=8": [0]
+    }  # fmt: skip
+    assert list(found) == ["mlp", "linear, tokens=4", "linear, tokens=8"]
+    # Without rows no run is taken for another's seed.
+    assert [len(own) for own in read_diagnoses(tmp_path, ()).values()] == [1] * 8
+    write_diagnosis(runs[0].path, made("mlp", questions=10))
     with pytest.raises(ValueError, match=r"diagnosed on \{'questions': .*diagnose the whole study at once"):
-        read_diagnoses(tmp_path)
+        read_diagnoses(tmp_path, runs)
 
 
 def test_estimates_of_a_dataclass():
@@ -128,5 +141,5 @@ def test_a_malformed_record_is_told_and_the_others_are_read(tmp_path, capsys, ch
         ValueError, match=rf"diagnosis.json .*{re.escape(told)}.*Delete it and diagnose the run again"
     ):
         read_diagnosis(tmp_path / "mlp")
-    assert list(read_diagnoses(tmp_path)) == ["linear"]
+    assert list(read_diagnoses(tmp_path, ())) == ["linear"]
     assert told in capsys.readouterr().err

@@ -3,15 +3,16 @@ import pytest
 from bridgelab.report.charts.inside import inside_figure
 from bridgelab.report.diagnosis.record import pooled_number, read_diagnoses
 from bridgelab.report.diagnosis.table import diagnosis_notes, diagnosis_tables
+from bridgelab.runs.study import read_study
 
 
 def test_every_number_stands_in_a_table(simulated, diagnosed):
     study = simulated.write(images=10)
     diagnosed(study)
-    found = read_diagnoses(study, ("linear", "mlp", "qformer", "perceiver"))
+    found = read_diagnoses(study, read_study(study).runs)
     grids = {grid.title.split(" ")[0]: grid for grid in diagnosis_tables(found)}
     selection = grids["Selection"]
-    assert [cells[0].text for _, cells in selection.rows] == ["linear", "mlp", "qformer", "perceiver"]
+    assert [cells[0].text for _, cells in selection.rows] == ["linear", "mlp", "perceiver", "qformer"]
     visited = pooled_number(found["mlp"], "selection/visited")
     low, high = visited.interval
     assert selection.rows[1][1][1].text == f"{visited.value:.2f}"
@@ -22,7 +23,7 @@ def test_every_number_stands_in_a_table(simulated, diagnosed):
     )
     attention = grids["Attention"]
     assert "no cause" in attention.title
-    assert [cells[0].text for _, cells in attention.rows] == ["qformer", "perceiver"]
+    assert [cells[0].text for _, cells in attention.rows] == ["perceiver", "qformer"]
     probes = next(grid for grid in diagnosis_tables(found) if "probes read of the objects" in grid.title)
     assert [role for role, _ in probes.rows] == ["floor", "ceiling", *["bridge"] * 4]
     assert grids["Modality"].rows[0][1][-1].text == "red, <b>cube</b>"
@@ -30,13 +31,13 @@ def test_every_number_stands_in_a_table(simulated, diagnosed):
         assert all(len(cells) == len(grid.columns) for _, cells in grid.rows)
     notes = diagnosis_notes(found)
     assert "390 questions" in notes[0]
-    assert notes[-1].endswith("over seeds and images; runs: linear 3, mlp 3, qformer 3, perceiver 3.")
+    assert notes[-1].endswith("over seeds and images; runs: linear 3, mlp 3, perceiver 3, qformer 3.")
 
 
 def test_what_was_not_told_has_no_table_and_no_panel(simulated, diagnosed, change):
     study = simulated.write(images=10)
     diagnosed(study)
-    found = read_diagnoses(study)
+    found = read_diagnoses(study, read_study(study).runs)
     for runs in found.values():
         for run in runs:
             for name in [n for n in run.numbers if not n.startswith("rank")]:
@@ -54,7 +55,7 @@ def test_what_was_not_told_has_no_table_and_no_panel(simulated, diagnosed, chang
 def test_the_figure_has_all_panels_and_the_numbers_of_the_tables(simulated, diagnosed):
     study = simulated.write(images=10)
     diagnosed(study)
-    found = read_diagnoses(study)
+    found = read_diagnoses(study, read_study(study).runs)
     figure = inside_figure(found)
     assert len(figure.panels) == 5
     numbers = figure.numbers.set_index(["panel", "group", "of"])

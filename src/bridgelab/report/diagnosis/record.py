@@ -17,8 +17,10 @@ import pandas as pd
 from pydantic import Field, Strict
 
 from bridgelab.atomic import atomic_path
+from bridgelab.printable import printable
 from bridgelab.runs.predictions import clusters
 from bridgelab.runs.record_schema import Checked, Integer, Malformed, checked, read_json
+from bridgelab.runs.run import Run
 from bridgelab.statistics.contrast import Contribution, pool
 from bridgelab.statistics.estimate import Estimate, Runs, Sample
 from bridgelab.world.scene import ATTRIBUTES
@@ -240,34 +242,33 @@ def _array(values: Any) -> np.ndarray:
     return np.array(values, dtype=float)  # None becomes nan
 
 
-def read_diagnoses(study: Path, order: Sequence[str] = ()) -> dict[str, list[Diagnosis]]:
-    """Read all diagnoses of a study's runs, by bridge, sorted by seed. A malformed one is reported on stderr and left out.
+def read_diagnoses(study: Path, runs: Sequence[Run]) -> dict[str, list[Diagnosis]]:
+    """Read the diagnoses of a study's runs, by row, sorted by seed. A malformed one is reported on stderr and left out.
 
     Args:
         study: the study's folder.
-        order: names of bridges that come first; the others follow by name.
+        runs: of its tables, in their order; those of another row, or of a learning rate that was not chosen, are no further seeds of a
+            bridge. Empty if the runs cannot be compared: each is a row of its own then.
     Raises:
         ValueError: if the diagnoses used different numbers of examples.
     """
-    diagnoses = []
-    for run in sorted(study.iterdir()):
+    row_of = {run.path.name: run.row for run in runs}
+    by_row: dict[str, list[Diagnosis]] = {row: [] for row in row_of.values()}
+    for folder in sorted(study.iterdir()):
+        row = row_of.get(folder.name) if runs else printable(folder.name)
         try:
-            if run.is_dir() and (diagnosis := read_diagnosis(run)):
-                diagnoses.append(diagnosis)
+            if row and folder.is_dir() and (diagnosis := read_diagnosis(folder)):
+                by_row.setdefault(row, []).append(diagnosis)
         except (Malformed, OSError) as error:
             print(f"left out: {error}", file=sys.stderr)
-    by_amount = {json.dumps(one.made_of.get("looked_at")): one for one in diagnoses}
+    by_amount = {json.dumps(one.made_of.get("looked_at")): one for own in by_row.values() for one in own}
     if len(by_amount) > 1:
         first, other, *_ = by_amount.values()
         raise ValueError(
             f"{first.bridge} was diagnosed on {first.made_of.get('looked_at')}, {other.bridge} on "
             f"{other.made_of.get('looked_at')}. Numbers are compared on the same examples only: diagnose the whole study at once."
         )
-    by_bridge: dict[str, list[Diagnosis]] = {}
-    for one in sorted(diagnoses, key=lambda one: (one.data_seed, one.seed)):
-        by_bridge.setdefault(one.bridge, []).append(one)
-    names = [name for name in order if name in by_bridge]
-    return {name: by_bridge[name] for name in [*names, *sorted(set(by_bridge) - set(names))]}
+    return {row: sorted(own, key=lambda one: (one.data_seed, one.seed)) for row, own in by_row.items() if own}
 
 
 def pooled_number(runs: Sequence[Diagnosis], name: str) -> Estimate | None:

@@ -7,7 +7,7 @@ from bridgelab.report.table import NONE, Cell, Cells, Table, decimal_cell, perce
 from bridgelab.statistics.estimate import Estimate
 from bridgelab.world.scene import ATTRIBUTES
 
-Diagnoses = Mapping[str, Sequence[Diagnosis]]  # by bridge, one per run
+Diagnoses = Mapping[str, Sequence[Diagnosis]]  # by row, one per run
 MOST_WORDS = 6  # nearest words that are printed per bridge
 
 # (column, name of the number, unit): "%" for a share, "" for a number with two decimals.
