@@ -47,6 +47,13 @@ def test_recall_is_that_of_loops_over_all_pairs(model, captions):
         assert found == {"val/i2t_r1": sum(to_text) / 4, "val/t2i_r1": sum(to_image) / 7}
 
 
+def test_similarities_that_are_no_numbers_find_nothing(model, captions):
+    model.eval()
+    with torch.no_grad():
+        model.text_proj.bias.fill_(torch.nan)
+    assert retrieval(model, captions, 3)["val/t2i_r1"] == 0
+
+
 def test_chance_counts_all_captions_of_an_image(captions):
     assert chance(captions) == {"val/i2t_r1": pytest.approx(7 / 4 / 7), "val/t2i_r1": 1 / 4}
 

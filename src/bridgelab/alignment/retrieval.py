@@ -50,7 +50,8 @@ def retrieval(model: Alignment, captions: Captions, batch_size: int) -> dict[str
             for rows in _chunks(len(captions), batch_size)
         ]
     )
-    nearest_text, best, nearest_image = [], own.new_full((len(texts),), -torch.inf, dtype=texts.dtype), own
+    nearest_text, nearest_image = [], torch.full_like(own, -1)
+    best = own.new_full((len(texts),), -torch.inf, dtype=texts.dtype)
     for rows in _chunks(len(numbers), batch_size):
         patches = captions.features(numbers[rows]).to(model.mean.device)
         found = similarity(model.encode_images(patches), texts)
