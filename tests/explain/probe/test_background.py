@@ -45,3 +45,11 @@ def test_an_image_without_background_is_passed_over():
     full = np.zeros_like(cover)
     result = object_patches(np.zeros((2, 16, 3)), [full, cover], [objects, objects], (4, 4))
     assert result.image.tolist() == [1, 1]
+
+
+def test_an_object_that_no_pixel_shows_is_passed_over():
+    cover, objects = scene_of(np.random.default_rng(0))
+    hidden = np.where(cover == 0, -1, cover)
+    result = object_patches(np.arange(16.0).reshape(1, 16, 1), [hidden], [objects], (4, 4))
+    assert result.image.tolist() == [0]
+    assert result.features["own"].tolist() == [[15]]

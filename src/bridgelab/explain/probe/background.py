@@ -39,7 +39,7 @@ def object_patches(
     scenes: Sequence[Sequence[dict]],
     grid: tuple[int, int],
 ) -> ObjectPatches:
-    """Return the objects of all images that have a background patch.
+    """Return the objects that are seen, of all images that have a background patch.
 
     Args:
         patches: [image, patch, dim], row by row, without a class token.
@@ -56,6 +56,8 @@ def object_patches(
         if not len(background):
             continue
         for thing, coverage in zip(objects, patch_coverage(mask, len(objects), grid), strict=True):
+            if not coverage.any():  # behind others
+                continue
             center = int(coverage.argmax())
             distance = ((position[background] - position[center]) ** 2).sum(1)
             nearest, farthest = background[distance.argmin()], background[distance.argmax()]
