@@ -32,6 +32,16 @@ def test_every_number_stands_in_a_table(simulated, diagnosed):
     notes = diagnosis_notes(found)
     assert "390 questions" in notes[0]
     assert notes[-1].endswith("over seeds and images; runs: linear 3, mlp 3, perceiver 3, qformer 3.")
+    assert notes[1].startswith("Probes: fitted on 1500 training images, tested on 400 test images")
+    # Of a bridge with many tokens, fewer images fit into memory; the ceiling is that of most images.
+    for run in found["linear"]:
+        run.counts["fit"] = 600
+    probes = next(grid for grid in diagnosis_tables(found) if "probes read of the objects" in grid.title)
+    ceiling = pooled_number(found["mlp"][:1], "probe/patches/occupied").value
+    assert probes.rows[1][1][1].text == f"{100 * ceiling:.1f}"
+    assert diagnosis_notes(found)[1].startswith(
+        "Probes: fitted on 1500 training images (linear on 600, as its tokens fill the memory; a probe of fewer images reads less), "
+    )
 
 
 def test_what_was_not_told_has_no_table_and_no_panel(simulated, diagnosed, change):

@@ -112,7 +112,7 @@ def _probe_table(diagnoses: Diagnoses) -> Table | None:
     }
     if not bridges:
         return None
-    first = next(iter(bridges.values()))[:1]
+    first = max(bridges.values(), key=lambda runs: runs[0].counts.get("fit", 0))[:1]  # fitted on most images
     rows = [
         row("floor", "no features: a guess", first, "guessed"),
         row("ceiling", "patches, before the bridge", first, "patches"),
@@ -147,14 +147,23 @@ def diagnosis_notes(diagnoses: Diagnoses) -> list[str]:
     seeds = {name: len(runs) for name, runs in diagnoses.items()}
     drawn = "seeds and images" if max(seeds.values()) > 1 else "images"
     return [
-        *_on_examples(counts),
+        *_on_examples(counts, _fitted(diagnoses)),
         *(f"Not measured: {reason}." for reason in reasons),
         f"Inside the bridges: ranges are 95 % intervals over {drawn}; runs: "
         f"{', '.join(f'{name} {count}' for name, count in seeds.items())}.",
     ]
 
 
-def _on_examples(counts: Mapping[str, int]) -> list[str]:
+def _fitted(diagnoses: Diagnoses) -> str:
+    """Return the number of images that probes were fitted on, and of which bridges it was less."""
+    numbers = {name: runs[0].counts["fit"] for name, runs in diagnoses.items() if "fit" in runs[0].counts}
+    most = max(numbers.values(), default=0)
+    fewer = ", ".join(f"{name} on {number}" for name, number in numbers.items() if number < most)
+    because = "as its tokens fill the memory; a probe of fewer images reads less"
+    return f"{most} training images" + (f" ({fewer}, {because})" if fewer else "")
+
+
+def _on_examples(counts: Mapping[str, int], fitted: str) -> list[str]:
     notes = []
     if "questions" in counts:
         notes.append(
@@ -165,7 +174,7 @@ def _on_examples(counts: Mapping[str, int]) -> list[str]:
         )
     if "fields" in counts:
         notes.append(
-            f"Probes: fitted on {counts['fit']} training images, tested on {counts['images']} test images "
+            f"Probes: fitted on {fitted}, tested on {counts['images']} test images "
             f"({counts['fields']} objects, each alone in one of 16 fields). A bridge that reads the question is given the request to "
             "describe the image."
         )
