@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from bridgelab.cli import main as cli
+from bridgelab.export import FORMATS
 from bridgelab.export.write import export
 from bridgelab.runs.predictions import read_rows
 
@@ -51,6 +52,22 @@ def test_each_run_and_kind_is_a_file_of_lmms_evals_samples(study, run):
         ("tag_type", [sample["tags"]["type"] for sample in samples]),
     ):
         assert values == rows[column].tolist()
+
+
+@pytest.mark.parametrize("form", ["lmms-eval", "inspect"])
+def test_numbers_that_json_has_no_word_for_are_left_out(run, form):
+    def refuse(word):
+        raise AssertionError(word)
+
+    rows = pd.read_parquet(run / "predictions.parquet")
+    rows.loc[0, "likelihood"] = -np.inf
+    rows["tag_far"] = np.inf
+    for _ in range(2):
+        rows.to_parquet(run / "predictions.parquet")
+        for path in export(run, form):
+            for line in path.read_text().splitlines():
+                json.loads(line, parse_constant=refuse)
+        rows = rows.drop(columns=["likelihood"], errors="ignore")  # which a reader does not need
 
 
 @needs("lmms_eval")
@@ -133,6 +150,12 @@ def test_what_cannot_be_exported_is_refused(study, run, simulated, tmp_path, cap
         ValueError, match="answered captions alone, and rliable's tasks are kinds of questions"
     ):
         export(captions / "bridge=linear,seed=0", "rliable")
+    rows = pd.read_parquet(study / "bridge=mlp,seed=1" / "predictions.parquet")
+    rows.loc[0, "score"] = 3.0
+    rows.to_parquet(study / "bridge=mlp,seed=1" / "predictions.parquet")
+    for form in FORMATS:
+        with pytest.raises(ValueError, match=r"holds score=3.0. A score lies between 0 and 1"):
+            export(study / "bridge=mlp,seed=1", form)
     (run / "metrics.json").write_text("{")
     with pytest.raises(ValueError, match=r"seed=1/metrics\.json"):
         export(run, "csv")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bridgelab import __version__
-from bridgelab.export.task import Task, tags
+from bridgelab.export.task import Task, log_likelihood, tags
 from bridgelab.runs.run import Run
 
 SCORER = "bridgelab"
@@ -63,5 +63,5 @@ def _sample(row: dict[str, Any], model: str) -> dict[str, Any]:
         "target": row["target"],
         "output": {"model": model, "completion": row["prediction"], "choices": [{"message": said}]},
         "scores": {SCORER: {"value": float(row["score"]), "answer": row["prediction"]}},
-        "metadata": {"image": row["image"], "log_likelihood": float(row["log_likelihood"]), **tags(row)},
+        "metadata": {"image": row["image"], "log_likelihood": log_likelihood(row), **tags(row)},
     }

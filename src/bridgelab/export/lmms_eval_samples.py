@@ -8,7 +8,7 @@ import hashlib
 import json
 from typing import Any
 
-from bridgelab.export.task import Task, tags
+from bridgelab.export.task import Task, log_likelihood, tags
 
 
 def samples(task: Task) -> str:
@@ -29,7 +29,7 @@ def _sample(number: int, row: dict[str, Any]) -> dict[str, Any]:
         "filtered_resps": [row["prediction"]],
         "doc_hash": hashlib.sha256(f"{row['kind']}/{row['id']}".encode()).hexdigest(),
         "score": float(row["score"]),
-        "log_likelihood": float(row["log_likelihood"]),
+        "log_likelihood": log_likelihood(row),
         "id": row["id"],
         "image": row["image"],
         "tags": tags(row),

@@ -1,5 +1,6 @@
 """A run's answers to one kind of example, which other tools call a task. Free of torch."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -34,10 +35,16 @@ def tasks(run: Run) -> Iterator[Task]:
         yield Task(f"{run.record['benchmark']}_{kind}", texts.reset_index(drop=True))
 
 
+def log_likelihood(row: Mapping[str, Any]) -> float | None:
+    """Return the log-probability of an example's target; None if it was not recorded, or JSON has no word for it."""
+    value = row.get("log_likelihood")
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
 def tags(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the tags of an example without those that it lacks."""
+    """Return the tags of an example without those that it lacks, or that JSON has no word for."""
     return {
         str(name).removeprefix(TAG): value
         for name, value in row.items()
-        if str(name).startswith(TAG) and pd.notna(value)
+        if str(name).startswith(TAG) and pd.notna(value) and value not in (math.inf, -math.inf)
     }

@@ -12,6 +12,7 @@ from bridgelab.export.rliable_scores import rliable_scores
 from bridgelab.export.task import tasks
 from bridgelab.runs.answer_frame import answer_frame
 from bridgelab.runs.finished import RECORD, is_finished
+from bridgelab.runs.predictions import Answers
 from bridgelab.runs.record_schema import read_record
 from bridgelab.runs.run import Run
 from bridgelab.runs.study import read_study
@@ -50,7 +51,8 @@ def _runs(source: Path) -> Sequence[Run]:
         for missing in study.missing:
             log.warning("left out: %s", missing)
         return study.runs
-    return [Run(source.resolve(), read_record(source, ("bridge", "seed", "benchmark")))]
+    record = read_record(source, ("bridge", "seed", "benchmark"))
+    return [Run(source.resolve(), record, scores=Answers(source).scores(source))]
 
 
 def _files(runs: Sequence[Run], form: str) -> Iterator[tuple[str, str]]:
