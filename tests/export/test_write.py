@@ -55,6 +55,19 @@ def test_each_run_and_kind_is_a_file_of_lmms_evals_samples(study, run):
 
 
 @pytest.mark.parametrize("form", ["lmms-eval", "inspect"])
+def test_files_stay_in_their_folder_whatever_a_record_names(study, run, change, form, tmp_path):
+    change(run, benchmark="../../of/me")
+    rows = pd.read_parquet(run / "predictions.parquet")
+    rows["kind"] = rows["kind"].replace("caption", "/caption")
+    rows.to_parquet(run / "predictions.parquet")
+    out = tmp_path / "out"
+    (out / f"{run.name}_samples_..").mkdir(parents=True)  # what a path through it would need
+    (out / f"{run.name}_..").mkdir()
+    assert {path.parent for path in export(run, form, out)} == {out}
+    assert sum(path.is_file() for path in tmp_path.rglob("out/*")) == 2
+
+
+@pytest.mark.parametrize("form", ["lmms-eval", "inspect"])
 def test_numbers_that_json_has_no_word_for_are_left_out(run, form):
     def refuse(word):
         raise AssertionError(word)

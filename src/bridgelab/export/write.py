@@ -39,9 +39,10 @@ def export(source: Path, form: str, out: Path | None = None) -> list[Path]:
     out.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, content in _files(runs, form):
-        with atomic_path(out / name) as temporary:
+        path = out / name.replace("/", "_")  # in the name of a benchmark or a kind
+        with atomic_path(path) as temporary:
             temporary.write_text(content, encoding="utf-8")
-        paths.append(out / name)
+        paths.append(path)
     return paths
 
 
