@@ -4,6 +4,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from bridgelab.bridge import weights
 from bridgelab.bridge.initial_file import check_first_stage_file, check_initial_file
 from bridgelab.bridge.linear import Linear
 from bridgelab.bridge.mlp import MLP
@@ -85,8 +86,16 @@ def test_files_that_hold_something_else_are_refused(tmp_path, capsys):
         read_weights(tmp_path / "nothing")
 
 
-def test_writing_is_whole_or_not_at_all(tmp_path):
+def test_writing_is_whole_or_not_at_all(tmp_path, monkeypatch):
     write_weights({"w": torch.ones(2, 3).T}, tmp_path / "w.safetensors")
+
+    def torn(tensors, path, metadata):
+        path.write_bytes(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(weights, "save_file", torn)
+    with pytest.raises(OSError, match="No space left"):
+        write_weights({"w": torch.zeros(1)}, tmp_path / "w.safetensors")
     assert torch.equal(read_weights(tmp_path / "w.safetensors")["w"], torch.ones(3, 2))
     assert [path.name for path in tmp_path.iterdir()] == ["w.safetensors"]
 

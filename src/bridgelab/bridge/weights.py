@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from bridgelab.atomic import temporary_path
+from bridgelab.atomic import atomic_path
 from bridgelab.bridge.initial_file import TEXT_SIDE, incomplete
 
 # Tensors that may keep their initial values, since they meet this T5 or this ViT.
@@ -166,13 +166,14 @@ def load_rest_of_run(
 def write_weights(
     tensors: Mapping[str, Tensor], path: str | Path, metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write safetensors to a temporary file, then rename it over the path."""
+    """Write a safetensors file, whole or not at all."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = temporary_path(path)
-    save_file({name: value.contiguous() for name, value in tensors.items()}, partial, dict(metadata or {}))
-    partial.chmod(0o644)  # safetensors makes files readable for their owner only
-    partial.replace(path)
+    with atomic_path(path) as partial:
+        save_file(
+            {name: value.contiguous() for name, value in tensors.items()}, partial, dict(metadata or {})
+        )
+        partial.chmod(0o644)  # safetensors makes files readable for their owner only
 
 
 def load_weights(
