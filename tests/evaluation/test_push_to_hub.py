@@ -19,7 +19,8 @@ import bridgelab
 from bridgelab import backbones
 from bridgelab.bridge.hub import read_hub_bridge, repository
 from bridgelab.cli import main as cli
-from bridgelab.evaluation.push_to_hub import push
+from bridgelab.evaluation.push_check import check_push
+from bridgelab.evaluation.push_to_hub import TEMPLATES, push
 from bridgelab.report.write import report
 from bridgelab.runs.study import read_study
 from bridgelab.training import main
@@ -187,6 +188,16 @@ def test_the_card_says_what_the_record_says(run, hub, world, tmp_path, monkeypat
     again = hub.repos[REPO][-1][1]["README.md"].decode()
     assert "stated no licence for the weights" in again
     assert "license:" not in again
+
+
+def test_a_record_that_lacks_what_the_card_says_is_refused_before_models_are_loaded(simulated):
+    run = simulated.write(bridges={"linear": {}}, seeds=(0,), images=2) / "bridge=linear,seed=0"
+    record = json.loads((run / "metrics.json").read_text()) | {"warmup": 0.05, "precision": "fp32"}
+    said = set(re.findall(r"record\.(\w+)", (TEMPLATES / "model_card.md.jinja").read_text()))
+    for name in said - {"adapt"}:  # the T5 is frozen without it
+        (run / "metrics.json").write_text(json.dumps({key: record[key] for key in record if key != name}))
+        with pytest.raises(ValueError, match=rf"metrics.json lacks {name}\. A record needs"):
+            check_push(run, REPO)
 
 
 def test_a_run_begins_with_a_bridge_of_the_hub(run, hub, config, tmp_path):

@@ -8,7 +8,11 @@ from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 from bridgelab.bridge.hub_repository import SCHEME, TRANSPORT_ERROR, repository
 from bridgelab.runs.record_schema import read_record
 
-NEEDED = ("bridge", "sees", "benchmark", "seed", "steps", "fingerprints", "costs", "metrics")
+NEEDED = (
+    "bridge", "sees", "benchmark", "seed", "steps", "fingerprints", "costs", "metrics",
+    # The model card says these too.
+    "data_seed", "conditioning", "mixture", "examples_seen", "lr", "tuned_over", "warmup", "precision", "budgets",
+)  # fmt: skip
 
 
 def check_push(run: Path, repo: str) -> str:

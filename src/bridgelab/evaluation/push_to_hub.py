@@ -57,7 +57,9 @@ def push(
         try:
             api.create_repo(name, private=private, exist_ok=True)
             commit = api.upload_folder(
-                repo_id=name, folder_path=folder, commit_message=f"bridgelab push: {printable(run.name)}"
+                repo_id=name,
+                folder_path=folder,
+                commit_message=f"bridgelab push: {printable(run.resolve().name)}",
             )
         except (HfHubHTTPError, TRANSPORT_ERROR, ConnectionError) as error:
             raise explained(error, name) from error
