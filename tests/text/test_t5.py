@@ -131,6 +131,15 @@ def test_another_kind_of_model_is_named(tmp_path):
         T5(str(tmp_path))
 
 
+@pytest.mark.parametrize("name", ["flsh", "kernels-community/flash-attn", "paged|eager"])
+def test_an_attention_that_the_t5_has_not_is_refused(name):
+    """transformers takes the name of a repository whose code it would run."""
+    with pytest.raises(
+        ValueError, match=r"text\.attention=.* must be one of eager, sdpa, flex_attention\. Set"
+    ):
+        T5(attention=name)
+
+
 def config_with(**changes):
     """Change config.json."""
 

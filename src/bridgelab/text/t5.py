@@ -31,6 +31,8 @@ from bridgelab.lfs_pointer import refuse_pointers
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 # Path in a config -> folder of the assets.
 SHIPPED = {"miniature": "text", "miniature_prose": "text_prose", "miniature_dense": "text_dense"}
+# transformers would run the code of a repository that is named as an attention, if the package kernels is installed.
+ATTENTIONS = ("eager", "sdpa", "flex_attention")
 FILLER = "."
 PLAIN = ("yes", "no", "what", "is", "the", "a")  # words that any usable tokenizer knows
 # transformers adds its own installed version to a model's settings. Fingerprints hold this one whatever is installed: the first
@@ -48,7 +50,7 @@ class T5(nn.Module):
         path: a folder with `config.json`, `model.safetensors` and a tokenizer, a hub name, or a key of `SHIPPED`
             for one that comes with bridgelab.
         dtype: `float32` or `bfloat16`. T5's activations overflow float16.
-        attention: transformers' implementation; `eager` is the fastest for a tiny T5 on a CPU.
+        attention: transformers' implementation, one of `ATTENTIONS`; `eager` is the fastest for a tiny T5 on a CPU.
         device_map: spread the layers over devices, as `auto` or {module: device}; needs accelerate. None keeps them together.
         eight_bit: quantize matrices to 8 bits (LLM.int8, arXiv:2208.07339); needs bitsandbytes and a GPU.
         checkpointing: recompute the activations inside a block in the backward pass: less memory for one more forward
@@ -56,8 +58,8 @@ class T5(nn.Module):
         dense_act_fn: the activation in its feed-forward layers instead of the one that config.json names. BLIP-2 and
             InstructBLIP run Flan-T5 with `gelu`, which their bridges were trained for.
     Raises:
-        ValueError: if `dtype` is float16 or unknown, the folder holds another kind of model, weights that do not fit its
-            configuration, no tokenizer or an unusable one, or a required package is missing.
+        ValueError: if `dtype` is float16 or unknown, `attention` is unknown, the folder holds another kind of model, weights that
+            do not fit its configuration, no tokenizer or an unusable one, or a required package is missing.
         FileNotFoundError: if the miniature's weights, or the folder, do not exist.
         OSError: if the hub does not deliver the model.
     """
@@ -82,6 +84,10 @@ class T5(nn.Module):
         if dtype not in ("float32", "bfloat16"):
             raise ValueError(
                 f"text.dtype={dtype}: T5 overflows in float16. Set text.dtype to float32 or bfloat16."
+            )
+        if attention not in ATTENTIONS:
+            raise ValueError(
+                f"text.attention={attention} must be one of {', '.join(ATTENTIONS)}. Set text.attention to one."
             )
         folder = str(ASSETS / SHIPPED[path]) if path in SHIPPED else resolve_path(path)
         if path in SHIPPED and not (Path(folder) / "model.safetensors").exists():

@@ -52,7 +52,7 @@ class Lora(Keys):
 class Text(ClassKeys):
     path: PathName = "miniature"
     dtype: Literal["float32", "bfloat16"] = "float32"
-    attention: Name = "eager"
+    attention: Literal["eager", "sdpa", "flex_attention"] = "eager"
     device_map: str | dict[str, Any] | None = None
     eight_bit: bool = False
     checkpointing: bool = False
