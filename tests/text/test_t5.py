@@ -131,6 +131,30 @@ def test_another_kind_of_model_is_named(tmp_path):
         T5(str(tmp_path))
 
 
+@pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
+def test_code_of_a_folder_is_not_run_and_nobody_is_asked(folder, tmp_path, monkeypatch, file):
+    """transformers asks at a terminal whether to run it."""
+    shutil.copytree(folder, tmp_path / "t5")
+    (tmp_path / "t5" / "somebodys.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()")
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked"))
+    monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path / "modules"))
+    named = {"AutoConfig": "somebodys.Config", "AutoTokenizer": ["somebodys.Tokenizer", None]}
+    own = {
+        "config.json": {"model_type": "somebodys"},
+        "tokenizer_config.json": {"tokenizer_class": "Somebodys"},
+    }
+    settings = json.loads((folder / file).read_text()) | own[file] | {"auto_map": named}
+    (tmp_path / "t5" / file).write_text(json.dumps(settings))
+    if file == "config.json":
+        with pytest.raises(
+            ValueError, match=r"its config\.json can't be read \(ValueError: .* contains custom code"
+        ):
+            T5(str(tmp_path / "t5"))
+    else:
+        T5(str(tmp_path / "t5"))  # its tokenizer.json says all
+    assert not (tmp_path / "ran").exists()
+
+
 @pytest.mark.parametrize("name", ["flsh", "kernels-community/flash-attn", "paged|eager"])
 def test_an_attention_that_the_t5_has_not_is_refused(name):
     """transformers takes the name of a repository whose code it would run."""

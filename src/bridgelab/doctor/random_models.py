@@ -46,7 +46,7 @@ def text_config(path: str) -> T5Config:
     """
     folder = ASSETS / SHIPPED[path] if path in SHIPPED else Path(path)
     source = folder if folder.is_dir() else cached(path, "config.json")
-    config = AutoConfig.from_pretrained(source) if source else published_config(path)
+    config = AutoConfig.from_pretrained(source, trust_remote_code=False) if source else published_config(path)
     if config is None:
         raise ValueError(
             f"text.path={path}: its shape is not known, since no folder, no cache and no table here has it. "
@@ -72,7 +72,9 @@ def tokenizer(path: str) -> Any | None:
     """Return an object that tokenizes as this T5 does, or None if its tokenizer is not on this machine."""
     source = str(ASSETS / SHIPPED[path]) if path in SHIPPED else path
     try:
-        text: Any = SimpleNamespace(tokenizer=AutoTokenizer.from_pretrained(source, local_files_only=True))
+        text: Any = SimpleNamespace(
+            tokenizer=AutoTokenizer.from_pretrained(source, local_files_only=True, trust_remote_code=False)
+        )
     except (OSError, ValueError):
         return None
     text.tokenize = partial(T5.tokenize, text)

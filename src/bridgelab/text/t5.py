@@ -124,15 +124,16 @@ class T5(nn.Module):
 
     def _read_tokenizer(self, path: str, folder: str) -> Any:
         """Read config.json and the tokenizer, check them, and return the configuration."""
+        # Without a False here transformers asks at a terminal whether to run a repository's code.
         with _read(path, folder, "config.json"):
-            config = AutoConfig.from_pretrained(folder)
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         if config.model_type != "t5":
             raise ValueError(
                 f"text.path={path} holds a model of the kind {config.model_type!r}: it must be a T5 (T5, T5 v1.1, Flan-T5). "
                 "Set text.path to one."
             )
         with _read(path, folder, "tokenizer"):
-            self.tokenizer = AutoTokenizer.from_pretrained(folder)
+            self.tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         self._check_tokenizer(path, config)
         return config
 
