@@ -1,6 +1,7 @@
 """Levels of difficulty: the values of tags that count something, such as objects or hops."""
 
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 MAX_SINGLE_LEVELS = 8  # tags with more values are grouped
 NUM_GROUPS = 6  # of about as many questions each
@@ -8,9 +9,11 @@ MIN_QUESTIONS = 20  # of a level
 
 
 def numeric_tags(examples: pd.DataFrame) -> dict[str, pd.Series]:
-    """Return the tags of examples that are numbers, by name."""
+    """Return the tags of examples that are numbers, by name. A text such as '2' is a name, of a pair for example, and no level."""
     columns = [str(name) for name in examples if str(name).startswith("tag_") and name != "tag_group"]
-    numbers = {name.removeprefix("tag_"): pd.to_numeric(examples[name], errors="coerce") for name in columns}
+    numbers = {
+        name.removeprefix("tag_"): examples[name] for name in columns if is_numeric_dtype(examples[name])
+    }
     return {name: values for name, values in numbers.items() if values.notna().any()}
 
 

@@ -16,7 +16,8 @@ def planted(path):
         table = pd.read_parquet(file)
         objects = np.array([int(name.split(".")[0]) % 4 + 3 for name in table["image"]])
         falls = 0.15 * (objects - 3) if "bridge=linear" in str(file) else 0.0
-        table["tag_objects"] = objects.astype(str)  # as parquet may have it
+        table["tag_objects"] = objects
+        table["tag_pair"] = objects.astype(str)  # a name
         table["score"] = (rng.random(len(table)) < 0.9 - falls).astype(float)
         table.to_parquet(file)
 
