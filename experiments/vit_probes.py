@@ -1,6 +1,6 @@
-"""Print what one patch of the miniature ViT tells of its object, by block: a linear probe, and one with a hidden layer.
+"""Print what the miniature ViT's patches tell of an object, by block: read by a linear probe, and by one with a hidden layer.
 
-python experiments/vit_layer.py      (8 minutes on a CPU core)
+python experiments/vit_probes.py      (15 minutes on a CPU core)
 """
 
 import numpy as np
@@ -9,26 +9,34 @@ from torch import nn
 
 from bridgelab.pretraining.vit.probe import Objects, fit_ridge, predict, probe_scenes, read_objects
 from bridgelab.vision.openclip import OpenClipVision
+from bridgelab.world.distribution_shift import SHIFTS, decorate
 from bridgelab.world.scene import ATTRIBUTES
 
 FIT, TEST = 2000, 400  # scenes, which nothing is trained on
-LAYERS = (-1, -2, -3, -4)
+CASES = ((-1, "plain"), (-1, "clutter"), (-2, "plain"), (-3, "plain"), (-4, "plain"))  # block, ground
 POOLINGS = {"centre": "its centre's patch", "around": "3 × 3 patches"}
 
 
 def main() -> None:
-    """Print a table: one row for each block, region and probe, one column for each attribute."""
-    scenes = probe_scenes(1, range(FIT + TEST), (3, 10))
-    print("| block | read from | probe |", *(f"{name} |" for name in ATTRIBUTES))
-    print("| --- | --- | --- |", *("---: |" for _ in ATTRIBUTES))
-    for layer in LAYERS:
-        vision = OpenClipVision(layer=layer)
+    """Print a table: one row for each block, ground, region and probe, one column for each attribute."""
+    plain = probe_scenes(1, range(FIT + TEST), (3, 10))
+    cluttered = [
+        decorate(scene, SHIFTS["clutter"], np.random.default_rng([1, index]))
+        for index, scene in enumerate(plain)
+    ]
+    print("| block | ground | read from | probe |", *(f"{name} |" for name in ATTRIBUTES))
+    print("| --- | --- | --- | --- |", *("---: |" for _ in ATTRIBUTES))
+    for layer, ground in CASES:
+        vision, scenes = OpenClipVision(layer=layer), cluttered if ground == "clutter" else plain
         fit, test = (read_objects(vision, part) for part in (scenes[:FIT], scenes[FIT:]))
         for pooling, region in POOLINGS.items():
             for probe in (linear, hidden_layer):
                 right = [100 * probe(fit, test, pooling, name) for name in ATTRIBUTES]
                 cells = " | ".join(f"{value:.1f}" for value in right)
-                print(f"| {layer} | {region} | {probe.__name__.replace('_', ' ')} | {cells} |", flush=True)
+                print(
+                    f"| {layer} | {ground} | {region} | {probe.__name__.replace('_', ' ')} | {cells} |",
+                    flush=True,
+                )
 
 
 def linear(fit: Objects, test: Objects, pooling: str, name: str) -> float:
