@@ -18,7 +18,7 @@ from bridgelab.report.row import ALL
 from bridgelab.report.summary import summarize
 from bridgelab.report.table import StudyTables, percent_cell
 from bridgelab.report.tables.lr_search import lr_search_table
-from bridgelab.report.tables.shift import shift_of
+from bridgelab.report.tables.shift import shift_between, shift_of, shift_table
 from bridgelab.runs.study import read_study
 from bridgelab.statistics.comparison import verdict
 from bridgelab.statistics.verdict import BREAKS, CANNOT_TELL, LEADS
@@ -246,6 +246,62 @@ def test_the_findings_on_other_splits_are_of_the_records(tmp_path):
             kept = found.kept[row]
             low, high = kept.interval
             assert f"{100 * kept.value:.0f} % ({100 * low:.0f} to {100 * high:.0f})" in said
+
+
+def test_the_finding_on_the_first_block_is_of_the_records(tmp_path):
+    """The study's tables, and what it changes from published's runs at the same rates, which see the last block."""
+    runs, last = unpacked(tmp_path, "published", "vit_layer"), tmp_path / "last"
+    last.mkdir()
+    for bridge, source in (
+        ("linear", "published/bridge=linear,seed={}"),
+        ("mlp", "published_rates/bridge=mlp,seed={},train.lr=0.0025"),
+    ):
+        for seed in range(3):
+            (runs / source.format(seed)).rename(last / f"bridge={bridge},seed={seed}")
+    first, study = (read_study(tmp_path / name, allow=("train.lr",)) for name in ("last", "vit_layer"))
+    change = shift_table(shift_between(first, study, "first block", "last block"))
+    printed = (to_markdown(StudyTables("", (change,), ())) + all_tables(study)).splitlines()
+    page = (ROOT / "experiments" / "vit_layer.md").read_text().splitlines()
+    assert [line for line in printed if line.startswith("| ") and line not in page] == []
+
+
+def test_what_is_said_of_unfinished_studies_is_of_the_records(tmp_path):
+    unpacked(tmp_path, "longer_begun", "clutter_trained_begun", "published")
+    page = " ".join((ROOT / "docs" / "findings.md").read_text().split())
+
+    def records(name, seeds=3):
+        return [
+            json.loads((tmp_path / name.format(seed) / "metrics.json").read_text()) for seed in range(seeds)
+        ]
+
+    def answered(runs):
+        return np.array([100 * one["metrics"]["test/accuracy"] for one in runs])
+
+    longer = records("longer/bridge=qformer,seed={},train.lr=0.005", 2)
+    gains = [100 * (one["budgets"][-1]["value"] - one["budgets"][-2]["value"]) for one in longer]
+    ends = answered(longer)
+    assert f"answers {ends[0]:.2f} and {ends[1]:.2f} %, and gained {gains[0]:.1f} and {gains[1]:.1f}" in page
+    more = [f"{one + 1e-9:.1f}" for one in ends - answered(records("published/bridge=qformer,seed={}", 2))]
+    assert f"bring the Q-Former {more[0]} and {more[1]} points" in page
+    cluttered, plain = (
+        answered(records(name)).mean()
+        for name in (
+            "clutter_trained/bridge=linear,seed={},train.lr=0.005",
+            "published/bridge=linear,seed={}",
+        )
+    )
+    assert (
+        f"Three runs of linear answer {cluttered:.1f} % of test in place of {plain:.1f} on plain ground"
+        in page
+    )
+    cluttered, plain = (
+        answered(records(name, 1))[0]
+        for name in (
+            "clutter_trained/bridge=qformer,seed={},train.lr=0.005",
+            "published/bridge=qformer,seed={}",
+        )
+    )
+    assert f"one of the Q-Former {cluttered:.2f} in place of {plain:.2f}" in page
 
 
 def test_the_finding_on_tokens_is_of_the_records(tmp_path):
