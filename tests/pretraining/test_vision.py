@@ -114,6 +114,24 @@ def test_a_run_may_start_from_the_weights_of_another(config, tmp_path, file):
     assert all(torch.equal(second[k], exported[k]) for k in exported)
 
 
+def test_a_start_of_another_patch_size_sees_resized_patches_as_it_saw_them(config, tmp_path):
+    first = load_file(train(config))
+    larger = {
+        **config["model"],
+        "vision_cfg": {**config["model"]["vision_cfg"], "patch_size": 24, "image_size": 72},
+    }
+    start = {"start": str(Path(config["out"]) / "vision.safetensors"), "lr": {"cpu": 0.0, "cuda": 0.0}}
+    second = load_file(train({**config, **start, "out": str(tmp_path / "second"), "model": larger}))
+    kernel, resized = (w["visual.conv1.weight"].float() for w in (first, second))
+    patch = torch.rand(1, 3, 12, 12, generator=torch.Generator().manual_seed(0))
+    twice = torch.nn.functional.interpolate(patch, size=(24, 24), mode="bicubic", antialias=True)
+    seen, seen_again = (torch.einsum("bchw,dchw->d", x, w) for x, w in ((patch, kernel), (twice, resized)))
+    torch.testing.assert_close(seen_again, seen, atol=0.02, rtol=0.02)  # weights are stored in bfloat16
+    places, places_again = (w["visual.positional_embedding"] for w in (first, second))
+    assert places_again.shape == (1 + 9, 32)
+    assert torch.equal(places_again[0], places[0])
+
+
 def test_a_batch_larger_than_the_pool_is_refused(config):
     with pytest.raises(ValueError, match=r"batch=40 .* 24 scenes\. Lower batch\.cpu"):
         train({**config, "batch": {"cpu": 40, "cuda": 40}})

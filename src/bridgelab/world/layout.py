@@ -1,14 +1,16 @@
 """How a scene in words is laid out on the positions of a prefix.
 
 `LAYOUTS` holds three forms. *compact* has each object once, in any order, as a query bridge may output it. *patch-like* has
-raster order on 8 × 8 positions with repeats, as a linear bridge has. *short* is compact without filler, which is cheap to
-learn from. Empty positions hold the filler word.
+raster order on 8 × 8 positions with repeats, as a linear bridge has; `patch_like_36` and `patch_like_144` have 6 × 6 and
+12 × 12. *short* is compact without filler, which is cheap to learn from. Empty positions hold the filler word.
 
 A position holds a *piece*: one or more words of an object. An object's words are cut into pieces at random, from whole
 objects (cut 0) to ordinary phrases with each word at a position of its own (cut 1).
 """
 
 import zlib
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -43,44 +45,65 @@ def compact_layout(scene: Scene, rng: np.random.Generator, cut: float = 0.0) -> 
     return short_layout(scene, rng, cut, max(0, COMPACT - len(scene.objects)))
 
 
-def patch_layout(scene: Scene, rng: np.random.Generator, cut: float = 0.0) -> Layout:
-    """Return 64 positions in raster order, far rows first: each object near its cell, often a second time close by.
+def patch_layout(scene: Scene, rng: np.random.Generator, cut: float = 0.0, grid: int = GRID) -> Layout:
+    """Return grid² positions in raster order, far rows first: each object near its cell, often a second time close by.
 
     With too many words for that, repeats are left out, and what does not fit at its cell begins earlier.
 
     Raises:
         ValueError: if there are more words than positions.
     """
-    blocks = [(*_cell(thing), k, cut_words(k, cut, rng)) for k, thing in enumerate(scene.objects)]
-    free = GRID**2 - sum(len(block) for *_, block in blocks)
+    blocks = [(*_cell(thing, grid), k, cut_words(k, cut, rng)) for k, thing in enumerate(scene.objects)]
+    free = grid**2 - sum(len(block) for *_, block in blocks)
     if free < 0:
         raise ValueError(
-            f"{len(scene.objects)} objects take {GRID**2 - free} positions of {GRID**2}. "
+            f"{len(scene.objects)} objects take {grid**2 - free} positions of {grid**2}. "
             "Write such scenes in the compact form."
         )
     for column, row, k, _ in list(blocks):
         i, j = column + int(rng.integers(-1, 2)), row + int(rng.integers(-1, 2))
         repeat = cut_words(k, cut, rng)
-        if rng.random() < 0.5 and 0 <= i < GRID and 0 <= j < GRID and len(repeat) <= free:
+        if rng.random() < 0.5 and 0 <= i < grid and 0 <= j < grid and len(repeat) <= free:
             blocks.append((i, j, k, repeat))
             free -= len(repeat)
-    blocks.sort(key=lambda block: block[1] * GRID + block[0])
+    blocks.sort(key=lambda block: block[1] * grid + block[0])
     unplaced = sum(len(block) for *_, block in blocks)
     layout: Layout = []
     for column, row, _, block in blocks:
-        layout += [None] * (min(row * GRID + column, GRID**2 - unplaced) - len(layout))
+        layout += [None] * (min(row * grid + column, grid**2 - unplaced) - len(layout))
         layout += block
         unplaced -= len(block)
-    return layout + [None] * (GRID**2 - len(layout))
+    return layout + [None] * (grid**2 - len(layout))
 
 
-def _cell(thing: Object) -> tuple[int, int]:
+def coarse_layout(scene: Scene, rng: np.random.Generator, cut: float = 0.0) -> Layout:
+    """Return `patch_layout` on 6 × 6 positions, where objects are cut less often until their words fit.
+
+    Raises:
+        ValueError: if there are more objects than positions.
+    """
+    while True:
+        try:
+            return patch_layout(scene, rng, cut, 6)
+        except ValueError:
+            if cut == 0:
+                raise
+            cut = cut / 2 if cut > 0.05 else 0.0
+
+
+def _cell(thing: Object, grid: int) -> tuple[int, int]:
     """Return column and row of the cell that an object stands in."""
-    across, depth = (int((v + HALF_WIDTH) / (2 * HALF_WIDTH) * GRID * 0.999) for v in (thing.x, thing.y))
-    return across, GRID - 1 - depth
+    across, depth = (int((v + HALF_WIDTH) / (2 * HALF_WIDTH) * grid * 0.999) for v in (thing.x, thing.y))
+    return across, grid - 1 - depth
 
 
-LAYOUTS = {"short": short_layout, "compact": compact_layout, "patch_like": patch_layout}
+LAYOUTS: dict[str, Callable[..., Layout]] = {
+    "short": short_layout,
+    "compact": compact_layout,
+    "patch_like": patch_layout,
+    "patch_like_36": coarse_layout,
+    "patch_like_144": partial(patch_layout, grid=12),
+}
 
 
 def write_scene(scene: Scene, form: str, rng: np.random.Generator) -> str:
@@ -93,6 +116,11 @@ def write_scene(scene: Scene, form: str, rng: np.random.Generator) -> str:
         raise ValueError(f"form={form!r}: must be one of {', '.join(LAYOUTS)}.")
     phrases = [phrase.split() for phrase in scene_words(scene)]
     layout = LAYOUTS[form](scene, rng, 1.0)
+    if any(piece and piece[2] - piece[1] > 1 for piece in layout):
+        raise ValueError(
+            f"{len(scene.objects)} objects take {len(scene.objects) * WORDS} positions of {len(layout)}. "
+            "Write such scenes in the compact form."
+        )
     return " ".join(FILLER if piece is None else phrases[piece[0]][piece[1]] for piece in layout)
 
 

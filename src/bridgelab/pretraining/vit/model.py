@@ -58,6 +58,20 @@ def _text_config(most: int) -> dict[str, int]:
     return {"context_length": 2 + len(FACTS) * most, "vocab_size": len(WORDS)}
 
 
+def resize_patches(weights: dict[str, Tensor], coca: Any) -> None:
+    """Change, in place, weights of another patch size to those of `coca`.
+
+    The kernel of a patch keeps its products with images that are resized as it is (FlexiViT, Beyer et al. 2023,
+    arXiv:2212.08013); the positions are interpolated.
+    """
+    from open_clip.model import resize_pos_embed
+    from timm.layers import resample_patch_embed
+
+    resize_pos_embed(weights, coca)
+    kernel = weights["visual.conv1.weight"]
+    weights["visual.conv1.weight"] = resample_patch_embed(kernel, list(coca.visual.conv1.kernel_size))
+
+
 def export(model: Any, cfg: dict[str, Any], folder: Path) -> Path:
     """Write the ViT alone, in bf16 and open_clip's layout: vision.safetensors (keys 'visual.…') and vision.json."""
     weights = {

@@ -15,7 +15,7 @@ from bridgelab.device import local_device
 from bridgelab.model import autocast_pays
 from bridgelab.optim.muon import Muon
 from bridgelab.pretraining.vit.captions import FIRST_IDS, PAD, caption_ids, word_weights
-from bridgelab.pretraining.vit.model import build
+from bridgelab.pretraining.vit.model import build, resize_patches
 from bridgelab.pretraining.vit.scene_pool import FACTS, Pool
 from bridgelab.world.scene import ATTRIBUTES
 
@@ -106,13 +106,18 @@ class VitTraining:
         ]
 
     def start_from(self, path: str) -> None:
-        """Take the weights of another run's checkpoint, or of an exported ViT; with the latter the text side starts untrained."""
+        """Take the weights of another run's checkpoint, or of an exported ViT; with the latter the text side starts untrained.
+
+        They may be of another patch size.
+        """
         own = self.model.state_dict()
         if path.endswith(".safetensors"):
             weights = own | load_file(path, device=self.device)
         else:
             weights = torch.load(path, map_location=self.device, weights_only=True)["model"]
-        self.model.load_state_dict({k: v for k, v in weights.items() if k in own})
+        weights = {k: v.to(own[k].dtype) for k, v in weights.items() if k in own}
+        resize_patches(weights, self.model)
+        self.model.load_state_dict(weights)
 
     def loss(self, images: np.ndarray, ids: Tensor) -> tuple[Tensor, Tensor, dict[str, float]]:
         """Return contrastive and captioning loss, and the share of each attribute's words predicted right.
