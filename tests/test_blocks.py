@@ -58,9 +58,21 @@ def test_one_benchmark_is_described_with_what_it_shares(capsys):
     alone = capsys.readouterr().out
     assert "**Licence**" in alone and "Layout" in alone  # noqa: PT018
     assert main(["benchmarks", "ok_vqa", "vqav2"]) == 0
-    assert "described under [vqav2](#vqav2)" in capsys.readouterr().out
+    together = capsys.readouterr().out
+    assert together.startswith("### ok_vqa, vqav2\n")
+    assert together.count("**Metric**") == together.count("**Licence**") == 1
     assert main(["benchmarks", "gqb"]) == 2
     assert "Did you mean 'gqa'?" in capsys.readouterr().err
+
+
+def test_below_the_table_its_texts_are_not_repeated():
+    (gqa,) = (one for one in benchmark_page.described() if one.name == "gqa")
+    alone, below = benchmark_page.sections(["gqa"]), benchmark_page.sections(["gqa"], below_table=True)
+    for text in (gqa.title, gqa.facts["Licence"], gqa.facts["Metric"].partition(". ")[0]):
+        assert text in alone
+        assert text not in below
+        assert text in benchmark_page.table()
+    assert gqa.facts["Metric"].partition(". ")[2] in below
 
 
 def test_a_docstring_that_says_too_little_is_refused(tmp_path, monkeypatch):

@@ -2,11 +2,10 @@
 
 Source: Schwenk et al. 2022, "A-OKVQA" (ECCV, arXiv:2206.01718).
 Metric: for kind choice, accuracy of the likeliest option; for kind answer, `DirectAnswer`: min(1, n / 3) over ten people's
-answers, where questions marked `difficult_direct_answer` are left out, as in the authors' evaluation/eval_predictions.py
-(42e8c44ff40d; the first version, 0438d33a3eb1, left them out of the options instead).
+answers. Questions marked `difficult_direct_answer` are left out of kind answer, as in the authors'
+evaluation/eval_predictions.py (42e8c44ff40d; the first version, 0438d33a3eb1, left them out of kind choice instead).
 Prompts: `prompt` for free answers, `choice_prompt` for options. Tags: none are published.
-Licence: Apache-2.0; COCO 2017's photographs under their owners' terms. Size in questions: 17,056 / 1,145 / 6,702, of which
-the last have no public answers: val is the test here.
+Licence: Apache-2.0; COCO 2017's photographs under their owners' terms.
 
 Layout of aokvqa_v1p0.tar.gz, as allenai/aokvqa's load_aokvqa.py and README.md (83786de0b24c) have it:
 

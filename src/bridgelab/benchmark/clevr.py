@@ -1,8 +1,7 @@
 """CLEVR v1.0 (Johnson et al. 2017, arXiv:1612.06890), and data in its layout, such as the built-in world.
 
 Metric: accuracy, by type of question and by family; for captions CIDEr-D and the share of attributes that are right.
-Prompt: around `{question}`. Tags: type, family, program_length, hops, objects. Licence: CC-BY-4.0.
-Size: 70,000 + 15,000 images with 699,989 + 149,991 questions.
+Tags: type, family, program_length, hops, objects. Licence: CC-BY-4.0.
 
 Layout; `<part>` is train, val, or CoGenT's trainA, valA, valB:
 

@@ -1,8 +1,8 @@
 """CLEVR-Math: how many objects are left, or are there, after some are removed from or added to a scene of CLEVR?
 
 Source: Lindström and Abraham 2022, "CLEVR-Math" (NeSy, arXiv:2208.05358).
-Metric: accuracy by template, as in the paper. Prompt: around `{question}`. Tags: type, the template that a question was
-made from: addition, subtraction, adversarial, subtraction-multihop, ….
+Metric: accuracy by template, as in the paper. Tags: type, the template that a question was made from: addition,
+subtraction, adversarial, subtraction-multihop, ….
 Licence: CC-BY-SA-4.0; CLEVR's images CC-BY-4.0.
 
 Layout, read from dali-does/clevr-math's clevr-math-loader.py (fd76ea843d2e):

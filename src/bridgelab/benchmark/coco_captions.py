@@ -3,9 +3,8 @@
 Source: Chen et al. 2015, "Microsoft COCO Captions" (arXiv:1504.00325); Young et al. 2014 (Flickr30k); the splits
 of Karpathy and Fei-Fei 2015 (arXiv:1412.2306).
 Metric: `CaptionMetric`: BLEU-1 to 4, ROUGE-L and CIDEr-D as coco-caption computes them, over all references of an
-image. Prompt: the yaml's. Tags: type. Licence: COCO's captions CC-BY-4.0; Flickr's photographs under their own terms,
-Flickr30k for research only. Size in images: COCO 113,287 (train and restval) / 5,000 / 5,000, Flickr30k 29,000 /
-1,014 / 1,000, with five captions each, a few more on some of COCO's.
+image. With Java there is METEOR too. Tags: type. Licence: COCO's captions CC-BY-4.0; Flickr's photographs under their own
+terms, Flickr30k for research only. Size: COCO's train includes restval; some of its photographs have more than five captions.
 
 Layout of caption_datasets.zip, as karpathy/neuraltalk's imagernn/data_provider.py (2c99eac2075d) reads it, and for COCO's folders
 ruotianluo/ImageCaptioning.pytorch's scripts/prepro_labels.py (020aff852d3c):

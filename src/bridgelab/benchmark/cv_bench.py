@@ -1,9 +1,9 @@
 """CV-Bench: counting, relations, depth and distance in photographs with ground truth. Evaluation only.
 
 Source: Tong et al. 2024, "Cambrian-1" (NeurIPS, arXiv:2406.16860).
-Metric: `CvBenchMetric`: accuracy in 2D, in 3D and their mean. The prediction is the option whose text is likeliest.
-Prompt: of `{question}` and `{options}`. Tags: type (count, relation, depth, distance), dimension (2D, 3D), source (ADE20K,
-COCO, Omni3D). Licence: Apache-2.0. Size: 2,638 questions: 788 count, 650 relation, 600 depth, 600 distance.
+Metric: `CvBenchMetric`: accuracy of the likeliest option in 2D, in 3D and their mean.
+Tags: type (count 788, relation 650, depth 600, distance 600), dimension (2D, 3D), source (ADE20K, COCO, Omni3D).
+Licence: Apache-2.0.
 
 Layout of the hub's nyu-visionx/CV-Bench, as its README.md has it (copied in ZTERobot/EmbodiedBrain1.0's
 evaluation/src/cv_bench/README.md, f75bb5d74140), with the fields that lmms-eval's lmms_eval/tasks/cv_bench/utils.py

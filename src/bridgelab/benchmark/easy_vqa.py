@@ -1,17 +1,15 @@
 """easy-VQA: short questions about one coloured shape.
 
 Source: github.com/vzhou842/easy-VQA.
-Metric: accuracy, by type of question. Prompt: around `{question}`. Tags: type (yes_no, color, shape), negated (0 or 1).
-Licence: MIT. Size: 4,000 + 1,000 images of 64×64, 38,575 + 9,673 questions, 13 answers. Without the image, the question
-alone reaches .670 on test (yes_no .825, the rest .233): compare every score with that.
+Metric: accuracy, by type of question. Compare every score with what the question alone reaches without the image: .670 on
+test, yes_no .825 and the rest .233. Tags: type (yes_no, color, shape), negated (0 or 1). Licence: MIT.
+Size: 4,000 + 1,000 images of 64×64, 38,575 + 9,673 questions.
 
 Layout, as published in the folder `easy_vqa/data`:
 
     answers.txt                         all answers, one per line
     {train,test}/questions.json         [[question, answer, image], …]
     {train,test}/images/<image>.png
-
-There is no val, so a share of train's images is held out.
 """
 
 from pathlib import Path

@@ -1,10 +1,10 @@
 """GQA (Hudson and Manning 2019, arXiv:1902.09506): questions generated from the scene graphs of photographs.
 
-Metric: `GqaMetric`, the official exact match. Prompt: the yaml's. Tags: `type` (structural: verify, query, choose,
-logical, compare), `family` (semantic: obj, attr, cat, rel, global), `detailed`, `steps` (as the official code counts
-them), `program_length`, `hops`, `question_words`, `balanced`, `global_group`, `entailed`, and `objects` if there is a
-scene graph. Licence: CC-BY-4.0; photographs of Visual Genome under their owners' terms. Size in balanced questions:
-943,000 (train), 132,062 (val), 12,578 (testdev).
+Metric: `GqaMetric`, the official exact match. By it 'Yes' and 'a dog' are wrong for 'yes' and 'dog'. Published numbers are
+accuracy on testdev_balanced. Tags: `type` (structural: verify, query, choose, logical, compare), `family` (semantic: obj,
+attr, cat, rel, global), `detailed`, `steps` (as the official code counts them), `program_length`, `hops`,
+`question_words`, `balanced`, `global_group`, `entailed`, and `objects` if there is a scene graph. Licence: CC-BY-4.0;
+photographs of Visual Genome under their owners' terms.
 
 Layout of questions1.2.zip, images.zip, sceneGraphs.zip and eval.zip, each unpacked in a folder, with fields as the authors' page
 cs.stanford.edu/people/dorarad/gqa/download.html describes them, and names of files as their eval.py reads them (in

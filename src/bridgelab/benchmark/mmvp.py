@@ -1,12 +1,11 @@
 """MMVP: questions about pairs of photographs that CLIP takes for the same. Evaluation only.
 
 Source: Tong et al. 2024, "Eyes Wide Shut?" (CVPR, arXiv:2401.06209).
-Metric: `GroupAccuracy`: the share of pairs of which both questions are right, which the paper reports, and accuracy over
-questions. A question is right if the right option's text is the likelier one; the authors' scripts/gpt_grader.py
-(05081e9fb3f9) counts pairs the same way and has GPT-4 judge free answers.
-Prompt: of `{question}` and `{options}`. Tags: pair. The nine visual patterns are not in the file. Licence: MIT.
-Size: 300 questions in 150 pairs. Four answers are swapped in the published file (tsb0601/MMVP issue 30);
+Metric: `GroupAccuracy`: the share of pairs with both questions right, which the paper reports, and accuracy over questions.
+A question is right if the right option's text is the likelier one; the authors' scripts/gpt_grader.py (05081e9fb3f9) counts
+pairs the same way and has GPT-4 judge free answers. Four answers are swapped in the published file (tsb0601/MMVP issue 30);
 `variant=corrected` swaps them back, as lmms-eval 0.7.3 does.
+Tags: pair. The nine visual patterns are not in the file. Licence: MIT.
 
 Layout of the hub's MMVP/MMVP, as tsb0601/MMVP's README.md (070992ef088f) and scripts/evaluate_mllm.py (4d6eaeb5b641) read it:
 

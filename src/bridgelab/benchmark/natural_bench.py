@@ -2,9 +2,9 @@
 
 Source: Li et al. 2024, "NaturalBench" (NeurIPS, arXiv:2410.14669).
 Metric: `NaturalBenchMetric`: accuracy, Q-Acc, I-Acc and G-Acc, from free answers as the authors parse them.
-Prompt: around `{question}` and `{instruction}`, the authors' words for questions of yes or no, and of A or B.
-Tags: format (yes_no, multiple_choice), group (the item), question and image (the item's, of which each has two examples).
-Licence: Apache-2.0, photographs of Flickr30k and DOCCI. Size: 1,900 items, that is 7,600 examples.
+Prompt: around `{question}` and `{instruction}`. The instruction is the authors': one for yes or no, one for A or B.
+Tags: format (yes_no, multiple_choice), group (the item), question and image (the item's; each has two examples).
+Licence: Apache-2.0, photographs of Flickr30k and DOCCI.
 
 Layout of the hub's BaiqiL/NaturalBench (parquet, split train), as the authors' naturalbench_vqa.py (371725813bb1) and
 example.py (4da06f531516, which writes `Question Type`) read it: columns Question_0, Question_1, Image_0, Image_1,

@@ -1,8 +1,8 @@
 """NLVR (images): is a human-written sentence true of the picture?
 
 Source: Suhr et al. 2017, "A Corpus of Natural Language for Visual Reasoning" (ACL).
-Metric: accuracy over images, and consistency: the share of groups in which everything is right. Prompt: around
-`{sentence}`. Tags: type, layout, group, objects. Licence: CC-BY-4.0.
+Metric: accuracy over images, and consistency: the share of groups in which everything is right.
+Tags: type, layout, group, objects. Licence: CC-BY-4.0.
 
 Layout, as lil-lab/nlvr publishes it:
 
@@ -11,7 +11,7 @@ Layout, as lil-lab/nlvr publishes it:
 
 The test that was hidden until 2022 is hidden/hidden_final.json. Its lines have no `directory`, so images are looked up by
 name, and a group may span several directories.
-Images are 400×100 RGBA. Sentences come in groups 'n' that were written together.
+Images are RGBA. Sentences come in groups 'n' that were written together.
 """
 
 import itertools

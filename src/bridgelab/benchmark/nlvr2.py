@@ -2,10 +2,9 @@
 
 Source: Suhr et al. 2019, "A Corpus for Reasoning about Natural Language Grounded in Photographs" (ACL,
 arXiv:1811.00491).
-Metric: accuracy over pairs, and consistency: the share of sentences that are right for all their pairs. Prompt: around
-`{sentence}`. Tags: type, group (the sentence: the identifier without its pair). Licence: annotations CC-BY-4.0;
-photographs from the web, for research only, through the authors' form. Size in pairs: train 86,373, dev 6,982, test1
-6,967, test2 6,970; majority dev .5086, test1 .5107.
+Metric: accuracy over pairs, and consistency: the share of sentences that are right for all their pairs.
+Tags: type, group (the sentence: the identifier without its pair). Licence: annotations CC-BY-4.0; photographs from the web,
+for research only, through the authors' form. Size in pairs: train 86,373, dev 6,982, test1 6,967, test2 6,970.
 
 Layout, as lil-lab/nlvr publishes it in its folder `nlvr2`:
 

@@ -1,10 +1,10 @@
 """A data set of one's own: a folder of images, and a table of questions, choices or captions about them.
 
 Metric: for answers, exact match with any of them (`variant=plain`) or VQA accuracy; for choices, accuracy of the likeliest
-one; for captions, `CaptionMetric` without attributes, with CIDEr-D. Tags: the table's own, and `type`, by which the verdict
-is broken down. Licence: your own.
+one; for captions, CIDEr-D, BLEU and ROUGE-L (`CaptionMetric`). Tags: the table's own, and `type`, by which the verdict is
+broken down. Licence: your own.
 
-Layout, of which docs/own_data.md lists the columns:
+Layout, whose columns docs/own_data.md lists:
 
     <name>.jsonl, .csv or .parquet      one row per question or caption
     train.…, val.… and test.…           or one table per split

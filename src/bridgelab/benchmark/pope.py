@@ -3,9 +3,9 @@
 Source: Li et al. 2023, "Evaluating Object Hallucination in Large Vision-Language Models" (EMNLP,
 arXiv:2305.10355).
 Metric: `PopeMetric`, with the official parse of free text: accuracy, precision, recall, F1, yes ratio, by setting.
-Prompt: around `{question}`. Tags: type and setting (how absent objects were drawn: random, popular, adversarial).
-Licence: MIT, photographs of COCO val2014. Size: 3 settings of 3,000 questions on the same 500 images. Half of the
-answers are yes, and the questions whose answer is yes are the same in all settings.
+Tags: type and setting (how absent objects were drawn: random, popular, adversarial).
+Licence: MIT, photographs of COCO val2014. Size: half of the answers are yes, and the questions with that answer are the
+same in all settings.
 
 Layout, as AoiDragon/POPE has it in its folder `output/coco`:
 

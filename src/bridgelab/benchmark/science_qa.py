@@ -1,10 +1,9 @@
 """ScienceQA: school questions with options, some about a picture.
 
 Source: Lu et al. 2022, "Learn to Explain" (NeurIPS, arXiv:2209.09513).
-Metric: accuracy over questions. The prediction is the option whose text is likeliest (published models name its letter).
-Options of equal text are distinguished by their letters, as (B) 5. Breakdowns are the columns of the authors' table: type
-(NAT, SOC, LAN), hint=1 (TXT), picture=1 (IMG), context=none (NO), grades (G1-6, G7-12). Prompt: of `{question}`, `{hint}`
-and `{options}`, by default as the authors' QCM.
+Metric: accuracy of the likeliest option. Published models name the option's letter. Options of equal text are distinguished by their
+letters, as (B) 5. Breakdowns are the columns of the authors' table: type (NAT, SOC, LAN), hint=1 (TXT), picture=1 (IMG),
+context=none (NO), grades (G1-6, G7-12).
 Tags: type (the subject), topic, hint, picture, context, grades. Licence: CC-BY-NC-SA-4.0.
 Size: 12,726 / 4,241 / 4,241 questions, of which 6,218 / 2,097 / 2,017 have a picture.
 

@@ -1,9 +1,9 @@
 """ShapeWorld: is a caption true of a picture of flat shapes, skill by skill?
 
 Source: Kuhnle and Copestake 2017, "ShapeWorld" (arXiv:1704.04517).
-Metric: accuracy, by skill and by generator. Prompt: around `{caption}`. Tags: type (the skill: existential, logical,
-quantification, …), generator. Licence: MIT. Size: whatever was generated; the published examples have 17 generators
-of 50 images of 100×100 with five captions each, 4,250 in all, half of them true.
+Metric: accuracy, by skill and by generator. Tags: type (the skill: existential, logical, quantification, …), generator.
+Licence: MIT. Size: whatever was generated; the published examples have 17 generators of 50 images of 100×100 with five
+captions each, 4,250 in all, half of them true.
 
 Layout, as AlexKuhnle/ShapeWorld publishes its examples:
 

@@ -2,14 +2,12 @@
 
 Source: Hsieh et al. 2023, "SugarCrepe: Fixing Hackable Benchmarks for Vision-Language Compositionality" (NeurIPS,
 arXiv:2306.14610).
-Metric: accuracy by category, as RAIVNLab/sugar-crepe's main_eval.py (6e45274de984); ties there fail. A caption's score is
-its log-probability; the paper's models give a match score. Chance: 50 %.
-Blind baselines: the authors' text_model_eval.py (1a223dede9db) scores the captions alone by plausibility (Vera) and grammar,
-and the data were refined until neither tells them apart. A T5's own likelihood of a caption was not among these: compare
-with the rows of bridge=blind, not with 50 %.
-Prompt: the yaml's, the same for both captions. Tags: type (replace_obj, replace_att, replace_rel, swap_obj, swap_att,
-add_obj, add_att), change (replace, swap, add). Licence: MIT, photographs of COCO val2017.
-Size: 7,511 pairs: 1,652, 788, 1,406, 245, 666, 2,062, 692 in the order of the tags.
+Metric: accuracy of the likelier caption, by category. RAIVNLab/sugar-crepe's main_eval.py (6e45274de984) counts the same way,
+but ties fail there. Compare with the rows of bridge=blind, not with 50 %: the data were refined until neither plausibility
+(Vera) nor grammar tells the captions apart without the image (the authors' text_model_eval.py, 1a223dede9db), but a T5's own
+likelihood was not tried.
+Tags: type (replace_obj 1,652, replace_att 788, replace_rel 1,406, swap_obj 245, swap_att 666, add_obj 2,062, add_att 692),
+change (replace, swap, add). Licence: MIT, photographs of COCO val2017.
 
 Layout of RAIVNLab/sugar-crepe's folder `data`, read from main_eval.py:
 

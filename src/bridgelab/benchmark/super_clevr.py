@@ -2,11 +2,11 @@
 
 Source: Li et al. 2023, "Super-CLEVR: A Virtual Benchmark to Diagnose Domain Robustness in Visual Reasoning" (CVPR,
 arXiv:2212.00259).
-Metric: accuracy by type, CLEVR's. The paper reports the fall of accuracy from one domain to another: train on one file of
-questions, and test on another (`files`), such as less or more redundant ones; on other images of theirs, set root.
-Prompt: around `{question}`. Tags: type (exist, count, query, compare_attribute, compare_integer) and family, read off the
-template and the answer; program_length and hops if the file has programs.
-Licence: CC-BY-4.0. Size: 30,000 images with ten questions each, 20,000 / 5,000 / 5,000 by index.
+Metric: accuracy, by CLEVR's types of question. The paper reports how far accuracy falls from one domain to another. Train on
+one file of questions and test on another (`files`), such as a less or more redundant one; for the authors' other images set
+root.
+Tags: type (exist, count, query, compare_attribute, compare_integer) and family, read off the template and the answer;
+program_length and hops if the file has programs. Licence: CC-BY-4.0.
 
 Layout of the hub's RyanWW/Super-CLEVR, as Lizw14/Super-CLEVR's README.md (10a68b415bb3) names it, with the fields of its
 output/superCLEVR_questions_5.json (5ff0112159ce); answers may be booleans and numbers:

@@ -1,10 +1,9 @@
 """TallyQA: how many? Simple questions need detection alone, complex ones attributes and relations too.
 
 Source: Acharya et al. 2019, "TallyQA: Answering Complex Counting Questions" (AAAI, arXiv:1810.12440).
-Metric: `CountMetric`: accuracy and RMSE, by simple and complex, which the authors report apart. Prompt: around
-`{question}`. Tags: type (simple, complex), source (where a question comes from: amt, imported_genome, …).
-Licence: Apache-2.0; photographs of COCO and Visual Genome under their owners' terms. Size in questions: 249,318 to train
-on; test 22,991 simple and 15,598 complex. Answers are 0 to 15.
+Metric: `CountMetric`: accuracy and RMSE, by simple and complex, which the authors report apart. Answers are 0 to 15.
+Tags: type (simple, complex), source (where a question comes from: amt, imported_genome, …).
+Licence: Apache-2.0; photographs of COCO and Visual Genome under their owners' terms.
 
 Layout of tallyqa.zip, as manoja328/TallyQA_dataset's README.md (0949062c80f5) shows an entry:
 

@@ -2,16 +2,16 @@
 
 Sources: Liu et al. 2023 (MMBench, arXiv:2307.06281), Li et al. 2023 (SEED-Bench, arXiv:2307.16125), Chen et al. 2024
 (MMStar, arXiv:2403.20330), xAI 2024 (RealWorldQA), Fu et al. 2024 (BLINK, arXiv:2404.12390), Wang et al. 2024
-(SpatialEval, arXiv:2406.14852). Evaluation only.
-Metric: accuracy, overall and by category, as `report_acc` in VLMEvalKit's vlmeval/dataset/utils/multiple_choice.py
-(028a6e770243). The prediction is the option whose text is likeliest; VLMEvalKit reads a letter or an option from free text.
+(SpatialEval, arXiv:2406.14852).
+Metric: accuracy of the likeliest option, overall and by category. Means are as by `report_acc` in VLMEvalKit's
+vlmeval/dataset/utils/multiple_choice.py (028a6e770243). VLMEvalKit itself reads a letter or an option from free text.
 With `variant=circular`, as MMBench is scored, also circular accuracy: a question counts if it is right in all orders of
 its options, which are further rows of the table (`g_index`, or an index a multiple of a million higher).
 Prompt: of `{question}`, `{hint}` and `{options}`. Tags: type, family, circular (the question, with `variant=circular`).
 Licence: each benchmark's own.
 
-Layout: a table with a row for each question (`readers/image_table.py`). VLMEvalKit's code names the tables and where they are.
-Tables without answers, such as MMBench_TEST_EN.tsv, cannot be scored here.
+Layout: a table with a row for each question (`readers/image_table.py`), at the address that VLMEvalKit's
+vlmeval/dataset/image_mcq.py gives. Tables without answers, such as MMBench_TEST_EN.tsv, cannot be scored here.
 """
 
 import logging

@@ -1,10 +1,10 @@
 """VQAv2 (Goyal et al. 2017, arXiv:1612.00837), and the benchmarks published in its layout: OK-VQA and TextVQA.
 
-Metric: VQA accuracy in the variant that the yaml names, or plain accuracy. Prompt: the yaml's. Tags, if published: `type`, the
-answer type (yes/no, number, other), and `family`, the question type (what color is the, …).
+Metric: VQA accuracy, `current` or `older`, or plain accuracy (`benchmark.variant`). Report the variant with a number: the
+same 5,000 answers gave 98.45 (current) and 93.69 (older). Tags, if published: `type`, the answer type (yes/no, number,
+other), and `family`, the question type (what color is the, …).
 Licence: VQAv2's and TextVQA's annotations CC-BY-4.0, OK-VQA's not stated in its files; COCO's and OpenImages' photographs
-under their owners' terms. Size in questions: VQAv2 443,757 + 214,354, OK-VQA 9,009 + 5,046, TextVQA 34,602 + 5,000. The
-first number is trained on, less what is held out; the second is the test.
+under their owners' terms.
 
 Layout, with the fields and the names of images that GT-Vision-Lab/VQA's PythonHelperTools/vqaDemo.py (c4e6a0e4e84b) reads, and the
 names of files in QwenLM/Qwen-VL's eval_mm/evaluate_vqa.py (371c034ddb13); `<part>` is train2014 or val2014:

@@ -1,9 +1,9 @@
 """VSR: is a caption that relates two objects true of a photograph?
 
 Source: Liu et al. 2023, "Visual Spatial Reasoning" (TACL, arXiv:2205.00363).
-Metric: accuracy, overall, by relation, and by the authors' group of relations. Prompt: around `{caption}`.
-Tags: type (the group of the relation), relation. Licence: Apache-2.0, photographs as in COCO 2017.
-Size in captions: random 7,680 / 1,097 / 2,195, of whose 1,874 test images 978 are in train too, with other captions;
+Metric: accuracy, overall, by relation, and by the authors' group of relations. Tags: type (the group of the relation), relation.
+Licence: Apache-2.0, photographs as in COCO 2017.
+Size in captions: random 7,680 / 1,097 / 2,195, whose 1,874 test images include 978 of train's, with other captions;
 zeroshot 3,489 / 340 / 1,222, split by the related objects.
 
 Layout of cambridgeltl/visual-spatial-reasoning's folder `data`:

@@ -1,10 +1,9 @@
 """V*Bench: attributes and positions of small objects in large photographs. Evaluation only.
 
 Source: Wu and Xie 2024, "V*: Guided Visual Search as a Core Mechanism in Multimodal LLMs" (CVPR, arXiv:2312.14135).
-Metric: accuracy of the likeliest option, by subtask, as penghao-wu/vstar's vstar_bench_eval.py (7539bcc86a65), which takes
-the option with the least mean loss per token; here the whole option's log-probability counts.
-Prompt: around `{question}`. Tags: type (direct_attributes, relative_position). Licence: MIT, photographs of SA-1B.
-Size: 191 questions: 115 and 76.
+Metric: accuracy of the likeliest option, by subtask. The whole option's log-probability counts, while penghao-wu/vstar's
+vstar_bench_eval.py (7539bcc86a65) takes the option with the least mean loss per token.
+Tags: type (direct_attributes 115, relative_position 76). Licence: MIT, photographs of SA-1B.
 
 Layout of the hub's craigwu/vstar_bench, as the authors' README.md (0709e621e5fa) and that file have it; the first option is
 the right one. The hub's folders OCR and GPT4V-hard are not part of the published scores:

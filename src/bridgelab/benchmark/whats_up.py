@@ -1,10 +1,9 @@
 """What'sUp: which caption names the place of an object? Evaluation only.
 
 Source: Kamath et al. 2023, "What's 'up' with vision-language models?" (EMNLP, arXiv:2310.19785).
-Metric: accuracy over images, by preposition; for the two controlled sets also `GroupAccuracy` over pairs of opposite
-prepositions and over sets of four with the same objects, as in the authors' dataset_zoo/aro_datasets.py (447c169df272).
-A caption's score is its log-probability; the paper's models give a match score.
-Prompt: the yaml's, the same for all captions. Tags: type (the preposition); of the controlled sets also pair and set.
+Metric: accuracy of the likeliest caption, by preposition; for the two controlled sets also `GroupAccuracy`. The groups are
+pairs of opposite prepositions, and sets of four with the same objects, as in the authors' dataset_zoo/aro_datasets.py
+(447c169df272). Tags: type (the preposition); of the controlled sets also pair and set.
 Licence: MIT; photographs of COCO 2017 and Visual Genome under their owners' terms. Size in images: controlled_a 412,
 controlled_b 408, coco_one 2,247, coco_two 440, vg_one 1,160, vg_two 291.
 

@@ -4,9 +4,8 @@ Source: Thrush et al. 2022, "Winoground: Probing Vision and Language Models for 
 Compositionality" (CVPR, arXiv:2204.03162).
 Metric: `WinogroundMetric`: text, image and group score, by what is swapped. A caption's score for an image is its
 log-probability; the paper's models give a match score, so scores here are not on the paper's scale.
-Prompt: the yaml's, the same for both captions. Tags: type (collapsed_tag: Object, Relation, Both), swap (tag),
-also (secondary_tag), main_preds, group (the item), image (0 or 1). Licence: Meta's own, research only, gated.
-Size: 400 items, that is 800 images.
+Tags: type (collapsed_tag: Object, Relation, Both), swap (tag), also (secondary_tag), main_preds, group (the item),
+image (0 or 1). Licence: Meta's own, research only, gated.
 
 Layout of facebook/winoground's folder `data`, read off its loading script:
 

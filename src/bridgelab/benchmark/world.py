@@ -1,11 +1,10 @@
 """The built-in world as a benchmark in CLEVR's layout, drawn on first use and kept.
 
 Metric: as CLEVR's: accuracy, by type of question and by family; for captions CIDEr-D and the share of attributes that are
-right. Prompt: around `{question}`. Tags: CLEVR's. Licence: Apache-2.0, as this program's. Size: 6,000 / 500 / 1,000
-images by default.
+right. Tags: CLEVR's. Licence: Apache-2.0, as this program's. Size: 6,000 / 500 / 1,000 images by default.
 
-Layout of CLEVR v1.0, with captions. A split is complete once `<root>/<split>.done` exists, which holds the arguments that it
-was drawn with. A lock lets one of several jobs draw it while the others wait.
+Layout of CLEVR v1.0, with captions. A split is complete once `<root>/<split>.done` exists. That file holds the arguments that
+the split was drawn with. A lock lets one of several jobs draw it while the others wait.
 """
 
 import fcntl

@@ -11,7 +11,7 @@ def run(args: list[str]) -> None:
         "and what their metric is.",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="a benchmark, as gqa")
-    parser.add_argument("--all", action="store_true", help="describe all of them")
+    parser.add_argument("--all", action="store_true", help="describe all of them, without what the table says")
     given = parser.parse_args(args)
     from bridgelab.config.benchmark_page import described, sections, table
 
@@ -19,4 +19,4 @@ def run(args: list[str]) -> None:
     for name in given.names:
         choose("benchmark", name, known)
     names = known if given.all else given.names
-    print(sections(names) if names else table())
+    print(sections(names, below_table=given.all) if names else table())

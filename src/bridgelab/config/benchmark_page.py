@@ -7,10 +7,12 @@ from pathlib import Path
 
 from bridgelab.config.root import config_root
 
-COLUMNS = ("benchmark", "what it is", "metric", "licence", "layout")
+COLUMNS = ("benchmark", "what it is", "metric", "licence")
 # The labels that a docstring's sentences begin with.
 FACTS = ("Sources?", "Metric", "Prompts?", "Tags", "Licence", "Size")
 FACT = re.compile(rf"(?:(?<=^)|(?<=\s))((?:{'|'.join(FACTS)})(?: in [\w ]+|, if published)?): ")
+# The labels in a yaml's head.
+LABEL = re.compile(r"(?:^| )((?:Data|Metric|Chance|Majority|Shift)(?: on \w+)?): ")
 TARGET = re.compile(r"^_target_: (bridgelab\.benchmark\.\w+)\.\w+$", re.MULTILINE)
 
 
@@ -22,9 +24,8 @@ class Described:
         name: the name of its yaml.
         module: the module of its class.
         title: the first line of its yaml.
-        comment: the other lines of its yaml's head, each sentence group that has a label in a line of its own.
-        summary: the first paragraph of the module's docstring.
-        facts: text by label, such as Metric.
+        comment: the other lines of its yaml's head.
+        facts: text by label, such as Metric, of its module's docstring.
         layout: the rest of the docstring, from its layout on.
     """
 
@@ -32,7 +33,6 @@ class Described:
     module: str
     title: str
     comment: str
-    summary: str
     facts: dict[str, str]
     layout: str
 
@@ -47,36 +47,48 @@ def described() -> list[Described]:
 
 
 def table() -> str:
-    """Return a row for each benchmark, as a Markdown table."""
+    """Return a row for each benchmark, as a Markdown table. Of a metric's description it has the first sentence."""
     rows = [COLUMNS, ("---",) * len(COLUMNS)]
     for one in described():
-        layout = "unverified" if "unverified" in one.layout else "from its source"
-        metric = one.facts["Metric"].partition(". ")[0]
-        rows.append((f"`{one.name}`", one.title, metric, one.facts["Licence"], layout))
+        title = f"{one.title} Layout unverified." if "unverified" in one.layout else one.title
+        rows.append((f"`{one.name}`", title, one.facts["Metric"].partition(". ")[0], one.facts["Licence"]))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def sections(names: list[str]) -> str:
-    """Return a section for each of the benchmarks. What several have in common stands in the section of one of them."""
-    chosen = [one for one in described() if one.name in names]
-    return "\n\n".join(_section(one, _home(one, chosen)) for one in chosen)
+def sections(names: list[str], *, below_table: bool = False) -> str:
+    """Return a section for each of the benchmarks. Those of one module, which are read and scored alike, share a section.
+
+    Args:
+        names: the benchmarks.
+        below_table: leave out what the table says.
+    """
+    modules: dict[str, list[Described]] = {}
+    for one in described():
+        if one.name in names:
+            modules.setdefault(one.module, []).append(one)
+    return "\n\n".join(_section(group, below_table) for group in modules.values())
 
 
-def _home(one: Described, chosen: list[Described]) -> str:
-    """Return the benchmark in whose section its module's docstring stands: the module's namesake, else the first that it reads."""
-    readers = [other.name for other in chosen if other.module == one.module]
-    namesake = one.module.rpartition(".")[2]
-    return namesake if namesake in readers else readers[0]
-
-
-def _section(one: Described, home: str) -> str:
-    paragraphs = [f"### {one.name}", one.title, one.comment]
-    if home == one.name:
-        facts = "\n".join(f"- **{label}**: {text}." for label, text in one.facts.items())
-        paragraphs += [one.summary, facts, one.layout]
+def _section(group: list[Described], below_table: bool) -> str:
+    said = [one.comment if below_table else f"{one.title} {one.comment}".strip() for one in group]
+    if len(group) == 1:
+        intro, *labelled = LABEL.split(said[0])
+        bullets = [
+            f"- **{label}**: {text}" for label, text in zip(labelled[::2], labelled[1::2], strict=True)
+        ]
     else:
-        paragraphs.append(f"Metric, tags and layout are described under [{home}](#{home}).")
-    return "\n\n".join(filter(None, paragraphs))
+        intro = ""
+        bullets = [
+            f"- `{one.name}`: {text.removeprefix('Data: ')}" for one, text in zip(group, said, strict=True)
+        ]
+    for label, text in group[0].facts.items():
+        more = text
+        if below_table:
+            more = {"Metric": text.partition(". ")[2], "Licence": ""}.get(label, text)
+        if more and not label.startswith("Source"):
+            bullets.append(f"- **{label}**: {more}.")
+    heading = f"### {', '.join(one.name for one in group)}"
+    return "\n\n".join(filter(None, [heading, intro, "\n".join(bullets), group[0].layout]))
 
 
 def _read(path: Path) -> Described:
@@ -90,10 +102,10 @@ def _read(path: Path) -> Described:
     ]
     if not head:
         raise ValueError(f"{path} has no head comment. Say in its first line what the benchmark is.")
-    comment = re.sub(r" (?=(?:Data|Metric): )", "\n\n", " ".join(head[1:]))
+    comment = " ".join(head[1:])
     doc = importlib.import_module(match[1]).__doc__ or ""
     before, found, layout = doc.strip().partition("\n\nLayout")
-    summary, _, said = before.partition("\n\n")
+    said = before.partition("\n\n")[2]
     parts = FACT.split(" ".join(said.split()))
     facts = {label: fact.strip().rstrip(".") for label, fact in zip(parts[1::2], parts[2::2], strict=True)}
     absent = [label for label in ("Metric", "Licence") if label not in facts] + ["Layout"] * (not found)
@@ -102,6 +114,4 @@ def _read(path: Path) -> Described:
             f"{match[1]}: its docstring has no {', '.join(absent)}. Begin a sentence with 'Metric: ' and one with 'Licence: ', and a "
             "paragraph after them with 'Layout'."
         )
-    return Described(
-        path.stem, match[1], head[0], comment, " ".join(summary.split()), facts, f"Layout{layout}"
-    )
+    return Described(path.stem, match[1], head[0], comment, facts, f"Layout{layout}")
