@@ -85,7 +85,7 @@ def _section(group: list[Described], below_table: bool) -> str:
         more = text
         if below_table:
             more = {"Metric": text.partition(". ")[2], "Licence": ""}.get(label, text)
-        if more and not label.startswith("Source"):
+        if more:
             bullets.append(f"- **{label}**: {more}.")
     heading = f"### {', '.join(one.name for one in group)}"
     return "\n\n".join(filter(None, [heading, intro, "\n".join(bullets), group[0].layout]))
