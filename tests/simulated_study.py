@@ -165,7 +165,7 @@ def diagnosed() -> Callable[..., None]:
                 bridge=record["bridge"], seed=record["seed"], data_seed=0, benchmark="world",
                 made_of={"config": "cc", "looked_at": {"questions": 400}},
                 numbers={
-                    name: Estimate(one, {SINGLE_RUN: Contribution(np.array([one]), 0.007 * rng.normal(size=(1, 50)), np.arange(50), 50, 0.0, (0,))})
+                    name: Estimate(one, {SINGLE_RUN: Contribution(np.array([one]), 0.007 * rng.normal(size=(1, 50)), np.arange(50), 50, 0.0)})
                     for name, one in values.items()
                 },
                 counts={"questions": 390, "fit": 1500, "images": 400, "fields": 2100, "objects": 2600},

@@ -11,7 +11,9 @@ def run(args: list[str]) -> None:
         "and what their metric is.",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="a benchmark, as gqa")
-    parser.add_argument("--all", action="store_true", help="describe all of them, without what the table says")
+    parser.add_argument(
+        "--all", action="store_true", help="describe all of them, without what the table says"
+    )
     given = parser.parse_args(args)
     from bridgelab.config.benchmark_page import described, sections, table
 

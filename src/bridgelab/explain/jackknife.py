@@ -35,7 +35,5 @@ def jackknife(statistic: Callable[[np.ndarray], float], images: int) -> Estimate
         ]
     )
     influence = (pseudo_values - pseudo_values.mean()) / math.sqrt(groups * (groups - 1))
-    own = Contribution(
-        np.array([value]), influence[None], np.arange(groups), groups, 0.0, SINGLE_RUN.data_seeds
-    )
+    own = Contribution(np.array([value]), influence[None], np.arange(groups), groups, 0.0)
     return Estimate(value, {SINGLE_RUN: own})

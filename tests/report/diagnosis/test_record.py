@@ -22,9 +22,7 @@ from bridgelab.statistics.estimate import Estimate, Runs, Sample
 
 
 def estimate(value, influence):
-    part = Contribution(
-        np.array([value]), influence[None], np.arange(len(influence)), len(influence), 0.0, (0,)
-    )
+    part = Contribution(np.array([value]), influence[None], np.arange(len(influence)), len(influence), 0.0)
     return Estimate(value, {SINGLE_RUN: part})
 
 

@@ -233,7 +233,6 @@ def _decode(number: _Number) -> Estimate:
         np.array(number.part.images, dtype=int),
         number.part.number,
         number.part.least,
-        SINGLE_RUN.data_seeds,
     )
     return Estimate(value, {SINGLE_RUN: part}, bounds)
 

@@ -1,9 +1,10 @@
 """How often the verdict is wrong: simulated studies of known truth (`simulation`) are judged as recorded ones are.
 
-Rates are printed by `make calibrate` for the method in use (`contrast`) and for two alternatives. In the scenarios called
+Rates are printed by `make calibrate` for the method in use (`contrast`) and for three alternatives. In the scenarios called
 `UNCONTROLLED`, no test over so few seeds keeps its error rate.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -16,10 +17,12 @@ from bridgelab.statistics.calibration.simulation import (
     STUDIES,
     UNCONTROLLED,
     Scenario,
+    join_cells,
     simulate_in_batches,
     simulated_contrasts,
+    simulated_contributions,
 )
-from bridgelab.statistics.contrast import Contrast
+from bridgelab.statistics.contrast import Contrast, sum_contributions
 from bridgelab.statistics.verdict import (
     BREAKS,
     DELTA,
@@ -55,8 +58,21 @@ class Added(Contrast):
         return self.seed_variance
 
 
+def paired_by_seed(shares: np.ndarray) -> Contrast:
+    """Return the differences with the variance over seeds of their pairs, $S - 1$ degrees of freedom; shapes as `simulated_contrasts`."""
+    first, *others = simulated_contributions(shares)
+    return join_cells([sum_contributions([first + other * -1]) for other in others])
+
+
 IN_USE = "in use"
-METHODS = MappingProxyType({IN_USE: Contrast, "t over seeds": OverSeeds, "added whole": Added})
+METHODS: MappingProxyType[str, Callable[[np.ndarray], Contrast]] = MappingProxyType(
+    {
+        IN_USE: simulated_contrasts,
+        "t over seeds": lambda shares: OverSeeds(**vars(simulated_contrasts(shares))),
+        "added whole": lambda shares: Added(**vars(simulated_contrasts(shares))),
+        "paired by seed": paired_by_seed,
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -120,11 +136,10 @@ def error_rates(case: Case, *, studies: int = STUDIES, draw: int = 0) -> dict[st
     for shares in simulate_in_batches(
         scenario, rng, studies=studies, seeds=case.seeds, difference=difference
     ):
-        contrasts = simulated_contrasts(shares)
         questions = CELLS * scenario.images * scenario.questions
         outlying = np.asarray(outlying_runs(shares.mean(axis=(1, 4)), questions).any(axis=(1, 2)))
         for name, method in METHODS.items():
-            by_method = method(**vars(contrasts))
+            by_method = method(shares)
             outcomes, _ = decide_outcomes(*p_values(by_method, DELTA))
             low, high = by_method.interval()
             batches[name].append(

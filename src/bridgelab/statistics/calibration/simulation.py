@@ -6,11 +6,11 @@ mean accuracy is exactly the run's own: its bridge's, moved by its seed.
 
 Uniformly distributed seed effects are the most benign case. Other scenarios have seed effects with the heavy tails of Student's t with
 three degrees of freedom; one seed in five that collapses, of both bridges or of one; cells on few images; groups of pictures that
-belong together; and an effect that all runs of a bridge share, such as that of the search's seed or of the order of the data, which
-no number of inits can show.
+belong together; several comparators, which share their baseline; orders of examples that move bridges alike; and an effect that all
+runs of a bridge share, such as that of the search's seed, which no number of inits can show.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +42,9 @@ class Scenario:
         collapse: by how much the accuracy of a collapsed seed falls; its bridge's mean is kept.
         collapsing_bridges: how many of the two bridges have collapsed seeds; one means the second.
         shared_sd: standard deviation of the effect that all runs of a bridge share.
+        comparators: number of bridges that the first one is compared with.
+        order_share: share of the variance of seed effects that is due to the order of examples, which is the same for all bridges at a
+            seed. If negative, an order that helps the first bridge harms the others.
     """
 
     name: str
@@ -56,6 +59,8 @@ class Scenario:
     collapse: float = 0.0
     collapsing_bridges: int = 2
     shared_sd: float = 0.0
+    comparators: int = 1
+    order_share: float = 0.0
 
     @property
     def is_symmetric(self) -> bool:
@@ -75,6 +80,16 @@ SCENARIOS = (
     Scenario("8 images a cell, seeds 1 point apart", images=8, questions=1),
     Scenario("15 images a cell, seeds 1 point apart", images=15, questions=1),
     Scenario("300 images, one seed in five falls by 25 points", collapse=0.25),
+    Scenario("300 images, seeds 3 points apart, four comparators", seed_sd=0.03, comparators=4),
+    Scenario(
+        "1,000 images, seeds 2 points apart, four comparators", images=1000, seed_sd=0.02, comparators=4
+    ),
+    Scenario(
+        "300 images, seeds 2 points apart, half of it by the order for all bridges alike, four comparators",
+        seed_sd=0.02,
+        comparators=4,
+        order_share=0.5,
+    ),
 )
 # Scenarios in which no test over so few seeds keeps its error rate; calibration prints by how much.
 UNCONTROLLED = (
@@ -82,6 +97,13 @@ UNCONTROLLED = (
         "300 images, one seed in five falls by 25 points, of one bridge alone",
         collapse=0.25,
         collapsing_bridges=1,
+    ),
+    Scenario(
+        "1,000 images, seeds 2 points apart, half of it by orders that help one bridge and harm the others, four comparators",
+        images=1000,
+        seed_sd=0.02,
+        comparators=4,
+        order_share=-0.5,
     ),
     Scenario("1,000 images, runs of a bridge share .5 points", images=1000, shared_sd=0.005),
     Scenario("1,000 images, runs of a bridge share 2 points", images=1000, shared_sd=0.02),
@@ -103,7 +125,7 @@ def simulate(
         rng: source of randomness.
         studies: number of studies.
         seeds: of each bridge.
-        difference: by how much the first bridge is ahead, in all cells or by cell.
+        difference: by how much the first bridge is ahead of the others, in all cells or by cell.
     Returns:
         [study, cell, bridge, run, image].
     """
@@ -111,13 +133,15 @@ def simulate(
     def normal(share: float, *size: int) -> np.ndarray:
         return np.sqrt(share) * rng.standard_normal(size, dtype=np.float32)
 
-    lead = np.multiply.outer(np.broadcast_to(difference, CELLS), [0.5, -0.5])[..., None]
+    bridges = 1 + scenario.comparators
+    halves = [0.5] + [-0.5] * scenario.comparators
+    lead = np.multiply.outer(np.broadcast_to(difference, CELLS), halves)[..., None]
     seed_effect = _seed_effects(scenario, rng, studies, seeds)
     threshold = special.ndtri(np.clip(scenario.mean + lead + seed_effect, 0.01, 0.99))
     effects = (
         normal(scenario.image_share, studies, CELLS, 1, 1, scenario.images)
-        + normal(scenario.bridge_share, studies, CELLS, 2, 1, scenario.images)
-        + normal(scenario.run_share, studies, CELLS, 2, seeds, scenario.images)
+        + normal(scenario.bridge_share, studies, CELLS, bridges, 1, scenario.images)
+        + normal(scenario.run_share, studies, CELLS, bridges, seeds, scenario.images)
     )
     residual_sd = np.sqrt(1 - scenario.image_share - scenario.bridge_share - scenario.run_share)
     chance = special.ndtr((threshold[..., None].astype(np.float32) - effects) / residual_sd)
@@ -126,22 +150,28 @@ def simulate(
 
 def _seed_effects(scenario: Scenario, rng: np.random.Generator, studies: int, seeds: int) -> np.ndarray:
     """Return how far each run's accuracy lies from its bridge's, the same in all cells [study, 1, bridge, run]."""
-    shape = (studies, 1, 2, seeds)
+    shape = (studies, 1, 1 + scenario.comparators, seeds)
     if scenario.heavy_tails:
         effect = scenario.seed_sd * rng.standard_t(3, shape) / np.sqrt(3)
     else:  # uniform, and so bounded: no accuracy passes 1
         effect = scenario.seed_sd * np.sqrt(12) * (rng.random(shape) - 0.5)
+    if scenario.order_share:
+        order = scenario.seed_sd * np.sqrt(12) * (rng.random((studies, 1, 1, seeds)) - 0.5)
+        sign = np.ones((shape[2], 1))
+        sign[1:] = np.sign(scenario.order_share)
+        share = abs(scenario.order_share)
+        effect = np.sqrt(1 - share) * effect + np.sqrt(share) * sign * order
     if scenario.collapse:
         collapsed = (rng.random(shape) < COLLAPSE_RATE) - COLLAPSE_RATE
         collapsed[:, :, : 2 - scenario.collapsing_bridges] = 0
         effect = effect - scenario.collapse * collapsed
     if scenario.shared_sd:
-        effect = effect + scenario.shared_sd * rng.standard_normal((studies, 1, 2, 1))
+        effect = effect + scenario.shared_sd * rng.standard_normal((studies, 1, shape[2], 1))
     return effect
 
 
-def simulated_contrasts(shares: np.ndarray) -> Contrast:
-    """Return first bridge − second of each study and cell [study, cell], their runs unpaired.
+def simulated_contributions(shares: np.ndarray) -> list[Contribution]:
+    """Return what each bridge contributes to the cells of each study, its values of shape [study, cell, run].
 
     Args:
         shares: as `simulate` returns them.
@@ -149,20 +179,31 @@ def simulated_contrasts(shares: np.ndarray) -> Contrast:
     num_images = shares.shape[-1]
     values = shares.mean(axis=-1)
     influence = (shares - values[..., None]) / num_images * np.sqrt(num_images / (num_images - 1))
-    data_seeds = tuple(0 for _ in range(shares.shape[-2]))
     images = np.arange(num_images)
-    first, second = (
-        Contribution(
-            values[:, :, bridge],
-            influence[:, :, bridge],
-            images,
-            num_images,
-            1 / num_images**2,
-            data_seeds,
-        )
-        for bridge in (0, 1)
+    return [
+        Contribution(values[:, :, bridge], influence[:, :, bridge], images, num_images, 1 / num_images**2)
+        for bridge in range(shares.shape[2])
+    ]
+
+
+def join_cells(contrasts: Sequence[Contrast]) -> Contrast:
+    """Return the cells of several comparators as one family [study, comparator × cell]."""
+    first, *_ = contrasts
+    components = (
+        np.concatenate([getattr(one, name) for one in contrasts], axis=1)
+        for name in ("value", "seed_variance", "intersection_variance", "image_variance")
     )
-    return contrast(first, second)
+    return Contrast(*components, first.num_runs, first.num_images)
+
+
+def simulated_contrasts(shares: np.ndarray) -> Contrast:
+    """Return first bridge − each other one, for each study and cell [study, comparator × cell].
+
+    Args:
+        shares: as `simulate` returns them.
+    """
+    first, *others = simulated_contributions(shares)
+    return join_cells([contrast(first, other) for other in others])
 
 
 def simulate_in_batches(
@@ -174,7 +215,7 @@ def simulate_in_batches(
     difference: float | np.ndarray,
 ) -> Iterator[np.ndarray]:
     """Yield what `simulate` returns, as many studies at a time as memory has room for."""
-    size = max(1, int(MAX_CHANCES / (CELLS * 2 * seeds * scenario.images)))
+    size = max(1, int(MAX_CHANCES / (CELLS * (1 + scenario.comparators) * seeds * scenario.images)))
     for begin in range(0, studies, size):
         number = min(size, studies - begin)
         yield simulate(scenario, rng, studies=number, seeds=seeds, difference=difference)
