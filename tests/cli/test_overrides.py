@@ -69,7 +69,7 @@ from bridgelab.cli.overrides import check_choices, options_first
         (["pretrain", "text", "sed=3"], r"sed=3: there is no key sed\. Did you mean seed\?"),
         (
             ["pretrain", "text", "reader=prse"],
-            "reader 'prse' is not one of dense, prose, schooled. Did you mean",
+            "reader 'prse' is not one of dense, grids, prose, schooled. Did you mean",
         ),
         (["train", "bridge==x"], r"bridge==x can't be read: .* Write 'bridge=\"=x\"'"),
         (["train", "paths.reuse=[a=b]"], r"Write each text inside so, as in 'paths\.reuse=\[\"A\",\"B\"\]'"),

@@ -64,7 +64,7 @@ def test_an_unknown_key_beside_a_chosen_option_names_its_keys(conf):
     with pytest.raises(ValueError, match=r"bridge\.num_querys=3: .* Did you mean bridge\.num_queries\?"):
         compose_config(conf, "train", ["bridge=qformer", "bridge.num_querys=3"])
     with pytest.raises(
-        ValueError, match=r"reader=prse: must be one of dense, prose, schooled. Did you mean prose"
+        ValueError, match=r"reader=prse: must be one of dense, grids, prose, schooled. Did you mean prose"
     ):
         compose_config(conf / "pretrain", "text", ["reader=prse"])
 
