@@ -282,6 +282,17 @@ def test_a_study_from_warm_starts_advises_one_from_nothing(study, change):
     )
 
 
+def test_a_diagnosis_is_advised_where_weights_are(study):
+    """Unpacked records and evaluated studies have none."""
+    path = study(*SWEPT)
+    found = read_study(path)
+    for bridge, advised in (("blind", False), ("linear", True)):
+        for run in path.glob(f"bridge={bridge},*"):
+            (run / "last.ckpt").touch()
+        steps = next_steps(found, summarize(found), everything=False)
+        assert ("what answers rest on" in steps) is advised
+
+
 def test_the_new_row_stands_beside_the_recorded_ones(study, simulated, monkeypatch, capsys):
     path = study(*SWEPT)
     before = {file: file.read_bytes() for file in path.glob("*/metrics.json")}

@@ -24,7 +24,7 @@ def next_steps(study: Study, summary: Summary, *, everything: bool) -> dict[str,
         steps["what is missing"] = f"bridgelab status {folder}"
     if not everything:
         steps["every table and note"] = f"bridgelab report {folder} --all"
-    if any(row.convergence for row in summary.bridges):
+    if any(run.sees == "image" and (run.path / "last.ckpt").exists() for run in study.runs):
         steps["what answers rest on"] = f"bridgelab diagnose {folder}"
     if any(row.started_from.startswith(f"{WARM}:") for row in summary.bridges) and record_of(
         FROM_SCRATCH, config_root()
