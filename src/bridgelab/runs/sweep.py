@@ -25,6 +25,10 @@ PLACES_JOBS = ("hydra/launcher", "hydra.launcher.", "hydra/sweeper", "hydra.swee
 # The yaml that `bridgelab study --add` begins a class of one's own with.
 BASE = "bridge=linear"
 _PLAIN = re.compile(r"[\w./-]+", re.ASCII)  # needs no quotes in an override
+_RANGE = re.compile(
+    r"range\(\s*(-?\d{1,9})\s*(?:,\s*(-?\d{1,9})\s*)?(?:,\s*(-?\d{1,9})\s*)?\)", re.ASCII
+)  # in Hydra's syntax
+MOST_VALUES = 1000  # of a range, which a stranger's multirun.yaml may give any length
 _COMMA = re.compile(r",(?![^\[({]*[\])}])")  # outside brackets
 
 
@@ -174,11 +178,18 @@ def swept(study: Path) -> dict[str, list[str]]:
     sweep = last_sweep(study)
     params = dict(sweep.sweeper.params or {})
     params |= dict(item.split("=", 1) for item in sweep.overrides.task if "=" in item)
-    return {
-        current_key(name.lstrip("+")): [value.strip().replace("/", "_") for value in str(values).split(",")]
-        for name, values in params.items()
-        if not set("()[]{}$'\"") & set(str(values))  # skip range(3), lists, interpolations and quoted text
-    }
+    found = {current_key(name.lstrip("+")): _values(str(values)) for name, values in params.items()}
+    return {name: values for name, values in found.items() if values}
+
+
+def _values(values: str) -> list[str]:
+    """Return the values of a key, as they are in the names of runs; none for lists, interpolations and quoted text."""
+    if match := _RANGE.fullmatch(values.strip()):
+        bounds = [int(one) for one in match.groups() if one]
+        return [] if bounds[2:] == [0] else [str(number) for number in range(*bounds)[:MOST_VALUES]]
+    if set("()[]{}$'\"") & set(values):
+        return []
+    return [value.strip().replace("/", "_") for value in values.split(",")]
 
 
 def factors(sweep: dict[str, list[str]], names: list[dict[str, str]], bridges: list[str]) -> list[str]:
