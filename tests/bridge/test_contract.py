@@ -317,6 +317,9 @@ def test_a_users_own_file_is_checked(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["check-bridge", "my_own_module.MyBridge", "width=5"]) == 0
     assert capsys.readouterr().out.count("holds   ") == len(DEMANDS)
+    for name in (["perceiver_cross_attention"], ["qformer_aligned"]):
+        assert main(["check-bridge", *name]) == 0
+    capsys.readouterr()
     assert main(["check-bridge", "my_own_module.Broken"]) == 2
     out, err = capsys.readouterr()
     assert "BROKEN  gives tokens [batch, M, text_dim]" in out
