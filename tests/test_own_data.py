@@ -119,6 +119,25 @@ def test_a_benchmark_class_outside_of_the_package(here, tiny, tmp_path, capsys, 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (('tags=row["tags"]', 'tags=row["tags"] | {"level": (3, "3")[number % 2]}'), r"mine, train: tag level is '3' in example \d+ and 3 in"),
+        (('row["image"]),)', 'row["image"]),) * (1 + number % 2)'), r"differ in their number of images, 1 in example \d+ of train and 2 in"),
+    ],
+)  # fmt: skip
+def test_data_that_training_refuses_are_told(here, tmp_path, monkeypatch, capsys, change, message):
+    assert change[0] in OWN_CLASS
+    (tmp_path / "my_benchmark.py").write_text(OWN_CLASS.replace(*change))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    own = ["benchmark=own_class", "benchmark._target_=my_benchmark.MyBenchmark"]
+    assert bridgelab(["check-data", *own, f"benchmark.root={here}/shapes"]) != 0
+    told = capsys.readouterr().out
+    assert re.search(rf"wrong .*{message}", told)
+    assert "nothing is wrong" not in told
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
         (("def examples", "def exmaples"), r"my_benchmark\.MyBenchmark may not be built: .*a class of your own with examples\(\) and metrics\(\)"),
         (('kinds = ("answer",)', 'kinds = ("answers",)'), r"MyBenchmark\.kinds=\('answers',\): must be a tuple of"),
         (("import json", "import jsn"), r"my_benchmark\.MyBenchmark could not be imported .*No module named 'jsn'"),

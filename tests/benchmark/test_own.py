@@ -211,11 +211,13 @@ def test_the_right_choice_by_text_letter_or_index(root):
     common = {"question": "?", "choices": ["red", "blue", "A"]}
     rows = [
         {"answer": "blue"}, {"answer": "B"}, {"answer_index": 1}, {"answer": "A"}, {"answer": "C"}, {"answer": "red"},
+        *({"answer": answer, "answer_index": 1} for answer in ("blue", "B", 1)), {"answer": "A", "answer_index": 2},
     ]  # fmt: skip
     jsonl(root, [common | row | {"image": f"{k}.png"} for k, row in enumerate(rows)])
     own = Own(root)
     right = {e.id: e.answers[0] for split in own.splits for e in own.examples(split, "choice")}
     assert [right[f"table-{k}"] for k in range(1, 7)] == ["blue", "blue", "blue", "A", "A", "red"]
+    assert [right[f"table-{k}"] for k in range(7, 11)] == ["blue", "blue", "blue", "A"]
 
 
 @pytest.mark.parametrize("form", ["parquet", "saved", "saved splits"])
@@ -359,6 +361,9 @@ CAPTION = {"image": "0.png", "caption": "red"}
         (CHOICE | {"answer_index": 2}, r"answer_index=2 must be a whole number from 0 to 1\. Count the choices from 0"),
         (CHOICE | {"answer_index": 1.0}, r"answer_index=1\.0 must be a whole number"),
         (CHOICE | {"answer_index": True}, r"answer_index=True must be a whole number"),
+        (CHOICE | {"answer": "red", "answer_index": 1}, r"answer_index=1 is 'blue' of \('red', 'blue'\), and its answer is 'red'\. Count the choices from 0, or set benchmark\.columns\.answer_index=null"),
+        (CHOICE | {"answer": "A", "answer_index": 1}, r"answer_index=1 is 'blue' .* and its answer is 'A'"),
+        (CHOICE | {"answer": "green", "answer_index": 1}, r"answer_index=1 is 'blue' .* and its answer is 'green'"),
         (CAPTION | {"caption": 1.5}, r"caption=1\.5 must be text"),
     ],
 )  # fmt: skip

@@ -248,6 +248,18 @@ class Placeless(Mine):
         return super().forward(patches).mean(1, keepdim=True)
 
 
+class Dropped(Mine):
+    """Dropout alone is no fault, though it makes two passes differ."""
+
+    def __init__(self, vision_dim, text_dim, *, norm=False):
+        super().__init__(vision_dim, text_dim)
+        self.norm = nn.BatchNorm1d(text_dim) if norm else None
+
+    def forward(self, patches, text=None, text_mask=None):
+        tokens = nn.functional.dropout(super().forward(patches), 0.1, self.training)
+        return tokens if self.norm is None else self.norm(tokens.transpose(1, 2)).transpose(1, 2)
+
+
 FAULTS = [  # class, choices, start of the demand that it breaks, and the problem
     (Flat, {}, "gives tokens", r"gave \(4, 128\) for 4 images and text_dim=128"),
     (Short, {"start": "normal"}, "gives tokens", "num_queries=3, but it gave 2 tokens"),
@@ -255,6 +267,7 @@ FAULTS = [  # class, choices, start of the demand that it breaks, and the proble
     (Huge, {}, "the first gradient", "not between 1e-5 and 100"),
     (Overflows, {}, "is finite in bfloat16", "tokens are not finite by weights"),
     (Normed, {}, "does not depend on the rest", "1 at a time give other tokens"),
+    (Dropped, {"norm": True}, "does not depend on the rest", "norm is a batch norm, which reads the batch"),
     (
         Queries,
         {"start": "normal", "positions": True},
@@ -282,8 +295,10 @@ def test_every_demand_has_a_fault():
     assert not unbroken
 
 
-def test_a_plain_bridge_keeps_it():
-    assert [(result.demand, result.problem) for result in check(Mine, {})] == [(d, None) for d in DEMANDS]
+@pytest.mark.parametrize("bridge_class", [Mine, Dropped])
+def test_a_plain_bridge_keeps_it(bridge_class):
+    found = [(result.demand, result.problem) for result in check(bridge_class, {})]
+    assert found == [(demand, None) for demand in DEMANDS]
 
 
 @pytest.mark.parametrize(
@@ -317,6 +332,9 @@ def test_a_users_own_file_is_checked(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["check-bridge", "my_own_module.MyBridge", "width=5"]) == 0
     assert capsys.readouterr().out.count("holds   ") == len(DEMANDS)
+    for name in (["perceiver_cross_attention"], ["qformer_aligned"], ["qformer", "dropout=0.1"]):
+        assert main(["check-bridge", *name]) == 0
+    capsys.readouterr()
     assert main(["check-bridge", "my_own_module.Broken"]) == 2
     out, err = capsys.readouterr()
     assert "BROKEN  gives tokens [batch, M, text_dim]" in out

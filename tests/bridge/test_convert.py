@@ -1,5 +1,7 @@
 """Weights in and out: tiny random models of transformers' own classes, and their published names."""
 
+import shlex
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -27,6 +29,9 @@ from bridgelab.bridge.perceiver_idefics2 import Idefics2Perceiver
 from bridgelab.bridge.qformer import QFormer
 from bridgelab.bridge.weights import load_weights
 from bridgelab.cli.main import main
+from bridgelab.cli.overrides import check_training, conf_folder
+from bridgelab.config.compose import compose_sweep
+from bridgelab.config.instantiate import bridge_choices, target
 
 T5 = {
     "model_type": "t5", "d_model": 8, "d_kv": 4, "num_heads": 2, "d_ff": 16, "num_layers": 1, "vocab_size": 40,
@@ -44,6 +49,7 @@ BERT = {
     "encoder_hidden_size": 12, "vocab_size": 30, "max_position_embeddings": 10,
 }  # fmt: skip
 QFORMER = {"num_queries": 3, "depth": 3, "width": 8, "num_heads": 2}
+WIDE = {"num_queries": 3, "depth": 2, "width": 64, "num_heads": 1}  # heads as wide as published
 LATENTS = {"num_queries": 3, "depth": 2, "num_heads": 2}
 GROUPED = {**LATENTS, "num_kv_heads": 1, "head_dim": 4, "hidden_dim": 16}
 
@@ -247,6 +253,38 @@ def test_the_command_carries_there_and_back(tmp_path, capsys):
     assert all(torch.equal(back[name], state[name]) for name in state)
     assert main(["convert", str(tmp_path / "in.safetensors"), str(tmp_path / "x"), "--from", "blip3"]) == 2
     assert "format='blip3'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("form", "bridge", "next_one"),
+    [
+        ("blip2", lambda: QFormer(192, 128, **WIDE), "evaluate --bridge"),
+        ("llava_hf", lambda: MLP(12, 8), "evaluate --bridge"),
+        ("blip2_stage1", lambda: QFormer(192, 128, **WIDE), "train bridge=qformer bridge.num_queries=3"),
+        ("instructblip_hf", lambda: QFormer(192, 128, **WIDE, conditioning="question"), "train bridge=qformer"),
+        ("openflamingo", lambda: PerceiverResampler(192, 128, num_queries=3, depth=2, num_heads=1, head_dim=64), "train bridge=perceiver"),
+    ],
+)  # fmt: skip
+def test_what_is_advised_next_works(tmp_path, capsys, form, bridge, next_one):
+    """A bridge without its projection can be trained, and not evaluated."""
+    state = bridge().state_dict()
+    if form in ("blip2_stage1", "openflamingo"):
+        state = {name: value for name, value in state.items() if not name.startswith("language_projection.")}
+    published = to_published(state, form)
+    save_file(published, tmp_path / "in.safetensors")
+    out = tmp_path / "out.safetensors"
+    assert main(["convert", str(tmp_path / "in.safetensors"), str(out), "--from", form]) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line.startswith(f"Next: bridgelab {next_one}")
+    assert str(out) in line
+    words = [word for word in shlex.split(line)[2:] if not word.endswith("=NAME")]
+    if words[0] == "evaluate":
+        return
+    check_training(words[1:])
+    config = compose_sweep(conf_folder(), words[1:]).config
+    kind, choices = target(config.bridge, "bridge"), bridge_choices(config.bridge, None)
+    kept = load_weights(kind(192, 128, **choices), load_file(out))
+    assert {name.partition(".")[0] for name in kept} <= {"language_projection", "text_projection"}
 
 
 STAGE1 = {

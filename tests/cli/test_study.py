@@ -69,6 +69,25 @@ def test_a_row_is_trained_as_the_study_was(study):
     ]
 
 
+def test_a_row_is_trained_where_its_own_command_line_says(study):
+    path = study(*SWEPT)
+    content = yaml.safe_load((path / "multirun.yaml").read_text())
+    content["hydra"]["overrides"]["hydra"] = ["hydra/launcher=slurm", "hydra.mode=MULTIRUN"]
+    (path / "multirun.yaml").write_text(yaml.safe_dump(content))
+    places = ["hydra/launcher=slurm", "hydra.launcher.partition=gpu"]
+    row = added_row(path, ["bridge=c_abstractor", *places])
+    assert row[:4] == [*places, "experiments=first_look_tiny", "seed=0,1,2"]
+    check_training(row)
+    check_name(path, row)
+    assert compose_sweep(conf_folder(), row).config.hydra.launcher.partition == "gpu"
+    # The file may be anybody's.
+    assert not [one for one in added_row(path, ["bridge=c_abstractor"]) if "hydra" in one]
+    found = read_study(path)
+    steps = next_steps(found, summarize(found), everything=False)
+    advised = f"bridgelab study {path} --add hydra/launcher=slurm bridge=NAME"
+    assert steps["another bridge beside these"] == advised
+
+
 def test_the_place_is_left_out_where_it_is_the_default_and_quoted_where_it_must_be(tmp_path, monkeypatch):
     study = tmp_path / "my runs" / "s"
     study.mkdir(parents=True)
@@ -261,6 +280,17 @@ def test_a_study_from_warm_starts_advises_one_from_nothing(study, change):
     assert (
         next_steps(found, summarize(found), everything=False)[advice] == "bridgelab study --add bridge=NAME"
     )
+
+
+def test_a_diagnosis_is_advised_where_weights_are(study):
+    """Unpacked records and evaluated studies have none."""
+    path = study(*SWEPT)
+    found = read_study(path)
+    for bridge, advised in (("blind", False), ("linear", True)):
+        for run in path.glob(f"bridge={bridge},*"):
+            (run / "last.ckpt").touch()
+        steps = next_steps(found, summarize(found), everything=False)
+        assert ("what answers rest on" in steps) is advised
 
 
 def test_the_new_row_stands_beside_the_recorded_ones(study, simulated, monkeypatch, capsys):

@@ -99,6 +99,12 @@ def test_bad_input(study, tmp_path):
         runs_to_diagnose([study / "bridge=blind,seed=0"])
     with pytest.raises(FileNotFoundError, match="no finished run of a bridge that sees images"):
         runs_to_diagnose([tmp_path])
+    (study / "bridge=linear,seed=0" / "last.ckpt").rename(tmp_path / "last.ckpt")
+    with pytest.raises(
+        FileNotFoundError, match=r"has no weights, last\.ckpt: it is a recorded or an evaluated"
+    ):
+        runs_to_diagnose([study / "bridge=linear,seed=0"])
+    (tmp_path / "last.ckpt").rename(study / "bridge=linear,seed=0" / "last.ckpt")
     (study / "bridge=linear,seed=0" / "metrics.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"has no metrics.json: it is not finished"):
         runs_to_diagnose([study / "bridge=linear,seed=0"])

@@ -208,7 +208,7 @@ def test_the_page_says_what_the_records_do(starts):
     assert "in steps of 4 examples: " in (folder.parent / "README.md").read_text()
 
 
-def test_runs_that_can_give_no_start_are_refused(starts, config, tmp_path):
+def test_runs_that_can_give_no_start_are_refused(starts, config, change, tmp_path):
     _, runs = starts
     run = tmp_path / "warm" / "bridge=linear,seed=0"
     main.run(config("bridge=linear", "bridge.init_from=warm", *TRAINED), run, bridge="linear")
@@ -222,7 +222,31 @@ def test_runs_that_can_give_no_start_are_refused(starts, config, tmp_path):
         ValueError, match=r"would both be the warm start linear_4_seed1: .* Name the runs of one study"
     ):
         make_warm_starts([runs["linear", 1], runs["linear", 1]], tmp_path / "again")
-    assert not (tmp_path / "again").exists()  # where the package's own may lie
+    (runs["qformer", 0] / "last.ckpt").unlink()
+    with pytest.raises(FileNotFoundError, match=r"has no last\.ckpt"):
+        make_warm_starts([runs["linear", 1], runs["qformer", 0]], tmp_path / "again")
+    change(runs["linear", 1], sees="nothing")  # as blind's
+    with pytest.raises(ValueError, match="no finished run that trained a bridge that reads images"):
+        make_warm_starts([runs["linear", 1]], tmp_path / "again")
+    # Where the package's own may lie.
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith((".", "again"))]
+
+
+def test_a_class_of_ones_own_gives_a_start_if_it_is_trusted(starts, tmp_path, monkeypatch, capsys):
+    _, runs = starts
+    (tmp_path / "own_start.py").write_text(
+        "from bridgelab.bridge.linear import Linear\n\n\nclass Own(Linear):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    config = OmegaConf.load(runs["linear", 0] / "config.yaml")
+    config.bridge._target_ = "own_start.Own"
+    OmegaConf.save(config, runs["linear", 0] / "config.yaml")
+    command = ["warm-starts", str(runs["linear", 0]), "--out", str(tmp_path / "own")]
+    assert cli.main(command) != 0
+    assert "If you trust its author, add --trust" in capsys.readouterr().err
+    assert cli.main([*command, "--trust"]) == 0
+    (card,) = read_cards(tmp_path / "own" / "miniature").values()
+    assert card.target == "own_start.Own"
 
 
 def test_shipped_starts_are_what_their_cards_say():

@@ -1,12 +1,14 @@
 """The W&B workspace of a study, without a server: what it would send."""
 
 import json
+from pathlib import Path
 
-from bridgelab.report.dashboard import dashboard
+from bridgelab.report.dashboard import dashboard, workspace
 from bridgelab.report.formats.markdown import matrix_to_markdown
 from bridgelab.report.matrix import matrix
 from bridgelab.runs.study import read_study
 from bridgelab.statistics.comparison import verdict
+from bridgelab.training.loggers.wandb_logger import difficulty
 
 
 def panels(shown):
@@ -26,6 +28,23 @@ def test_the_workspace_of_a_study_opens_with_its_verdict(simulated):
     assert head == "| linear − | exist | count | query | compare attribute | compare integer |"
     assert [row.split(" ")[1] for row in rows] == ["mlp", "perceiver", "qformer"]
     assert "Compared: linear (64 tokens, 16.5 k parameters)" in text
+
+
+def test_a_study_is_found_by_its_name_from_inside_its_folder_too(simulated, monkeypatch):
+    """W&B's filter on an empty name would show all runs of the project."""
+    monkeypatch.chdir(simulated.write(images=6))
+    text = dashboard(Path(), entity="me", project="bridgelab", save=False)
+    assert '"value": "first_look"' in text
+
+
+def test_what_is_charted_against_difficulty_is_what_is_logged():
+    """A tag of one's own may hold '-'."""
+    metrics = {f"test/accuracy/{tag}={level}": 0.5 for tag in ("room-size", "hops") for level in (2, 3)}
+    charts = workspace(tuple(metrics), entity="me", project="bridgelab")._to_model()
+    text = charts.model_dump_json(by_alias=True, exclude_none=True)
+    for tag in ("room-size", "hops"):
+        assert f'"difficulty/{tag}"' in text
+    assert difficulty(metrics) == {tag: [(2, 0.5), (3, 0.5)] for tag in ("room-size", "hops")}
 
 
 def test_without_two_bridges_there_is_no_verdict(simulated):

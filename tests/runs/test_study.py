@@ -57,6 +57,14 @@ def test_missing_cells_are_named(simulated):
     ]
 
 
+def test_runs_of_a_range_that_never_began_are_missing(simulated):
+    path = simulated.write(bridges=SMALL, images=4)
+    sweep(path, "linear,mlp", "range(4)")
+    names = ["bridge=linear,seed=3", "bridge=mlp,seed=3"]
+    assert [one.name for one in read_study(path).missing] == names
+    assert [run.name for run in study_status(path).runs if run.name in names] == names
+
+
 def test_a_seed_that_only_one_bridge_has_is_missing_for_the_others(simulated):
     path = simulated.write(bridges=SMALL, images=4, seeds=(0, 1))
     for part in (path / "bridge=mlp,seed=1").iterdir():
@@ -134,6 +142,12 @@ def _pipe(file):
     os.mkfifo(file)
 
 
+def _link(file):
+    """Put a link to the same content in the file's place: where it leads is not known."""
+    file.rename(file.with_suffix(".elsewhere"))
+    file.symlink_to(file.with_suffix(".elsewhere"))
+
+
 def _columns(**changed):
     def write(file):
         pd.read_parquet(file).assign(**changed).to_parquet(file)
@@ -164,6 +178,7 @@ MALFORMED = [
     (METRICS, _record(tuning={"trials": {"x": 1.0}}), "holds tuning.trials.x.[key]='x'"),
     (METRICS, _record(curve=[[0, 0.1, 5]]), "holds curve.0=[0, 0.1, 5]"),
     (METRICS, _pipe, "metrics.json is not a regular file"),
+    (METRICS, _link, "metrics.json is a link, which may lead anywhere. Put the file itself in its place"),
     (CONFIG, _text("a: [b"), "config.yaml can't be read (while parsing"),
     (CONFIG, _text("- 5"), "config.yaml can't be read (it is [5], and no mapping)"),
     (CONFIG, _text("a: &a [x]\nb: [*a, *a]"), "config.yaml can't be read (it holds an alias)"),
@@ -171,8 +186,10 @@ MALFORMED = [
     (CONFIG, _text(f"a: {_deep(5000)}"), "config.yaml can't be read ("),  # PyYAML 6.0.4 has a limit of its own
     (CONFIG, _text("a: !!python/object/apply:os.getcwd []"), "it holds the tag"),
     (CONFIG, _pipe, "config.yaml is not a regular file"),
+    (CONFIG, _link, "config.yaml is a link"),
     (ROWS, _text("PAR1 torn PAR1"), "predictions.parquet can't be read"),
     (ROWS, _pipe, "predictions.parquet is not a regular file"),
+    (ROWS, _link, "predictions.parquet is a link"),
     (ROWS, _columns(score=2.0), "holds score=2.0. A score lies between 0 and 1"),
     (ROWS, _columns(score=float("nan")), "has rows without score"),
     (ROWS, _columns(score="0.5"), "string, where a run writes a number"),
@@ -220,6 +237,12 @@ def test_a_log_that_is_none_does_not_end_the_reading(three, broken):
     assert "metrics.csv is not a table (field larger than field limit" in str(read_study(three).missing[0])
     _pipe(broken / STEPS)
     assert "metrics.csv is not a regular file" in str(read_study(three).missing[0])
+
+
+def test_a_folder_of_a_run_may_be_a_link(three, broken, tmp_path):
+    broken.rename(tmp_path / "moved")
+    broken.symlink_to(tmp_path / "moved")
+    assert [run.seed for run in read_study(three).runs] == [0, 1, 2]
 
 
 def test_a_run_whose_name_is_no_text_is_named_nonetheless(three):

@@ -5,7 +5,7 @@ import shlex
 import pytest
 
 from bridgelab.runs.record_schema import Malformed
-from bridgelab.runs.sweep import command, factors, keep_overrides, overrides, swept
+from bridgelab.runs.sweep import command, factors, keep_overrides, overrides, swept, what_is_missing
 
 
 def test_the_command_line_narrows_what_the_yaml_sweeps(tmp_path):
@@ -13,12 +13,31 @@ def test_the_command_line_narrows_what_the_yaml_sweeps(tmp_path):
     (tmp_path / "multirun.yaml").write_text(
         "hydra: {sweeper: {params: {bridge: 'a, b', seed: '0,1', x: 'range(3)'}}, overrides: {task: ['seed=7', '+y=c/d,e']}}"
     )
-    assert swept(tmp_path) == {"bridge": ["a", "b"], "seed": ["7"], "y": ["c_d", "e"]}
+    assert swept(tmp_path) == {"bridge": ["a", "b"], "seed": ["7"], "x": ["0", "1", "2"], "y": ["c_d", "e"]}
     # A comma in quotes parts no values.
     (tmp_path / "multirun.yaml").write_text(
         "hydra: {overrides: {task: ['seed=0,1', \"paths.runs='/x/a, b'\"]}}"
     )
     assert swept(tmp_path) == {"seed": ["0", "1"]}
+
+
+@pytest.mark.parametrize(
+    ("given", "values"),
+    [
+        ("range(1,4)", ["1", "2", "3"]),
+        ("range(4, -1, -2)", ["4", "2", "0"]),
+        ("range(0)", None),
+        ("range(1,4,0)", None),
+        ("range(0.5)", None),
+        ("[1,2]", None),
+        ("${y}", None),
+    ],
+)
+def test_a_range_is_its_numbers(tmp_path, given, values):
+    (tmp_path / "multirun.yaml").write_text(f"hydra: {{overrides: {{task: ['seed={given}']}}}}")
+    assert swept(tmp_path).get("seed") == values
+    (tmp_path / "multirun.yaml").write_text("hydra: {overrides: {task: ['seed=range(999999999)']}}")
+    assert len(swept(tmp_path)["seed"]) == 1000
 
 
 def test_a_command_says_no_defaults(tmp_path, monkeypatch):
@@ -28,6 +47,20 @@ def test_a_command_says_no_defaults(tmp_path, monkeypatch):
     assert command(tmp_path, []) == "bridgelab train experiments=a seed=0"
     (tmp_path / "multirun.yaml").write_text("hydra: {overrides: {task: [study=b, \"paths.runs='/x/y'\"]}}")
     assert command(tmp_path, []) == "bridgelab train -m study=b paths.runs=/x/y"
+
+
+def test_a_command_runs_where_the_sweep_did(tmp_path):
+    """Without its launcher a sweep on Slurm would train on the login node."""
+    places = ["hydra/launcher=slurm", "hydra.launcher.partition=gpu", "+hydra.launcher.nice=1"]
+    hydra = ", ".join([*places, "hydra.mode=MULTIRUN", "hydra.job.name=x"])
+    (tmp_path / "multirun.yaml").write_text(
+        f"hydra: {{overrides: {{hydra: [{hydra}], task: ['bridge=linear,mlp', 'seed=0,1']}}}}"
+    )
+    line = f"bridgelab train -m {' '.join(places)} bridge=linear,mlp seed=0,1"
+    assert command(tmp_path, []) == line
+    assert what_is_missing(tmp_path, ["bridge=mlp,seed=1"]) == line
+    added = f"bridgelab study {tmp_path} --add {' '.join(places)} bridge=qformer"
+    assert what_is_missing(tmp_path, ["bridge=qformer,seed=1"]) == added
 
 
 def test_a_single_run_is_repeated_as_it_was_given(tmp_path):

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 SIZES = ((192, 128, 64), (48, 80, 36))  # vision_dim, text_dim, patches: the miniature's, and others
 WORDS = 7  # of the question
@@ -48,6 +49,7 @@ class Case:
         if getattr(bridge_class, "sees", "image") == "words":
             self.vision_dim = self.text_dim  # its patches are word embeddings
         self.grid = (math.isqrt(num_patches),) * 2
+        self.is_training = not getattr(bridge_class, "draws_tokens", False)
         self.takes_grid = "grid" in inspect.signature(bridge_class).parameters
         torch.manual_seed(0)
         self.bridge: Any = self.build()
@@ -57,12 +59,24 @@ class Case:
         self.sees = getattr(self.bridge, "sees", "image")
         self.conditioned = getattr(self.bridge, "conditioning", "none") != "none"
         self.has_queries = hasattr(self.bridge, "num_queries")
+        if self.is_training and self._is_random():
+            self.is_training = False
+            self.bridge.eval()
+
+    def _is_random(self) -> bool:
+        """Return whether two passes over the same patches differ, as by dropout. A bridge without tokens breaks a demand, and is not."""
+        try:
+            with torch.no_grad():
+                first, second = self.tokens(), self.tokens()
+            return not torch.allclose(first, second, TOLERANCE, TOLERANCE, equal_nan=True)
+        except Exception:  # a user's class may raise anything
+            return False
 
     def build(self) -> nn.Module:
-        """Build another bridge from torch's global random state; in training mode, unless it draws its number of tokens there."""
+        """Build another bridge from torch's global random state; in training mode, unless it draws tokens or drops units there."""
         grid = {"grid": self.grid} if self.takes_grid else {}
         bridge = self.bridge_class(self.vision_dim, self.text_dim, **grid, **self.choices)
-        return bridge.train(not getattr(self.bridge_class, "draws_tokens", False))
+        return bridge.train(self.is_training)
 
     def tokens(self, patches: Tensor | None = None, bridge: Any = None) -> Tensor:
         """Return the tokens of this bridge or another one. A conditioned bridge always gets the same question."""
@@ -143,6 +157,9 @@ def _check_bfloat16(case: Case) -> None:
 
 
 def _check_batch_size(case: Case) -> None:
+    if not case.is_training:  # where a batch norm reads the batch
+        norms = [name for name, part in case.bridge.named_modules() if isinstance(part, _BatchNorm)]
+        _require(not norms, f"{', '.join(norms)} is a batch norm, which reads the batch in training")
     tokens = case.tokens()
     for size in (1, 3):
         split = torch.cat([case.tokens(patches) for patches in case.patches.split(size)])

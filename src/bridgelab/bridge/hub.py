@@ -117,7 +117,7 @@ def read_hub_bridge(source: str) -> HubBridge:
     name, revision = repository(source)
     config_file, weights = repository_files(name, revision)
     fix = "Choose a repository that 'bridgelab push' wrote."
-    content = read_json(config_file, fix)
+    content = read_json(config_file, fix, follow=True)
     if "${" in json.dumps(content):  # OmegaConf would resolve it, and with it read the environment
         raise ValueError(
             f"{source}: its {CONFIG} holds an interpolation, ${{…}}: only plain values are read. {fix}"

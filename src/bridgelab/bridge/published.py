@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from bridgelab.runs.record_schema import Checked, checked
+from bridgelab.runs.sweep import quoted
 
 HEAD_DIMS = {"query_tokens": 64, "latents": 64, "perceiver_resampler.latents": 96}  # as published
 METADATA = "bridgelab"  # key of a file's metadata
@@ -112,6 +113,29 @@ def file_metadata(tensors: Mapping[str, Tensor], form: str) -> dict[str, str]:
     """
     bridge, choices = published_choices(tensors)
     return {METADATA: json.dumps({"format": form, "bridge": bridge, "choices": choices})}
+
+
+def is_complete(tensors: Mapping[str, Tensor]) -> bool:
+    """Return whether a published bridge has all of its weights: no projection stays at its initial values.
+
+    The first stages of BLIP-2 and OpenFlamingo's resampler have no projection to the language model, and BLIP-2's words come
+    from embeddings of BERT's in place of a projection of the T5's.
+    """
+    bridge, choices = published_choices(tensors)
+    needed = ["language_projection."] if bridge in ("qformer", "perceiver") else []
+    needed += ["text_projection."] if choices.get("conditioning", "none") != "none" else []
+    return all(any(name.startswith(prefix) for name in tensors) for prefix in needed)
+
+
+def training_overrides(path: str | Path) -> list[str]:
+    """Return the overrides of a training that starts from a file of weights: its bridge and choices, as the file names them.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_metadata`.
+    """
+    about = read_metadata(path)
+    choices = [f"bridge.{key}={value}" for key, value in about.get("choices", {}).items()]
+    return [f"bridge={about.get('bridge', 'NAME')}", *choices, f"bridge.init_from={quoted(str(path))}"]
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def read_cards(folder: Path) -> dict[Path, WarmStartCard]:
         Malformed: if one is not a card.
     """
     paths = sorted(folder.glob("*.json"))
-    return {path: checked(path, read_json(path, FIX), WarmStartCard, FIX) for path in paths}
+    return {path: checked(path, read_json(path, FIX, follow=True), WarmStartCard, FIX) for path in paths}
 
 
 def find_warm_start(folder: Path, traits: Mapping[str, Any], defaults: Mapping[str, Any]) -> HubBridge:

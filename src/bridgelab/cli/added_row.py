@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bridgelab.cli.arguments import UsageError
 from bridgelab.config.instantiate import SLOTS
-from bridgelab.runs.sweep import BASE, MULTIRUN, OWN, RUNS, last_overrides, quoted
+from bridgelab.runs.sweep import BASE, MULTIRUN, OWN, RUNS, last_overrides, places_jobs, quoted
 
 # A row may choose only these keys. All others are the study's, so that rows can be compared.
 ROW_KEYS = ("bridge", "budget")
@@ -19,15 +19,18 @@ def added_row(study: Path, row: Sequence[str]) -> list[str]:
 
     Args:
         study: its folder.
-        row: overrides that choose the row's bridge.
+        row: overrides that choose the row's bridge, and where its jobs run. The study's multirun.yaml may be anybody's, so its launcher
+            is not taken.
     Raises:
         UsageError: if an override is not of the row, chooses no bridge, or it is not known how the study was trained.
     """
+    launcher = [one for one in row if places_jobs(one)]
+    row = [one for one in row if one not in launcher]
     for one in row:
         if group_of(one) not in ROW_KEYS:
             raise UsageError(
                 f"{one}: a row is compared with rows that are trained alike, so only its bridge may differ. Give keys of "
-                f"{' and '.join(ROW_KEYS)}, or train another study: bridgelab train study=NAME {shlex.quote(one)}"
+                f"{' and '.join(ROW_KEYS)} and hydra/launcher, or train another study: bridgelab train study=NAME {shlex.quote(one)}"
             )
     keys = [key_of(one) for one in row]
     if not {"bridge", OWN} & set(keys):
@@ -48,7 +51,7 @@ def added_row(study: Path, row: Sequence[str]) -> list[str]:
     place = [f"study={quoted(here.name)}"]
     if here.parent != Path(RUNS).absolute():
         place.append(f"paths.runs={quoted(str(here.parent))}")
-    command = [*(["-m"] if sweeps else []), *same, *base, *row, *place]
+    command = [*(["-m"] if sweeps else []), *launcher, *same, *base, *row, *place]
     if foreign := next((one for one in same if _is_foreign(one)), None):
         raise UsageError(
             f"{study / MULTIRUN} holds {foreign}, which may run code from outside bridgelab. If you trust its author, train the row "

@@ -29,14 +29,13 @@ def run(args: list[str]) -> None:
         choose("bridge", options.bridge, sorted(path.stem for path in (conf / "bridge").glob("*.yaml")))
         with initialize_config_dir(str(conf), version_base="1.3"):
             config = OmegaConf.create(compose(f"bridge/{options.bridge}").bridge)
-    from bridgelab.config.instantiate import target
+    from bridgelab.config.instantiate import NOT_ARGUMENTS, check_arguments, target
 
     kind = target(config, "bridge")
     OmegaConf.set_struct(config, False)
     config.merge_with(choices)
-    chosen = {str(key): value for key, value in config.items() if key != "_target_"}
-    from bridgelab.config.instantiate import check_arguments
-
+    # Read key by key: init_from may name the run's seed, which there is none of here.
+    chosen = {str(key): config[key] for key in config if key not in NOT_ARGUMENTS}
     check_arguments(kind, chosen)
     broken = 0
     from bridgelab.bridge.contract import check

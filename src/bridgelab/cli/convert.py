@@ -1,5 +1,6 @@
 """`bridgelab convert`: convert weights from or to BLIP-2, LLaVA, OpenFlamingo and Idefics2."""
 
+import shlex
 from pathlib import Path
 
 from bridgelab.cli.arguments import Parser, file
@@ -24,7 +25,7 @@ def run(args: list[str]) -> None:
     options = parser.parse_args(args)
     file(options.source, "file of weights")
     from bridgelab.bridge import convert, weights
-    from bridgelab.bridge.published import file_metadata
+    from bridgelab.bridge.published import file_metadata, is_complete, training_overrides
 
     tensors, metadata = weights.read_weights(options.source), {}
     if options.origin:
@@ -37,4 +38,10 @@ def run(args: list[str]) -> None:
     weights.write_weights(converted, options.out, metadata)
     print(f"{options.out}: {len(converted)} tensors, {sum(t.numel() for t in converted.values()):,} weights")
     if options.origin:
-        print(f"Next: bridgelab evaluate --bridge {options.out} vision=NAME text=NAME benchmark=NAME")
+        ready = is_complete(converted)
+        command = (
+            ["evaluate", "--bridge", str(options.out)]
+            if ready
+            else ["train", *training_overrides(options.out)]
+        )
+        print(f"Next: {shlex.join(['bridgelab', *command])} vision=NAME text=NAME benchmark=NAME")

@@ -30,7 +30,8 @@ def run(args: list[str]) -> None:
         "runs are unpacked from experiments/records",
     )  # fmt: skip
     parser.add_argument(
-        "--add", nargs="+", required=True, metavar="KEY=VALUE", help="the bridge: bridge=NAME, and further keys of bridge and budget"
+        "--add", nargs="+", required=True, metavar="KEY=VALUE", help="the bridge: bridge=NAME, further keys of bridge and budget, "
+        "and where it is trained, as in hydra/launcher=slurm",
     )  # fmt: skip
     options = parser.parse_args(args)
     if archive := unpack(options.study, config_root()):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any, NamedTuple
 
-from bridgelab.benchmark.contract import read_examples
+from bridgelab.benchmark.contract import check_tags, read_examples
 from bridgelab.benchmark.example import Example
 from bridgelab.benchmark.majority import majority
 from bridgelab.benchmark.metrics.example_metric import ExampleMetric
@@ -103,6 +103,7 @@ def check_data(benchmark: Any) -> DataCheck:
         problems=(
             *problems,
             *_leaks(examples, images),
+            *_unlike(benchmark.name, examples),
             *_refusals(examples, metrics),
         ),
         remarks=(*getattr(benchmark, "remarks", ()), *_thin_cells(parts), *_sure_guesses(parts)),
@@ -182,6 +183,23 @@ def _leaks(
                     f"{len(common)} images of {split} are in {other} too, such as {pair}: a bridge may not be tested on images that it "
                     "was trained on. Remove the copies, or give their rows one group."
                 )
+
+
+def _unlike(name: str, examples: Mapping[tuple[str, str], Sequence[Example]]) -> Iterator[str]:
+    """Yield a problem for each split with a tag of two types, and for examples that differ in their number of images."""
+    for split in SPLITS:
+        of_split = [e for (of, _), own in examples.items() if of == split for e in own]
+        try:
+            check_tags(((e.id, e.tags) for e in of_split), f"{name}, {split}", "example ")
+        except ValueError as error:
+            yield str(error)
+    first: dict[int, str] = {}  # number of images -> where
+    for (split, _), own in examples.items():
+        for e in own:
+            first.setdefault(len(e.images), f"example {e.id} of {split}")
+    if len(first) > 1:
+        shown = " and ".join(f"{number} in {where}" for number, where in sorted(first.items()))
+        yield f"{name}: examples differ in their number of images, {shown}: one benchmark needs one number. Split it."
 
 
 def _refusals(

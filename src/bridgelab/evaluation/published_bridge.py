@@ -7,6 +7,7 @@ trained on patches as they are and outputs tokens as they are: mean 0, standard 
 import hashlib
 import logging
 import re
+import shlex
 import time
 from collections.abc import Collection
 from pathlib import Path
@@ -17,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from bridgelab.backbones import Backbones
 from bridgelab.bridge.hub import HubBridge
 from bridgelab.bridge.hub_repository import SCHEME, is_hub
-from bridgelab.bridge.published import read_metadata
+from bridgelab.bridge.published import read_metadata, training_overrides
 from bridgelab.bridge.weights import join_names
 from bridgelab.data.datamodule import BenchmarkDataModule
 from bridgelab.evaluation.costs import measure_test_costs
@@ -107,10 +108,11 @@ def load_published(config: DictConfig, device: Any) -> tuple[Backbones, BridgedM
     seed = config.get("seed", 0)
     model = backbones.model(seed)
     if backbones.not_loaded:
+        overrides = training_overrides(source) if is_file else [f"bridge.init_from={source}"]
         raise ValueError(
             f"{source} leaves {join_names(backbones.not_loaded)} at initial values, which are random: without training, every weight "
-            "must be given. Choose the vision and text models of the publication, or train: bridgelab train "
-            f"bridge.init_from={source}"
+            "must be given. Choose the vision and text models of the publication, or train: "
+            f"{shlex.join(['bridgelab', 'train', *overrides])}"
         )
     if source == WARM and seed not in backbones.warm_starts:
         raise ValueError(f"{config.bridge._target_} has no warm start. Choose one of {SHIPPED / 'README.md'}")

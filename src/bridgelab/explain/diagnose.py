@@ -25,6 +25,7 @@ from bridgelab.runs.study import Study, read_study
 
 NUM_MAPPED = 8  # questions that get saliency maps
 FIGURE = "diagnosis.png"
+CHECKPOINT = "last.ckpt"
 
 
 def diagnose(
@@ -77,10 +78,10 @@ def _print_study(console: Console, path: Path) -> None:
 
 
 def runs_to_diagnose(paths: Sequence[Path]) -> list[Path]:
-    """Return the named runs, and the finished runs of the named studies whose bridge sees images.
+    """Return the named runs, and the finished runs of the named studies whose bridge sees images and has its weights.
 
     Raises:
-        FileNotFoundError: if a folder is missing, a named run is not finished, or there is no such run.
+        FileNotFoundError: if a folder is missing, a named run is not finished or has no weights, or there is no such run.
         ValueError: if a named run's bridge sees no image.
     """
     runs: list[Path] = []
@@ -96,13 +97,14 @@ def runs_to_diagnose(paths: Sequence[Path]) -> list[Path]:
             runs += _runs_of_study(path)
     if not runs:
         raise FileNotFoundError(
-            f"{', '.join(map(str, paths))}: no finished run of a bridge that sees images. Train one: bridgelab train"
+            f"{', '.join(map(str, paths))}: no finished run of a bridge that sees images with its weights, {CHECKPOINT}, which recorded "
+            "and evaluated runs lack. Train one: bridgelab train"
         )
     return list(dict.fromkeys(runs))
 
 
 def _check_run(run: Path) -> None:
-    """Check that a run is finished and that its bridge sees images."""
+    """Check that a run is finished, that its bridge sees images, and that its weights are there."""
     if not is_finished(run):
         raise FileNotFoundError(
             f"{run} has no metrics.json: it is not finished. Run its study again, which resumes it."
@@ -110,6 +112,10 @@ def _check_run(run: Path) -> None:
     if (sees := _sees(run)) != "image":
         raise ValueError(
             f"{run} is of a bridge that sees {sees}, and no image. Give a run of another bridge."
+        )
+    if not (run / CHECKPOINT).exists():
+        raise FileNotFoundError(
+            f"{run} has no weights, {CHECKPOINT}: it is a recorded or an evaluated run. Train it here: bridgelab train"
         )
 
 
@@ -120,7 +126,7 @@ def _runs_of_study(study: Path) -> list[Path]:
         if not is_finished(run):
             continue
         try:
-            if (run / "last.ckpt").exists() and _sees(run) == "image":
+            if (run / CHECKPOINT).exists() and _sees(run) == "image":
                 runs.append(run)
         except Malformed as error:
             print(f"left out: {error}", file=sys.stderr)

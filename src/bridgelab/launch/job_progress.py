@@ -10,6 +10,7 @@ from bridgelab.launch.job import Begun
 from bridgelab.printable import printable
 from bridgelab.runs.finished import RECORD
 from bridgelab.runs.log import last_lines
+from bridgelab.runs.record_schema import regular
 from bridgelab.runs.steps_done import read_steps_done
 
 METRICS = "metrics.csv"
@@ -87,7 +88,7 @@ def activity(one: Begun) -> str:
 def accuracy_curve(folder: Path) -> list[float]:
     """Return the validation accuracies that a run has logged so far."""
     try:
-        with open(folder / METRICS, newline="") as file:
+        with regular(folder / METRICS).open(newline="") as file:
             found = [float(row[ACCURACY]) for row in csv.DictReader(file) if row.get(ACCURACY)]
     except (OSError, ValueError):  # none yet, or the last line is half written
         return []

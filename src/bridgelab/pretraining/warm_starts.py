@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,28 +26,38 @@ KEPT = (
 RECIPE = ("train", "tune", "optim", "budget", "data")
 
 
-def make_warm_starts(folders: Sequence[Path], out: Path) -> list[Path]:
-    """Write a warm start for each run that trained a bridge, and the page of all; return the paths of the cards.
+def make_warm_starts(folders: Sequence[Path], out: Path, *, trust: bool = False) -> list[Path]:
+    """Write a warm start for each run that trained a bridge that reads images, and the page of all; return the paths of the cards.
 
     Args:
         folders: of studies, or of runs.
         out: the folder of all warm starts.
+        trust: see `load_trained`.
     Raises:
-        ValueError: if there is no such run, one began with the weights of another, or two would be the same warm start.
+        FileNotFoundError: if a run has no checkpoint.
+        ValueError: if there is no such run, one began with the weights of another, or two would be the same warm start; else as
+            `load_trained`.
     """
     runs: dict[Path, Path] = {}
     for run in _trained_runs(folders):
-        path = _place(run, out)
+        path = _place(run)
         if path in runs:
             raise ValueError(
                 f"{run} and {runs[path]} would both be the warm start {path.stem}: of one bridge, number of tokens and seed there is one. "
                 "Name the runs of one study."
             )
         runs[path] = run
-    # All are checked before the first is written, for they may take the place of the package's.
-    cards = [_make_one(run, path) for path, run in runs.items()]
+    # All are made before the first is put in its place, where the package's own may lie.
+    out.resolve().parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".warm-starts-", dir=out.resolve().parent) as folder:
+        temporary = Path(folder)
+        for path, run in runs.items():
+            _make_one(run, temporary / path, trust=trust)
+        for path in (file for weights in runs for file in (weights, weights.with_suffix(".json"))):
+            (out / path).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(temporary / path, out / path)
     write_page(out)
-    return cards
+    return [out / path.with_suffix(".json") for path in runs]
 
 
 def _trained_runs(folders: Sequence[Path]) -> list[Path]:
@@ -54,16 +66,23 @@ def _trained_runs(folders: Sequence[Path]) -> list[Path]:
         for folder in folders
         for path in ([folder] if is_finished(folder) else sorted(folder.glob("*/")))
     ]
-    found = [path for path in paths if is_finished(path) and read_record(path, NEEDED)["steps"] > 0]
+    found = [path for path in paths if is_finished(path) and _trained_on_images(path)]
     if not found:
         raise ValueError(
-            f"{', '.join(map(str, folders))} holds no finished run that trained a bridge. Give a study's folder, such as runs/STUDY."
+            f"{', '.join(map(str, folders))} holds no finished run that trained a bridge that reads images. Give a study's folder, such as "
+            "runs/STUDY."
         )
     return found
 
 
-def _place(run: Path, out: Path) -> Path:
-    """Return the path of a run's weights."""
+def _trained_on_images(run: Path) -> bool:
+    """Return whether a run trained a bridge that reads images: no floor and no ceiling, which start from nothing anywhere."""
+    record = read_record(run, NEEDED)
+    return bool(record["steps"] > 0 and record.get("sees", "image") == "image")
+
+
+def _place(run: Path) -> Path:
+    """Return the path of a run's weights, in the folder of all warm starts."""
     record = read_record(run, NEEDED)
     if record.get("init_from"):
         raise ValueError(
@@ -72,13 +91,13 @@ def _place(run: Path, out: Path) -> Path:
         )
     tokens = int(record["costs"]["visual_tokens"])
     name = f"{record['bridge'].rpartition('.')[2]}_{tokens}_seed{record['seed']}"
-    return out / Path(str(OmegaConf.select(read_config(run), "text.path"))).name / f"{name}.safetensors"
+    return Path(Path(str(OmegaConf.select(read_config(run), "text.path"))).name) / f"{name}.safetensors"
 
 
-def _make_one(run: Path, path: Path) -> Path:
-    """Write a run's weights to the path, and its card beside them; return the card's path."""
+def _make_one(run: Path, path: Path, *, trust: bool) -> None:
+    """Write a run's weights to the path, and its card beside them."""
     record = read_record(run, NEEDED)
-    config, backbones, model = load_trained(run)
+    config, backbones, model = load_trained(run, trust=trust)
     write_weights({key: _on_disk(value) for key, value in model.trained_state().items()}, path)
     content = {
         **bridge_config(record["bridge"], config, backbones, model),
@@ -88,9 +107,7 @@ def _make_one(run: Path, path: Path) -> Path:
         "recipe": {group: portable(config[group]) for group in RECIPE},
         "record": {key: record.get(key) for key in KEPT},
     }
-    card = path.with_suffix(".json")
-    card.write_text(json.dumps(content, indent=1) + "\n")
-    return card
+    path.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n")
 
 
 def _on_disk(tensor: Tensor) -> Tensor:

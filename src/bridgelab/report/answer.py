@@ -23,10 +23,9 @@ def compared(summary: Summary) -> str:
     """Return one sentence on what was compared: each bridge's tokens, parameters and convergence, the seeds, the questions."""
     bridges = summary.bridges
     named = [f"{row.label} ({sizes})" if (sizes := _sizes(row)) else row.label for row in bridges]
-    seeds = [row.seeds for row in bridges if row.seeds]
     parts = [
         _named(named),
-        f"{_range(seeds, '')} seed{'s' * (max(seeds) > 1)}{' each' * (len(bridges) > 1)}" if seeds else "",
+        _seeds(bridges),
         _convergence([row for row in bridges if row.convergence]),
         f"{summary.questions[ALL]:,} questions on {summary.images:,} images" if summary.images else "",
     ]
@@ -109,6 +108,19 @@ def _sizes(row: Row) -> str:
         f"{format_si(parameters)} parameters" if parameters else "",
     ]
     return ", ".join(part for part in parts if part)
+
+
+def _seeds(rows: Sequence[Row]) -> str:
+    """Return how many seeds the rows have; if runs are averaged over seeds, how many runs in how many orders of examples."""
+    seeds, orders = [row.seeds for row in rows if row.seeds], [row.orders for row in rows if row.orders]
+    if not seeds:
+        return ""
+    each = " each" * (len(rows) > 1)
+    if orders:
+        return (
+            f"{_range(seeds, '')} runs{each}, averaged to {_range(orders, '')} orders of examples (data_seed)"
+        )
+    return f"{_range(seeds, '')} seed{'s' * (max(seeds) > 1)}{each}"
 
 
 def _convergence(rows: Sequence[Row]) -> str:

@@ -1,5 +1,6 @@
 """`bridgelab dashboard`: the W&B workspace of these studies as code, so that every project has the same one."""
 
+import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -58,7 +59,7 @@ def dashboard(study: Path | None, *, entity: str, project: str, save: bool) -> s
         metrics,
         entity=entity,
         project=project,
-        study=study.name if study else None,
+        study=Path(os.path.abspath(study)).name if study else None,  # also of '.'
         answer=answer_panels(study) if study else (),
     )
     if not save:

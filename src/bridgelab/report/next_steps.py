@@ -6,7 +6,7 @@ from bridgelab.config.root import config_root
 from bridgelab.report.summary import Summary
 from bridgelab.runs.recorded_study import FROM_SCRATCH, record_of
 from bridgelab.runs.study import Study
-from bridgelab.runs.sweep import last_overrides
+from bridgelab.runs.sweep import last_launcher, last_overrides
 from bridgelab.runs.warm_start_files import WARM
 
 
@@ -24,12 +24,13 @@ def next_steps(study: Study, summary: Summary, *, everything: bool) -> dict[str,
         steps["what is missing"] = f"bridgelab status {folder}"
     if not everything:
         steps["every table and note"] = f"bridgelab report {folder} --all"
-    if any(row.convergence for row in summary.bridges):
+    if any(run.sees == "image" and (run.path / "last.ckpt").exists() for run in study.runs):
         steps["what answers rest on"] = f"bridgelab diagnose {folder}"
     if any(row.started_from.startswith(f"{WARM}:") for row in summary.bridges) and record_of(
         FROM_SCRATCH, config_root()
     ):
         steps["another bridge, beside recorded runs"] = "bridgelab study --add bridge=NAME"
     elif last_overrides(study.path):
-        steps["another bridge beside these"] = f"bridgelab study {folder} --add bridge=NAME"
+        row = shlex.join([*last_launcher(study.path), "bridge=NAME"])
+        steps["another bridge beside these"] = f"bridgelab study {folder} --add {row}"
     return steps

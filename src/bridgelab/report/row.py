@@ -31,6 +31,7 @@ class Row:
         name: of the bridge, with the levels of what else is swept.
         role: "bridge", "floor" or "ceiling".
         seeds: number of trained runs; 0 if nothing is trained.
+        orders: number of orders of examples if runs of one order are averaged over seeds; else 0.
         accuracy: by reasoning type, under `ALL` over all questions, and under `CONSISTENCY` over groups.
         gap: the gap closed, by the same keys; None where there is no gap to close. Empty for floors and ceilings.
         captioned: accuracy from the bridge's own caption in place of its tokens, by the same keys; empty if not recorded.
@@ -44,6 +45,7 @@ class Row:
     name: str
     role: str
     seeds: int = 0
+    orders: int = 0
     accuracy: dict[str, Estimate] = field(default_factory=dict)
     gap: dict[str, Ratio | None] = field(default_factory=dict)
     captioned: dict[str, Estimate] = field(default_factory=dict)

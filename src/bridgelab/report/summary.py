@@ -10,6 +10,7 @@ from bridgelab.report.captions import caption_scores
 from bridgelab.report.caveats import at_the_floor, caveats
 from bridgelab.report.majority_floor import guesses_right, recorded_majority
 from bridgelab.report.row import ALL, CONSISTENCY, ROLES, Row
+from bridgelab.runs.run import averages_seeds
 from bridgelab.runs.study import Missing, Run, Study
 from bridgelab.statistics.convergence import convergence_of
 from bridgelab.statistics.estimate import Estimate, Runs, Sample
@@ -142,6 +143,7 @@ def _row(study: Study, bridge: str, scorer: _Scorer | None, *, intervals: bool) 
         bridge,
         ROLES[runs[0].sees],
         seeds=len(runs) if runs[0].trains else 0,
+        orders=len({run.data_seed for run in runs}) if averages_seeds(runs) else 0,
         captions=caption_scores(study, runs, intervals=intervals),
         costs=_costs(runs),
         convergence=convergence_of(study, bridge),

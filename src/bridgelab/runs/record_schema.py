@@ -115,14 +115,21 @@ class Record(Checked):
     metrics: dict[str, float | None] = {}
 
 
-def regular(path: Path, most: int | None = None, fix: str = FIX) -> Path:
+def regular(path: Path, most: int | None = None, fix: str = FIX, *, follow: bool = False) -> Path:
     """Return the path if it is a regular file of at most `most` bytes. Reading a pipe or a device might never end.
 
+    Args:
+        path: the file. Its folder may be a link.
+        most: bytes.
+        fix: the end of the message.
+        follow: read through a link, as the files of the hub's cache are. In a run, which may be anybody's, a link may lead anywhere.
     Raises:
         Malformed: if it is not a regular file, or larger.
         OSError: if it can't be accessed.
     """
-    status = path.stat()
+    status = path.stat(follow_symlinks=follow)
+    if stat.S_ISLNK(status.st_mode):
+        raise Malformed(f"{path} is a link, which may lead anywhere. Put the file itself in its place.")
     if not stat.S_ISREG(status.st_mode):
         raise Malformed(f"{path} is not a regular file. {fix}")
     if most is not None and status.st_size > most:
@@ -130,14 +137,16 @@ def regular(path: Path, most: int | None = None, fix: str = FIX) -> Path:
     return path
 
 
-def read_json(path: Path, fix: str = FIX) -> Any:
+def read_json(path: Path, fix: str = FIX, *, follow: bool = False) -> Any:
     """Return the content of a JSON file.
 
+    Args:
+        path, fix, follow: as in `regular`.
     Raises:
         Malformed: if it is not a regular file or no valid JSON, or if it is nested too deeply or holds half a surrogate pair.
         OSError: if it can't be read.
     """
-    content = regular(path, MAX_RECORD, fix).read_bytes()
+    content = regular(path, MAX_RECORD, fix, follow=follow).read_bytes()
     try:
         return from_json(content)
     except ValueError as error:

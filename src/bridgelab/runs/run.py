@@ -1,7 +1,7 @@
 """One finished run of a study."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -81,3 +81,11 @@ class Run:
     def overrides(self) -> dict[str, str]:
         """Keys and values in its name."""
         return overrides(self.name)
+
+
+def averages_seeds(runs: Sequence[Run]) -> bool:
+    """Return whether runs of one row are averaged over seeds where rows are compared: each of several orders of examples has several.
+
+    Then orders (`data_seed`) are counted, and not seeds.
+    """
+    return 1 < len({run.data_seed for run in runs}) < len(runs)

@@ -6,6 +6,8 @@ import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from bridgelab.runs.record_schema import regular
+
 FILE = "progress.json"
 
 
@@ -45,7 +47,7 @@ def read_steps_done(folder: Path) -> StepsDone | None:
     The figures serve a view alone, so a broken file counts as none.
     """
     try:
-        done = StepsDone(**json.loads((folder / FILE).read_text()))
+        done = StepsDone(**json.loads(regular(folder / FILE).read_text()))
     except (OSError, ValueError, TypeError):
         return None
     numbers = [value for name, value in asdict(done).items() if name != "label"]

@@ -20,9 +20,15 @@ OVERRIDES = "overrides.yaml"
 ALWAYS = ("bridge", "seed", "data_seed")
 OWN = "bridge._target_"  # of a class of one's own
 RUNS = "runs"  # `paths.runs` of conf/train.yaml
+# Of Hydra's own keys, those that say where jobs run and which ones: on this machine or on Slurm, by which engine.
+PLACES_JOBS = ("hydra/launcher", "hydra.launcher.", "hydra/sweeper", "hydra.sweeper.")
 # The yaml that `bridgelab study --add` begins a class of one's own with.
 BASE = "bridge=linear"
 _PLAIN = re.compile(r"[\w./-]+", re.ASCII)  # needs no quotes in an override
+_RANGE = re.compile(
+    r"range\(\s*(-?\d{1,9})\s*(?:,\s*(-?\d{1,9})\s*)?(?:,\s*(-?\d{1,9})\s*)?\)", re.ASCII
+)  # in Hydra's syntax
+MOST_VALUES = 1000  # of a range, which a stranger's multirun.yaml may give any length
 _COMMA = re.compile(r",(?![^\[({]*[\])}])")  # outside brackets
 
 
@@ -55,6 +61,7 @@ class Overrides(Checked):
     """`hydra.overrides` of a multirun.yaml."""
 
     task: list[str] = Field(default_factory=list)
+    hydra: list[str] = Field(default_factory=list)  # keys of Hydra's own, such as hydra/launcher=slurm
 
 
 class Sweep(Checked):
@@ -91,6 +98,20 @@ def last_overrides(study: Path) -> list[str]:
     return [current_override(one) for one in last_sweep(study).overrides.task]
 
 
+def places_jobs(override: str) -> bool:
+    """Return whether an override chooses or sets the launcher or the sweeper."""
+    return override.lstrip("+~").startswith(PLACES_JOBS)
+
+
+def last_launcher(study: Path) -> list[str]:
+    """Return the overrides of a study's last sweep that say where its jobs ran, such as hydra/launcher=slurm.
+
+    Raises:
+        Malformed: as `last_sweep`.
+    """
+    return [one for one in last_sweep(study).overrides.hydra if places_jobs(one)]
+
+
 def keep_overrides(run: Path, task: Sequence[str]) -> None:
     """Write the overrides of a run's command line to its folder."""
     with atomic_path(run / OVERRIDES) as temporary:
@@ -105,7 +126,7 @@ def _kept_overrides(run: Path) -> list[str]:
 
 
 def command(study: Path, names: Sequence[str]) -> str:
-    """Return the command that runs or continues a study: its last sweep, or one line per run.
+    """Return the command that runs or continues a study: its last sweep, where its jobs ran, or one line per run.
 
     Args:
         study: its folder.
@@ -116,7 +137,7 @@ def command(study: Path, names: Sequence[str]) -> str:
     task = _without_defaults(last_overrides(study))
     if task:
         sweeps = not any(one.startswith("experiments=") for one in task)
-        return shlex.join(["bridgelab", "train", *(["-m"] if sweeps else []), *task])
+        return shlex.join(["bridgelab", "train", *(["-m"] if sweeps else []), *last_launcher(study), *task])
     runs = (_kept_overrides(study / name) for name in names)
     return "\n".join(shlex.join(["bridgelab", "train", *given]) for given in runs if given)
 
@@ -135,7 +156,9 @@ def what_is_missing(study: Path, names: Sequence[str]) -> str:
         return command(study, names)
     parts = [part for part in _COMMA.split(names[0]) if part != BASE or OWN not in names[0]]
     row = [part for part in parts if re.match(r"\+*(bridge|budget)[.=]", part)]
-    return shlex.join(["bridgelab", "study", str(study), "--add", *map(current_override, row)])
+    return shlex.join(
+        ["bridgelab", "study", str(study), "--add", *last_launcher(study), *map(current_override, row)]
+    )
 
 
 def _without_defaults(task: Sequence[str]) -> list[str]:
@@ -155,11 +178,18 @@ def swept(study: Path) -> dict[str, list[str]]:
     sweep = last_sweep(study)
     params = dict(sweep.sweeper.params or {})
     params |= dict(item.split("=", 1) for item in sweep.overrides.task if "=" in item)
-    return {
-        current_key(name.lstrip("+")): [value.strip().replace("/", "_") for value in str(values).split(",")]
-        for name, values in params.items()
-        if not set("()[]{}$'\"") & set(str(values))  # skip range(3), lists, interpolations and quoted text
-    }
+    found = {current_key(name.lstrip("+")): _values(str(values)) for name, values in params.items()}
+    return {name: values for name, values in found.items() if values}
+
+
+def _values(values: str) -> list[str]:
+    """Return the values of a key, as they are in the names of runs; none for lists, interpolations and quoted text."""
+    if match := _RANGE.fullmatch(values.strip()):
+        bounds = [int(one) for one in match.groups() if one]
+        return [] if bounds[2:] == [0] else [str(number) for number in range(*bounds)[:MOST_VALUES]]
+    if set("()[]{}$'\"") & set(values):
+        return []
+    return [value.strip().replace("/", "_") for value in values.split(",")]
 
 
 def factors(sweep: dict[str, list[str]], names: list[dict[str, str]], bridges: list[str]) -> list[str]:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from bridgelab.runs.run import Run
+from bridgelab.runs.run import Run, averages_seeds
 from bridgelab.runs.study import Study
 from bridgelab.statistics.comparison import cell_contrasts, rows_to_compare
 from bridgelab.statistics.contrast import Contrast
@@ -88,12 +88,15 @@ def break_map(studies: Sequence[Study]) -> BreakMap:
     empty = {(row.comparator, row.level): why for row in rows if (why := _why_empty(row, centre))}
     contrasts: dict[MapCell, Contrast] = {}
     at_budget: set[MapCell] = set()
+    averaged: set[MapCell] = set()
     for row in rows:
         cells = {(row.comparator, row.level, kind): cell for kind, cell in row.contrasts.items()}
         contrasts |= cells
         if not row.converged:
             at_budget |= set(cells)
-    findings = judge(contrasts, delta=delta, at_budget=at_budget)
+        if averages_seeds(row.runs) or averages_seeds(row.baseline_runs):
+            averaged |= set(cells)
+    findings = judge(contrasts, delta=delta, at_budget=at_budget, averaged=averaged)
     return BreakMap(
         baseline,
         delta,

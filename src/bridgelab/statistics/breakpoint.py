@@ -16,13 +16,13 @@ import numpy as np
 import pandas as pd
 
 from bridgelab.runs.study import Study
-from bridgelab.statistics.comparison import contrasts_to_baseline, rows_to_compare
+from bridgelab.statistics.comparison import averages_seeds_of, contrasts_to_baseline, rows_to_compare
 from bridgelab.statistics.contrast import Contrast
 from bridgelab.statistics.convergence import not_converged
 from bridgelab.statistics.declaration import declaration
 from bridgelab.statistics.difficulty_levels import difficulty_levels, numeric_tags
 from bridgelab.statistics.multiple_testing import ALPHA, holm, holm_levels
-from bridgelab.statistics.verdict import MIN_SEEDS
+from bridgelab.statistics.verdict import MIN_SEEDS, ORDERS, SEEDS, too_few_seeds
 
 GRID_POINTS = 101  # levels at which the line is evaluated
 Cells = list[tuple[float, np.ndarray]]  # (weight, mask over examples)
@@ -138,8 +138,8 @@ def breakpoints(study: Study) -> list[Breakpoint]:
     for ((name, tag), slope), corrected, level in zip(
         slopes.items(), holm(p) if len(p) else p, holm_levels(p) if len(p) else p, strict=True
     ):
-        fewest = min(slope.num_runs)
-        reason = f"{fewest} of at least {MIN_SEEDS} seeds" if fewest < MIN_SEEDS else ""
+        averaged = averages_seeds_of(study, (baseline_rows[name], name))
+        reason = too_few_seeds(slope, ORDERS if averaged else SEEDS)
         worsens = bool(slope.value < 0)
         grid = tags[tag].grid
         crossings = None

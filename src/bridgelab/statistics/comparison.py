@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bridgelab.runs.run import averages_seeds
 from bridgelab.runs.study import Study
 from bridgelab.statistics.contrast import Contrast, Contribution, contrast, contribution
 from bridgelab.statistics.convergence import not_converged
@@ -71,6 +72,7 @@ def verdict(study: Study) -> Verdict | None:
         return None
     cells, headline = cell_contrasts(study, baseline)
     masks = kinds | {HEADLINE: np.logical_or.reduce([*kinds.values()])}
+    averaged = {name for name, row in baseline_rows.items() if averages_seeds_of(study, (row, name))}
     unconverged = {name for name, row in baseline_rows.items() if not_converged(study, (row, name))}
 
     def size(mask: np.ndarray) -> tuple[int, int]:
@@ -81,7 +83,8 @@ def verdict(study: Study) -> Verdict | None:
     ) -> dict[Any, Finding]:
         at_budget = {key for key in contrasts if comparator(key) in unconverged}
         sizes = {key: size(masks[kind(key)]) for key in contrasts}
-        return judge(contrasts, delta=delta, at_budget=at_budget, sizes=sizes)
+        of_orders = {key for key in contrasts if comparator(key) in averaged}
+        return judge(contrasts, delta=delta, at_budget=at_budget, sizes=sizes, averaged=of_orders)
 
     return Verdict(
         baseline,
@@ -140,6 +143,11 @@ def rows_to_compare(study: Study, baseline: str) -> dict[str, str]:
     others = [name for name in image_rows(study) if study.of(name)[0].bridge != baseline]
     rows = {name: study.counterpart(name, baseline) for name in others}
     return {name: row for name, row in rows.items() if row and study.of(row)[0].sees == "image"}
+
+
+def averages_seeds_of(study: Study, rows: Sequence[str]) -> bool:
+    """Return whether a comparison of these rows averages runs of one order of examples over seeds."""
+    return any(averages_seeds(study.of(row)) for row in rows)
 
 
 def image_rows(study: Study) -> list[str]:

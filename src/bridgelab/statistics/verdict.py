@@ -8,7 +8,7 @@ the study.
   on the data, so dropping it must not make the other tests easier.
 - *holds*: the difference lies within ±δ, by two one-sided tests at 5 % (TOST; Schuirmann 1987, doi:10.1007/BF01068419). This is a
   claim about one cell, so it is not corrected over cells.
-- *cannot tell*: none of these; always with fewer than three seeds of either bridge.
+- *cannot tell*: none of these; always with fewer than three seeds of either bridge, or three orders of examples if seeds are averaged.
 
 If either bridge is not shown to have converged (`convergence`), the outcome holds *at this budget*.
 
@@ -30,6 +30,7 @@ from bridgelab.statistics.power.sample_size import describe_sample_size, require
 DELTA = 0.02
 MIN_SEEDS = 3
 MIN_OUTLIER_DISTANCE = 0.1  # five times the usual δ: a seed this far from the others has failed, not varied
+SEEDS, ORDERS = "seeds", "orders of examples (data_seed)"  # what is counted
 NOT_JUDGED = (1.0, 1.0, 1.0)  # p values of a cell that cannot be judged
 
 BREAKS, LEADS, HOLDS, CANNOT_TELL = "breaks", "leads", "holds", "cannot tell"
@@ -95,6 +96,7 @@ def judge(
     delta: float = DELTA,
     at_budget: Collection[Any] = (),
     sizes: Mapping[Any, tuple[int, int]] | None = None,
+    averaged: Collection[Any] = (),
 ) -> dict[Any, Finding]:
     """Return the outcome of each cell of a family.
 
@@ -107,6 +109,7 @@ def judge(
         delta: the least difference that matters, of accuracies in [0, 1].
         at_budget: keys of cells whose outcome holds at this budget only.
         sizes: number of questions and of images of each cell; by default its effective number of images decides whether they are few.
+        averaged: keys of cells in which runs of one order of examples are averaged over seeds; see `runs.run.averages_seeds`.
     Returns:
         A finding per cell, by its key. A cell with fewer than three seeds of either bridge, or one image, is not judged.
     Raises:
@@ -115,7 +118,8 @@ def judge(
     check_delta(delta)
     if not cells:
         return {}
-    obstacles = {key: _obstacle(cell) for key, cell in cells.items()}
+    counted = {key: ORDERS if key in averaged else SEEDS for key in cells}
+    obstacles = {key: _obstacle(cell, counted[key]) for key, cell in cells.items()}
     p_of_cells = [NOT_JUDGED if obstacles[key] else p_values(cell, delta) for key, cell in cells.items()]
     below, above, inside = (np.array(column) for column in zip(*p_of_cells, strict=True))
     outcomes, corrected = decide_outcomes(below, above, inside)
@@ -125,7 +129,9 @@ def judge(
         reason = obstacles[key]
         if not reason and outcome == CANNOT_TELL:
             size = required_sample_size(cells[key], delta, len(cells))
-            reason = _too_few(cells[key], sizes[key] if sizes else None) or describe_sample_size(size)
+            reason = _too_few(cells[key], sizes[key] if sizes else None) or describe_sample_size(
+                size, counted[key]
+            )
         findings[key] = Finding(
             CANNOT_TELL if obstacles[key] else outcome,
             cells[key],
@@ -197,9 +203,14 @@ def _too_few(cell: Contrast, size: tuple[int, int] | None) -> str:
     return f"{questions} questions on {images} images are too few" if too_few(questions, images) else ""
 
 
-def _obstacle(cell: Contrast) -> str:
-    """Return why a cell cannot be judged, or an empty string."""
+def too_few_seeds(cell: Contrast, counted: str) -> str:
+    """Return that a cell has too few of what is counted, `SEEDS` or `ORDERS`, or an empty string."""
     fewest = min(cell.num_runs)
-    if fewest < MIN_SEEDS:
-        return f"{fewest} of at least {MIN_SEEDS} seeds"
+    return f"{fewest} of at least {MIN_SEEDS} {counted}" if fewest < MIN_SEEDS else ""
+
+
+def _obstacle(cell: Contrast, counted: str) -> str:
+    """Return why a cell cannot be judged, or an empty string."""
+    if reason := too_few_seeds(cell, counted):
+        return reason
     return "" if math.isfinite(cell.variance) and cell.num_images > 1 else "its questions are on 1 image"

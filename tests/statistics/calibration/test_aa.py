@@ -5,8 +5,11 @@ from math import comb
 import pytest
 
 from bridgelab.cli.main import main
+from bridgelab.report.answer import compared
+from bridgelab.report.summary import summarize
 from bridgelab.runs.study import read_study
 from bridgelab.statistics.calibration.aa import judge_all_splits, judge_splits, seed_splits
+from bridgelab.statistics.comparison import verdict
 
 KINDS = ("exist", "count", "query_color")
 ALIKE = {name: dict.fromkeys(KINDS, 0.7) for name in ("linear", "qformer")}
@@ -62,6 +65,43 @@ def test_too_few_seeds_are_refused(simulated):
     study = simulated.write(bridges=ALIKE, images=20, seeds=tuple(range(5)))
     with pytest.raises(ValueError, match=r"linear of .* has 5 seeds: at least 6 are needed"):
         judge_all_splits(read_study(study))
+
+
+def crossed(simulated, change, orders):
+    """Write a study of three inits in each of some orders of examples."""
+    study = simulated.write(bridges=ALIKE, images=200, seeds=tuple(range(3 * orders)))
+    for run in study.iterdir():
+        seed = int(run.name.rpartition("=")[2])
+        change(run, seed=seed % 3, data_seed=seed // 3)
+    return study
+
+
+def test_orders_are_split_where_seeds_are_averaged(simulated, change, capsys):
+    study = crossed(simulated, change, orders=7)
+    for one in seed_splits(read_study(study), "linear"):
+        halves = [{run.data_seed for run in one.of(name)} for name in one.bridges]
+        assert [len(half) for half in halves] == [3, 3]
+        assert not halves[0] & halves[1]
+        assert len(one.runs) == 18
+    result = judge_splits(read_study(study), "linear")
+    assert (result.seeds, result.splits, result.alarms) == (6, 10, 0)
+    assert result.covers > 0.9
+    assert main(["calibrate", str(study)]) == 0
+    assert "data_seed" in capsys.readouterr().out
+
+
+def test_two_orders_are_too_few(simulated, change):
+    """Of six runs, which are enough if they are seeds."""
+    study = read_study(crossed(simulated, change, orders=2))
+    with pytest.raises(
+        ValueError,
+        match=r"linear of .* has 2 orders of examples \(data_seed\): at least 6 are .* data_seed=0,1",
+    ):
+        judge_all_splits(study)
+    summary = summarize(study, intervals=False)
+    assert "6 runs each, averaged to 2 orders of examples (data_seed);" in compared(summary)
+    reasons = {finding.reason for finding in verdict(study).cells.values()}
+    assert reasons == {"2 of at least 3 orders of examples (data_seed)"}
 
 
 def test_a_study_without_such_a_bridge_is_refused(simulated):

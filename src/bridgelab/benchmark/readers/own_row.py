@@ -171,6 +171,12 @@ class RowReader:
         if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(choices):
             rule = f"must be a whole number from 0 to {len(choices) - 1}"
             self._refuse("answer_index", index, rule, "Count the choices from 0")
+        answer = self._text("answer", cells["answer"]) if "answer" in cells else choices[index]
+        # As without an index, a text that is one of the choices is no letter.
+        if answer != choices[index] and (answer in choices or answer not in (letters[index], str(index))):
+            rule = f"is {choices[index]!r} of {choices}, and its answer is {answer!r}"
+            fix = "Count the choices from 0, or set benchmark.columns.answer_index=null, or benchmark.columns.answer=null to ignore that"
+            self._refuse("answer_index", index, rule, fix)
         return choices[index]
 
     def _tags(self, cells: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, str | int]:

@@ -10,7 +10,7 @@ from bridgelab.statistics.calibration.promised_power import PromisedPower
 from bridgelab.statistics.calibration.promised_seeds import PromisedSeeds
 from bridgelab.statistics.calibration.simulation import CELLS, UNCONTROLLED
 from bridgelab.statistics.power.smallest_difference import POWER
-from bridgelab.statistics.verdict import DELTA
+from bridgelab.statistics.verdict import DELTA, SEEDS
 
 ERROR_RATES = (
     "studies of", "seeds", "true difference", "breaks or leads, %", "holds, %", "interval holds the truth, %", "half width",
@@ -131,7 +131,7 @@ def splits_table(study: str, delta: float, results: Mapping[str, SplitResults]) 
     rows = [
         (
             name,
-            str(result.seeds),
+            str(result.seeds) if result.counted == SEEDS else f"{result.seeds} {result.counted}",
             str(result.splits),
             str(result.alarms),
             f"{100 * result.holds:.0f}",

@@ -15,7 +15,7 @@ from bridgelab.report.table import Cell, Table, percent_cell
 from bridgelab.report.tables.verdict import finding_cell
 from bridgelab.runs.predictions import IMAGE_VIEW
 from bridgelab.runs.study import Study, read_study
-from bridgelab.statistics.comparison import contrasts_to_baseline, rows_to_compare
+from bridgelab.statistics.comparison import averages_seeds_of, contrasts_to_baseline, rows_to_compare
 from bridgelab.statistics.convergence import not_converged
 from bridgelab.statistics.declaration import declaration
 from bridgelab.statistics.estimate import Estimate, Runs, Sample
@@ -113,7 +113,13 @@ def _changes(joined: Study, on_split: np.ndarray, baseline: str, delta: float) -
         return {}
     changes = contrasts_to_baseline(joined, baseline, {"": [(1.0, on_split), (-1.0, ~on_split)]})
     open_ended = {name for name, first in compared.items() if not_converged(joined, (first, name))}
-    return judge({name: change for (name, _), change in changes.items()}, delta=delta, at_budget=open_ended)
+    averaged = {name for name, first in compared.items() if averages_seeds_of(joined, (first, name))}
+    return judge(
+        {name: change for (name, _), change in changes.items()},
+        delta=delta,
+        at_budget=open_ended,
+        averaged=averaged,
+    )
 
 
 def join_splits(first: Study, second: Study, split: str, plain: str) -> tuple[Study, np.ndarray]:

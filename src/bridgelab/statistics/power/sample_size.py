@@ -85,11 +85,16 @@ def required_sample_size(pilot: Contrast, delta: float, cells: int) -> SampleSiz
     return None
 
 
-def describe_sample_size(size: SampleSize | None) -> str:
-    """Return the advice that a table prints beside a cell that cannot be told."""
+def describe_sample_size(size: SampleSize | None, counted: str = "seeds") -> str:
+    """Return the advice that a table prints beside a cell that cannot be told.
+
+    Args:
+        size: as `required_sample_size` returns it.
+        counted: what its seeds are called; orders of examples where runs of one order are averaged.
+    """
     if size is None:
-        return f"{MAX_SEEDS} seeds and {IMAGE_FACTORS[-1]} times the images would not settle it"
+        return f"{MAX_SEEDS} {counted} and {IMAGE_FACTORS[-1]} times the images would not settle it"
     if size.image_factor is None:
-        return f"{size.seeds} seeds would settle it"
-    seeds = f"{size.seeds} seeds and " if size.seeds else ""
+        return f"{size.seeds} {counted} would settle it"
+    seeds = f"{size.seeds} {counted} and " if size.seeds else ""
     return f"{seeds}{size.image_factor} times the images would settle it"

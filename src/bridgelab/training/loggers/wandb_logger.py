@@ -31,7 +31,7 @@ ID = "wandb_id"  # the file that holds the id of a run
 TABLE_ROWS = 32  # predictions in the table, spread over all
 MAPPED_ROWS = 8  # of them with maps; a map costs as many predictions as there are patches
 MIN_RANGE = 0.01  # nats; below this the colours of a map would show rounding
-LEVELS = re.compile(r"test/accuracy/(\w+)=(\d+)")  # accuracy at a numeric tag, such as hops=3
+LEVELS = re.compile(r"test/accuracy/([^=]+)=(\d+)")  # accuracy at a numeric tag, such as hops=3
 log = logging.getLogger(__name__)
 
 
