@@ -97,6 +97,19 @@ def test_a_batch_in_parts_is_the_same_step(tmp_path, tiny_text):
         train(tiny_text, tmp_path / "odd", accumulate_grad_batches=3)
 
 
+@pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1), (4, 2)])
+def test_a_run_resumed_with_another_number_of_parts_takes_the_same_steps(tmp_path, tiny_text, before, after):
+    whole, _ = train(tiny_text)
+    with pytest.raises(Killed):
+        train(tiny_text, tmp_path, stop=7, save_every=5, accumulate_grad_batches=before)
+    resumed, _ = train(tiny_text, tmp_path, save_every=5, accumulate_grad_batches=after)
+    state = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert state["global_step"] == 12
+    assert state["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]["ready"] == 12 * after
+    for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
+        torch.testing.assert_close(b, a, rtol=1e-5, atol=1e-6)
+
+
 def test_a_step_in_parts_draws_one_number_of_tokens(tmp_path, tiny_text):
     kind = functools.partial(MatryoshkaQueries, grid=(2, 2), num_queries=4, num_heads=2)
     whole, _ = train(tiny_text, kind=kind, dim=8)

@@ -101,7 +101,7 @@ class BridgeTraining(pl.LightningModule):
         checkpoint["identity"] = dict(self.identity)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse another run's checkpoint, and put the frozen weights back.
+        """Refuse another run's checkpoint, put the frozen weights back, and count its steps in this trainer's parts.
 
         Raises:
             ValueError: if the checkpoint names another config, vision encoder, language model or file of `bridge.init_from`.
@@ -118,8 +118,25 @@ class BridgeTraining(pl.LightningModule):
             )
         own = self.state_dict()
         checkpoint["state_dict"] |= {name: own[name] for name in own if is_frozen(name)}
+        _count_in_parts(checkpoint, self.trainer)
 
 
 def step_is_done(trainer: pl.Trainer, batch: int) -> bool:
     """Return whether a batch was the last of its step, if gradients are accumulated over several."""
     return (batch + 1) % trainer.accumulate_grad_batches == 0
+
+
+def _count_in_parts(checkpoint: dict[str, Any], trainer: pl.Trainer) -> None:
+    """Set Lightning's count of batches to that of a trainer that has taken the checkpoint's steps.
+
+    Lightning counts the parts over which gradients are accumulated, and their number may have changed since the save.
+    """
+    step = checkpoint["global_step"]
+    progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+    for counts in (progress["current"], progress["total"]):
+        in_hand = (
+            counts["ready"] - counts["completed"]
+        )  # a checkpoint is written before its batch counts as completed
+        counts["ready"] = counts["started"] = counts["processed"] = step * trainer.accumulate_grad_batches
+        counts["completed"] = counts["ready"] - in_hand
+    progress["is_last_batch"] = step >= trainer.max_steps
