@@ -274,6 +274,15 @@ def test_bad_input_is_refused_before_training(tiny, config, tmp_path, monkeypatc
         main.run(config("bridge=linear"), tmp_path / "slurm", bridge="x")
 
 
+def test_a_refused_run_leaves_its_folder_to_the_config_that_is_mended(tiny, config, tmp_path):
+    given, folder = ("bridge=perceiver", "train.steps=0", "evaluate.shuffled=false"), tmp_path / "run"
+    refused = config(*given, "bridge.num_heads=5", "bridge.head_dim=null")
+    with pytest.raises(ValueError, match=r"num_heads=5 does not divide vision_dim=6"):
+        main.run(refused, folder, bridge="perceiver", overrides=given)
+    main.run(config(*given), folder, bridge="perceiver", overrides=given)
+    assert (folder / "metrics.json").exists()
+
+
 def test_help_and_composition_need_no_torch_and_an_error_is_one_line(tmp_path):
     script = """if True:
         import sys, bridgelab.training.main as m

@@ -134,9 +134,8 @@ def _count_in_parts(checkpoint: dict[str, Any], trainer: pl.Trainer) -> None:
     step = checkpoint["global_step"]
     progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
     for counts in (progress["current"], progress["total"]):
-        in_hand = (
-            counts["ready"] - counts["completed"]
-        )  # a checkpoint is written before its batch counts as completed
+        # A checkpoint is written before its batch counts as completed.
+        in_hand = counts["ready"] - counts["completed"]
         counts["ready"] = counts["started"] = counts["processed"] = step * trainer.accumulate_grad_batches
         counts["completed"] = counts["ready"] - in_hand
     progress["is_last_batch"] = step >= trainer.max_steps
