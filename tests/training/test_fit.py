@@ -141,7 +141,9 @@ def test_training_lowers_the_loss_and_leaves_the_frozen_side(tiny_text, stack, a
 @pytest.mark.parametrize("choice", [{"limit_train_batches": 5}, {"max_time": {"seconds": 0}}])
 def test_a_training_that_ends_before_its_last_step_is_no_training(tmp_path, tiny_text, choice):
     for folder in (tmp_path, None):  # a trial has no folder
-        with pytest.raises(RuntimeError, match=r"ended at step [0-5] of 12: .* move last\.ckpt away"):
+        with pytest.raises(
+            RuntimeError, match=r"ended at step [0-5] of 12: .* move last\.ckpt and previous\.ckpt away"
+        ):
             train(tiny_text, folder, **choice)
 
 

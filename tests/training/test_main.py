@@ -18,6 +18,7 @@ from bridgelab.config.check import declared
 from bridgelab.evaluation.load import load_trained
 from bridgelab.runs.identity import INDIFFERENT, config_hash
 from bridgelab.runs.locks import locked
+from bridgelab.runs.record import write_json
 from bridgelab.runs.study import read_study
 from bridgelab.training import experiment as settings
 from bridgelab.training import main
@@ -281,6 +282,16 @@ def test_a_refused_run_leaves_its_folder_to_the_config_that_is_mended(tiny, conf
         main.run(refused, folder, bridge="perceiver", overrides=given)
     main.run(config(*given), folder, bridge="perceiver", overrides=given)
     assert (folder / "metrics.json").exists()
+
+
+def test_a_run_without_a_checkpoint_measures_its_smaller_budgets_again(tiny, config, tmp_path):
+    stale = {"steps": 3, "value": 7.0, "train_seconds": 1.0}
+    (tmp_path / "run" / "budgets").mkdir(parents=True)
+    write_json(tmp_path / "run" / "budgets" / "3.json", stale)
+    main.run(config("train.lr=0.001", "evaluate.shuffled=false"), tmp_path / "run", bridge="linear")
+    budgets = json.loads((tmp_path / "run" / "metrics.json").read_text())["budgets"]
+    assert [budget["steps"] for budget in budgets] == [3, 6]
+    assert stale not in budgets
 
 
 def test_help_and_composition_need_no_torch_and_an_error_is_one_line(tmp_path):

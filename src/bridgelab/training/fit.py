@@ -149,7 +149,7 @@ def fit(
     if trainer.global_step < steps:  # its rate has not fallen to zero, and the record would claim all steps
         raise RuntimeError(
             f"{label} ended at step {trainer.global_step} of {steps}: it must reach the last. Remove from trainer what ended it, such as "
-            "a callback that stops early, move last.ckpt away if there is one, and train again."
+            "a callback that stops early, move last.ckpt and previous.ckpt away if they are there, and train again."
         )
     return Fitted(curve.curve if curve else [], last.seconds if last else time.monotonic() - clock)
 

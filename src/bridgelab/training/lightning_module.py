@@ -114,7 +114,7 @@ class BridgeTraining(pl.LightningModule):
             raise ValueError(
                 f"the checkpoint has {', '.join(f'{k}={saved.get(k)}' for k in differ)}, this run "
                 f"{', '.join(f'{k}={self.identity[k]}' for k in differ)}: a run resumes its own checkpoint "
-                "alone. Move last.ckpt away to start from the beginning."
+                "alone. Move last.ckpt and previous.ckpt away to start from the beginning."
             )
         own = self.state_dict()
         checkpoint["state_dict"] |= {name: own[name] for name in own if is_frozen(name)}
