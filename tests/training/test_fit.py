@@ -1,15 +1,20 @@
 import functools
+import re
 
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 from tiny_training import Killed, model_and_batches, train
 from torch.optim import AdamW
 
 from bridgelab.bridge.matryoshka import MatryoshkaQueries
 from bridgelab.bridge.qformer import QFormer
+from bridgelab.config.check import check_config
+from bridgelab.evaluation.out_of_memory import explain_full_evaluation
 from bridgelab.model import BridgedModel
 from bridgelab.optim.muon_adamw import MuonAdamW
 from bridgelab.training.dropout import drops, seed_masks
+from bridgelab.training.main import ROOT  # registers what configs call
 
 
 @pytest.mark.parametrize("optimizer", [AdamW, MuonAdamW])
@@ -154,6 +159,25 @@ def test_full_memory_is_told_with_what_needs_less(tiny_text, monkeypatch):
     monkeypatch.setattr(BridgedModel, "forward", full)
     with pytest.raises(
         MemoryError,
-        match=r"full at batches of 4\. Set trainer\.accumulate_grad_batches higher.*checkpointing.*2 GiB",
-    ):
+        match=r"full at batches of 4\. Set \+trainer\.accumulate_grad_batches=2.*checkpointing.*2 GiB",
+    ) as told:
         train(tiny_text)
+    named = re.findall(r"\+?[a-z]+\.\w+=\w+", str(told.value))
+    assert len(named) == 5
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        check_config(compose("train", ["text=flan_t5_xl", *named]))
+
+
+def test_full_memory_in_a_validation_is_told_as_such(tmp_path, tiny_text):
+    def validate(_):
+        with explain_full_evaluation(128, num_beams=5):
+            raise torch.OutOfMemoryError("tried to allocate 2 GiB")
+
+    with pytest.raises(
+        MemoryError, match=r"full at 128 examples .*Set evaluate\.batch_size=64 .*num_beams=1.*2 GiB"
+    ) as told:
+        train(tiny_text, tmp_path, validate=validate)
+    named = re.findall(r"\+?[a-z]+\.\w+=\w+", str(told.value))
+    assert len(named) == 2
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        check_config(compose("train", named))

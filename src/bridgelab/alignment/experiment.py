@@ -105,7 +105,15 @@ class AlignmentExperiment:
         )
         data = self.data.with_batches(TrainingBatches(sampler, dict(self.data.pools)))
         trainer = trainer_builder(self.config.trainer)
-        return fit(module, data, trainer, outputs=outputs, label="aligning", progress_bar=sys.stderr.isatty())
+        return fit(
+            module,
+            data,
+            trainer,
+            outputs=outputs,
+            label="aligning",
+            progress_bar=sys.stderr.isatty(),
+            memory_advice="train.batch_size lower (the contrast is over the whole batch) or train.precision=bf16",
+        )
 
     def _build_model(self, text: ReaderTokenizer) -> Alignment:
         config, vision = self.config, self.backbones.vision

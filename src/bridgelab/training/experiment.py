@@ -10,6 +10,7 @@ from bridgelab.backbones import Backbones
 from bridgelab.config.instantiate import build, target
 from bridgelab.data.batches import TrainingBatches
 from bridgelab.data.datamodule import BenchmarkDataModule, build_benchmark
+from bridgelab.evaluation.out_of_memory import explain_full_evaluation
 from bridgelab.evaluation.predict import mean_loss, on_device, predict
 from bridgelab.model import BridgedModel
 from bridgelab.training.callbacks.count_steps import StepsFile
@@ -138,7 +139,15 @@ class Experiment:
         return fit(module, data, trainer, span=span, steps_file=self.steps_file, **choices)
 
     def validate(self, model: BridgedModel) -> dict[str, float]:
-        """Return accuracy and loss on the short answers of val, or only the loss if val has captions alone."""
+        """Return accuracy and loss on the short answers of val, or only the loss if val has captions alone.
+
+        Raises:
+            MemoryError: if a GPU's memory runs out.
+        """
+        with explain_full_evaluation(self.config.evaluate.batch_size):
+            return self._validate(model)
+
+    def _validate(self, model: BridgedModel) -> dict[str, float]:
         size = self.config.evaluate.batch_size
         val = self.data.val
         if set(val) == {"caption"}:
