@@ -4,7 +4,7 @@ import re
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from tiny_training import Killed, model_and_batches, train
+from tiny_training import Killed, OwnBatches, model_and_batches, train
 from torch.optim import AdamW
 
 from bridgelab.bridge.matryoshka import MatryoshkaQueries
@@ -14,6 +14,7 @@ from bridgelab.evaluation.out_of_memory import explain_full_evaluation
 from bridgelab.model import BridgedModel
 from bridgelab.optim.muon_adamw import MuonAdamW
 from bridgelab.training.dropout import drops, seed_masks
+from bridgelab.training.fit import fit
 from bridgelab.training.main import ROOT  # registers what configs call
 
 
@@ -150,6 +151,26 @@ def test_a_training_that_ends_before_its_last_step_is_no_training(tmp_path, tiny
             RuntimeError, match=r"ended at step [0-5] of 12: .* move last\.ckpt and previous\.ckpt away"
         ):
             train(tiny_text, folder, **choice)
+
+
+def test_what_a_training_gives_the_trainer_itself_is_refused_in_a_config(tiny_text):
+    class Taken(Exception):
+        pass
+
+    given = {}
+
+    def build_trainer(**choices):
+        given.update(choices)
+        raise Taken
+
+    _, batches = model_and_batches(tiny_text)
+    with pytest.raises(Taken):
+        fit(None, OwnBatches(batches), build_trainer)
+    assert {"callbacks", "logger", "max_steps"} <= given.keys()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        for key in given:
+            with pytest.raises(ValueError, match=rf"^trainer\.{key}=x: .* Remove it"):
+                check_config(compose("train", [f"+trainer.{key}=x"]))
 
 
 def test_full_memory_is_told_with_what_needs_less(tiny_text, monkeypatch):
