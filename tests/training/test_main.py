@@ -329,6 +329,19 @@ def test_a_run_is_named_by_its_overrides():
         kept = compose("train", return_hydra_config=True).hydra.job.config.override_dirname.exclude_keys
     corrected = {key for key in declared() if key.startswith("evaluate.")}
     assert {*INDIFFERENT, *corrected} <= set(kept), "what may change leaves the folder's name as it is"
+    free = ("compile", "question", "hypothesis", "logger", "verdict", "paths", "data.max_skipped")
+    named = {
+        "logger",
+        *(key for key in declared() for name in free if key == name or key.startswith(f"{name}.")),
+    }
+    groups = {"paths", "verdict", *(key for key in named if re.search(r"^logger\.\w+$|\._\w+_$", key))}
+    # Recorded runs have verdict.baseline in their names.
+    assert named - groups - {"verdict.baseline"} <= set(kept)
+    assert "logger.artifact" in kept
+    studies = [OmegaConf.load(path) for path in CONF.parent.glob("experiments/*.yaml")]
+    swept = {key for study in studies for key in OmegaConf.select(study, "hydra.sweeper.params") or {}}
+    assert "text.adapt" in swept
+    assert not {"verdict.baseline", "trainer", "budget.tokens", *swept} & set(kept)
     assert OmegaConf.create({"a": "${run_name:'bridge=mlp,root=/a/b'}"}).a == "bridge=mlp,root=_a_b"
     assert OmegaConf.create({"a": "${run_name:''}"}).a == "defaults"
     for study in ("../../x", "/tmp/x", "a/../../x"):
