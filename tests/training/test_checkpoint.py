@@ -42,6 +42,13 @@ def test_anothers_checkpoint_is_refused(tmp_path, tiny_text):
     train(
         tiny_text, tmp_path, identity=begun
     )  # a checkpoint from before they named the weights they began with
+    seen = IDENTITY | {"images": "i", "choices": "c"}
+    train(tiny_text, tmp_path, identity=seen)  # nor what they had seen
+    with pytest.raises(Killed):
+        train(tiny_text, tmp_path / "seen", stop=5, identity=seen)
+    with pytest.raises(ValueError, match=r"has images=i, choices=c, this run images=j, choices=d: "):
+        train(tiny_text, tmp_path / "seen", identity=IDENTITY | {"images": "j", "choices": "d"})
+    train(tiny_text, tmp_path / "seen")  # features are not stored, so nobody knows
     with pytest.raises(Killed):
         train(tiny_text, tmp_path / "begun", stop=5, identity=begun)
     with pytest.raises(

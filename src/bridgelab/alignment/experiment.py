@@ -90,6 +90,7 @@ class AlignmentExperiment:
             schedule=lr_schedule(steps=train.steps, **schedule),
             identity={
                 **self.fingerprints,
+                **self.data.content(),
                 "config": config_hash(self.config, training=True),
                 **({INIT_FROM: start} if (start := initial_file(self.config)) else {}),
             },

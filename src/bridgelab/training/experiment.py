@@ -43,6 +43,7 @@ class Experiment:
     steps_file: StepsFile | None = None
     patch_moments: dict[str, torch.Tensor]
     fingerprints: dict[str, str]
+    content: dict[str, str]
 
     def __init__(self, config: DictConfig, device: Any):
         self.config, self.device = config, torch.device(device)
@@ -68,6 +69,7 @@ class Experiment:
         data.setup("fit")
         experiment.patch_moments = data.patch_moments("train")
         experiment.fingerprints = {**experiment.backbones.fingerprints, "data": data.fingerprint()}
+        experiment.content = data.content()
         return experiment
 
     def model(self, seed: int) -> BridgedModel:

@@ -12,6 +12,8 @@ from bridgelab.model import is_frozen
 from bridgelab.runs.initial_weights import INIT_FROM
 from bridgelab.training.dropout import drops, seed_masks
 
+MAY_LACK = (INIT_FROM, "images", "choices")  # keys of an identity that a checkpoint may lack
+
 
 def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:
     """Return trainable parameters in groups: weights of linear layers and convolutions (`matrix`), other tensors, and vectors.
@@ -44,7 +46,7 @@ class BridgeTraining(pl.LightningModule):
         model: a module that returns its loss for a batch, or several losses by name, whose sum is trained.
         optimizer: parameter groups -> optimizer.
         schedule: step -> factor on the learning rate.
-        identity: what a checkpoint must share to be resumed: fingerprints and the hash of the config.
+        identity: what a checkpoint must share to be resumed: fingerprints and the hash of the config. It may lack those of `MAY_LACK`.
         seed: of dropout's masks, if the model drops anything.
     """
 
@@ -104,11 +106,11 @@ class BridgeTraining(pl.LightningModule):
         """Refuse another run's checkpoint, put the frozen weights back, and count its steps in this trainer's parts.
 
         Raises:
-            ValueError: if the checkpoint names another config, vision encoder, language model or file of `bridge.init_from`.
+            ValueError: if the checkpoint names another config, vision encoder, language model, data or file of `bridge.init_from`.
         """
         saved = checkpoint.get("identity", {})
-        if INIT_FROM in self.identity and INIT_FROM not in saved:  # from before checkpoints named it
-            saved = saved | {INIT_FROM: self.identity[INIT_FROM]}
+        # A checkpoint from before they were named stands, and so does one of features that are not stored.
+        saved = {key: self.identity[key] for key in MAY_LACK if key in self.identity} | saved
         differ = [key for key in self.identity if saved.get(key) != self.identity[key]]
         if differ:
             raise ValueError(

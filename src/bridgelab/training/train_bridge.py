@@ -46,6 +46,7 @@ def checkpoint_identity(experiment: Experiment) -> dict[str, str]:
     start = initial_file(experiment.config)
     return {
         **experiment.fingerprints,
+        **experiment.content,
         "config": config_hash(experiment.config, training=True),
         **({INIT_FROM: start} if start else {}),
     }
