@@ -15,14 +15,19 @@ def temporary_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
 
 
+def sync(path: Path) -> None:
+    """Wait until a file is on the disk. If it is renamed before, a power loss may leave an empty file under the new name."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+
+
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path; on success fsync and rename it over `path`, on failure delete it."""
     temporary = temporary_path(path)
     try:
         yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())  # otherwise a power loss may leave an empty file under the name
+        sync(temporary)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)

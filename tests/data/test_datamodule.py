@@ -6,6 +6,7 @@ import torch
 from bridgelab.benchmark.world import World
 from bridgelab.training import experiment as settings
 from bridgelab.training import main
+from bridgelab.training.train_bridge import checkpoint_identity
 
 
 def test_a_stage_can_show_few_objects(tiny, config, tmp_path):
@@ -49,3 +50,28 @@ def test_a_tag_of_two_types_is_named_before_training(tiny, config, monkeypatch):
     message = r"^world, test: tag level is '?\w+'? in example \S+ and '?\w+'? in \S+, which are of two types, and must be of one\. Give all as"
     with pytest.raises(ValueError, match=message):
         settings.Experiment.set_up(config(), "cpu")
+
+
+def test_images_and_choices_that_change_are_other_content(tiny, config, tmp_path):
+    given = (f"benchmark.root={tmp_path}/own", "train.lr=0.01")
+    before = settings.Experiment.set_up(config(*given), "cpu")
+    folder = tmp_path / "own" / "images" / "train"
+    image, other = sorted(folder.glob("*.png"))[:2]
+    former = image.read_bytes()
+    image.write_bytes(other.read_bytes())
+    after = settings.Experiment.set_up(config(*given), "cpu")
+    assert after.fingerprints == before.fingerprints
+    assert before.content.keys() == after.content.keys() == {"images"}
+    assert before.content != after.content
+    assert checkpoint_identity(before)["images"] == before.content["images"]
+    assert not settings.Experiment.set_up(config(*given, "data.features=online"), "cpu").content
+    image.write_bytes(former)
+    again = settings.Experiment.set_up(config(*given), "cpu")
+    assert again.content == before.content
+    examples, found = again.data.pools["answer"].examples, []
+    for wrong in ("one", "another"):
+        answer = examples[0].answers[0]
+        examples[0] = replace(examples[0], kind="choice", choices=(answer, wrong))
+        found.append(again.data.content())
+    assert found[0]["images"] == found[1]["images"] == before.content["images"]
+    assert found[0]["choices"] != found[1]["choices"]

@@ -4,6 +4,7 @@ from omegaconf import OmegaConf
 from bridgelab.runs.identity import claim, config_hash, refuse_another, search_key
 from bridgelab.runs.initial_weights import initial_file
 from bridgelab.runs.record import write_json
+from bridgelab.runs.sweep import keep_overrides
 
 CONFIG = OmegaConf.create(
     {"seed": 0, "paths": {"data": "/a"}, "benchmark": {"root": "${paths.data}/world"}, "train": {"lr": 0.1}}
@@ -247,8 +248,10 @@ def test_asking_leaves_nothing_behind(tmp_path):
 
 def test_a_config_that_failed_its_checks_leaves_the_directory_to_one_that_is_mended(tmp_path):
     claim(tmp_path, changed("seed", "none"))
-    for name in ("lock", "log.txt", "train.log"):
+    for name in ("lock", "log.txt", "train.log", "wandb_id"):
         (tmp_path / name).touch()
+    (tmp_path / "wandb").mkdir()
+    keep_overrides(tmp_path, ["seed=none"])
     assert not refuse_another(tmp_path, CONFIG)
     assert not claim(tmp_path, CONFIG)
     assert refuse_another(tmp_path, CONFIG)

@@ -73,6 +73,20 @@ def test_the_first_process_alone_writes_and_deletes(tmp_path, monkeypatch):
     assert [path.name for path in (tmp_path / "budgets").iterdir()] == ["10.json"]
 
 
+def test_a_run_that_begins_anew_leaves_no_budgets_of_an_earlier_training(tmp_path, monkeypatch):
+    folder = tmp_path / "budgets"
+    (folder / "5").mkdir(parents=True)
+    for name in ("5.json", "10.ckpt", "5/last.ckpt"):
+        (folder / name).touch()
+    assert list(branch_points(tmp_path, [5, 10], 0.2).values()) == [8]  # the run goes on: 5 is finished
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
+    assert list(branch_points(tmp_path, [5, 10], 0.2, anew=True).values()) == [4, 8]
+    assert (folder / "5.json").exists()
+    monkeypatch.setattr(rank_zero_only, "rank", 0)
+    assert list(branch_points(tmp_path, [5, 10], 0.2, anew=True).values()) == [4, 8]
+    assert not list(folder.iterdir())
+
+
 def test_smaller_budgets_are_shares_of_the_steps():
     assert smaller_budgets(100, [0.5, 0.25], 0.2) == [25, 50]
     assert smaller_budgets(6, [0.25, 0.5, 0.9], 0.2) == [3, 5]  # the last fifth of 2 steps is none

@@ -33,15 +33,28 @@ def test_a_checkpoint_is_safe_and_holds_what_is_trained(tmp_path, tiny_text, ada
 def test_anothers_checkpoint_is_refused(tmp_path, tiny_text):
     with pytest.raises(Killed):
         train(tiny_text, tmp_path, stop=4)
-    with pytest.raises(ValueError, match=r"checkpoint has vision=v, this run vision=w.*Move last\.ckpt away"):
+    with pytest.raises(
+        ValueError,
+        match=r"checkpoint has vision=v, this run vision=w.*Move last\.ckpt and previous\.ckpt away",
+    ):
         train(tiny_text, tmp_path, identity=IDENTITY | {"vision": "w"})
     begun = IDENTITY | {"init_from": "w@1"}
     train(
         tiny_text, tmp_path, identity=begun
     )  # a checkpoint from before they named the weights they began with
+    seen = IDENTITY | {"images": "i", "choices": "c"}
+    train(tiny_text, tmp_path, identity=seen)  # nor what they had seen
+    with pytest.raises(Killed):
+        train(tiny_text, tmp_path / "seen", stop=5, identity=seen)
+    with pytest.raises(ValueError, match=r"has images=i, choices=c, this run images=j, choices=d: "):
+        train(tiny_text, tmp_path / "seen", identity=IDENTITY | {"images": "j", "choices": "d"})
+    train(tiny_text, tmp_path / "seen")  # features are not stored, so nobody knows
     with pytest.raises(Killed):
         train(tiny_text, tmp_path / "begun", stop=5, identity=begun)
-    with pytest.raises(ValueError, match=r"has init_from=w@1, this run init_from=w@2.*Move last\.ckpt away"):
+    with pytest.raises(
+        ValueError,
+        match=r"has init_from=w@1, this run init_from=w@2.*Move last\.ckpt and previous\.ckpt away",
+    ):
         train(tiny_text, tmp_path / "begun", identity=begun | {"init_from": "w@2"})
 
 
@@ -86,6 +99,6 @@ def test_a_kill_between_two_renames_loses_one_save_at_most(tmp_path, tiny_text):
 def test_a_run_without_a_whole_checkpoint_is_not_begun_anew_unasked(tmp_path, tiny_text):
     (tmp_path / "last.ckpt").write_bytes(b"torn")
     with pytest.raises(
-        ValueError, match=r"last\.ckpt can't be read .*Remove it to start this run from the beginning"
+        ValueError, match=r"last\.ckpt can't be read .*Move last\.ckpt and previous\.ckpt away to start from"
     ):
         train(tiny_text, tmp_path)

@@ -10,13 +10,14 @@ from PIL import Image
 
 from bridgelab.benchmark.metrics import caption_metric
 from bridgelab.data.features.feature_store import FeatureStore
+from bridgelab.evaluation.predict import predict_views
 from bridgelab.model import BridgedModel
 from bridgelab.report.summary import summarize
 from bridgelab.report.tables.training import curve_table
 from bridgelab.runs.study import read_study
 from bridgelab.training import main, start_check
 from bridgelab.training.experiment import Experiment
-from bridgelab.training.lr_trial import has_halves, learning_rate
+from bridgelab.training.lr_trial import has_halves, learning_rate, validation_losses
 
 
 @pytest.fixture
@@ -176,9 +177,27 @@ def test_the_start_is_checked_in_parts_as_small_as_those_of_training(run, monkey
 
     monkeypatch.setattr(BridgedModel, "loss", full)
     with pytest.raises(
-        MemoryError, match=r"full at batches of 4\. Set trainer\.accumulate_grad_batches higher"
+        MemoryError, match=r"full at batches of 4\. Set \+trainer\.accumulate_grad_batches=2 or higher"
     ):
         experiment.init_output_scale(experiment.model(0), experiment.data.batches(1, 0))
+
+
+def test_full_memory_while_answering_is_told_with_the_keys_of_the_evaluation(run, monkeypatch):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("tried to allocate 2 GiB")
+
+    experiment = Experiment.set_up(run.config("evaluate.batch_size=2"), "cpu")
+    model, data = experiment.model(0), experiment.data
+    tests = data.test_examples("test", data.conditioning)
+    monkeypatch.setattr(BridgedModel, "loss", full)
+    monkeypatch.setattr(BridgedModel, "generate", full)
+    for evaluated in (
+        lambda: experiment.validate(model),
+        lambda: validation_losses(experiment, model),
+        lambda: predict_views(model, tests, batch_size=2, shuffled=False, images=4),
+    ):
+        with pytest.raises(MemoryError, match=r"full at 2 examples .*Set evaluate\.batch_size=1 or lower; "):
+            evaluated()
 
 
 def test_half_of_a_trial_is_the_trial_of_half_as_many_steps(run, tmp_path):

@@ -1,15 +1,21 @@
 import functools
+import re
 
 import pytest
 import torch
-from tiny_training import Killed, model_and_batches, train
+from hydra import compose, initialize_config_dir
+from tiny_training import Killed, OwnBatches, model_and_batches, train
 from torch.optim import AdamW
 
 from bridgelab.bridge.matryoshka import MatryoshkaQueries
 from bridgelab.bridge.qformer import QFormer
+from bridgelab.config.check import check_config
+from bridgelab.evaluation.out_of_memory import explain_full_evaluation
 from bridgelab.model import BridgedModel
 from bridgelab.optim.muon_adamw import MuonAdamW
 from bridgelab.training.dropout import drops, seed_masks
+from bridgelab.training.fit import fit
+from bridgelab.training.main import ROOT  # registers what configs call
 
 
 @pytest.mark.parametrize("optimizer", [AdamW, MuonAdamW])
@@ -97,6 +103,19 @@ def test_a_batch_in_parts_is_the_same_step(tmp_path, tiny_text):
         train(tiny_text, tmp_path / "odd", accumulate_grad_batches=3)
 
 
+@pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1), (4, 2)])
+def test_a_run_resumed_with_another_number_of_parts_takes_the_same_steps(tmp_path, tiny_text, before, after):
+    whole, _ = train(tiny_text)
+    with pytest.raises(Killed):
+        train(tiny_text, tmp_path, stop=7, save_every=5, accumulate_grad_batches=before)
+    resumed, _ = train(tiny_text, tmp_path, save_every=5, accumulate_grad_batches=after)
+    state = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert state["global_step"] == 12
+    assert state["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]["ready"] == 12 * after
+    for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
+        torch.testing.assert_close(b, a, rtol=1e-5, atol=1e-6)
+
+
 def test_a_step_in_parts_draws_one_number_of_tokens(tmp_path, tiny_text):
     kind = functools.partial(MatryoshkaQueries, grid=(2, 2), num_queries=4, num_heads=2)
     whole, _ = train(tiny_text, kind=kind, dim=8)
@@ -128,8 +147,30 @@ def test_training_lowers_the_loss_and_leaves_the_frozen_side(tiny_text, stack, a
 @pytest.mark.parametrize("choice", [{"limit_train_batches": 5}, {"max_time": {"seconds": 0}}])
 def test_a_training_that_ends_before_its_last_step_is_no_training(tmp_path, tiny_text, choice):
     for folder in (tmp_path, None):  # a trial has no folder
-        with pytest.raises(RuntimeError, match=r"ended at step [0-5] of 12: .* move last\.ckpt away"):
+        with pytest.raises(
+            RuntimeError, match=r"ended at step [0-5] of 12: .* move last\.ckpt and previous\.ckpt away"
+        ):
             train(tiny_text, folder, **choice)
+
+
+def test_what_a_training_gives_the_trainer_itself_is_refused_in_a_config(tiny_text):
+    class Taken(Exception):
+        pass
+
+    given = {}
+
+    def build_trainer(**choices):
+        given.update(choices)
+        raise Taken
+
+    _, batches = model_and_batches(tiny_text)
+    with pytest.raises(Taken):
+        fit(None, OwnBatches(batches), build_trainer)
+    assert {"callbacks", "logger", "max_steps"} <= given.keys()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        for key in given:
+            with pytest.raises(ValueError, match=rf"^trainer\.{key}=x: .* Remove it"):
+                check_config(compose("train", [f"+trainer.{key}=x"]))
 
 
 def test_full_memory_is_told_with_what_needs_less(tiny_text, monkeypatch):
@@ -139,6 +180,25 @@ def test_full_memory_is_told_with_what_needs_less(tiny_text, monkeypatch):
     monkeypatch.setattr(BridgedModel, "forward", full)
     with pytest.raises(
         MemoryError,
-        match=r"full at batches of 4\. Set trainer\.accumulate_grad_batches higher.*checkpointing.*2 GiB",
-    ):
+        match=r"full at batches of 4\. Set \+trainer\.accumulate_grad_batches=2.*checkpointing.*2 GiB",
+    ) as told:
         train(tiny_text)
+    named = re.findall(r"\+?[a-z]+\.\w+=\w+", str(told.value))
+    assert len(named) == 5
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        check_config(compose("train", ["text=flan_t5_xl", *named]))
+
+
+def test_full_memory_in_a_validation_is_told_as_such(tmp_path, tiny_text):
+    def validate(_):
+        with explain_full_evaluation(128, num_beams=5):
+            raise torch.OutOfMemoryError("tried to allocate 2 GiB")
+
+    with pytest.raises(
+        MemoryError, match=r"full at 128 examples .*Set evaluate\.batch_size=64 .*num_beams=1.*2 GiB"
+    ) as told:
+        train(tiny_text, tmp_path, validate=validate)
+    named = re.findall(r"\+?[a-z]+\.\w+=\w+", str(told.value))
+    assert len(named) == 2
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        check_config(compose("train", named))

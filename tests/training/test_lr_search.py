@@ -94,6 +94,30 @@ def test_trials_from_other_weights_are_refused(tmp_path):
         searched("w@2")
 
 
+def test_trials_on_other_data_are_refused_before_any_is_made(tmp_path):
+    made = []
+
+    def searched(rates, **fingerprints):
+        def trial(rate, warmup):
+            made.append(rate)
+            return {"val/loss": rate}
+
+        return search(tmp_path, rates, trial, config_hash="h", fingerprints=fingerprints)
+
+    searched([1, 2, 3])  # from before trials named their data and backbones
+    assert searched([1, 2, 3], data="d1", text="t1")["lr"] == 1
+    searched([2, 3, 4], data="d1", text="t1")
+    assert made == [1, 2, 3, 4]
+    assert json.loads((tmp_path / "lr=4,warmup=0.05.json").read_text())["fingerprint_data"] == "d1"
+    with pytest.raises(
+        ValueError, match=r"trials with another fingerprint of data \(d1, this one d2\).*study=NAME"
+    ):
+        searched([3, 4, 5], data="d2", text="t1")
+    with pytest.raises(ValueError, match=r"another fingerprint of text \(t1, this one t2\)"):
+        searched([3, 4, 5], data="d1", text="t2")
+    assert made == [1, 2, 3, 4]
+
+
 def valley(lowest):
     return lambda rate, warmup: {"val/loss": abs(math.log(rate / lowest)) + abs(warmup - 0.2)}
 

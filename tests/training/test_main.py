@@ -18,6 +18,7 @@ from bridgelab.config.check import declared
 from bridgelab.evaluation.load import load_trained
 from bridgelab.runs.identity import INDIFFERENT, config_hash
 from bridgelab.runs.locks import locked
+from bridgelab.runs.record import write_json
 from bridgelab.runs.study import read_study
 from bridgelab.training import experiment as settings
 from bridgelab.training import main
@@ -274,6 +275,25 @@ def test_bad_input_is_refused_before_training(tiny, config, tmp_path, monkeypatc
         main.run(config("bridge=linear"), tmp_path / "slurm", bridge="x")
 
 
+def test_a_refused_run_leaves_its_folder_to_the_config_that_is_mended(tiny, config, tmp_path):
+    given, folder = ("bridge=perceiver", "train.steps=0", "evaluate.shuffled=false"), tmp_path / "run"
+    refused = config(*given, "bridge.num_heads=5", "bridge.head_dim=null")
+    with pytest.raises(ValueError, match=r"num_heads=5 does not divide vision_dim=6"):
+        main.run(refused, folder, bridge="perceiver", overrides=given)
+    main.run(config(*given), folder, bridge="perceiver", overrides=given)
+    assert (folder / "metrics.json").exists()
+
+
+def test_a_run_without_a_checkpoint_measures_its_smaller_budgets_again(tiny, config, tmp_path):
+    stale = {"steps": 3, "value": 7.0, "train_seconds": 1.0}
+    (tmp_path / "run" / "budgets").mkdir(parents=True)
+    write_json(tmp_path / "run" / "budgets" / "3.json", stale)
+    main.run(config("train.lr=0.001", "evaluate.shuffled=false"), tmp_path / "run", bridge="linear")
+    budgets = json.loads((tmp_path / "run" / "metrics.json").read_text())["budgets"]
+    assert [budget["steps"] for budget in budgets] == [3, 6]
+    assert stale not in budgets
+
+
 def test_help_and_composition_need_no_torch_and_an_error_is_one_line(tmp_path):
     script = """if True:
         import sys, bridgelab.training.main as m
@@ -309,6 +329,19 @@ def test_a_run_is_named_by_its_overrides():
         kept = compose("train", return_hydra_config=True).hydra.job.config.override_dirname.exclude_keys
     corrected = {key for key in declared() if key.startswith("evaluate.")}
     assert {*INDIFFERENT, *corrected} <= set(kept), "what may change leaves the folder's name as it is"
+    free = ("compile", "question", "hypothesis", "logger", "verdict", "paths", "data.max_skipped")
+    named = {
+        "logger",
+        *(key for key in declared() for name in free if key == name or key.startswith(f"{name}.")),
+    }
+    groups = {"paths", "verdict", *(key for key in named if re.search(r"^logger\.\w+$|\._\w+_$", key))}
+    # Recorded runs have verdict.baseline in their names.
+    assert named - groups - {"verdict.baseline"} <= set(kept)
+    assert "logger.artifact" in kept
+    studies = [OmegaConf.load(path) for path in CONF.parent.glob("experiments/*.yaml")]
+    swept = {key for study in studies for key in OmegaConf.select(study, "hydra.sweeper.params") or {}}
+    assert "text.adapt" in swept
+    assert not {"verdict.baseline", "trainer", "budget.tokens", *swept} & set(kept)
     assert OmegaConf.create({"a": "${run_name:'bridge=mlp,root=/a/b'}"}).a == "bridge=mlp,root=_a_b"
     assert OmegaConf.create({"a": "${run_name:''}"}).a == "defaults"
     for study in ("../../x", "/tmp/x", "a/../../x"):

@@ -90,6 +90,7 @@ class AlignmentExperiment:
             schedule=lr_schedule(steps=train.steps, **schedule),
             identity={
                 **self.fingerprints,
+                **self.data.content(),
                 "config": config_hash(self.config, training=True),
                 **({INIT_FROM: start} if (start := initial_file(self.config)) else {}),
             },
@@ -105,7 +106,15 @@ class AlignmentExperiment:
         )
         data = self.data.with_batches(TrainingBatches(sampler, dict(self.data.pools)))
         trainer = trainer_builder(self.config.trainer)
-        return fit(module, data, trainer, outputs=outputs, label="aligning", progress_bar=sys.stderr.isatty())
+        return fit(
+            module,
+            data,
+            trainer,
+            outputs=outputs,
+            label="aligning",
+            progress_bar=sys.stderr.isatty(),
+            memory_advice="train.batch_size lower (the contrast is over the whole batch) or train.precision=bf16",
+        )
 
     def _build_model(self, text: ReaderTokenizer) -> Alignment:
         config, vision = self.config, self.backbones.vision

@@ -217,6 +217,30 @@ class BenchmarkDataModule(pl.LightningDataModule):
         digests = [own.digest() for group in (self.pools, self.val) for _, own in sorted(group.items())]
         return hashlib.sha256("".join(digests).encode()).hexdigest()[:16]
 
+    def content(self) -> dict[str, str]:
+        """Return hashes of what `fingerprint` leaves out of the examples, those that cost nothing more.
+
+        Returns:
+            `images`, of the files, if the feature store has read them; `choices`, if examples have some.
+        """
+        found: dict[str, str] = {}
+        examples = [
+            e for group in (self.pools, self.val) for _, own in sorted(group.items()) for e in own.examples
+        ]
+        if any(e.choices for e in examples):
+            sha = hashlib.sha256()
+            for e in examples:
+                sha.update("\x1f".join(e.choices).encode() + b"\x1e")
+            found["choices"] = sha.hexdigest()[:16]
+        if getattr(self.image_features, "hashes", None) is not None:
+            sha = hashlib.sha256()
+            for split, group in (("train", self.pools), ("val", self.val)):
+                hashes = self.image_features.subset(self._images(split)).hashes
+                for _, own in sorted(group.items()):
+                    sha.update(hashes[own.images].tobytes())
+            found["images"] = sha.hexdigest()[:16]
+        return found
+
     def record_fields(self) -> dict[str, Any]:
         """Return what a run's record says of features and images."""
         return {

@@ -10,6 +10,7 @@ import torch
 from bridgelab.benchmark.example import Example
 from bridgelab.data.batches import LABEL_IGNORED, Batch, TokenizedExamples
 from bridgelab.data.shuffled_images import another_image
+from bridgelab.evaluation.out_of_memory import explain_full_evaluation
 from bridgelab.evaluation.processes import processes
 from bridgelab.model import BridgedModel, Encoded
 
@@ -177,6 +178,8 @@ def predict_views(
         to_caption: an example of each image, to be captioned. Questions are then also answered from the bridge's own caption
             instead of its tokens (the view `captioned`; arXiv:2403.11317).
         progress: called with the task, the number of examples done, and the total.
+    Raises:
+        MemoryError: if a GPU's memory runs out, with the keys of `evaluate` that need less.
     """
 
     def predict_all(tokenized: TokenizedExamples, task: str, **view: Any) -> list[Prediction]:
@@ -191,16 +194,17 @@ def predict_views(
         )
 
     captions: dict[tuple[str, ...], str] = {}
-    if to_caption is not None:
-        predictions = predict_all(to_caption, "captioning")
-        captions = {e.images: p.text for e, p in zip(to_caption.examples, predictions, strict=True)}
     views = {}
-    for kind, tokenized in tests.items():
-        views[kind, "image"] = predict_all(tokenized, f"{kind}, image")
-        if shuffled:
-            other = another_image(images)
-            views[kind, "shuffled"] = predict_all(tokenized, f"{kind}, shuffled", other_image=other)
-        if captions and kind != "caption":
-            words = [captions[e.images] for e in tokenized.examples]
-            views[kind, "captioned"] = predict_all(tokenized, f"{kind}, captioned", words=words)
+    with explain_full_evaluation(batch_size, num_beams):
+        if to_caption is not None:
+            predictions = predict_all(to_caption, "captioning")
+            captions = {e.images: p.text for e, p in zip(to_caption.examples, predictions, strict=True)}
+        for kind, tokenized in tests.items():
+            views[kind, "image"] = predict_all(tokenized, f"{kind}, image")
+            if shuffled:
+                other = another_image(images)
+                views[kind, "shuffled"] = predict_all(tokenized, f"{kind}, shuffled", other_image=other)
+            if captions and kind != "caption":
+                words = [captions[e.images] for e in tokenized.examples]
+                views[kind, "captioned"] = predict_all(tokenized, f"{kind}, captioned", words=words)
     return views

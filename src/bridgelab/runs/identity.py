@@ -16,6 +16,7 @@ from bridgelab.runs.initial_weights import other_weights
 from bridgelab.runs.insert import insert_of
 from bridgelab.runs.older_names import with_older_keys
 from bridgelab.runs.record_schema import read_config, read_record
+from bridgelab.runs.sweep import OVERRIDES
 from bridgelab.runs.warm_start_files import digest_of_starts
 
 log = logging.getLogger(__name__)
@@ -71,9 +72,13 @@ WEIGHTS = ("text.path", "vision.weights", "vision.pretrained")
 WARM_STARTS = "the files that bridge.init_from=warm starts from"
 LOCAL = "local-dir:"  # open_clip's prefix
 REQUEUED = "requeued.json"  # what a run had done when Slurm last requeued it at its time limit
+WANDB_ID = "wandb_id"  # the id of a run in W&B
 # The files of a run that fails its checks before it trains.
 BEFORE_TRAINING = frozenset(
-    {"config.yaml", "config.hash", "lock", "log.txt", "train.log", "align.log", REQUEUED}
+    {
+        *("config.yaml", "config.hash", "lock", "log.txt", "train.log", "align.log"),
+        *(OVERRIDES, WANDB_ID, "wandb", REQUEUED),
+    }
 )
 
 

@@ -37,19 +37,25 @@ def branch_step(end: int, decay: float) -> int:
     return round((1 - decay) * end)
 
 
-def branch_points(directory: Path, ends: Sequence[int], decay: float) -> dict[Path, int]:
+def branch_points(
+    directory: Path, ends: Sequence[int], decay: float, *, anew: bool = False
+) -> dict[Path, int]:
     """Return the checkpoints from which budgets cool down, and their steps, without the budgets that are finished.
 
     Args:
         directory: the run's folder.
         ends: the budgets' steps.
         decay: the share of a budget in which its rate falls.
+        anew: whether the run begins at its first step. Then the first process removes what an earlier training left.
     """
     (directory / FOLDER).mkdir(exist_ok=True)
+    if anew and getattr(rank_zero_only, "rank", 0) == 0:
+        for path in (directory / FOLDER).iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
     return {
         directory / FOLDER / f"{end}.ckpt": branch_step(end, decay)
         for end in ends
-        if not _result_path(directory, end).exists()
+        if anew or not _result_path(directory, end).exists()
     }
 
 

@@ -14,6 +14,11 @@ LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 log = logging.getLogger(__name__)
 
 
+def has_checkpoint(directory: Path) -> bool:
+    """Return whether a run has a checkpoint to resume from, readable or not."""
+    return any((directory / name).exists() for name in (LAST, PREVIOUS))
+
+
 def newest_readable(directory: Path) -> tuple[Path, int] | None:
     """Return a run's newest checkpoint that can be read, and its step; None if there is no checkpoint.
 
@@ -39,7 +44,8 @@ def newest_readable(directory: Path) -> tuple[Path, int] | None:
         return path, step
     if problems:
         raise ValueError(
-            f"{'; '.join(problems)}: a run resumes only from an intact checkpoint. Remove it to start this run from the beginning."
+            f"{'; '.join(problems)}: a run resumes only from an intact checkpoint. Move last.ckpt and previous.ckpt away to start from the "
+            "beginning."
         )
     return None
 

@@ -10,6 +10,7 @@ from bridgelab.backbones import Backbones
 from bridgelab.config.instantiate import build, target
 from bridgelab.data.batches import TrainingBatches
 from bridgelab.data.datamodule import BenchmarkDataModule, build_benchmark
+from bridgelab.evaluation.out_of_memory import explain_full_evaluation
 from bridgelab.evaluation.predict import mean_loss, on_device, predict
 from bridgelab.model import BridgedModel
 from bridgelab.training.callbacks.count_steps import StepsFile
@@ -42,6 +43,7 @@ class Experiment:
     steps_file: StepsFile | None = None
     patch_moments: dict[str, torch.Tensor]
     fingerprints: dict[str, str]
+    content: dict[str, str]
 
     def __init__(self, config: DictConfig, device: Any):
         self.config, self.device = config, torch.device(device)
@@ -67,6 +69,7 @@ class Experiment:
         data.setup("fit")
         experiment.patch_moments = data.patch_moments("train")
         experiment.fingerprints = {**experiment.backbones.fingerprints, "data": data.fingerprint()}
+        experiment.content = data.content()
         return experiment
 
     def model(self, seed: int) -> BridgedModel:
@@ -138,7 +141,15 @@ class Experiment:
         return fit(module, data, trainer, span=span, steps_file=self.steps_file, **choices)
 
     def validate(self, model: BridgedModel) -> dict[str, float]:
-        """Return accuracy and loss on the short answers of val, or only the loss if val has captions alone."""
+        """Return accuracy and loss on the short answers of val, or only the loss if val has captions alone.
+
+        Raises:
+            MemoryError: if a GPU's memory runs out.
+        """
+        with explain_full_evaluation(self.config.evaluate.batch_size):
+            return self._validate(model)
+
+    def _validate(self, model: BridgedModel) -> dict[str, float]:
         size = self.config.evaluate.batch_size
         val = self.data.val
         if set(val) == {"caption"}:

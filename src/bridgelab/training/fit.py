@@ -22,7 +22,7 @@ from bridgelab.training.callbacks.validation_curve import Validate, ValidationCu
 from bridgelab.training.checkpoint import LAST, newest_readable
 from bridgelab.training.lightning_module import BridgeTraining
 from bridgelab.training.loggers.csv_logger import MetricsCsv
-from bridgelab.training.out_of_memory import explain_out_of_memory
+from bridgelab.training.out_of_memory import FEWER_BYTES, explain_out_of_memory
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +92,7 @@ def fit(
     label: str = "training",
     progress_bar: bool = False,
     steps_file: StepsFile | None = None,
+    memory_advice: str = FEWER_BYTES,
 ) -> Fitted:
     """Train a bridge, resuming from the checkpoint in its folder if there is one.
 
@@ -104,8 +105,10 @@ def fit(
         label: of log lines.
         progress_bar: show a bar on the terminal instead of log lines.
         steps_file: where the run's steps are counted; None if nobody reads them.
+        memory_advice: what to set if a GPU's memory runs out.
     Raises:
         RuntimeError: if the trainer ended before the last step.
+        MemoryError: if a GPU's memory runs out.
     """
     batches = data.train_dataloader()
     steps = span.stop or len(batches.sampler)
@@ -145,11 +148,12 @@ def fit(
         num_sanity_val_steps=0,
     )
     clock = time.monotonic()
-    _run(trainer, module, data, checkpoint, batches.sampler.batch_size)
+    with explain_out_of_memory(batches.sampler.batch_size, memory_advice):
+        _run(trainer, module, data, checkpoint)
     if trainer.global_step < steps:  # its rate has not fallen to zero, and the record would claim all steps
         raise RuntimeError(
             f"{label} ended at step {trainer.global_step} of {steps}: it must reach the last. Remove from trainer what ended it, such as "
-            "a callback that stops early, move last.ckpt away if there is one, and train again."
+            "a callback that stops early, move last.ckpt and previous.ckpt away if they are there, and train again."
         )
     return Fitted(curve.curve if curve else [], last.seconds if last else time.monotonic() - clock)
 
@@ -169,15 +173,13 @@ def _run(
     module: BridgeTraining,
     data: BenchmarkDataModule,
     checkpoint: Path | None,
-    batch_size: int,
 ) -> None:
     """Call `trainer.fit` without warnings that do not apply, and let Ctrl-C end it as a KeyboardInterrupt."""
     warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")  # the frozen modules
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")  # raised by Lightning itself
-    with explain_out_of_memory(batch_size):
-        try:
-            trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-        except SystemExit as exit_:
-            if isinstance(exit_.__context__, KeyboardInterrupt):  # Lightning turns Ctrl-C into an exit
-                raise KeyboardInterrupt from None
-            raise
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    except SystemExit as exit_:
+        if isinstance(exit_.__context__, KeyboardInterrupt):  # Lightning turns Ctrl-C into an exit
+            raise KeyboardInterrupt from None
+        raise

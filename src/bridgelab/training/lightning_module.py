@@ -12,6 +12,8 @@ from bridgelab.model import is_frozen
 from bridgelab.runs.initial_weights import INIT_FROM
 from bridgelab.training.dropout import drops, seed_masks
 
+MAY_LACK = (INIT_FROM, "images", "choices")  # keys of an identity that a checkpoint may lack
+
 
 def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:
     """Return trainable parameters in groups: weights of linear layers and convolutions (`matrix`), other tensors, and vectors.
@@ -44,7 +46,7 @@ class BridgeTraining(pl.LightningModule):
         model: a module that returns its loss for a batch, or several losses by name, whose sum is trained.
         optimizer: parameter groups -> optimizer.
         schedule: step -> factor on the learning rate.
-        identity: what a checkpoint must share to be resumed: fingerprints and the hash of the config.
+        identity: what a checkpoint must share to be resumed: fingerprints and the hash of the config. It may lack those of `MAY_LACK`.
         seed: of dropout's masks, if the model drops anything.
     """
 
@@ -101,25 +103,41 @@ class BridgeTraining(pl.LightningModule):
         checkpoint["identity"] = dict(self.identity)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse another run's checkpoint, and put the frozen weights back.
+        """Refuse another run's checkpoint, put the frozen weights back, and count its steps in this trainer's parts.
 
         Raises:
-            ValueError: if the checkpoint names another config, vision encoder, language model or file of `bridge.init_from`.
+            ValueError: if the checkpoint names another config, vision encoder, language model, data or file of `bridge.init_from`.
         """
         saved = checkpoint.get("identity", {})
-        if INIT_FROM in self.identity and INIT_FROM not in saved:  # from before checkpoints named it
-            saved = saved | {INIT_FROM: self.identity[INIT_FROM]}
+        # A checkpoint from before they were named stands, and so does one of features that are not stored.
+        saved = {key: self.identity[key] for key in MAY_LACK if key in self.identity} | saved
         differ = [key for key in self.identity if saved.get(key) != self.identity[key]]
         if differ:
             raise ValueError(
                 f"the checkpoint has {', '.join(f'{k}={saved.get(k)}' for k in differ)}, this run "
                 f"{', '.join(f'{k}={self.identity[k]}' for k in differ)}: a run resumes its own checkpoint "
-                "alone. Move last.ckpt away to start from the beginning."
+                "alone. Move last.ckpt and previous.ckpt away to start from the beginning."
             )
         own = self.state_dict()
         checkpoint["state_dict"] |= {name: own[name] for name in own if is_frozen(name)}
+        _count_in_parts(checkpoint, self.trainer)
 
 
 def step_is_done(trainer: pl.Trainer, batch: int) -> bool:
     """Return whether a batch was the last of its step, if gradients are accumulated over several."""
     return (batch + 1) % trainer.accumulate_grad_batches == 0
+
+
+def _count_in_parts(checkpoint: dict[str, Any], trainer: pl.Trainer) -> None:
+    """Set Lightning's count of batches to that of a trainer that has taken the checkpoint's steps.
+
+    Lightning counts the parts over which gradients are accumulated, and their number may have changed since the save.
+    """
+    step = checkpoint["global_step"]
+    progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+    for counts in (progress["current"], progress["total"]):
+        # A checkpoint is written before its batch counts as completed.
+        in_hand = counts["ready"] - counts["completed"]
+        counts["ready"] = counts["started"] = counts["processed"] = step * trainer.accumulate_grad_batches
+        counts["completed"] = counts["ready"] - in_hand
+    progress["is_last_batch"] = step >= trainer.max_steps

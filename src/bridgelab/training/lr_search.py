@@ -16,6 +16,7 @@ from bridgelab.runs.record import write_json
 log = logging.getLogger(__name__)
 Point = tuple[float, float]  # learning rate, warm-up
 HALF_LOSS = "half/val/loss"
+FINGERPRINT = "fingerprint_"  # begins the key of a fingerprint in a trial
 Results = dict[Point, dict[str, float]]  # metrics of each trial
 Trial = Callable[[float, float], dict[str, float]]  # learning rate, warm-up -> metrics
 
@@ -32,6 +33,7 @@ def search(
     half_trial: Trial | None = None,
     config_hash: str,
     start: str | None = None,
+    fingerprints: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Return the learning rate and warm-up with the lowest validation loss.
 
@@ -56,12 +58,14 @@ def search(
         half_trial: as `trial` with half of the steps, and `half/val/loss` in place of `val/loss`; for `finalists`.
         config_hash: of everything but the seeds; trials of another config are refused.
         start: the file of weights that trials start from, as `runs.initial_weights` names it; trials from others are refused.
+        fingerprints: of the frozen models and the data, by name; trials with others are refused.
     Returns:
         {lr, warmup, tuned_over, at_edge, trials, at_half}. `tuned_over` is what was requested, the same for every bridge.
         `at_half` holds losses of schedules of half as many steps: if they would have led to the same choice, it may be
         extrapolated to longer runs.
     Raises:
-        ValueError: if there are fewer than three rates, trials of another config or from other weights, or no finite loss.
+        ValueError: if there are fewer than three rates, trials of another config, from other weights or with other fingerprints, or no
+            finite loss.
     """
     rates = sorted({float(rate) for rate in rates})
     if len(rates) < 3:
@@ -71,7 +75,11 @@ def search(
     folder.mkdir(parents=True, exist_ok=True)
     first = trial if finalists is None or half_trial is None else half_trial
     loss = "val/loss" if first is trial else HALF_LOSS
-    about = {"config_hash": config_hash, **({INIT_FROM: start} if start else {})}
+    about = {
+        "config_hash": config_hash,
+        **({INIT_FROM: start} if start else {}),
+        **{f"{FINGERPRINT}{name}": fingerprint for name, fingerprint in (fingerprints or {}).items()},
+    }
     run = functools.partial(_trials, folder, trial=first, about=about, loss=loss)
     others = sorted({float(other) for other in warmups} - {warmup})
     results = _try_grid(run, rates, warmup=warmup, others=others, extend=extend, loss=loss)
@@ -152,6 +160,18 @@ def _trials(
             write_json(path(point), {**own, "seconds": time.monotonic() - clock, **metrics})
             log.info("%s: validation loss %.4f", path(point).stem, metrics[loss])
 
+    def finished() -> Results:
+        results = {point: json.loads(path(point).read_text()) for point in points if path(point).exists()}
+        for key, own in about.items():
+            # Trials from before they named their weights and fingerprints stand.
+            if other := {result[key] for result in results.values() if key in result} - {own}:
+                raise ValueError(
+                    f"{folder} holds trials {_told(key)}{other.pop()}, this one {own}): all of a "
+                    "study's trials share one. Give this run another study=NAME, or move that folder away."
+                )
+        return results
+
+    finished()  # trials of another search are refused before any is made
     for point in points:  # those that no other job is doing
         with open(f"{path(point)}.lock", "a") as file:
             try:
@@ -162,13 +182,13 @@ def _trials(
     for point in points:  # wait for the others
         with locked(Path(f"{path(point)}.lock")):
             run(point)
-    results = {point: json.loads(path(point).read_text()) for point in points}
-    for key, what in (("config_hash", "of another config (hash "), (INIT_FROM, "from other weights (")):
-        own = about.get(key)
-        # Trials from before they named their weights stand.
-        if other := {result[key] for result in results.values() if own and key in result} - {own}:
-            raise ValueError(
-                f"{folder} holds trials {what}{other.pop()}, this one {own}): all of a "
-                "study's trials share one. Give this run another study=NAME, or move that folder away."
-            )
-    return results
+    return finished()
+
+
+def _told(key: str) -> str:
+    """Return how a message tells of trials that differ in this key."""
+    if key == INIT_FROM:
+        return "from other weights ("
+    if key.startswith(FINGERPRINT):
+        return f"with another fingerprint of {key.removeprefix(FINGERPRINT)} ("
+    return "of another config (hash "

@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from bridgelab.evaluation.out_of_memory import explain_full_evaluation
 from bridgelab.evaluation.predict import mean_loss
 from bridgelab.model import BridgedModel
 from bridgelab.runs.identity import search_key
@@ -51,6 +52,7 @@ def search_rate(experiment: Experiment, folder: Path) -> dict[str, Any]:
         half_trial=functools.partial(run_half, experiment, trials),
         config_hash=key,
         start=initial_file(with_seed(config, config.tune.seed)),
+        fingerprints=experiment.fingerprints | experiment.content,
     )
     for trunk in trials.glob("*.ckpt"):  # of trials that were no finalists; another job has none left to do
         trunk.unlink(missing_ok=True)
@@ -124,18 +126,23 @@ def _trained(experiment: Experiment, lr: float, warmup: float, span: Span) -> di
 
 
 def validation_losses(experiment: Experiment, model: BridgedModel) -> dict[str, float]:
-    """Return the loss on val by kind, and `val/loss`, their mean with the weights of the last stage."""
+    """Return the loss on val by kind, and `val/loss`, their mean with the weights of the last stage.
+
+    Raises:
+        MemoryError: if a GPU's memory runs out.
+    """
     model.to(experiment.device)
     val, size = experiment.data.val, experiment.config.evaluate.batch_size
     stage = experiment.config.train.stages[-1]
     weights = {kind: stage.get("caption" if kind == "caption" else "answer", 0) for kind in val}
     if not any(weights.values()):  # the stage draws only from kinds that val lacks
         weights = dict.fromkeys(val, 1)
-    losses = {
-        kind: mean_loss(model, examples, range(len(examples)), batch_size=size)
-        for kind, examples in val.items()
-        if weights[kind]
-    }
+    with explain_full_evaluation(size):
+        losses = {
+            kind: mean_loss(model, examples, range(len(examples)), batch_size=size)
+            for kind, examples in val.items()
+            if weights[kind]
+        }
     weighted = sum(weights[kind] * loss for kind, loss in losses.items())
     total = weighted / sum(weights[kind] for kind in losses)
     return {"val/loss": total if math.isfinite(total) else math.inf} | {

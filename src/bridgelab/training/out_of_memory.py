@@ -1,17 +1,24 @@
-"""What to set if a GPU's memory runs out."""
+"""What to set if a GPU's memory runs out in training."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
+FEWER_BYTES = (
+    "+trainer.accumulate_grad_batches=2 or higher (a batch is taken in that many parts, for the same steps), text.checkpointing=true, "
+    "train.precision=bf16, +text.device_map=auto to spread the T5 over GPUs, or text.eight_bit=true; 'bridgelab doctor' predicts what "
+    "each takes"
+)
+
 
 @contextmanager
-def explain_out_of_memory(batch_size: int) -> Iterator[None]:
-    """Replace torch's out-of-memory error by one that names the settings that need less.
+def explain_out_of_memory(batch_size: int, advice: str = FEWER_BYTES) -> Iterator[None]:
+    """Replace torch's out-of-memory error in training by one that names the settings that need less.
 
     Args:
         batch_size: of all processes.
+        advice: the settings, with their values.
     Raises:
         MemoryError: if a GPU's memory runs out.
     """
@@ -19,7 +26,5 @@ def explain_out_of_memory(batch_size: int) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise MemoryError(
-            f"the GPU's memory is full at batches of {batch_size}. Set trainer.accumulate_grad_batches higher (a batch is taken in "
-            "that many parts, for the same steps), text.checkpointing=true, train.precision=bf16, text.device_map=auto to "
-            f"spread the T5 over GPUs, or text.eight_bit=true; 'bridgelab doctor' predicts what each takes. ({error})"
+            f"the GPU's memory is full at batches of {batch_size}. Set {advice}. ({error})"
         ) from error

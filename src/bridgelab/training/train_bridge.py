@@ -14,6 +14,7 @@ from bridgelab.model import BridgedModel
 from bridgelab.runs.identity import config_hash
 from bridgelab.runs.initial_weights import INIT_FROM, initial_file
 from bridgelab.training.budgets import branch_points, cool_down, smaller_budgets
+from bridgelab.training.checkpoint import has_checkpoint
 from bridgelab.training.experiment import Experiment
 from bridgelab.training.fit import Outputs, Span
 from bridgelab.training.lr_trial import learning_rate
@@ -45,6 +46,7 @@ def checkpoint_identity(experiment: Experiment) -> dict[str, str]:
     start = initial_file(experiment.config)
     return {
         **experiment.fingerprints,
+        **experiment.content,
         "config": config_hash(experiment.config, training=True),
         **({INIT_FROM: start} if start else {}),
     }
@@ -83,10 +85,11 @@ def train_bridge(
         log_every=config.train.log_every,
         validate=experiment.validate,
     )
+    branches = branch_points(directory, ends, decay, anew=not has_checkpoint(directory))
     full = fit(
         model,
         batches,
-        span=Span(branches=branch_points(directory, ends, decay)),
+        span=Span(branches=branches),
         outputs=outputs(
             directory,
             loggers=_loggers(experiment, directory, wandb_logger),

@@ -1,5 +1,7 @@
 """What `LastCheckpoint` does that Lightning's own ModelCheckpoint does not."""
 
+import os
+
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -69,6 +71,26 @@ def test_a_spoiled_checkpoint_has_one_before_it(fit, tmp_path, monkeypatch):
         fit(StopAfter(tmp_path / "last.ckpt", EVERY))
     (tmp_path / "last.ckpt").write_bytes(b"spoiled")
     assert newest_readable(tmp_path) == (tmp_path / "previous.ckpt", 5)
+
+
+def test_a_checkpoint_is_on_the_disk_before_it_has_its_name(tmp_path, tiny_text, monkeypatch):
+    """Also that of a smaller budget: else a power loss leaves an empty file and, after two saves, no other."""
+    synced, renamed = set(), {}
+    fsync, replace = os.fsync, os.replace
+
+    def synced_now(file):
+        synced.add(os.fstat(file).st_ino)
+        fsync(file)
+
+    def renamed_now(source, to):
+        if str(to).endswith(".ckpt"):
+            renamed.setdefault(to.name, []).append(source.stat().st_ino in synced)
+        replace(source, to)
+
+    monkeypatch.setattr(os, "fsync", synced_now)
+    monkeypatch.setattr(os, "replace", renamed_now)
+    train(tiny_text, tmp_path, save_every=5, budget={"branches": {tmp_path / "7.ckpt": 7}})
+    assert renamed == {"last.ckpt": 3 * [True], "previous.ckpt": 2 * [True], "7.ckpt": [True]}
 
 
 def test_a_rename_cut_short_leaves_the_former_checkpoint(tmp_path, tiny_text, monkeypatch):

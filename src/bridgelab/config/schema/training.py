@@ -50,6 +50,15 @@ INSTEAD = {
         ("max_steps", "min_steps", "max_epochs", "min_epochs", "max_time", "limit_train_batches", "overfit_batches", "fast_dev_run"),
         "train.steps",
     ),
+    "logger": "logger",
+    "enable_checkpointing": "train.save_every",
+}  # fmt: skip
+# Those that a run gives itself, so that what is given would be dropped -> what to do instead.
+OF_THE_RUN = {
+    "callbacks": "Remove it; a training with callbacks of your own is a loop of your own, see docs/api.md",
+    **dict.fromkeys(
+        ("enable_progress_bar", "enable_model_summary", "num_sanity_val_steps", "use_distributed_sampler"), "Remove it"
+    ),
 }  # fmt: skip
 
 
@@ -81,6 +90,11 @@ class Trainer(ClassKeys):
             context = {"key": key, "value": str(extra[key]), "instead": INSTEAD[key]}
             raise PydanticCustomError(
                 "instead", "a run's {instead} decides this. Remove it, and set {instead}", context
+            )
+        for key in sorted(OF_THE_RUN.keys() & extra.keys()):
+            context = {"key": key, "value": str(extra[key]), "instead": OF_THE_RUN[key]}
+            raise PydanticCustomError(
+                "instead", "a run has its own, and this one would be dropped. {instead}", context
             )
         return self
 

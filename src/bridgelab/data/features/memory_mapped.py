@@ -22,16 +22,21 @@ class MappedFeatures:
         places: shard and row of each image, by path, in the order of rows.
         dtype: of the features, one of `DTYPES`.
         left_out: the problems of images that were requested and are left out, by path.
+        hashes: the start of each image file's SHA-256 as an integer, in the order of rows; None if they are not known.
     """
 
     source = "store"
 
     def __init__(
-        self, places: Mapping[str, tuple[Shard, int]], dtype: str, left_out: Mapping[str, str] | None = None
+        self,
+        places: Mapping[str, tuple[Shard, int]],
+        dtype: str,
+        left_out: Mapping[str, str] | None = None,
+        hashes: np.ndarray | None = None,
     ):
         self.images = list(places)
         self.dtype = dtype
-        self.left_out = dict(left_out or {})
+        self.left_out, self.hashes = dict(left_out or {}), hashes
         self._shards = list(dict.fromkeys(shard for shard, _ in places.values()))
         number = {shard: k for k, shard in enumerate(self._shards)}
         self._shard = np.array([number[shard] for shard, _ in places.values()])
@@ -66,6 +71,7 @@ class MappedFeatures:
         subset = copy.copy(self)
         subset.__dict__.pop("_moments", None)
         subset.images, subset._shard, subset._row = list(images), self._shard[rows], self._row[rows]
+        subset.hashes = None if self.hashes is None else self.hashes[rows]
         return subset
 
     @property

@@ -1,7 +1,6 @@
 """Training of the miniature ViT: order of the scenes, learning rate, loss, optimizer step and checkpoint."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from bridgelab.atomic import atomic_path
 from bridgelab.device import local_device
 from bridgelab.model import autocast_pays
 from bridgelab.optim.muon import Muon
@@ -188,9 +188,8 @@ class VitTraining:
             "model": self.model.state_dict(),
             "optimizers": [o.state_dict() for o in self.optimizers],
         }
-        partial = path.with_suffix(".tmp")
-        torch.save(state, partial)
-        os.replace(partial, path)
+        with atomic_path(path) as partial:
+            torch.save(state, partial)
 
     def load(self, path: Path) -> None:
         """Go on from a checkpoint.

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from bridgelab.atomic import sync
 from bridgelab.training.lightning_module import step_is_done
 
 
@@ -29,4 +30,5 @@ class BranchCheckpoints(pl.Callback):
                 partial = path.with_suffix(".part")
                 trainer.save_checkpoint(partial, weights_only=False)
                 if trainer.is_global_zero:
+                    sync(partial)
                     os.replace(partial, path)

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from bridgelab.atomic import sync
 from bridgelab.training.checkpoint import PREVIOUS
 from bridgelab.training.lightning_module import step_is_done
 
 
 class LastCheckpoint(pl.Callback):
-    """Save every few steps and at the last one: write to a temporary path, then rename.
+    """Save every few steps and at the last one: write to a temporary path, wait for the disk, then rename.
 
     Lightning's `ModelCheckpoint` lacks two things that runs rely on: it does not save a last step that is not a multiple of
     `every_n_train_steps`, and under one file name it keeps no earlier checkpoint to fall back on if a disk spoils the last.
@@ -52,6 +53,7 @@ class LastCheckpoint(pl.Callback):
         partial = self.path.with_suffix(".part")
         trainer.save_checkpoint(partial, weights_only=False)  # with the optimizer and the loops
         if trainer.is_global_zero:
+            sync(partial)
             previous = self.path.with_name(PREVIOUS)
             if self.path.exists():
                 os.replace(self.path, previous)

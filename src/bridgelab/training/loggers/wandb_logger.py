@@ -26,8 +26,8 @@ from bridgelab.explain.attention import patch_attention
 from bridgelab.explain.occlusion import occlusion_maps
 from bridgelab.model import BridgedModel
 from bridgelab.report.diagnosis.overlay import overlay
+from bridgelab.runs.identity import WANDB_ID
 
-ID = "wandb_id"  # the file that holds the id of a run
 TABLE_ROWS = 32  # predictions in the table, spread over all
 MAPPED_ROWS = 8  # of them with maps; a map costs as many predictions as there are patches
 MIN_RANGE = 0.01  # nats; below this the colours of a map would show rounding
@@ -76,7 +76,7 @@ def wandb_identity(directory: Path) -> dict[str, Any]:
 
     The id is drawn once and stored in the run's folder, so that runs of equal names are different runs in W&B.
     """
-    stored = directory / ID
+    stored = directory / WANDB_ID
     if not stored.exists() and getattr(rank_zero_only, "rank", 0) == 0:  # the other processes log nothing
         with atomic_path(stored) as partial:
             partial.write_text(secrets.token_hex(8) + "\n")
