@@ -23,7 +23,7 @@ from bridgelab.runs.identity import claim, config_hash
 from bridgelab.runs.record import write_json, write_predictions
 from bridgelab.runs.record_schema import read_record
 
-# Taken from the new config; all others are the run's own.
+# Taken from the new config; all others are the run's own. So is the benchmark, unless one is given.
 NEW_GROUPS = ("benchmark", "evaluate", "data", "paths")
 # The run's own unless they are given: the bridge was trained on features of this type, and on texts of this length.
 KEPT = ("data.dtype", "data.max_length")
@@ -49,7 +49,8 @@ def evaluate_run(
         split: of the benchmark.
         progress: called with the task, the number of examples done, and the total.
         trust: see `load_trained`.
-        given: keys of the new config that were chosen for this evaluation, among `study` and `KEPT`.
+        given: keys of the new config that were chosen for this evaluation, among `study`, `KEPT`, `experiments`, `benchmark`
+            and its keys. Without a benchmark the run's own is evaluated, with those of its keys that are given.
     Raises:
         FileNotFoundError: if the run lacks a file, or data are missing.
         ValueError: if the benchmark has no such split, or fewer or more images per example than the bridge has positions for.
@@ -57,9 +58,11 @@ def evaluate_run(
     clock = time.monotonic()
     device = local_device()
     config, backbones, model = load_trained(run, device, trust=trust)
-    trained = config.get("data", OmegaConf.create())
+    trained, own_benchmark = config.get("data", OmegaConf.create()), config.benchmark
     for group in NEW_GROUPS:
         config[group] = new_config[group]
+    if not {"benchmark", "experiments"} & set(given):
+        config.benchmark = _own_benchmark(own_benchmark, new_config.benchmark, given)
     for key in KEPT:
         name = key.partition(".")[2]
         if name in trained and not any(f"{one}.".startswith(f"{key}.") for one in given):
@@ -101,6 +104,16 @@ def evaluate_run(
     }
     write_json(folder / RECORD, record | changed)
     return folder
+
+
+def _own_benchmark(trained: DictConfig, new: DictConfig, given: Collection[str]) -> DictConfig:
+    """Return a run's own benchmark with its keys that are given; as it is composed if it is the same, since a hash is of that."""
+    own = OmegaConf.create(OmegaConf.to_container(trained, resolve=True))
+    assert isinstance(own, DictConfig)
+    for group, _, key in (name.partition(".") for name in given):
+        if group == "benchmark":
+            OmegaConf.update(own, key, OmegaConf.select(new, key), merge=False)
+    return new if own == OmegaConf.to_container(new, resolve=True) else own
 
 
 def evaluate_split(
