@@ -185,6 +185,40 @@ def test_on_a_benchmark_for_evaluation_only_from_the_command_line(run, tiny, tmp
     assert (tmp_path / "runs" / "toy_on_pope" / run.name / "metrics.json").stat().st_mtime_ns == before
 
 
+def test_training_examples_are_read_first_and_without_them_the_majority_floor_is_left_out(
+    run, tiny_vision, tmp_path, capsys, caplog
+):
+    for part in ("train", "test"):
+        (tmp_path / "easy" / part / "images").mkdir(parents=True)
+    (tmp_path / "easy" / "answers.txt").write_text("yes no")
+    for k in range(2):
+        Image.new("RGB", (8, 8), (90 * k, 0, 0)).save(tmp_path / "easy" / "test" / "images" / f"{k}.png")
+    questions = [["is it red ?", "no", 0], ["is it red ?", "yes", 1]]
+    (tmp_path / "easy" / "test" / "questions.json").write_text(json.dumps(questions))
+    train = tmp_path / "easy" / "train" / "questions.json"
+    train.write_text("[[]]")
+    given = [
+        str(run),
+        "benchmark=easy_vqa",
+        f"benchmark.root={tmp_path}/easy",
+        f"paths.features={tmp_path}/f",
+    ]
+    before = tiny_vision.seen
+    assert cli.main(["evaluate", *given]) == 2
+    assert f"{train} can't be read" in capsys.readouterr().err
+    assert tiny_vision.seen == before
+    train.unlink()
+    assert cli.main(["evaluate", *given]) == 0
+    assert (
+        f"the majority floor is left out, since the training examples can't be read: {train}" in caplog.text
+    )
+    out = tmp_path / "runs" / "toy_on_easy_vqa" / run.name
+    metrics = json.loads((out / "metrics.json").read_text())["metrics"]
+    assert "test/accuracy" in metrics
+    assert "test/majority" not in metrics
+    assert pd.read_parquet(out / "predictions.parquet")["majority"].isna().all()
+
+
 def test_bad_input(run, tmp_path, capsys):
     assert cli.main(["evaluate", str(tmp_path / "nowhere"), "benchmark=pope"]) == 2
     assert "there is no folder" in capsys.readouterr().err

@@ -2,12 +2,13 @@
 
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from bridgelab.benchmark.example import Example
 from bridgelab.config.root import config_root
 from bridgelab.data.batches import TokenizedExamples
 from bridgelab.data.datamodule import BenchmarkDataModule
@@ -80,9 +81,10 @@ def evaluate_run(
     if claim(folder, config):
         log.info("%s is already finished, nothing to do", folder)
         return folder
+    train = floor_examples(data.benchmark)
     data.setup("test")
     tests = data.test_examples(split, model.conditioning)
-    rows, metrics = evaluate_split(model, data, tests, split, progress)
+    rows, metrics = evaluate_split(model, data, tests, train, split, progress)
     write_predictions(folder / "predictions.parquet", rows)
     record = read_record(run, ("costs", "benchmark"))
     record.pop("taken_from", None)  # true of the run, not of this evaluation
@@ -116,10 +118,25 @@ def _own_benchmark(trained: DictConfig, new: DictConfig, given: Collection[str])
     return new if own == OmegaConf.to_container(new, resolve=True) else own
 
 
+def floor_examples(benchmark: Any) -> dict[str, list[Example]]:
+    """Return training examples by kind for the majority floor; none, with a warning, if they are not there.
+
+    Call it before images are encoded, which takes long, since examples that are there and malformed are refused.
+    """
+    if "train" not in benchmark.splits:
+        return {}
+    try:
+        return {kind: benchmark.examples("train", kind) for kind in benchmark.kinds if kind != "caption"}
+    except OSError as error:
+        log.warning("the majority floor is left out, since the training examples can't be read: %s", error)
+        return {}
+
+
 def evaluate_split(
     model: BridgedModel,
     data: BenchmarkDataModule,
     tests: dict[str, TokenizedExamples],
+    train: Mapping[str, list[Example]],
     split: str,
     progress: ProgressCallback | None,
 ) -> tuple[list[dict[str, Any]], dict[str, float]]:
@@ -129,13 +146,11 @@ def evaluate_split(
         model: the bridge between its backbones.
         data: the benchmark, set up with this split.
         tests: the split's examples by kind.
+        train: see `floor_examples`.
         split: its name.
         progress: called with the task, the number of examples done, and the total.
     """
     benchmark, choices = data.benchmark, data.config.evaluate
-    train = {}
-    if "train" in benchmark.splits:  # only for the majority floor
-        train = {kind: benchmark.examples("train", kind) for kind in tests}
     return evaluate(
         model,
         tests,
