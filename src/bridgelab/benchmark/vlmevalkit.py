@@ -7,7 +7,7 @@ Metric: accuracy, overall and by category, as `report_acc` in VLMEvalKit's vlmev
 (028a6e770243). The prediction is the option whose text is likeliest; VLMEvalKit reads a letter or an option from free text.
 With `variant=circular`, as MMBench is scored, also circular accuracy: a question counts if it is right in all orders of
 its options, which are further rows of the table (`g_index`, or an index a multiple of a million higher).
-Prompt: of `{question}`, `{hint}` and `{options}`. Tags: type, family, circular (the question, with `variant=circular`).
+Prompt: of `{question}`, `{hint}` and `{options}`. Tags: type, family, group (the question, with `variant=circular`).
 Licence: each benchmark's own.
 
 Layout: a table with a row for each question (`readers/image_table.py`). VLMEvalKit's code names the tables and where they are.
@@ -104,7 +104,7 @@ class VlmEvalKit(EvaluationOnly):
     def metrics(self) -> dict[str, ExampleMetric]:
         """Return accuracy by both levels of categories, and circular accuracy if it is asked for."""
         by = ("type", "family")
-        circular = GroupAccuracy(groups={"circular_accuracy": "circular"}, by=by)
+        circular = GroupAccuracy(groups={"circular_accuracy": "group"}, by=by)
         return {"choice": circular if self.variant == "circular" else Accuracy(by=by)}
 
     def _example(self, row: dict[str, Any]) -> Example:
@@ -120,9 +120,7 @@ class VlmEvalKit(EvaluationOnly):
                 tags["type" if column == self.type_column else "family"] = row[column]
         if self.variant == "circular":
             index = row["index"]
-            tags["circular"] = row.get("g_index") or (
-                str(int(index) % ROTATION) if index.isdecimal() else index
-            )
+            tags["group"] = row.get("g_index") or (str(int(index) % ROTATION) if index.isdecimal() else index)
         return choice_example(
             row["index"],
             row["image"],
