@@ -106,8 +106,12 @@ def test_captions_are_written_first_where_they_are_read(composed):
     assert lines["evaluation"] == "100 s: 10 × 2 of answer, 5 × 1 of caption"  # 20 + 50, and 3 × 10
 
 
-def test_nothing_is_trained_for_words(config):
-    lines = hours(Sweep(config, {}), Workload("", images=600, test=ANSWERS), trained=0)
+@pytest.mark.parametrize(("steps", "trained"), [(100, 0), (0, 5)])
+def test_nothing_is_trained_for_words_or_without_steps(config, steps, trained):
+    config.train.steps = steps
+    workload = Workload("", images=600, val=ANSWERS, test=ANSWERS)
+    lines = hours(Sweep(config, {}), workload, trained=trained)
+    assert lines["one run"] == "2.0 min in all"  # 60 s of encoding and 60 s of evaluation
     assert not {"training", "tuning", "a step", "validation"} & set(lines)
 
 

@@ -73,6 +73,9 @@ def test_a_world_that_is_there_is_counted(composed, tmp_path):
     assert found.longest.target >= max(lengths.target for _, lengths in found.pools.values())
     assert all(file.startswith(b"\x89PNG") for file in found.image_files)
     assert len(found.image_hashes) == 12
+    config.train.steps = 0  # what a step would read is the same
+    none = read_workload(config, tokenizer("miniature"), {})
+    assert (none.problem, none.images, none.test) == (None, 12, found.test)
 
 
 def test_a_limit_changes_the_batches_that_are_generated(composed, tmp_path):

@@ -145,7 +145,7 @@ class Job:
 
     def __init__(self, config: DictConfig, dry_run: DryRun, workload: Workload, costs: Costs):
         self.config, self.workload, self.costs = config, workload, costs
-        self.trains, self.batch_size = bool(dry_run.trained), dry_run.batch_size
+        self.trains, self.batch_size = bool(dry_run.trained and config.train.steps), dry_run.batch_size
         sees_image = dry_run.sees == "image"
         self.shuffled = bool(config.evaluate.shuffled and sees_image)
         self.captioned = config.evaluate.captioned is not None and sees_image

@@ -238,7 +238,7 @@ def _training_lengths(
     sampler = MixtureSampler(
         {name: pool.prompt_lengths for name, pool in pools.items()},
         stages,
-        steps=min(SAMPLED_STEPS, config.train.steps),
+        steps=min(SAMPLED_STEPS, max(1, config.train.steps)),  # of train.steps=0 what a step would read
         batch_size=config.train.batch_size,
         seed=config.data_seed,
         window=config.train.window,
