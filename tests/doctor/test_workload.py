@@ -105,6 +105,17 @@ def test_a_world_that_is_not_there_is_not_drawn_by_a_look(composed, tmp_path):
     assert found.test["answer"].examples == pytest.approx(10_000, rel=0.3)
     assert found.image_files  # of the small world, which is drawn for its texts
     assert not found.image_hashes  # another world's features may hold these, and none of the others
+    # Nor is a shifted one beside a plain one that is.
+    sizes = dict.fromkeys(SPLITS, 2)
+    plain = World(root, images=sizes, processes=1, questions_per_image=3)
+    for split in SPLITS:
+        plain.make(split)
+    before = sorted(root.rglob("*"))
+    images = [f"benchmark.images.{split}=2" for split in SPLITS]
+    shifted = composed(f"benchmark.root={root}", "benchmark.processes=1", "+benchmark.shift=clutter", *images)
+    found = read_workload(shifted, tokenizer("miniature"), {})
+    assert (found.problem, found.images, found.source) == (None, 6, "the world, to be drawn on first use")
+    assert sorted(root.rglob("*")) == before
 
 
 def test_data_that_are_not_there_are_counted_as_published(composed, tmp_path):

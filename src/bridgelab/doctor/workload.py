@@ -132,7 +132,7 @@ def read_workload(config: DictConfig, tokenizer: Any | None, sizes: Sizes) -> Wo
 
 
 def _drawn(benchmark: Any) -> bool:
-    return all((Path(benchmark.root) / f"{split}.done").exists() for split in SPLITS)
+    return all((Path(benchmark.root) / f"{benchmark.part(split)}.done").exists() for split in SPLITS)
 
 
 def _small_world(config: DictConfig, benchmark: Any, tokenizer: Any) -> Workload:
