@@ -106,6 +106,14 @@ def test_captions_are_written_first_where_they_are_read(composed):
     assert lines["evaluation"] == "100 s: 10 × 2 of answer, 5 × 1 of caption"  # 20 + 50, and 3 × 10
 
 
+def test_captions_alone_are_scored_in_a_validation(composed):
+    config = composed("train.lr=0.01", "train.val_points=5", "train.budgets=[]")
+    captions = {"caption": Evaluation(10, Lengths(8, 9), 9)}
+    costs = replace(COSTS, answering={"caption": Answering(1.0, 9.0, 1.0)})
+    lines = hours(Sweep(config, {}), Workload("", val=captions), costs=costs)
+    assert lines["validation"] == "100 s: 5 times"  # 5 × 10 × (1 + 1)
+
+
 @pytest.mark.parametrize(("steps", "trained"), [(100, 0), (0, 5)])
 def test_nothing_is_trained_for_words_or_without_steps(config, steps, trained):
     config.train.steps = steps

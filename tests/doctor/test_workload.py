@@ -118,6 +118,20 @@ def test_a_world_that_is_not_there_is_not_drawn_by_a_look(composed, tmp_path):
     assert sorted(root.rglob("*")) == before
 
 
+def test_a_tag_objects_that_is_no_number_makes_no_simple_caption(composed, tmp_path):
+    """As in training."""
+    rows = [
+        {"image": f"{split}.png", "caption": "a cube", "split": split, "tags": {"objects": objects}}
+        for split in SPLITS
+        for objects in ("few", "many")
+    ]
+    for split in SPLITS:
+        (tmp_path / f"{split}.png").write_bytes(b"not opened")
+    (tmp_path / "table.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    found = read_workload(composed("benchmark=own", f"benchmark.root={tmp_path}"), tokenizer("miniature"), {})
+    assert (found.problem, found.examples, set(found.pools)) == (None, 2, {"caption"})
+
+
 def test_data_that_are_not_there_are_counted_as_published(composed, tmp_path):
     config = composed("benchmark=clevr", f"benchmark.root={tmp_path}", "evaluate.limit.answer=1000")
     found = read_workload(config, None, {})

@@ -185,14 +185,20 @@ class Job:
         return self.config.train.schedule.shape == "warmup_stable_decay"
 
     @property
+    def loss(self) -> float:
+        """Seconds of the loss on val, which is of all kinds, and generates nothing."""
+        seconds = 0.0
+        for kind, evaluation in self.workload.val.items():
+            costs = self.costs.answering[kind]
+            seconds += evaluation.examples * (costs.encode + costs.score + self.online)
+        return seconds
+
+    @property
     def search(self) -> list[float]:
         """The least and the greatest seconds of a search."""
         if not self.trials[1]:
             return [0.0, 0.0]
-        loss = 0.0  # on val, after a trial
-        for kind, evaluation in self.workload.val.items():
-            costs = self.costs.answering[kind]
-            loss += evaluation.examples * (costs.encode + costs.score + self.online)
+        loss = self.loss  # after a trial
         steps, finalists = self.config.tune.steps, self.config.tune.get("finalists")
         cool_down = 0.5 * self.config.train.schedule.decay * steps * self.halved
         if finalists is None:
@@ -205,8 +211,10 @@ class Job:
 
     @property
     def validation(self) -> float:
-        """Seconds of all validations, which generate no captions."""
+        """Seconds of all validations, which generate no captions; those of captions alone are scored."""
         val = {kind: one for kind, one in self.workload.val.items() if kind != "caption"}
+        if not val:
+            return self.validations * self.loss
         return self.validations * sum(one.examples * self.example(kind, one) for kind, one in val.items())
 
     @property
