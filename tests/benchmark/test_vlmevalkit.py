@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from bridgelab.benchmark.vlmevalkit import VlmEvalKit
+from bridgelab.data.example_limits import limit_examples
 
 PROMPT = "{hint} | {question} | {options}"
 
@@ -121,6 +123,10 @@ def test_circular_accuracy(tmp_path, column):
     assert values["circular_accuracy"] == pytest.approx(report_acc(circular_hits(frame))["Overall"])
     assert values["accuracy"] == pytest.approx(report_acc(frame)["Overall"])
     assert 0 < values["circular_accuracy"] < values["accuracy"]
+    # A question of which a limit left one order would be right too easily.
+    limited = limit_examples({"choice": examples}, {"answer": 5}, whole_groups=True)["choice"]
+    orders = Counter(e.prompt[: e.prompt.index("?")] for e in limited)
+    assert sorted(orders.values()) == [2, 2]
 
 
 def test_questions_with_another_number_of_images_are_left_out(tmp_path):

@@ -82,6 +82,11 @@ def test_what_there_is_not_is_refused(arg, match):
         doctor([arg])
 
 
+def test_a_sweep_whose_slots_are_not_numbers_is_refused():
+    with pytest.raises(ValueError, match=r"^hydra\.launcher\.gpus_per_job='auto': must be a"):
+        doctor(["-m", "trainer.devices=auto", "seed=0,1"])
+
+
 @pytest.mark.parametrize("kind", ["images", "examples"])
 def test_more_numbers_than_splits_are_refused(kind):
     with pytest.raises(ValueError, match=rf"{kind}=1\+2\+3\+4: give one number, or those of train and test"):

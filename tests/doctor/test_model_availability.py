@@ -105,8 +105,11 @@ def test_a_t5_in_the_cache(cache, offline):
     assert text("some/t5").status == OK
 
 
-def test_a_vit_by_name_in_the_cache(cache, offline):
-    assert vision("ViT-L-14", "openai").status == MISSING
+def test_a_vit_by_name_in_the_cache(cache, offline, composed):
+    missing = vision("ViT-L-14", "openai")
+    assert missing.status == MISSING
+    config = composed("vision=openclip_vit_l_14", *missing.fix.partition(",")[0].split())
+    assert (config.vision.weights, config.vision.pretrained) == ("local-dir:FOLDER", None)
     cache("timm/vit_large_patch14_clip_224.openai", "open_clip_model.safetensors")
     assert vision("ViT-L-14", "openai").status == OK
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from bridgelab.config.compose import Sweep
+from bridgelab.config.compose import Sweep, compose_sweep
 from bridgelab.data.features.shard import write_shard
 from bridgelab.data.features.store_folder import store_name
 from bridgelab.doctor import features_on_disk, prediction
@@ -31,11 +31,12 @@ ANSWERS = {"answer": Evaluation(10, Lengths(8, 1), 2)}
 
 def dry_run(**changes):
     values = {"trained": 5, "batch_size": 4, "sees": "image", "vision": SimpleNamespace(dim=1024)}
+    values["processes"] = 1
     return SimpleNamespace(patches=lambda images: 256, **values | changes)
 
 
-def checks(sweep, workload, *, costs=COSTS, slots=1, **changes):
-    job = Job(sweep.config, dry_run(**changes), workload, costs)
+def checks(sweep, workload, *, costs=COSTS, slots=1, at_once=1, **changes):
+    job = Job(sweep.config, dry_run(**changes), workload, costs, at_once)
     return {check.subject: check for check in prediction.hours(sweep, job, slots)}
 
 
@@ -63,6 +64,39 @@ def test_hours_add_up(config):
     assert lines["evaluation"] == "60 s: 10 × 2 of answer"
     assert lines["encoding"] == "60 s: once for all runs with this ViT"
     assert lines["one run"] == "12 min to 14 min in all"  # 60 + 248 … 372 + 200 + 150 + 60
+
+
+def test_processes_share_answers_and_none_of_a_trial(config):
+    workload = Workload("", images=600, val=ANSWERS, test=ANSWERS)
+    lines = hours(Sweep(config, {}), workload, processes=8)
+    # A step of a trial is of the whole batch, 16 s: (10 + 1) × 16 + 2 × 20, four to six times.
+    assert lines["tuning"].startswith("14 min to 22 min: 4–6 trials of 10 steps")
+    assert lines["training"] == "3.3 min: 100 steps"
+    assert lines["validation"] == "19 s: 5 times"  # 150 / 8
+    assert lines["evaluation"] == "7.5 s: 10 × 2 of answer"  # 60 / 8
+    # Three rates at once, up to two more in turn, then the warm-up.
+    at_once = hours(Sweep(config, {}), workload, processes=8, at_once=8)
+    assert at_once["tuning"].startswith("7.2 min to 14 min: 4–6 trials of 10 steps")
+    config.tune.finalists = 2  # each at the same time
+    halves = hours(Sweep(config, {}), workload, processes=8, at_once=8)
+    # 2 to 4 times 5 × 16 + 20, and (5 + 1) × 16 + 20 once
+    assert halves["tuning"].startswith("5.3 min to 8.6 min: 4–6 trials of 10 steps")
+    alone = hours(Sweep(config, {}), workload, trained=0, processes=8)
+    assert alone["evaluation"] == "60 s: 10 × 2 of answer"  # without training they never meet
+
+
+@pytest.mark.parametrize(
+    ("overrides", "jobs", "trials"),
+    [
+        (["trainer=ddp", "trainer.devices=8"], 2, 1),
+        (["trainer=multinode"], 1, 16),
+        (["trainer=ddp", "trainer.devices=8", "hydra/launcher=slurm"], 2, 8),
+    ],
+)
+def test_trials_run_at_once_where_all_processes_are_started_at_once(conf, overrides, jobs, trials):
+    sweep = compose_sweep(conf, [*overrides, f"seed={','.join(map(str, range(jobs)))}"])
+    processes = sweep.config.trainer.devices * sweep.config.trainer.num_nodes
+    assert prediction.trials_at_once(sweep, processes) == trials
 
 
 def test_smaller_budgets_cost_their_cool_downs_and_a_validation_each(composed):
@@ -106,8 +140,20 @@ def test_captions_are_written_first_where_they_are_read(composed):
     assert lines["evaluation"] == "100 s: 10 × 2 of answer, 5 × 1 of caption"  # 20 + 50, and 3 × 10
 
 
-def test_nothing_is_trained_for_words(config):
-    lines = hours(Sweep(config, {}), Workload("", images=600, test=ANSWERS), trained=0)
+def test_captions_alone_are_scored_in_a_validation(composed):
+    config = composed("train.lr=0.01", "train.val_points=5", "train.budgets=[]")
+    captions = {"caption": Evaluation(10, Lengths(8, 9), 9)}
+    costs = replace(COSTS, answering={"caption": Answering(1.0, 9.0, 1.0)})
+    lines = hours(Sweep(config, {}), Workload("", val=captions), costs=costs)
+    assert lines["validation"] == "100 s: 5 times"  # 5 × 10 × (1 + 1)
+
+
+@pytest.mark.parametrize(("steps", "trained"), [(100, 0), (0, 5)])
+def test_nothing_is_trained_for_words_or_without_steps(config, steps, trained):
+    config.train.steps = steps
+    workload = Workload("", images=600, val=ANSWERS, test=ANSWERS)
+    lines = hours(Sweep(config, {}), workload, trained=trained)
+    assert lines["one run"] == "2.0 min in all"  # 60 s of encoding and 60 s of evaluation
     assert not {"training", "tuning", "a step", "validation"} & set(lines)
 
 

@@ -73,6 +73,9 @@ def test_a_world_that_is_there_is_counted(composed, tmp_path):
     assert found.longest.target >= max(lengths.target for _, lengths in found.pools.values())
     assert all(file.startswith(b"\x89PNG") for file in found.image_files)
     assert len(found.image_hashes) == 12
+    config.train.steps = 0  # what a step would read is the same
+    none = read_workload(config, tokenizer("miniature"), {})
+    assert (none.problem, none.images, none.test) == (None, 12, found.test)
 
 
 def test_a_limit_changes_the_batches_that_are_generated(composed, tmp_path):
@@ -102,6 +105,31 @@ def test_a_world_that_is_not_there_is_not_drawn_by_a_look(composed, tmp_path):
     assert found.test["answer"].examples == pytest.approx(10_000, rel=0.3)
     assert found.image_files  # of the small world, which is drawn for its texts
     assert not found.image_hashes  # another world's features may hold these, and none of the others
+    # Nor is a shifted one beside a plain one that is.
+    sizes = dict.fromkeys(SPLITS, 2)
+    plain = World(root, images=sizes, processes=1, questions_per_image=3)
+    for split in SPLITS:
+        plain.make(split)
+    before = sorted(root.rglob("*"))
+    images = [f"benchmark.images.{split}=2" for split in SPLITS]
+    shifted = composed(f"benchmark.root={root}", "benchmark.processes=1", "+benchmark.shift=clutter", *images)
+    found = read_workload(shifted, tokenizer("miniature"), {})
+    assert (found.problem, found.images, found.source) == (None, 6, "the world, to be drawn on first use")
+    assert sorted(root.rglob("*")) == before
+
+
+def test_a_tag_objects_that_is_no_number_makes_no_simple_caption(composed, tmp_path):
+    """As in training."""
+    rows = [
+        {"image": f"{split}.png", "caption": "a cube", "split": split, "tags": {"objects": objects}}
+        for split in SPLITS
+        for objects in ("few", "many")
+    ]
+    for split in SPLITS:
+        (tmp_path / f"{split}.png").write_bytes(b"not opened")
+    (tmp_path / "table.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    found = read_workload(composed("benchmark=own", f"benchmark.root={tmp_path}"), tokenizer("miniature"), {})
+    assert (found.problem, found.examples, set(found.pools)) == (None, 2, {"caption"})
 
 
 def test_data_that_are_not_there_are_counted_as_published(composed, tmp_path):

@@ -12,7 +12,7 @@ from PIL import Image
 
 from bridgelab.data.images import read_image
 from bridgelab.evaluation.load import load_trained
-from bridgelab.evaluation.trained_bridge import in_template, spelled_as_known
+from bridgelab.evaluation.trained_bridge import in_template, load_bridge, spelled_as_known
 from bridgelab.explain.answer import answer
 from bridgelab.model import is_frozen
 from bridgelab.training import main
@@ -103,10 +103,29 @@ def test_an_answer_says_which_words_the_t5_did_not_read(run, world, capsys):
         ({"question_prompt": "q : {question}"}, r"q : is \1 {it} ?"),
         ({"prompt": "true or false ? {sentence}"}, r"true or false ? is \1 {it} ?"),
         ({}, r"is \1 {it} ?"),
+        (
+            {"prompt": "Question: {question} Context: {hint} Options: {options} Answer:"},
+            r"Question: is \1 {it} ? Context: N/A Options:  Answer:",
+        ),
+        ({"prompt": "{hint} {question}"}, r"N/A is \1 {it} ?"),
+        ({"prompt": "{question}\nin one word ."}, "is \\1 {it} ?\nin one word ."),
+        ({"prompt": "describe it ."}, "describe it ."),
     ],
 )
 def test_the_question_stands_in_the_benchmarks_prompt(benchmark, asked):
     assert in_template(OmegaConf.create(benchmark), r"is \1 {it} ?") == asked
+    if benchmark.get("prompt", "") != "{hint} {question}":  # with words of its own
+        assert in_template(OmegaConf.create(benchmark), asked) == asked  # where it stands already
+
+
+def test_a_prompt_without_a_place_for_the_question_is_named(run, caplog):
+    load_bridge(run)
+    assert "no place for a question" not in caplog.text
+    config = OmegaConf.load(run / "config.yaml")
+    config.benchmark.question_prompt = "describe it ."
+    OmegaConf.save(config, run / "config.yaml")
+    load_bridge(run)
+    assert "trained with has no place for a question, so it answers without: describe it ." in caplog.text
 
 
 def test_code_from_outside_is_not_run_unless_it_is_trusted(config, tmp_path, monkeypatch):

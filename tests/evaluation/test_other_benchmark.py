@@ -5,9 +5,10 @@ import json
 import pandas as pd
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
-from tiny_experiment import SMALL
+from tiny_experiment import CONF, SMALL
 
 from bridgelab.cli import main as cli
 from bridgelab.evaluation.other_benchmark import evaluate_run
@@ -20,6 +21,46 @@ def run(tiny, config, tmp_path):
     directory = tmp_path / "runs" / "toy" / "bridge=linear,seed=0"
     main.run(config("bridge=linear", "study=toy"), directory, bridge="linear")
     return directory
+
+
+@pytest.fixture
+def own_run(tiny, tmp_path, monkeypatch):
+    """A run of a table of one's own, with its data, in a place without the built-in world."""
+    monkeypatch.setenv("BRIDGELAB_DATA", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    rows = []
+    for number, split in enumerate(["train"] * 6 + ["val"] * 3 + ["test"] * 4):
+        Image.new("RGB", (8, 8), (19 * number, 0, 0)).save(tmp_path / "mine" / f"{number}.png")
+        answer = "yes" if number % 2 else "no"
+        rows.append({"image": f"{number}.png", "question": "is it red ?", "answer": answer, "split": split})
+    (tmp_path / "mine" / "table.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    chosen = ("benchmark=own", f"benchmark.root={tmp_path}/mine", "study=mine", "train.lr=0.01", *SMALL[5:])
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        composed = compose("train", [*chosen, "benchmark.val_share=0.2"])
+    directory = tmp_path / "runs" / "mine" / "bridge=linear,seed=0"
+    main.run(composed, directory, bridge="linear")
+    return directory
+
+
+def test_without_a_benchmark_it_is_evaluated_on_its_own(own_run, tmp_path, capsys):
+    assert cli.main(["evaluate", str(own_run), "--split", "val"]) == 0
+    out = tmp_path / "runs" / "mine_on_own_val" / own_run.name
+    assert capsys.readouterr().out.strip() == str(out)
+    assert len(pd.read_parquet(out / "predictions.parquet").query("view == 'image'")) == 3
+    assert not (tmp_path / "data" / "world").exists()
+    # Data that have moved, whose other settings are the run's.
+    (tmp_path / "mine").rename(tmp_path / "moved")
+    moved = ["evaluate", str(own_run), f"benchmark.root={tmp_path}/moved"]
+    assert cli.main(moved) == 0
+    benchmark = OmegaConf.load(tmp_path / "runs" / "mine_on_own" / own_run.name / "config.yaml").benchmark
+    trained = OmegaConf.load(own_run / "config.yaml").benchmark
+    assert dict(benchmark) == dict(trained) | {"root": str(tmp_path / "moved")}
+    assert not (tmp_path / "data" / "world").exists()
+    named = ["evaluate", str(own_run), "benchmark=own", f"benchmark.root={tmp_path}/moved", "study=named"]
+    assert cli.main(named) == 0
+    out = tmp_path / "runs" / "named_on_own" / own_run.name
+    assert OmegaConf.load(out / "config.yaml").benchmark.val_share == 0.1
 
 
 def test_on_its_own_test_split_it_says_what_its_record_says(run, config, tmp_path):
@@ -70,7 +111,7 @@ def test_another_evaluation_of_the_same_run_has_a_study_of_its_own(run, config, 
 
 def test_on_a_shifted_split(run, config, tmp_path):
     shifted = config("+benchmark.images={test-many: 3}")
-    out = evaluate_run(run, shifted, split="test-many")
+    out = evaluate_run(run, shifted, split="test-many", given=["benchmark.images"])
     assert out.parent.name == "toy_on_world_test-many"
     rows = pd.read_parquet(out / "predictions.parquet")
     assert set(rows["tag_shift"]) == {"many"}
@@ -108,7 +149,7 @@ def test_the_ceiling_is_evaluated_too_though_nothing_was_trained(tiny, config, t
     main.run(config("bridge=words", "study=toy"), directory, bridge="words")
     assert not (directory / "last.ckpt").exists()
     asked = config("+benchmark.images={test-many: 3}", "question=What of many objects ?")
-    out = evaluate_run(directory, asked, split="test-many")
+    out = evaluate_run(directory, asked, split="test-many", given=["benchmark.images"])
     record = json.loads((out / "metrics.json").read_text())
     assert (record["trained_in"], record["question"]) == ("toy", "What of many objects ?")
     assert (record["benchmark"], record["split"]) == ("world_test-many", "test-many")
@@ -142,6 +183,40 @@ def test_on_a_benchmark_for_evaluation_only_from_the_command_line(run, tiny, tmp
     before = (tmp_path / "runs" / "toy_on_pope" / run.name / "metrics.json").stat().st_mtime_ns
     assert cli.main(["evaluate", *given]) == 0  # it is there
     assert (tmp_path / "runs" / "toy_on_pope" / run.name / "metrics.json").stat().st_mtime_ns == before
+
+
+def test_training_examples_are_read_first_and_without_them_the_majority_floor_is_left_out(
+    run, tiny_vision, tmp_path, capsys, caplog
+):
+    for part in ("train", "test"):
+        (tmp_path / "easy" / part / "images").mkdir(parents=True)
+    (tmp_path / "easy" / "answers.txt").write_text("yes no")
+    for k in range(2):
+        Image.new("RGB", (8, 8), (90 * k, 0, 0)).save(tmp_path / "easy" / "test" / "images" / f"{k}.png")
+    questions = [["is it red ?", "no", 0], ["is it red ?", "yes", 1]]
+    (tmp_path / "easy" / "test" / "questions.json").write_text(json.dumps(questions))
+    train = tmp_path / "easy" / "train" / "questions.json"
+    train.write_text("[[]]")
+    given = [
+        str(run),
+        "benchmark=easy_vqa",
+        f"benchmark.root={tmp_path}/easy",
+        f"paths.features={tmp_path}/f",
+    ]
+    before = tiny_vision.seen
+    assert cli.main(["evaluate", *given]) == 2
+    assert f"{train} can't be read" in capsys.readouterr().err
+    assert tiny_vision.seen == before
+    train.unlink()
+    assert cli.main(["evaluate", *given]) == 0
+    assert (
+        f"the majority floor is left out, since the training examples can't be read: {train}" in caplog.text
+    )
+    out = tmp_path / "runs" / "toy_on_easy_vqa" / run.name
+    metrics = json.loads((out / "metrics.json").read_text())["metrics"]
+    assert "test/accuracy" in metrics
+    assert "test/majority" not in metrics
+    assert pd.read_parquet(out / "predictions.parquet")["majority"].isna().all()
 
 
 def test_bad_input(run, tmp_path, capsys):

@@ -13,6 +13,7 @@ import pytest
 import torch
 import yaml
 from huggingface_hub import constants
+from omegaconf import OmegaConf
 from safetensors.torch import load_file, save
 
 import bridgelab
@@ -20,7 +21,7 @@ from bridgelab import backbones
 from bridgelab.bridge.hub import read_hub_bridge, repository
 from bridgelab.cli import main as cli
 from bridgelab.evaluation.push_check import check_push
-from bridgelab.evaluation.push_to_hub import TEMPLATES, push
+from bridgelab.evaluation.push_to_hub import TEMPLATES, portable, push
 from bridgelab.report.write import report
 from bridgelab.runs.study import read_study
 from bridgelab.training import main
@@ -32,7 +33,7 @@ class Hub:
     """Repositories by name, each a list of (commit, files); names of those that an account may not write."""
 
     def __init__(self):
-        self.repos, self.asked, self.readonly = {}, [], set()
+        self.repos, self.asked, self.messages, self.readonly = {}, [], [], set()
         owner = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -73,6 +74,7 @@ class Hub:
                              for file in json.loads(body)["files"]]  # fmt: skip
                     return self.answer({"files": files})
                 lines = [json.loads(line) for line in body.splitlines()]
+                owner.messages += [line["value"]["summary"] for line in lines if line["key"] == "header"]
                 commit = owner.commit(name, {
                     line["value"]["path"]: base64.b64decode(line["value"]["content"])
                     for line in lines if line["key"] == "file"
@@ -153,10 +155,17 @@ def test_a_pushed_bridge_is_the_runs_own(run, hub, world, tmp_path, monkeypatch)
     question = "what is left of the cube ?"
     assert own.answer(image, question) == theirs.answer(image, question)
     assert str(tmp_path) not in files["config.json"].decode()  # a machine's paths stay on it
+    assert hub.messages == ["bridgelab push: qformer_question, seed 0"]  # and a folder's name may hold one
     # A cached commit is read without the network.
     hub.close()
     pinned = bridgelab.load_bridge(f"hf://{REPO}@{commit}")
     assert pinned.answer(image, question) == own.answer(image, question)
+
+
+def test_of_an_absolute_path_the_last_part_alone_is_published():
+    group = {"weights": "local-dir:/home/alice/vit", "roots": ["/data/vqa", "data/vqa", "local-dir:vit", 3]}
+    published = {"weights": "local-dir:vit", "roots": ["vqa", "data/vqa", "local-dir:vit", 3]}
+    assert portable(OmegaConf.create(group)) == published
 
 
 def test_the_card_says_what_the_record_says(run, hub, world, tmp_path, monkeypatch):

@@ -1,3 +1,6 @@
+import re
+import shlex
+
 import pytest
 from omegaconf import OmegaConf
 
@@ -142,11 +145,13 @@ def test_what_was_trained_survives_moved_data_and_a_corrected_evaluation(tmp_pat
     how = {"benchmark": {"root": "/c"}, "evaluate": {"batch_size": 4}, "train": {"save_every": 9}}
     assert claim(tmp_path, OmegaConf.merge(corrected, how))
     assert OmegaConf.load(tmp_path / "config.yaml").benchmark.root == "/b/world"
+    asked = re.escape(shlex.join(["evaluate.captioned='what ?'", "evaluate.num_beams=3"]))
     with pytest.raises(
         ValueError,
-        match=r"they differ in evaluate\.num_beams\).*To evaluate it again without training: bridgelab evaluate ",
+        match=r"they differ in evaluate\.captioned, evaluate\.num_beams\).*To evaluate it again without training: bridgelab "
+        rf"evaluate {tmp_path} {asked}$",
     ):
-        claim(tmp_path, OmegaConf.merge(corrected, {"evaluate": {"num_beams": 3}}))
+        claim(tmp_path, OmegaConf.merge(corrected, {"evaluate": {"num_beams": 3, "captioned": "what ?"}}))
 
 
 def test_weights_that_were_written_again_are_not_those_of_a_finished_run(tmp_path):

@@ -7,11 +7,13 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from omegaconf import OmegaConf
 from safetensors.torch import load_file, save_file
 from timm.models import register_model
 from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
 
+from bridgelab.doctor.random_models import tower
 from bridgelab.vision.openclip import OpenClipVision
 from bridgelab.vision.tower import create_tower
 
@@ -250,6 +252,30 @@ def test_bad_input(tmp_path):
     ):
         with pytest.raises(error, match=match):
             OpenClipVision(**choices)
+
+
+@pytest.mark.parametrize("file", [False, True])
+def test_code_of_a_text_encoder_is_not_run_and_nobody_is_asked(tmp_path, monkeypatch, file):
+    """open_clip has transformers build it, which asks at a terminal whether to run it."""
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "somebodys.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()")
+    settings = {"model_type": "somebodys", "auto_map": {"AutoConfig": "somebodys.Config"}}
+    (tmp_path / "text" / "config.json").write_text(json.dumps(settings))
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked"))
+    monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path / "modules"))
+    name, _ = folder(tmp_path, "clip")
+    described = json.loads((tmp_path / "open_clip_config.json").read_text())
+    described["model_cfg"]["text_cfg"] = {"hf_model_name": str(tmp_path / "text")}
+    for config in ("open_clip_config.json", "open_clip_model.json"):
+        (tmp_path / config).write_text(json.dumps(described))
+    weights = str(tmp_path / "open_clip_model.safetensors") if file else name
+    with pytest.raises(
+        OSError, match=rf"the weights of {weights} could not be read: .* contains custom code"
+    ):
+        OpenClipVision(weights=weights)
+    with pytest.raises(ValueError, match="contains custom code"):
+        tower(OmegaConf.create({"weights": weights}))
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_model_without_its_weights_is_refused(tmp_path):

@@ -7,7 +7,7 @@ Metric: accuracy of the likeliest option, overall and by category. Means are as 
 vlmeval/dataset/utils/multiple_choice.py (028a6e770243). VLMEvalKit itself reads a letter or an option from free text.
 With `variant=circular`, as MMBench is scored, also circular accuracy: a question counts if it is right in all orders of
 its options, which are further rows of the table (`g_index`, or an index a multiple of a million higher).
-Prompt: of `{question}`, `{hint}` and `{options}`. Tags: type, family, circular (the question, with `variant=circular`).
+Prompt: of `{question}`, `{hint}` and `{options}`. Tags: type, family, group (the question, with `variant=circular`).
 Licence: each benchmark's own.
 
 Layout: a table with a row for each question (`readers/image_table.py`), at the address that VLMEvalKit's
@@ -104,7 +104,7 @@ class VlmEvalKit(EvaluationOnly):
     def metrics(self) -> dict[str, ExampleMetric]:
         """Return accuracy by both levels of categories, and circular accuracy if it is asked for."""
         by = ("type", "family")
-        circular = GroupAccuracy(groups={"circular_accuracy": "circular"}, by=by)
+        circular = GroupAccuracy(groups={"circular_accuracy": "group"}, by=by)
         return {"choice": circular if self.variant == "circular" else Accuracy(by=by)}
 
     def _example(self, row: dict[str, Any]) -> Example:
@@ -120,9 +120,7 @@ class VlmEvalKit(EvaluationOnly):
                 tags["type" if column == self.type_column else "family"] = row[column]
         if self.variant == "circular":
             index = row["index"]
-            tags["circular"] = row.get("g_index") or (
-                str(int(index) % ROTATION) if index.isdecimal() else index
-            )
+            tags["group"] = row.get("g_index") or (str(int(index) % ROTATION) if index.isdecimal() else index)
         return choice_example(
             row["index"],
             row["image"],

@@ -17,6 +17,7 @@ def run(args: list[str]) -> None:
     parser = Parser(
         "bridgelab evaluate",
         description="Evaluate trained runs on another benchmark or split, and write the results as a study, runs/<study>_on_<benchmark>. "
+        "Without benchmark=NAME each run is evaluated on its own benchmark. "
         "With study=NAME write NAME_on_<benchmark>. With --bridge evaluate a published bridge without training, and write "
         "runs/published_on_<benchmark>.",
     )

@@ -56,7 +56,7 @@ class DryRun(Backbones):
         self, config: DictConfig, device: torch.device, text: T5Config, visual: nn.Module, *, images: int = 1,
         processes: int = 1,
     ):  # fmt: skip
-        self.config, self.device, self.images = config, device, images
+        self.config, self.device, self.images, self.processes = config, device, images, processes
         self.hub_bridge = None  # its weights do not matter here
         self.sees = getattr(target(config.bridge, "bridge"), "sees", "image")
         self.batch_size = -(-config.train.batch_size // processes)

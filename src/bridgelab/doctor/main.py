@@ -56,12 +56,15 @@ def doctor(args: Sequence[str]) -> None:
     from bridgelab.training.main import ROOT
 
     console = get_console()
-    from bridgelab.config.check import check_config
+    from bridgelab.config.check import check_config, check_launcher
     from bridgelab.config.compose import compose_sweep
 
     with _quiet():
         sweep = compose_sweep(ROOT / "conf", [one for one in overrides if not SIZES.fullmatch(one)])
         check_config(sweep.config)
+        several = options.multirun or sweep.is_multirun or sweep.jobs > 1
+        if several and "slots" in sweep.config.hydra.launcher:  # the pool, whose slots are predicted
+            check_launcher(sweep.config)
         if overrides:
             from bridgelab.config.instantiate import check_classes
 

@@ -89,7 +89,7 @@ def vision_check(config: DictConfig) -> Check:
         return _clip_file(Path(weights))
     if weights.startswith("local-dir:"):
         return _clip_folder(Path(weights.removeprefix("local-dir:")))
-    fix = "vision.weights=local-dir:FOLDER pretrained=null, with the model's folder copied there"
+    fix = "vision.weights=local-dir:FOLDER vision.pretrained=null, with the model's folder copied there"
     if weights.startswith("hf-hub:"):
         return _hub("vision", weights.removeprefix("hf-hub:"), CLIP_WEIGHTS, fix)
     if tag and Path(tag).is_file():

@@ -92,7 +92,7 @@ def run_checks(sweep: Sweep, workload: Workload) -> Iterator[Check]:
         yield Check(MISSING, "memory", "a step with one example does not fit", FEWER)
         return
     yield memory_check(config, device, costs)
-    yield from hours(sweep, Job(config, dry_run, workload, costs), slots)
+    yield from hours(sweep, Job(config, dry_run, workload, costs, trials_at_once(sweep, processes)), slots)
 
 
 def use_slots(sweep: Sweep, device: torch.device) -> int:
@@ -104,6 +104,16 @@ def use_slots(sweep: Sweep, device: torch.device) -> int:
     if device.type == "cpu":
         torch.set_num_threads(int(environments[0]["OMP_NUM_THREADS"]))
     return len(environments)
+
+
+def trials_at_once(sweep: Sweep, processes: int) -> int:
+    """Return how many trials of its search a job does at once: a launcher that starts all processes lets each take one, as srun does.
+
+    Lightning starts them at the training, after the search.
+    """
+    nodes, launcher = sweep.config.trainer.get("num_nodes", 1), sweep.config.hydra.launcher
+    by_srun = nodes > 1 or (sweep.jobs > 1 and str(launcher._target_).endswith(".SlurmLauncher"))
+    return processes if by_srun else 1
 
 
 def _number(devices: Any) -> int:
@@ -141,17 +151,21 @@ class Job:
         dry_run: that was measured.
         workload: that the run goes through.
         costs: as measured.
+        at_once: trials of the search.
     """
 
-    def __init__(self, config: DictConfig, dry_run: DryRun, workload: Workload, costs: Costs):
-        self.config, self.workload, self.costs = config, workload, costs
-        self.trains, self.batch_size = bool(dry_run.trained), dry_run.batch_size
+    def __init__(
+        self, config: DictConfig, dry_run: DryRun, workload: Workload, costs: Costs, at_once: int = 1
+    ):
+        self.config, self.workload, self.costs, self.at_once = config, workload, costs, at_once
+        self.processes = dry_run.processes
+        self.trains, self.batch_size = bool(dry_run.trained and config.train.steps), dry_run.batch_size
         sees_image = dry_run.sees == "image"
         self.shuffled = bool(config.evaluate.shuffled and sees_image)
         self.captioned = config.evaluate.captioned is not None and sees_image
         # Seconds of an example whose features are not kept.
         self.online = workload.images_per_example * costs.image if online(config) else 0.0
-        self.step = costs.step + self.batch_size * self.online
+        self.step = costs.step + self.batch_size * self.online  # of each process, with its share of a batch
         self.cool_downs = config.train.schedule.decay * sum(config.train.budgets)  # as a share of all steps
         self.training = config.train.steps * (1 + self.cool_downs) * self.step
         self.validations = config.train.val_points + len(config.train.budgets)
@@ -173,10 +187,15 @@ class Job:
     @property
     def trials(self) -> tuple[int, int]:
         """The least and the greatest number of trials in a search; none if the rate is set."""
+        return self._rounds(1)
+
+    def _rounds(self, at_once: int) -> tuple[int, int]:
+        """Return how often trials are done at least and at most, so many at once: first rates, then each beyond, then warm-ups."""
         tune = self.config.tune
         if not self.trains or self.config.train.lr is not None:
             return 0, 0
-        least = len(tune.lrs) + len(set(tune.warmups) - {self.config.train.schedule.warmup})
+        warmups = len(set(tune.warmups) - {self.config.train.schedule.warmup})
+        least = -(-len(tune.lrs) // at_once) + -(-warmups // at_once)
         return least, least + tune.extend
 
     @property
@@ -185,38 +204,49 @@ class Job:
         return self.config.train.schedule.shape == "warmup_stable_decay"
 
     @property
-    def search(self) -> list[float]:
-        """The least and the greatest seconds of a search."""
-        if not self.trials[1]:
-            return [0.0, 0.0]
-        loss = 0.0  # on val, after a trial
+    def loss(self) -> float:
+        """Seconds of the loss on val, which is of all kinds, and generates nothing."""
+        seconds = 0.0
         for kind, evaluation in self.workload.val.items():
             costs = self.costs.answering[kind]
-            loss += evaluation.examples * (costs.encode + costs.score + self.online)
+            seconds += evaluation.examples * (costs.encode + costs.score + self.online)
+        return seconds
+
+    @property
+    def search(self) -> list[float]:
+        """The least and the greatest seconds of a search, of which each trial is trained on one process with whole batches."""
+        if not self.trials[1]:
+            return [0.0, 0.0]
+        loss, step = self.loss, self.processes * self.step  # the loss after a trial
+        rounds = self._rounds(self.at_once)
         steps, finalists = self.config.tune.steps, self.config.tune.get("finalists")
         cool_down = 0.5 * self.config.train.schedule.decay * steps * self.halved
         if finalists is None:
-            return [
-                number * ((steps + cool_down) * self.step + (1 + self.halved) * loss)
-                for number in self.trials
-            ]
-        half, rest = 0.5 * steps * self.step + loss, (0.5 * steps + cool_down) * self.step + loss
-        return [number * half + min(number, finalists) * rest for number in self.trials]
+            return [number * ((steps + cool_down) * step + (1 + self.halved) * loss) for number in rounds]
+        half, rest = 0.5 * steps * step + loss, (0.5 * steps + cool_down) * step + loss
+        last = [-(-min(number, finalists) // self.at_once) for number in self.trials]
+        return [number * half + more * rest for number, more in zip(rounds, last, strict=True)]
 
     @property
     def validation(self) -> float:
-        """Seconds of all validations, which generate no captions."""
+        """Seconds of all validations, which generate no captions.
+
+        Processes share the answers. Of captions alone the loss is computed, by each process for itself.
+        """
         val = {kind: one for kind, one in self.workload.val.items() if kind != "caption"}
-        return self.validations * sum(one.examples * self.example(kind, one) for kind, one in val.items())
+        if not val:
+            return self.validations * self.loss
+        answers = sum(one.examples * self.example(kind, one) for kind, one in val.items())
+        return self.validations * answers / self.processes
 
     @property
     def evaluation(self) -> float:
-        """Seconds of the evaluation on test."""
+        """Seconds of the evaluation on test, which processes share if they have met in training."""
         test = self.workload.test
         seconds = sum(self.views(kind) * one.examples * self.example(kind, one) for kind, one in test.items())
         if self.captioned and "caption" in test:
             seconds += self.workload.captioned * self.example("caption", test["caption"])
-        return seconds
+        return seconds / (self.processes if self.trains else 1)
 
     @property
     def seconds(self) -> float:

@@ -22,7 +22,7 @@ from bridgelab.doctor.model_availability import T5_WEIGHTS, cached
 from bridgelab.text.published import published_config
 from bridgelab.text.t5 import ASSETS, SHIPPED, T5
 from bridgelab.vision.openclip import OpenClipVision
-from bridgelab.vision.tower import tower_shape
+from bridgelab.vision.tower import no_foreign_code, tower_shape
 
 HEAD = "lm_head.weight"
 STD = 0.02  # of random weights: logits stay where a trained T5's lie
@@ -104,7 +104,7 @@ def tower(config: DictConfig) -> nn.Module:
     if weights == "miniature" or weights.endswith(".safetensors"):
         path = ASSETS / "vision.json" if weights == "miniature" else Path(weights).with_suffix(".json")
         choices = json.loads(path.read_text())["model_cfg"]
-        with torch.device("meta"):
+        with no_foreign_code(), torch.device("meta"):
             return (CoCa if "multimodal_cfg" in choices else CLIP)(**choices).visual
     if weights.startswith("hf-hub:"):
         repo = weights.removeprefix("hf-hub:")
@@ -118,7 +118,7 @@ def tower(config: DictConfig) -> nn.Module:
             f"vision.weights={weights!r} is not a model of open_clip. Set it to one of open_clip.list_models(), to "
             "hf-hub:org/model, local-dir:folder, or to a .safetensors file."
         )
-    with torch.device("meta"):
+    with no_foreign_code(), torch.device("meta"):
         model = open_clip.create_model(
             weights,
             load_weights=False,

@@ -132,7 +132,7 @@ def read_workload(config: DictConfig, tokenizer: Any | None, sizes: Sizes) -> Wo
 
 
 def _drawn(benchmark: Any) -> bool:
-    return all((Path(benchmark.root) / f"{split}.done").exists() for split in SPLITS)
+    return all((Path(benchmark.root) / f"{benchmark.part(split)}.done").exists() for split in SPLITS)
 
 
 def _small_world(config: DictConfig, benchmark: Any, tokenizer: Any) -> Workload:
@@ -216,7 +216,7 @@ def _spread(paths: Sequence[str], most: int) -> list[str]:
 
 
 def _pools(config: DictConfig, examples: Mapping[str, list[Example]]) -> dict[str, list[Example]]:
-    """Sort training examples into the pools that stages draw from, as `training.experiment` does."""
+    """Sort training examples into the pools that stages draw from, as `data.pools` does."""
     drawn = {
         name for stage in config.train.stages for name, weight in stage.items() if weight and name != "share"
     }
@@ -225,7 +225,9 @@ def _pools(config: DictConfig, examples: Mapping[str, list[Example]]) -> dict[st
     pools = {
         "answer": [e for kind, several in examples.items() if kind != "caption" for e in several],
         "caption": captions,
-        "simple_caption": [e for e in captions if int(e.tags.get("objects", most + 1)) <= most],
+        "simple_caption": [
+            e for e in captions if isinstance(objects := e.tags.get("objects"), int) and objects <= most
+        ],
     }
     return {name: several for name, several in pools.items() if several and name in drawn}
 
@@ -238,7 +240,7 @@ def _training_lengths(
     sampler = MixtureSampler(
         {name: pool.prompt_lengths for name, pool in pools.items()},
         stages,
-        steps=min(SAMPLED_STEPS, config.train.steps),
+        steps=min(SAMPLED_STEPS, max(1, config.train.steps)),  # of train.steps=0 what a step would read
         batch_size=config.train.batch_size,
         seed=config.data_seed,
         window=config.train.window,

@@ -2,12 +2,13 @@
 
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from bridgelab.benchmark.example import Example
 from bridgelab.config.root import config_root
 from bridgelab.data.batches import TokenizedExamples
 from bridgelab.data.datamodule import BenchmarkDataModule
@@ -23,7 +24,7 @@ from bridgelab.runs.identity import claim, config_hash
 from bridgelab.runs.record import write_json, write_predictions
 from bridgelab.runs.record_schema import read_record
 
-# Taken from the new config; all others are the run's own.
+# Taken from the new config; all others are the run's own. So is the benchmark, unless one is given.
 NEW_GROUPS = ("benchmark", "evaluate", "data", "paths")
 # The run's own unless they are given: the bridge was trained on features of this type, and on texts of this length.
 KEPT = ("data.dtype", "data.max_length")
@@ -49,7 +50,8 @@ def evaluate_run(
         split: of the benchmark.
         progress: called with the task, the number of examples done, and the total.
         trust: see `load_trained`.
-        given: keys of the new config that were chosen for this evaluation, among `study` and `KEPT`.
+        given: keys of the new config that were chosen for this evaluation, among `study`, `KEPT`, `experiments`, `benchmark`
+            and its keys. Without a benchmark the run's own is evaluated, with those of its keys that are given.
     Raises:
         FileNotFoundError: if the run lacks a file, or data are missing.
         ValueError: if the benchmark has no such split, or fewer or more images per example than the bridge has positions for.
@@ -57,9 +59,11 @@ def evaluate_run(
     clock = time.monotonic()
     device = local_device()
     config, backbones, model = load_trained(run, device, trust=trust)
-    trained = config.get("data", OmegaConf.create())
+    trained, own_benchmark = config.get("data", OmegaConf.create()), config.benchmark
     for group in NEW_GROUPS:
         config[group] = new_config[group]
+    if not {"benchmark", "experiments"} & set(given):
+        config.benchmark = _own_benchmark(own_benchmark, new_config.benchmark, given)
     for key in KEPT:
         name = key.partition(".")[2]
         if name in trained and not any(f"{one}.".startswith(f"{key}.") for one in given):
@@ -77,9 +81,10 @@ def evaluate_run(
     if claim(folder, config):
         log.info("%s is already finished, nothing to do", folder)
         return folder
+    train = floor_examples(data.benchmark)
     data.setup("test")
     tests = data.test_examples(split, model.conditioning)
-    rows, metrics = evaluate_split(model, data, tests, split, progress)
+    rows, metrics = evaluate_split(model, data, tests, train, split, progress)
     write_predictions(folder / "predictions.parquet", rows)
     record = read_record(run, ("costs", "benchmark"))
     record.pop("taken_from", None)  # true of the run, not of this evaluation
@@ -103,10 +108,35 @@ def evaluate_run(
     return folder
 
 
+def _own_benchmark(trained: DictConfig, new: DictConfig, given: Collection[str]) -> DictConfig:
+    """Return a run's own benchmark with its keys that are given; as it is composed if it is the same, since a hash is of that."""
+    own = OmegaConf.create(OmegaConf.to_container(trained, resolve=True))
+    assert isinstance(own, DictConfig)
+    for group, _, key in (name.partition(".") for name in given):
+        if group == "benchmark":
+            OmegaConf.update(own, key, OmegaConf.select(new, key), merge=False)
+    return new if own == OmegaConf.to_container(new, resolve=True) else own
+
+
+def floor_examples(benchmark: Any) -> dict[str, list[Example]]:
+    """Return training examples by kind for the majority floor; none, with a warning, if they are not there.
+
+    Call it before images are encoded, which takes long, since examples that are there and malformed are refused.
+    """
+    if "train" not in benchmark.splits:
+        return {}
+    try:
+        return {kind: benchmark.examples("train", kind) for kind in benchmark.kinds if kind != "caption"}
+    except OSError as error:
+        log.warning("the majority floor is left out, since the training examples can't be read: %s", error)
+        return {}
+
+
 def evaluate_split(
     model: BridgedModel,
     data: BenchmarkDataModule,
     tests: dict[str, TokenizedExamples],
+    train: Mapping[str, list[Example]],
     split: str,
     progress: ProgressCallback | None,
 ) -> tuple[list[dict[str, Any]], dict[str, float]]:
@@ -116,13 +146,11 @@ def evaluate_split(
         model: the bridge between its backbones.
         data: the benchmark, set up with this split.
         tests: the split's examples by kind.
+        train: see `floor_examples`.
         split: its name.
         progress: called with the task, the number of examples done, and the total.
     """
     benchmark, choices = data.benchmark, data.config.evaluate
-    train = {}
-    if "train" in benchmark.splits:  # only for the majority floor
-        train = {kind: benchmark.examples("train", kind) for kind in tests}
     return evaluate(
         model,
         tests,

@@ -22,6 +22,7 @@ from bridgelab.printable import printable
 from bridgelab.report.row import ALL
 from bridgelab.report.summary import summarize
 from bridgelab.report.table import Cell, percent_cell
+from bridgelab.runs.identity import LOCAL
 from bridgelab.runs.predictions import Answers
 from bridgelab.runs.record_schema import read_record
 from bridgelab.runs.run import Run
@@ -51,6 +52,9 @@ def push(
     name = check_push(run, repo)  # before models are loaded
     api = HfApi()
     config, backbones, model = load_trained(run, trust=trust)
+    bridge = printable(
+        str(read_record(run, NEEDED)["bridge"])
+    )  # the run's folder may have a path in its name
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         write_repository(folder, name, run, config, backbones, model, license_id=license_id)
@@ -59,7 +63,7 @@ def push(
             commit = api.upload_folder(
                 repo_id=name,
                 folder_path=folder,
-                commit_message=f"bridgelab push: {printable(run.resolve().name)}",
+                commit_message=f"bridgelab push: {bridge}, seed {config.seed}",
             )
         except (HfHubHTTPError, TRANSPORT_ERROR, ConnectionError) as error:
             raise explained(error, name) from error
@@ -193,13 +197,20 @@ def _text(cell: Cell) -> str:
 
 
 def portable(group: DictConfig) -> Any:
-    """Return a group of the config as plain values. Of an absolute path only the last part is kept, since the rest is private."""
+    """Return a group of the config as plain values. Of an absolute path only the last part is kept, since the rest is private.
+
+    The path may stand after open_clip's `local-dir:`, which is kept.
+    """
 
     def plain(value: Any) -> Any:
         if isinstance(value, dict):
             return {str(key): plain(one) for key, one in value.items()}
         if isinstance(value, list):
             return [plain(one) for one in value]
-        return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+        if not isinstance(value, str):
+            return value
+        scheme = LOCAL if value.startswith(LOCAL) else ""
+        path = Path(value.removeprefix(scheme))
+        return scheme + path.name if path.is_absolute() else value
 
     return plain(OmegaConf.to_container(group, resolve=True))

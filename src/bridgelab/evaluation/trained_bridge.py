@@ -1,5 +1,6 @@
 """A trained bridge that answers questions about images: the library's side of `bridgelab answer`."""
 
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from PIL import Image
 
 from bridgelab.backbones import Backbones
 from bridgelab.benchmark.example import Example
+from bridgelab.benchmark.readers.multiple_choice import NO_HINT
 from bridgelab.bridge.hub import read_hub_bridge
 from bridgelab.bridge.hub_repository import is_hub
 from bridgelab.config.instantiate import build
@@ -24,8 +26,13 @@ from bridgelab.evaluation.load import load_trained
 from bridgelab.evaluation.predict import on_device, predict, with_targets
 from bridgelab.evaluation.published_bridge import hub_config, load_published
 from bridgelab.model import BridgedModel
+from bridgelab.printable import printable
 
 MAX_ANSWER_TOKENS = 64
+PLACE = re.compile(r"\{\w+\}")  # of a text in a prompt
+# What stands there for a question without it, as in training. Any other place is the question's own.
+NOTHING = {"{hint}": NO_HINT, "{options}": "", "{instruction}": ""}
+log = logging.getLogger(__name__)
 
 Picture = str | Path | Image.Image | np.ndarray
 
@@ -85,6 +92,11 @@ class TrainedBridge:
         if backbones.sees != "image":
             raise ValueError(
                 f"bridge={config.bridge._target_} sees {backbones.sees}, and no image. Give a run of another bridge."
+            )
+        if not reads_question(config.benchmark):
+            log.warning(
+                "the prompt that this bridge was trained with has no place for a question, so it answers without: %s",
+                printable(_template(config.benchmark)),
             )
         self.config, self.backbones, self.model = config, backbones, model
         # The run's own features were rounded to it. Bridges of the hub and older runs do not name it.
@@ -227,9 +239,24 @@ def as_pixels(image: Picture) -> np.ndarray:
 
 
 def in_template(benchmark: Any, question: str) -> str:
-    """Return the question in the prompt that the benchmark's questions were trained with."""
-    template = benchmark.get("question_prompt") or benchmark.get("prompt") or "{question}"
-    return re.sub(r"\{\w+\}", lambda _: question, template, count=1)
+    """Return the question in the prompt that the benchmark's questions were trained with; as it is if it stands in it already.
+
+    What else the prompt has a place for is filled as in training where there is none.
+    """
+    template = _template(benchmark)
+    head, *between = PLACE.split(template)
+    if between and (head or between[-1]) and question.startswith(head) and question.endswith(between[-1]):
+        return question  # an evaluation harness asks in the benchmark's words
+    return PLACE.sub(lambda place: NOTHING.get(place[0], question), template)
+
+
+def reads_question(benchmark: Any) -> bool:
+    """Return whether the prompt has a place for a question; that of captions has none."""
+    return bool(set(PLACE.findall(_template(benchmark))) - NOTHING.keys())
+
+
+def _template(benchmark: Any) -> str:
+    return str(benchmark.get("question_prompt") or benchmark.get("prompt") or "{question}")
 
 
 def spelled_as_known(question: str, text: Any) -> str:

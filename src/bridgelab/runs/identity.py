@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from bridgelab.runs.initial_weights import other_weights
 from bridgelab.runs.insert import insert_of
 from bridgelab.runs.older_names import with_older_keys
 from bridgelab.runs.record_schema import read_config, read_record
-from bridgelab.runs.sweep import OVERRIDES
+from bridgelab.runs.sweep import OVERRIDES, quoted
 from bridgelab.runs.warm_start_files import digest_of_starts
 
 log = logging.getLogger(__name__)
@@ -146,7 +147,7 @@ def refuse_another(directory: Path, config: DictConfig) -> bool:
                 f"{', '.join(keys[:MAX_KEYS])}{', …' if len(keys) > MAX_KEYS else ''}). One directory holds one config: give this run "
                 "another study=NAME, or move that directory away"
                 + (
-                    f". To evaluate it again without training: bridgelab evaluate {directory}"
+                    f". To evaluate it again without training: bridgelab evaluate {directory} {_overrides(config, keys)}"
                     if all(key.startswith("evaluate.") for key in keys)
                     and (directory / "last.ckpt").exists()  # which an evaluation itself lacks
                     else "."
@@ -160,6 +161,15 @@ def refuse_another(directory: Path, config: DictConfig) -> bool:
         _refuse_other_data(directory, config)
         _refuse_other_weights(directory, config)
     return True
+
+
+def _overrides(config: DictConfig, keys: list[str]) -> str:
+    """Return the values of keys as words of a command line."""
+    values = {key: OmegaConf.select(config, key) for key in keys}
+    return shlex.join(
+        f"{key}={quoted(value) if isinstance(value, str) else json.dumps(value)}"
+        for key, value in values.items()
+    )
 
 
 def _refuse_other_weights(directory: Path, config: DictConfig) -> None:

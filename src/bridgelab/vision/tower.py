@@ -3,12 +3,17 @@
 import difflib
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import open_clip
 import torch
+from open_clip import hf_model
 from open_clip.coca_model import CoCa
 from open_clip.model import CLIP
 from open_clip.timm_model import TimmModel
@@ -47,6 +52,26 @@ class TowerShape:
     modules: dict[str, Any]
 
 
+@contextmanager
+def no_foreign_code() -> Iterator[None]:
+    """Let open_clip build no text encoder by code of its repository; transformers would ask at a terminal whether to run it."""
+    own: Any = hf_model.AutoConfig, hf_model.AutoModel
+    hf_model.AutoConfig, hf_model.AutoModel = (
+        SimpleNamespace(
+            **{
+                name: partial(getattr(auto, name), trust_remote_code=False)
+                for name in ("from_pretrained", "from_config")
+                if hasattr(auto, name)
+            }
+        )
+        for auto in own
+    )
+    try:
+        yield
+    finally:
+        hf_model.AutoConfig, hf_model.AutoModel = own
+
+
 def load_tower(path: Path) -> tuple[nn.Module, dict[str, Any]]:
     """Load a ViT from a safetensors file (keys 'visual.…') with open_clip's configuration beside it.
 
@@ -60,8 +85,11 @@ def load_tower(path: Path) -> tuple[nn.Module, dict[str, Any]]:
     """
     config = _read_config(path)
     family = CoCa if "multimodal_cfg" in config["model_cfg"] else CLIP
-    with torch.device("meta"):
-        visual = family(**config["model_cfg"]).visual
+    try:
+        with no_foreign_code(), torch.device("meta"):
+            visual = family(**config["model_cfg"]).visual
+    except CREATION_ERRORS as error:
+        raise _explain(error, str(path)) from error
     if not isinstance(visual, VisionTransformer):
         raise ValueError(
             f"{path.name} holds a {type(visual).__name__}: it must be a VisionTransformer. Choose a ViT."
@@ -105,9 +133,10 @@ def create_tower(
     elif name.startswith("local-dir:"):
         _check_folder(name)
     try:
-        model = open_clip.create_model(
-            name, pretrained=pretrained, force_image_size=image_size, require_pretrained=True, **options
-        )
+        with no_foreign_code():
+            model = open_clip.create_model(
+                name, pretrained=pretrained, force_image_size=image_size, require_pretrained=True, **options
+            )
     except CREATION_ERRORS as error:
         raise _explain(error, f"{name}{f' ({pretrained})' if pretrained else ''}") from error
     visual = model.visual
