@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,14 @@ from omegaconf import OmegaConf
 from pydantic import Field
 
 from bridgelab.atomic import atomic_path
+from bridgelab.runs.locks import locked
 from bridgelab.runs.older_names import current_key, current_override
 from bridgelab.runs.record_schema import Checked, checked, read_yaml
 
 MULTIRUN = "multirun.yaml"
+# The study's own multirun.yaml while `bridgelab study --add` trains a row, whose sweep Hydra writes in its place.
+KEPT = "multirun.study.yaml"
+ADDING = ".add.lock"  # of a study's folder; `bridgelab study --add` holds it while it trains
 # In a run's folder: its command line, which the folder's name tells only in part.
 OVERRIDES = "overrides.yaml"
 # Every study varies these, and they are not factors: a row is a bridge, and its runs are seeds.
@@ -71,15 +76,29 @@ class Multirun(Checked):
 
 
 def last_sweep(study: Path) -> Sweep:
-    """Return a study's last sweep, or an empty one if multirun.yaml does not exist.
+    """Return a study's last sweep, but not one that adds a row; an empty one if multirun.yaml does not exist.
 
     Raises:
         Malformed: if multirun.yaml is not one that Hydra writes.
     """
-    path = study / MULTIRUN
-    if not path.exists():
-        return Sweep()
-    return checked(path, read_yaml(path), Multirun).hydra
+    for path in (study / KEPT, study / MULTIRUN):
+        with suppress(
+            FileNotFoundError
+        ):  # the first may be deleted at this moment: then the second is restored
+            return checked(path, read_yaml(path), Multirun).hydra
+    return Sweep()
+
+
+def begin_sweep(study: Path) -> None:
+    """Let multirun.yaml count again if a killed `bridgelab study --add` left a copy of an earlier one. A sweep that adds a row leaves it.
+
+    Raises:
+        OSError: if the copy can't be deleted.
+    """
+    if (study / KEPT).exists():
+        with locked(study / ADDING, wait=False) as nobody_adds:
+            if nobody_adds:
+                (study / KEPT).unlink(missing_ok=True)
 
 
 def last_overrides(study: Path) -> list[str]:
