@@ -134,9 +134,9 @@ def break_map_figure(cells: BreakMap) -> Figure:
 
 
 def sweep_figure(study: Study, summary: Summary) -> Figure | None:
-    """Return accuracy over the number that a study varies, a chart for each kind of question; None if it varies none."""
+    """Return accuracy over the number that a study varies, a chart for each kind of question; None without a number or an answer."""
     swept = swept_number(study)
-    if swept is None:
+    if swept is None or not any(row.accuracy for row in summary.bridges):
         return None
     charts = tuple(sweep_chart(summary, swept, kind) for kind in summary.questions)
     numbers = sweep_numbers(summary, swept).drop(columns="name")

@@ -75,10 +75,10 @@ def shift_between(first: Study, second: Study, split: str, plain: str) -> Shift 
         split: the other split's name.
         plain: the plain split's name.
     Returns:
-        None if no run of one study has its row and seed in the other.
+        None if no run of one study is in the other, or one has no questions.
     """
     joined, on_split = join_splits(first, second, split, plain)
-    if not joined.runs:
+    if not joined.runs or first.questions.empty or second.questions.empty:
         return None
     baseline, delta, _ = declaration(joined)
     accuracy = _accuracy(joined, on_split)
