@@ -26,7 +26,7 @@ from bridgelab.runs.rate_choice import KEY as RATE
 from bridgelab.runs.rate_choice import RateChoice, choose_rates
 from bridgelab.runs.record_schema import Malformed, read_record
 from bridgelab.runs.run import Run
-from bridgelab.runs.sweep import command, factors, overrides, swept
+from bridgelab.runs.sweep import cell, command, factors, swept
 
 REQUIRED = (*(name for name in SHARED if name != "precision"), "bridge", "seed", "costs", "metrics")
 
@@ -276,7 +276,7 @@ def _absent(
 ) -> Iterator[Missing]:
     """Yield the cells of bridge × seed × other factors that have not even a folder."""
 
-    def cell(run: Run) -> tuple[str, ...]:
+    def cell_of(run: Run) -> tuple[str, ...]:
         of = {"bridge": run.bridge, "seed": str(run.seed), "data_seed": str(run.data_seed), **run.levels}
         return tuple(of[name] for name in names)
 
@@ -284,14 +284,14 @@ def _absent(
     untrained = {run.bridge for run in runs if not run.trains}
     values = {name: dict.fromkeys(sweep.get(name, [])) for name in names}
     for run in runs:
-        for name, value in zip(names, cell(run), strict=True):
+        for name, value in zip(names, cell_of(run), strict=True):
             if run.trains or name == "bridge":  # seeds of an untrained row do not count for others
                 values[name].setdefault(value)
-    existing = {cell(run) for run in runs}
+    existing = {cell_of(run) for run in runs}
     # Each bridge may have rates of its own: only those that the sweep lists, or one of its runs has, are due.
     listed = sweep.get(RATE, []) if len(sweep.get(RATE, [])) > 1 else []
     tried = {(run.bridge, run.levels.get(RATE)) for run in runs}
-    begun = [overrides(one.name) for one in unfinished]
+    begun = [cell(one.name) for one in unfinished]
     for combination in product(*values.values()):
         of = dict(zip(names, combination, strict=True))
         frozen = of.get("text.adapt", "none") == "none"  # an adapter is trained beside plain words too

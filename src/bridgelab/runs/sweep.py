@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from omegaconf import OmegaConf
 from pydantic import Field
@@ -22,11 +22,12 @@ ADDING = ".add.lock"  # of a study's folder; `bridgelab study --add` holds it wh
 # In a run's folder: its command line, which the folder's name tells only in part.
 OVERRIDES = "overrides.yaml"
 # Every study varies these, and they are not factors: a row is a bridge, and its runs are seeds.
-ALWAYS = ("bridge", "seed", "data_seed")
-OWN = "bridge._target_"  # of a class of one's own
+ALWAYS = ("bridge", "bridge._target_", "seed", "data_seed")
+OWN = "bridge._target_"  # of a class of one's own, which is then the run's bridge whatever yaml its keys start from
 RUNS = "runs"  # `paths.runs` of conf/train.yaml
 # The yaml that `bridgelab study --add` begins a class of one's own with.
 BASE = "bridge=linear"
+Value = TypeVar("Value")
 _PLAIN = re.compile(r"[\w./-]+", re.ASCII)  # needs no quotes in an override
 _COMMA = re.compile(r",(?![^\[({]*[\])}])")  # outside brackets
 
@@ -39,8 +40,20 @@ def overrides(name: str) -> dict[str, str]:
 
 def bridge_of(name: str) -> str:
     """Return the bridge in a run's name, or the class of one's own; empty if the name has none."""
-    values = overrides(name)
-    return values.get(OWN) or values.get("bridge", "")
+    return cell(name).get("bridge", "")
+
+
+def cell(name: str) -> dict[str, str]:
+    """Return the keys and values in a run's name as `overrides` does, with a class of one's own as the bridge."""
+    return _with_class(overrides(name))
+
+
+def _with_class(values: dict[str, Value]) -> dict[str, Value]:
+    return {
+        ("bridge" if key == OWN else key): value
+        for key, value in values.items()
+        if key != "bridge" or OWN not in values
+    }
 
 
 def quoted(value: str) -> str:
@@ -153,8 +166,13 @@ def what_is_missing(study: Path, names: Sequence[str]) -> str:
     if planned is None or any(bridge_of(name) in planned for name in names):
         return command(study, names)
     parts = [part for part in _COMMA.split(names[0]) if part != BASE or OWN not in names[0]]
+    return shlex.join(["bridgelab", "study", str(study), "--add", *map(current_override, row_keys(parts))])
+
+
+def row_keys(parts: Sequence[str]) -> list[str]:
+    """Return those parts of a run's name that choose its row, as overrides. A class of one's own may stand as the bridge, as in `cell`."""
     row = [part for part in parts if re.match(r"\+*(bridge|budget)[.=]", part)]
-    return shlex.join(["bridgelab", "study", str(study), "--add", *map(current_override, row)])
+    return [re.sub(r"^bridge=(?=.*\.)", f"{OWN}=", part) for part in row]
 
 
 def _without_defaults(task: Sequence[str]) -> list[str]:
@@ -170,15 +188,19 @@ def _without_defaults(task: Sequence[str]) -> list[str]:
 
 
 def swept(study: Path) -> dict[str, list[str]]:
-    """Return the values that the last sweep took from the study and the command line: {'bridge': ['linear', …], …}."""
+    """Return the values that the last sweep took from the study and the command line: {'bridge': ['linear', …], …}.
+
+    Classes of one's own are values of 'bridge', as in `cell`.
+    """
     sweep = last_sweep(study)
     params = dict(sweep.sweeper.params or {})
     params |= dict(item.split("=", 1) for item in sweep.overrides.task if "=" in item)
-    return {
-        current_key(name.lstrip("+")): [value.strip().replace("/", "_") for value in str(values).split(",")]
-        for name, values in params.items()
-        if not set("()[]{}$'\"") & set(str(values))  # skip range(3), lists, interpolations and quoted text
+    values = {
+        current_key(name.lstrip("+")): [value.strip().replace("/", "_") for value in str(several).split(",")]
+        for name, several in params.items()
+        if not set("()[]{}$'\"") & set(str(several))  # skip range(3), lists, interpolations and quoted text
     }
+    return _with_class(values)
 
 
 def factors(sweep: dict[str, list[str]], names: list[dict[str, str]], bridges: list[str]) -> list[str]:
