@@ -9,7 +9,7 @@ from rich.console import Console
 
 from bridgelab.atomic import atomic_path
 from bridgelab.console import get_console
-from bridgelab.report.answer import answer, compared, gain_over_start, missing_runs
+from bridgelab.report.answer import answer, compared, gain_over_start, missing_runs, without_baseline
 from bridgelab.report.caveats import allowed_differences
 from bridgelab.report.charts.figure import Figure
 from bridgelab.report.charts.render import to_pdf, to_png, to_svg
@@ -95,7 +95,7 @@ def first_sentences(analysis: Analysis) -> list[str]:
     study, judged = analysis.study, analysis.verdict
     sentences = [
         *(value for name, value in purpose(study) if name == "question"),
-        *(answer(matrix(judged)) if judged else ()),
+        *(answer(matrix(judged)) if judged else without_baseline(study)),
         compared(analysis.summary),
         gain_over_start(analysis.summary),
         *allowed_differences(study),
