@@ -105,21 +105,27 @@ def first_sentences(analysis: Analysis) -> list[str]:
     return [*filter(None, sentences)]
 
 
-def report_map(study_dirs: Sequence[Path], out: Path, *, console: Console | None = None) -> None:
+def report_map(
+    study_dirs: Sequence[Path], out: Path, *, allow: Sequence[str] = (), console: Console | None = None
+) -> None:
     """Print the break map of several studies, and write its picture.
 
     Args:
         study_dirs: `runs/<study>` of each; the first one holds the centre of the map.
         out: path of the picture.
+        allow: keys in which the runs of each may differ, as `read_study` takes them.
         console: where to print; the terminal by default.
     Raises:
         FileNotFoundError: if a folder is missing or holds no finished run.
         ValueError: if records are malformed, or the studies cannot be put on one map.
     """
-    cells = break_map([read_study(Path(study_dir)) for study_dir in study_dirs])
+    studies = [read_study(Path(study_dir), allow=allow) for study_dir in study_dirs]
+    cells = break_map(studies)
     _write(out, to_png(break_map_figure(cells)))
     console = console or get_console()
-    console.print(to_rich(StudyTables(f"Where {cells.baseline} breaks", tuple(break_map_tables(cells)), ())))
+    notes = dict.fromkeys(one for study in studies for one in allowed_differences(study))
+    tables = StudyTables(f"Where {cells.baseline} breaks", tuple(break_map_tables(cells)), tuple(notes))
+    console.print(to_rich(tables))
     print_paths(console, out)
 
 
