@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from bridgelab.cli import main as cli
-from bridgelab.report.write import report
+from bridgelab.report.write import numbers, report
 from bridgelab.runs.study import read_study
 
 PAIR = {"linear": {"exist": 0.7, "count": 0.5}, "qformer": {"exist": 0.8, "count": 0.6}}
@@ -159,10 +159,21 @@ def test_captions_alone(simulated, change, capsys, bridges, swept):
         pd.read_parquet(run / "predictions.parquet").query("kind == 'caption'").to_parquet(
             run / "predictions.parquet"
         )
+        change(run, curve_of="token probability", init_from="theirs.safetensors")
         if swept:
             levels(run, change, swept)
     page = told(study)
     assert "0 questions on 0 images" in page
+    page += (study / "table.md").read_text() + " ".join(numbers(study)["answer"])
+    assert "alidation accuracy" not in page
+    for sentence in (
+        "Started from trained weights; validation token probability before the first step and at the end",
+        "Validation token probability before and after training, %",
+        "the gain in validation token probability from half of the steps",
+        "Token probability against training budget",
+        *(["Validation token probability at the end of training, mean of the seeds", "by the mean validation token probability"] * (swept == "train.lr")),
+    ):  # fmt: skip
+        assert sentence in page
     assert cli.main(["map", str(study)]) == 2
     assert "a map is over kinds of questions, and no study has any: first_look." in capsys.readouterr().err
 

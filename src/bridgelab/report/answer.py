@@ -74,7 +74,7 @@ def gain_over_start(summary: Summary) -> str:
     ]
     warm = all(row.started_from.startswith(f"{WARM}:") for row, _ in started)
     source = "warm starts" if warm else "trained weights"
-    return f"Started from {source}; validation accuracy before the first step and at the end: {', '.join(gains)}."
+    return f"Started from {source}; validation {summary.curve_of} before the first step and at the end: {', '.join(gains)}."
 
 
 def _where_it_breaks(verdict: Matrix) -> str:

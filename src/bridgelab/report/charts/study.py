@@ -107,7 +107,8 @@ def budget_figure(summary: Summary) -> Figure | None:
     if chart is None:
         return None
     note = "Thin lines are seeds, thick lines their means. Points are budgets, each trained with a schedule of its own."
-    return Figure("budgets", "Accuracy against training budget", note, (chart,), budget_numbers(summary))
+    title = f"{summary.curve_of.capitalize()} against training budget"
+    return Figure("budgets", title, note, (chart,), budget_numbers(summary))
 
 
 def cost_figure(summary: Summary) -> Figure | None:
