@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -17,11 +18,13 @@ from bridgelab.cli.overrides import check_training, conf_folder
 from bridgelab.cli.row_checks import check_name, check_start
 from bridgelab.config.compose import compose_sweep
 from bridgelab.config.root import config_root
+from bridgelab.launch.sweep_plan import Planned, write_plan
 from bridgelab.report.next_steps import next_steps
 from bridgelab.report.summary import summarize
 from bridgelab.runs import warm_start_files
 from bridgelab.runs.recorded_study import unpack
 from bridgelab.runs.study import read_study
+from bridgelab.runs.sweep import last_overrides, swept
 
 SWEPT = (
     "experiments=first_look_tiny",
@@ -311,3 +314,76 @@ def test_the_new_row_stands_beside_the_recorded_ones(study, simulated, monkeypat
     assert any(line.startswith("c_abstractor ") for line in printed.splitlines())
     assert f"bridgelab study {path} --add bridge=NAME" in printed
     assert "first_look_tiny" in (path / "multirun.yaml").read_text()
+
+
+@pytest.fixture
+def adding(study, monkeypatch):
+    """A function that adds a row to a study, and calls another while the row is trained, as its sweep stands in multirun.yaml."""
+    monkeypatch.setenv("BRIDGELAB_REPORT_FOLLOWS", "")
+    monkeypatch.setattr("bridgelab.report.write.report", lambda _: None)
+
+    def add(path, meanwhile):
+        def trained(args):
+            task = [*args, "budget.tokens=16"]
+            (path / "multirun.yaml").write_text(yaml.safe_dump({"hydra": {"overrides": {"task": task}}}))
+            write_plan([Planned(path / "bridge=c_abstractor,seed=0")])  # as a launcher does
+            meanwhile()
+
+        monkeypatch.setattr(train, "run", trained)
+        return cli.main(["study", str(path), "--add", "bridge=c_abstractor"])
+
+    return add
+
+
+def test_a_second_row_is_refused_while_one_is_trained(study, adding, monkeypatch, capsys):
+    path = study(*SWEPT)
+    before = (path / "multirun.yaml").read_bytes()
+
+    def second():
+        assert last_overrides(path) == list(SWEPT)  # as a report reads it meanwhile
+        monkeypatch.setattr(train, "run", lambda _: pytest.fail("the second is trained"))
+        capsys.readouterr()
+        assert cli.main(["study", str(path), "--add", "bridge=qformer"]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.endswith(
+            "first_look gets a row already, from another bridgelab study --add. Repeat this command when that one is done."
+        )
+
+    assert adding(path, second) == 0
+    assert (path / "multirun.yaml").read_bytes() == before
+    assert not (path / "multirun.study.yaml").exists()
+    assert adding(path, lambda: None) == 0
+
+
+def test_a_row_that_is_killed_leaves_the_studys_own_sweep(study, adding, tmp_path):
+    path = study(*SWEPT)
+    before, own_row, own_sweep = (
+        (path / "multirun.yaml").read_bytes(),
+        added_row(path, ["bridge=qformer"]),
+        swept(path),
+    )
+    killed = tmp_path / "killed" / path.name
+    adding(path, lambda: shutil.copytree(path, killed))  # what kill -9 leaves at this moment
+    assert (killed / "multirun.yaml").read_bytes() != before
+    assert added_row(killed, ["bridge=qformer"])[:3] == own_row[:3]
+    assert swept(killed) == own_sweep
+    begun = tmp_path / "begun" / path.name
+    shutil.copytree(killed, begun)
+    adding(killed, lambda: None)  # the next one restores it
+    assert (killed / "multirun.yaml").read_bytes() == before
+    assert not (killed / "multirun.study.yaml").exists()
+    (begun / "multirun.yaml").write_text("hydra: {overrides: {task: ['bridge=mlp', 'seed=0,1']}}")
+    write_plan([Planned(begun / "bridge=mlp,seed=0")])  # a sweep of the study itself is its last one
+    assert last_overrides(begun) == ["bridge=mlp", "seed=0,1"]
+
+
+def test_training_that_fails_leaves_the_studys_own_sweep(study, adding):
+    path = study(*SWEPT)
+
+    def fail():
+        raise KeyboardInterrupt
+
+    before = (path / "multirun.yaml").read_bytes()
+    adding(path, fail)
+    assert (path / "multirun.yaml").read_bytes() == before
+    assert not (path / "multirun.study.yaml").exists()

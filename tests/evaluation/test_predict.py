@@ -13,9 +13,10 @@ from bridgelab.bridge.linear import Linear
 from bridgelab.bridge.words import Words
 from bridgelab.data.batches import TokenizedExamples
 from bridgelab.data.shuffled_images import another_image
-from bridgelab.evaluation.predict import mean_loss, predict
-from bridgelab.evaluation.score import evaluate
+from bridgelab.evaluation.predict import Prediction, mean_loss, predict
+from bridgelab.evaluation.score import evaluate, score
 from bridgelab.model import BridgedModel
+from bridgelab.runs.predictions import clusters
 
 
 def setting(text, kind="answer", answers=("red", "blue cube", "yes")):
@@ -199,6 +200,31 @@ def test_the_record_has_each_example_in_each_view(tiny_text):
         "tag_type": "query",
         "tag_hops": 1,
     }
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["/d/a/cam/f.png", "/d/b/cam/f.png", "/d/c/cam/f.png"], ["a/cam/f.png", "b/cam/f.png", "c/cam/f.png"]),
+        (["/d/a/cam/f.png", "/d/b/cam/g.png", "/d/a/cam/f.png"], ["cam/f.png", "cam/g.png", "cam/f.png"]),
+        (["/f.png", "/cam/f.png", "/d/cam/f.png"], ["/f.png", "/cam/f.png", "d/cam/f.png"]),
+    ],
+)  # fmt: skip
+def test_images_have_names_that_tell_them_apart(paths, names):
+    """Over all kinds of questions, and as short as they were where folder and file tell them apart."""
+
+    class Prepared(list):
+        examples: list[Example]
+
+    tests = {}
+    for kind, of_kind in (("answer", paths[:2]), ("caption", paths[2:])):
+        tests[kind] = Prepared([0] * len(of_kind))
+        tests[kind].examples = [Example(path, (path, paths[0]), "what", ("red",), kind) for path in of_kind]
+    predictions = {(kind, "image"): [Prediction("red", -1.0)] * len(of) for kind, of in tests.items()}
+    rows, _ = score(predictions, tests, {"answer": Accuracy(), "caption": Accuracy()}, {})
+    assert [row["image"] for row in rows] == [f"{name}|{names[0]}" for name in names]
+    own = pd.DataFrame({"image": names})
+    assert len(set(clusters(own))) == len(set(paths))
 
 
 def test_evaluation_leaves_the_mode_as_it_was(tiny_text):

@@ -1,6 +1,7 @@
 """Studies that are unfinished, lopsided or odd: each gives a report that says what is wrong, and no number that is none."""
 
 import re
+import shutil
 from io import StringIO
 
 import pandas as pd
@@ -8,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from bridgelab.cli import main as cli
-from bridgelab.report.write import report
+from bridgelab.report.write import numbers, report
 from bridgelab.runs.study import read_study
 
 PAIR = {"linear": {"exist": 0.7, "count": 0.5}, "qformer": {"exist": 0.8, "count": 0.6}}
@@ -34,6 +35,14 @@ def told(study):
 
 def sweep(study, text):
     (study / "multirun.yaml").write_text(f"hydra: {{sweeper: {{params: {{{text}}}}}}}")
+
+
+def levels(run, change, key):
+    """Put two runs in the place of one, at two levels of a key."""
+    for level in (4, 16):
+        copy = shutil.copytree(run, run.with_name(f"{run.name},{key}={level}"))
+        change(copy, overrides=copy.name)
+    shutil.rmtree(run)
 
 
 def test_three_of_twelve_runs_that_are_missing_are_listed_each_with_what_became_of_it(simulated):
@@ -132,17 +141,41 @@ def test_one_bridge(simulated):
     assert 'id="verdict"' not in page
 
 
-def test_one_image(simulated):
-    page = told(simulated.write(bridges=PAIR, images=1))
+def test_one_image(simulated, change):
+    study = simulated.write(bridges=PAIR, images=1)
+    page = told(study)
     assert "2 questions on 1 images" in page
     assert 'id="verdict"' not in page
+    for run in sorted(path for path in study.iterdir() if path.is_dir()):
+        levels(run, change, "budget.tokens")
+    assert 'id="verdict"' not in told(study)
 
 
-def test_captions_alone(simulated):
-    study = simulated.write(bridges=PAIR, images=12)
-    for file in study.glob("*/predictions.parquet"):
-        pd.read_parquet(file).query("kind == 'caption'").to_parquet(file)
-    assert "0 questions on 0 images" in told(study)
+@pytest.mark.parametrize("bridges", [1, 2])
+@pytest.mark.parametrize("swept", [None, "budget.tokens", "train.lr"])
+def test_captions_alone(simulated, change, capsys, bridges, swept):
+    study = simulated.write(bridges=dict([*PAIR.items()][:bridges]), images=12)
+    for run in sorted(study.iterdir()):
+        pd.read_parquet(run / "predictions.parquet").query("kind == 'caption'").to_parquet(
+            run / "predictions.parquet"
+        )
+        change(run, curve_of="token probability", init_from="theirs.safetensors")
+        if swept:
+            levels(run, change, swept)
+    page = told(study)
+    assert "0 questions on 0 images" in page
+    page += (study / "table.md").read_text() + " ".join(numbers(study)["answer"])
+    assert "alidation accuracy" not in page
+    for sentence in (
+        "Started from trained weights; validation token probability before the first step and at the end",
+        "Validation token probability before and after training, %",
+        "the gain in validation token probability from half of the steps",
+        "Token probability against training budget",
+        *(["Validation token probability at the end of training, mean of the seeds", "by the mean validation token probability"] * (swept == "train.lr")),
+    ):  # fmt: skip
+        assert sentence in page
+    assert cli.main(["map", str(study)]) == 2
+    assert "a map is over kinds of questions, and no study has any: first_look." in capsys.readouterr().err
 
 
 def test_tags_that_no_example_has(simulated):

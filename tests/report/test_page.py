@@ -9,6 +9,7 @@ import zlib
 from collections import Counter
 from html.parser import HTMLParser
 from io import StringIO
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -328,6 +329,19 @@ def test_a_name_that_leads_elsewhere_is_no_picture(tmp_path, name):
     (tmp_path / "world" / "images").mkdir(parents=True)
     Image.new("RGB", (9, 9)).save(tmp_path / "private.png")
     assert read_thumbnails([name], tmp_path / "world" / "images") == {}
+
+
+def test_a_longer_name_is_the_picture_of_its_own_folder(tmp_path, monkeypatch):
+    for number, patient in enumerate("abc"):
+        (tmp_path / patient / "cam").mkdir(parents=True)
+        Image.new("L", (9, 9), 100 * number).save(tmp_path / patient / "cam" / "f.png")
+    names = ["b/cam/f.png", "c/cam/f.png", f"{tmp_path.name}/a/cam/f.png"]
+    pictures = read_thumbnails([*names, "d/cam/f.png"], tmp_path)
+    assert sorted(pictures) == sorted(names)
+    assert len(set(pictures.values())) == 3
+    assert pictures["b/cam/f.png"] == read_thumbnails(["cam/f.png"], tmp_path / "b")["cam/f.png"]
+    monkeypatch.chdir(tmp_path / "b" / "cam")
+    assert read_thumbnails(["b/cam/f.png"], Path(".")).keys() == {"b/cam/f.png"}
 
 
 def test_the_search_for_pictures_has_an_end(tmp_path, monkeypatch):

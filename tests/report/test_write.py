@@ -2,6 +2,8 @@
 
 import base64
 import hashlib
+import html
+import json
 import re
 import shutil
 import subprocess
@@ -15,6 +17,7 @@ import pandas as pd
 import pytest
 from matplotlib.image import imread
 from rich.console import Console
+from simulated_study import TRUTH
 
 from bridgelab.report.formats.html import to_html
 from bridgelab.report.formats.markdown import to_markdown
@@ -355,6 +358,33 @@ def test_a_study_of_floors_and_ceilings_alone_has_a_page(simulated):
     assert "Compared: 6 questions on 6 images." in out.getvalue()
     assert 'class="scroll matrix"' not in page
     assert "ceiling: words" in page
+
+
+def test_a_study_whose_baseline_has_no_run_says_why_it_has_no_verdict(simulated, change):
+    """Only where there is something to compare: two bridges that see images."""
+    path = simulated.write("s", bridges={name: TRUTH[name] for name in ("mlp", "qformer", "blind")}, images=6)
+
+    def told():
+        out = StringIO()
+        page = report(path, console=Console(file=out, width=400))["page"].read_text()
+        said = html.unescape("".join(re.findall(r'<p class="lead">(.*?)</p>', page)))
+        assert ("No verdict" in out.getvalue()) == bool(said)
+        return said
+
+    why = "No verdict: the baseline linear has no finished run. Add it: "
+    assert told() == f"{why}bridgelab study {path} --add bridge=linear"
+    task = ["experiments=s", "bridge=linear,mlp,qformer,blind"]
+    (path / "multirun.yaml").write_text(f"hydra: {{overrides: {{task: {json.dumps(task)}}}}}")
+    assert told() == f"{why}bridgelab train experiments=s bridge=linear,mlp,qformer,blind"
+    for run in path.glob("bridge=*"):
+        change(run, verdict={"baseline": "my.Bridge", "delta": 0.02})
+    assert told().endswith(
+        "baseline my.Bridge has no finished run. Add it: "
+        + f"bridgelab study {path} --add bridge._target_=my.Bridge"
+    )
+    for run in path.glob("bridge=mlp,*"):
+        shutil.rmtree(run)
+    assert told() == ""
 
 
 def test_figures_are_written_for_a_paper(simulated):

@@ -17,6 +17,8 @@ from bridgelab.report.provenance import provenance
 from bridgelab.runs.predictions import COLUMNS
 from bridgelab.runs.record_schema import Malformed, Record, read_config
 from bridgelab.runs.study import Study, read_runs, read_study
+from bridgelab.runs.sweep import what_is_missing
+from bridgelab.statistics.comparison import verdict
 from bridgelab.statistics.convergence import convergence_from_records
 
 SMALL = {"linear": {"exist": 0.7}, "mlp": {"exist": 0.7}, "words": {"exist": 0.9}}
@@ -63,6 +65,45 @@ def test_runs_of_a_range_that_never_began_are_missing(simulated):
     names = ["bridge=linear,seed=3", "bridge=mlp,seed=3"]
     assert [one.name for one in read_study(path).missing] == names
     assert [run.name for run in study_status(path).runs if run.name in names] == names
+
+
+OWN = "bridge=linear,bridge._target_=my.{},seed={}"
+
+
+@pytest.mark.parametrize("classes", ["A", "AB"])
+def test_a_class_of_ones_own_is_the_bridge_of_its_runs(simulated, change, classes):
+    """`train -m bridge=linear bridge._target_=my.A,my.B seed=0,1,2`: linear is only the yaml that they start from."""
+    path = simulated.write(bridges={f"my.{one}": {"exist": 0.7} for one in classes}, images=4)
+    for one in classes:
+        for seed in range(3):
+            run = (path / f"bridge=my.{one},seed={seed}").rename(path / OWN.format(one, seed))
+            change(run, overrides=run.name, verdict={"baseline": "my.A", "delta": 0.02})
+    task = [
+        "study=first_look",
+        "bridge=linear",
+        f"bridge._target_={','.join(f'my.{one}' for one in classes)}",
+        "seed=0,1,2,3",
+    ]
+    (path / "multirun.yaml").write_text(json.dumps({"hydra": {"overrides": {"task": task}}}))
+    (path / OWN.format("A", 2) / "metrics.json").unlink()
+    (path / OWN.format("A", 2) / "metrics.csv").write_text("step,lr\n10,0.1\n")
+    study = read_study(path)
+    assert study.bridges == tuple(f"my.{one}" for one in classes)
+    missing = [one.name for one in study.missing]
+    assert missing == [OWN.format("A", 2), *(f"bridge=my.{one},seed=3" for one in classes)]
+    assert (verdict(study) is not None) == (classes == "AB")
+    assert (
+        what_is_missing(path, missing)
+        == what_is_missing(path, missing[1:])
+        == f"bridgelab train -m {' '.join(task)}"
+    )
+    assert {one.name for one in study_status(path).runs} == {*missing, *(run.path.name for run in study.runs)}
+    (path / "multirun.yaml").write_text(
+        "hydra: {overrides: {task: ['bridge=mlp', 'seed=0,1,2']}}"
+    )  # the class was added
+    added = "bridge._target_=my.A"
+    assert what_is_missing(path, missing[:1]) == f"bridgelab study {path} --add {added}"
+    assert what_is_missing(path, missing[1:2]) == f"bridgelab study {path} --add {added}"
 
 
 def test_a_seed_that_only_one_bridge_has_is_missing_for_the_others(simulated):

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bridgelab.cli.arguments import Parser, folder
+from bridgelab.cli.arguments import Parser, add_allow, folder
 
 
 def run(args: list[str]) -> None:
@@ -23,9 +23,10 @@ def run(args: list[str]) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="PNG", help="the figure to write (map.png in the first study)"
     )
+    add_allow(parser)
     options = parser.parse_args(args)
     studies = [folder(study) for study in options.studies]
     out = options.out or studies[0] / "map.png"
     from bridgelab.report.write import report_map
 
-    report_map(studies, out)
+    report_map(studies, out, allow=options.allow)

@@ -5,15 +5,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bridgelab.atomic import atomic_path
 from bridgelab.cli import train
 from bridgelab.cli.added_row import added_row
-from bridgelab.cli.arguments import Parser, folder
+from bridgelab.cli.arguments import Parser, UsageError, folder
 from bridgelab.cli.row_checks import check_name, check_own_class, check_start
 from bridgelab.config.root import config_root
 from bridgelab.launch.sweep_plan import REPORT_FOLLOWS
 from bridgelab.printable import shown
+from bridgelab.runs.locks import locked
 from bridgelab.runs.recorded_study import FROM_SCRATCH, unpack
-from bridgelab.runs.sweep import MULTIRUN, RUNS
+from bridgelab.runs.sweep import ADDING, KEPT, MULTIRUN, RUNS
 
 
 def run(args: list[str]) -> None:
@@ -43,7 +45,7 @@ def run(args: list[str]) -> None:
     if warning := check_start(study, command):
         print(warning)
     os.environ[REPORT_FOLLOWS] = "1"
-    with _kept(study / MULTIRUN):
+    with _sweep_kept(study):
         train.run(command)
     from bridgelab.report.write import report
 
@@ -51,10 +53,27 @@ def run(args: list[str]) -> None:
 
 
 @contextmanager
-def _kept(path: Path) -> Iterator[None]:
-    """Restore a file afterwards: Hydra writes the added row's sweep in place of the study's."""
-    before = path.read_bytes()
-    try:
-        yield
-    finally:
-        path.write_bytes(before)
+def _sweep_kept(study: Path) -> Iterator[None]:
+    """Keep a study's sweep, in place of which Hydra writes the added row's, where readers find it, and restore it afterwards.
+
+    Raises:
+        UsageError: if another process adds a row to the study.
+    """
+    with locked(study / ADDING, wait=False) as alone:
+        if not alone:
+            raise UsageError(
+                f"{shown(study)} gets a row already, from another bridgelab study --add. Repeat this command when that one is done."
+            )
+        if not (study / KEPT).exists():  # else one that was killed left it
+            _copy(study / MULTIRUN, study / KEPT)
+        try:
+            yield
+        finally:
+            _copy(study / KEPT, study / MULTIRUN)
+            (study / KEPT).unlink()
+
+
+def _copy(path: Path, to: Path) -> None:
+    content = path.read_bytes()
+    with atomic_path(to) as temporary:
+        temporary.write_bytes(content)

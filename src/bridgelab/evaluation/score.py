@@ -1,6 +1,7 @@
 """What predictions are worth: rows of `predictions.parquet`, and each kind's official metrics."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,9 @@ def score(
     by_view: dict[str, dict[str, dict[str, float]]] = {}
     likelihoods: dict[str, float] = {}
     floors: dict[str, Floors] = {}
+    names = image_names(
+        path for of_kind in tests.values() for example in of_kind.examples for path in example.images
+    )
     for kind, tokenized in tests.items():
         floors[kind] = ([None] * len(tokenized),) * 2
         if kind != "caption" and train.get(kind):
@@ -56,7 +60,7 @@ def score(
         by_view.setdefault(prefix, {})[kind] = {name: float(v) for name, v in metric.compute().items()}
         likelihoods[f"{prefix}/likelihood_{kind}"] = float(np.mean([p.likelihood for p in of_view]))
         for example, prediction, *majorities in zip(examples, of_view, *floors[kind], strict=True):
-            rows.append(_row(example, kind, view, prediction, metric, *majorities))
+            rows.append(_row(example, names, kind, view, prediction, metric, *majorities))
     values = _over_kinds("test/majority", floor_scores)
     for prefix, of_kinds in by_view.items():
         view = prefix.removeprefix("test_") if prefix != "test" else "image"
@@ -110,8 +114,19 @@ def _no_other_processes() -> bool:
     return False
 
 
+def image_names(paths: Iterable[str]) -> dict[str, str]:
+    """Return a name for each image: the end of its path, folder and file, or as many parts as tell all of the images apart."""
+    parts = {path: path.split("/") for path in paths}
+    for length in count(2):  # ends: whole paths differ
+        names = {path: "/".join(own[-length:]) for path, own in parts.items()}
+        if len(set(names.values())) == len(names):
+            break
+    return names
+
+
 def _row(
     example: Example,
+    names: Mapping[str, str],
     kind: str,
     view: str,
     prediction: Prediction,
@@ -121,7 +136,7 @@ def _row(
 ) -> dict[str, Any]:
     row = {
         "id": example.id,
-        "image": "|".join("/".join(path.split("/")[-2:]) for path in example.images),
+        "image": "|".join(names[path] for path in example.images),
         "kind": kind,
         "view": view,
         "prompt": example.prompt,

@@ -27,7 +27,7 @@ from bridgelab.runs.finished import is_finished
 from bridgelab.runs.locks import lock_holders
 from bridgelab.runs.record_schema import Malformed, read_record
 from bridgelab.runs.steps_done import StepsDone, read_steps_done
-from bridgelab.runs.sweep import overrides, swept, what_is_missing
+from bridgelab.runs.sweep import cell, swept, what_is_missing
 
 DONE, RUNNING, FAILED, STOPPED, WAITING = "done", "running", "failed", "stopped", "waiting"
 STATES = (DONE, RUNNING, FAILED, STOPPED, WAITING)
@@ -173,7 +173,7 @@ def _is_run(path: Path) -> bool:
 
 def _absent(study: Path, folders: Mapping[str, Path]) -> list[str]:
     """Return the runs of the last sweep that have no folder, for a study without sweep.json."""
-    begun = [overrides(name) for name in folders]
+    begun = [cell(name) for name in folders]
     # The study's place, for one, is not in the names of its runs.
     named = {name for one in begun for name in one}
     values = {

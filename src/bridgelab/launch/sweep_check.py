@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hydra.types import HydraContext
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from bridgelab.config.check import check_config, check_launcher
+from bridgelab.console import get_console
 from bridgelab.launch.planned_steps import Work, planned_work
+from bridgelab.printable import printable
 from bridgelab.runs.identity import refuse_another
+from bridgelab.runs.sweep import bridge_of
 
 PRIMARY = "train"  # the config whose keys are checked; a launcher may serve another app
 
@@ -37,7 +40,7 @@ class SweepJob:
 def sweep_jobs(
     context: HydraContext, config: DictConfig, job_overrides: Sequence[Sequence[str]], first: int
 ) -> list[SweepJob]:
-    """Return all jobs of a sweep after checking each of them.
+    """Return all jobs of a sweep after checking each of them, and warn of a verdict that has no baseline.
 
     Args:
         context: Hydra's context, as a launcher receives it.
@@ -74,4 +77,26 @@ def sweep_jobs(
             f"two of {len(jobs)} jobs write to the same folder, {shared[0]}. "
             "Let hydra.sweep.subdir differ between jobs, for example ${hydra.job.override_dirname}."
         )
+    if warning := without_baseline(jobs):
+        get_console().print(printable(warning), markup=False, soft_wrap=True)
     return jobs
+
+
+def without_baseline(jobs: Sequence[SweepJob]) -> str:
+    """Return a warning if a sweep of several bridges runs its baseline in no job, and its study has no run of it; else an empty string."""
+    bridges: dict[str, None] = {}
+    for job in jobs:
+        if job.config.get("verdict") is None:  # of another app
+            return ""
+        chosen = OmegaConf.select(job.config, "hydra.runtime.choices.bridge", default="")
+        bridges[bridge_of(job.folder.name) or chosen] = None
+    baselines = {str(job.config.verdict.baseline) for job in jobs}
+    studies = {job.folder.parent for job in jobs}
+    there = {bridge_of(run.name) for study in studies if study.is_dir() for run in study.iterdir()}
+    lacking = sorted(baselines - bridges.keys() - there)
+    if len(bridges) < 2 or not lacking:
+        return ""
+    return (
+        f"verdict.baseline={lacking[0]} is no bridge of this sweep ({', '.join(bridges)}): without its runs the report has no verdict. "
+        "Add it to the sweep, or set verdict.baseline to one of these."
+    )

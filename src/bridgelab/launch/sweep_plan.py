@@ -12,6 +12,7 @@ from bridgelab.atomic import atomic_path
 from bridgelab.launch.planned_steps import Work
 from bridgelab.runs.locks import locked
 from bridgelab.runs.record_schema import Checked, Malformed, checked, read_json
+from bridgelab.runs.sweep import begin_sweep
 
 FILE = "sweep.json"
 LOCK = ".sweep.lock"  # of a study's folder; every launcher shares it while it works
@@ -69,6 +70,7 @@ def write_plan(jobs: Sequence[Planned]) -> None:
     """
     with contextlib.suppress(OSError):
         for study in dict.fromkeys(job.folder.parent for job in jobs):
+            begin_sweep(study)
             own = {
                 job.folder.name: PlannedJob(
                     name=job.folder.name, slurm_job=job.slurm_job, work=_planned(job.work)

@@ -1,12 +1,17 @@
 """The answer of a study in plain sentences: where the baseline breaks, what came out elsewhere, and what was compared."""
 
+import shlex
 from collections.abc import Sequence
 
 from bridgelab.report.matrix import BUDGET_MARK, Matrix, MatrixCell
 from bridgelab.report.row import ALL, Row
 from bridgelab.report.summary import Summary
 from bridgelab.report.table import enumerated, format_number, format_si
+from bridgelab.runs.study import Study
+from bridgelab.runs.sweep import command, row_keys, swept
 from bridgelab.runs.warm_start_files import WARM
+from bridgelab.statistics.comparison import image_rows
+from bridgelab.statistics.declaration import declaration
 from bridgelab.statistics.verdict import BREAKS, CANNOT_TELL, HOLDS, LEADS
 
 MOST_NAMED = 4  # rows of the study that one sentence names
@@ -17,6 +22,23 @@ def answer(verdict: Matrix) -> tuple[str, ...]:
     if _all_open(verdict):
         return (_where_it_breaks(verdict),)
     return _where_it_breaks(verdict), _outcomes(verdict)
+
+
+def without_baseline(study: Study) -> tuple[str, ...]:
+    """Return why bridges that could be compared have no verdict, in a sentence, if the declared baseline has no finished run; else none."""
+    baseline = declaration(study).baseline
+    if (
+        study.questions.empty
+        or len(image_rows(study)) < 2
+        or any(run.bridge == baseline for run in study.runs)
+    ):
+        return ()
+    planned = baseline in swept(study.path).get("bridge", ())
+    again = command(study.path, []) if planned else ""
+    again = again or shlex.join(
+        ["bridgelab", "study", str(study.path), "--add", *row_keys([f"bridge={baseline}"])]
+    )
+    return (f"No verdict: the baseline {baseline} has no finished run. Add it: {again}",)
 
 
 def compared(summary: Summary) -> str:
@@ -51,7 +73,7 @@ def gain_over_start(summary: Summary) -> str:
     ]
     warm = all(row.started_from.startswith(f"{WARM}:") for row, _ in started)
     source = "warm starts" if warm else "trained weights"
-    return f"Started from {source}; validation accuracy before the first step and at the end: {', '.join(gains)}."
+    return f"Started from {source}; validation {summary.curve_of} before the first step and at the end: {', '.join(gains)}."
 
 
 def _where_it_breaks(verdict: Matrix) -> str:

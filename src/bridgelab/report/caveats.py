@@ -156,7 +156,7 @@ def _on_learning_rates(study: Study, first: Mapping[str, Run]) -> list[str]:
     if not (searched and chosen):
         return []
     if study.rates:
-        return [_on_swept_rates(study.rates)]
+        return [_on_swept_rates(study.rates, study.runs[0].curve_of)]
     tried = any((run.record.get("tuning") or {}).get("trials") for run in first.values())
     if len(searched) == 1 and not tried:
         return [f"Learning rate of each bridge, given and not searched for: {', '.join(chosen)}."]
@@ -167,13 +167,13 @@ def _on_learning_rates(study: Study, first: Mapping[str, Run]) -> list[str]:
     ]
 
 
-def _on_swept_rates(choices: Sequence[RateChoice]) -> str:
+def _on_swept_rates(choices: Sequence[RateChoice], curve_of: str) -> str:
     """Say which rates were chosen among which, and whether some bridges had more rates than others to choose from."""
     chosen = [f"{one.row} {one.chosen} of {', '.join(one.accuracies)}" for one in choices]
     uneven = len({len(one.accuracies) for one in choices}) > 1
     more = " A bridge with more rates was searched more thoroughly than the others." if uneven else ""
     return (
-        "Learning rate of each bridge, chosen among whole runs by the mean validation accuracy of their seeds: "
+        f"Learning rate of each bridge, chosen among whole runs by the mean validation {curve_of} of their seeds: "
         f"{'; '.join(chosen)}.{more}"
     )
 

@@ -42,8 +42,8 @@ def on_convergence(summary: Summary) -> list[str]:
     open_rows = ", ".join(row.name for row in summary.not_converged)
     warm = any(row.convergence and row.convergence.start for row in summary.rows)
     return [
-        "Last doubling: the gain in validation accuracy from half of the steps to all of them, each with a schedule of its own, and its "
-        f"upper bound (one-sided 95 %, over seeds). A bridge whose bound is below {100 * delta:g} points has converged"
+        f"Last doubling: the gain in validation {summary.curve_of} from half of the steps to all of them, each with a schedule of its own, "
+        f"and its upper bound (one-sided 95 %, over seeds). A bridge whose bound is below {100 * delta:g} points has converged"
         + (", if the run that made its warm start had converged too" if warm else "")
         + (
             f"; not shown for {open_rows}. No ranking is drawn: rows stand in the order of the sweep."

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from bridgelab.report.answer import answer, compared, missing_runs
+from bridgelab.report.answer import answer, compared, missing_runs, without_baseline
 from bridgelab.report.caveats import allowed_differences
 from bridgelab.report.charts.figure import Figure
 from bridgelab.report.charts.palette import row_styles
@@ -99,7 +99,7 @@ def study_page(analysis: Analysis) -> Page:
         heading=summary.heading,
         question=asked.get("question") or default,
         hypothesis=(asked["hypothesis"],) if "hypothesis" in asked else (),
-        answer=answer(table) if table else (),
+        answer=answer(table) if table else without_baseline(study),
         compared=compared(summary),
         warnings=tuple(_warnings(analysis)),
         matrix=table,

@@ -97,7 +97,7 @@ def summarize(study: Study, *, intervals: bool = True) -> Summary:
         ceiling=ceiling,
         missing=study.missing,
         caveats=(*at_the_floor(rows, blind), *caveats(study)),
-        curve_of=str(record.get("curve_of", "accuracy")),
+        curve_of=study.runs[0].curve_of,
     )
 
 

@@ -40,20 +40,22 @@ def read_thumbnails(names: Iterable[str], root: Path) -> dict[str, str]:
     """Return small pictures by name; those that are found and can be read.
 
     Args:
-        names: the last two parts of the images' paths, "folder/file".
+        names: the ends of the images' paths, "folder/file" or longer.
         root: the folder that is searched.
     """
-    wanted: dict[str, list[str]] = {}
-    for name in names:
-        parent, _, file = name.rpartition("/")
-        if file not in ("", ".", "..") and "/" not in parent:
-            wanted.setdefault(parent, []).append(file)
+    wanted: dict[str, list[tuple[str, ...]]] = {}  # by the folder that the file is in
+    for name in dict.fromkeys(names):
+        *parents, file = name.split("/")
+        if parents and file not in ("", ".", ".."):
+            wanted.setdefault(parents[-1], []).append((*parents, file))
     pictures: dict[str, str] = {}
-    for folder in _folders(root):
-        for file in wanted.get(folder.name, ()):
-            name = f"{folder.name}/{file}"
+    for folder in _folders(Path(os.path.abspath(root))):
+        for *parents, file in wanted.get(folder.name, ()):
+            name = "/".join((*parents, file))
+            if name in pictures or list(folder.parts[-len(parents) :]) != parents:
+                continue
             with contextlib.suppress(ValueError, OSError):
-                if name not in pictures and not (folder / file).is_symlink():
+                if not (folder / file).is_symlink():
                     pictures[name] = _data_url(_thumbnail(folder / file), "webp", quality=QUALITY)
         if len(pictures) == sum(map(len, wanted.values())):
             break

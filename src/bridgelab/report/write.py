@@ -9,7 +9,7 @@ from rich.console import Console
 
 from bridgelab.atomic import atomic_path
 from bridgelab.console import get_console
-from bridgelab.report.answer import answer, compared, gain_over_start, missing_runs
+from bridgelab.report.answer import answer, compared, gain_over_start, missing_runs, without_baseline
 from bridgelab.report.caveats import allowed_differences
 from bridgelab.report.charts.figure import Figure
 from bridgelab.report.charts.render import to_pdf, to_png, to_svg
@@ -95,7 +95,7 @@ def first_sentences(analysis: Analysis) -> list[str]:
     study, judged = analysis.study, analysis.verdict
     sentences = [
         *(value for name, value in purpose(study) if name == "question"),
-        *(answer(matrix(judged)) if judged else ()),
+        *(answer(matrix(judged)) if judged else without_baseline(study)),
         compared(analysis.summary),
         gain_over_start(analysis.summary),
         *allowed_differences(study),
@@ -105,21 +105,27 @@ def first_sentences(analysis: Analysis) -> list[str]:
     return [*filter(None, sentences)]
 
 
-def report_map(study_dirs: Sequence[Path], out: Path, *, console: Console | None = None) -> None:
+def report_map(
+    study_dirs: Sequence[Path], out: Path, *, allow: Sequence[str] = (), console: Console | None = None
+) -> None:
     """Print the break map of several studies, and write its picture.
 
     Args:
         study_dirs: `runs/<study>` of each; the first one holds the centre of the map.
         out: path of the picture.
+        allow: keys in which the runs of each may differ, as `read_study` takes them.
         console: where to print; the terminal by default.
     Raises:
         FileNotFoundError: if a folder is missing or holds no finished run.
         ValueError: if records are malformed, or the studies cannot be put on one map.
     """
-    cells = break_map([read_study(Path(study_dir)) for study_dir in study_dirs])
+    studies = [read_study(Path(study_dir), allow=allow) for study_dir in study_dirs]
+    cells = break_map(studies)
     _write(out, to_png(break_map_figure(cells)))
     console = console or get_console()
-    console.print(to_rich(StudyTables(f"Where {cells.baseline} breaks", tuple(break_map_tables(cells)), ())))
+    notes = dict.fromkeys(one for study in studies for one in allowed_differences(study))
+    tables = StudyTables(f"Where {cells.baseline} breaks", tuple(break_map_tables(cells)), tuple(notes))
+    console.print(to_rich(tables))
     print_paths(console, out)
 
 

@@ -84,7 +84,12 @@ class Difference:
 
 
 def check_comparable(
-    study: Path, runs: Sequence[Run], factors: Sequence[str], allow: Sequence[str] = ()
+    study: Path,
+    runs: Sequence[Run],
+    factors: Sequence[str],
+    allow: Sequence[str] = (),
+    *,
+    every_key: bool = True,
 ) -> list[str]:
     """Check that runs differ only in keys that are swept or allowed.
 
@@ -93,6 +98,7 @@ def check_comparable(
         runs: all runs of a table.
         factors: keys that the study sweeps apart from bridges and seeds.
         allow: further keys in which runs may differ, with the keys below them and those that follow from them.
+        every_key: whether to refuse a key of `allow` that no run has.
     Returns:
         One line for each allowed key in which runs differ.
     Raises:
@@ -113,7 +119,7 @@ def check_comparable(
     for name in allow:
         if current_key(name) != name:
             raise ValueError(f"--allow {name}: this key is now {current_key(name)}. Write the new name.")
-        if not any(_below(key, name) for key in keys):
+        if every_key and not any(_below(key, name) for key in keys):
             raise ValueError(
                 f"--allow {name}: no run of {study} has such a key. Name one that differs, such as train.steps, or a group of "
                 "them, such as train."

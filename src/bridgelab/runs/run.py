@@ -48,6 +48,11 @@ class Run:
         return str(self.record.get("sees", "image"))
 
     @cached_property
+    def curve_of(self) -> str:
+        """The metric of its learning curve and its budgets: "accuracy", or with captions alone "token probability"."""
+        return str(self.record.get("curve_of", "accuracy"))
+
+    @cached_property
     def seed(self) -> int:
         return int(self.record["seed"])
 

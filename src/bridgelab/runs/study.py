@@ -26,7 +26,7 @@ from bridgelab.runs.rate_choice import KEY as RATE
 from bridgelab.runs.rate_choice import RateChoice, choose_rates
 from bridgelab.runs.record_schema import Malformed, read_record
 from bridgelab.runs.run import Run
-from bridgelab.runs.sweep import command, factors, overrides, swept
+from bridgelab.runs.sweep import cell, command, factors, swept
 
 REQUIRED = (*(name for name in SHARED if name != "precision"), "bridge", "seed", "costs", "metrics")
 
@@ -51,6 +51,7 @@ class Study:
         examples: the examples that all runs answered, one row each with its tags, sorted by kind and id, as the first run
             recorded them.
         allowed: one line for each key in which runs differ because the reader allowed it.
+        allow: the keys in which the reader allowed runs to differ.
         rates: what was chosen for each row if the study sweeps the learning rate; `runs` are those at the chosen rates.
     """
 
@@ -61,6 +62,7 @@ class Study:
     examples: pd.DataFrame
     allowed: tuple[str, ...] = ()
     rates: tuple[RateChoice, ...] = ()
+    allow: tuple[str, ...] = ()
 
     @cached_property
     def _rows(self) -> dict[str, tuple[Run, ...]]:
@@ -121,11 +123,12 @@ class Study:
         )
 
 
-def read_study(study: str | Path, *, allow: Sequence[str] = ()) -> Study:
+def read_study(study: str | Path, *, allow: Sequence[str] = (), every_key: bool = True) -> Study:
     """Read a study's folder, `runs/<study>`.
 
     Args:
         allow: keys in which runs may differ although the study does not sweep them, such as train.steps.
+        every_key: whether to refuse a key of `allow` that no run has.
     Raises:
         FileNotFoundError: if the folder does not exist or holds no finished run.
         ValueError: if two runs belong to one cell, or runs can't be compared. Malformed runs are listed in `missing`.
@@ -136,7 +139,7 @@ def read_study(study: str | Path, *, allow: Sequence[str] = ()) -> Study:
     varied = factors(sweep, [run.overrides for run in runs], [run.bridge for run in runs])
     runs = [replace(run, levels={name: _level(run, name) for name in varied}) for run in runs]
     _check_cells(runs)
-    allowed = check_comparable(study, runs, varied, allow)
+    allowed = check_comparable(study, runs, varied, allow, every_key=every_key)
     orders = {name: sweep.get(name, []) for name in ("bridge", *varied)}
     runs.sort(key=lambda run: _place(run, orders))
     answers, runs, malformed = _with_scores(runs)
@@ -156,6 +159,7 @@ def read_study(study: str | Path, *, allow: Sequence[str] = ()) -> Study:
         answers.examples,
         tuple(allowed),
         rates,
+        tuple(allow),
     )
 
 
@@ -276,7 +280,7 @@ def _absent(
 ) -> Iterator[Missing]:
     """Yield the cells of bridge × seed × other factors that have not even a folder."""
 
-    def cell(run: Run) -> tuple[str, ...]:
+    def cell_of(run: Run) -> tuple[str, ...]:
         of = {"bridge": run.bridge, "seed": str(run.seed), "data_seed": str(run.data_seed), **run.levels}
         return tuple(of[name] for name in names)
 
@@ -284,14 +288,14 @@ def _absent(
     untrained = {run.bridge for run in runs if not run.trains}
     values = {name: dict.fromkeys(sweep.get(name, [])) for name in names}
     for run in runs:
-        for name, value in zip(names, cell(run), strict=True):
+        for name, value in zip(names, cell_of(run), strict=True):
             if run.trains or name == "bridge":  # seeds of an untrained row do not count for others
                 values[name].setdefault(value)
-    existing = {cell(run) for run in runs}
+    existing = {cell_of(run) for run in runs}
     # Each bridge may have rates of its own: only those that the sweep lists, or one of its runs has, are due.
     listed = sweep.get(RATE, []) if len(sweep.get(RATE, [])) > 1 else []
     tried = {(run.bridge, run.levels.get(RATE)) for run in runs}
-    begun = [overrides(one.name) for one in unfinished]
+    begun = [cell(one.name) for one in unfinished]
     for combination in product(*values.values()):
         of = dict(zip(names, combination, strict=True))
         frozen = of.get("text.adapt", "none") == "none"  # an adapter is trained beside plain words too

@@ -3,27 +3,33 @@
 import re
 import shlex
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from omegaconf import OmegaConf
 from pydantic import Field
 
 from bridgelab.atomic import atomic_path
+from bridgelab.runs.locks import locked
 from bridgelab.runs.older_names import current_key, current_override
 from bridgelab.runs.record_schema import Checked, checked, read_yaml
 
 MULTIRUN = "multirun.yaml"
+# The study's own multirun.yaml while `bridgelab study --add` trains a row, whose sweep Hydra writes in its place.
+KEPT = "multirun.study.yaml"
+ADDING = ".add.lock"  # of a study's folder; `bridgelab study --add` holds it while it trains
 # In a run's folder: its command line, which the folder's name tells only in part.
 OVERRIDES = "overrides.yaml"
 # Every study varies these, and they are not factors: a row is a bridge, and its runs are seeds.
-ALWAYS = ("bridge", "seed", "data_seed")
-OWN = "bridge._target_"  # of a class of one's own
+ALWAYS = ("bridge", "bridge._target_", "seed", "data_seed")
+OWN = "bridge._target_"  # of a class of one's own, which is then the run's bridge whatever yaml its keys start from
 RUNS = "runs"  # `paths.runs` of conf/train.yaml
 # Of Hydra's own keys, those that say where jobs run and which ones: on this machine or on Slurm, by which engine.
 PLACES_JOBS = ("hydra/launcher", "hydra.launcher.", "hydra/sweeper", "hydra.sweeper.")
 # The yaml that `bridgelab study --add` begins a class of one's own with.
 BASE = "bridge=linear"
+Value = TypeVar("Value")
 _PLAIN = re.compile(r"[\w./-]+", re.ASCII)  # needs no quotes in an override
 _RANGE = re.compile(
     r"range\(\s*(-?\d{1,9})\s*(?:,\s*(-?\d{1,9})\s*)?(?:,\s*(-?\d{1,9})\s*)?\)", re.ASCII
@@ -40,8 +46,20 @@ def overrides(name: str) -> dict[str, str]:
 
 def bridge_of(name: str) -> str:
     """Return the bridge in a run's name, or the class of one's own; empty if the name has none."""
-    values = overrides(name)
-    return values.get(OWN) or values.get("bridge", "")
+    return cell(name).get("bridge", "")
+
+
+def cell(name: str) -> dict[str, str]:
+    """Return the keys and values in a run's name as `overrides` does, with a class of one's own as the bridge."""
+    return _with_class(overrides(name))
+
+
+def _with_class(values: dict[str, Value]) -> dict[str, Value]:
+    return {
+        ("bridge" if key == OWN else key): value
+        for key, value in values.items()
+        if key != "bridge" or OWN not in values
+    }
 
 
 def quoted(value: str) -> str:
@@ -78,15 +96,29 @@ class Multirun(Checked):
 
 
 def last_sweep(study: Path) -> Sweep:
-    """Return a study's last sweep, or an empty one if multirun.yaml does not exist.
+    """Return a study's last sweep, but not one that adds a row; an empty one if multirun.yaml does not exist.
 
     Raises:
         Malformed: if multirun.yaml is not one that Hydra writes.
     """
-    path = study / MULTIRUN
-    if not path.exists():
-        return Sweep()
-    return checked(path, read_yaml(path), Multirun).hydra
+    for path in (study / KEPT, study / MULTIRUN):
+        with suppress(
+            FileNotFoundError
+        ):  # the first may be deleted at this moment: then the second is restored
+            return checked(path, read_yaml(path), Multirun).hydra
+    return Sweep()
+
+
+def begin_sweep(study: Path) -> None:
+    """Let multirun.yaml count again if a killed `bridgelab study --add` left a copy of an earlier one. A sweep that adds a row leaves it.
+
+    Raises:
+        OSError: if the copy can't be deleted.
+    """
+    if (study / KEPT).exists():
+        with locked(study / ADDING, wait=False) as nobody_adds:
+            if nobody_adds:
+                (study / KEPT).unlink(missing_ok=True)
 
 
 def last_overrides(study: Path) -> list[str]:
@@ -155,10 +187,14 @@ def what_is_missing(study: Path, names: Sequence[str]) -> str:
     if planned is None or any(bridge_of(name) in planned for name in names):
         return command(study, names)
     parts = [part for part in _COMMA.split(names[0]) if part != BASE or OWN not in names[0]]
+    added = [*last_launcher(study), *map(current_override, row_keys(parts))]
+    return shlex.join(["bridgelab", "study", str(study), "--add", *added])
+
+
+def row_keys(parts: Sequence[str]) -> list[str]:
+    """Return those parts of a run's name that choose its row, as overrides. A class of one's own may stand as the bridge, as in `cell`."""
     row = [part for part in parts if re.match(r"\+*(bridge|budget)[.=]", part)]
-    return shlex.join(
-        ["bridgelab", "study", str(study), "--add", *last_launcher(study), *map(current_override, row)]
-    )
+    return [re.sub(r"^bridge=(?=.*\.)", f"{OWN}=", part) for part in row]
 
 
 def _without_defaults(task: Sequence[str]) -> list[str]:
@@ -174,12 +210,15 @@ def _without_defaults(task: Sequence[str]) -> list[str]:
 
 
 def swept(study: Path) -> dict[str, list[str]]:
-    """Return the values that the last sweep took from the study and the command line: {'bridge': ['linear', …], …}."""
+    """Return the values that the last sweep took from the study and the command line: {'bridge': ['linear', …], …}.
+
+    Classes of one's own are values of 'bridge', as in `cell`.
+    """
     sweep = last_sweep(study)
     params = dict(sweep.sweeper.params or {})
     params |= dict(item.split("=", 1) for item in sweep.overrides.task if "=" in item)
     found = {current_key(name.lstrip("+")): _values(str(values)) for name, values in params.items()}
-    return {name: values for name, values in found.items() if values}
+    return _with_class({name: values for name, values in found.items() if values})
 
 
 def _values(values: str) -> list[str]:

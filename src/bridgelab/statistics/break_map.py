@@ -77,12 +77,19 @@ def break_map(studies: Sequence[Study]) -> BreakMap:
     Args:
         studies: as `read_study` returns them; the first holds the centre.
     Raises:
-        ValueError: if there is no study, two have one name, they declare different baselines or δ, or none compares two bridges.
+        ValueError: if there is no study, two have one name, they declare different baselines or δ, none has questions, or none of these
+            compares two bridges.
     """
     baseline, delta = _common_declaration(studies)
-    rows = [row for study in studies for row in _compared_rows(study, baseline, alone=len(studies) == 1)]
-    if not any(row.contrasts for row in rows):
+    asked = [study for study in studies if kind_masks(study.examples)]
+    rows = [row for study in asked for row in _compared_rows(study, baseline, alone=len(studies) == 1)]
+    if not asked:
         names = ", ".join(study.name for study in studies)
+        raise ValueError(
+            f"a map is over kinds of questions, and no study has any: {names}. Of captions alone see bridgelab report."
+        )
+    if not rows:
+        names = ", ".join(study.name for study in asked)
         raise ValueError(f"no study has {baseline} and another bridge that sees images: {names}. Run both.")
     centre = _budget(rows[0].baseline_runs)
     empty = {(row.comparator, row.level): why for row in rows if (why := _why_empty(row, centre))}
@@ -109,7 +116,9 @@ def break_map(studies: Sequence[Study]) -> BreakMap:
 
 
 def study_break_map(study: Study) -> BreakMap | None:
-    """Return the map of one study; None if it compares its baseline at a single level."""
+    """Return the map of one study; None if it compares its baseline at a single level, or has no questions or only one image."""
+    if not kind_masks(study.examples) or len(set(study.clusters)) < 2:
+        return None
     rows = rows_to_compare(study, declaration(study).baseline)
     levels = {str(study.of(name)[0].levels) for name in rows}
     return break_map([study]) if len(levels) > 1 else None

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bridgelab.cli import main as cli
 from bridgelab.report.tables.shift import join_splits, shift_of, shift_sentences, shift_table
 from bridgelab.report.write import print_as, report
 from bridgelab.runs.study import read_study
@@ -110,6 +111,52 @@ def test_a_row_that_one_study_lacks_is_left_out(shifted):
     found = shift_of(read_study(shifted))
     assert set(found.accuracy) == {"linear", "qformer", "blind", "words"}
     assert found.change["qformer"].reason == "2 of at least 3 seeds"
+
+
+def test_keys_that_are_allowed_to_differ_are_so_in_the_study_of_the_training_too(shifted, capsys):
+    for study in (shifted, shifted.parent / "toy"):
+        for run in study.glob("bridge=*"):
+            own = "{limit: 4}" if study == shifted else "{}"  # a key that only the evaluations have
+            rate = 0.1 if "linear" in run.name else 0.2
+            (run / "config.yaml").write_text(f"train: {{lr: {rate}}}\nevaluate: {own}\n")
+    allowed = ["train.lr", "evaluate.limit"]
+    assert shift_of(read_study(shifted, allow=allowed)).change["qformer"].outcome == "breaks"
+    with pytest.raises(ValueError, match=r"evaluate\.limit: no run of .*toy has such a key"):
+        read_study(shifted.parent / "toy", allow=allowed)
+    for run in shifted.glob("bridge=*"):
+        (run / "config.yaml").unlink()
+    with pytest.raises(
+        ValueError,
+        match=r"toy_on_world_test-clutter is compared with toy, .* the same --allow holds for both\. train\.lr=0\.1 in",
+    ):
+        shift_of(read_study(shifted))
+    toy = str(shifted.parent / "toy")
+    assert cli.main(["map", toy]) == 2
+    assert "train.lr=0.1 in bridge=" in capsys.readouterr().err
+    assert cli.main(["map", toy, "--allow", "train.lr"]) == 0
+    assert "Differs between the runs above, and was allowed to: train.lr: " in capsys.readouterr().out
+
+
+def test_runs_of_one_level_alone_are_found_among_all_levels(shifted, change):
+    """Their study names a row by its bridge alone, and the other names the level too."""
+    expected = shift_of(read_study(shifted))
+    for study in (shifted, shifted.parent / "toy"):
+        for run in sorted(study.glob("bridge=qformer,*")):
+            for tokens in (16, 4):
+                of_level = shutil.copytree(run, run.with_name(f"{run.name},budget.tokens={tokens}"))
+                change(of_level, overrides=of_level.name)
+                if tokens == 4 and study == shifted:
+                    shutil.rmtree(of_level)
+                elif tokens == 4:
+                    rows = pd.read_parquet(of_level / "predictions.parquet")
+                    rows.assign(score=0.0).to_parquet(of_level / "predictions.parquet")
+            shutil.rmtree(run)
+    rows = "hydra: {overrides: {task: ['budget.tokens=16,4']}}"
+    (shifted.parent / "toy" / "multirun.yaml").write_text(rows)
+    assert "qformer, budget.tokens=16" in read_study(shifted.parent / "toy").bridges
+    found = shift_of(read_study(shifted))
+    assert found.accuracy["qformer"][0].value == pytest.approx(expected.accuracy["qformer"][0].value)
+    assert set(found.accuracy) == set(expected.accuracy)
 
 
 def test_without_a_baseline_only_accuracies_are_told(shifted):

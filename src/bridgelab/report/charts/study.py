@@ -107,7 +107,8 @@ def budget_figure(summary: Summary) -> Figure | None:
     if chart is None:
         return None
     note = "Thin lines are seeds, thick lines their means. Points are budgets, each trained with a schedule of its own."
-    return Figure("budgets", "Accuracy against training budget", note, (chart,), budget_numbers(summary))
+    title = f"{summary.curve_of.capitalize()} against training budget"
+    return Figure("budgets", title, note, (chart,), budget_numbers(summary))
 
 
 def cost_figure(summary: Summary) -> Figure | None:
@@ -134,9 +135,9 @@ def break_map_figure(cells: BreakMap) -> Figure:
 
 
 def sweep_figure(study: Study, summary: Summary) -> Figure | None:
-    """Return accuracy over the number that a study varies, a chart for each kind of question; None if it varies none."""
+    """Return accuracy over the number that a study varies, a chart for each kind of question; None without a number or an answer."""
     swept = swept_number(study)
-    if swept is None:
+    if swept is None or not any(row.accuracy for row in summary.bridges):
         return None
     charts = tuple(sweep_chart(summary, swept, kind) for kind in summary.questions)
     numbers = sweep_numbers(summary, swept).drop(columns="name")

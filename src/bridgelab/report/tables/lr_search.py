@@ -61,7 +61,7 @@ def rate_choice_table(study: Study) -> Table | None:
         for choice in study.rates
     ]
     return Table(
-        "Validation accuracy at the end of training, mean of the seeds, by learning rate (%)",
+        f"Validation {study.runs[0].curve_of} at the end of training, mean of the seeds, by learning rate (%)",
         ("bridge", *(f"lr {float(rate):g}" for rate in rates)),
         tuple(rows),
     )

@@ -63,11 +63,17 @@ def shift_of(study: Study) -> Shift | None:
         return None
     if not (study.path.parent / trained_in).is_dir():
         return None
-    return shift_between(read_study(study.path.parent / trained_in), study, split, plain)
+    try:
+        first = read_study(study.path.parent / trained_in, allow=study.allow, every_key=False)
+    except ValueError as error:
+        raise ValueError(
+            f"{study.name} is compared with {trained_in}, which its runs were trained in, and the same --allow holds for both. {error}"
+        ) from error
+    return shift_between(first, study, split, plain)
 
 
 def shift_between(first: Study, second: Study, split: str, plain: str) -> Shift | None:
-    """Compare runs on two splits. They are paired by row and seed, and may have been trained apart.
+    """Compare runs on two splits. They are paired as in `join_splits`, and may have been trained apart.
 
     Args:
         first: the study on the plain split.
@@ -75,10 +81,10 @@ def shift_between(first: Study, second: Study, split: str, plain: str) -> Shift 
         split: the other split's name.
         plain: the plain split's name.
     Returns:
-        None if no run of one study has its row and seed in the other.
+        None if no run of one study is in the other, or one has no questions.
     """
     joined, on_split = join_splits(first, second, split, plain)
-    if not joined.runs:
+    if not joined.runs or first.questions.empty or second.questions.empty:
         return None
     baseline, delta, _ = declaration(joined)
     accuracy = _accuracy(joined, on_split)
@@ -125,6 +131,9 @@ def _changes(joined: Study, on_split: np.ndarray, baseline: str, delta: float) -
 def join_splits(first: Study, second: Study, split: str, plain: str) -> tuple[Study, np.ndarray]:
     """Join the runs that are in both studies, with the questions of both.
 
+    An evaluation keeps its run's name, so runs of one name, bridge and seed belong together; without such, those of one row and seed do.
+    Rows alone do not tell: a study that varies less than the other does not name what that one varies.
+
     Args:
         first: the study on the plain split.
         second: the study on the other split.
@@ -135,10 +144,12 @@ def join_splits(first: Study, second: Study, split: str, plain: str) -> tuple[St
     """
     questions = [first.questions, second.questions]
     questions[1] = questions[1].assign(image=questions[1]["image"].str.replace(split, plain, regex=False))
+    by_name = {(one.path.name, one.bridge, one.seed, one.data_seed): one for one in first.runs}
+    by_row = {(one.row, one.seed, one.data_seed): one for one in first.runs}
     runs = []
     for run in second.runs:
         seeds = (run.seed, run.data_seed)
-        trained = next((one for one in first.of(run.row) if (one.seed, one.data_seed) == seeds), None)
+        trained = by_name.get((run.path.name, run.bridge, *seeds)) or by_row.get((run.row, *seeds))
         if trained:
             scores = [
                 one.scores[IMAGE_VIEW][table.index]

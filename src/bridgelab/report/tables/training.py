@@ -18,7 +18,8 @@ def start_table(summary: Summary) -> Table | None:
             )
             rows.append((row.role, (Cell(row.label), *cells)))
     columns = ("bridge", "step 0", "end", "gain, points", "started from")
-    return Table("Validation accuracy before and after training, %", columns, tuple(rows)) if rows else None
+    title = f"Validation {summary.curve_of} before and after training, %"
+    return Table(title, columns, tuple(rows)) if rows else None
 
 
 def curve_table(summary: Summary) -> Table | None:

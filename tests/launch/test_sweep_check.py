@@ -1,0 +1,39 @@
+"""What a sweep is warned of before its first job starts."""
+
+import pytest
+from omegaconf import OmegaConf
+
+from bridgelab.launch.sweep_check import SweepJob, without_baseline
+
+OWN = "bridge=linear,bridge._target_=my.B"
+
+
+def jobs(study, names, baseline="linear", bridge="linear"):
+    content = {"verdict": {"baseline": baseline}, "hydra": {"runtime": {"choices": {"bridge": bridge}}}}
+    return [SweepJob(k, (), OmegaConf.create(content), study / name) for k, name in enumerate(names)]
+
+
+@pytest.mark.parametrize(
+    ("names", "baseline", "told"),
+    [
+        (["bridge=mlp,seed=0", "bridge=qformer,seed=0"], "linear", "verdict.baseline=linear is no bridge of this sweep (mlp, qformer): "),
+        (["bridge=linear,seed=0", "bridge=qformer,seed=0"], "linear", ""),
+        (["bridge=qformer,seed=0", "bridge=qformer,seed=1"], "linear", ""),  # no second bridge to compare with
+        ([OWN, "bridge=mlp"], "linear", "verdict.baseline=linear is no bridge of this sweep (my.B, mlp): "),
+        ([OWN, "bridge=mlp"], "my.B", ""),
+        (["seed=0", "bridge=mlp"], "linear", ""),  # the yaml's bridge
+    ],
+)  # fmt: skip
+def test_a_sweep_of_several_bridges_without_its_baseline_is_warned_of(tmp_path, names, baseline, told):
+    warning = without_baseline(jobs(tmp_path / "s", names, baseline))
+    assert warning.startswith(told)
+    assert bool(warning) == bool(told)
+
+
+def test_a_baseline_that_the_study_has_is_not_missed(tmp_path):
+    (tmp_path / "s" / "bridge=linear,seed=0").mkdir(parents=True)
+    assert without_baseline(jobs(tmp_path / "s", ["bridge=mlp", "bridge=qformer"])) == ""
+
+
+def test_a_sweep_of_another_app_has_no_verdict(tmp_path):
+    assert without_baseline([SweepJob(0, (), OmegaConf.create({"seed": 0}), tmp_path / "seed=0")]) == ""
