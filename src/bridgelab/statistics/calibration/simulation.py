@@ -188,12 +188,18 @@ def simulated_contributions(shares: np.ndarray) -> list[Contribution]:
 
 def join_cells(contrasts: Sequence[Contrast]) -> Contrast:
     """Return the cells of several comparators as one family [study, comparator × cell]."""
-    first, *_ = contrasts
-    components = (
-        np.concatenate([getattr(one, name) for one in contrasts], axis=1)
-        for name in ("value", "seed_variance", "intersection_variance", "image_variance")
+
+    def joined(component: str) -> np.ndarray:
+        return np.concatenate([getattr(one, component) for one in contrasts], axis=1)
+
+    return Contrast(
+        joined("value"),
+        joined("seed_variance"),
+        joined("intersection_variance"),
+        joined("image_variance"),
+        contrasts[0].num_runs,
+        contrasts[0].num_images,
     )
-    return Contrast(*components, first.num_runs, first.num_images)
 
 
 def simulated_contrasts(shares: np.ndarray) -> Contrast:
