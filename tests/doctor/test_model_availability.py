@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 
 from bridgelab.doctor import model_availability
 from bridgelab.doctor.check import MISSING, NOTE, OK
+from bridgelab.doctor.random_models import text_config
 from bridgelab.text.t5 import ASSETS
 
 
@@ -46,6 +47,15 @@ def vision(weights, pretrained=None):
 def test_the_miniature_is_whole():
     assert model_availability.miniature().status == OK
     assert text("miniature").status == vision("miniature").status == OK
+
+
+def test_a_text_model_that_can_only_be_a_folder_and_is_not_there_is_named():
+    check = text("runs/pretrain/grids/text")
+    assert check.status == MISSING
+    assert check.detail.startswith("text.path=runs/pretrain/grids/text: there is no folder /")
+    assert check.fix.startswith("Set text.path to an existing one")
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*Set text\.path to an existing one"):
+        text_config("runs/pretrain/grids/text")
 
 
 def test_a_weights_file_that_was_cut_short_is_seen(tmp_path, monkeypatch):

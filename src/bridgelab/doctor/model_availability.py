@@ -14,7 +14,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from omegaconf import DictConfig
 
 from bridgelab.doctor.check import MISSING, NOTE, OK, Check, size
-from bridgelab.text.t5 import ASSETS, SHIPPED
+from bridgelab.text.t5 import ASSETS, SHIPPED, resolve_path
 
 DEADLINE = 4.0  # seconds to wait for a server, the look-up of its name included
 T5_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
@@ -61,6 +61,11 @@ def text_check(config: DictConfig) -> Check:
         return _shipped("text")
     if Path(path).is_dir():
         return _t5_folder(Path(path))
+    try:
+        resolve_path(path)
+    except FileNotFoundError as error:
+        what, _, fix = str(error).partition(". ")
+        return Check(MISSING, "text", what, fix)
     return _hub("text", path, T5_WEIGHTS, f"hf download {path}, or set text.path to a folder that holds it")
 
 

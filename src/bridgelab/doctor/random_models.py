@@ -20,7 +20,7 @@ from transformers import AutoConfig, AutoTokenizer, T5Config, T5ForConditionalGe
 
 from bridgelab.doctor.model_availability import T5_WEIGHTS, cached
 from bridgelab.text.published import published_config
-from bridgelab.text.t5 import ASSETS, SHIPPED, T5
+from bridgelab.text.t5 import ASSETS, SHIPPED, T5, resolve_path
 from bridgelab.vision.openclip import OpenClipVision
 from bridgelab.vision.tower import no_foreign_code, tower_shape
 
@@ -42,9 +42,10 @@ def text_config(path: str) -> T5Config:
     Its attribute `own_head` says whether the output has a matrix of its own, which transformers looks up in the weights.
 
     Raises:
+        FileNotFoundError: if it can only be a folder, and there is none.
         ValueError: if none of these has it, or it is no T5's.
     """
-    folder = ASSETS / SHIPPED[path] if path in SHIPPED else Path(path)
+    folder = ASSETS / SHIPPED[path] if path in SHIPPED else Path(resolve_path(path))
     source = folder if folder.is_dir() else cached(path, "config.json")
     config = AutoConfig.from_pretrained(source, trust_remote_code=False) if source else published_config(path)
     if config is None:
