@@ -50,7 +50,7 @@ def error_rate_tables(results: Sequence[tuple[Case, Mapping[str, Rates]]], studi
         results: each case with the rates of every method.
         studies: number of simulated studies per row.
     """
-    size = f"{studies:,} studies of {CELLS} cells a row, δ = {100 * DELTA:g} points"
+    size = f"{studies:,} studies of {CELLS} cells a comparator in each row, δ = {100 * DELTA:g} points"
     controlled = [(case, rates) for case, rates in results if case.scenario not in UNCONTROLLED]
     uncontrolled = [(case, rates) for case, rates in results if case.scenario in UNCONTROLLED]
     return [
