@@ -116,8 +116,8 @@ def break_map(studies: Sequence[Study]) -> BreakMap:
 
 
 def study_break_map(study: Study) -> BreakMap | None:
-    """Return the map of one study; None if it compares its baseline at a single level, or has no questions or only one image."""
-    if not kind_masks(study.examples) or len(set(study.clusters)) < 2:
+    """Return the map of one study; None if it compares its baseline at a single level, or has no questions."""
+    if not kind_masks(study.examples):
         return None
     rows = rows_to_compare(study, declaration(study).baseline)
     levels = {str(study.of(name)[0].levels) for name in rows}
