@@ -14,6 +14,7 @@ from bridgelab.cli import main as cli
 from bridgelab.evaluation.other_benchmark import evaluate_run
 from bridgelab.runs.study import read_study
 from bridgelab.training import main
+from bridgelab.world.layout import TooManyWords
 
 
 @pytest.fixture
@@ -157,6 +158,22 @@ def test_the_ceiling_is_evaluated_too_though_nothing_was_trained(tiny, config, t
     own = evaluate_run(directory, config())
     first, second = (json.loads((folder / "metrics.json").read_text()) for folder in (directory, own))
     assert second["metrics"] == pytest.approx(first["metrics"])
+
+
+def test_a_ceiling_without_a_place_for_every_word_is_left_out(tiny, config, tmp_path, monkeypatch, capsys):
+    ceilings = []
+    for bridge in ("words_patch_like", "words"):
+        ceilings.append(tmp_path / "runs" / "toy" / f"bridge={bridge},seed=0")
+        main.run(config(f"bridge={bridge}", "study=toy"), ceilings[-1], bridge=bridge)
+    asked = config("+benchmark.images={test-many: 3}")
+    with pytest.raises(TooManyWords, match=r"objects take \d+ positions of 64"):
+        evaluate_run(ceilings[0], asked, split="test-many", given=["benchmark.images"])
+    assert not (tmp_path / "runs" / "toy_on_world_test-many" / ceilings[0].name).exists()
+    monkeypatch.setattr("bridgelab.cli.evaluate.composed", lambda choices: asked)
+    assert cli.main(["evaluate", *map(str, ceilings), "benchmark=world", "--split", "test-many"]) == 0
+    out, err = capsys.readouterr()
+    assert f"{ceilings[0]} is left out: " in err
+    assert out.strip().endswith(f"toy_on_world_test-many/{ceilings[1].name}")
 
 
 def test_on_a_benchmark_for_evaluation_only_from_the_command_line(run, tiny, tmp_path, monkeypatch, capsys):

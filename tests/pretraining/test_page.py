@@ -1,7 +1,17 @@
 import json
+from pathlib import Path
 
-from bridgelab.pretraining.page import write_page
+from omegaconf import OmegaConf
+
+from bridgelab.pretraining.page import READERS, write_page
 from bridgelab.world.scene import ATTRIBUTES
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_reader_has_a_title():
+    for path in (ROOT / "conf" / "pretrain" / "reader").glob("*.yaml"):
+        assert OmegaConf.load(path).shipped_as in READERS
 
 
 def test_the_page_says_what_the_cards_measured(tmp_path):
@@ -24,13 +34,17 @@ def test_the_page_says_what_the_cards_measured(tmp_path):
     (tmp_path / "text_card.json").write_text(json.dumps(text))
     prose = text | {"fingerprint": "89abcdef", "recipe": {"phases": [{"blur": 0.0}]}}
     (tmp_path / "text_prose_card.json").write_text(json.dumps(prose))
+    for name in ("text_grids", "text_mine"):
+        (tmp_path / f"{name}_card.json").write_text(json.dumps(prose))
     (tmp_path / "vision_card.json").write_text(json.dumps(vision))
     page = write_page(tmp_path).read_text()
     assert "| zero_hop_query | 100 | 0.900 ± 0.059 | 0.900 ± 0.059 |" in page
     assert "Fingerprint `0123abcd`" in page
     assert "Fingerprint `4567cdef`" in page
     assert "1,280 lessons" in page
-    schooled, prose = page.split("## T5: ")[1:]
+    schooled, grids, mine, prose = page.split("## T5: ")[1:]
+    assert "on 36, 64 and 144 positions" in grids
+    assert mine.startswith("`text_mine`")
     assert "behind noise of any strength" in schooled
     assert prose.startswith("prose")
     assert "Fingerprint `89abcdef`" in prose

@@ -121,7 +121,7 @@ def test_the_first_screen_fits_100_columns_and_escapes_names(simulated):
     assert "▼ breaks: more than 2 points below" in out.getvalue()
     page = next(number for number, line in enumerate(lines) if line.endswith("index.html"))
     assert max(len(line.rstrip()) for line in lines[: page - 2]) <= 100
-    assert f"bridgelab report {path} --all" in lines[-2]
+    assert f"bridgelab report {path} --all" in lines[-1]  # no diagnosis is advised without weights
     assert "Captions and costs" not in out.getvalue()
     report(path, everything=True, console=Console(file=out, width=180))
     assert "Captions and costs" in out.getvalue()

@@ -18,6 +18,7 @@ def scene_words(
         patch_like: reorder the words as patches would give them.
     Raises:
         ValueError: if an image has no scene in words.
+        TooManyWords: if a scene has more words than patches.
     """
     scenes = {e.images[0]: e.words for e in examples if e.words is not None}
     if len(scenes) < len(images):

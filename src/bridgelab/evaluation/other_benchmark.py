@@ -1,6 +1,7 @@
 """Evaluate a trained run on another benchmark or split: `bridgelab evaluate`. Nothing is trained or chosen."""
 
 import logging
+import shutil
 import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -23,6 +24,7 @@ from bridgelab.runs.finished import RECORD
 from bridgelab.runs.identity import claim, config_hash
 from bridgelab.runs.record import write_json, write_predictions
 from bridgelab.runs.record_schema import read_record
+from bridgelab.world.layout import TooManyWords
 
 # Taken from the new config; all others are the run's own. So is the benchmark, unless one is given.
 NEW_GROUPS = ("benchmark", "evaluate", "data", "paths")
@@ -54,6 +56,7 @@ def evaluate_run(
             and its keys. Without a benchmark the run's own is evaluated, with those of its keys that are given.
     Raises:
         FileNotFoundError: if the run lacks a file, or data are missing.
+        TooManyWords: if the ceiling words_patch_like has no place for a scene's words.
         ValueError: if the benchmark has no such split, or fewer or more images per example than the bridge has positions for.
     """
     clock = time.monotonic()
@@ -82,7 +85,11 @@ def evaluate_run(
         log.info("%s is already finished, nothing to do", folder)
         return folder
     train = floor_examples(data.benchmark)
-    data.setup("test")
+    try:
+        data.setup("test")
+    except TooManyWords:
+        shutil.rmtree(folder)  # else it would be missing from every report
+        raise
     tests = data.test_examples(split, model.conditioning)
     rows, metrics = evaluate_split(model, data, tests, train, split, progress)
     write_predictions(folder / "predictions.parquet", rows)

@@ -24,6 +24,10 @@ READERS = {
         "It has read prose, and then prose where a position holds any number of an object's words, up to all of them. It "
         "was never taught raster order, repeats or noise.",
     ),
+    "text_grids": (
+        "grids (`bridgelab pretrain text reader=grids`)",
+        "The schooled one, after lessons in raster order on 36, 64 and 144 positions.",
+    ),
     "text_prose": (
         "prose (`text=miniature_prose`)",
         "It has read prose alone: each word at a position of its own, objects in any order, filler between them. Columns "
@@ -60,7 +64,7 @@ def write_page(assets: Path) -> Path:
 
 def _reader(name: str, card: dict[str, Any]) -> dict[str, Any]:
     """Return what the template prints of a T5."""
-    title, lessons = READERS[name]
+    title, lessons = READERS.get(name, (f"`{name}`", "Its card says what its lessons were."))
     forms = card["words"]
     first = next(iter(forms.values()))["families"]
     crowded = card.get("words_with_most_objects")

@@ -1,7 +1,7 @@
 """Make a T5 of the miniature from scratch: transformers' own class, trained on the world's text alone.
 
 Beside the answer, linear heads on the encoder's later blocks learn the objects that the question's program selects on the
-way (`reader/traces.py`). The heads are discarded after training: what ships is a plain T5.
+way (`t5/traces.py`). The heads are discarded after training: what ships is a plain T5.
 """
 
 import json
@@ -19,6 +19,8 @@ from bridgelab.config.root import config_root
 from bridgelab.device import local_device
 from bridgelab.pretraining.page import write_page
 from bridgelab.pretraining.t5.evaluate import (
+    FORMS,
+    GRID_FORMS,
     MOST_OBJECTS,
     Counts,
     card_figures,
@@ -69,8 +71,12 @@ def train(cfg: DictConfig) -> dict[str, Counts]:
             run.run_phase(out, progress, bar)
             run.save(checkpoint)
     crowded = (MOST_OBJECTS, MOST_OBJECTS)
+    taught = {form for phase in cfg.phases for form in phase.forms}
+    forms = FORMS | {name: form for name, form in GRID_FORMS.items() if name in taught}
     results, crowded_results = (
-        evaluate(run.model, run.vocabulary, scenes=cfg.test_scenes, split="test", objects=objects)
+        evaluate(
+            run.model, run.vocabulary, scenes=cfg.test_scenes, split="test", objects=objects, forms=forms
+        )
         for objects in ((3, MOST_OBJECTS), crowded)
     )
     assets = ASSETS if cfg.install else out

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from bridgelab.report.charts.differences import difference_chart
 from bridgelab.report.charts.encodings import kind_label, seed_values
+from bridgelab.report.charts.render import vega_lite
 from bridgelab.report.contents import Analysis
 from bridgelab.report.matrix import Matrix, MatrixCell, matrix
 from bridgelab.report.row import Row
@@ -73,7 +74,7 @@ def evidence(analysis: Analysis) -> tuple[Matrix | None, list[Comparison]]:
             )
             for kind in table.kinds
         ]
-        chart = json.dumps(difference_chart(table, comparator).to_dict(), allow_nan=False)
+        chart = json.dumps(vega_lite(difference_chart(table, comparator)), allow_nan=False)
         comparisons.append(Comparison(comparator, both[0].name, chart, tuple(cases)))
     return table, comparisons
 

@@ -1,4 +1,5 @@
-"""Hashes of the scenes that no training may draw: those of the default world's val and test and of every shift of test.
+"""Hashes of the scenes that no training may draw: those of the default world's val and test, and the
+first 500 of every shift of test.
 
 Drawing them takes minutes, so `python -m bridgelab.world.held_out` writes their hashes to `assets/held_out.npy`.
 """

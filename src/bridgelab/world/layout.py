@@ -23,6 +23,11 @@ COMPACT = 16  # positions, where an object takes one
 GRID = 8  # the miniature ViT's patches are 8 × 8
 WORDS = len(SLOTS)
 
+
+class TooManyWords(ValueError):
+    """A scene has more words than a form has positions."""
+
+
 Piece = tuple[int, int, int]  # object, its first word here, the first of its words that is not here
 Layout = list[Piece | None]  # by position; None is the filler
 
@@ -51,12 +56,12 @@ def patch_layout(scene: Scene, rng: np.random.Generator, cut: float = 0.0, grid:
     With too many words for that, repeats are left out, and what does not fit at its cell begins earlier.
 
     Raises:
-        ValueError: if there are more words than positions.
+        TooManyWords: if there are more words than positions.
     """
     blocks = [(*_cell(thing, grid), k, cut_words(k, cut, rng)) for k, thing in enumerate(scene.objects)]
     free = grid**2 - sum(len(block) for *_, block in blocks)
     if free < 0:
-        raise ValueError(
+        raise TooManyWords(
             f"{len(scene.objects)} objects take {grid**2 - free} positions of {grid**2}. "
             "Write such scenes in the compact form."
         )
@@ -80,12 +85,12 @@ def coarse_layout(scene: Scene, rng: np.random.Generator, cut: float = 0.0) -> L
     """Return `patch_layout` on 6 × 6 positions, where objects are cut less often until their words fit.
 
     Raises:
-        ValueError: if there are more objects than positions.
+        TooManyWords: if there are more objects than positions.
     """
     while True:
         try:
             return patch_layout(scene, rng, cut, 6)
-        except ValueError:
+        except TooManyWords:
             if cut == 0:
                 raise
             cut = cut / 2 if cut > 0.05 else 0.0
@@ -117,7 +122,7 @@ def write_scene(scene: Scene, form: str, rng: np.random.Generator) -> str:
     phrases = [phrase.split() for phrase in scene_words(scene)]
     layout = LAYOUTS[form](scene, rng, 1.0)
     if any(piece and piece[2] - piece[1] > 1 for piece in layout):
-        raise ValueError(
+        raise TooManyWords(
             f"{len(scene.objects)} objects take {len(scene.objects) * WORDS} positions of {len(layout)}. "
             "Write such scenes in the compact form."
         )

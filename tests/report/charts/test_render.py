@@ -6,7 +6,9 @@ import json
 from html.parser import HTMLParser
 from io import BytesIO
 
+import altair as alt
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -19,6 +21,7 @@ from bridgelab.report.charts.render import (
     to_pdf,
     to_png,
     to_svg,
+    vega_lite,
     without_legends,
 )
 from bridgelab.report.charts.study import study_figures
@@ -46,6 +49,11 @@ def test_a_picture_is_drawn_on_the_colour_of_its_theme(figures, theme):
     assert to_png(figures["accuracy"], theme=theme, scale=1) == to_png(
         figures["accuracy"], theme=theme, scale=1
     )
+
+
+def test_a_chart_of_many_runs_has_all_of_its_points():
+    table = pd.DataFrame({"step": range(6000), "accuracy": 50.0})
+    assert len(next(iter(vega_lite(alt.Chart(table).mark_point())["datasets"].values()))) == 6000
 
 
 def test_a_paper_has_letters_as_letters(figures):

@@ -1,5 +1,6 @@
 """Accuracy of a reader on scenes in words, by form of the prefix and by family of question."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ FORMS = {
     "compact_objects": ("compact", 0.0),
     "patch_like_objects": ("patch_like", 0.0),
 }
+# Further forms, measured of readers whose lessons had them.
+GRID_FORMS = {"patch_like_36": ("patch_like_36", 1.0), "patch_like_144": ("patch_like_144", 1.0)}
 BY_ATTRIBUTE = "caption, by attribute"
 MOST_OBJECTS = 10  # of a scene, in training as in CLEVR
 SHARES = {"question": 20, "caption": 1, "look_up": 2}  # lessons per scene
@@ -36,9 +39,18 @@ def evaluate(
     batch: int = 128,
     split: str = "val",
     objects: tuple[int, int] = (3, MOST_OBJECTS),
+    forms: Mapping[str, tuple[str, float]] = FORMS,
 ) -> dict[str, Counts]:
     """Answer the lessons of scenes that training never draws.
 
+    Args:
+        model: a T5.
+        vocabulary: id of each word.
+        scenes: number of scenes.
+        batch: lessons answered at once.
+        split: names the random stream of the scenes.
+        objects: the least and the most objects of a scene.
+        forms: layout and cut of the scene in words, by name.
     Returns:
         By form of the prefix and by family: [right, all]. Captions are also scored by attribute.
     """
@@ -46,7 +58,7 @@ def evaluate(
     examples = lessons(split, 0, 0, scenes=scenes, shares=SHARES, objects=objects)
     examples.sort(key=lambda lesson: (len(lesson.target.split()), len(lesson.prompt.split())))
     results = {}
-    for name, (form, cut) in FORMS.items():
+    for name, (form, cut) in forms.items():
         rng = np.random.default_rng(0)
         scores: dict[str, list[float]] = {}
         for start in range(0, len(examples), batch):

@@ -69,7 +69,7 @@ def break_map_chart(cells: BreakMap, comparator: str) -> alt.LayerChart:
         labelPadding=padding,
     )
     x = alt.X("kind:N", scale=alt.Scale(domain=kinds, padding=0.04), axis=top)
-    left = alt.Axis(title=None, labelLimit=190)
+    left = alt.Axis(title=None, labelLimit=320)
     y = alt.Y("level:N", scale=alt.Scale(domain=levels, padding=0.08), axis=left)
     filled = frame[frame["outcome"].notna()].assign(
         text=lambda rows: [

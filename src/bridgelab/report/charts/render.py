@@ -23,9 +23,16 @@ SPACING = {"row": 84, "column": 64}  # pixels between them, for their axes and t
 LEGENDS = ("color", "shape", "strokeDash")  # channels that may have a legend
 
 
+def vega_lite(chart: alt.TopLevelMixin) -> dict[str, Any]:
+    """Return a chart's specification with all of its rows: by default Altair refuses more than 5,000, as large studies have."""
+    with alt.data_transformers.enable("default", max_rows=None):
+        specification: dict[str, Any] = chart.to_dict()
+    return specification
+
+
 def fragment(figure: Figure) -> Markup:
     """Return a figure for a page: note, legend and charts, which `script` draws. Title and numbers are not part of it."""
-    specs = [panel.to_dict() for panel in figure.panels]
+    specs = [vega_lite(panel) for panel in figure.panels]
     panels = [json.dumps(without_legends(spec), allow_nan=False) for spec in specs]
     return Markup(render("chart.html.jinja", figure=figure, panels=panels, legend=legend_entries(specs[0])))
 
@@ -75,7 +82,7 @@ def to_pdf(figure: Figure, *, width: int | None = None) -> bytes:
 
 def specification(figure: Figure, width: int | None = None) -> dict[str, Any]:
     """Return a figure as one Vega-Lite specification of a fixed width, with its title."""
-    specs = [panel.to_dict() for panel in figure.panels]
+    specs = [vega_lite(panel) for panel in figure.panels]
     title = {"text": figure.title, "offset": 14}
     if len(specs) == 1:
         return sized(specs[0], width or WIDTH) | {"title": title}
