@@ -85,12 +85,12 @@ def evaluate_run(
         log.info("%s is already finished, nothing to do", folder)
         return folder
     train = floor_examples(data.benchmark)
+    data.setup("test")
     try:
-        data.setup("test")
+        tests = data.test_examples(split, model.conditioning)
     except TooManyWords:
         shutil.rmtree(folder)  # else it would be missing from every report
         raise
-    tests = data.test_examples(split, model.conditioning)
     rows, metrics = evaluate_split(model, data, tests, train, split, progress)
     write_predictions(folder / "predictions.parquet", rows)
     record = read_record(run, ("costs", "benchmark"))
