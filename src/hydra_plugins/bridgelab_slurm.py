@@ -28,10 +28,11 @@ class SlurmLauncher(BaseSubmititLauncher):
     Args:
         finished: the name of the file that a job writes last.
         submitit_folder: the folder of submitit's own files.
+        command: the pool's, which `conf/align.yaml` sets for every launcher; not used here.
         params: arguments of submitit's AutoExecutor, without the prefix `slurm_`.
     """
 
-    def __init__(self, *, finished: str, submitit_folder: str, **params: Any) -> None:
+    def __init__(self, *, finished: str, submitit_folder: str, command: Any = None, **params: Any) -> None:
         super().__init__(**params)
         self.finished, self.submitit_folder = finished, submitit_folder
 
