@@ -70,6 +70,7 @@ class StudyStatus:
         seconds_left: until all runs are done that run, wait, or are resumed by the sweep that runs, if as many run at a time as now; None
             if none runs or nothing is measured yet.
         sweep: the process of a sweep that runs on this machine; None if none does.
+        queued: how many runs that are not done wait or run in Slurm's queue.
     """
 
     name: str
@@ -77,6 +78,7 @@ class StudyStatus:
     again: str
     seconds_left: float | None
     sweep: int | None = None
+    queued: int = 0
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -122,7 +124,8 @@ def study_status(
     runs, left = _with_time_left(study, runs, works, due)
     missing = [run.name for run in runs if run.state != DONE]
     again = what_is_missing(study, missing).partition("\n")[0] if missing else ""
-    return StudyStatus(own_name, runs, again, left, sweep)
+    queued = sum(slurm_jobs.get(name) in in_queue for name in missing)
+    return StudyStatus(own_name, runs, again, left, sweep, queued)
 
 
 def _resumed(study: Path, run: RunStatus) -> bool:
