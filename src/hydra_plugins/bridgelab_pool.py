@@ -105,16 +105,24 @@ class PoolLauncher(Launcher):
     def _arguments(self, overrides: Sequence[str], folder: Path) -> list[str]:
         hydra: Any = self.config.hydra
         quoted = str(folder).replace("\\", "\\\\").replace("'", "\\'")
-        extra = [
-            f"--config-dir={source.path}"
-            for source in hydra.runtime.config_sources
-            if source.provider == "command-line"
-        ]
         return [
             f"--config-name={hydra.job.config_name}",
-            *extra,
+            *self._sources(),
             *(one for one in hydra.overrides.hydra if not one.lstrip("+~").startswith(_SWEEP_ONLY)),
             *overrides,
             "hydra.mode=RUN",
             f"hydra.run.dir='{quoted}'",
         ]
+
+    def _sources(self) -> list[str]:
+        """Return the options by which a job reads the configs that this sweep reads, where these are not the package's own."""
+        from bridgelab.config.root import config_root
+
+        options = []
+        for source in self.config.hydra.runtime.config_sources:
+            path = source.path if source.schema == "file" else f"{source.schema}://{source.path}"
+            if source.provider == "command-line":
+                options.append(f"--config-dir={path}")
+            elif source.provider == "main" and path != str(config_root() / "conf"):
+                options.append(f"--config-path={path}")
+        return options

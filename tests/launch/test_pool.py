@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from bridgelab.config.root import config_root
 from bridgelab.launch.job import Job
 from bridgelab.launch.pool import Stopped, run_pool
 from bridgelab.launch.slots import available_cores
 from bridgelab.runs.identity import config_hash
+from hydra_plugins.bridgelab_pool import PoolLauncher
 
 ROOT = Path(__file__).parents[2]
 
@@ -135,6 +137,28 @@ def test_child_gets_hydra_overrides_and_config_of_the_parent(app, tmp_path):
     out, _ = process.communicate(timeout=120)
     assert process.returncode == 0, out
     assert sorted(path.name for path in tmp_path.glob("runs/other/*/renamed.log")) == ["renamed.log"] * 2
+
+    for option, study in (("--config-path", "elsewhere"), ("--config-dir", "beside")):
+        folder = tmp_path / study
+        folder.mkdir()
+        (folder / "own.yaml").write_text(CONF.replace("study: tiny", f"study: {study}"))
+        process = app(f"{option}={folder}", "--config-name=own", "-m", "number=7,8")
+        out, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, out
+        assert len(list(tmp_path.glob(f"runs/{study}/*/metrics.json"))) == 2
+
+
+def test_child_is_told_where_configs_are_unless_they_are_the_package_s():
+    def told(*sources):
+        found = [{"provider": provider, "schema": "file", "path": path} for provider, path in sources]
+        launcher = PoolLauncher(command=[], finished="", slots=None, gpus_per_job=1, threads=None, preload=[])
+        launcher.config = OmegaConf.create({"hydra": {"runtime": {"config_sources": found}}})
+        return launcher._sources()
+
+    own = ("main", str(config_root() / "conf"))
+    assert told(("hydra", "hydra.conf"), own) == []
+    assert told(own, ("command-line", "/a")) == ["--config-dir=/a"]
+    assert told(("main", "/my/conf")) == ["--config-path=/my/conf"]
 
 
 def test_terminated_sweep_leaves_no_job_behind(app, tmp_path):
