@@ -233,10 +233,12 @@ time.sleep({saving})
 
 @pytest.fixture
 def interruptible():
-    """Ctrl-C is heard: a shell ignores it in what it starts in the background, such as these tests."""
+    """Ctrl-C is heard, and a closed terminal: a shell ignores the one in what it starts in the background, such as these tests."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    hangup = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGINT, before)
+    signal.signal(signal.SIGHUP, hangup)
 
 
 @pytest.mark.parametrize("presses", [1, 2])
@@ -260,6 +262,32 @@ def test_ctrl_c_lets_jobs_save_and_a_second_does_not(presses, script, tmp_path, 
     told = "stopping: jobs that train finish their step and save (1 run); Ctrl-C again ends them at once"
     assert told in capsys.readouterr().out
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize(
+    ("why", "saves"), [(signal.SIGHUP, True), (signal.SIGTERM, False), (RuntimeError, False)]
+)
+@pytest.mark.usefixtures("interruptible")
+def test_jobs_have_long_to_save_unless_the_machine_or_the_pool_goes_down(
+    why, saves, script, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("bridgelab.launch.pool.GRACE_SECONDS", 0.5)
+    code = TRAINING.format(folder=str(tmp_path / "job"), saving=2)
+    sent = []
+
+    def stop(_):
+        if (tmp_path / "job" / "began").exists() and not sent:
+            sent.append(why)
+            if why is RuntimeError:
+                raise RuntimeError("of the pool itself")
+            for _ in range(1 + (why == signal.SIGHUP)):  # a terminal and its shell both send it
+                os.kill(os.getpid(), why)
+
+    monkeypatch.setattr("bridgelab.launch.pool._Pool._tell", stop)
+    with pytest.raises(RuntimeError if why is RuntimeError else Stopped):
+        run_pool([script("job", code)], [{}], "metrics.json")
+    assert (tmp_path / "job" / "asked").exists()
+    assert (tmp_path / "job" / "last.ckpt").exists() == saves
 
 
 def test_only_the_last_attempt_is_shown(script, tmp_path, capsys):
