@@ -37,7 +37,7 @@ def main(cfg):
     record = {
         "number": cfg.number, "began": began, "ended": time.time(), "mode": config.mode.name,
         "name": config.job.override_dirname, "threads": os.environ["OMP_NUM_THREADS"],
-        "rank": os.environ.get("LOCAL_RANK"), "pid": os.getpid(),
+        "rank": os.environ.get("LOCAL_RANK"), "pid": os.getpid(), "gpus": os.environ["CUDA_VISIBLE_DEVICES"],
     }
     (pathlib.Path(config.runtime.output_dir) / "metrics.json").write_text(json.dumps(record))
 
@@ -71,13 +71,13 @@ def app(tmp_path):
     (tmp_path / "app" / "conf" / "app.yaml").write_text(CONF)
     (tmp_path / "json.py").write_text("raise SystemExit('the working folder came first')")
 
-    def start(*args, **how):
+    def start(*args, gpus="", **how):
         path = os.pathsep.join([str(tmp_path / "app"), str(ROOT / "src")])
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "tiny_app", *args],
             cwd=tmp_path,
             **how,
-            env=os.environ | {"PYTHONPATH": path, "LOCAL_RANK": "1", "CUDA_VISIBLE_DEVICES": ""},
+            env=os.environ | {"PYTHONPATH": path, "LOCAL_RANK": "1", "CUDA_VISIBLE_DEVICES": gpus},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -159,6 +159,16 @@ def test_child_is_told_where_configs_are_unless_they_are_the_package_s():
     assert told(("hydra", "hydra.conf"), own) == []
     assert told(own, ("command-line", "/a")) == ["--config-dir=/a"]
     assert told(("main", "/my/conf")) == ["--config-path=/my/conf"]
+
+
+def test_a_gpu_does_not_limit_the_jobs_on_the_cpu(app, tmp_path):
+    sweep = app("-m", "number=0,1", "+trainer.accelerator=cpu", gpus="0")
+    out, _ = sweep.communicate(timeout=120)
+    assert sweep.returncode == 0, out
+    assert [record["gpus"] for record in records(tmp_path).values()] == ["", ""]
+    sweep = app("-m", "number=0,1", "+trainer.accelerator=gpu", gpus="0")
+    out, _ = sweep.communicate(timeout=120)
+    assert "slots=2 times gpus_per_job=1 is more than the 1 GPUs there are" in out
 
 
 def test_terminated_sweep_leaves_no_job_behind(app, tmp_path):
