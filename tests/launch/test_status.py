@@ -4,6 +4,7 @@ import os
 import re
 import time
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
@@ -211,6 +212,15 @@ def test_broken_files_are_told(study, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"empty holds no run\. Train into it: bridgelab train study=empty"):
         study_status(tmp_path / "empty")
+
+
+def test_a_run_in_place_of_a_study_is_told_with_its_study(study, monkeypatch):
+    run = study / "bridge=linear,seed=0"
+    for place, folder in ((run, study), (Path("s") / run.name, "s"), (Path("."), study)):
+        monkeypatch.chdir(run if place == Path(".") else study.parent)
+        told = f"{place} is a run of the study s. How far that is: bridgelab status {folder}"
+        with pytest.raises(ValueError, match=f"^{re.escape(told)}$"):
+            study_status(place)
 
 
 def test_the_command_prints_a_table_or_json(study, capsys, monkeypatch):
