@@ -6,8 +6,9 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.utils import get_object
+from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from submitit.slurm.slurm import SlurmExecutor
 
 from bridgelab.config import instantiate as building
 from bridgelab.config.check import check_config, check_content, check_launcher, declared
@@ -234,6 +235,14 @@ def test_a_launcher_is_checked_too():
     )
     with pytest.raises(ValueError, match=r"^hydra\.launcher\.timeout_min=0: must be at least 1\.$"):
         check_launcher(slurm)
+
+
+@pytest.mark.parametrize("name", ["train", "align"])
+@pytest.mark.parametrize("launcher", sorted(path.stem for path in CONF.glob("hydra/launcher/slurm*.yaml")))
+def test_submitit_takes_what_a_sweep_on_slurm_gives_it(name, launcher, tmp_path, monkeypatch):
+    config = composed([f"hydra/launcher={launcher}", f"hydra.sweep.dir={tmp_path}"], name, hydra=True)
+    monkeypatch.setattr(SlurmExecutor, "affinity", staticmethod(lambda: 1))  # as on a machine with Slurm
+    instantiate(config.hydra.launcher)._executor((1, 2, 2))  # it refuses what it does not know
 
 
 @pytest.mark.parametrize(

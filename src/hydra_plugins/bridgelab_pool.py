@@ -9,7 +9,7 @@ from hydra.core.utils import JobReturn
 from hydra.errors import CompactHydraException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 # Overrides of these keys concern the sweep, not its jobs.
 _SWEEP_ONLY = ("hydra.mode", "hydra.sweep", "hydra/sweeper", "hydra.launcher", "hydra/launcher", "hydra.run")
@@ -22,7 +22,7 @@ class PoolLauncher(Launcher):
         command: a module and its first arguments, run as `python -m`.
         finished: the name of the file that a job writes last; a job that has it is skipped.
         slots: jobs at a time.
-        gpus_per_job: GPUs of a slot, on a machine with GPUs.
+        gpus_per_job: GPUs of a slot, if a job trains on GPUs.
         threads: threads of a job.
         preload: modules that each slot without GPUs imports once for all its jobs.
     """
@@ -77,7 +77,10 @@ class PoolLauncher(Launcher):
                 Job(one.folder, [*self.command, *self._arguments(one.overrides, one.folder)], one.work)
                 for one in sweep
             ]
-            environments = slot_environments(self.slots, self.gpus_per_job, self.threads)
+            accelerators = [
+                str(OmegaConf.select(one.config, "trainer.accelerator", default="auto")) for one in sweep
+            ]
+            environments = slot_environments(self.slots, self.gpus_per_job, self.threads, accelerators)
             if any(job.work and not job.wrote(self.finished) for job in jobs):  # work: of a study's sweep
                 print_header(get_console(), sweep, f"{len(environments)} at a time", LOG)
             write_plan([Planned(job.folder, work=job.work) for job in jobs])
@@ -105,16 +108,24 @@ class PoolLauncher(Launcher):
     def _arguments(self, overrides: Sequence[str], folder: Path) -> list[str]:
         hydra: Any = self.config.hydra
         quoted = str(folder).replace("\\", "\\\\").replace("'", "\\'")
-        extra = [
-            f"--config-dir={source.path}"
-            for source in hydra.runtime.config_sources
-            if source.provider == "command-line"
-        ]
         return [
             f"--config-name={hydra.job.config_name}",
-            *extra,
+            *self._sources(),
             *(one for one in hydra.overrides.hydra if not one.lstrip("+~").startswith(_SWEEP_ONLY)),
             *overrides,
             "hydra.mode=RUN",
             f"hydra.run.dir='{quoted}'",
         ]
+
+    def _sources(self) -> list[str]:
+        """Return the options by which a job reads the configs that this sweep reads, where these are not the package's own."""
+        from bridgelab.config.root import config_root
+
+        options = []
+        for source in self.config.hydra.runtime.config_sources:
+            path = source.path if source.schema == "file" else f"{source.schema}://{source.path}"
+            if source.provider == "command-line":
+                options.append(f"--config-dir={path}")
+            elif source.provider == "main" and path != str(config_root() / "conf"):
+                options.append(f"--config-path={path}")
+        return options

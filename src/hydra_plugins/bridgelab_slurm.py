@@ -23,15 +23,17 @@ class SlurmLauncher(BaseSubmititLauncher):
     """Launcher that submits the jobs of a sweep to Slurm by submitit, in one array per shape.
 
     A job gets `trainer.num_nodes` nodes, with `trainer.devices` tasks and GPUs on each, so that Slurm and Lightning agree.
-    Finished jobs are not submitted. A job that fails does not stop the others.
+    Finished jobs are not submitted. Jobs that an earlier sweep submitted are followed while they are in the queue. A job that
+    fails does not stop the others.
 
     Args:
         finished: the name of the file that a job writes last.
         submitit_folder: the folder of submitit's own files.
+        command: the pool's, which `conf/align.yaml` sets for every launcher; not used here.
         params: arguments of submitit's AutoExecutor, without the prefix `slurm_`.
     """
 
-    def __init__(self, *, finished: str, submitit_folder: str, **params: Any) -> None:
+    def __init__(self, *, finished: str, submitit_folder: str, command: Any = None, **params: Any) -> None:
         super().__init__(**params)
         self.finished, self.submitit_folder = finished, submitit_folder
 
@@ -64,7 +66,7 @@ class SlurmLauncher(BaseSubmititLauncher):
         from bridgelab.launch.header import print_header
         from bridgelab.launch.job import Job
         from bridgelab.launch.job_return import finished_job
-        from bridgelab.launch.slurm import wait
+        from bridgelab.launch.slurm import still_queued, wait
         from bridgelab.launch.sweep_check import sweep_jobs
         from bridgelab.launch.sweep_plan import Planned, write_plan
 
@@ -73,7 +75,8 @@ class SlurmLauncher(BaseSubmititLauncher):
         try:
             jobs = sweep_jobs(self.hydra_context, self.config, job_overrides, initial_job_idx)
             shapes = [shape(job.config) for job in jobs]
-        except ValueError as error:
+            earlier = still_queued([job.folder for job in jobs])
+        except (ValueError, RuntimeError) as error:
             raise CompactHydraException(str(error)) from error  # Hydra prints these without a traceback
         unfinished = [
             (one, job)
@@ -87,8 +90,13 @@ class SlurmLauncher(BaseSubmititLauncher):
             print_header(get_console(), jobs, "in Slurm's queue", "train.log")
         folders: dict[str, Path] = {}
         logs: dict[str, Path] = {}
-        unfinished.sort(key=lambda each: each[0])
-        for one, group in itertools.groupby(unfinished, key=lambda each: each[0]):
+        for _, job in unfinished:
+            if id := earlier.get(job.folder):
+                self._follow(id, job.folder, folders, logs)
+        if folders:
+            print(f"{len(folders)} of {len(jobs)} jobs are in Slurm's queue already")
+        new = sorted((each for each in unfinished if each[1].folder not in earlier), key=lambda each: each[0])
+        for one, group in itertools.groupby(new, key=lambda each: each[0]):
             self._submit(one, [job for _, job in group], folders, logs)
         ids = {folder: job for job, folder in folders.items()}
         write_plan([Planned(job.folder, ids.get(job.folder), job.work) for job in jobs])
@@ -99,8 +107,7 @@ class SlurmLauncher(BaseSubmititLauncher):
         except KeyboardInterrupt:
             arrays = " ".join(sorted({job.split("_")[0] for job in folders}))
             print(
-                f"\nthe jobs keep running. To end them: scancel {arrays}. Once they have left the queue, the same command does what "
-                "is missing."
+                f"\nthe jobs keep running. To end them: scancel {arrays}. The same command follows them, and does what is missing."
             )
             raise SystemExit(130) from None
         if failed:
@@ -114,14 +121,20 @@ class SlurmLauncher(BaseSubmititLauncher):
         executor = self._executor(shape)
         submitted = executor.map_array(self, *zip(*map(self._arguments, jobs), strict=True))
         for slurm_job, job in zip(submitted, jobs, strict=True):
-            folders[slurm_job.job_id] = job.folder
-            paths = slurm_job.paths
-            logs[slurm_job.job_id] = paths.stdout if self.params.get("stderr_to_stdout") else paths.stderr
+            self._follow(slurm_job.job_id, job.folder, folders, logs)
         first, last = submitted[0].job_id, submitted[-1].job_id
         print(
             f"{len(jobs)} job{'s'[: len(jobs) > 1]} of {shape[0]} × {shape[1]} tasks: {first}"
             + (f" to {last}" if first != last else "")
         )
+
+    def _follow(self, id: str, folder: Path, folders: dict[str, Path], logs: dict[str, Path]) -> None:
+        """Add the folder and the log of a job in the queue under its id."""
+        from submitit.core.utils import JobPaths
+
+        paths = JobPaths(self.submitit_folder, job_id=id)
+        folders[id] = folder
+        logs[id] = paths.stdout if self.params.get("stderr_to_stdout") else paths.stderr
 
     def _executor(self, shape: Shape) -> Any:
         """Return submitit's executor for jobs of a shape.

@@ -99,6 +99,14 @@ def test_trials_run_at_once_where_all_processes_are_started_at_once(conf, overri
     assert prediction.trials_at_once(sweep, processes) == trials
 
 
+def test_a_sweep_on_the_cpu_is_predicted_for_as_many_slots_as_it_has(conf, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setattr(torch, "set_num_threads", lambda number: None)
+    for trainer, slots in (("cpu", 2), ("gpu", 1)):
+        sweep = compose_sweep(conf, [f"trainer={trainer}", "seed=0,1,2"])
+        assert prediction.use_slots(sweep, torch.device("cpu")) == slots
+
+
 def test_smaller_budgets_cost_their_cool_downs_and_a_validation_each(composed):
     config = composed("train.lr=0.01", "train.steps=100", "train.val_points=5", "train.budgets=[0.25,0.5]")
     lines = hours(Sweep(config, {}), Workload("", val=ANSWERS))

@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from bridgelab.config.root import config_root
 from bridgelab.launch.job import Job
 from bridgelab.launch.pool import Stopped, run_pool
 from bridgelab.launch.slots import available_cores
 from bridgelab.runs.identity import config_hash
+from hydra_plugins.bridgelab_pool import PoolLauncher
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,7 +37,7 @@ def main(cfg):
     record = {
         "number": cfg.number, "began": began, "ended": time.time(), "mode": config.mode.name,
         "name": config.job.override_dirname, "threads": os.environ["OMP_NUM_THREADS"],
-        "rank": os.environ.get("LOCAL_RANK"), "pid": os.getpid(),
+        "rank": os.environ.get("LOCAL_RANK"), "pid": os.getpid(), "gpus": os.environ["CUDA_VISIBLE_DEVICES"],
     }
     (pathlib.Path(config.runtime.output_dir) / "metrics.json").write_text(json.dumps(record))
 
@@ -69,13 +71,13 @@ def app(tmp_path):
     (tmp_path / "app" / "conf" / "app.yaml").write_text(CONF)
     (tmp_path / "json.py").write_text("raise SystemExit('the working folder came first')")
 
-    def start(*args, **how):
+    def start(*args, gpus="", **how):
         path = os.pathsep.join([str(tmp_path / "app"), str(ROOT / "src")])
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "tiny_app", *args],
             cwd=tmp_path,
             **how,
-            env=os.environ | {"PYTHONPATH": path, "LOCAL_RANK": "1", "CUDA_VISIBLE_DEVICES": ""},
+            env=os.environ | {"PYTHONPATH": path, "LOCAL_RANK": "1", "CUDA_VISIBLE_DEVICES": gpus},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -135,6 +137,38 @@ def test_child_gets_hydra_overrides_and_config_of_the_parent(app, tmp_path):
     out, _ = process.communicate(timeout=120)
     assert process.returncode == 0, out
     assert sorted(path.name for path in tmp_path.glob("runs/other/*/renamed.log")) == ["renamed.log"] * 2
+
+    for option, study in (("--config-path", "elsewhere"), ("--config-dir", "beside")):
+        folder = tmp_path / study
+        folder.mkdir()
+        (folder / "own.yaml").write_text(CONF.replace("study: tiny", f"study: {study}"))
+        process = app(f"{option}={folder}", "--config-name=own", "-m", "number=7,8")
+        out, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, out
+        assert len(list(tmp_path.glob(f"runs/{study}/*/metrics.json"))) == 2
+
+
+def test_child_is_told_where_configs_are_unless_they_are_the_package_s():
+    def told(*sources):
+        found = [{"provider": provider, "schema": "file", "path": path} for provider, path in sources]
+        launcher = PoolLauncher(command=[], finished="", slots=None, gpus_per_job=1, threads=None, preload=[])
+        launcher.config = OmegaConf.create({"hydra": {"runtime": {"config_sources": found}}})
+        return launcher._sources()
+
+    own = ("main", str(config_root() / "conf"))
+    assert told(("hydra", "hydra.conf"), own) == []
+    assert told(own, ("command-line", "/a")) == ["--config-dir=/a"]
+    assert told(("main", "/my/conf")) == ["--config-path=/my/conf"]
+
+
+def test_a_gpu_does_not_limit_the_jobs_on_the_cpu(app, tmp_path):
+    sweep = app("-m", "number=0,1", "+trainer.accelerator=cpu", gpus="0")
+    out, _ = sweep.communicate(timeout=120)
+    assert sweep.returncode == 0, out
+    assert [record["gpus"] for record in records(tmp_path).values()] == ["", ""]
+    sweep = app("-m", "number=0,1", "+trainer.accelerator=gpu", gpus="0")
+    out, _ = sweep.communicate(timeout=120)
+    assert "slots=2 times gpus_per_job=1 is more than the 1 GPUs there are" in out
 
 
 def test_terminated_sweep_leaves_no_job_behind(app, tmp_path):
@@ -209,10 +243,12 @@ time.sleep({saving})
 
 @pytest.fixture
 def interruptible():
-    """Ctrl-C is heard: a shell ignores it in what it starts in the background, such as these tests."""
+    """Ctrl-C is heard, and a closed terminal: a shell ignores the one in what it starts in the background, such as these tests."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    hangup = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGINT, before)
+    signal.signal(signal.SIGHUP, hangup)
 
 
 @pytest.mark.parametrize("presses", [1, 2])
@@ -236,6 +272,32 @@ def test_ctrl_c_lets_jobs_save_and_a_second_does_not(presses, script, tmp_path, 
     told = "stopping: jobs that train finish their step and save (1 run); Ctrl-C again ends them at once"
     assert told in capsys.readouterr().out
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize(
+    ("why", "saves"), [(signal.SIGHUP, True), (signal.SIGTERM, False), (RuntimeError, False)]
+)
+@pytest.mark.usefixtures("interruptible")
+def test_jobs_have_long_to_save_unless_the_machine_or_the_pool_goes_down(
+    why, saves, script, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("bridgelab.launch.pool.GRACE_SECONDS", 0.5)
+    code = TRAINING.format(folder=str(tmp_path / "job"), saving=2)
+    sent = []
+
+    def stop(_):
+        if (tmp_path / "job" / "began").exists() and not sent:
+            sent.append(why)
+            if why is RuntimeError:
+                raise RuntimeError("of the pool itself")
+            for _ in range(1 + (why == signal.SIGHUP)):  # a terminal and its shell both send it
+                os.kill(os.getpid(), why)
+
+    monkeypatch.setattr("bridgelab.launch.pool._Pool._tell", stop)
+    with pytest.raises(RuntimeError if why is RuntimeError else Stopped):
+        run_pool([script("job", code)], [{}], "metrics.json")
+    assert (tmp_path / "job" / "asked").exists()
+    assert (tmp_path / "job" / "last.ckpt").exists() == saves
 
 
 def test_only_the_last_attempt_is_shown(script, tmp_path, capsys):

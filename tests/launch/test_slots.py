@@ -25,6 +25,16 @@ def test_slots_share_no_gpu(visible, slots, per_job, expected, monkeypatch):
     )
 
 
+def test_jobs_on_the_cpu_are_not_counted_by_gpus_and_see_none(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    on_cpu = slot_environments(4, 1, None, ["cpu", "cpu"])
+    assert [one["CUDA_VISIBLE_DEVICES"] for one in on_cpu] == [""] * 4
+    assert len(slot_environments(None, 1, None, ["cpu"])) == 2
+    for accelerator in ("gpu", "cuda", "auto"):  # one such job is enough
+        environments = slot_environments(None, 1, None, ["cpu", accelerator])
+        assert [one["CUDA_VISIBLE_DEVICES"] for one in environments] == ["0"]
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

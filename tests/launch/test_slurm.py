@@ -1,14 +1,20 @@
+import os
 import signal
 import time
 from io import StringIO
 
 import pytest
+from hydra.errors import CompactHydraException
+from omegaconf import OmegaConf
 from rich.console import Console
 
 from bridgelab.launch import requeued as requeued_jobs
 from bridgelab.launch import slurm as queue
+from bridgelab.launch import sweep_check
 from bridgelab.launch.job import Job
 from bridgelab.launch.planned_steps import Work
+from bridgelab.launch.sweep_check import SweepJob
+from bridgelab.launch.sweep_plan import Planned, read_plan, write_plan
 from bridgelab.runs.steps_done import StepsDone
 from hydra_plugins.bridgelab_slurm import SlurmLauncher
 
@@ -106,6 +112,51 @@ def test_a_job_that_was_queued_again_took_as_long_as_its_last_attempt(tmp_path, 
     (job.folder / "metrics.json").touch()
     watch.collect({})
     assert watch.progress.estimate.durations == {job.name: 100.0}
+
+
+def test_jobs_that_are_still_in_the_queue_are_followed_and_not_submitted_again(tmp_path, monkeypatch, capsys):
+    study = tmp_path / "study"
+    folders = [study / f"seed={seed}" for seed in range(4)]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    (folders[0] / "metrics.json").touch()
+    write_plan([Planned(folder, f"7_{k}") for k, folder in enumerate(folders)])
+    squeue = tmp_path / "squeue"
+    squeue.write_text(
+        "#!/bin/sh\necho '7_0 COMPLETING'\necho '7_1 PENDING'\necho '7_2 RUNNING'\necho '9 RUNNING'\n"
+    )
+    squeue.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    config = OmegaConf.create({"trainer": {"accelerator": "cpu"}})
+    jobs = [SweepJob(k, (), config, folder) for k, folder in enumerate(folders)]
+    monkeypatch.setattr(sweep_check, "sweep_jobs", lambda *_: jobs)
+    submitted, followed = [], {}
+
+    def submit(launcher, shape, new, *notes):
+        submitted.extend(job.folder for job in new)
+        launcher._follow("8_0", new[0].folder, *notes)
+
+    def wait(queued, logs, _):
+        followed.update({id: (job.folder, logs[id].name) for id, job in queued.items()})
+        return ["  as if one had failed"]
+
+    monkeypatch.setattr(SlurmLauncher, "_submit", submit)
+    monkeypatch.setattr(queue, "wait", wait)
+    launcher = SlurmLauncher(finished="metrics.json", submitit_folder=str(study / "%j"))
+    launcher.config = launcher.hydra_context = config
+    with pytest.raises(CompactHydraException, match="1 of 4 jobs failed"):
+        launcher.launch([[]] * 4, 0)
+    assert submitted == [folders[3]]
+    assert followed == {
+        "7_1": (folders[1], "7_1_0_log.err"),
+        "7_2": (folders[2], "7_2_0_log.err"),
+        "8_0": (folders[3], "8_0_0_log.err"),
+    }
+    assert [job.slurm_job for job in read_plan(study).jobs] == [None, "7_1", "7_2", "8_0"]
+    assert "2 of 4 jobs are in Slurm's queue already" in capsys.readouterr().out
+    squeue.write_text("#!/bin/sh\necho busy >&2\nexit 1\n")  # better not submitted than submitted twice
+    with pytest.raises(CompactHydraException, match=r"squeue .*: busy"):
+        launcher.launch([[]] * 4, 0)
 
 
 def test_nothing_to_wait_for():

@@ -4,6 +4,7 @@ import os
 import re
 import time
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
@@ -120,6 +121,20 @@ def test_jobs_on_slurm_are_looked_up_in_its_queue(study):
     assert {run.state for run in study_status(study, now=NOW, queue=busy).runs} >= {"stopped", "waiting"}
 
 
+def test_jobs_in_the_queue_are_not_to_be_submitted_again(study, capsys, monkeypatch):
+    (study / "multirun.yaml").write_text("hydra: {overrides: {task: [experiments=s]}}\n")
+    write_plan([Planned(study / f"bridge=mlp,seed={seed}", f"7_{seed}") for seed in range(4)])
+    (study / "bridge=linear,seed=2" / "lock").unlink()  # nothing runs here
+    told = {}
+    for name, queue in (("waiting", {"7_1": "PENDING", "7_9": "PENDING"}), ("empty", {})):
+        monkeypatch.setattr("bridgelab.launch.status._queue", lambda _, queue=queue: queue)
+        cli.main(["status", str(study)])
+        told[name] = capsys.readouterr().out
+    assert "Slurm's queue holds 1 job of the study." in told["waiting"]
+    assert "To do what is missing" not in told["waiting"]
+    assert "To do what is missing: bridgelab train experiments=s" in told["empty"]
+
+
 def test_a_study_without_a_plan_is_read_from_its_sweep(study):
     (study / "sweep.json").unlink()
     (study / "multirun.yaml").write_text(
@@ -197,6 +212,15 @@ def test_broken_files_are_told(study, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"empty holds no run\. Train into it: bridgelab train study=empty"):
         study_status(tmp_path / "empty")
+
+
+def test_a_run_in_place_of_a_study_is_told_with_its_study(study, monkeypatch):
+    run = study / "bridge=linear,seed=0"
+    for place, folder in ((run, study), (Path("s") / run.name, "s"), (Path("."), study)):
+        monkeypatch.chdir(run if place == Path(".") else study.parent)
+        told = f"{place} is a run of the study s. How far that is: bridgelab status {folder}"
+        with pytest.raises(ValueError, match=f"^{re.escape(told)}$"):
+            study_status(place)
 
 
 def test_the_command_prints_a_table_or_json(study, capsys, monkeypatch):

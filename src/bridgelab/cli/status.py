@@ -41,6 +41,7 @@ def run(args: list[str]) -> None:
             "seconds_left": found.seconds_left,
             "again": found.again,
             "sweep": found.sweep,
+            "queued": found.queued,
         }
         print_json({**summary, "runs": [asdict(one) for one in found.runs]})
         return
@@ -62,6 +63,10 @@ def _print(found: "StudyStatus", study: Path) -> None:
     if found.sweep is not None:
         line = f"A sweep is running (pid {found.sweep}): {_doing(found.runs)}"
         console.print(Text(printable(line)), soft_wrap=True)
+    elif found.queued:
+        jobs = f"{found.queued} job{'s'[: found.queued > 1]} of the study"
+        line = f"Slurm's queue holds {jobs}. Once it does not, this command tells what is missing."
+        console.print(Text(line), soft_wrap=True)
     elif found.again and not found.counts["running"]:
         console.print(Text(printable(f"To do what is missing: {found.again}")), soft_wrap=True)
     elif not found.again:

@@ -100,7 +100,8 @@ def use_slots(sweep: Sweep, device: torch.device) -> int:
     launcher = sweep.config.hydra.launcher
     if sweep.jobs == 1 or "slots" not in launcher:
         return 1
-    environments = slot_environments(launcher.slots, launcher.gpus_per_job, launcher.threads)
+    accelerators = [str(sweep.config.trainer.accelerator)]
+    environments = slot_environments(launcher.slots, launcher.gpus_per_job, launcher.threads, accelerators)
     if device.type == "cpu":
         torch.set_num_threads(int(environments[0]["OMP_NUM_THREADS"]))
     return len(environments)

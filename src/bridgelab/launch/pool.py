@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from types import FrameType
 from typing import BinaryIO
 
 from rich.console import Group
@@ -31,7 +32,8 @@ from bridgelab.runs.steps_done import forget_steps
 # The launcher may itself be a rank or a task of Slurm's. Its jobs must not take themselves for one.
 _RANK_VARIABLES = ("LOCAL_RANK", "RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "MASTER_", "SLURM_", "PMI_")
 
-GRACE_SECONDS = 30.0  # from SIGTERM to SIGKILL; after Ctrl-C jobs have until the next Ctrl-C
+# From SIGTERM, or a failure of the pool itself, to SIGKILL. After Ctrl-C or SIGHUP jobs have until the next signal.
+GRACE_SECONDS = 30.0
 LOOK_SECONDS = 1.0  # between two looks at the steps of the jobs
 TELL_SECONDS = 60.0  # between two lines without a terminal
 START_SECONDS = 180.0  # for so long, and until the time left is known, lines follow each other more closely:
@@ -66,8 +68,8 @@ def run_pool(
     Returns:
         One line for each job that failed, with its name, the reason and its log.
     Raises:
-        Stopped: on SIGINT, SIGTERM or SIGHUP, after the running jobs have finished their step, saved and ended. A second
-            signal ends them at once. A signal that was ignored stays ignored.
+        Stopped: on SIGINT, SIGTERM or SIGHUP, after the running jobs have finished their step, saved and ended. After SIGTERM
+            they have `GRACE_SECONDS` for it. A second signal ends them at once. A signal that was ignored stays ignored.
     """
     return _Pool(jobs, environments, finished, preload).run()
 
@@ -283,12 +285,13 @@ class _Pool:
         )
 
     def _end_jobs(self) -> None:
-        """Ask the jobs to end. Kill those that have not ended after a while, or at a second signal."""
+        """Ask the jobs to end. Kill those that have not ended at a second signal, or after a while if no Ctrl-C or SIGHUP asked."""
         deadline = time.monotonic() + GRACE_SECONDS
         for one in self.running:
             one.signal_group(signal.SIGTERM)
         while any(one.process.poll() is None for one in self.running) and len(self.signals) < 2:
-            if signal.SIGINT not in self.signals and time.monotonic() > deadline:
+            asked_patiently = signal.SIGINT in self.signals or signal.SIGHUP in self.signals
+            if not asked_patiently and time.monotonic() > deadline:
                 break
             time.sleep(0.05)
         for one in self.running:
@@ -305,13 +308,21 @@ class _Pool:
 
 @contextlib.contextmanager
 def _collect_signals(received: list[int]) -> Iterator[None]:
-    """Append SIGINT, SIGTERM and SIGHUP to `received`: an exception could part a job's start from the note of it."""
+    """Append SIGINT, SIGTERM and SIGHUP to `received`: an exception could part a job's start from the note of it.
+
+    SIGHUP counts once: a terminal that is closed sends it itself, and its shell does too.
+    """
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     replaced = {
         number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)
     }
+
+    def note(number: int, _: FrameType | None) -> None:
+        if number != signal.SIGHUP or number not in received:
+            received.append(number)
+
     for number in replaced:
-        signal.signal(number, lambda number, _: received.append(number))
+        signal.signal(number, note)
     try:
         yield
     finally:

@@ -2,24 +2,30 @@
 
 import os
 import subprocess
+from collections.abc import Collection
 
+ON_GPU = ("gpu", "cuda", "auto")  # values of trainer.accelerator
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
-def slot_environments(slots: int | None, gpus_per_job: int, threads: int | None) -> list[dict[str, str]]:
+def slot_environments(
+    slots: int | None, gpus_per_job: int, threads: int | None, accelerators: Collection[str] = ("auto",)
+) -> list[dict[str, str]]:
     """Return the environment variables that each slot adds, one dictionary per slot.
 
     Args:
-        slots: jobs at a time; None gives one slot per `gpus_per_job` GPUs, or 2 without a GPU.
-        gpus_per_job: GPUs of a slot, shared with no other; ignored without a GPU.
+        slots: jobs at a time; None gives one slot per `gpus_per_job` GPUs, or 2 on the CPU.
+        gpus_per_job: GPUs of a slot, shared with no other; ignored on the CPU.
         threads: threads of a job; None divides this process's cores by the slots.
+        accelerators: `trainer.accelerator` of the jobs. If none of them is in `ON_GPU`, the jobs see no GPU.
     Raises:
         ValueError: if a number is not positive, or there are too few GPUs.
     """
     for name, value in (("slots", slots), ("gpus_per_job", gpus_per_job), ("threads", threads)):
         if value is not None and value < 1:
             raise ValueError(f"hydra.launcher.{name}={value} is not positive. Set it to at least 1.")
-    gpus = visible_gpus()
+    on_gpu = any(one in ON_GPU for one in accelerators)
+    gpus = visible_gpus() if on_gpu else []
     if gpus:
         available = len(gpus) // gpus_per_job
         slots = slots or available
@@ -35,6 +41,8 @@ def slot_environments(slots: int | None, gpus_per_job: int, threads: int | None)
         for slot, environment in enumerate(environments):
             own = gpus[slot * gpus_per_job : (slot + 1) * gpus_per_job]
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(own)
+    elif not on_gpu:
+        environments = [environment | {"CUDA_VISIBLE_DEVICES": ""} for environment in environments]
     return environments
 
 

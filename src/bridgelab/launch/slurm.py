@@ -1,11 +1,13 @@
 """Slurm's queue: wait for the jobs of a sweep, and requeue a job before its time limit. Free of torch."""
 
+import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,9 @@ from bridgelab.launch.job_grid import short_names
 from bridgelab.launch.pool_progress import PoolProgress
 from bridgelab.launch.pool_view import PoolView
 from bridgelab.launch.requeued import refuse_without_progress, time_limit
+from bridgelab.launch.sweep_plan import read_plan
 from bridgelab.runs.log import failure
+from bridgelab.runs.record_schema import Malformed
 
 POLL_SECONDS = 5.0
 TELL_SECONDS = 60.0  # between two lines without a terminal
@@ -38,6 +42,24 @@ def states() -> dict[str, str]:
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
     return dict(line.split() for line in done.stdout.splitlines())
+
+
+def still_queued(folders: Collection[Path]) -> dict[Path, str]:
+    """Return the ids of the jobs that earlier sweeps submitted for runs and that are still in the queue, by the run's folder.
+
+    Args:
+        folders: of the runs.
+    Raises:
+        RuntimeError: if squeue fails.
+    """
+    submitted: dict[Path, str] = {}
+    for study in {folder.parent for folder in folders}:
+        with contextlib.suppress(Malformed):  # a broken plan is written anew
+            submitted |= {study / job.name: job.slurm_job for job in read_plan(study).jobs if job.slurm_job}
+    if not submitted.keys() & set(folders) or shutil.which("squeue") is None:
+        return {}
+    queue = states()
+    return {folder: id for folder, id in submitted.items() if id in queue and folder in folders}
 
 
 def wait(

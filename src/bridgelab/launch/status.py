@@ -7,6 +7,7 @@ to try the lock would keep out a run that starts at this moment.
 import itertools
 import os
 import re
+import shlex
 import shutil
 import time
 from collections import Counter
@@ -70,6 +71,7 @@ class StudyStatus:
         seconds_left: until all runs are done that run, wait, or are resumed by the sweep that runs, if as many run at a time as now; None
             if none runs or nothing is measured yet.
         sweep: the process of a sweep that runs on this machine; None if none does.
+        queued: how many runs that are not done wait or run in Slurm's queue.
     """
 
     name: str
@@ -77,6 +79,7 @@ class StudyStatus:
     again: str
     seconds_left: float | None
     sweep: int | None = None
+    queued: int = 0
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -95,16 +98,22 @@ def study_status(
         now: seconds since the epoch; by default the clock's.
         queue: a function that returns Slurm's queue as `launch.slurm.states` does; called if a job was submitted there.
     Raises:
-        ValueError: if the folder holds no run and no sweep was begun in it, or its sweep.json is malformed.
+        ValueError: if the folder is a run's, if it holds no run and no sweep was begun in it, or if its sweep.json is malformed.
     """
     now = time.time() if now is None else now
-    own_name = Path(os.path.abspath(study)).name  # also if it is '.'
+    absolute = Path(os.path.abspath(study))
+    own_name = absolute.name  # also if it is '.'
     plan = {job.name: job for job in read_plan(study).jobs}
     slurm_jobs = {name: job.slurm_job for name, job in plan.items()}
     folders = {path.name: path for path in sorted(study.iterdir()) if _is_run(path)}
     names = list(
         dict.fromkeys([*slurm_jobs, *folders] if slurm_jobs else [*folders, *_absent(study, folders)])
     )
+    if not names and _is_run(study):
+        folder = study.parent if study.name == own_name else absolute.parent
+        raise ValueError(
+            f"{study} is a run of the study {absolute.parent.name}. How far that is: bridgelab status {shlex.quote(str(folder))}"
+        )
     if not names:
         raise ValueError(f"{study} holds no run. Train into it: bridgelab train study={own_name}")
     in_queue = _queue(queue) if any(slurm_jobs.values()) else {}
@@ -122,7 +131,8 @@ def study_status(
     runs, left = _with_time_left(study, runs, works, due)
     missing = [run.name for run in runs if run.state != DONE]
     again = what_is_missing(study, missing).partition("\n")[0] if missing else ""
-    return StudyStatus(own_name, runs, again, left, sweep)
+    queued = sum(slurm_jobs.get(name) in in_queue for name in missing)
+    return StudyStatus(own_name, runs, again, left, sweep, queued)
 
 
 def _resumed(study: Path, run: RunStatus) -> bool:
