@@ -165,7 +165,7 @@ def test_a_gpu_does_not_limit_the_jobs_on_the_cpu(app, tmp_path):
     sweep = app("-m", "number=0,1", "+trainer.accelerator=cpu", gpus="0")
     out, _ = sweep.communicate(timeout=120)
     assert sweep.returncode == 0, out
-    assert [record["gpus"] for record in records(tmp_path).values()] == ["", ""]
+    assert [record["gpus"] for record in records(tmp_path).values()] == ["0", "0"]
     sweep = app("-m", "number=0,1", "+trainer.accelerator=gpu", gpus="0")
     out, _ = sweep.communicate(timeout=120)
     assert "slots=2 times gpus_per_job=1 is more than the 1 GPUs there are" in out

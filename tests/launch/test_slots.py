@@ -25,10 +25,11 @@ def test_slots_share_no_gpu(visible, slots, per_job, expected, monkeypatch):
     )
 
 
-def test_jobs_on_the_cpu_are_not_counted_by_gpus_and_see_none(monkeypatch):
+def test_jobs_on_the_cpu_are_not_counted_by_gpus(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     on_cpu = slot_environments(4, 1, None, ["cpu", "cpu"])
-    assert [one["CUDA_VISIBLE_DEVICES"] for one in on_cpu] == [""] * 4
+    assert len(on_cpu) == 4
+    assert not any("CUDA_VISIBLE_DEVICES" in one for one in on_cpu)  # features may be encoded on it
     assert len(slot_environments(None, 1, None, ["cpu"])) == 2
     for accelerator in ("gpu", "cuda", "auto"):  # one such job is enough
         environments = slot_environments(None, 1, None, ["cpu", accelerator])

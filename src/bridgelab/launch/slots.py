@@ -17,7 +17,8 @@ def slot_environments(
         slots: jobs at a time; None gives one slot per `gpus_per_job` GPUs, or 2 on the CPU.
         gpus_per_job: GPUs of a slot, shared with no other; ignored on the CPU.
         threads: threads of a job; None divides this process's cores by the slots.
-        accelerators: `trainer.accelerator` of the jobs. If none of them is in `ON_GPU`, the jobs see no GPU.
+        accelerators: `trainer.accelerator` of the jobs. If none of them is in `ON_GPU`, GPUs are not counted, and
+            jobs may encode features on them.
     Raises:
         ValueError: if a number is not positive, or there are too few GPUs.
     """
@@ -41,8 +42,6 @@ def slot_environments(
         for slot, environment in enumerate(environments):
             own = gpus[slot * gpus_per_job : (slot + 1) * gpus_per_job]
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(own)
-    elif not on_gpu:
-        environments = [environment | {"CUDA_VISIBLE_DEVICES": ""} for environment in environments]
     return environments
 
 
