@@ -33,7 +33,7 @@ install: $(STAMP) ## .venv with the exact versions of constraints.txt (every tar
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"{sys.executable} is Python {sys.version.split()[0]}; bridgelab needs 3.11 or later. Run: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)")'
 	@echo "installing into .venv (about a minute the first time)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv .venv
 	@test "$$($(BIN)/python -m uv --version 2>/dev/null | cut -d' ' -f2)" = "$(UV:uv==%=%)" || \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check "$(UV)"
 	@$(BIN)/python -m uv pip install --quiet --python $(BIN)/python -c constraints.txt -e ".[dev]"

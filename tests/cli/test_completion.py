@@ -27,6 +27,7 @@ from bridgelab.cli import main as cli
         ("bridgelab report ru", ["runs/"]),
         ("bridgelab report runs/", ["runs/first_look/"]),
         ("bridgelab answer runs/first_look/bridge=l", ["linear,seed=0/"]),
+        ("bridgelab evaluate runs/first_look/bridge=l", ["linear,seed=0/"]),
     ],
 )
 def test_words_that_complete_a_line(line, words, tmp_path, monkeypatch, capsys):

@@ -24,6 +24,25 @@ def test_lists_on_the_command_line_multiply(conf):
     assert list(sweep.config.bridge.x) == [1, 2]
 
 
+def test_a_glob_is_the_options_that_it_matches(conf):
+    """Hydra's own sweeper, which runs them, names them in the same order."""
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+    from hydra._internal.utils import create_config_search_path
+
+    named = ConfigLoaderImpl(create_config_search_path(f"file://{conf}")).get_group_options("bridge")
+    perceivers = [name for name in named if name.startswith("perceiver") and "idefics" not in name]
+    assert len(perceivers) > 2
+    given = "bridge=glob(perceiver*,exclude=*idefics*)"
+    sweep = compose_sweep(conf, [given, "seed=0,1"])
+    assert sweep.values == {"bridge": len(perceivers), "seed": 2}
+    assert sweep.config.hydra.runtime.choices.bridge == perceivers[0]
+    assert list(each_value(conf, [given])) == [[f"bridge={name}"] for name in perceivers]
+    assert compose_sweep(conf, ["experiments=glob(first_look_*)"]).values["experiments"] == 3
+    for wrong in ("bridge=glob(percievr*)", "train.lr=glob(*)"):
+        with pytest.raises(ValueError, match=r"=glob\(.*\): no option of [a-z.]+ matches"):
+            compose_sweep(conf, [wrong])
+
+
 def test_a_study_carries_its_sweep(conf):
     sweep = compose_sweep(conf, ["experiments=first_look"])
     assert sweep.values == {"seed": 3, "bridge": 8}
@@ -69,10 +88,10 @@ def test_an_unknown_key_beside_a_chosen_option_names_its_keys(conf):
         compose_config(conf / "pretrain", "text", ["reader=prse"])
 
 
-def test_each_value_of_a_list_is_tried_once():
+def test_each_value_of_a_list_is_tried_once(conf):
     args = ["bridge=linear,mlp", "seed=0,1,2", "train.lr=0.1", "tune.lrs=[1,2,3]"]
     assert lists(args) == ["bridge=linear,mlp", "seed=0,1,2"]
-    first, *others = each_value(args)
+    first, *others = each_value(conf, args)
     assert first == ["bridge=linear", "seed=0", "train.lr=0.1", "tune.lrs=[1,2,3]"]
     assert others == [
         ["bridge=mlp", "seed=0", "train.lr=0.1", "tune.lrs=[1,2,3]"],
@@ -81,8 +100,8 @@ def test_each_value_of_a_list_is_tried_once():
     ]
 
 
-def test_an_interval_of_another_sweeper_is_tried_at_its_ends():
-    assert list(each_value(["train.lr=interval(0.001,0.1)"])) == [["train.lr=0.001"], ["train.lr=0.1"]]
+def test_an_interval_of_another_sweeper_is_tried_at_its_ends(conf):
+    assert list(each_value(conf, ["train.lr=interval(0.001,0.1)"])) == [["train.lr=0.001"], ["train.lr=0.1"]]
 
 
 def test_a_keyword_of_ones_own_class_needs_a_plus(conf):

@@ -1,15 +1,17 @@
 """Diagnosis of trained runs, from the command to the record."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 from rich.console import Console
 
 from bridgelab.explain import run_diagnosis
-from bridgelab.explain.diagnose import diagnose, runs_to_diagnose
+from bridgelab.explain.diagnose import NUM_MAPPED, diagnose, questions_to_map, runs_to_diagnose
 from bridgelab.explain.run_diagnosis import Amounts, diagnose_run
-from bridgelab.report.diagnosis.record import read_diagnosis
+from bridgelab.report.diagnosis.record import read_diagnosis, write_diagnosis
 from bridgelab.training import main
 
 AMOUNTS = Amounts(questions=8, images=4, fit=6)
@@ -65,6 +67,30 @@ def test_all_bridges_of_a_study_that_see_images(study, tmp_path, monkeypatch):
     assert "bridge=linear,seed=0: 1 of 1, diagnosed already" in again
     assert "tried: inside the bridges" in again
     assert before == {path: path.stat().st_mtime_ns for path in study.glob("*/diagnosis.json")}
+
+    # As if a row that was added since had changed the questions to map.
+    write_diagnosis(study / "bridge=linear,seed=0", replace(linear, maps=linear.maps[1:]))
+    with open(tmp_path / "added", "w") as file:
+        diagnose([study], AMOUNTS, console=Console(file=file, width=200))
+    added = (tmp_path / "added").read_text()
+    assert "bridge=linear,seed=0: 1 of 2\n" in added
+    assert "bridge=qformer_question,seed=0: 2 of 2, diagnosed already" in added
+    found = read_diagnosis(study / "bridge=linear,seed=0")
+    assert [one.id for one in found.maps] == [one.id for one in text.maps]
+
+
+def test_questions_about_two_images_are_not_to_be_mapped(simulated):
+    """Else their runs, which have no maps of them, would be diagnosed at each call."""
+    study = simulated.write(images=10)
+    assert len(questions_to_map(study)) == NUM_MAPPED
+    for path in study.glob("*/predictions.parquet"):
+        rows = pd.read_parquet(path)
+        pairs = rows["id"].str.startswith(("0-", "1-", "2-", "3-", "4-"))
+        rows.loc[pairs, "image"] += "|other.png"
+        rows.to_parquet(path)
+    mapped = questions_to_map(study)
+    assert 0 < len(mapped) < NUM_MAPPED
+    assert all(int(one.split("-")[0]) > 4 for one in mapped)
 
 
 def test_where_nobody_says_what_an_image_shows_the_rest_is_told(study, monkeypatch):

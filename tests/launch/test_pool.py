@@ -76,11 +76,10 @@ def app(tmp_path):
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "tiny_app", *args],
             cwd=tmp_path,
-            **how,
             env=os.environ | {"PYTHONPATH": path, "LOCAL_RANK": "1", "CUDA_VISIBLE_DEVICES": gpus},
-            stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            **{"stdout": subprocess.PIPE} | how,
         )
 
     return start
@@ -129,6 +128,28 @@ def test_sweep_survives_a_failure_and_goes_on_from_there(app, tmp_path):
     again = records(tmp_path)
     assert set(again) == set(done) | {"number=1"}
     assert all(again[name] == record for name, record in done.items())
+
+
+@pytest.mark.parametrize("variable", ["FORCE_COLOR", "TTY_COMPATIBLE"])
+def test_a_sweep_whose_output_is_a_file_prints_lines_and_draws_no_view(app, monkeypatch, variable):
+    """Also where a variable asks for colours; the view would be written to the file twice a second."""
+    monkeypatch.setenv(variable, "1")
+    out, _ = app("-m", "number=0", "seconds=1.5").communicate(timeout=120)
+    assert re.search(r"^0 done, 0 failed, 1 left", out, re.MULTILINE), out
+    assert re.search(r"^1/1  number=0", out, re.MULTILINE), out
+    assert "\x1b" not in out
+
+
+def test_a_sweep_on_a_dumb_terminal_prints_lines(app, monkeypatch):
+    monkeypatch.setenv("TERM", "dumb")
+    terminal, its_end = os.openpty()
+    process = app("-m", "number=0", "seconds=1.5", stdout=its_end)
+    assert process.wait(timeout=120) == 0
+    os.close(its_end)
+    out = os.read(terminal, 10_000).decode()
+    os.close(terminal)
+    assert "0 done, 0 failed, 1 left" in out
+    assert "1/1  number=0" in out
 
 
 def test_child_gets_hydra_overrides_and_config_of_the_parent(app, tmp_path):

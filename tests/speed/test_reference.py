@@ -1,9 +1,20 @@
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from bridgelab.bridge.d_abstractor import DAbstractor
 from bridgelab.speed.cross_attention import Block
-from bridgelab.speed.reference import COLUMNS, TIMES, Contest, contenders, contests, kept_bytes, reference_row
+from bridgelab.speed.reference import (
+    COLUMNS,
+    TIMES,
+    Contest,
+    Idefics2,
+    contenders,
+    contests,
+    kept_bytes,
+    reference_row,
+)
 
 
 def small(precision="fp32"):
@@ -56,6 +67,30 @@ def test_a_row_has_ratios_of_what_was_measured(contest: Contest):
     # what the reference does but for one percent.
     more = {DAbstractor: 1.2, Block: 1.02}.get(contest.ours, 1.0)
     assert 0 < float(row["ours MB"]) <= more * float(row["theirs MB"])
+
+
+class TakesFrom(TorchDispatchMode):
+    """The devices of all tensors that operations take."""
+
+    def __init__(self):
+        super().__init__()
+        self.devices = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.devices |= {
+            one.device.type for one in tree_leaves((args, kwargs)) if isinstance(one, torch.Tensor)
+        }
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("contest", [c for c in small() if c.theirs is not Idefics2], ids=lambda c: c.name)
+def test_no_step_copies_from_another_device(contest: Contest):
+    """The meta device stands for a GPU. Idefics2's own code cannot run there, as it looks at values of its mask."""
+    _, theirs, patches = contenders(contest, "meta")
+    for model in theirs.values():
+        with TakesFrom() as taken:
+            model(patches)
+        assert taken.devices == {"meta"}
 
 
 def test_what_is_kept_for_the_backward_is_counted_once_and_without_weights():

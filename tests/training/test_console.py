@@ -36,7 +36,10 @@ def test_a_run_ends_with_what_it_found_and_what_to_do_next(tmp_path, monkeypatch
 def test_a_busy_machine_is_told_once_several_threads_would_wait(monkeypatch):
     monkeypatch.setattr(console.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
     monkeypatch.setattr(console.os, "getloadavg", lambda: (3.4, 0.0, 0.0))
-    assert "load 3.4 on 2 cores" in console.busy_machine(2)
+    advice = console.busy_machine(2)
+    assert "load 3.4 on 2 cores" in advice
+    # A sweep sets the variable for its jobs itself.
+    assert "set OMP_NUM_THREADS=1, or for a sweep hydra.launcher.threads=1; the run resumes" in advice
     assert console.busy_machine(1) is None
     monkeypatch.setattr(console.os, "getloadavg", lambda: (0.9, 0.0, 0.0))  # this program's own imports
     assert console.busy_machine(2) is None

@@ -55,11 +55,14 @@ def completions(line: str) -> list[str]:
     if len(words) <= 1:
         return [name for name in sorted(COMMANDS) if name.startswith(last)]
     command = words[1]
+    found = []
     if "=" in last and command in OVERRIDDEN:
         key, _, value = last.partition("=")
         earlier, comma, part = value.rpartition(",")
-        return [f"{earlier}{comma}{name}" for name in _options(key) if name.startswith(part)]
-    found = [word for word in _overrides() if word.startswith(last)] if command in OVERRIDDEN else []
+        if options := [f"{earlier}{comma}{name}" for name in _options(key) if name.startswith(part)]:
+            return options
+    elif command in OVERRIDDEN:
+        found = [word for word in _overrides() if word.startswith(last)]
     return [*found, *(folder[last.rfind("=") + 1 :] for folder in _folders(last))]
 
 

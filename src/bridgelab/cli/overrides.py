@@ -55,7 +55,7 @@ def _check_app(args: Sequence[str], command: str, schema: Any) -> None:
     elif str(sweep.config.hydra.launcher._target_).startswith(OWN_LAUNCHERS):
         check_launcher(sweep.config)
     check_config(sweep.config, schema)
-    for values in list(each_value(overrides))[1:]:
+    for values in list(each_value(conf, overrides))[1:]:
         check_config(compose_config(conf, command, values), schema)
 
 

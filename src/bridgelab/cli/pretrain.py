@@ -22,6 +22,6 @@ def run(args: list[str]) -> None:
         check_choices(overrides, conf)
         if not options.multirun:
             refuse_lists(overrides, ["bridgelab", "pretrain", args[0], "-m", *args[1:]])
-        for values in each_value(overrides):
+        for values in each_value(conf, overrides):
             compose_config(conf, args[0], values)
     hydra_app(f"bridgelab pretrain {args[0]}", f"bridgelab.pretraining.{args[0]}", options_first(args[1:]))

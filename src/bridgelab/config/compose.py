@@ -110,7 +110,7 @@ def compose_sweep(conf: Path, overrides: Sequence[str], name: str = "train") -> 
     Raises:
         ValueError: as `compose_config`.
     """
-    given, values = _first_values(overrides)
+    given, values = _first_values(conf, overrides)
     config = compose_config(conf, name, given, hydra=True)
     sweep = Sweep(config, values)
     params = config.hydra.sweeper.get("params") or {}
@@ -119,18 +119,25 @@ def compose_sweep(conf: Path, overrides: Sequence[str], name: str = "train") -> 
     if params and sweep.is_multirun and of_hydra:
         keys = {one.split("=", 1)[0] for one in given}
         of_study = [f"{key}={value}" for key, value in params.items() if str(key) not in keys]
-        swept, study_values = _first_values(of_study)
+        swept, study_values = _first_values(conf, of_study)
         return Sweep(compose_config(conf, name, [*given, *swept], hydra=True), study_values | values)
     return sweep
 
 
-def each_value(overrides: Sequence[str]) -> Iterator[list[str]]:
-    """Yield the overrides once with the first value of each list, then once for each further value of a list."""
-    first, _ = _first_values(overrides)
+def each_value(conf: Path, overrides: Sequence[str]) -> Iterator[list[str]]:
+    """Yield the overrides once with the first value of each list, then once for each further value of a list.
+
+    Args:
+        conf: the folder of config groups.
+        overrides: with one value each, or several.
+    Raises:
+        ValueError: if an override can't be read, or a glob matches no option.
+    """
+    first, _ = _first_values(conf, overrides)
     yield first
     for place, one in enumerate(_parsed(overrides)):
         if one.is_sweep_override():
-            for value in _values(one)[1:]:
+            for value in _values(conf, one)[1:]:
                 yield [*first[:place], f"{one.get_key_element()}={value}", *first[place + 1 :]]
 
 
@@ -139,13 +146,13 @@ def lists(overrides: Sequence[str]) -> list[str]:
     return [str(one.input_line) for one in _parsed(overrides) if one.is_sweep_override()]
 
 
-def _first_values(overrides: Sequence[str]) -> tuple[list[str], dict[str, int]]:
+def _first_values(conf: Path, overrides: Sequence[str]) -> tuple[list[str], dict[str, int]]:
     """Return overrides with the first value of each list, and the number of values of each list."""
     first, numbers = [], {}
     for one in _parsed(overrides):
         key = one.get_key_element()
         if one.is_sweep_override():
-            values = _values(one)
+            values = _values(conf, one)
             first.append(f"{key}={values[0]}")
             numbers[key.lstrip("+~")] = len(values)
         else:
@@ -153,11 +160,20 @@ def _first_values(overrides: Sequence[str]) -> tuple[list[str], dict[str, int]]:
     return first, numbers
 
 
-def _values(override: Any) -> list[str]:
+def _values(conf: Path, override: Any) -> list[str]:
     """Return the values of a sweep's override; of an interval, which another sweeper draws from, its ends."""
+    from hydra.core.override_parser.types import Glob
+
+    value = override.value()
     if override.is_interval_sweep():
-        interval = override.value()
-        return [str(interval.start), str(interval.end)]
+        return [str(value.start), str(value.end)]
+    if isinstance(value, Glob):
+        folder = (conf if (conf / override.key_or_group).is_dir() else conf.parent) / override.key_or_group
+        names = sorted(path.stem for path in folder.glob("*.yaml"))
+        if not (chosen := value.filter(names)):
+            options = f" Options are {', '.join(names)}." if names else ""
+            raise ValueError(f"{override.input_line}: no option of {override.key_or_group} matches.{options}")
+        return chosen
     return list(override.sweep_string_iterator())
 
 

@@ -36,7 +36,8 @@ def diagnose(
     trust: bool = False,
     console: Console | None = None,
 ) -> None:
-    """Diagnose runs, and print the tables of their studies. A run with an equal diagnosis is not diagnosed again.
+    """Diagnose runs, and print the tables of their studies. A run with an equal diagnosis, and maps of the same questions as the
+    others, is not diagnosed again.
 
     Each run gets `diagnosis.json`, each study `diagnosis.png`; the report reads both.
 
@@ -52,10 +53,15 @@ def diagnose(
     """
     console = console or get_console()
     runs = runs_to_diagnose(paths)
-    mapped = {study: _questions_to_map(study) for study in dict.fromkeys(run.parent for run in runs)}
+    mapped = {study: questions_to_map(study) for study in dict.fromkeys(run.parent for run in runs)}
     for k, run in enumerate(runs):
         previous = None if again else read_diagnosis(run)
-        is_known = previous is not None and previous.made_of == diagnosis_identity(run, amounts)
+        is_known = (
+            previous is not None
+            and previous.made_of == diagnosis_identity(run, amounts)
+            # A row that was added to the study may have changed the questions to map.
+            and {one.id for one in previous.maps} >= set(mapped[run.parent])
+        )
         _print_line(
             console, f"{run.name}: {k + 1} of {len(runs)}" + (", diagnosed already" if is_known else "")
         )
@@ -145,10 +151,12 @@ def _read_study(path: Path) -> Study | None:
         return None
 
 
-def _questions_to_map(path: Path) -> list[str]:
-    """Return ids of the first of the questions that the study's page shows."""
-    study = _read_study(path)
-    return [one.id for one in select_examples(study, most=NUM_MAPPED)] if study else []
+def questions_to_map(path: Path) -> list[str]:
+    """Return ids of the first of the questions that the study's page shows; those about several images have no maps."""
+    if not (study := _read_study(path)):
+        return []
+    images = study.questions.set_index("id")["image"].astype(str)
+    return [one.id for one in select_examples(study, most=NUM_MAPPED) if "|" not in images[one.id]]
 
 
 def _print_line(console: Console, line: str) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from types import FrameType
 from typing import BinaryIO
 
@@ -18,7 +19,7 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from bridgelab.console import get_console
+from bridgelab.console import get_console, shows_view
 from bridgelab.launch.fork_server import ForkedJob, ForkServer
 from bridgelab.launch.job import Begun, Job, RunningJob
 from bridgelab.launch.job_grid import short_names
@@ -115,9 +116,7 @@ class _Pool:
             return []
         with _collect_signals(self.signals):
             try:
-                with Live(
-                    get_renderable=self._view, console=self.console, refresh_per_second=2, transient=True
-                ):
+                with self._live():
                     while self._unfinished() and not self.signals:
                         self._start_jobs()
                         self._collect_ended()
@@ -131,6 +130,11 @@ class _Pool:
                     if server:
                         server.close()
         return list(self.progress.failures.values())
+
+    def _live(self) -> AbstractContextManager[object]:
+        if not shows_view(self.console):
+            return contextlib.nullcontext()
+        return Live(get_renderable=self._view, console=self.console, refresh_per_second=2, transient=True)
 
     def _unfinished(self) -> bool:
         return bool(self.waiting or self.running or self.held)
@@ -146,7 +150,7 @@ class _Pool:
         if time.monotonic() > self.looked_at + LOOK_SECONDS:
             self.looked_at = time.monotonic()
             self.progress.look(self._begun(), self.waiting)
-        if self.console.is_terminal:
+        if shows_view(self.console):
             return
         starts = not self.progress.left and time.monotonic() < self.began + START_SECONDS
         if time.monotonic() > self.told_at + (START_TELL_SECONDS if starts else TELL_SECONDS):

@@ -15,7 +15,7 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from bridgelab.console import get_console
+from bridgelab.console import get_console, shows_view
 from bridgelab.launch.job import Begun, Job
 from bridgelab.launch.job_grid import short_names
 from bridgelab.launch.pool_progress import PoolProgress
@@ -83,12 +83,15 @@ def wait(
         One line for each job that failed, with its name, its id and its log.
     """
     watch = _Watch(jobs, logs, finished)
-    with Live(console=watch.console, refresh_per_second=1, transient=True) as live:
+    shown = Live(console=watch.console, refresh_per_second=1, transient=True)
+    with shown if shows_view(watch.console) else contextlib.nullcontext() as live:
         while watch.left:
             queue = watch.read(look)
             if queue is not None:
                 watch.collect(queue)
-                live.update(watch.view(queue))
+                view = watch.view(queue)
+                if live:
+                    live.update(view)
             if watch.left:
                 time.sleep(POLL_SECONDS)
     return watch.failures
@@ -152,7 +155,7 @@ class _Watch:
             f"{len(self.progress.done)} done, {len(self.failures)} failed, {len(running)} running, {len(waiting)} waiting"
             f"{self.progress.left if running else ''}"
         )
-        if not self.console.is_terminal and now > self._told_at + TELL_SECONDS:
+        if not shows_view(self.console) and now > self._told_at + TELL_SECONDS:
             self._print(counts)
         return Group(Text(counts), *self._view.jobs_now(self.console, running, ()))
 

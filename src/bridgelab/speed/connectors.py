@@ -26,6 +26,9 @@ def mlp(in_dim: int, width: int) -> nn.Sequential:
 class QwenPool(nn.Module):
     """Qwen-VL's cross-attention, with queries and positions repeated for each image."""
 
+    query_positions: Tensor
+    patch_positions: Tensor
+
     def __init__(self, vision_dim: int, width: int, choices: dict[str, Any], attention: str):
         super().__init__()
         side = int(choices["num_queries"] ** 0.5)
@@ -36,14 +39,16 @@ class QwenPool(nn.Module):
         self.ln_q, self.ln_kv = Norm(width), Norm(width)
         with torch.device("cpu"):  # the rest may be on the meta device until its weights are loaded
             positions = sincos_positions(side, width)
-            self.positions = positions, resized(positions, side, choices["grid"])
+            self.register_buffer("query_positions", positions[:, None], persistent=False)
+            of_patches = resized(positions, side, choices["grid"])[:, None]
+            self.register_buffer("patch_positions", of_patches, persistent=False)
 
     def forward(self, patches: Tensor) -> Tensor:
         """patches [batch, patch, vision_dim] -> [batch, query, width]."""
-        of_queries, of_patches = (p.to(patches.device)[:, None] for p in self.positions)
         context = self.ln_kv(self.kv_proj(patches)).permute(1, 0, 2)
         query = self.ln_q(self.query)[:, None].repeat(1, len(patches), 1)
-        mixed = self.attn(query + of_queries, context + of_patches, context, need_weights=self.need_weights)
+        query, keys = query + self.query_positions, context + self.patch_positions
+        mixed = self.attn(query, keys, context, need_weights=self.need_weights)
         return mixed[0].permute(1, 0, 2)
 
 
@@ -65,6 +70,9 @@ class Qwen(nn.Module):
 class NestedQueries(nn.Module):
     """MQT's cross-attention with all queries; positions are repeated for each image."""
 
+    query_positions: Tensor
+    patch_positions: Tensor
+
     def __init__(self, vision_dim: int, text_dim: int, choices: dict[str, Any], attention: str):
         super().__init__()
         side = int(choices["num_queries"] ** 0.5)
@@ -76,12 +84,14 @@ class NestedQueries(nn.Module):
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))  # of our weights
         with torch.device("cpu"):  # the rest may be on the meta device until its weights are loaded
             positions = sincos_positions(side, vision_dim)
-            self.positions = positions, resized(positions, side, choices["grid"])
+            self.register_buffer("query_positions", positions[:, None], persistent=False)
+            of_patches = resized(positions, side, choices["grid"])[:, None]
+            self.register_buffer("patch_positions", of_patches, persistent=False)
 
     def forward(self, patches: Tensor) -> Tensor:
         """patches [batch, patch, vision_dim] -> tokens [batch, query, text_dim]."""
         of_queries, of_patches = (
-            p.to(patches.device)[:, None].repeat(1, len(patches), 1) for p in self.positions
+            p.repeat(1, len(patches), 1) for p in (self.query_positions, self.patch_positions)
         )
         query = self.ln_q(self.query[:, None].repeat(1, len(patches), 1) + of_queries)
         context = self.ln_v(patches.permute(1, 0, 2))

@@ -298,8 +298,17 @@ def contenders(contest: Contest, device: str) -> tuple[nn.Module, dict[str, nn.M
             model = contest.theirs(*contest.widths, contest.choices, attention)
         # Each model has parameters of its own, but all share one memory: gradients are not kept.
         model.load_state_dict(weights, assign=True)
+        _move_buffers(model, device)
         theirs[attention] = model.requires_grad_().train()
     return ours, theirs, torch.randn(*contest.patches, contest.widths[0], device=device)
+
+
+def _move_buffers(model: nn.Module, device: str) -> None:
+    """Move what is not loaded, such as fixed positions, to the device of the weights; what is still on the meta device is not used."""
+    for module in model.modules():
+        for name, buffer in module.named_buffers(recurse=False):
+            if not buffer.is_meta:
+                setattr(module, name, buffer.to(device))
 
 
 def _step(contest: Contest, model: nn.Module, patches: Tensor) -> Callable[[], object]:

@@ -81,5 +81,6 @@ def busy_machine(threads: int) -> str | None:
         return None
     return (
         f"this machine is busy (load {load:.1f} on {cores} cores), and {threads} threads that wait for each other can be many times slower "
-        "than one: if steps are slow, stop with Ctrl-C and set OMP_NUM_THREADS=1; the run resumes where it stopped"
+        "than one: if steps are slow, stop with Ctrl-C and set OMP_NUM_THREADS=1, or for a sweep "
+        "hydra.launcher.threads=1; the run resumes where it stopped"
     )

@@ -38,7 +38,11 @@ UP = (0.0, 0.0, 1.0)
 SKY, GROUND = -1, -2  # what a mirrored ray meets, if it is no solid
 
 # Without fast-math, and so with a fixed order of sums.
-compiled = njit(cache=True, nogil=True, error_model="numpy")
+try:
+    compiled = njit(cache=True, nogil=True, error_model="numpy")
+    compiled(lambda: None)  # looks for a folder to cache in
+except RuntimeError:  # neither this file's folder nor the user's may be written to
+    compiled = njit(nogil=True, error_model="numpy")
 
 
 @compiled

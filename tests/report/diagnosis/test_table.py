@@ -1,9 +1,13 @@
+import shutil
+
 import pytest
+from simulated_study import TRUTH
 
 from bridgelab.report.charts.inside import inside_figure
 from bridgelab.report.diagnosis.record import pooled_number, read_diagnoses
 from bridgelab.report.diagnosis.table import diagnosis_notes, diagnosis_tables
 from bridgelab.runs.study import read_study
+from bridgelab.world.scene import ATTRIBUTES
 
 
 def test_every_number_stands_in_a_table(simulated, diagnosed):
@@ -42,6 +46,34 @@ def test_every_number_stands_in_a_table(simulated, diagnosed):
     assert diagnosis_notes(found)[1].startswith(
         "Probes: fitted on 1500 training images (linear on 600, as its tokens fill the memory; a probe of fewer images reads less), "
     )
+
+
+@pytest.mark.parametrize("comparable", [True, False])
+def test_each_vit_of_a_study_has_its_own_ceiling_and_patches(simulated, diagnosed, change, comparable):
+    """A study of two ViTs; where its runs cannot be compared, their fingerprints name them."""
+    study = simulated.write(bridges={name: TRUTH[name] for name in ("linear", "mlp")}, seeds=(0,), images=10)
+    for bridge in ("linear", "mlp"):
+        for layer in ("3", "5"):
+            run = study / f"bridge={bridge},seed=0,vision.layer={layer}"
+            shutil.copytree(study / f"bridge={bridge},seed=0", run)
+            change(run, overrides=run.name, fingerprints={"vision": f"{layer}{'f' * 63}", "text": "bb"})
+        shutil.rmtree(study / f"bridge={bridge},seed=0")
+    diagnosed(study)
+    found = read_diagnoses(study, read_study(study).runs if comparable else ())
+    names = ["vision.layer=3", "vision.layer=5"] if comparable else ["3fffffff", "5fffffff"]
+    grids = diagnosis_tables(found)
+    probes = next(grid for grid in grids if "probes read of the objects" in grid.title)
+    patches = next(grid for grid in grids if "from one patch" in grid.title)
+    assert [role for role, _ in probes.rows] == ["floor", "ceiling", "ceiling", *["bridge"] * 4]
+    assert len(patches.rows) == 8
+    for place, name in enumerate(names):
+        (run,) = read_diagnoses(study, ())[f"bridge=linear,seed=0,vision.layer={'35'[place]}"]
+        assert [cell.text for cell in probes.rows[1 + place][1][:2]] == [
+            f"patches, before the bridge, {name}", f"{100 * run.numbers['probe/patches/occupied'].value:.1f}"
+        ]  # fmt: skip
+        assert [cell.text for cell in patches.rows[4 * place][1][:2]] == [
+            f"its own patch, {name}", f"{100 * run.numbers[f'background/own/{next(iter(ATTRIBUTES))}'].value:.1f}"
+        ]  # fmt: skip
 
 
 def test_what_was_not_told_has_no_table_and_no_panel(simulated, diagnosed, change):

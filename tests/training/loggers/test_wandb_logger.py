@@ -18,7 +18,7 @@ from bridgelab.model import BridgedModel
 from bridgelab.training import main
 from bridgelab.training.checkpoint import LAST
 from bridgelab.training.loggers import wandb_logger
-from bridgelab.training.loggers.wandb_logger import difficulty, evidence_maps, wandb_identity
+from bridgelab.training.loggers.wandb_logger import artifact_name, difficulty, evidence_maps, wandb_identity
 
 
 class LooksAtOne(nn.Module):
@@ -164,3 +164,17 @@ def test_difficulty_is_in_order_and_of_numbers_alone():
         "test_shuffled/accuracy/hops=3": 0.5, "test/accuracy/objects=3": 0.6,
     }  # fmt: skip
     assert difficulty(metrics) == {"hops": [(2, 0.2), (10, 0.1)]}
+
+
+@pytest.mark.parametrize("study", ["größe", "猫", "long" * 40])
+def test_artifacts_of_two_seeds_have_two_names_that_wandb_takes(study):
+    import wandb
+
+    names = {
+        artifact_name(
+            {"study": study, "overrides": f"bridge=linear,seed={seed}", "config_hash": str(seed) * 16}
+        )
+        for seed in (0, 1)
+    }
+    assert len(names) == 2
+    assert names == {wandb.Artifact(name, "bridge").name.partition(":")[0] for name in names}

@@ -8,7 +8,7 @@ import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,8 +18,9 @@ from pydantic import Field, Strict
 
 from bridgelab.atomic import atomic_path
 from bridgelab.printable import printable
+from bridgelab.runs.finished import is_finished
 from bridgelab.runs.predictions import clusters
-from bridgelab.runs.record_schema import Checked, Integer, Malformed, checked, read_json
+from bridgelab.runs.record_schema import Checked, Integer, Malformed, checked, read_json, read_record
 from bridgelab.runs.run import Run
 from bridgelab.statistics.contrast import Contribution, pool
 from bridgelab.statistics.estimate import Estimate, Runs, Sample
@@ -64,6 +65,7 @@ class Diagnosis:
         words: the nearest words, with their share of all tokens.
         maps: of some questions.
         left_out: measurements that were not possible, with the reasons.
+        encoder: name of the ViT among those of its study; the study says it, and not the file.
     """
 
     bridge: str
@@ -76,6 +78,7 @@ class Diagnosis:
     words: tuple[tuple[str, float], ...] = ()
     maps: tuple[Map, ...] = ()
     left_out: dict[str, str] = field(default_factory=dict)
+    encoder: str = ""
 
 
 def sample_of(examples: Sequence[Any]) -> Sample:
@@ -96,7 +99,11 @@ def numbers_of(prefix: str, results: Any) -> dict[str, Estimate]:
 def write_diagnosis(run: Path, diagnosis: Diagnosis) -> Path:
     """Write `diagnosis.json` into a run's folder, atomically, and return its path."""
     content = {
-        **{name: value for name, value in vars(diagnosis).items() if name not in ("numbers", "maps")},
+        **{
+            name: value
+            for name, value in vars(diagnosis).items()
+            if name not in ("numbers", "maps", "encoder")
+        },
         "version": VERSION,
         "numbers": {name: _encode(estimate) for name, estimate in diagnosis.numbers.items()},
         "maps": [
@@ -252,12 +259,14 @@ def read_diagnoses(study: Path, runs: Sequence[Run]) -> dict[str, list[Diagnosis
         ValueError: if the diagnoses used different numbers of examples.
     """
     row_of = {run.path.name: run.row for run in runs}
+    encoder_of = {run.path.name: _encoder(run.record, run.levels) for run in runs}
     by_row: dict[str, list[Diagnosis]] = {row: [] for row in row_of.values()}
     for folder in sorted(study.iterdir()):
         row = row_of.get(folder.name) if runs else printable(folder.name)
         try:
             if row and folder.is_dir() and (diagnosis := read_diagnosis(folder)):
-                by_row.setdefault(row, []).append(diagnosis)
+                encoder = encoder_of[folder.name] if runs else _encoder(_record(folder), {})
+                by_row.setdefault(row, []).append(replace(diagnosis, encoder=encoder))
         except (Malformed, OSError) as error:
             print(f"left out: {error}", file=sys.stderr)
     by_amount = {json.dumps(one.made_of.get("looked_at")): one for own in by_row.values() for one in own}
@@ -268,6 +277,18 @@ def read_diagnoses(study: Path, runs: Sequence[Run]) -> dict[str, list[Diagnosis
             f"{other.made_of.get('looked_at')}. Numbers are compared on the same examples only: diagnose the whole study at once."
         )
     return {row: sorted(own, key=lambda one: (one.data_seed, one.seed)) for row, own in by_row.items() if own}
+
+
+def _record(folder: Path) -> Mapping[str, Any]:
+    return read_record(folder) if is_finished(folder) else {}
+
+
+def _encoder(record: Mapping[str, Any], levels: Mapping[str, str]) -> str:
+    """Return a run's levels that choose the ViT, or else the start of the ViT's fingerprint."""
+    chosen = [
+        f"{name}={level}" for name, level in levels.items() if level and name.partition(".")[0] == "vision"
+    ]
+    return ", ".join(chosen) or str(record.get("fingerprints", {}).get("vision", ""))[:8]
 
 
 def pooled_number(runs: Sequence[Diagnosis], name: str) -> Estimate | None:

@@ -1,6 +1,6 @@
 """A study's diagnoses as tables: bridges side by side, pooled over their seeds and images."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 
 from bridgelab.report.diagnosis.record import PROBE_TARGETS, Diagnosis, pooled_number
 from bridgelab.report.table import NONE, Cell, Cells, Table, decimal_cell, percent_cell
@@ -86,15 +86,31 @@ def _table(diagnoses: Diagnoses, title: str, columns: Columns) -> Table | None:
 
 
 def _background_table(diagnoses: Diagnoses) -> Table | None:
-    """Return what single patches tell of an object. The encoder is frozen, so the first run speaks for all bridges."""
+    """Return what single patches tell of an object. The encoder is frozen, so the first run with it speaks for all bridges."""
     rows = []
-    for runs in list(diagnoses.values())[:1]:
+    encoders = _by_encoder(diagnoses)
+    for encoder, (first, *_) in encoders.items():
         for patch, text in PATCHES.items():
-            cells = [_cell(pooled_number(runs[:1], f"background/{patch}/{name}"), "%") for name in ATTRIBUTES]
+            cells = [
+                _cell(pooled_number(first[:1], f"background/{patch}/{name}"), "%") for name in ATTRIBUTES
+            ]
             if not _is_empty(cells):
-                rows.append(("patch", (Cell(text), *cells)))
+                rows.append(("patch", (Cell(_of_encoder(text, encoder, encoders)), *cells)))
     title = "Noise: what a linear probe reads of an object from one patch of the encoder, % right"
     return Table(title, ("patch", *ATTRIBUTES), tuple(rows)) if rows else None
+
+
+def _by_encoder(diagnoses: Diagnoses) -> dict[str, list[Sequence[Diagnosis]]]:
+    """Return the runs of each row, by the name of the ViT."""
+    encoders: dict[str, list[Sequence[Diagnosis]]] = {}
+    for runs in diagnoses.values():
+        encoders.setdefault(runs[0].encoder, []).append(runs)
+    return encoders
+
+
+def _of_encoder(text: str, encoder: str, encoders: Sized) -> str:
+    """Return a row's name, with the ViT's if there are several."""
+    return f"{text}, {encoder}" if len(encoders) > 1 else text
 
 
 def _probe_table(diagnoses: Diagnoses) -> Table | None:
@@ -112,10 +128,22 @@ def _probe_table(diagnoses: Diagnoses) -> Table | None:
     }
     if not bridges:
         return None
-    first = max(bridges.values(), key=lambda runs: runs[0].counts.get("fit", 0))[:1]  # fitted on most images
+
+    def fitted_on_most(rows: Iterable[Sequence[Diagnosis]]) -> Sequence[Diagnosis]:
+        return max(rows, key=lambda runs: runs[0].counts.get("fit", 0))[:1]
+
+    encoders = _by_encoder(bridges)
     rows = [
-        row("floor", "no features: a guess", first, "guessed"),
-        row("ceiling", "patches, before the bridge", first, "patches"),
+        row("floor", "no features: a guess", fitted_on_most(bridges.values()), "guessed"),
+        *(
+            row(
+                "ceiling",
+                _of_encoder("patches, before the bridge", encoder, encoders),
+                fitted_on_most(of_encoder),
+                "patches",
+            )
+            for encoder, of_encoder in encoders.items()
+        ),
         *(row("bridge", name, runs, "tokens") for name, runs in bridges.items()),
     ]
     columns = ("read from", *("place, R²" if target == "place" else target for target in PROBE_TARGETS))

@@ -31,6 +31,7 @@ from bridgelab.runs.identity import WANDB_ID
 TABLE_ROWS = 32  # predictions in the table, spread over all
 MAPPED_ROWS = 8  # of them with maps; a map costs as many predictions as there are patches
 MIN_RANGE = 0.01  # nats; below this the colours of a map would show rounding
+MAX_ARTIFACT_NAME = 128  # characters, which W&B allows
 LEVELS = re.compile(r"test/accuracy/([^=]+)=(\d+)")  # accuracy at a numeric tag, such as hops=3
 log = logging.getLogger(__name__)
 
@@ -123,11 +124,18 @@ def log_record(
     table = _prediction_table(rows, tests, model, vision)
     run.log({"predictions": table})
     if artifact is not None:
-        uploaded = wandb.Artifact(
-            re.sub(r"[^\w.-]", "_", f"{record['study']}-{record['overrides']}")[:128], "bridge"
-        )
+        uploaded = wandb.Artifact(artifact_name(record), "bridge")
         uploaded.add_file(str(artifact))
         run.log_artifact(uploaded)
+
+
+def artifact_name(record: Mapping[str, Any]) -> str:
+    """Return a name for a run's weights that W&B takes: ASCII and not too long. A name that is cut ends with the hash of the config."""
+    name = re.sub(r"[^\w.-]", "_", f"{record['study']}-{record['overrides']}", flags=re.ASCII)
+    if len(name) <= MAX_ARTIFACT_NAME:
+        return name
+    ending = f"-{record['config_hash'][:16]}"
+    return name[: MAX_ARTIFACT_NAME - len(ending)] + ending
 
 
 def _prediction_table(
