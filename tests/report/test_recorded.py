@@ -272,6 +272,45 @@ def test_the_finding_on_the_first_block_is_of_the_records(tmp_path):
     assert told in page, told
 
 
+def test_the_controls_on_the_first_block_are_of_the_records(tmp_path):
+    """Linear with half and twice its rate, and beside an MLP with as many parameters."""
+    runs, matched = unpacked(tmp_path, "vit_layer"), tmp_path / "matched"
+    page = " ".join((ROOT / "experiments" / "vit_layer.md").read_text().split())
+    reached, answered = [], []
+    for folder in (
+        "vit_layer_rates/bridge=linear,seed=0,train.lr=0.0025",
+        "vit_layer_rates/bridge=linear,seed=0,train.lr=0.01",
+        "vit_layer/bridge=linear,seed=0,train.lr=0.005",
+    ):
+        record = json.loads((runs / folder / "metrics.json").read_text())
+        reached.append(f"{100 * record['budgets'][-1]['value']:.1f}")
+        answered.append(f"{100 * record['metrics']['test/accuracy']:.2f}")
+    assert (
+        f"reaches {reached[0]} and {reached[1]} % of validation in place of {reached[2]}, and answers "
+        f"{answered[0]} and {answered[1]} % of test in place of {answered[2]}" in page
+    )
+    matched.mkdir()
+    for seed in range(3):
+        for bridge, folder in (
+            ("linear", "vit_layer/bridge=linear,seed={},train.lr=0.005"),
+            ("mlp", "vit_layer_matched/bridge.hidden_dim=71,bridge=mlp,seed={},train.lr=0.0025"),
+        ):
+            (runs / folder.format(seed)).rename(matched / f"bridge={bridge},seed={seed}")
+    study = read_study(matched, allow=["train.lr"])
+    linear, mlp = (
+        next(row.accuracy[ALL] for row in summarize(study).rows if row.name == name)
+        for name in ("linear", "mlp")
+    )
+    low, high = (100 * end for end in (mlp - linear).interval)
+    told = f"answers {percent(mlp.value)} % of test, {100 * (mlp - linear).value:.1f} points more than linear ({low:.1f} to {high:.1f})"
+    assert told in page, told
+    found = {kind: finding for (_, kind), finding in verdict(study).cells.items()}
+    for kind, finding in found.items():
+        ends = " to ".join(f"{100 * end:.1f}".replace("-", "−") for end in finding.holm_interval)
+        said = f"{kind.replace('_', ' ')} (−{abs(100 * finding.contrast.value):.1f} points, {ends})"
+        assert (said in page) == (finding.outcome == BREAKS), said
+
+
 def test_what_is_said_of_unfinished_studies_is_of_the_records(tmp_path):
     unpacked(tmp_path, "longer_begun", "published")
     page = " ".join((ROOT / "docs" / "findings.md").read_text().split())
