@@ -34,6 +34,15 @@ def unpacked(folder, *names):
     return folder
 
 
+def gathered(folder, runs, sources):
+    """Make a study of three seeds of each bridge, moved from where `sources` has them, by bridge."""
+    folder.mkdir()
+    for bridge, source in sources.items():
+        for seed in range(3):
+            (runs / source.format(seed)).rename(folder / f"bridge={bridge},seed={seed}")
+    return read_study(folder, allow=("train.lr",))
+
+
 def percent(share):
     """Return a share in percent with one decimal, halves rounded up: 70.55 is not exact in binary."""
     return f"{100 * share + 1e-9:.1f}"
@@ -250,15 +259,12 @@ def test_the_findings_on_other_splits_are_of_the_records(tmp_path):
 
 def test_the_finding_on_the_first_block_is_of_the_records(tmp_path):
     """The study's tables, and what it changes from published's runs at the same rates, which see the last block."""
-    runs, last = unpacked(tmp_path, "published", "vit_layer"), tmp_path / "last"
-    last.mkdir()
-    for bridge, source in (
-        ("linear", "published/bridge=linear,seed={}"),
-        ("mlp", "published_rates/bridge=mlp,seed={},train.lr=0.0025"),
-    ):
-        for seed in range(3):
-            (runs / source.format(seed)).rename(last / f"bridge={bridge},seed={seed}")
-    first, study = (read_study(tmp_path / name, allow=("train.lr",)) for name in ("last", "vit_layer"))
+    sources = {
+        "linear": "published/bridge=linear,seed={}",
+        "mlp": "published_rates/bridge=mlp,seed={},train.lr=0.0025",
+    }
+    first = gathered(tmp_path / "last", unpacked(tmp_path, "published", "vit_layer"), sources)
+    study = read_study(tmp_path / "vit_layer", allow=("train.lr",))
     change = shift_table(shift_between(first, study, "first block", "last block"))
     printed = (to_markdown(StudyTables("", (change,), ())) + all_tables(study)).splitlines()
     page = (ROOT / "experiments" / "vit_layer.md").read_text()
@@ -274,7 +280,7 @@ def test_the_finding_on_the_first_block_is_of_the_records(tmp_path):
 
 def test_the_controls_on_the_first_block_are_of_the_records(tmp_path):
     """Linear with half and twice its rate, and beside an MLP with as many parameters."""
-    runs, matched = unpacked(tmp_path, "vit_layer"), tmp_path / "matched"
+    runs = unpacked(tmp_path, "vit_layer")
     page = " ".join((ROOT / "experiments" / "vit_layer.md").read_text().split())
     reached, answered = [], []
     for folder in (
@@ -289,14 +295,11 @@ def test_the_controls_on_the_first_block_are_of_the_records(tmp_path):
         f"reaches {reached[0]} and {reached[1]} % of validation in place of {reached[2]}, and answers "
         f"{answered[0]} and {answered[1]} % of test in place of {answered[2]}" in page
     )
-    matched.mkdir()
-    for seed in range(3):
-        for bridge, folder in (
-            ("linear", "vit_layer/bridge=linear,seed={},train.lr=0.005"),
-            ("mlp", "vit_layer_matched/bridge.hidden_dim=71,bridge=mlp,seed={},train.lr=0.0025"),
-        ):
-            (runs / folder.format(seed)).rename(matched / f"bridge={bridge},seed={seed}")
-    study = read_study(matched, allow=["train.lr"])
+    sources = {
+        "linear": "vit_layer/bridge=linear,seed={},train.lr=0.005",
+        "mlp": "vit_layer_matched/bridge.hidden_dim=71,bridge=mlp,seed={},train.lr=0.0025",
+    }
+    study = gathered(tmp_path / "matched", runs, sources)
     linear, mlp = (
         next(row.accuracy[ALL] for row in summarize(study).rows if row.name == name)
         for name in ("linear", "mlp")
@@ -333,17 +336,14 @@ def test_what_is_said_of_unfinished_studies_is_of_the_records(tmp_path):
 
 def test_the_finding_on_clutter_in_training_is_of_the_records(tmp_path):
     """The study's tables, and what clutter costs beside the runs of published with the same bridge, seed and rate."""
-    runs, plain = unpacked(tmp_path, "published", "clutter_trained"), tmp_path / "plain"
-    plain.mkdir()
-    for bridge, source in (
-        ("linear", "published/bridge=linear,seed={}"),
-        ("qformer", "published/bridge=qformer,seed={}"),
-        ("perceiver", "published_rates/bridge=perceiver,seed={},train.lr=0.005"),
-        ("blind", "published/bridge=blind,seed={}"),
-    ):
-        for seed in range(3):
-            (runs / source.format(seed)).rename(plain / f"bridge={bridge},seed={seed}")
-    first, study = (read_study(tmp_path / name, allow=("train.lr",)) for name in ("plain", "clutter_trained"))
+    sources = {
+        "linear": "published/bridge=linear,seed={}",
+        "qformer": "published/bridge=qformer,seed={}",
+        "perceiver": "published_rates/bridge=perceiver,seed={},train.lr=0.005",
+        "blind": "published/bridge=blind,seed={}",
+    }
+    first = gathered(tmp_path / "plain", unpacked(tmp_path, "published", "clutter_trained"), sources)
+    study = read_study(tmp_path / "clutter_trained", allow=("train.lr",))
     change = shift_table(shift_between(first, study, "test-clutter", "test"))
     printed = (to_markdown(StudyTables("", (change,), ())) + all_tables(study)).splitlines()
     page = (ROOT / "experiments" / "clutter_trained.md").read_text().splitlines()

@@ -52,9 +52,8 @@ def push(
     name = check_push(run, repo)  # before models are loaded
     api = HfApi()
     config, backbones, model = load_trained(run, trust=trust)
-    bridge = printable(
-        str(read_record(run, NEEDED)["bridge"])
-    )  # the run's folder may have a path in its name
+    # Not the run's folder, whose name may hold a path.
+    bridge = printable(str(read_record(run, NEEDED)["bridge"]))
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         write_repository(folder, name, run, config, backbones, model, license_id=license_id)

@@ -21,9 +21,9 @@ KEPT = "multirun.study.yaml"
 ADDING = ".add.lock"  # of a study's folder; `bridgelab study --add` holds it while it trains
 # In a run's folder: its command line, which the folder's name tells only in part.
 OVERRIDES = "overrides.yaml"
-# Every study varies these, and they are not factors: a row is a bridge, and its runs are seeds.
-ALWAYS = ("bridge", "bridge._target_", "seed", "data_seed")
 OWN = "bridge._target_"  # of a class of one's own, which is then the run's bridge whatever yaml its keys start from
+# Every study varies these, and they are not factors: a row is a bridge, and its runs are seeds.
+ALWAYS = ("bridge", OWN, "seed", "data_seed")
 RUNS = "runs"  # `paths.runs` of conf/train.yaml
 # Of Hydra's own keys, those that say where jobs run and which ones: on this machine or on Slurm, by which engine.
 PLACES_JOBS = ("hydra/launcher", "hydra.launcher.", "hydra/sweeper", "hydra.sweeper.")
@@ -102,9 +102,7 @@ def last_sweep(study: Path) -> Sweep:
         Malformed: if multirun.yaml is not one that Hydra writes.
     """
     for path in (study / KEPT, study / MULTIRUN):
-        with suppress(
-            FileNotFoundError
-        ):  # the first may be deleted at this moment: then the second is restored
+        with suppress(FileNotFoundError):  # the first may just be deleted: then the second is restored
             return checked(path, read_yaml(path), Multirun).hydra
     return Sweep()
 
