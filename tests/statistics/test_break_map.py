@@ -109,8 +109,12 @@ def test_the_command_prints_the_map_and_writes_its_picture(three, tmp_path, caps
     out = tmp_path / "map.png"
     assert main(["map", *map(str, three), "--out", str(out)]) == 0
     printed = capsys.readouterr().out
-    assert "Break map: linear − qformer" in printed
-    assert "breaks" in printed
+    rows = [line.split() for line in printed.splitlines() if line.startswith("qformer, ")]
+    assert [row[1] for row in rows] == ["near", "far", "farther"]
+    assert [row.count("▼") for row in rows] == [0, 1, 0]
+    assert "Break map: linear − qformer" not in printed
+    assert main(["map", *map(str, three), "--out", str(out), "--all"]) == 0
+    assert "Break map: linear − qformer" in capsys.readouterr().out  # with the interval of each cell
     picture = matplotlib.image.imread(out)[..., :3]
     # The colour of 'breaks' fills one cell of six, and nothing else.
     vermilion = np.abs(picture - np.array([0xF3, 0xB0, 0x8D]) / 255).max(axis=2) < 0.02

@@ -23,10 +23,11 @@ def run(args: list[str]) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="PNG", help="the figure to write (map.png in the first study)"
     )
+    parser.add_argument("--all", action="store_true", help="print the interval of each cell too")
     add_allow(parser)
     options = parser.parse_args(args)
     studies = [folder(study) for study in options.studies]
     out = options.out or studies[0] / "map.png"
     from bridgelab.report.write import report_map
 
-    report_map(studies, out, allow=options.allow)
+    report_map(studies, out, everything=options.all, allow=options.allow)

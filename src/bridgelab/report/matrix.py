@@ -1,9 +1,10 @@
-"""The verdict matrix: a study's outcomes by comparator and kind of question, as the terminal and the page show them."""
+"""The verdict matrix: outcomes by comparator and kind of question, of a study or of a break map, as the terminal and the page show them."""
 
 import math
 from dataclasses import dataclass
 
 from bridgelab.report.table import format_signed
+from bridgelab.statistics.break_map import BreakMap
 from bridgelab.statistics.comparison import Verdict
 from bridgelab.statistics.verdict import BREAKS, CANNOT_TELL, HOLDS, LEADS, Finding
 
@@ -62,7 +63,7 @@ class Matrix:
         delta: the least difference that matters, in points.
         comparators: rows of the matrix, in the order of the study.
         kinds: columns of the matrix.
-        cells: by (comparator, kind).
+        cells: by (comparator, kind); a break map lacks the kinds that a study of it has not.
     """
 
     baseline: str
@@ -80,6 +81,18 @@ def matrix(verdict: Verdict) -> Matrix:
     """Return the matrix of a verdict. The headline is not a kind of question and not in it."""
     cells = {key: _cell(*key, finding) for key, finding in verdict.cells.items()}
     return Matrix(verdict.baseline, 100 * verdict.delta, verdict.comparators, verdict.kinds, cells)
+
+
+def map_matrix(cells: BreakMap) -> Matrix:
+    """Return a break map as one matrix, with a row for each comparator and level. Empty rows are left out."""
+    rows = {
+        (comparator, level): f"{comparator}, {level}"
+        for comparator in cells.comparators
+        for level in cells.levels
+        if any(key[:2] == (comparator, level) for key in cells.cells)
+    }
+    shown = {(rows[key[:2]], key[2]): _cell(rows[key[:2]], key[2], one) for key, one in cells.cells.items()}
+    return Matrix(cells.baseline, 100 * cells.delta, tuple(rows.values()), cells.kinds, shown)
 
 
 def _cell(comparator: str, kind: str, finding: Finding) -> MatrixCell:

@@ -20,7 +20,7 @@ from bridgelab.report.formats.latex import to_latex
 from bridgelab.report.formats.markdown import to_markdown
 from bridgelab.report.formats.terminal import print_answer, print_commands, print_paths, to_rich
 from bridgelab.report.frames import cell_frame, write_frames
-from bridgelab.report.matrix import matrix
+from bridgelab.report.matrix import map_matrix, matrix
 from bridgelab.report.next_steps import next_steps
 from bridgelab.report.page import render_page, study_page
 from bridgelab.report.provenance import purpose
@@ -106,13 +106,19 @@ def first_sentences(analysis: Analysis) -> list[str]:
 
 
 def report_map(
-    study_dirs: Sequence[Path], out: Path, *, allow: Sequence[str] = (), console: Console | None = None
+    study_dirs: Sequence[Path],
+    out: Path,
+    *,
+    everything: bool = False,
+    allow: Sequence[str] = (),
+    console: Console | None = None,
 ) -> None:
     """Print the break map of several studies, and write its picture.
 
     Args:
         study_dirs: `runs/<study>` of each; the first one holds the centre of the map.
         out: path of the picture.
+        everything: whether to print the intervals too.
         allow: keys in which the runs of each may differ, as `read_study` takes them.
         console: where to print; the terminal by default.
     Raises:
@@ -124,8 +130,11 @@ def report_map(
     _write(out, to_png(break_map_figure(cells)))
     console = console or get_console()
     notes = dict.fromkeys(one for study in studies for one in allowed_differences(study))
-    tables = StudyTables(f"Where {cells.baseline} breaks", tuple(break_map_tables(cells)), tuple(notes))
-    console.print(to_rich(tables))
+    empty = [f"{comparator}, {level} is empty: {why}." for (comparator, level), why in cells.empty.items()]
+    corrected = f"The tests over all {cells.family} cells are corrected together (Holm)."
+    print_answer(console, f"Where {cells.baseline} breaks", [corrected, *empty, *notes], map_matrix(cells))
+    if everything:
+        console.print(to_rich(StudyTables("", tuple(break_map_tables(cells)), ())))
     print_paths(console, out)
 
 

@@ -127,9 +127,7 @@ def check_comparable(
     compared = [*((key, few) for key in of_choices), *((key, recorded) for key in of_records)]
     differing = [one for key, pairs in compared if (one := _difference(key, pairs, factors))]
     allowed = [one for one in differing if any(covers(name, one.key) for name in allow)]
-    refused = [one for one in differing if one not in allowed]
-    # Leave out differences that follow from another one.
-    causes = [one for one in refused if not any(_follows(other.key, one.key) for other in refused)]
+    causes = _causes([one for one in differing if one not in allowed])
     if causes:
         fix = [part for one in causes for part in ("--allow", one.key)]
         differences = "; ".join(str(one) for one in causes[:MAX_DIFFERENCES])
@@ -140,7 +138,7 @@ def check_comparable(
             f"study of its own, sweep what differs, or allow it, which the table then says: "
             f"{shlex.join(['bridgelab', 'report', str(study), *fix])}"
         )
-    return [_summary(one.key, recorded if one.key in of_records else chosen) for one in allowed]
+    return [_summary(one.key, recorded if one.key in of_records else chosen) for one in _causes(allowed)]
 
 
 def covers(factor: str, key: str) -> bool:
@@ -181,6 +179,11 @@ def _plain(name: str, value: Any) -> Any:
 
 def _keys(pairs: Pairs) -> list[str]:
     return list(dict.fromkeys(key for _, values in pairs for key in values))
+
+
+def _causes(differences: Sequence[Difference]) -> list[Difference]:
+    """Leave out differences that follow from another one."""
+    return [one for one in differences if not any(_follows(other.key, one.key) for other in differences)]
 
 
 def _difference(key: str, pairs: Pairs, factors: Sequence[str]) -> Difference | None:

@@ -54,10 +54,9 @@ def matrix_table(verdict: Matrix) -> RichTable:
     for kind in verdict.kinds:
         table.add_column(Text("\n".join(printable(kind).split("_")), style="bold"), justify="right")
     for row in verdict.comparators:
-        cells = [verdict.cells[row, kind] for kind in verdict.kinds]
-        table.add_row(
-            Text(printable(row)), *(Text(f" {cell.text:8}", style=COLORS[cell.outcome]) for cell in cells)
-        )
+        cells = [verdict.cells.get((row, kind)) for kind in verdict.kinds]
+        texts = (Text(f" {cell.text:8}", style=COLORS[cell.outcome]) if cell else Text() for cell in cells)
+        table.add_row(Text(printable(row)), *texts)
     return table
 
 
