@@ -27,7 +27,7 @@ from bridgelab.bridge.mlp import MLP
 from bridgelab.bridge.perceiver import PerceiverResampler
 from bridgelab.bridge.perceiver_idefics2 import Idefics2Perceiver
 from bridgelab.bridge.qformer import QFormer
-from bridgelab.bridge.weights import load_weights
+from bridgelab.bridge.weights import load_weights, write_weights
 from bridgelab.cli.main import main
 from bridgelab.cli.overrides import check_training, conf_folder
 from bridgelab.config.compose import compose_sweep
@@ -255,6 +255,56 @@ def test_the_command_carries_there_and_back(tmp_path, capsys):
     assert "format='blip3'" in capsys.readouterr().err
 
 
+def first_stage():
+    bridge = QFormer(12, 8, **QFORMER)
+    return weights_of(Alignment(bridge, vocabulary=20, max_length=9, embed_dim=4))
+
+
+def run_of(bridge, **more):
+    """A run's checkpoint: its bridge with moments, a scale and what else it trains."""
+    torch.manual_seed(1)
+    state = {f"model.bridge.{name}": value for name, value in bridge.state_dict().items()}
+    own = {"mean": torch.randn(12), "std": torch.rand(12) + 0.2, "scale": torch.tensor(3.0), **more}
+    return {"state_dict": state | {f"model.{name}": value for name, value in own.items()}}
+
+
+@pytest.mark.parametrize("make", [Linear, MLP])
+def test_a_runs_moments_and_scale_are_in_the_weights_that_others_read(tmp_path, make):
+    bridge, read = make(12, 8).double(), make(12, 8).double()
+    run = run_of(bridge)
+    torch.save(run, tmp_path / "last.ckpt")
+    assert (
+        main(["convert", str(tmp_path / "last.ckpt"), str(tmp_path / "x.safetensors"), "--to", "llava"]) == 0
+    )
+    read.load_state_dict(from_published(load_file(tmp_path / "x.safetensors"), "llava")[0])
+    mean, std, scale = (run["state_dict"][f"model.{name}"].double() for name in ("mean", "std", "scale"))
+    patches = torch.randn(2, 5, 12, dtype=torch.float64)
+    torch.testing.assert_close(read(patches), scale * bridge((patches - mean) / std), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("content", "form", "message"),
+    [
+        (lambda: run_of(QFormer(12, 8, **QFORMER)), "blip2", "only linear and mlp can take mean and deviation"),
+        (lambda: run_of(PerceiverResampler(12, 8, **LATENTS)), "openflamingo", "bridgelab push RUN ORG/NAME"),
+        (lambda: run_of(MLP(12, 8), positions=torch.zeros(4, 12)), "llava", "positions of the run stand beside"),
+        (lambda: run_of(Linear(12, 8), soft_prompt=torch.zeros(2, 8)), "llava", "soft_prompt of the run stand"),
+        (lambda: {"state_dict": {"model.bridge.query_tokens": torch.ones(1), "model.log_temp": torch.ones(1)}}, "blip2_stage1", "'bridgelab align' on"),
+        (first_stage, "blip2_stage1", "'bridgelab train bridge=qformer bridge.init_from="),
+    ],
+)  # fmt: skip
+def test_what_others_would_read_otherwise_is_not_written(tmp_path, capsys, content, form, message):
+    source, aligned = tmp_path / "x.safetensors", {"stage": "alignment"}
+    if "state_dict" in (written := content()):
+        source = tmp_path / "last.ckpt"
+        torch.save(written, source)
+    else:
+        write_weights(written, source, aligned)
+    assert main(["convert", str(source), str(tmp_path / "out.safetensors"), "--to", form]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out.safetensors").exists()
+
+
 @pytest.mark.parametrize(
     ("form", "bridge", "next_one"),
     [
@@ -301,11 +351,6 @@ STAGE1 = {
     "itm_head.weight": "itm_head.weight",
     "temp": "temp",
 }
-
-
-def first_stage():
-    bridge = QFormer(12, 8, **QFORMER)
-    return weights_of(Alignment(bridge, vocabulary=20, max_length=9, embed_dim=4))
 
 
 def test_a_first_stages_checkpoint_is_carried_there_and_back():

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -20,6 +21,7 @@ from bridgelab.data.images import read_image
 from bridgelab.report.write import report
 from bridgelab.runs.study import read_study
 from bridgelab.text.t5 import ASSETS
+from bridgelab.training import main
 
 QUERIES = 3
 IMAGE = 136  # a token of the model that the miniature's tokenizer never gives
@@ -209,6 +211,28 @@ def test_llava_is_read_as_it_is_and_its_reader_is_named(
     tokens = torch.nn.functional.gelu(patches.double() @ w1.T + b1) @ w2.T + b2
     expected = tiny_text.log_likelihood(tokens.float(), row["prompt"], row["target"])
     assert row["likelihood"] == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_run_answers_the_same_from_llavas_names(tiny, config, world, tmp_path, capsys, monkeypatch):
+    """LLaVA neither standardizes patches nor scales tokens: both are in the weights then."""
+    monkeypatch.chdir(tmp_path)
+    exact = ("bridge=mlp", "data.dtype=float32", "train.precision=fp32")
+    run = tmp_path / "own" / "bridge=mlp"
+    main.run(config(*exact, "train.steps=0"), run, bridge="mlp")
+    theirs, ours = tmp_path / "llava.safetensors", tmp_path / "ours.safetensors"
+    assert cli.main(["convert", str(run / "last.ckpt"), str(theirs), "--to", "llava"]) == 0
+    assert "folded into the weights: the patches' mean" in capsys.readouterr().out
+    assert cli.main(["convert", str(theirs), str(ours), "--from", "llava"]) == 0
+    own = [f"benchmark.root={world}", f"paths.features={tmp_path}/features", *exact[1:], *SMALL]
+    assert cli.main(["evaluate", "--bridge", str(ours), *own]) == 0
+    again = tmp_path / capsys.readouterr().out.strip().splitlines()[-1]
+    expected, found = (
+        pd.read_parquet(folder / "predictions.parquet").set_index(["id", "kind", "view"])["likelihood"]
+        for folder in (run, again)
+    )
+    common = expected.xs("image", level="view").dropna()
+    assert len(common) >= 8
+    np.testing.assert_allclose(found.xs("image", level="view")[common.index], common, atol=1e-4)
 
 
 SHAPES = {  # tensors of each publication's size by our names, and what is read off them

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from bridgelab.bridge.fold_moments import fold_moments
 from bridgelab.bridge.published_formats import FORMATS, Format
 from bridgelab.bridge.weights import OPTIONAL, join_names
 
@@ -64,11 +65,17 @@ def from_published(tensors: Mapping[str, Tensor], name: str) -> tuple[dict[str, 
     return converted, dropped
 
 
-def to_published(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+def to_published(
+    tensors: Mapping[str, Tensor], name: str, beside: Mapping[str, Tensor] | None = None
+) -> dict[str, Tensor]:
     """Rename a bridge of ours to a published format's names. `text_projection`, which only we have, is left out.
 
+    Args:
+        tensors: the bridge's, by our names.
+        name: name of the format, one of `FORMATS`.
+        beside: what the run that trained it holds besides, see `fold_moments`; None for a bridge that reads patches as they are.
     Raises:
-        ValueError: if there is no such format, or it has no name for a tensor.
+        ValueError: if there is no such format, it has no name for a tensor, or no place for what the run holds besides.
     """
     form = _format(name)
     templates = tuple((ours, theirs) for theirs, ours in form.templates)
@@ -80,6 +87,8 @@ def to_published(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
             f"{join_names(unnamed)} have no name in the format {name!r}: it belongs to another bridge. "
             f"Choose this bridge's format: {', '.join(FORMATS)}."
         )
+    if beside is not None:
+        tensors = fold_moments(tensors, beside, name)
     published = {theirs: tensors[ours] for ours, theirs in renamed.items() if theirs is not None}
     copied = {copy: published[theirs].clone() for copy, theirs in form.copies if theirs in published}
     return published | copied

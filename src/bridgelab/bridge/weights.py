@@ -107,6 +107,15 @@ def read_initial(
     return tensors
 
 
+def is_first_stage(path: str | Path) -> bool:
+    """Return whether `bridgelab align` wrote a file, be it weights or a checkpoint: its bridge reads standardized patches."""
+    if Path(path).suffix == ".safetensors":
+        return read_origin(path).get("stage") == "alignment"
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    state = content.get("state_dict") if isinstance(content, dict) else None
+    return isinstance(state, dict) and f"{_RUN}log_temp" in state
+
+
 def read_rest_of_run(path: str | Path, fingerprints: Mapping[str, str]) -> dict[str, Tensor] | None:
     """Return what a run's checkpoint holds beside its bridge: moments, scale, positions, blocks and adapter, by `BridgedModel`'s names.
 

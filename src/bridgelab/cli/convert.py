@@ -34,7 +34,16 @@ def run(args: list[str]) -> None:
             print(f"not carried: {name} ({reason})")
         metadata = file_metadata(converted, options.origin)
     else:
-        converted = convert.to_published(tensors, options.goal)
+        if weights.is_first_stage(options.source):
+            raise ValueError(
+                f"{options.source} was trained by 'bridgelab align' on standardized patches: {options.goal!r} reads them as they are, "
+                "and a Q-Former's norm keeps mean and deviation out of its weights. Train it further here: 'bridgelab train "
+                f"bridge=qformer bridge.init_from={options.source}'."
+            )
+        beside = weights.read_rest_of_run(options.source, {})
+        converted = convert.to_published(tensors, options.goal, beside)
+        if beside:
+            print("folded into the weights: the patches' mean and deviation, and the tokens' scale")
     weights.write_weights(converted, options.out, metadata)
     print(f"{options.out}: {len(converted)} tensors, {sum(t.numel() for t in converted.values()):,} weights")
     if options.origin:

@@ -1,0 +1,52 @@
+"""A run's moments and scale folded into its bridge's weights, for implementations that have neither."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+MOMENTS = ("mean", "std", "scale")
+ENDS = {  # a tensor that only this bridge has, its first layer and its last
+    "mm_projector.weight": ("mm_projector", "mm_projector"),
+    "mm_projector.0.weight": ("mm_projector.0", "mm_projector.2"),
+}
+
+
+def fold_moments(tensors: Mapping[str, Tensor], beside: Mapping[str, Tensor], form: str) -> dict[str, Tensor]:
+    r"""Return the weights of a bridge that makes of patches as they are the tokens that a run's bridge made of standardized ones.
+
+    $s f((x - \mu) / \sigma)$ is again a projector of the same shape: with $W$ and $b$ of the first layer,
+    $W (x - \mu) / \sigma + b = (W / \sigma) x + (b - W (\mu / \sigma))$, and $s$ multiplies weight and bias of the
+    last. A norm in front, as the Q-Former's and the resampler's, makes standardized patches another input altogether, and a layer
+    without a bias can't hold $\mu$.
+
+    Args:
+        tensors: the bridge's, by our names.
+        beside: what the run holds besides, by `BridgedModel`'s names: moments and scale.
+        form: name of the format that they are for.
+    Raises:
+        ValueError: if the bridge can't take them up, or the run has trained more than a bridge.
+    """
+    ways = "Evaluate the run itself ('bridgelab evaluate RUN'), or publish all that it reads by ('bridgelab push RUN ORG/NAME')."
+    if more := sorted({name.partition(".")[0] for name in beside} - {*MOMENTS}):
+        raise ValueError(
+            f"{', '.join(more)} of the run stand beside its bridge: the format {form!r} holds a bridge alone, which would be another "
+            f"function without them. {ways}"
+        )
+    mean, std, scale = (beside[name].double() for name in MOMENTS)
+    if not mean.any() and (std == 1).all() and scale == 1:
+        return dict(tensors)
+    ends = next((layers for name, layers in ENDS.items() if name in tensors), None)
+    if ends is None:
+        raise ValueError(
+            "the run's bridge reads patches that are standardized by its training images' mean and deviation: the format "
+            f"{form!r} reads them as they are, and only linear and mlp can take mean and deviation into their weights. {ways}"
+        )
+    (first_weight, first_bias), (last_weight, last_bias) = (
+        (f"{layer}.weight", f"{layer}.bias") for layer in ends
+    )
+    folded = {name: value.double() for name, value in tensors.items()}
+    folded[first_bias] = folded[first_bias] - folded[first_weight] @ (mean / std)
+    folded[first_weight] = folded[first_weight] / std
+    for name in (last_weight, last_bias):
+        folded[name] = folded[name] * scale
+    return {name: value.to(tensors[name].dtype) for name, value in folded.items()}
