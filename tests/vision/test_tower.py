@@ -183,15 +183,19 @@ def test_weights_run_with_the_activation_that_they_were_trained_with(published):
         assert open_clip.pretrained._PRETRAINED[name]["openai"]["quick_gelu"], "conf/vision has these"
 
 
-def test_a_files_pixels_are_those_of_the_models_tags(published, caplog):
+def test_a_files_pixels_and_activation_are_those_of_the_models_tags(published, caplog):
     tags, file = published
     visual, preprocess = create_tower("tiny-by-tag", file)
     assert (preprocess["mean"], preprocess["interpolation"]) == ((0.5, 0.5, 0.5), "bilinear")
+    assert "QuickGELU" in repr(visual.transformer)
+    assert "assuming GELU" not in caplog.text
+    # Tags that disagree tell neither, as ViT-L-14's; each is said.
+    tags["other"] = tags["own"] | {"mean": (0.4, 0.4, 0.4), "quick_gelu": False}
+    visual, _ = create_tower("tiny-by-tag", file)
     assert "QuickGELU" not in repr(visual.transformer)
-    assert f"{file}: assuming GELU" in caplog.text
-    tags["other"] = tags["own"] | {"mean": (0.4, 0.4, 0.4)}
-    create_tower("tiny-by-tag", file)
     assert f"{file}: its preprocessing is unknown; using CLIP's" in caplog.text
+    quick = "if it holds weights of own, set vision.weights=tiny-by-tag-quickgelu"
+    assert f"{file}: assuming GELU; {quick}" in caplog.text
 
 
 @pytest.mark.parametrize("family", ["clip", "siglip"])

@@ -179,8 +179,8 @@ def tower_shape(visual: nn.Module) -> TowerShape:
 def _training_options(name: str, pretrained: str) -> dict[str, Any]:
     """Return how weights were trained, as options of `create_model`, where open_clip does not apply it by itself.
 
-    OpenAI's weights need QuickGELU whatever the model's name, and open_clip only warns. A file of weights has no
-    preprocessing: if all tags of the model agree on one, as SigLIP's do, it is used.
+    OpenAI's weights need QuickGELU whatever the model's name, and open_clip only warns. A file of weights tells neither its
+    activation nor its preprocessing: what all tags of the model agree on is used.
     """
     tags = open_clip.list_pretrained_tags_by_model(name)
     if pretrained in tags:
@@ -188,21 +188,35 @@ def _training_options(name: str, pretrained: str) -> dict[str, Any]:
             "force_quick_gelu": bool((open_clip.get_pretrained_cfg(name, pretrained) or {}).get("quick_gelu"))
         }
     refuse_pointers([Path(pretrained)], f"vision.pretrained={pretrained}")
-    known = [open_clip.get_pretrained_cfg(name, tag) or {} for tag in tags]
-    preprocessings = [{key: config[key] for key in PREPROCESS if key in config} for config in known]
+    known = {tag: open_clip.get_pretrained_cfg(name, tag) or {} for tag in tags}
+    return _activation(name, pretrained, known) | _preprocessing(pretrained, known)
+
+
+def _activation(name: str, file: str, known: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return the activation of a file's weights, as options of `create_model`, from the configs of its model's tags."""
+    quick = [str(tag) for tag, config in known.items() if config.get("quick_gelu")]
+    if not quick or (open_clip.get_model_config(name) or {}).get("quick_gelu"):
+        return {}
+    if len(quick) == len(known):
+        log.info("%s: assuming QuickGELU, as all published weights of %s have it", file, name)
+        return {"force_quick_gelu": True}
+    log.warning(
+        "%s: assuming GELU; if it holds weights of %s, set vision.weights=%s-quickgelu",
+        file,
+        ", ".join(quick),
+        name,
+    )
+    return {}
+
+
+def _preprocessing(file: str, known: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return the preprocessing of a file's images, as options of `create_model`, from the configs of its model's tags."""
+    preprocessings = [{key: config[key] for key in PREPROCESS if key in config} for config in known.values()]
     if not preprocessings:
         return {}
     if any(preprocessing != preprocessings[0] for preprocessing in preprocessings):
-        log.warning("%s: its preprocessing is unknown; using CLIP's", pretrained)
+        log.warning("%s: its preprocessing is unknown; using CLIP's", file)
         return {}
-    if any(config.get("quick_gelu") for config in known) and not (open_clip.get_model_config(name) or {}).get(
-        "quick_gelu"
-    ):
-        log.warning(
-            "%s: assuming GELU; for weights of OpenAI set vision.weights=%s-quickgelu",
-            pretrained,
-            name,
-        )
     return {"force_preprocess_cfg": preprocessings[0]}
 
 
