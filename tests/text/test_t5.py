@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from transformers import BertConfig, T5Config, T5ForConditionalGeneration
 
 from bridgelab.pretraining.text import make_tokenizer
-from bridgelab.text.t5 import T5
+from bridgelab.text.t5 import OFFLOADED, T5
 
 
 @pytest.fixture(scope="module")
@@ -284,3 +284,20 @@ def test_layers_on_devices_of_their_own(folder):
         together.model(inputs_embeds=together.embed(ids), attention_mask=mask, labels=labels).logits,
     )
     assert spread.fingerprint == together.fingerprint
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("accelerate"), reason="accelerate is not installed")
+@pytest.mark.parametrize(
+    "error", [None, torch.OutOfMemoryError("full"), ValueError(f"Some modules are {OFFLOADED}")]
+)
+def test_a_t5_too_large_for_the_gpus_is_refused(folder, monkeypatch, error):
+    """accelerate would leave weights on a disk, without values here; as it does if told so."""
+    if error is not None:
+
+        def full(*_, **__):
+            raise error
+
+        monkeypatch.setattr(T5ForConditionalGeneration, "from_pretrained", full)
+    found = r"\(\d+ of its \d+ weights found no place\)" if error is None else rf"\({type(error).__name__}\)"
+    with pytest.raises(ValueError, match=rf"text\.path={folder} does not fit .* {found}.*text=flan_t5_xl"):
+        T5(str(folder), device_map={"shared": "cpu", "encoder": "cpu", "decoder": "disk", "lm_head": "cpu"})

@@ -38,6 +38,9 @@ PLAIN = ("yes", "no", "what", "is", "the", "a")  # words that any usable tokeniz
 # transformers adds its own installed version to a model's settings. Fingerprints hold this one whatever is installed: the first
 # ones were made with it, and weights are the same model after an update.
 FIRST_TRANSFORMERS = "5.23.0"
+OFFLOADED = (
+    "dispatched on the CPU or the disk"  # in transformers' error on 8 bits and GPUs that are too small
+)
 MULTIPLE = 8  # lengths are rounded up to this, so that the CPU's kernel cache meets few shapes
 
 
@@ -59,7 +62,8 @@ class T5(nn.Module):
             InstructBLIP run Flan-T5 with `gelu`, which their bridges were trained for.
     Raises:
         ValueError: if `dtype` is float16 or unknown, `attention` is unknown, the folder holds another kind of model, weights that
-            do not fit its configuration, no tokenizer or an unusable one, or a required package is missing.
+            do not fit its configuration, no tokenizer or an unusable one, a required package is missing, or the GPUs
+            that it is spread over are too small for it.
         FileNotFoundError: if the miniature's weights, or the folder, do not exist.
         OSError: if the hub does not deliver the model.
     """
@@ -115,6 +119,11 @@ class T5(nn.Module):
             **({"device_map": device_map or "auto"} if placed else {}),
             **({"quantization_config": BitsAndBytesConfig(load_in_8bit=True)} if eight_bit else {}),
         )
+        if left := sum(
+            p.is_meta for p in self.model.parameters()
+        ):  # accelerate keeps them on the CPU or a disk
+            total = sum(1 for _ in self.model.parameters())
+            raise ValueError(_does_not_fit(path, f"{left} of its {total} weights found no place"))
         self.model.requires_grad_(False).eval()
         self.placed, self.checkpointing = placed, checkpointing
         if checkpointing:
@@ -263,6 +272,8 @@ def _read(path: str, folder: str, what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # their parsers raise errors of many types
+        if isinstance(error, torch.OutOfMemoryError) or OFFLOADED in str(error):
+            raise ValueError(_does_not_fit(path, type(error).__name__)) from error
         message = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         if Path(folder).is_dir():
             raise ValueError(
@@ -272,6 +283,14 @@ def _read(path: str, folder: str, what: str) -> Iterator[None]:
             f"text.path={path}: there is no folder {Path(folder).absolute()}, and the hub has no {what} of a model of "
             f"that name ({message}). Set text.path to an existing folder; without the network, copy the model's folder there."
         ) from error
+
+
+def _does_not_fit(path: str, found: str) -> str:
+    """Return the message on a T5 that is larger than the memory of the GPUs; `found` says how it showed."""
+    return (
+        f"text.path={path} does not fit into the GPUs' memory ({found}): a frozen T5 has all of its weights there. Use more GPUs with "
+        "text.device_map=auto, or text.eight_bit=true, or choose a smaller T5, such as text=flan_t5_xl."
+    )
 
 
 @contextmanager
