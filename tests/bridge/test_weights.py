@@ -8,6 +8,7 @@ from bridgelab.bridge import weights
 from bridgelab.bridge.initial_file import check_first_stage_file, check_initial_file
 from bridgelab.bridge.linear import Linear
 from bridgelab.bridge.mlp import MLP
+from bridgelab.bridge.published import file_metadata
 from bridgelab.bridge.qformer import QFormer
 from bridgelab.bridge.weights import load_weights, read_initial, read_weights, write_weights
 
@@ -126,6 +127,7 @@ def beginning(path, target="qformer.QFormer", reader="miniature", **bridge):
             "bridge": {"_target_": f"bridgelab.bridge.{target}", "init_from": str(path), **sizes},
             "budget": {"tokens": None, "params": None},
             "text": {"path": reader},
+            "train": {"steps": 4},
             "embed_dim": 5,
         }
     )
@@ -150,6 +152,19 @@ def test_a_files_header_tells_another_bridge(tmp_path, tensors, given, message):
         ValueError, match=r"has no text side \(its first tensor is .*Name those of 'bridgelab align'"
     ):
         check_first_stage_file(beginning(path))
+
+
+def test_published_weights_are_not_evaluated_as_a_runs(tmp_path):
+    """A run standardizes patches and scales tokens, and so would score something else."""
+    state, path = Linear(12, 8).state_dict(), tmp_path / "x.safetensors"
+    write_weights(state, path, file_metadata(state, "llava"))
+    begun = beginning(path, "linear.Linear")
+    check_initial_file(begun)
+    begun.train.steps = 0
+    with pytest.raises(ValueError, match=rf"train\.steps=0 with .*Use 'bridgelab evaluate --bridge {path}'"):
+        check_initial_file(begun)
+    write_weights(state, path)
+    check_initial_file(begun)
 
 
 def test_a_checkpoint_is_told_by_the_config_beside_it(tmp_path):

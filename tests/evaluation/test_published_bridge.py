@@ -13,8 +13,9 @@ from transformers import Blip2Config, Blip2ForConditionalGeneration
 import bridgelab
 from bridgelab import backbones
 from bridgelab.bridge.convert import to_published
+from bridgelab.bridge.initial_file import METADATA
 from bridgelab.bridge.perceiver import PerceiverResampler
-from bridgelab.bridge.published import METADATA, published_choices, read_metadata
+from bridgelab.bridge.published import published_choices, read_metadata
 from bridgelab.cli import main as cli
 from bridgelab.config import instantiate as building
 from bridgelab.data.images import read_image

@@ -15,6 +15,7 @@ from bridgelab.runs.record_schema import read_config
 
 QFORMER = "bridgelab.bridge.qformer.QFormer"
 OURS = "bridgelab.bridge."
+METADATA = "bridgelab"  # key of what 'bridgelab convert' writes into a file's metadata
 # Tensors of BLIP-2's first stage (`bridgelab align`) that the second does not use, besides the text FFNs.
 TEXT_SIDE = (
     "word_embeddings.", "position_embeddings.", "vision_proj.", "text_proj.", "itm_head.", "lm_head.", "temp",
@@ -65,13 +66,19 @@ def check_initial_file(config: DictConfig) -> None:
         config: of a run whose `bridge.init_from` is a path.
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is of another bridge or language model.
+        ValueError: if it is of another bridge or language model, or would be evaluated as the publication does not use it.
     """
     path, target = Path(config.bridge.init_from), str(config.bridge._target_)
     header = read_header(path)
     if header is None:
         _check_run(path, config)
         return
+    if METADATA in header.metadata and config.train.steps == 0:
+        raise ValueError(
+            f"train.steps=0 with bridge.init_from={path}, which 'bridgelab convert' wrote: a run standardizes patches and scales "
+            "tokens, and the publication does neither, so this would not be its accuracy. Use 'bridgelab evaluate --bridge "
+            f"{path}', or set train.steps."
+        )
     is_qformers = "query_tokens" in header.shapes
     if target.startswith(OURS) and is_qformers != (target == QFORMER):
         what = "the first stage of " if any(name.startswith(TEXT_SIDE) for name in header.shapes) else ""

@@ -9,11 +9,11 @@ from pydantic_core import from_json
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from bridgelab.bridge.initial_file import METADATA
 from bridgelab.runs.record_schema import Checked, checked
 from bridgelab.runs.sweep import quoted
 
 HEAD_DIMS = {"query_tokens": 64, "latents": 64, "perceiver_resampler.latents": 96}  # as published
-METADATA = "bridgelab"  # key of a file's metadata
 
 
 class Metadata(Checked):
