@@ -44,10 +44,10 @@ class TinyText:
     def embedding_rms(self) -> float:
         return self.model.shared.weight.float().square().mean().sqrt().item()
 
-    def tokenize(self, texts):
-        rows = [[WORDS.index(w) if w in WORDS else 2 for w in text.split()] + [1] for text in texts]
+    def tokenize(self, texts, *, end=True):
+        rows = [[WORDS.index(w) if w in WORDS else 2 for w in text.split()] + [1] * end for text in texts]
         length = -(-max(map(len, rows)) // 8) * 8
-        ids = torch.tensor([row + [0] * (length - len(row)) for row in rows])
+        ids = torch.tensor([row + [0] * (length - len(row)) for row in rows], dtype=torch.long)
         mask = torch.tensor([[1] * len(row) + [0] * (length - len(row)) for row in rows], dtype=torch.bool)
         return ids, mask
 

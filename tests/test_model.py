@@ -233,7 +233,7 @@ def test_behind_the_encoder_tokens_are_as_large_as_what_it_makes_of_words(tiny_t
 
 
 def test_words_are_always_read_by_the_encoder(tiny_text, batch):
-    scenes = ["red cube .", "blue sphere a", "a cube"]
+    scenes = ["red cube .", "blue sphere a", "a cube there"]
     batch = batch | {"patches": tiny_text.embed_words(scenes)}
     before, behind = (
         BridgedModel(Words(tiny_text.dim, tiny_text.dim, num_tokens=0), tiny_text, insert=insert)
@@ -396,7 +396,7 @@ def test_the_floor_has_the_same_blocks_and_the_ceiling_none(tiny_text, batch):
     blind = between_layers(tiny_text, "encoder", blank, Blind(1, tiny_text.dim, num_tokens=4), gates=0.5)
     blind.loss(blank).backward()
     assert all(p.grad.abs().sum() > 0 for p in blind.parameters() if p.requires_grad)
-    scenes = ["red cube .", "blue sphere a", "a cube"]
+    scenes = ["red cube .", "blue sphere a", "a cube there"]
     words = batch | {"patches": tiny_text.embed_words(scenes)}
     plain, between = (
         BridgedModel(Words(tiny_text.dim, tiny_text.dim, num_tokens=0), tiny_text, insert=insert)

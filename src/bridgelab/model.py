@@ -275,9 +275,16 @@ class BridgedModel(nn.Module):
             )
 
     def encode_words(self, scenes: list[str], batch: dict[str, Tensor]) -> Encoded:
-        """Do as `encode` with texts instead of visual tokens, before the prompt."""
+        """Do as `encode` with texts instead of visual tokens, each directly before its prompt.
+
+        The T5 tells distances between words, so padding is behind the prompt: what it reads of a text does not depend on the others.
+        """
+        prompt = batch["prompt"]
+        ids, mask = (one.to(prompt.device) for one in self.text.tokenize(scenes, end=False))
+        ids, mask = torch.cat([ids, prompt], 1), torch.cat([mask, batch["prompt_mask"]], 1)
+        order = mask.logical_not().int().argsort(dim=1, stable=True)
         with self._autocast():
-            return self._encode_before(self.text.embed_words(scenes), batch)
+            return self._read(self.text.embed(ids.gather(1, order)), mask.gather(1, order))
 
     def log_probs(
         self, encoded: Encoded, labels: Int[Tensor, "batch length"]

@@ -111,12 +111,23 @@ def test_another_evaluation_of_the_same_run_has_a_study_of_its_own(run, config, 
 
 
 def test_on_a_shifted_split(run, config, tmp_path):
-    shifted = config("+benchmark.images={test-many: 3}")
+    captioned = "evaluate.captioned=describe left to right"
+    shifted = config("+benchmark.images={test-many: 3}", captioned)
     out = evaluate_run(run, shifted, split="test-many", given=["benchmark.images"])
     assert out.parent.name == "toy_on_world_test-many"
     rows = pd.read_parquet(out / "predictions.parquet")
     assert set(rows["tag_shift"]) == {"many"}
     assert rows.query("kind == 'answer'")["majority"].notna().all()  # counted in the world's train split
+    # Its questions are answered from the bridge's own captions too.
+    asked, answered = (
+        rows.query(f"kind == 'answer' and view == '{view}'") for view in ("image", "captioned")
+    )
+    assert sorted(answered["id"]) == sorted(asked["id"])
+    assert "test_captioned/accuracy" in json.loads((out / "metrics.json").read_text())["metrics"]
+    with pytest.raises(
+        ValueError, match=r"evaluate\.captioned='draw': must be one of .*describe left to right"
+    ):
+        evaluate_run(run, config("evaluate.captioned=draw", "study=drawn"), given=["study"])
 
 
 def test_a_matryoshka_bridge_is_evaluated_with_as_many_tokens_as_are_asked_for(

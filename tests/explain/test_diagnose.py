@@ -2,16 +2,19 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 from rich.console import Console
 
+from bridgelab.benchmark.example import Example
 from bridgelab.explain import run_diagnosis
 from bridgelab.explain.diagnose import NUM_MAPPED, diagnose, questions_to_map, runs_to_diagnose
 from bridgelab.explain.run_diagnosis import Amounts, diagnose_run
-from bridgelab.report.diagnosis.record import read_diagnosis, write_diagnosis
+from bridgelab.report.diagnosis.record import Map, read_diagnosis, write_diagnosis
 from bridgelab.training import main
 
 AMOUNTS = Amounts(questions=8, images=4, fit=6)
@@ -100,6 +103,31 @@ def test_where_nobody_says_what_an_image_shows_the_rest_is_told(study, monkeypat
     assert result.left_out["selection"] == "world has no scenes and programs in CLEVR's layout"
     assert {name.split("/")[0] for name in result.numbers} == {"rank", "words"}
     assert result.maps == ()
+
+
+def test_a_map_is_of_the_question_of_its_kind(monkeypatch):
+    """Questions of two kinds may share an id, and each kind is answered in its own way."""
+    choices = {"answer": (), "choice": ("red", "blue"), "caption": ()}
+    examples = {
+        kind: [Example(f"{k}", ("/a.png",), "what", ("red",), kind, choices=own) for k in range(2)]
+        for kind, own in choices.items()
+    }
+    vision = SimpleNamespace(grid=(2, 2), cls=False)
+    data = SimpleNamespace(backbones=SimpleNamespace(vision=vision), examples=lambda _: examples)
+    asked = []
+
+    def maps(self, of_kind):
+        asked.append({one.kind for one in of_kind})
+        return [Map(one.id, one.kind, np.eye(2), None) for one in of_kind]
+
+    monkeypatch.setattr(run_diagnosis._Diagnostics, "_maps_of_kind", maps)
+    found = run_diagnosis._Diagnostics(data, None, AMOUNTS).maps(["choice: 1", "1", "choice: 0", "lost"])
+    assert [(one.id, one.said) for one in found] == [
+        ("choice: 1", "choice"),
+        ("1", "answer"),
+        ("choice: 0", "choice"),
+    ]
+    assert asked == [{"answer"}, {"choice"}]
 
 
 @pytest.mark.parametrize("shift", ["clutter", "cogent_a"])

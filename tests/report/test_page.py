@@ -7,6 +7,7 @@ import shlex
 import struct
 import zlib
 from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
 from io import StringIO
 from pathlib import Path
@@ -23,7 +24,7 @@ from bridgelab.report.diagnosis.section import question_maps, section_html
 from bridgelab.report.examples import select_examples
 from bridgelab.report.formats.html import emphasize_outcomes, to_html
 from bridgelab.report.provenance import provenance, reproduction
-from bridgelab.report.thumbnails import _folders, read_thumbnails
+from bridgelab.report.thumbnails import _folders, png_data_url, read_thumbnails
 from bridgelab.report.write import report
 from bridgelab.runs.study import read_study
 
@@ -291,6 +292,28 @@ def test_examples_show_every_pattern_and_the_majority_of_seeds(study):
     assert list(one.answers)[-2:] == ["words", "words_prompted"]
     assert all(picture.startswith("data:image/webp;base64,") for each in shown for picture in each.pictures)
     assert select_examples(found, most=40) == shown
+
+
+def test_questions_of_two_kinds_may_share_their_ids(simulated, diagnosed):
+    """As in A-OKVQA, where most questions are asked for an answer and with choices."""
+    study = simulated.write(images=6, bridges={name: {"exist": 0.6} for name in ("linear", "mlp")})
+    for path in study.glob("*/predictions.parquet"):
+        rows = pd.read_parquet(path)
+        twins = rows[rows["kind"] == "answer"].assign(kind="choice", target="b", prediction="b", score=1.0)
+        pd.concat([rows, twins]).to_parquet(path)
+    found = read_study(study)
+    shown = select_examples(found)
+    assert len({one.id for one in shown}) == len(shown) == 12
+    for one in shown:
+        said = {answer.text for answer in one.answers.values()}
+        assert said == {"b"} if one.target == "b" else said <= {"yes", "no"}
+    assert [one.answers["linear"].right for one in shown if one.target == "b"] == [3] * 6
+    asked = next(one for one in shown if one.target == "b")
+    pixels = png_data_url(Image.new("RGB", (9, 9)))
+    pictured = [replace(one, pictures=(pixels,)) for one in shown]
+    diagnosed(study, [asked.id])
+    (maps,) = question_maps(found, pictured, read_diagnoses(study, found.runs))
+    assert (maps.target, [answer.is_right for answer in maps.answers]) == ("b", [True, True])
 
 
 def test_without_its_images_a_question_stands_by_itself(study):

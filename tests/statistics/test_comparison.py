@@ -51,7 +51,7 @@ def test_differences_equal_means_of_the_rows(study):
     )
 
 
-def test_the_headline_is_the_difference_beyond_captions(study):
+def test_the_headline_is_the_difference_beyond_captions(study, change):
     read = read_study(study)
     _, headline = cell_contrasts(read, "linear")
     accuracy = {
@@ -63,6 +63,10 @@ def test_the_headline_is_the_difference_beyond_captions(study):
     }  # fmt: skip
     # All bridges have equal captions in these studies, so nothing is subtracted.
     assert headline["qformer"].value == pytest.approx(accuracy["linear"] - accuracy["qformer"])
+    # Captions of one's own are right only word for word, which says nothing of seeing.
+    for path in study.iterdir():
+        change(path, metrics={"test/accuracy": 0.7, "test/cider": 1.25})
+    assert verdict(read_study(study)).headline == {}
 
 
 def test_attributes_asked_for_without_a_hop_are_a_control_too(study):

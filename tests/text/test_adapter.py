@@ -162,7 +162,7 @@ def test_a_soft_prompt_is_concatenated(tiny_text, batch, insert):
     torch.testing.assert_close(model.loss(batch), expected, atol=1e-5, rtol=1e-5)
     assert model.adapter_parameters == [prompt]
     read = model.encode_words(["red cube", "blue sphere", "a"], batch)
-    assert read[0].shape[:2] == read[1].shape == (3, 4 + 2 + words.shape[1])
+    assert read[0].shape[:2] == read[1].shape == (3, 4 + 8 + words.shape[1])
 
 
 def test_a_soft_prompt_starts_like_that_of_the_blind_floor():

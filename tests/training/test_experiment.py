@@ -1,11 +1,13 @@
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 from PIL import Image
 
 from bridgelab.benchmark.metrics import caption_metric
@@ -15,7 +17,7 @@ from bridgelab.model import BridgedModel
 from bridgelab.report.summary import summarize
 from bridgelab.report.tables.training import curve_table
 from bridgelab.runs.study import read_study
-from bridgelab.training import main, start_check
+from bridgelab.training import lr_trial, main, start_check
 from bridgelab.training.experiment import Experiment
 from bridgelab.training.lr_trial import has_halves, learning_rate, validation_losses
 
@@ -198,6 +200,21 @@ def test_full_memory_while_answering_is_told_with_the_keys_of_the_evaluation(run
     ):
         with pytest.raises(MemoryError, match=r"full at 2 examples .*Set evaluate\.batch_size=1 or lower; "):
             evaluated()
+
+
+def test_kinds_of_question_share_the_weight_of_their_pool(monkeypatch):
+    losses = {"answer": 1.0, "choice": 5.0, "caption": 3.0}
+    examples = {"answer": [0] * 3, "choice": [0], "caption": [0] * 7}
+    val = {kind: [kind] * 2 for kind in losses}
+    monkeypatch.setattr(lr_trial, "mean_loss", lambda _, own, *__, **___: losses[own[0]])
+    stages = [{"share": 1, "caption": 1, "answer": 2}]
+    experiment = SimpleNamespace(
+        device="cpu",
+        data=SimpleNamespace(val=val, examples=lambda split: {"train": examples}[split]),
+        config=OmegaConf.create({"evaluate": {"batch_size": 4}, "train": {"stages": stages}}),
+    )
+    found = validation_losses(experiment, torch.nn.Linear(1, 1))
+    assert found["val/loss"] == pytest.approx((3.0 + 2 * (3 * 1.0 + 5.0) / 4) / 3)
 
 
 def test_half_of_a_trial_is_the_trial_of_half_as_many_steps(run, tmp_path):

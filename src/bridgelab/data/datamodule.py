@@ -174,19 +174,32 @@ class BenchmarkDataModule(pl.LightningDataModule):
         """Return the examples to evaluate on, by kind, within `evaluate.limit`."""
         return self.tokenize_limited(split, self.config.evaluate.limit, conditioning, whole_groups=True)
 
-    def caption_requests(self, tests: Mapping[str, TokenizedExamples]) -> TokenizedExamples | None:
-        """Return an example with the prompt `evaluate.captioned` for each image of the questions; None if that is null."""
+    def caption_requests(
+        self,
+        tests: Mapping[str, TokenizedExamples],
+        captions: Sequence[Example],
+        *,
+        split: str,
+        conditioning: str,
+    ) -> TokenizedExamples | None:
+        """Return an example with the prompt `evaluate.captioned` for each image of the questions; None if that is null.
+
+        Args:
+            tests: the questions, by kind.
+            captions: of training. The longest is the target of each request, so that a caption may be as long.
+            split: of the questions.
+            conditioning: of the bridge.
+        """
         prompt = self.config.evaluate.captioned
         if prompt is None:
             return None
-        # The longest caption of training as the target, so that a caption may be as long.
-        longest = max((e.answers[0] for e in self.examples("train")["caption"]), key=len)
+        longest = max((e.answers[0] for e in captions), key=len)
         images = {e.images for kind, own in tests.items() if kind != "caption" for e in own.examples}
         requests = [
             Example(f"caption {k}", paths, prompt, (longest,), "caption")
             for k, paths in enumerate(sorted(images))
         ]
-        return self.tokenize("test", requests, self.conditioning)
+        return self.tokenize(split, requests, conditioning)
 
     def feature_rows(self, split: str) -> tuple[dict[str, int], Callable]:
         """Return the row of each image of a split, and a function from rows to features [image, patch, dim]."""

@@ -3,7 +3,7 @@
 import logging
 import shutil
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from bridgelab.benchmark.example import Example
 from bridgelab.config.root import config_root
 from bridgelab.data.batches import TokenizedExamples
 from bridgelab.data.datamodule import BenchmarkDataModule
+from bridgelab.data.split_checks import check_captioned
 from bridgelab.device import local_device
 from bridgelab.evaluation.costs import measure_test_costs
 from bridgelab.evaluation.load import load_trained
@@ -57,7 +58,8 @@ def evaluate_run(
     Raises:
         FileNotFoundError: if the run lacks a file, or data are missing.
         TooManyWords: if the ceiling words_patch_like has no place for a scene's words.
-        ValueError: if the benchmark has no such split, or fewer or more images per example than the bridge has positions for.
+        ValueError: if the benchmark has no such split, fewer or more images per example than the bridge has positions for, or no
+            captions with the prompt `evaluate.captioned`.
     """
     clock = time.monotonic()
     device = local_device()
@@ -84,14 +86,14 @@ def evaluate_run(
     if claim(folder, config):
         log.info("%s is already finished, nothing to do", folder)
         return folder
-    train = floor_examples(data.benchmark)
+    train, captions = floor_examples(data.benchmark), training_captions(data, model)
     data.setup("test")
     try:
         tests = data.test_examples(split, model.conditioning)
     except TooManyWords:
         shutil.rmtree(folder)  # else it would be missing from every report
         raise
-    rows, metrics = evaluate_split(model, data, tests, train, split, progress)
+    rows, metrics = evaluate_split(model, data, tests, train, captions, split, progress)
     write_predictions(folder / "predictions.parquet", rows)
     record = read_record(run, ("costs", "benchmark"))
     record.pop("taken_from", None)  # true of the run, not of this evaluation
@@ -139,11 +141,29 @@ def floor_examples(benchmark: Any) -> dict[str, list[Example]]:
         return {}
 
 
+def training_captions(data: BenchmarkDataModule, model: BridgedModel) -> list[Example]:
+    """Return the training captions if questions are also to be answered from captions (`evaluate.captioned`); else none.
+
+    Call it before images are encoded, as `floor_examples`.
+
+    Raises:
+        ValueError: if the benchmark's captions have another prompt than `evaluate.captioned`, or it has none.
+    """
+    prompt, benchmark = data.config.evaluate.captioned, data.benchmark
+    if prompt is None or model.sees != "image":
+        return []
+    has_captions = "train" in benchmark.splits and "caption" in benchmark.kinds
+    captions = benchmark.examples("train", "caption") if has_captions else []
+    check_captioned(prompt, captions, benchmark.name)
+    return captions
+
+
 def evaluate_split(
     model: BridgedModel,
     data: BenchmarkDataModule,
     tests: dict[str, TokenizedExamples],
     train: Mapping[str, list[Example]],
+    captions: Sequence[Example],
     split: str,
     progress: ProgressCallback | None,
 ) -> tuple[list[dict[str, Any]], dict[str, float]]:
@@ -154,6 +174,7 @@ def evaluate_split(
         data: the benchmark, set up with this split.
         tests: the split's examples by kind.
         train: see `floor_examples`.
+        captions: see `training_captions`.
         split: its name.
         progress: called with the task, the number of examples done, and the total.
     """
@@ -167,5 +188,8 @@ def evaluate_split(
         num_beams=choices.num_beams,
         shuffled=choices.shuffled and model.sees == "image",
         images=data.num_images(split),
+        to_caption=data.caption_requests(tests, captions, split=split, conditioning=model.conditioning)
+        if captions
+        else None,
         progress=progress,
     )

@@ -141,18 +141,17 @@ def with_targets(model: BridgedModel, batch: Batch, answers: Sequence[str]) -> B
 def mean_loss(
     model: BridgedModel, tokenized: TokenizedExamples, rows: Sequence[int] | np.ndarray, *, batch_size: int
 ) -> float:
-    """Return the mean loss over batches of the examples in `rows`, as in training."""
+    """Return the loss of the examples in `rows`, as of one batch: the mean over all tokens of their targets, whatever the batches."""
     rows = np.asarray(rows)
     rows = rows[np.argsort(tokenized.prompt_lengths[rows], kind="stable")]
     was_training = model.training
     model.eval()
+    batches = [rows[k : k + batch_size] for k in range(0, len(rows), batch_size)]
     with torch.inference_mode():
-        losses = [
-            model.loss(on_device(tokenized.batch(rows[k : k + batch_size]), model)).item()
-            for k in range(0, len(rows), batch_size)
-        ]
+        losses = [model.loss(on_device(tokenized.batch(own), model)).item() for own in batches]
     model.train(was_training)
-    return float(np.mean(losses))
+    tokens = [tokenized.target_lengths[own].sum() for own in batches]
+    return float(np.average(losses, weights=tokens))
 
 
 def predict_views(

@@ -23,7 +23,7 @@ from bridgelab.bridge.weights import join_names
 from bridgelab.data.datamodule import BenchmarkDataModule
 from bridgelab.evaluation.costs import measure_test_costs
 from bridgelab.evaluation.load import refuse_foreign
-from bridgelab.evaluation.other_benchmark import evaluate_split, floor_examples
+from bridgelab.evaluation.other_benchmark import evaluate_split, floor_examples, training_captions
 from bridgelab.evaluation.predict import ProgressCallback
 from bridgelab.evaluation.record_fields import record_fields
 from bridgelab.model import BridgedModel
@@ -173,10 +173,10 @@ def evaluate_published(
     if claim(folder, config):
         log.info("%s is already finished, nothing to do", folder)
         return folder
-    train = floor_examples(data.benchmark)
+    train, captions = floor_examples(data.benchmark), training_captions(data, model)
     data.setup("test")
     tests = data.test_examples(split, model.conditioning)
-    rows, metrics = evaluate_split(model, data, tests, train, split, progress)
+    rows, metrics = evaluate_split(model, data, tests, train, captions, split, progress)
     write_predictions(folder / "predictions.parquet", rows)
     costs = measure_test_costs(model, tests) | {"wall_seconds": time.monotonic() - clock}
     record = {

@@ -19,6 +19,7 @@ from bridgelab.report.diagnosis.table import diagnosis_notes, diagnosis_tables
 from bridgelab.report.examples import select_examples
 from bridgelab.report.formats.terminal import to_rich
 from bridgelab.report.table import StudyTables
+from bridgelab.report.view import example_names
 from bridgelab.runs.finished import is_finished
 from bridgelab.runs.record_schema import Malformed, read_record
 from bridgelab.runs.study import Study, read_study
@@ -152,10 +153,10 @@ def _read_study(path: Path) -> Study | None:
 
 
 def questions_to_map(path: Path) -> list[str]:
-    """Return ids of the first of the questions that the study's page shows; those about several images have no maps."""
+    """Return names of the first of the questions that the study's page shows; those about several images have no maps."""
     if not (study := _read_study(path)):
         return []
-    images = study.questions.set_index("id")["image"].astype(str)
+    images = study.questions.set_index(example_names(study.questions))["image"].astype(str)
     return [one.id for one in select_examples(study, most=NUM_MAPPED) if "|" not in images[one.id]]
 
 

@@ -1,7 +1,7 @@
 """All diagnostics of one trained run. What a benchmark does not allow is listed with the reason."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from bridgelab.explain.selection import selection
 from bridgelab.model import BridgedModel
 from bridgelab.progress import Progress
 from bridgelab.report.diagnosis.record import Diagnosis, Map, numbers_of
+from bridgelab.report.view import example_name
 from bridgelab.runs.identity import config_hash
 from bridgelab.runs.insert import insert_of
 from bridgelab.runs.record_schema import read_config, read_record
@@ -77,7 +78,7 @@ def diagnose_run(
     Args:
         run: a finished run's folder, of a bridge that sees images.
         amounts: how many examples to read.
-        mapped: ids of test examples to make saliency maps of.
+        mapped: names of test examples to make saliency maps of (`report.view.example_name`).
         trust: as `load_trained` takes it.
     Raises:
         FileNotFoundError: if a file is missing.
@@ -228,17 +229,20 @@ class _Diagnostics:
             self.numbers |= numbers_of(f"background/{name}", shares)
         self.counts["objects"] = len(objects[1].image)
 
-    def maps(self, ids: Sequence[str]) -> list[Map]:
-        """Return saliency maps of the bridge's own answers to questions about one image."""
-        by_id = {
-            example.id: example
-            for kind, examples in self.data.examples(TEST).items()
-            if kind != "caption"
-            for example in examples
-        }
-        examples = [by_id[one] for one in ids if one in by_id and len(by_id[one].images) == 1]
-        if not examples:
-            return []
+    def maps(self, names: Sequence[str]) -> list[Map]:
+        """Return saliency maps of the bridge's own answers to questions about one image, in the order of the names."""
+        found: dict[str, Map] = {}
+        for kind, examples in self.data.examples(TEST).items():
+            if kind == "caption":
+                continue
+            of_name = {example_name(kind, one.id): one for one in examples if len(one.images) == 1}
+            if own := [name for name in names if name in of_name]:
+                maps = self._maps_of_kind([of_name[name] for name in own])
+                found |= {name: replace(one, id=name) for name, one in zip(own, maps, strict=True)}
+        return [found[name] for name in names if name in found]
+
+    def _maps_of_kind(self, examples: Sequence[Example]) -> list[Map]:
+        """Return saliency maps of the bridge's own answers to questions of one kind, about one image each."""
         prepared = self._tokenize(TEST, examples)
         answers = predict(self.model, prepared, np.arange(len(examples)), batch_size=BATCH_SIZE)
         answered = [

@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 
 from bridgelab.benchmark.metrics.cider import cider_d
-from bridgelab.report.view import read_view
+from bridgelab.report.view import example_names, read_view
 from bridgelab.runs.study import Run, Study
+from bridgelab.statistics.comparison import ATTRIBUTES
 from bridgelab.statistics.estimate import Estimate, Runs, Sample
 
-RECORDED = {"cider": "test/cider", "attributes": "test/caption_attributes"}  # keys of the record's metrics
+RECORDED = {"cider": "test/cider", "attributes": ATTRIBUTES}  # keys of the record's metrics
 BOUNDS = {"cider": (0.0, 10.0), "attributes": (0.0, 1.0)}  # the least and the greatest possible score
 
 
@@ -33,8 +34,8 @@ def caption_scores(study: Study, runs: Sequence[Run], *, intervals: bool) -> dic
     seeds = Runs(tuple(run.data_seed for run in runs))
     scores = {"attributes": np.stack([run.scores["image"][images.index] for run in runs])}
     if intervals:
-        ids = study.captions["id"]
-        captions = [read_view(run, "image", captions=True).loc[ids] for run in runs]
+        names = example_names(study.captions)
+        captions = [read_view(run, "image", captions=True).loc[names] for run in runs]
         scores["cider"] = np.stack([_cider(table) for table in captions])
     estimates = {}
     for name, key in RECORDED.items():

@@ -23,7 +23,7 @@ class Case:
         kind: of question, as printed.
         cell: of the matrix.
         finding: the outcome in one sentence.
-        accuracies: a sentence on the accuracy of each of the two bridges, with that of each seed.
+        accuracies: a sentence on the accuracy of each of the two bridges, with that of each seed or order of examples.
     """
 
     kind: str
@@ -100,5 +100,5 @@ def _finding(table: Matrix, cell: MatrixCell) -> str:
 def _accuracy(row: Row, kind: str) -> str:
     estimate = row.accuracy[kind]
     values = seed_values(estimate) if row.seeds > 1 else []
-    seeds = f" (seeds {', '.join(format_number(value, 1) for value in values)})" if values else ""
-    return f"{row.label}: {format_number(100 * float(estimate.value), 1)} %{seeds}"
+    each = f" ({row.counted} {', '.join(format_number(value, 1) for value in values)})" if values else ""
+    return f"{row.label}: {format_number(100 * float(estimate.value), 1)} %{each}"

@@ -10,7 +10,7 @@ import pandas as pd
 
 from bridgelab.report.row import by_role, label
 from bridgelab.report.thumbnails import image_root, read_thumbnails
-from bridgelab.report.view import read_view
+from bridgelab.report.view import example_names, read_view
 from bridgelab.runs.study import Study
 from bridgelab.statistics.question_kinds import reasoning_type
 
@@ -47,7 +47,7 @@ class QuestionCard:
     """One question with all bridges' answers.
 
     Args:
-        id: of the example.
+        id: the example's name among those of all kinds (`view.example_name`).
         kind: its reasoning type; empty if unknown.
         prompt: the question.
         target: the right answer.
@@ -77,7 +77,7 @@ def select_examples(study: Study, most: int = SHOWN) -> list[QuestionCard]:
     bridges = [name for name in study.bridges if study.of(name)[0].sees == "image"]
     if not bridges:
         return []
-    questions = study.questions.set_index("id")
+    questions = study.questions.set_index(example_names(study.questions))
     tables = {
         name: [read_view(run, "image", captions=False).loc[questions.index] for run in study.of(name)]
         for name in study.bridges

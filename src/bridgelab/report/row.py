@@ -1,6 +1,7 @@
 """A row of a study's tables: one bridge, floor or ceiling with all its numbers."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -62,6 +63,11 @@ class Row:
         return f"{self.role}: {self.name}" if self.role != "bridge" and text == self.name else text
 
     @property
+    def counted(self) -> str:
+        """What its estimates have a value each of: seeds, or orders of examples."""
+        return "orders of examples" if self.orders else "seeds"
+
+    @property
     def start_and_end(self) -> tuple[float, float] | None:
         """Mean validation accuracy before the first step and after the last one; None if the first is not recorded for each run."""
         if not self.curves or any(curve[0, 0] != 0 for curve in self.curves):
@@ -75,6 +81,11 @@ class Row:
     def converged(self) -> bool:
         """Whether the row is shown to have converged, or trains nothing."""
         return self.convergence is None or self.convergence.is_shown
+
+
+def counted(rows: Iterable[Row]) -> str:
+    """Return what trained rows count: seeds, orders of examples, or "seeds or orders of examples" if they differ."""
+    return " or ".join(sorted({row.counted for row in rows if row.seeds}, reverse=True)) or "seeds"
 
 
 def label(name: str) -> str:

@@ -6,7 +6,7 @@ from bridgelab.runs.study import Run
 
 
 def read_view(run: Run, view: str, *, captions: bool) -> pd.DataFrame:
-    """Read one view of a run's predictions from disk, indexed and sorted by example id.
+    """Read one view of a run's predictions from disk, indexed and sorted by the examples' names (`example_name`).
 
     Args:
         run: a finished run.
@@ -15,4 +15,14 @@ def read_view(run: Run, view: str, *, captions: bool) -> pd.DataFrame:
     """
     table = run.predictions
     rows = table[(table["view"] == view) & ((table["kind"] == "caption") == captions)]
-    return rows.set_index("id").sort_index()
+    return rows.set_index(example_names(rows)).sort_index()
+
+
+def example_name(kind: str, id: str) -> str:
+    """Return what tells an example from all others: ids are unique within a kind alone. Of an answer this is the id itself."""
+    return id if kind == "answer" else f"{kind}: {id}"
+
+
+def example_names(rows: pd.DataFrame) -> pd.Index:
+    """Return the name of the example in each row, of a table with the columns `kind` and `id`."""
+    return pd.Index([example_name(kind, id) for kind, id in zip(rows["kind"], rows["id"], strict=True)])

@@ -1,8 +1,8 @@
 """The verdict of a study: the baseline against every other bridge, over each kind of question, and the headline.
 
 The headline separates reasoning from seeing. It is the difference over questions that take reasoning, less the difference over the
-control, which takes seeing alone: captions (attributes right) and, if questions have programs, questions that ask for an attribute
-of one object without any hop. A bridge that sees less well is worse on both.
+control, which takes seeing alone: captions, if they are scored by the attributes that are right, and, if questions have programs,
+questions that ask for an attribute of one object without any hop. A bridge that sees less well is worse on both.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from bridgelab.runs.run import averages_seeds
 from bridgelab.runs.study import Study
@@ -21,6 +20,7 @@ from bridgelab.statistics.question_kinds import kind_masks
 from bridgelab.statistics.verdict import Finding, judge
 
 HEADLINE = "reasoning_beyond_seeing"
+ATTRIBUTES = "test/caption_attributes"  # recorded where captions are scored by the attributes in them
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def cell_contrasts(
 ) -> tuple[dict[tuple[str, str], Contrast], dict[str, Contrast]]:
     """Return the differences baseline − comparator by (comparator, kind of question), and the headline's by comparator."""
     cells = {kind: [(1.0, mask)] for kind, mask in kind_masks(study.examples).items()}
-    if headline := _headline_cells(study.examples):
+    if headline := _headline_cells(study):
         cells[HEADLINE] = headline
     contrasts = contrasts_to_baseline(study, baseline, cells)
     return (
@@ -155,16 +155,22 @@ def image_rows(study: Study) -> list[str]:
     return [name for name in study.bridges if study.of(name)[0].sees == "image"]
 
 
-def _headline_cells(examples: pd.DataFrame) -> list[tuple[float, np.ndarray]] | None:
-    """Return the questions that take reasoning (weight 1) and the controls (weights that sum to −1); None without a control."""
+def _headline_cells(study: Study) -> list[tuple[float, np.ndarray]] | None:
+    """Return the questions that take reasoning (weight 1) and the controls (weights that sum to −1); None without a control.
+
+    Captions are a control if their scores are shares of attributes right. Others equal a reference word for word or not, which no
+    bridge reaches, so that nothing would be subtracted.
+    """
+    examples = study.examples
     captions = (examples["kind"] == "caption").to_numpy()
+    seeing = captions & all(ATTRIBUTES in run.record["metrics"] for run in study.runs)
     without_hop = np.zeros(len(examples), dtype=bool)
     if {"tag_type", "tag_hops"} <= set(examples):
         without_hop = (
             examples["tag_type"].astype(str).str.startswith("query").to_numpy()
             & (examples["tag_hops"] == 0).to_numpy()
         )
-    controls = [mask for mask in (captions, without_hop) if mask.any()]
+    controls = [mask for mask in (seeing, without_hop) if mask.any()]
     reasoning = ~captions & ~without_hop
     if not controls or not reasoning.any():
         return None

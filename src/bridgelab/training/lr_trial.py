@@ -128,13 +128,20 @@ def _trained(experiment: Experiment, lr: float, warmup: float, span: Span) -> di
 def validation_losses(experiment: Experiment, model: BridgedModel) -> dict[str, float]:
     """Return the loss on val by kind, and `val/loss`, their mean with the weights of the last stage.
 
+    Kinds of question share the weight of their pool by their numbers of training examples, as batches of it do.
+
     Raises:
         MemoryError: if a GPU's memory runs out.
     """
     model.to(experiment.device)
     val, size = experiment.data.val, experiment.config.evaluate.batch_size
     stage = experiment.config.train.stages[-1]
-    weights = {kind: stage.get("caption" if kind == "caption" else "answer", 0) for kind in val}
+    asked = {kind: len(own) for kind, own in experiment.data.examples("train").items() if kind != "caption"}
+    shares = {kind: number / max(1, sum(asked.values())) for kind, number in asked.items()}
+    weights = {
+        kind: stage.get("caption", 0) if kind == "caption" else stage.get("answer", 0) * shares.get(kind, 0)
+        for kind in val
+    }
     if not any(weights.values()):  # the stage draws only from kinds that val lacks
         weights = dict.fromkeys(val, 1)
     with explain_full_evaluation(size):

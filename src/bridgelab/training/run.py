@@ -55,6 +55,10 @@ def train_and_evaluate(
 
     data = experiment.data
     tests = data.test_examples("test", data.conditioning)
+    to_caption = None
+    if model.sees == "image":
+        captions = data.examples("train").get("caption", ())
+        to_caption = data.caption_requests(tests, captions, split="test", conditioning=data.conditioning)
     predictions = predict_views(
         model,
         tests,
@@ -62,7 +66,7 @@ def train_and_evaluate(
         num_beams=config.evaluate.num_beams,
         shuffled=config.evaluate.shuffled and model.sees == "image",
         images=data.num_images("test"),
-        to_caption=data.caption_requests(tests) if model.sees == "image" else None,
+        to_caption=to_caption,
         progress=TenthsLog("answering"),
     )
     if leave_other_processes() > 0:

@@ -168,10 +168,27 @@ def test_without_a_baseline_only_accuracies_are_told(shifted):
     assert shift_table(found).rows[0][1][-1].text == "–"
 
 
-@pytest.mark.parametrize("told", [{"split": "test"}, {"trained_in": "elsewhere"}, {"trained_on": "clevr"}])
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"split": "test"},
+        {"trained_in": "elsewhere"},
+        {"trained_on": "clevr"},
+        {"split": "val-clutter", "benchmark": "world_val-clutter"},  # the scores of the training are of test
+    ],
+)
 def test_no_shift_is_seen_where_there_is_none(shifted, told):
     for run in shifted.glob("bridge=*"):
         record = json.loads((run / "metrics.json").read_text())
         (run / "metrics.json").write_text(json.dumps(record | told))
     assert shift_of(read_study(shifted)) is None
     assert shift_of(read_study(shifted.parent / "toy")) is None
+
+
+@pytest.mark.parametrize("answering", ["tokens: 4", "num_beams: 5"])
+def test_what_is_answered_in_another_way_is_no_shift(shifted, answering):
+    for study in (shifted, shifted.parent / "toy"):
+        for run in study.glob("bridge=*"):
+            own = answering if study == shifted else ""
+            (run / "config.yaml").write_text(f"evaluate: {{{own}}}\n")
+    assert shift_of(read_study(shifted)) is None

@@ -1,15 +1,22 @@
 """A/A splits: quiet if seeds are alike, loud if one half was planted to differ."""
 
+import re
 from math import comb
 
 import pytest
 
 from bridgelab.cli.main import main
 from bridgelab.report.answer import compared
+from bridgelab.report.charts.accuracy import accuracy_numbers
+from bridgelab.report.charts.study import accuracy_figure
+from bridgelab.report.contents import analyze
+from bridgelab.report.evidence import evidence
 from bridgelab.report.summary import summarize
+from bridgelab.report.tables.power_plan import plan_records, plan_tables
 from bridgelab.runs.study import read_study
 from bridgelab.statistics.calibration.aa import judge_all_splits, judge_splits, seed_splits
 from bridgelab.statistics.comparison import verdict
+from bridgelab.statistics.power.plan import plan
 
 KINDS = ("exist", "count", "query_color")
 ALIKE = {name: dict.fromkeys(KINDS, 0.7) for name in ("linear", "qformer")}
@@ -100,6 +107,15 @@ def test_two_orders_are_too_few(simulated, change):
         judge_all_splits(study)
     summary = summarize(study, intervals=False)
     assert "6 runs each, averaged to 2 orders of examples (data_seed);" in compared(summary)
+    # Nor does the page call them seeds, or the plan.
+    assert "dots single orders of examples;" in accuracy_figure(summary).note
+    assert accuracy_numbers(summary).columns[-1] == "orders of examples"
+    _, comparisons = evidence(analyze(study))
+    (one, *_) = comparisons[0].cases
+    assert all(re.search(r" % \(orders of examples [\d.]+, [\d.]+\)$", text) for text in one.accuracies)
+    planned = plan(study)
+    assert plan_tables(planned).tables[0].columns[1] == "orders of examples (data_seed)"
+    assert {record["counted"] for record in plan_records(planned)} == {"orders of examples (data_seed)"}
     reasons = {finding.reason for finding in verdict(study).cells.values()}
     assert reasons == {"2 of at least 3 orders of examples (data_seed)"}
 

@@ -32,7 +32,7 @@ def test_a_difference_that_cannot_be_is_not_printed():
         "query": PlannedCell(math.nan, math.nan, math.nan),
         "all": PlannedCell(0.031, 0.022, 0.05),
     }
-    planned = Plan("s", "linear", 0.02, tuple(cells), (PlanRow("mlp", 3, 100, cells),), 4, 1)
+    planned = Plan("s", "linear", 0.02, tuple(cells), (PlanRow("mlp", 3, "seeds", 100, cells),), 4, 1)
     printed = plan_tables(planned)
     ((_, (*_, exist, count, query, every)),) = printed.tables[0].rows
     assert [exist.text, query.text] == ["none", "none"]

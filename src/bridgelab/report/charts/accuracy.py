@@ -1,4 +1,4 @@
-"""Accuracy by kind of question: a dot for each seed, a shape for the mean, lines for floors and ceilings."""
+"""Accuracy by kind of question: a dot for each seed or order of examples, a shape for the mean, lines for floors and ceilings."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,6 +21,7 @@ from bridgelab.report.charts.encodings import (
     seed_values,
 )
 from bridgelab.report.charts.palette import GREY
+from bridgelab.report.row import counted
 from bridgelab.report.summary import Summary
 
 COLUMNS = ["bridge", "role", "kind", "questions", "accuracy", "low", "high", "seeds"]
@@ -30,7 +31,12 @@ LINE_HEIGHT = 14  # pixels of a line of a label
 
 
 def accuracy_numbers(summary: Summary) -> pd.DataFrame:
-    """Return one row for each bridge, floor or ceiling and kind of question; `seeds` lists the accuracy of each run."""
+    """Return one row for each bridge, floor or ceiling and kind of question. The last column is named after what is counted."""
+    return _numbers(summary).rename(columns={"seeds": counted(summary.rows)})
+
+
+def _numbers(summary: Summary) -> pd.DataFrame:
+    """Return `accuracy_numbers` with the last column as `seeds`: the accuracy of each seed, or of each order of examples."""
     rows = [
         {
             "bridge": row_label(row),
@@ -49,7 +55,7 @@ def accuracy_numbers(summary: Summary) -> pd.DataFrame:
 
 def accuracy_chart(summary: Summary) -> alt.LayerChart:
     """Draw a band for each kind of question, with a row for each bridge. The axis covers the data and need not begin at 0."""
-    frame = accuracy_numbers(summary)
+    frame = _numbers(summary)
     counts = [f"\nn = {questions:,}" for questions in frame["questions"]]
     frame["band"] = frame["kind"].str.replace(" ", "\n") + counts
     bands = list(dict.fromkeys(frame["band"]))
@@ -73,11 +79,12 @@ def accuracy_chart(summary: Summary) -> alt.LayerChart:
         number("accuracy", "accuracy, %"),
         number("low", "from"),
         number("high", "to"),
-        alt.Tooltip("seeds:N"),
+        alt.Tooltip("seeds:N", title=counted(summary.rows)),
     ]
     seen = alt.Chart(frame[frame["role"] == "bridge"]).encode(y=y, yOffset=offset, tooltip=tooltip)
     x = percent_x("accuracy", "accuracy, %")
     colour = scales.colour()
+    one_counted = "one seed" if counted(summary.rows) == "seeds" else f"one of the {counted(summary.rows)}"
     layers = [
         seen.mark_rule(strokeWidth=2, opacity=0.4).encode(
             x=percent_x("low", "accuracy, %"), x2="high:Q", color=colour
@@ -90,7 +97,7 @@ def accuracy_chart(summary: Summary) -> alt.LayerChart:
             y=y,
             yOffset=offset,
             color=colour,
-            tooltip=[alt.Tooltip("bridge:N"), alt.Tooltip("kind:N"), number("accuracy", "one seed, %")],
+            tooltip=[alt.Tooltip("bridge:N"), alt.Tooltip("kind:N"), number("accuracy", f"{one_counted}, %")],
         ),
         seen.mark_point(filled=True, size=LARGE, opacity=1).encode(x=x, color=colour, shape=scales.shape()),
     ]

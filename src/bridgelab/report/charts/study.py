@@ -16,6 +16,7 @@ from bridgelab.report.charts.gap import gap_chart, gap_numbers
 from bridgelab.report.charts.inside import Diagnoses, inside_figure
 from bridgelab.report.charts.lines import WIDEST
 from bridgelab.report.charts.sweep import sweep_chart, sweep_numbers, swept_number
+from bridgelab.report.row import counted
 from bridgelab.report.summary import Summary
 from bridgelab.report.tables.difficulty import Difficulty
 from bridgelab.runs.study import Study
@@ -60,8 +61,8 @@ def accuracy_figure(summary: Summary) -> Figure | None:
     if not any(row.accuracy for row in summary.bridges):
         return None
     note = (
-        "Large shapes are means, bars their 95 % intervals over seeds and images, dots single seeds; grey lines are floors and "
-        "ceilings."
+        f"Large shapes are means, bars their 95 % intervals over {counted(summary.rows)} and images, dots single "
+        f"{counted(summary.rows)}; grey lines are floors and ceilings."
     )
     return Figure(
         "accuracy",

@@ -38,7 +38,7 @@ class Map:
     """What one answer of a bridge depends on.
 
     Args:
-        id: of the example.
+        id: the example's name among those of all kinds (`report.view.example_name`).
         said: the bridge's answer.
         fall: drop of the answer's log-probability when the window around a patch is replaced [row, column].
         attention: each patch's share of the attention to patches [row, column]; None for a bridge without attention.

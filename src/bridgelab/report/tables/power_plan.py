@@ -22,9 +22,14 @@ def plan_tables(plan: Plan) -> StudyTables:
         name = Cell(label(row.comparator))
         sizes = (count_cell(row.seeds), count_cell(row.images))
         rows.append((row.comparator, (name, *sizes, *(_cell(row.cells[kind]) for kind in plan.kinds))))
-    columns = ("bridge", "seeds", "images", *(kind.replace("_", " ") for kind in plan.kinds))
+    columns = ("bridge", _counted(plan), "images", *(kind.replace("_", " ") for kind in plan.kinds))
     title = f"Smallest difference to {plan.baseline} found with 80 % power, points (δ = {100 * plan.delta:g})"
     return StudyTables(plan.study, (Table(title, columns, tuple(rows)),), _notes(plan))
+
+
+def _counted(plan: Plan) -> str:
+    """Return what the plan counts: seeds, orders of examples, or both names if comparators differ."""
+    return " or ".join(dict.fromkeys(row.counted for row in plan.rows))
 
 
 def _cell(cell: PlannedCell) -> Cell:
@@ -36,11 +41,12 @@ def _cell(cell: PlannedCell) -> Cell:
 
 
 def _notes(plan: Plan) -> tuple[str, ...]:
+    counted = _counted(plan)
     notes = [
         f"Corrected at {100 * ALPHA:g} % over all {plan.num_cells} cells (Holm); the {plan.num_headlines} of the headline are a family "
-        f"of their own. With fewer than {MIN_SEEDS} seeds nothing can be told.",
-        "The variances over seeds and images are those of these runs, and are themselves uncertain. Below each number: the range "
-        f"that holds the difference in {100 * RANGE:g} % of the cases in which other variances gave these runs (bridgelab calibrate "
+        f"of their own. With fewer than {MIN_SEEDS} {counted} nothing can be told.",
+        f"The variances over {counted} and images are those of these runs, and are themselves uncertain. Below each number: the "
+        f"range that holds the difference in {100 * RANGE:g} % of the cases in which other variances gave these runs (bridgelab calibrate "
         "tests it).",
     ]
     if any(not cell.high <= 1 for row in plan.rows for cell in row.cells.values()):
@@ -55,7 +61,13 @@ def plan_records(plan: Plan) -> list[dict[str, Any]]:
         return share if math.isfinite(share) and share <= 1 else None
 
     return [
-        {"comparator": row.comparator, "seeds": row.seeds, "images": row.images, "kind": kind}
+        {
+            "comparator": row.comparator,
+            "seeds": row.seeds,
+            "counted": row.counted,
+            "images": row.images,
+            "kind": kind,
+        }
         | {name: possible(getattr(cell, name)) for name in ("smallest", "low", "high")}
         for row in plan.rows
         for kind, cell in row.cells.items()

@@ -6,6 +6,7 @@ scenes unchanged they show the same scene, and pairing images that do not costs 
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ import pandas as pd
 from bridgelab.report.row import by_role, label
 from bridgelab.report.table import Cell, Table, percent_cell
 from bridgelab.report.tables.verdict import finding_cell
+from bridgelab.runs.comparability import configured
 from bridgelab.runs.predictions import IMAGE_VIEW
 from bridgelab.runs.study import Study, read_study
 from bridgelab.statistics.comparison import averages_seeds_of, contrasts_to_baseline, rows_to_compare
@@ -23,6 +25,8 @@ from bridgelab.statistics.gap_closed import Ratio, ratio
 from bridgelab.statistics.verdict import Finding, judge
 
 FLOOR = "blind"
+# Keys that change answers on any split: what they do is no effect of the split.
+ANSWERING = ("evaluate.tokens", "evaluate.num_beams")
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,8 @@ def shift_of(study: Study) -> Shift | None:
     """Compare a study of evaluations on another split with the study that its runs were trained in.
 
     Returns:
-        None if the study is no such one, or the study that its runs were trained in is not in the same folder.
+        None if the study is no such one, if the study that its runs were trained in is not in the same folder or has scores of
+        another split than the plain one, or if the two studies answered in two ways.
     Raises:
         ValueError: if the records of that study cannot be read.
     """
@@ -69,7 +74,15 @@ def shift_of(study: Study) -> Shift | None:
         raise ValueError(
             f"{study.name} is compared with {trained_in}, which its runs were trained in, and the same --allow holds for both. {error}"
         ) from error
+    # Else other scenes and questions would be compared, or another way of answering.
+    if str(first.runs[0].record.get("split", "test")) != plain or _answering(first) != _answering(study):
+        return None
     return shift_between(first, study, split, plain)
+
+
+def _answering(study: Study) -> set[tuple[Any, ...]]:
+    """Return how the runs of a study answered: their values of `ANSWERING`."""
+    return {tuple(configured(run.path).get(key) for key in ANSWERING) for run in study.runs}
 
 
 def shift_between(first: Study, second: Study, split: str, plain: str) -> Shift | None:

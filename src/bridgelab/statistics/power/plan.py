@@ -4,13 +4,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bridgelab.runs.study import Study
-from bridgelab.statistics.comparison import HEADLINE, cell_contrasts, image_rows, rows_to_compare
+from bridgelab.statistics.comparison import (
+    HEADLINE,
+    averages_seeds_of,
+    cell_contrasts,
+    image_rows,
+    rows_to_compare,
+)
 from bridgelab.statistics.contrast import Contrast
 from bridgelab.statistics.declaration import declaration
 from bridgelab.statistics.power.smallest_difference import smallest_difference, smallest_difference_range
 from bridgelab.statistics.power.variances import at_size
+from bridgelab.statistics.verdict import ORDERS, SEEDS
 
-SEEDS = (3, 5, 10)
+NUMBERS = (3, 5, 10)  # of seeds
 IMAGE_FACTORS = (1, 4)
 
 
@@ -34,13 +41,15 @@ class PlanRow:
 
     Args:
         comparator: the bridge that the baseline is compared with.
-        seeds: of each bridge.
+        seeds: of each bridge, or orders of examples.
+        counted: which of the two.
         images: number of images.
         cells: by kind of question, and `HEADLINE`.
     """
 
     comparator: str
     seeds: int
+    counted: str
     images: int
     cells: Mapping[str, PlannedCell]
 
@@ -69,7 +78,7 @@ class Plan:
 
 
 def plan(study: Study) -> Plan:
-    """Return the smallest differences that a study finds with 80 % power, by seeds and images.
+    """Return the smallest differences that a study finds with 80 % power, by seeds (or orders of examples) and images.
 
     Estimator, assumptions and sources are those of `power.smallest_difference`.
 
@@ -84,6 +93,10 @@ def plan(study: Study) -> Plan:
     pilots = cells | {(name, HEADLINE): contrast for name, contrast in headline.items()}
     kinds = tuple(dict.fromkeys(kind for _, kind in pilots))
     num_images = len(set(study.clusters))
+    counted = {
+        name: ORDERS if averages_seeds_of(study, (name, row)) else SEEDS
+        for name, row in rows_to_compare(study, baseline).items()
+    }
 
     def planned_cells(name: str, seeds: int, image_factor: int) -> dict[str, PlannedCell]:
         families = {kind: len(headline) if kind == HEADLINE else len(cells) for kind in kinds}
@@ -93,10 +106,10 @@ def plan(study: Study) -> Plan:
         }
 
     rows = tuple(
-        PlanRow(name, seeds, num_images * factor, planned_cells(name, seeds, factor))
+        PlanRow(name, seeds, counted[name], num_images * factor, planned_cells(name, seeds, factor))
         for name in dict.fromkeys(name for name, _ in pilots)
         for factor in IMAGE_FACTORS
-        for seeds in SEEDS
+        for seeds in NUMBERS
     )
     return Plan(study.name, baseline, delta, kinds, rows, len(cells), len(headline))
 
