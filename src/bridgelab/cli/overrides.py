@@ -72,9 +72,10 @@ def _refuse_another_verdict(config: Any, args: Sequence[str]) -> None:
     from bridgelab.runs.sweep import quoted
 
     study = Path(config.paths.runs) / config.study
-    own = {"baseline": str(config.verdict.baseline), "delta": float(config.verdict.delta)}
-    if (declared := another_verdict(study, **own)) is None:
+    baseline, delta = str(config.verdict.baseline), float(config.verdict.delta)
+    if (declared := another_verdict(study, baseline, delta)) is None:
         return
+    own = {"baseline": baseline, "delta": delta}
     key = next(key for key, value in own.items() if declared[key] != value)
     kept = [one for one in args if one.partition("=")[0].lstrip("+") not in ("study", "paths.reuse")]
     command = ["bridgelab", "train", *kept, f"study={NEW_STUDY}", f"paths.reuse=[{quoted(str(study))}]"]
