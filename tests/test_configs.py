@@ -293,6 +293,23 @@ def test_other_values_are_left_alone():
         check_config(composed(overrides))
 
 
+PUBLISHED_WIDTHS = {"QFormer": 768, "PerceiverResampler": 8 * 64}  # BLIP-2's and Flamingo's
+
+
+@pytest.mark.parametrize("study", [study for study in STUDIES if "flan_t5" in study])
+def test_a_study_of_published_models_has_query_bridges_of_published_sizes(study):
+    """At the miniature's size all their tokens lie in 128 dimensions of the T5's 2,048."""
+    sweep = OmegaConf.load(ROOT / "experiments" / f"{study}.yaml").hydra.sweeper.params
+    widths = {}
+    for name in sweep.bridge.split(","):
+        bridge = composed([f"experiments={study}", f"bridge={name}"]).bridge
+        width = bridge.get("width") or bridge.get("num_heads", 0) * bridge.get("head_dim", 0)
+        widths.setdefault(bridge._target_.rpartition(".")[2], set()).add(width)
+    assert {kind: widths.get(kind) for kind in PUBLISHED_WIDTHS} == {
+        k: {w} for k, w in PUBLISHED_WIDTHS.items()
+    }
+
+
 def test_nested_targets_are_found():
     config = OmegaConf.create({"a": {"_target_": "x.Y", "b": [{"_target_": "z.W"}]}, "c": 1})
     assert [node._target_ for node in targets(config)] == ["x.Y", "z.W"]
