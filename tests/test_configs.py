@@ -262,6 +262,7 @@ def test_submitit_takes_what_a_sweep_on_slurm_gives_it(name, launcher, tmp_path,
         (["trainer.devices=[3,5]"], r"^trainer\.devices=\[3, 5\]: must be the number of GPUs, .* Set trainer\.devices=2, and CUDA_VISIBLE_DEVICES=3,5 in the environment\.$"),
         (["+train.step=10"], r"^train\.step: there is no such key\. Did you mean train\.steps\?$"),
         (["+bridge.wdth=3"], r"^bridge\.wdth: there is no such key\. Did you mean width\?$"),
+        (["bridge._target_=mine.Bridge", "+bridge.insert=decoder"], r"^bridge\.insert='decoder': must be one of encoder_input, "),
         (["benchmark.root='~/x'"], r"^benchmark\.root='~/x': must not begin with '~'.*: give /.*/x\.$"),
         (["train.lr=${oc.env:NOPE}"], r"^train\.lr: .*'NOPE' not found"),
         (["train.schedule.shape=cosine"], r"^train\.budgets=\[0\.25, 0\.5\] with train\.schedule\.shape=cosine: .* Set "),
@@ -281,13 +282,32 @@ def test_a_value_is_refused_with_its_key_and_rule(overrides, message):
 
 def test_other_values_are_left_alone():
     for overrides in (
-        ["bridge._target_=mine.Bridge", "+bridge.mine=[1,{a: b}]"],  # a class of the user's own
+        # A class of the user's own, whose keywords have types of their own, whatever a class of bridgelab takes by their names.
+        ["bridge._target_=mine.Bridge", "+bridge.mine=[1,{a: b}]", "+bridge.ffn_ratio=2.67", "+bridge.projector=resnet"],
+        ["benchmark=own_class", "benchmark._target_=mine.Data", "+benchmark.images=null", "+benchmark.tags=type"],
         ["train.lr=0.1", "tune.lrs=[]", "tune.warmups=[0.9]"],  # nothing is searched for
         ["train.steps=0", "evaluate.limit.caption=0"],
         ["trainer.devices=auto", "+trainer.accumulate_grad_batches=2", "+trainer.benchmark=true"],
         ["experiments=first_look", "logger=wandb", "+logger.wandb.entity=mine"],
-    ):
+    ):  # fmt: skip
         check_config(composed(overrides))
+
+
+PUBLISHED_WIDTHS = {"QFormer": 768, "PerceiverResampler": 8 * 64}  # BLIP-2's and Flamingo's
+
+
+@pytest.mark.parametrize("study", [study for study in STUDIES if "flan_t5" in study])
+def test_a_study_of_published_models_has_query_bridges_of_published_sizes(study):
+    """At the miniature's size all their tokens lie in 128 dimensions of the T5's 2,048."""
+    sweep = OmegaConf.load(ROOT / "experiments" / f"{study}.yaml").hydra.sweeper.params
+    widths = {}
+    for name in sweep.bridge.split(","):
+        bridge = composed([f"experiments={study}", f"bridge={name}"]).bridge
+        width = bridge.get("width") or bridge.get("num_heads", 0) * bridge.get("head_dim", 0)
+        widths.setdefault(bridge._target_.rpartition(".")[2], set()).add(width)
+    assert {kind: widths.get(kind) for kind in PUBLISHED_WIDTHS} == {
+        k: {w} for k, w in PUBLISHED_WIDTHS.items()
+    }
 
 
 def test_nested_targets_are_found():

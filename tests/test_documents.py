@@ -11,6 +11,7 @@ from test_layers import LAYERS
 
 from bridgelab.cli.main import COMMANDS
 from bridgelab.cli.overrides import check_choices, check_keys
+from bridgelab.config.compose import compose_config
 from bridgelab.config.root import config_root
 from bridgelab.doctor.main import SIZES
 from bridgelab.training import main  # noqa: F401  registers what configs call
@@ -85,6 +86,28 @@ def test_commands_can_be_given_as_written(path):
                     compose("train", [*others, value])
             if command == "evaluate" and "--split" in words:
                 parse_split(words[words.index("--split") + 1])
+
+
+# Overrides in the text of a page are shown beside these.
+SHOWN_BESIDE = {
+    "clusters.md": ["logger=wandb"],
+    "published_bridges.md": ["bridge=qformer", "benchmark=vqav2"],
+    "real_models.md": ["text=flan_t5_xl"],  # and the default vision
+}
+
+
+@pytest.mark.parametrize("page", SHOWN_BESIDE)
+def test_overrides_can_be_given_as_written(page):
+    text = re.sub(r"^```.*?^```", "", (ROOT / "docs" / page).read_text(), flags=re.MULTILINE | re.DOTALL)
+    found = 0
+    for shown in re.findall(r"`([^`]+)`", text):
+        words = (
+            shlex.split(shown) if re.match(r"'?\+?(bridge|vision|text|benchmark|logger)[.=]", shown) else []
+        )
+        if words and all("=" in word for word in words):
+            compose_config(config_root() / "conf", "train", [*SHOWN_BESIDE[page], *words])
+            found += 1
+    assert found > 1
 
 
 def test_commands_are_found():

@@ -25,7 +25,11 @@ def composed(name):
     return get_class(config.pop("_target_")), config
 
 
-BRIDGES = {path.stem: composed(path.stem) for path in (CONF / "bridge").glob("*.yaml")}
+BRIDGES = {
+    path.stem: composed(path.stem)
+    for path in (CONF / "bridge").glob("*.yaml")
+    if "_published" not in path.stem
+}
 SIZED = sorted(name for name, (kind, _) in BRIDGES.items() if hasattr(kind, "sized_by"))
 
 

@@ -15,7 +15,14 @@ from bridgelab.cli import main as cli
         ("bridgelab check-data benchmark=ow", ["own", "own_class"]),
         (
             "bridgelab train bridge=qf",
-            ["qformer", "qformer_aligned", "qformer_mismatched", "qformer_question"],
+            [
+                "qformer",
+                "qformer_aligned",
+                "qformer_mismatched",
+                "qformer_published",
+                "qformer_published_question",
+                "qformer_question",
+            ],
         ),
         ("bridgelab train -m bridge=linear,c_", ["linear,c_abstractor"]),
         ("bridgelab train train.st", ["train.stages=", "train.steps="]),

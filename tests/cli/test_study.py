@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -70,6 +71,23 @@ def test_a_row_is_trained_as_the_study_was(study):
         "bridge=mlp",
         "budget.tokens=null",
     ]
+
+
+@pytest.mark.parametrize("given", ["verdict.delta=0.05", "verdict.baseline=mlp"])
+def test_a_study_has_one_verdict(study, change, capsys, given):
+    """Records keep what they declare, so another verdict would train for a report that is refused, or train all runs again."""
+    path = study()
+    for run in path.glob("bridge=*"):
+        change(run, verdict={"baseline": "linear", "delta": 0.02})
+    sweep = ["-m", "bridge=linear,mlp", "seed=0,1,2,3", f"paths.runs={path.parent}"]
+    check_training([*sweep, "study=first_look"])
+    assert cli.main(["train", *sweep, "study=first_look", given]) == 2
+    told = capsys.readouterr().err
+    declared = {"verdict.delta=0.05": "0.02", "verdict.baseline=mlp": "linear"}[given]
+    assert f"{given}: finished runs of {path} declare {declared}, and a study has one verdict." in told
+    words = shlex.split(told.split("again: ")[1])
+    assert words == ["bridgelab", "train", *sweep, given, "study=NEW", f"paths.reuse=[{path}]"]
+    check_training(words[2:])
 
 
 def test_a_row_is_trained_where_its_own_command_line_says(study):

@@ -66,17 +66,42 @@ def test_a_study_carries_its_sweep(conf):
         ("bridge=qfromer", r"bridge=qfromer: must be one of blind, .*\. Did you mean qformer\?"),
         ("experiments=first_lok", r"experiments=first_lok: must be one of aa, .* Did you mean first_look\?"),
         ("hydra/launcher=pol", r"hydra/launcher=pol: must be one of .*slurm.*\. Did you mean pool\?"),
+        ("vision.pretrained=x", r"the chosen vision has no key pretrained, .* write \+vision\.pretrained=x\.$"),
+        ("text.device_map=auto", r"the chosen text has no key device_map, .* write \+text\.device_map=auto\.$"),
+        ("text.pth=x", r"there is no key text\.pth\. Did you mean text\.path\?$"),
+        ("bridge.width=3", r"there is no key bridge\.width\. Keys of the chosen bridge are init_from\.$"),
+        ("hydra.launcher.partition=gpu", r"\. Keys of the chosen hydra\.launcher are command, .*slots, .*[a-z]\.$"),
+        ("benchmark.images={other: 3}", r"benchmark\.images has no key of this name yet\. .* write \+benchmark\.images="),
         ("+seed=3", "An item is already at 'seed'. .* Correct that override, or leave it out"),
         ("~nothing", "'nothing' does not exist. Correct that override"),
         ("bridge==x", "bridge==x.* Correct that override"),
         ("bridge", "missing EQUAL"),
     ],
-)
+)  # fmt: skip
 def test_what_does_not_compose_is_told_in_one_line(conf, arg, message):
     with pytest.raises(ValueError, match=message) as error:
         compose_sweep(conf, [arg])
     assert "\n" not in str(error.value)
     assert str(error.value).startswith(arg) or "qfromer" not in arg
+
+
+@pytest.mark.parametrize(
+    ("chosen", "given", "message"),
+    [
+        ("hydra/launcher=slurm", "hydra.launcher.timeout_mn=60", r"Did you mean hydra\.launcher\.timeout_min\? If SlurmLauncher takes it"),
+        (
+            "hydra/launcher=slurm",
+            "hydra.launcher.additional_parameters={reservation:mine}",
+            r"has no key of this name yet\. To add it, write \+hydra\.launcher\.additional_parameters=\{reservation:mine\}\.$",
+        ),
+        ("optim=adamw", "optim.amsgrad=true", r"\. If AdamW takes it, write \+optim\.amsgrad=true\.$"),
+        ("logger=wandb", "logger.wandb.entity=me", r"If WandbLogger takes it, write \+logger\.wandb\.entity=me\.$"),
+    ],
+)  # fmt: skip
+def test_a_key_that_takes_a_plus_is_told_with_it(conf, chosen, given, message):
+    with pytest.raises(ValueError, match=message):
+        compose_sweep(conf, [chosen, given])
+    compose_sweep(conf, [chosen, f"+{given}"])  # what stands behind the plus is the class's affair
 
 
 def test_an_unknown_key_beside_a_chosen_option_names_its_keys(conf):

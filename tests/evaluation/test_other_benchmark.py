@@ -198,9 +198,10 @@ def test_on_a_benchmark_for_evaluation_only_from_the_command_line(run, tiny, tmp
             for k, label in enumerate(("yes", "no"))
         ]
         (tmp_path / "coco" / "pope" / f"coco_pope_{setting}.json").write_text("\n".join(lines))
-    given = [
-        str(run), str(run.parent / "tune"), "benchmark=pope", f"benchmark.root={tmp_path}/coco", f"paths.features={tmp_path}/f",
-    ]  # fmt: skip
+    for file in ("multirun.yaml", "figure.png"):  # of the study, which runs/toy/* names as well
+        (run.parent / file).touch()
+    named = [str(path) for path in sorted(run.parent.iterdir()) if not path.name.startswith(".")]
+    given = [*named, "benchmark=pope", f"benchmark.root={tmp_path}/coco", f"paths.features={tmp_path}/f"]
     assert cli.main(["evaluate", *given]) == 0
     said = capsys.readouterr()
     assert said.out.strip().endswith("toy_on_pope/bridge=linear,seed=0")
@@ -250,5 +251,7 @@ def test_training_examples_are_read_first_and_without_them_the_majority_floor_is
 def test_bad_input(run, tmp_path, capsys):
     assert cli.main(["evaluate", str(tmp_path / "nowhere"), "benchmark=pope"]) == 2
     assert "there is no folder" in capsys.readouterr().err
+    assert cli.main(["evaluate", str(run / "config.yaml"), "benchmark=pope"]) == 2
+    assert "config.yaml is a file." in capsys.readouterr().err
     assert cli.main(["evaluate", str(run), "benchmark=pop"]) == 2
     assert "Did you mean 'pope'?" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -104,6 +105,27 @@ def test_a_class_of_ones_own_is_the_bridge_of_its_runs(simulated, change, classe
     added = "bridge._target_=my.A"
     assert what_is_missing(path, missing[:1]) == f"bridgelab study {path} --add {added}"
     assert what_is_missing(path, missing[1:2]) == f"bridgelab study {path} --add {added}"
+
+
+@pytest.mark.parametrize("last", ["bridge=qformer bridge.width=64,128", "bridge=linear"])
+def test_a_bridges_own_key_is_swept_beside_a_baseline_that_lacks_it(simulated, change, last):
+    """`train -m bridge=qformer bridge.width=64,128`, then linear by `study --add`, which keeps multirun.yaml, or by a sweep of its own."""
+    bridges = {"linear": {"exist": 0.7}, "qformer": {"exist": 0.6}, "mlp": {"exist": 0.8}}
+    path = simulated.write(bridges=bridges, images=4)
+    for seed in range(3):
+        for bridge, width in (("mlp", 128), ("qformer", 64)):
+            run = path / f"bridge={bridge},seed={seed}"
+            run = run.rename(path / f"bridge=qformer,bridge.width={width},seed={seed}")
+            change(run, overrides=run.name, bridge="qformer")
+    task = json.dumps([*last.split(), "seed=0,1,2"])
+    (path / "multirun.yaml").write_text(f"hydra: {{overrides: {{task: {task}}}}}")
+    study = read_study(path)
+    rows = {"linear", "qformer, bridge.width=64", "qformer, bridge.width=128"}
+    assert (set(study.bridges), study.missing) == (rows, ())
+    assert {row for row, _ in verdict(study).cells} == rows - {"linear"}
+    shutil.rmtree(path / "bridge=qformer,bridge.width=128,seed=1")
+    absent = [one.name for one in read_study(path).missing]
+    assert absent == ["bridge=qformer,seed=1,bridge.width=128"]
 
 
 def test_a_seed_that_only_one_bridge_has_is_missing_for_the_others(simulated):

@@ -93,3 +93,11 @@ def test_factors_are_what_has_several_values():
     names = [{"x": "1", "y": "1"}, {"x": "2", "y": "1"}]
     assert factors({}, names, ["a", "a"]) == ["x"]
     assert factors({}, names, ["a", "b"]) == []
+    names = [
+        {"bridge.x": "1", "z": "1"},
+        {"bridge.x": "2", "z": "2"},
+        {},
+    ]  # another bridge may lack a bridge's own key
+    assert factors({}, names, ["a", "a", "b"]) == ["bridge.x"]
+    names = [{"bridge.init_from": "1"}, {"bridge.init_from": "2"}, {}]  # each seed may have its own
+    assert factors({}, names, ["a", "a", "b"]) == []

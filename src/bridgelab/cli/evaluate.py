@@ -39,7 +39,7 @@ def run(args: list[str]) -> None:
     options = parser.parse_intermixed_args(args)
     choices = [one for one in options.named if _is_choice(one)]
     # Check all of them before the first is evaluated.
-    runs = [folder(Path(one)) for one in options.named if one not in choices]
+    runs = _runs([Path(one) for one in options.named if one not in choices])
     if options.bridge:
         if runs:
             raise UsageError(f"{runs[0]} and --bridge {options.bridge}: give runs, or a published bridge.")
@@ -77,6 +77,16 @@ def run(args: list[str]) -> None:
             print(out, flush=True)
         else:  # an unfinished run, or the folder of a search's trials
             print(f"{run} has no last.ckpt: left out", file=sys.stderr)
+
+
+def _runs(paths: list[Path]) -> list[Path]:
+    """Return the folders among the arguments, without the files of a study that `runs/STUDY/*` names beside its runs.
+
+    Raises:
+        UsageError: if an argument does not exist, or all of them are files.
+    """
+    folders = [path for path in paths if path.is_dir()]
+    return [folder(path) for path in paths if path.is_dir() or not (folders and path.is_file())]
 
 
 def _evaluate_published(source: str, choices: list[str], split: str, *, trust: bool) -> None:

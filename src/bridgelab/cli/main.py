@@ -52,7 +52,9 @@ bridgelab compares bridges between a frozen vision encoder and a frozen language
   Train a bridge of your own beside the others.  bridgelab check-bridge mine.MyBridge
                                                  bridgelab study --add bridge._target_=mine.MyBridge
   Compare bridges on your own pictures.          bridgelab check-data FOLDER
-                                                 bridgelab train benchmark=own benchmark.root=FOLDER
+                                                 bridgelab train -m benchmark=own \\
+                                                   benchmark.root=FOLDER study=mine \\
+                                                   bridge=linear,perceiver seed=0,1,2
 
 bridgelab --help lists every command, bridgelab COMMAND --help describes one.
 """

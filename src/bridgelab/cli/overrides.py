@@ -10,6 +10,7 @@ from bridgelab.cli.arguments import UsageError, choose, nearest
 from bridgelab.config.root import config_root
 
 OWN_LAUNCHERS = "hydra_plugins.bridgelab_"  # whose keys are declared
+NEW_STUDY = "NEW"  # the name in the command of a message, to be replaced
 ELSEWHERE = ("config_dir", "config_path", "config_name")  # options by which Hydra reads other configs
 
 
@@ -57,6 +58,31 @@ def _check_app(args: Sequence[str], command: str, schema: Any) -> None:
     check_config(sweep.config, schema)
     for values in list(each_value(conf, overrides))[1:]:
         check_config(compose_config(conf, command, values), schema)
+    if command == "train":
+        _refuse_another_verdict(sweep.config, args)
+
+
+def _refuse_another_verdict(config: Any, args: Sequence[str]) -> None:
+    """Refuse to train into a study whose finished runs declare another verdict: its report would be refused after the training.
+
+    Raises:
+        UsageError: with the command that reports these runs with this verdict, without training them again.
+    """
+    from bridgelab.runs.declared_verdict import another_verdict
+    from bridgelab.runs.sweep import quoted
+
+    study = Path(config.paths.runs) / config.study
+    baseline, delta = str(config.verdict.baseline), float(config.verdict.delta)
+    if (declared := another_verdict(study, baseline, delta)) is None:
+        return
+    own = {"baseline": baseline, "delta": delta}
+    key = next(key for key, value in own.items() if declared[key] != value)
+    kept = [one for one in args if one.partition("=")[0].lstrip("+") not in ("study", "paths.reuse")]
+    command = ["bridgelab", "train", *kept, f"study={NEW_STUDY}", f"paths.reuse=[{quoted(str(study))}]"]
+    raise UsageError(
+        f"verdict.{key}={own[key]}: finished runs of {study} declare {declared[key]}, and a study has one verdict. Give that value, or a "
+        f"study of its own, which takes over the finished runs without training them again: {shlex.join(command)}"
+    )
 
 
 def refuse_lists(overrides: Sequence[str], sweep: Sequence[str]) -> None:

@@ -10,8 +10,15 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 import bridgelab.config.resolvers  # noqa: F401, which conf/train.yaml needs
+from bridgelab.config.check import declared
 from bridgelab.config.closest_key import nearest
+from bridgelab.config.schema.base import OWN
 
+ONE_CLASS = (
+    "vision",
+    "text",
+)  # groups of which each yaml is of one class, which takes all declared keys, also those that a yaml lacks
+POOL = "hydra_plugins.bridgelab_pool."  # the launcher that takes no further keys
 SEEDS = ("seed", "data_seed")  # one search of the learning rate serves all of them
 UNKNOWN = re.compile(r"(?:In '.*?': )?Could not override '([^']+)'")  # Hydra's message
 
@@ -65,7 +72,8 @@ def compose_config(conf: Path, name: str, overrides: Sequence[str], *, hydra: bo
             return compose(name, list(overrides), return_hydra_config=hydra)
         except (HydraException, OmegaConfBaseException) as error:
             if unknown := UNKNOWN.match(str(error)):
-                chosen = compose(name, [one for one in overrides if _is_choice(one, conf)])
+                choices = [one for one in overrides if _is_choice(one, conf)]
+                chosen = compose(name, choices, return_hydra_config=True)
                 raise ValueError(_unknown_key(unknown[1], overrides, chosen)) from error
             raise ValueError(_one_line(error)) from error
 
@@ -82,13 +90,22 @@ def _unknown_key(key: str, overrides: Sequence[str], config: DictConfig) -> str:
     parent, dot, name = key.rpartition(".")
     node = OmegaConf.select(config, parent) if dot else config
     if not isinstance(node, DictConfig):
-        return f"{given}: there is no key {parent or key}{nearest(parent, map(str, config))}."
+        return f"{given}: there is no key {parent or key}{nearest(parent, map(str, config)) or '.'}"
     if any(one.startswith(f"{parent}._target_=") for one in overrides):
         return f"{given}: the yaml that {parent} starts from has no key {name}. If your class takes it, write +{given.lstrip('+')}."
+    added = f"write +{given.lstrip('+')}."
+    if name in node:  # a mapping, given with a key that it lacks
+        return f"{given}: {key} has no key of this name yet. To add it, {added}"
+    if parent in ONE_CLASS and key in declared():
+        return f"{given}: the yaml of the chosen {parent} has no key {name}, which its class takes. To add it, {added}"
     known = [str(one) for one in node if not str(one).startswith("_")]
     hint = nearest(key, ()) or nearest(name, known).replace("mean ", f"mean {parent}{dot}")
     where = f"the chosen {parent}" if dot else "the config"
-    return f"{given}: there is no key {key}{hint or f'. Keys of {where} are ' + ', '.join(known) + '.'}"
+    told = f"{given}: there is no key {key}{hint or f'. Keys of {where} are ' + ', '.join(known) + '.'}"
+    target = str(node.get("_target_") or OWN)
+    if target.startswith((OWN, POOL)):
+        return told
+    return f"{told} If {target.rpartition('.')[2]} takes it, {added}"
 
 
 def _one_line(error: Exception) -> str:

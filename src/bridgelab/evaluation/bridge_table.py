@@ -9,6 +9,7 @@ from bridgelab.config.instantiate import bridge_choices, build, target
 from bridgelab.config.root import config_root
 
 WORDS = 32  # of a question: most prompts of the built-in world are padded to this
+PUBLISHED = "_published"  # a size for larger models than the miniature
 COLUMNS = ("bridge", "tokens", "parameters", "FLOPs an image", "idea", "its authors' code")
 CONTROL = "_mismatched"  # a control with the same numbers as its `_question`
 
@@ -24,7 +25,12 @@ def table() -> str:
             bridge = compose("train", [f"bridge={path.stem}"]).bridge
             sees = getattr(target(bridge, "bridge"), "sees", "image")
             # A bridge with an insert or weights of its own has the class and the numbers of another one.
-            is_variant = path.stem.endswith(CONTROL) or bridge.get("insert") or bridge.get("init_from")
+            is_variant = (
+                path.stem.endswith(CONTROL)
+                or PUBLISHED in path.stem
+                or bridge.get("insert")
+                or bridge.get("init_from")
+            )
             if sees == "image" and not is_variant:
                 rows.append(_row(path.stem, bridge, vision.dim, text.dim, vision.grid))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)

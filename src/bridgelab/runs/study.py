@@ -26,7 +26,7 @@ from bridgelab.runs.rate_choice import KEY as RATE
 from bridgelab.runs.rate_choice import RateChoice, choose_rates
 from bridgelab.runs.record_schema import Malformed, read_record
 from bridgelab.runs.run import Run
-from bridgelab.runs.sweep import cell, command, factors, swept
+from bridgelab.runs.sweep import cell, command, factors, is_of_bridge, swept
 
 REQUIRED = (*(name for name in SHARED if name != "precision"), "bridge", "seed", "costs", "metrics")
 
@@ -275,10 +275,24 @@ def _place(run: Run, orders: dict[str, list[str]]) -> tuple[Any, ...]:
     return (*of("bridge", run.bridge), *levels, run.data_seed, run.seed)
 
 
+def _levels_of_bridges(factor: str, runs: list[Run], begun: list[dict[str, str]]) -> dict[str, set[str]]:
+    """Return the levels of a factor that each bridge's runs have, also those that have begun; '' if a bridge lacks the key."""
+    levels: dict[str, set[str]] = {}
+    for bridge, level in [
+        *((run.bridge, run.levels[factor]) for run in runs),
+        *((one.get("bridge", ""), one.get(factor, "")) for one in begun),
+    ]:
+        levels.setdefault(bridge, set()).add(level)
+    return levels
+
+
 def _absent(
     runs: list[Run], unfinished: list[Missing], sweep: dict[str, list[str]], varied: list[str]
 ) -> Iterator[Missing]:
-    """Yield the cells of bridge × seed × other factors that have not even a folder."""
+    """Yield the cells of bridge × seed × other factors that have not even a folder.
+
+    A key of the bridge's own is crossed only with bridges that have it.
+    """
 
     def cell_of(run: Run) -> tuple[str, ...]:
         of = {"bridge": run.bridge, "seed": str(run.seed), "data_seed": str(run.data_seed), **run.levels}
@@ -296,12 +310,25 @@ def _absent(
     listed = sweep.get(RATE, []) if len(sweep.get(RATE, [])) > 1 else []
     tried = {(run.bridge, run.levels.get(RATE)) for run in runs}
     begun = [cell(one.name) for one in unfinished]
+    own = {name: _levels_of_bridges(name, runs, begun) for name in varied if is_of_bridge(name)}
+    planned = sweep.get("bridge", [])
     for combination in product(*values.values()):
         of = dict(zip(names, combination, strict=True))
         frozen = of.get("text.adapt", "none") == "none"  # an adapter is trained beside plain words too
         if combination in existing or (of["bridge"] in untrained and frozen):
             continue
         if RATE in of and of[RATE] not in listed and (of["bridge"], of[RATE]) not in tried:
+            continue
+        bridge = of["bridge"]
+        if not all(
+            of[name] in levels.get(bridge, ())
+            or (
+                of[name] in sweep.get(name, [])
+                and (bridge in planned or not planned)
+                and levels.get(bridge) != {""}
+            )
+            for name, levels in own.items()
+        ):
             continue
         if not any(all(one.get(name) == value for name, value in of.items()) for one in begun):
             yield Missing(",".join(f"{name}={value}" for name, value in of.items()), "not started")

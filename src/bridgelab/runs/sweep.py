@@ -22,6 +22,7 @@ ADDING = ".add.lock"  # of a study's folder; `bridgelab study --add` holds it wh
 # In a run's folder: its command line, which the folder's name tells only in part.
 OVERRIDES = "overrides.yaml"
 OWN = "bridge._target_"  # of a class of one's own, which is then the run's bridge whatever yaml its keys start from
+INITIAL = "bridge.init_from"
 # Every study varies these, and they are not factors: a row is a bridge, and its runs are seeds.
 ALWAYS = ("bridge", OWN, "seed", "data_seed")
 RUNS = "runs"  # `paths.runs` of conf/train.yaml
@@ -229,11 +230,17 @@ def _values(values: str) -> list[str]:
     return [value.strip().replace("/", "_") for value in values.split(",")]
 
 
+def is_of_bridge(key: str) -> bool:
+    """Return whether a key is a bridge's own choice, which other bridges may lack. Initial weights are not: each seed may have its own."""
+    return key.startswith("bridge.") and key not in (OWN, INITIAL)
+
+
 def factors(sweep: dict[str, list[str]], names: list[dict[str, str]], bridges: list[str]) -> list[str]:
     """Return the keys that a study varies apart from bridges and seeds.
 
     These are the keys to which the sweep gives several values. The last sweep may be narrower than the study, or unknown, so
-    keys in the name of every run count too if one bridge has several values of them.
+    keys in the name of every run count too if one bridge has several values of them. A key of the bridge's own, which another
+    bridge may lack, counts if it is in the name of each of the bridge's runs.
 
     Args:
         sweep: the result of `swept`.
@@ -241,12 +248,13 @@ def factors(sweep: dict[str, list[str]], names: list[dict[str, str]], bridges: l
         bridges: the bridges of the same runs.
     """
     declared = [name for name, values in sweep.items() if len(values) > 1]
-    shared = [key for key in (names[0] if names else {}) if all(key in name for name in names)]
+    named: dict[str, list[dict[str, str]]] = {}
+    for name, bridge in zip(names, bridges, strict=True):
+        named.setdefault(bridge, []).append(name)
     crossed = []
-    for key in shared:
-        levels: dict[str, set[str]] = {}
-        for name, bridge in zip(names, bridges, strict=True):
-            levels.setdefault(bridge, set()).add(name[key])
-        if any(len(values) > 1 for values in levels.values()):
-            crossed.append(key)
+    for own in named.values():
+        for key in own[0]:
+            shared = own if is_of_bridge(key) else names
+            if all(key in name for name in shared) and len({name[key] for name in own}) > 1:
+                crossed.append(key)
     return [name for name in dict.fromkeys([*declared, *crossed]) if name not in ALWAYS]

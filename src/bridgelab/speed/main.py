@@ -17,6 +17,7 @@ from bridgelab.config.instantiate import target
 from bridgelab.config.root import config_root
 from bridgelab.console import get_console
 from bridgelab.device import local_device
+from bridgelab.evaluation.bridge_table import PUBLISHED
 from bridgelab.speed.alignment import ALIGNMENT_COLUMNS, alignment_rows
 from bridgelab.speed.components import IMAGES, components
 from bridgelab.speed.encoder import ENCODER_COLUMNS, encoder_row
@@ -57,7 +58,8 @@ def bench() -> None:
     conf = config_root() / "conf"
     console = get_console()
     with tempfile.TemporaryDirectory() as folder, initialize_config_dir(str(conf), version_base="1.3"):
-        for table in tables(Path(folder), [path.stem for path in sorted((conf / "bridge").glob("*.yaml"))]):
+        names = [path.stem for path in sorted((conf / "bridge").glob("*.yaml")) if PUBLISHED not in path.stem]
+        for table in tables(Path(folder), names):
             console.print(table)
 
 

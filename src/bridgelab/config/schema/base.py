@@ -1,7 +1,7 @@
 """Types of values, and the models that others inherit from. Free of torch."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -41,11 +41,29 @@ class Keys(BaseModel):
 
 
 class ClassKeys(Keys):
-    """Keys of a class that the config names. A class from outside bridgelab may have undeclared keys, which are not checked."""
+    """Keys of a class that the config names. A class from outside bridgelab may have undeclared keys, which are not checked.
+
+    Attributes:
+        of_any_class: the keys that are checked for a class from outside too, because bridgelab itself reads them; None for all that are
+            declared. Its other keys are its own, whatever a class of bridgelab takes by the same name.
+    """
 
     model_config = ConfigDict(extra="allow")
+    of_any_class: ClassVar[frozenset[str] | None] = None
     target: Name = Field(alias="_target_")
     partial: bool = Field(False, alias="_partial_")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_its_own(cls, data: Any) -> Any:
+        if cls.of_any_class is None or not isinstance(data, dict):
+            return data
+        target = data.get("_target_")
+        if not isinstance(target, str) or target.startswith(OWN):
+            return data
+        return {
+            key: value for key, value in data.items() if key in cls.of_any_class or str(key).startswith("_")
+        }
 
     @model_validator(mode="after")
     def _check_declared(self) -> "ClassKeys":

@@ -1,6 +1,6 @@
 """Keys of the data: the benchmark and its features. Free of torch."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -20,6 +20,7 @@ Column = Literal[
 
 
 class Benchmark(ClassKeys):
+    of_any_class: ClassVar[frozenset[str] | None] = frozenset({"root", "published"})
     root: PathName
     published: Published | None = None
     name: Name = ""

@@ -1,6 +1,6 @@
 """Keys of the model: bridge, backbones, and where visual tokens are inserted. Free of torch."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -10,6 +10,7 @@ Insert = Literal["encoder_input", "encoder_output", "cross_attention"]
 
 
 class Bridge(ClassKeys):
+    of_any_class: ClassVar[frozenset[str] | None] = frozenset({"init_from", "insert"})
     init_from: PathName | None = None
     insert: Insert | None = None
     num_queries: Count = 1
