@@ -20,14 +20,15 @@ from bridgelab.benchmark.own import Own
 from bridgelab.benchmark.own_splits import groups_of
 
 PICTURES = 10
+WHITE = ("  ", "\n", "\u00a0")  # a T5 writes all of them as one blank
 ROWS = [
     row
     for k in range(PICTURES)
     for row in (
-        {"id": f"a{k}", "image": f"{k}.png", "question": "how many, 'so' ?", "answer": str(k % 3), "tags": {"type": "count", "hops": k % 2}},
-        {"id": f"c{k}", "image": f"{k}.png", "question": "which {options} ?", "choices": ["red", "blue"], "answer": "blue", "tags": {"type": "color", "hops": 0}},
+        {"id": f"a{k}", "image": f"{k}.png", "question": "how\u00a0many, 'so' ?", "answer": f"about{WHITE[k % 3]}{k % 3}", "tags": {"type": "count", "hops": k % 2}},
+        {"id": f"c{k}", "image": f"{k}.png", "question": "which {options} ?", "choices": ["red", "deep \tblue"], "answer": "deep  blue", "tags": {"type": "color", "hops": 0}},
         {"id": f"d{k}", "image": f"{k}.png", "caption": f"a thing — №{k}"},
-        {"id": f"e{k}", "image": f"{k}.png", "caption": "a thing"},
+        {"id": f"e{k}", "image": f"{k}.png", "caption": "a\nthing"},
     )
 ]  # fmt: skip
 
@@ -90,12 +91,13 @@ def test_every_format_gives_the_same_examples(root, write):
     assert counted.images == chosen.images == (str(root / "4.png"),)
     assert (counted.prompt, counted.answers, counted.tags) == (
         "how many, 'so' ?",
-        ("1",),
+        ("about 1",),
         {"type": "count", "hops": 0},
     )
     # The question's own braces are text.
-    assert chosen.prompt == "which {options} ? (A) red (B) blue"
-    assert (chosen.answers, chosen.choices) == (("blue",), ("red", "blue"))
+    assert chosen.prompt == "which {options} ? (A) red (B) deep blue"
+    assert (chosen.answers, chosen.choices) == (("deep blue",), ("red", "deep blue"))
+    assert "a thing" in {answer for e in by_id.values() for answer in e.answers if e.kind == "caption"}
     assert "made by image: test has 0.2 of all" in own.split_rule
     metrics = own.metrics()
     assert {kind: type(metric) for kind, metric in metrics.items()} == {

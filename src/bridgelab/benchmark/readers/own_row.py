@@ -19,6 +19,8 @@ GROUP = "group"  # the tag that examples of one group share, which the statistic
 SHOWN = 60  # characters of a value in a message
 MAX_TAG = 60  # characters of a tag: it is a heading of the report
 SEPARATOR = "|"  # of the entries of a list in a CSV's cell
+# Fields that the language model reads or writes. Its tokenizer splits words at any white space and does not keep which it was.
+SPOKEN = ("question", "answer", "answers", "choices", "caption")
 
 
 @dataclass(frozen=True)
@@ -221,7 +223,10 @@ class RowReader:
             self._refuse(name, value, f"begins like JSON and is not ({error})", "Correct it")
 
     def _text(self, name: str, value: Any) -> str:
-        """Return a cell that has to hold text, or a whole number, as text without blanks at its ends."""
+        """Return a cell that has to hold text, or a whole number, as text without blanks at its ends.
+
+        In fields of `SPOKEN` white space inside becomes one blank.
+        """
         if str(value).strip().lower() == "nan" and isinstance(value, str | float):
             self._refuse(name, value, "is NaN, a missing value", "Fill it in, or leave the row out")
         if _is_empty(value):
@@ -229,7 +234,7 @@ class RowReader:
         if isinstance(value, bool) or not isinstance(value, str | int):
             rule = f"must be text or a whole number, and is of type {type(value).__name__}"
             self._refuse(name, value, rule, "Write it as text")
-        return str(value).strip()
+        return " ".join(str(value).split()) if name in SPOKEN else str(value).strip()
 
     def _refuse(self, name: str, value: Any, rule: str, fix: str) -> NoReturn:
         shown = repr(value)
