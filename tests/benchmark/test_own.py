@@ -311,6 +311,34 @@ def test_images_in_a_column_each(root, write):
         Own(root, columns={"images": ["left", "right"]}).examples("train")
 
 
+@pytest.mark.parametrize("write", [jsonl, table])
+def test_choices_and_answers_in_a_column_each(root, write):
+    rows = [
+        {"A": "red", "B": "b", "C": None, "answer": "B"},
+        {"A": "red", "B": "b", "C": "blue", "answer": "C"},
+        {"A": " ", "one": "red", "two": "blue"},
+        {"one": None, "two": "blue"},
+    ]
+    common = {"image": "0.png", "question": "?", "split": "test"}
+    write(root, [common | {"id": k} | row for k, row in enumerate(rows)])
+    columns = {"choices": ["A", "B", "C"], "answers": ["one", "two"]}
+    own = Own(root, columns=columns)
+    asked, chosen = own.examples("test", "answer"), own.examples("test", "choice")
+    assert [e.answers for e in asked] == [("red", "blue"), ("blue",)]
+    assert [(e.choices, e.answers[0]) for e in chosen] == [
+        (("red", "b"), "b"),
+        (("red", "b", "blue"), "blue"),
+    ]
+    assert not own.remarks[:-1]
+    write(root, [common | rows[1] | {"B": None}])
+    with pytest.raises(ValueError, match=r"A, B, C=\S+ must be given in each row"):
+        Own(root, columns={"choices": ["A", "B", "C"]}).examples("test")
+    with pytest.raises(
+        ValueError, match=r"question=\['a', 'b'\]: only images, answers, choices may stand in"
+    ):
+        Own(root, columns={"question": ["a", "b"]})
+
+
 def test_a_byte_order_mark_and_windows_line_ends_are_fine(root):
     rows = [{"image": f"{k}.png", "question": "é ?", "answer": k % 2} for k in range(10)]
     lines = [json.dumps(row, ensure_ascii=False) for row in rows]

@@ -74,7 +74,7 @@ class RowReader:
             ValueError: with the column, the value, the rule and the fix.
         """
         given = {name: row.get(column) for name, column in self.columns.items() if column}
-        cells = {name: value for name, value in given.items() if not _is_empty(value)}
+        cells = {name: value for name, value in given.items() if not is_empty(value)}
         kind = "caption" if "caption" in cells else "choice" if "choices" in cells else "answer"
         for one, other in (("caption", "question"), ("image", "images"), ("answer", "answers")):
             if one in cells and other in cells:
@@ -191,7 +191,7 @@ class RowReader:
             fix = 'Write {"type": "count"}, or name columns in benchmark.tags'
             self._refuse("tags", given, "must be an object of names and values, or one text", fix)
         named = given | {tag: row.get(tag) for tag in self.tags}
-        return {name: self._tag(name, value) for name, value in named.items() if not _is_empty(value)}
+        return {name: self._tag(name, value) for name, value in named.items() if not is_empty(value)}
 
     def _tag(self, name: str, value: Any) -> str | int:
         if name == GROUP:
@@ -229,7 +229,7 @@ class RowReader:
         """
         if str(value).strip().lower() == "nan" and isinstance(value, str | float):
             self._refuse(name, value, "is NaN, a missing value", "Fill it in, or leave the row out")
-        if _is_empty(value):
+        if is_empty(value):
             self._refuse(name, value, "must be given in each row", "Fill it in, or leave the row out")
         if isinstance(value, bool) or not isinstance(value, str | int):
             rule = f"must be text or a whole number, and is of type {type(value).__name__}"
@@ -242,5 +242,6 @@ class RowReader:
         raise ValueError(f"{self.columns.get(name) or name}={shown} {rule}. {fix}.")
 
 
-def _is_empty(value: Any) -> bool:
+def is_empty(value: Any) -> bool:
+    """Return whether a cell holds nothing, or blanks alone."""
     return value is None or (isinstance(value, str) and not value.strip())
