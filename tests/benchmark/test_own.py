@@ -159,6 +159,18 @@ def test_splits_may_be_named_by_a_column_or_by_the_files(root):
     assert Own(root).splits == ("test",)
     with pytest.raises(ValueError, match=r"split='train': the table of own has test alone\. Name rows train"):
         Own(root).examples("train", "answer")
+    jsonl(root, rows[3:], "train")  # with images of test.csv
+    with pytest.raises(
+        ValueError, match=r"in two splits.*or set benchmark\.columns\.split=null to have splits"
+    ):
+        Own(root).examples("train")
+    (root / "test.csv").unlink()
+    with pytest.raises(
+        ValueError, match=r"none is test.*or set benchmark\.columns\.split=null to have splits"
+    ):
+        Own(root).examples("train")
+    own = Own(root, columns={"split": None})
+    assert (own.splits, "made by image" in own.split_rule) == (("train", "val", "test"), True)
 
 
 def test_columns_are_mapped(root):
@@ -244,6 +256,11 @@ def test_a_folder_of_the_datasets_library(root, form):
         named = datasets.DatasetDict(train=data.select(range(7)), validation=data.select(range(7, 10)))
         named.save_to_disk(source)
     split = {"val": None, "test": "validation"} if form == "saved splits" else {}
+    if split:
+        with pytest.raises(
+            ValueError, match=r"has test alone.*or set benchmark\.test=null to have splits made"
+        ):
+            Own(root / "kept", hub=str(source), **split, train=None).examples("train")
     own = Own(root / "kept", hub=str(source), **split)
     examples = {split: own.examples(split) for split in own.splits}
     assert {split: len(of_split) for split, of_split in examples.items()} == (

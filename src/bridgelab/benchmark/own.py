@@ -26,7 +26,7 @@ from bridgelab.benchmark.metrics.accuracy import Accuracy
 from bridgelab.benchmark.metrics.caption_metric import CaptionMetric
 from bridgelab.benchmark.metrics.example_metric import ExampleMetric
 from bridgelab.benchmark.metrics.vqa_accuracy import PLAIN, VARIANTS, VqaAccuracy
-from bridgelab.benchmark.own_splits import OwnSplits, assign_splits
+from bridgelab.benchmark.own_splits import MAKE, MAKE_OF_HUB, OwnSplits, assign_splits
 from bridgelab.benchmark.readers.own_row import OwnRow
 from bridgelab.benchmark.readers.own_rows import BREAKDOWN, FIELDS, LISTS, read_rows
 from bridgelab.benchmark.readers.own_tables import Source, folder_tables, hub_tables
@@ -140,7 +140,7 @@ class Own:
         if split in SPLITS and split not in self.splits:
             raise ValueError(
                 f"split={split!r}: the table of {self.name} has {', '.join(self.splits)} alone. Name rows {split} in its column of "
-                "splits, or set benchmark.columns.split=null to have splits made."
+                f"splits, or {self._make}."
             )
         choose(split, self.splits, "split")
         choose(kind, self.kinds, "kind")
@@ -184,7 +184,8 @@ class Own:
     @cached_property
     def _sources(self) -> list[Source]:
         if not self.hub:
-            return folder_tables(self.root, self.file)
+            tables = folder_tables(self.root, self.file)
+            return tables if self.columns["split"] else [Source(table, None) for table, _ in tables]
         several = self.joined.get("images")
         single = [column for field in ("image", "images") if (column := self.columns[field])]
         return hub_tables(
@@ -217,7 +218,13 @@ class Own:
             test_share=self.test_share,
             seed=self.seed,
             source=", ".join(str(source.table.path) for source in self._sources),
+            make=self._make,
         )
+
+    @property
+    def _make(self) -> str:
+        """How to have splits made, for messages."""
+        return MAKE_OF_HUB if self.hub and self.parts["test"] else MAKE
 
     def _example(self, row: OwnRow) -> Example:
         lettered = (

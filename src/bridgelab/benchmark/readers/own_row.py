@@ -134,7 +134,7 @@ class RowReader:
     def _split(self, cells: Mapping[str, Any]) -> str:
         name = self._text("split", cells["split"])
         if name.lower() not in SPLIT_NAMES:
-            fix = "Correct it, or set benchmark.columns.split=null to have splits made"
+            fix = "Correct it, or set benchmark.columns.split=null to ignore that column"
             self._refuse("split", name, "must be train, val or test", fix)
         return SPLIT_NAMES[name.lower()]
 
