@@ -97,6 +97,21 @@ def test_every_problem_is_said_and_ends_with_status_2(root, capsys):
     assert "3 things are wrong, as said above" in error
 
 
+def test_images_in_two_splits_as_published_are_no_fault_of_the_user(root, capsys):
+    """VSR's random split shows 978 images in two splits."""
+    (root / "images").symlink_to(root)
+    (root / "splits" / "random").mkdir(parents=True)
+    for split, images in {"train": (1, 2), "dev": (3, 4), "test": (2, 5)}.items():
+        lines = [
+            {"image": f"{k}.png", "caption": "It is red.", "label": k % 2, "relation": "on"} for k in images
+        ]
+        (root / "splits" / "random" / f"{split}.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    lines, _ = check(capsys, "data", "benchmark=vsr")
+    (note,) = [line for line in lines if "in test too" in line]
+    assert note.startswith("note        1 images of train are in test too, such as ")
+    assert note.endswith("that it was trained on. The benchmark was published so.")
+
+
 def test_every_malformed_row_is_listed_and_the_images_of_the_others_are_looked_at(root, capsys):
     for k in range(30):
         Image.new("RGB", (96, 96), (k, 0, 0)).save(root / f"{k}.png")
