@@ -4,6 +4,7 @@ import json
 import shutil
 import warnings
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -18,7 +19,7 @@ def root(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
     for k in range(30):
-        Image.new("RGB", (16, 8 + k % 2), (k, 0, 0)).save(tmp_path / "data" / f"{k}.png")
+        Image.new("RGB", (16, 8 + k % 2), (k, 0, 99)).save(tmp_path / "data" / f"{k}.png")
     write(tmp_path / "data", ROWS)
     return tmp_path / "data"
 
@@ -161,12 +162,14 @@ def test_remarks_on_what_may_not_be_meant(root, capsys):
         for k, row in enumerate(ROWS)
     ]
     for k, answer in enumerate(("red", "red", "red", "blue"), start=30):
-        Image.new("RGB", (9, k)).save(root / f"{k}.png")
+        Image.fromarray(np.full((k, 9), 4095, np.uint16)).save(root / f"{k}.png")  # 12 bits
         rows.append({"image": f"{k}.png", "question": "?", "answer": answer, "split": "train"})
     write(root, rows)
     lines, _ = check(capsys, "data")
     notes = "\n".join(line for line in lines if line.startswith("note"))
     assert "note        table.jsonl has columns that are not read: note." in notes
+    assert "note        4 of 34 images have no pixel above 15 of 255, such as " in notes
+    assert "scale pixels of fewer bits, such as 0 to 4095, to 0 to 65535." in notes
     assert "tag scene has 30 values in test, and the more there are, the less each can show." in notes
     assert "30 types have fewer than 30 answer questions or images in test" in notes
     assert "4 of 34 questions are in no cell of the verdict" in notes

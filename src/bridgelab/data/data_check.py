@@ -16,16 +16,18 @@ from bridgelab.data.images import file_hash, missing, read_image, try_each
 
 SPLITS = ("train", "val", "test")
 LISTED = 3  # examples of a problem
+DARK = 15  # the greatest value of a pixel in an image of 12 bits that is stored in 16
 NO_COPIES = "Remove the copies, or give their rows one group."
 MOST_VALUES = 20  # of a tag, each of which is a row of the report
 
 
 class Image(NamedTuple):
-    """Height and width in pixels, and the hash of an image's file."""
+    """Height and width in pixels, the hash of an image's file, and the greatest value of a pixel as a bridge sees it."""
 
     height: int
     width: int
     hash: str
+    brightest: int
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,7 @@ def check_data(benchmark: Any) -> DataCheck:
         remarks=(
             *getattr(benchmark, "remarks", ()),
             *(f"{leak}. The benchmark was published so" for leak in leaks if published),
+            *_dark(images),
             *_thin_cells(parts),
             *_sure_guesses(parts),
         ),
@@ -137,8 +140,9 @@ def _sizes(images: Mapping[str, Image]) -> dict[tuple[int, int], int]:
 
 
 def _read(path: str) -> Image:
-    height, width, _ = read_image(path).shape
-    return Image(height, width, file_hash(path))
+    pixels = read_image(path)
+    height, width, _ = pixels.shape
+    return Image(height, width, file_hash(path), int(pixels.max()))
 
 
 def _part(split: str, kind: str, examples: Sequence[Example], floor: float | None) -> SplitKind:
@@ -220,6 +224,14 @@ def _refusals(
                 metrics[kind].check(own, scores_only=split == "val")
             except ValueError as error:
                 yield f"{split}, {kind}: {error}"
+
+
+def _dark(images: Mapping[str, Image]) -> Iterator[str]:
+    if dark := [path for path, image in images.items() if image.brightest <= DARK]:
+        yield (
+            f"{len(dark)} of {len(images)} images have no pixel above {DARK} of 255, such as {dark[0]}, and are nearly black to a bridge. "
+            "Of 16 bits the upper 8 are kept: scale pixels of fewer bits, such as 0 to 4095, to 0 to 65535"
+        )
 
 
 def _thin_cells(parts: Sequence[SplitKind]) -> Iterator[str]:
