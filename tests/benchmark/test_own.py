@@ -159,7 +159,8 @@ def test_splits_may_be_named_by_a_column_or_by_the_files(root):
     assert Own(root).splits == ("test",)
     with pytest.raises(ValueError, match=r"split='train': the table of own has test alone\. Name rows train"):
         Own(root).examples("train", "answer")
-    jsonl(root, rows[3:], "train")  # with images of test.csv
+    # With images of test.csv.
+    jsonl(root, [row | {"id": f"{row['id']} again"} for row in rows[3:]], "train")
     with pytest.raises(
         ValueError, match=r"in two splits.*or set benchmark\.columns\.split=null to have splits"
     ):

@@ -60,7 +60,8 @@ def test_it_says_what_there_is(root, capsys):
     assert "images      30, width × height in pixels: 16 × 8 50 %, 16 × 9 50 %" in lines
     notes = [line for line in lines if line.startswith("note")]
     assert notes == [
-        "note        1 types have fewer than 30 answer questions or images in test, too few to tell bridges apart: color (6)."
+        "note        1 type has fewer than 30 answer questions or images in test, too few to tell bridges apart: color (6 questions, 6 "
+        "images)."
     ]
     assert lines[-1].startswith("nothing is wrong. Next: bridgelab doctor, then bridgelab train")
     with Image.open("own_examples.png") as picture:
@@ -174,3 +175,14 @@ def test_remarks_on_what_may_not_be_meant(root, capsys):
     assert "30 types have fewer than 30 answer questions or images in test" in notes
     assert "4 of 34 questions are in no cell of the verdict" in notes
     assert "the most frequent training answer is right for 96.7 % of test: bridges can hardly differ" in notes
+
+
+@pytest.mark.parametrize("typed", [True, False])
+def test_groups_count_as_one_image_and_may_be_too_few(root, capsys, typed):
+    rows = [row if typed else row | {"tags": None} for row in ROWS]
+    write(root, [row | {"split": "test"} for row in rows])
+    assert not any("too few" in line for line in check(capsys, "data")[0])
+    write(root, [row | {"split": "test", "group": k % 4} for k, row in enumerate(rows)])
+    (note,) = [line for line in check(capsys, "data")[0] if "too few" in line]
+    assert "1 type has fewer than 30 answer questions or groups in test" in note
+    assert note.endswith(f": {'color' if typed else 'all'} (30 questions, 4 groups).")

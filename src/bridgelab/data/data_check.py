@@ -1,10 +1,13 @@
 """What a benchmark's data hold and what is wrong with them, before anything is trained."""
 
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any, NamedTuple
+
+import pandas as pd
 
 from bridgelab.benchmark.contract import check_tags, read_examples
 from bridgelab.benchmark.example import Example
@@ -13,11 +16,13 @@ from bridgelab.benchmark.metrics.example_metric import ExampleMetric
 from bridgelab.benchmark.readers.own_rows import MalformedRows
 from bridgelab.benchmark.too_few import FEWEST, too_few
 from bridgelab.data.images import file_hash, missing, read_image, try_each
+from bridgelab.runs.predictions import clusters
 
 SPLITS = ("train", "val", "test")
 LISTED = 3  # examples of a problem
 DARK = 15  # the greatest value of a pixel in an image of 12 bits that is stored in 16
 NO_COPIES = "Remove the copies, or give their rows one group."
+ALL = "all"  # of the questions, where they have no types
 MOST_VALUES = 20  # of a tag, each of which is a row of the report
 
 
@@ -41,6 +46,7 @@ class SplitKind:
         answers: the number of times of each first answer, most frequent first.
         words: the least, the median and the greatest number of words of a prompt.
         tags: for each tag the number of examples with each value.
+        clusters: for each type, or for `all` if there are none, how many images or groups the statistics count.
         floor: the score of the most frequent training answer of each type; None without a train split, and for captions.
     """
 
@@ -51,6 +57,7 @@ class SplitKind:
     answers: Mapping[str, int]
     words: tuple[int, float, int]
     tags: Mapping[str, Mapping[str, int]]
+    clusters: Mapping[str, int]
     floor: float | None
 
 
@@ -98,8 +105,15 @@ def check_data(benchmark: Any) -> DataCheck:
     # The splits of a benchmark of the package are as published, unless it makes them; nobody can mend them.
     published = type(benchmark).__module__.startswith("bridgelab.") and not hasattr(benchmark, "split_rule")
     metrics = benchmark.metrics()
+    units = _clusters(examples)
     parts = [
-        _part(split, kind, own, _floor(examples.get(("train", kind), []), own, metrics[kind]))
+        _part(
+            split,
+            kind,
+            own,
+            units[split, kind],
+            _floor(examples.get(("train", kind), []), own, metrics[kind]),
+        )
         for (split, kind), own in examples.items()
     ]
     return DataCheck(
@@ -145,10 +159,32 @@ def _read(path: str) -> Image:
     return Image(height, width, file_hash(path), int(pixels.max()))
 
 
-def _part(split: str, kind: str, examples: Sequence[Example], floor: float | None) -> SplitKind:
+def _clusters(
+    examples: Mapping[tuple[str, str], Sequence[Example]],
+) -> dict[tuple[str, str], list[int]]:
+    """Return the cluster of each example, by split and kind: examples of any kind that share an image or a group are one."""
+    found = {}
+    for split in dict.fromkeys(split for split, _ in examples):
+        every = [e for (of, _), own in examples.items() if of == split for e in own]
+        shown = ["|".join(e.images) for e in every]
+        table = pd.DataFrame({"image": shown, "tag_group": [e.tags.get("group") for e in every]})
+        numbers = iter(clusters(table).tolist())
+        found |= {
+            key: list(itertools.islice(numbers, len(own))) for key, own in examples.items() if key[0] == split
+        }
+    return found
+
+
+def _part(
+    split: str, kind: str, examples: Sequence[Example], units: Sequence[int], floor: float | None
+) -> SplitKind:
     words = [len(e.prompt.split()) for e in examples]
     tags: dict[str, Counter[str]] = defaultdict(Counter)
-    for e in examples:
+    of_type: dict[str, set[int]] = defaultdict(set)
+    typed = any("type" in e.tags for e in examples)
+    for e, unit in zip(examples, units, strict=True):
+        if not typed or "type" in e.tags:
+            of_type[str(e.tags["type"]) if typed else ALL].add(unit)
         for name, value in e.tags.items():
             tags[name][str(value)] += 1
     return SplitKind(
@@ -159,6 +195,7 @@ def _part(split: str, kind: str, examples: Sequence[Example], floor: float | Non
         answers=dict(Counter(e.answers[0] for e in examples).most_common()),
         words=(min(words), median(words), max(words)),
         tags={name: dict(counts.most_common()) for name, counts in sorted(tags.items())},
+        clusters={name: len(own) for name, own in of_type.items()},
         floor=floor,
     )
 
@@ -242,13 +279,17 @@ def _thin_cells(parts: Sequence[SplitKind]) -> Iterator[str]:
         for name, values in part.tags.items():
             if len(values) > MOST_VALUES and name != "group":
                 yield f"tag {name} has {len(values)} values in test, and the more there are, the less each can show"
-        types = part.tags.get("type", {})
-        thin = [f"{name} ({number})" for name, number in types.items() if too_few(number, part.images)]
+        units = "groups" if "group" in part.tags else "images"
+        thin = [
+            f"{name} ({number} questions, {part.clusters[name]} {units})"
+            for name, number in part.tags.get("type", {ALL: part.examples}).items()
+            if too_few(number, part.clusters[name])
+        ]
         if thin:
             shown = ", ".join(thin[:LISTED]) + ", …" * (len(thin) > LISTED)
             yield (
-                f"{len(thin)} types have fewer than {FEWEST} {part.kind} questions or images in test, too few to tell bridges apart: "
-                f"{shown}"
+                f"{len(thin)} {'type has' if len(thin) == 1 else 'types have'} fewer than {FEWEST} {part.kind} questions or {units} in "
+                f"test, too few to tell bridges apart: {shown}"
             )
 
 
