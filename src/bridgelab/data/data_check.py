@@ -163,7 +163,7 @@ def _clusters(
     examples: Mapping[tuple[str, str], Sequence[Example]],
 ) -> dict[tuple[str, str], list[int]]:
     """Return the cluster of each example, by split and kind: examples of any kind that share an image or a group are one."""
-    found = {}
+    found: dict[tuple[str, str], list[int]] = {}
     for split in dict.fromkeys(split for split, _ in examples):
         every = [e for (of, _), own in examples.items() if of == split for e in own]
         shown = ["|".join(e.images) for e in every]

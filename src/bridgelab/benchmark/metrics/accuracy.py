@@ -23,8 +23,9 @@ class Accuracy(ExampleMetric):
 
     def score(self, prediction: str, example: Example) -> float:
         """Return 1 if the prediction is an accepted answer, else 0."""
-        plain = str.strip if example.choices else _with_single_blanks
-        return float(plain(prediction) in {plain(answer) for answer in example.answers})
+        if example.choices:
+            return float(prediction.strip() in {answer.strip() for answer in example.answers})
+        return float(prediction.split() in [answer.split() for answer in example.answers])
 
     def summarize(self, rows: list[Row]) -> dict[str, float]:
         """Return the mean score, overall and by tag."""
@@ -32,7 +33,3 @@ class Accuracy(ExampleMetric):
         for group, members in by_tag(rows, self.by):
             values[f"accuracy/{group}"] = mean([row["score"] for row in members])
         return values
-
-
-def _with_single_blanks(text: str) -> str:
-    return " ".join(text.split())
