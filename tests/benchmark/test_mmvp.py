@@ -5,6 +5,7 @@ import random
 import pytest
 
 from bridgelab.benchmark.mmvp import Mmvp
+from bridgelab.data.example_limits import limit_examples
 
 HEADER = "Index,Question,Options,Correct Answer"
 PROMPT = "{question} {options}"
@@ -38,7 +39,7 @@ def test_questions(tmp_path, header, bom):
     assert first.images == (str(tmp_path / "MMVP Images" / "1.jpg"),)
     assert first.prompt == "Is it open, or not? (A) Open (B) Closed"
     assert (first.choices, first.answers, second.answers) == (("Open", "Closed"), ("Closed",), ("Open",))
-    assert first.tags == second.tags == {"pair": "1"}
+    assert first.tags == second.tags == {"pair": "1", "group": "1"}
 
 
 def test_pairs_as_the_authors_count(tmp_path):
@@ -52,6 +53,9 @@ def test_pairs_as_the_authors_count(tmp_path):
         "pair_accuracy": pytest.approx(pairs(right)),
     }
     assert 0 < pairs(right) < sum(right) / 40
+    limited = limit_examples({"choice": examples}, {"answer": 9}, whole_groups=True)["choice"]
+    assert [e.tags["pair"] for e in limited[::2]] == [e.tags["pair"] for e in limited[1::2]]
+    assert len(limited) == 8
 
 
 def test_the_four_swapped_answers(tmp_path):

@@ -20,14 +20,15 @@ from bridgelab.benchmark.own import Own
 from bridgelab.benchmark.own_splits import groups_of
 
 PICTURES = 10
+WHITE = ("  ", "\n", "\u00a0")  # a T5 writes all of them as one blank
 ROWS = [
     row
     for k in range(PICTURES)
     for row in (
-        {"id": f"a{k}", "image": f"{k}.png", "question": "how many, 'so' ?", "answer": str(k % 3), "tags": {"type": "count", "hops": k % 2}},
-        {"id": f"c{k}", "image": f"{k}.png", "question": "which {options} ?", "choices": ["red", "blue"], "answer": "blue", "tags": {"type": "color", "hops": 0}},
+        {"id": f"a{k}", "image": f"{k}.png", "question": "how\u00a0many, 'so' ?", "answer": f"about{WHITE[k % 3]}{k % 3}", "tags": {"type": "count", "hops": k % 2}},
+        {"id": f"c{k}", "image": f"{k}.png", "question": "which {options} ?", "choices": ["red", "deep \tblue"], "answer": "deep  blue", "tags": {"type": "color", "hops": 0}},
         {"id": f"d{k}", "image": f"{k}.png", "caption": f"a thing — №{k}"},
-        {"id": f"e{k}", "image": f"{k}.png", "caption": "a thing"},
+        {"id": f"e{k}", "image": f"{k}.png", "caption": "a\nthing"},
     )
 ]  # fmt: skip
 
@@ -76,6 +77,8 @@ def read(own):
 @pytest.mark.parametrize("write", [jsonl, table, parquet])
 def test_every_format_gives_the_same_examples(root, write):
     write(root, ROWS)
+    (path,) = root.glob("table.*")
+    path.rename(root / path.name.upper())
     own = Own(root)
     examples = read(own)
     assert own.splits == ("train", "val", "test")
@@ -90,12 +93,13 @@ def test_every_format_gives_the_same_examples(root, write):
     assert counted.images == chosen.images == (str(root / "4.png"),)
     assert (counted.prompt, counted.answers, counted.tags) == (
         "how many, 'so' ?",
-        ("1",),
+        ("about 1",),
         {"type": "count", "hops": 0},
     )
     # The question's own braces are text.
-    assert chosen.prompt == "which {options} ? (A) red (B) blue"
-    assert (chosen.answers, chosen.choices) == (("blue",), ("red", "blue"))
+    assert chosen.prompt == "which {options} ? (A) red (B) deep blue"
+    assert (chosen.answers, chosen.choices) == (("deep blue",), ("red", "deep blue"))
+    assert "a thing" in {answer for e in by_id.values() for answer in e.answers if e.kind == "caption"}
     assert "made by image: test has 0.2 of all" in own.split_rule
     metrics = own.metrics()
     assert {kind: type(metric) for kind, metric in metrics.items()} == {
@@ -155,6 +159,19 @@ def test_splits_may_be_named_by_a_column_or_by_the_files(root):
     assert Own(root).splits == ("test",)
     with pytest.raises(ValueError, match=r"split='train': the table of own has test alone\. Name rows train"):
         Own(root).examples("train", "answer")
+    # With images of test.csv.
+    jsonl(root, [row | {"id": f"{row['id']} again"} for row in rows[3:]], "train")
+    with pytest.raises(
+        ValueError, match=r"in two splits.*or set benchmark\.columns\.split=null to have splits"
+    ):
+        Own(root).examples("train")
+    (root / "test.csv").unlink()
+    with pytest.raises(
+        ValueError, match=r"none is test.*or set benchmark\.columns\.split=null to have splits"
+    ):
+        Own(root).examples("train")
+    own = Own(root, columns={"split": None})
+    assert (own.splits, "made by image" in own.split_rule) == (("train", "val", "test"), True)
 
 
 def test_columns_are_mapped(root):
@@ -240,6 +257,11 @@ def test_a_folder_of_the_datasets_library(root, form):
         named = datasets.DatasetDict(train=data.select(range(7)), validation=data.select(range(7, 10)))
         named.save_to_disk(source)
     split = {"val": None, "test": "validation"} if form == "saved splits" else {}
+    if split:
+        with pytest.raises(
+            ValueError, match=r"has test alone.*or set benchmark\.test=null to have splits made"
+        ):
+            Own(root / "kept", hub=str(source), **split, train=None).examples("train")
     own = Own(root / "kept", hub=str(source), **split)
     examples = {split: own.examples(split) for split in own.splits}
     assert {split: len(of_split) for split, of_split in examples.items()} == (
@@ -305,6 +327,34 @@ def test_images_in_a_column_each(root, write):
     write(root, [row | {"right": row["right"] if k else None} for k, row in enumerate(rows)])
     with pytest.raises(ValueError, match=r"left, right=\S+ must be given in each row"):
         Own(root, columns={"images": ["left", "right"]}).examples("train")
+
+
+@pytest.mark.parametrize("write", [jsonl, table])
+def test_choices_and_answers_in_a_column_each(root, write):
+    rows = [
+        {"A": "red", "B": "b", "C": None, "answer": "B"},
+        {"A": "red", "B": "b", "C": "blue", "answer": "C"},
+        {"A": " ", "one": "red", "two": "blue"},
+        {"one": None, "two": "blue"},
+    ]
+    common = {"image": "0.png", "question": "?", "split": "test"}
+    write(root, [common | {"id": k} | row for k, row in enumerate(rows)])
+    columns = {"choices": ["A", "B", "C"], "answers": ["one", "two"]}
+    own = Own(root, columns=columns)
+    asked, chosen = own.examples("test", "answer"), own.examples("test", "choice")
+    assert [e.answers for e in asked] == [("red", "blue"), ("blue",)]
+    assert [(e.choices, e.answers[0]) for e in chosen] == [
+        (("red", "b"), "b"),
+        (("red", "b", "blue"), "blue"),
+    ]
+    assert not own.remarks[:-1]
+    write(root, [common | rows[1] | {"B": None}])
+    with pytest.raises(ValueError, match=r"A, B, C=\S+ must be given in each row"):
+        Own(root, columns={"choices": ["A", "B", "C"]}).examples("test")
+    with pytest.raises(
+        ValueError, match=r"question=\['a', 'b'\]: only images, answers, choices may stand in"
+    ):
+        Own(root, columns={"question": ["a", "b"]})
 
 
 def test_a_byte_order_mark_and_windows_line_ends_are_fine(root):

@@ -2,10 +2,12 @@
 
 import json
 import random
+from collections import Counter
 
 import pytest
 
 from bridgelab.benchmark.whats_up import FILES, WhatsUp
+from bridgelab.data.example_limits import limit_examples
 
 A, B = ("left_of", "right_of", "on", "under"), ("left_of", "right_of", "in-front_of", "behind")
 
@@ -71,6 +73,8 @@ def test_pairs_and_sets(tmp_path, variant, prepositions):
     assert values["accuracy"] == pytest.approx(sum(correct) / 80)
     of = [r for r, e in zip(correct, examples, strict=True) if e.tags["type"] == "right_of"]
     assert values["accuracy/type=right_of"] == pytest.approx(sum(of) / 20)
+    limited = limit_examples({"choice": examples}, {"answer": 9}, whole_groups=True)["choice"]
+    assert sorted(Counter(e.tags["set"] for e in limited).values()) == [4, 4]
 
 
 @pytest.mark.parametrize(

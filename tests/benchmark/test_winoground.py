@@ -2,9 +2,11 @@
 
 import json
 
+import pandas as pd
 import pytest
 
 from bridgelab.benchmark.winoground import Winoground
+from bridgelab.statistics.difficulty_levels import numeric_tags
 
 LINE = {
     "id": 0, "image_0": "ex_0_img_0", "image_1": "ex_0_img_1",
@@ -37,8 +39,10 @@ def test_an_item_is_two_examples(root):
         "also": "",
         "main_preds": 1,
         "group": "0",
-        "image": 1,
+        "image": "1",
     }
+    tagged = pd.DataFrame([{f"tag_{name}": value for name, value in e.tags.items()} for e in (first, second)])
+    assert set(numeric_tags(tagged)) == {"main_preds"}
     metric = Winoground(root).metrics()["choice"]
     metric.update([LINE["caption_0"], LINE["caption_1"]], [first, second], [[-1.0, -2.0], [-3.0, -2.5]])
     values = metric.compute()

@@ -4,6 +4,7 @@ import json
 import shutil
 import warnings
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -18,7 +19,7 @@ def root(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
     for k in range(30):
-        Image.new("RGB", (16, 8 + k % 2), (k, 0, 0)).save(tmp_path / "data" / f"{k}.png")
+        Image.new("RGB", (16, 8 + k % 2), (k, 0, 99)).save(tmp_path / "data" / f"{k}.png")
     write(tmp_path / "data", ROWS)
     return tmp_path / "data"
 
@@ -59,7 +60,8 @@ def test_it_says_what_there_is(root, capsys):
     assert "images      30, width × height in pixels: 16 × 8 50 %, 16 × 9 50 %" in lines
     notes = [line for line in lines if line.startswith("note")]
     assert notes == [
-        "note        1 types have fewer than 30 answer questions or images in test, too few to tell bridges apart: color (6)."
+        "note        1 type has fewer than 30 answer questions or images in test, too few to tell bridges apart: color (6 questions, 6 "
+        "images)."
     ]
     assert lines[-1].startswith("nothing is wrong. Next: bridgelab doctor, then bridgelab train")
     with Image.open("own_examples.png") as picture:
@@ -95,6 +97,21 @@ def test_every_problem_is_said_and_ends_with_status_2(root, capsys):
     assert f"{data}/6.png and {data}/7.png: a bridge may not be tested on images" in wrong[2]
     assert len(wrong) == 3
     assert "3 things are wrong, as said above" in error
+
+
+def test_images_in_two_splits_as_published_are_no_fault_of_the_user(root, capsys):
+    """VSR's random split shows 978 images in two splits."""
+    (root / "images").symlink_to(root)
+    (root / "splits" / "random").mkdir(parents=True)
+    for split, images in {"train": (1, 2), "dev": (3, 4), "test": (2, 5)}.items():
+        lines = [
+            {"image": f"{k}.png", "caption": "It is red.", "label": k % 2, "relation": "on"} for k in images
+        ]
+        (root / "splits" / "random" / f"{split}.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    lines, _ = check(capsys, "data", "benchmark=vsr")
+    (note,) = [line for line in lines if "in test too" in line]
+    assert note.startswith("note        1 images of train are in test too, such as ")
+    assert note.endswith("that it was trained on. The benchmark was published so.")
 
 
 def test_every_malformed_row_is_listed_and_the_images_of_the_others_are_looked_at(root, capsys):
@@ -146,13 +163,26 @@ def test_remarks_on_what_may_not_be_meant(root, capsys):
         for k, row in enumerate(ROWS)
     ]
     for k, answer in enumerate(("red", "red", "red", "blue"), start=30):
-        Image.new("RGB", (9, k)).save(root / f"{k}.png")
+        Image.fromarray(np.full((k, 9), 4095, np.uint16)).save(root / f"{k}.png")  # 12 bits
         rows.append({"image": f"{k}.png", "question": "?", "answer": answer, "split": "train"})
     write(root, rows)
     lines, _ = check(capsys, "data")
     notes = "\n".join(line for line in lines if line.startswith("note"))
     assert "note        table.jsonl has columns that are not read: note." in notes
+    assert "note        4 of 34 images have no pixel above 15 of 255, such as " in notes
+    assert "scale pixels of fewer bits, such as 0 to 4095, to 0 to 65535." in notes
     assert "tag scene has 30 values in test, and the more there are, the less each can show." in notes
     assert "30 types have fewer than 30 answer questions or images in test" in notes
     assert "4 of 34 questions are in no cell of the verdict" in notes
     assert "the most frequent training answer is right for 96.7 % of test: bridges can hardly differ" in notes
+
+
+@pytest.mark.parametrize("typed", [True, False])
+def test_groups_count_as_one_image_and_may_be_too_few(root, capsys, typed):
+    rows = [row if typed else row | {"tags": None} for row in ROWS]
+    write(root, [row | {"split": "test"} for row in rows])
+    assert not any("too few" in line for line in check(capsys, "data")[0])
+    write(root, [row | {"split": "test", "group": k % 4} for k, row in enumerate(rows)])
+    (note,) = [line for line in check(capsys, "data")[0] if "too few" in line]
+    assert "1 type has fewer than 30 answer questions or groups in test" in note
+    assert note.endswith(f": {'color' if typed else 'all'} (30 questions, 4 groups).")

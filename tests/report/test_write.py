@@ -327,7 +327,8 @@ def test_groups_give_consistency_and_are_drawn_whole(simulated):
         ("query_color", "query"), ("equal_shape", "compare_attribute"),
         ("compare_attribute", "compare_attribute"),
         ("equal_integer", "compare_integer"), ("less_than", "compare_integer"), ("count", "count"),
-        ("compare_integer", "compare_integer"), ("spatial", "spatial"),
+        ("compare_integer", "compare_integer"), ("spatial", "spatial"), ("compare_shape", "compare_attribute"),
+        *((name, name) for name in ("query", "query_text", "compare_price", "equal_pay", "query_colors")),  # one's own
     ],
 )  # fmt: skip
 def test_reasoning_types_are_grouped(tag, group):

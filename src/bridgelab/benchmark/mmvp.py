@@ -5,7 +5,7 @@ Metric: `GroupAccuracy`: the share of pairs with both questions right, which the
 A question is right if the right option's text is the likelier one; the authors' scripts/gpt_grader.py (05081e9fb3f9) counts
 pairs the same way and has GPT-4 judge free answers. Four answers are swapped in the published file (tsb0601/MMVP issue 30);
 `variant=corrected` swaps them back, as lmms-eval 0.7.3 does.
-Tags: pair. The nine visual patterns are not in the file. Licence: MIT.
+Tags: pair, and group, which is the same. The nine visual patterns are not in the file. Licence: MIT.
 
 Layout of the hub's MMVP/MMVP, as tsb0601/MMVP's README.md (070992ef088f) and scripts/evaluate_mllm.py (4d6eaeb5b641) read it:
 
@@ -95,6 +95,7 @@ class Mmvp(EvaluationOnly):
         right = letter_index(row["Correct Answer"], len(options))
         if self.variant == "corrected" and number in CORRECTED:
             right = letter_index(CORRECTED[number], len(options))
+        pair = str((number + 1) // 2)
         return choice_example(
             str(number),
             (under(self.root, "MMVP Images", f"{number}.jpg"),),
@@ -102,5 +103,5 @@ class Mmvp(EvaluationOnly):
             question=row["Question"],
             options=options,
             answer=right,
-            tags={"pair": str((number + 1) // 2)},
+            tags={"pair": pair, "group": pair},
         )

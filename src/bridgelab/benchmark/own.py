@@ -20,16 +20,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import cast
 
 from bridgelab.benchmark.example import Example, choose, fill
 from bridgelab.benchmark.metrics.accuracy import Accuracy
 from bridgelab.benchmark.metrics.caption_metric import CaptionMetric
 from bridgelab.benchmark.metrics.example_metric import ExampleMetric
 from bridgelab.benchmark.metrics.vqa_accuracy import PLAIN, VARIANTS, VqaAccuracy
-from bridgelab.benchmark.own_splits import OwnSplits, assign_splits
+from bridgelab.benchmark.own_splits import MAKE, MAKE_OF_HUB, OwnSplits, assign_splits
 from bridgelab.benchmark.readers.own_row import OwnRow
-from bridgelab.benchmark.readers.own_rows import BREAKDOWN, FIELDS, read_rows
+from bridgelab.benchmark.readers.own_rows import BREAKDOWN, FIELDS, LISTS, read_rows
 from bridgelab.benchmark.readers.own_tables import Source, folder_tables, hub_tables
 from bridgelab.benchmark.splits import SPLITS, check_share
 
@@ -42,8 +41,8 @@ class Own:
         name: the benchmark's name in the record.
         file: the table, relative to `root`; None for the only one there, or for one per split.
         images: the folder, relative to `root`, that names of images are relative to.
-        columns: the table's name of each of `FIELDS`; None for one that is not to be read. For `images` also the names of
-            several columns with an image each.
+        columns: the table's name of each of `FIELDS`; None for one that is not to be read. For those of `LISTS` also the names
+            of several columns with an entry each.
         tags: columns that are tags.
         breakdown: the tag that breaks the verdict down, whose values become `type`; None for a tag of that name, or the
             only one of text.
@@ -99,13 +98,17 @@ class Own:
         self.name = name
         self.file = file
         self.images = (self.root / images).resolve()
-        given = {field: field for field in FIELDS} | dict(columns or {})
-        images_of = given["images"]
-        self.image_columns: tuple[str, ...] = ()  # that are read as one
-        if not isinstance(images_of, str | None):
-            self.image_columns = tuple(images_of)
-            given["images"] = ", ".join(images_of)
-        self.columns: dict[str, str | None] = {field: cast(str | None, name) for field, name in given.items()}
+        self.columns: dict[str, str | None] = {field: field for field in FIELDS}
+        self.joined: dict[str, tuple[str, ...]] = {}  # by field the columns that are read as one
+        for field, name in (columns or {}).items():
+            if isinstance(name, str | None):
+                self.columns[field] = name
+            elif field in LISTS:
+                self.joined[field], self.columns[field] = tuple(name), ", ".join(name)
+            else:
+                raise ValueError(
+                    f"benchmark.columns.{field}={list(name)}: only {', '.join(LISTS)} may stand in several columns. Name one."
+                )
         self.tags, self.breakdown = tuple(tags), breakdown
         self.hub, self.config, self.revision = hub, config, revision
         self.parts = {"train": train, "val": val, "test": test}
@@ -137,7 +140,7 @@ class Own:
         if split in SPLITS and split not in self.splits:
             raise ValueError(
                 f"split={split!r}: the table of {self.name} has {', '.join(self.splits)} alone. Name rows {split} in its column of "
-                "splits, or set benchmark.columns.split=null to have splits made."
+                f"splits, or {self._make}."
             )
         choose(split, self.splits, "split")
         choose(kind, self.kinds, "kind")
@@ -163,7 +166,8 @@ class Own:
     @property
     def remarks(self) -> list[str]:
         """What is not wrong, but may not be meant: columns that are not read, and questions outside of the breakdown."""
-        used, lines = {*self.columns.values(), *self.image_columns, *self.tags}, []
+        joined = (column for columns in self.joined.values() for column in columns)
+        used, lines = {*self.columns.values(), *joined, *self.tags}, []
         for table, _ in self._sources:
             if unread := [column for column in table.columns if column not in used]:
                 lines.append(f"{table.path.name} has columns that are not read: {', '.join(unread)}")
@@ -180,14 +184,16 @@ class Own:
     @cached_property
     def _sources(self) -> list[Source]:
         if not self.hub:
-            return folder_tables(self.root, self.file)
+            tables = folder_tables(self.root, self.file)
+            return tables if self.columns["split"] else [Source(table, None) for table, _ in tables]
+        several = self.joined.get("images")
         single = [column for field in ("image", "images") if (column := self.columns[field])]
         return hub_tables(
             self.hub,
             self.parts,
             self.root / "hub",
-            images=self.image_columns or single,
-            either=not self.image_columns,
+            images=several or single,
+            either=not several,
             config=self.config,
             revision=self.revision,
         )
@@ -198,7 +204,7 @@ class Own:
         return read_rows(
             self._sources,
             self.columns,
-            image_columns=self.image_columns,
+            joined=self.joined,
             tags=self.tags,
             images=images,
             breakdown=self.breakdown,
@@ -212,7 +218,13 @@ class Own:
             test_share=self.test_share,
             seed=self.seed,
             source=", ".join(str(source.table.path) for source in self._sources),
+            make=self._make,
         )
+
+    @property
+    def _make(self) -> str:
+        """How to have splits made, for messages."""
+        return MAKE_OF_HUB if self.hub and self.parts["test"] else MAKE
 
     def _example(self, row: OwnRow) -> Example:
         lettered = (

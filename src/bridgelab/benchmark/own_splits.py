@@ -10,7 +10,8 @@ from scipy.sparse.csgraph import connected_components
 from bridgelab.benchmark.readers.own_row import OwnRow
 from bridgelab.benchmark.splits import SPLITS, draw_share
 
-MAKE = "set benchmark.columns.split=null to have splits made"
+MAKE = "set benchmark.columns.split=null to have splits made"  # which also puts the names of tables aside
+MAKE_OF_HUB = "set benchmark.test=null to have splits made of train"
 
 
 class OwnSplits(NamedTuple):
@@ -21,7 +22,13 @@ class OwnSplits(NamedTuple):
 
 
 def assign_splits(
-    rows: Sequence[OwnRow], *, val_share: float, test_share: float, seed: int, source: str
+    rows: Sequence[OwnRow],
+    *,
+    val_share: float,
+    test_share: float,
+    seed: int,
+    source: str,
+    make: str = MAKE,
 ) -> OwnSplits:
     """Return rows by split: as they name it, with val held out of train if there is none, or else made by group.
 
@@ -31,6 +38,7 @@ def assign_splits(
         test_share: share of all groups that becomes test.
         seed: of the draws, which do not depend on the order of rows.
         source: the tables, for messages.
+        make: how to have splits made, for messages.
     Raises:
         ValueError: if some rows name a split and others none, there is no test, there are too few groups, a group is in two
             splits, or all training questions have one answer.
@@ -45,7 +53,7 @@ def assign_splits(
         splits = ["test" if group in test else "val" if group in val else "train" for group in groups]
         rule = f"made by {by}: test has {test_share:g} of all, val {val_share:g} of the others, seed {seed}"
     else:
-        _check_named(rows, groups, source)
+        _check_named(rows, groups, source, make)
         splits, rule = [str(row.split) for row in rows], "named by the table"
         if "train" in named and "val" not in named:
             of_train = {group for group, split in zip(groups, splits, strict=True) if split == "train"}
@@ -80,24 +88,24 @@ def groups_of(rows: Sequence[Sequence[str]]) -> list[str]:
     return [least[group[place[row[0]]]] for row in rows]
 
 
-def _check_named(rows: Sequence[OwnRow], groups: Sequence[str], source: str) -> None:
+def _check_named(rows: Sequence[OwnRow], groups: Sequence[str], source: str, make: str) -> None:
     """Check the splits that rows name."""
     if without := [row.place for row in rows if not row.split]:
         raise ValueError(
             f"{source}: {len(without)} of {len(rows)} rows have no split, such as {without[0]}: all rows name one, or none does. "
-            f"Fill it in, or {MAKE}."
+            f"Fill it in, or {make}."
         )
     if "test" not in (named := sorted({str(row.split) for row in rows})):
         raise ValueError(
             f"{source}: split is {' or '.join(named)} in all rows, and none is test, which bridges are compared on. Name rows test, "
-            f"or {MAKE}."
+            f"or {make}."
         )
     first: dict[str, str | None] = {}
     both = {g for g, row in zip(groups, rows, strict=True) if first.setdefault(g, row.split) != row.split}
     if both:
         raise ValueError(
             f"{source}: {len(both)} images or groups are in two splits, such as {min(both)}: a bridge may not be tested on what it was "
-            f"trained on. Correct their splits, or {MAKE}."
+            f"trained on. Correct their splits, or {make}."
         )
 
 

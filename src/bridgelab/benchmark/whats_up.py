@@ -3,7 +3,7 @@
 Source: Kamath et al. 2023, "What's 'up' with vision-language models?" (EMNLP, arXiv:2310.19785).
 Metric: accuracy of the likeliest caption, by preposition; for the two controlled sets also `GroupAccuracy`. The groups are
 pairs of opposite prepositions, and sets of four with the same objects, as in the authors' dataset_zoo/aro_datasets.py
-(447c169df272). Tags: type (the preposition); of the controlled sets also pair and set.
+(447c169df272). Tags: type (the preposition); of the controlled sets also pair, set, and group, which is the set.
 Licence: MIT; photographs of COCO 2017 and Visual Genome under their owners' terms. Size in images: controlled_a 412,
 controlled_b 408, coco_one 2,247, coco_two 440, vg_one 1,160, vg_two 291.
 
@@ -110,7 +110,7 @@ class WhatsUp(EvaluationOnly):
         words = file.split("/")[-1].rpartition(".")[0].split("_")
         objects = f"{words[0]} {words[-1]}"
         axis = "horizontal" if preposition in HORIZONTAL else "other"
-        tags = {"type": preposition.strip("_"), "set": objects, "pair": f"{objects} {axis}"}
+        tags = {"type": preposition.strip("_"), "set": objects, "pair": f"{objects} {axis}", "group": objects}
         return self._captions(name, file, entry["caption_options"], tags)
 
     def _natural(self, name: str, entry: list[Any]) -> Example:

@@ -74,7 +74,7 @@ class Winoground(EvaluationOnly):
                 prompt=self.prompt,
                 answers=(captions[image],),
                 kind="choice",
-                tags={**tags, "image": image},
+                tags={**tags, "image": str(image)},  # a string: it is no level of difficulty
                 choices=captions,
             )
             for image in (0, 1)

@@ -1,10 +1,13 @@
 """What a benchmark's data hold and what is wrong with them, before anything is trained."""
 
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any, NamedTuple
+
+import pandas as pd
 
 from bridgelab.benchmark.contract import check_tags, read_examples
 from bridgelab.benchmark.example import Example
@@ -13,18 +16,23 @@ from bridgelab.benchmark.metrics.example_metric import ExampleMetric
 from bridgelab.benchmark.readers.own_rows import MalformedRows
 from bridgelab.benchmark.too_few import FEWEST, too_few
 from bridgelab.data.images import file_hash, missing, read_image, try_each
+from bridgelab.runs.predictions import clusters
 
 SPLITS = ("train", "val", "test")
 LISTED = 3  # examples of a problem
+DARK = 15  # the greatest value of a pixel in an image of 12 bits that is stored in 16
+NO_COPIES = "Remove the copies, or give their rows one group."
+ALL = "all"  # of the questions, where they have no types
 MOST_VALUES = 20  # of a tag, each of which is a row of the report
 
 
 class Image(NamedTuple):
-    """Height and width in pixels, and the hash of an image's file."""
+    """Height and width in pixels, the hash of an image's file, and the greatest value of a pixel as a bridge sees it."""
 
     height: int
     width: int
     hash: str
+    brightest: int
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,7 @@ class SplitKind:
         answers: the number of times of each first answer, most frequent first.
         words: the least, the median and the greatest number of words of a prompt.
         tags: for each tag the number of examples with each value.
+        clusters: for each type, or for `all` if there are none, how many images or groups the statistics count.
         floor: the score of the most frequent training answer of each type; None without a train split, and for captions.
     """
 
@@ -48,6 +57,7 @@ class SplitKind:
     answers: Mapping[str, int]
     words: tuple[int, float, int]
     tags: Mapping[str, Mapping[str, int]]
+    clusters: Mapping[str, int]
     floor: float | None
 
 
@@ -91,9 +101,19 @@ def check_data(benchmark: Any) -> DataCheck:
         images, problems = _look(path for row in error.rows for path in row.images)
         return DataCheck(benchmark.name, (), _sizes(images), (*error.problems, *problems), (), {})
     images, problems = _look(path for own in examples.values() for e in own for path in e.images)
+    leaks = list(_leaks(examples, images))
+    # The splits of a benchmark of the package are as published, unless it makes them; nobody can mend them.
+    published = type(benchmark).__module__.startswith("bridgelab.") and not hasattr(benchmark, "split_rule")
     metrics = benchmark.metrics()
+    units = _clusters(examples)
     parts = [
-        _part(split, kind, own, _floor(examples.get(("train", kind), []), own, metrics[kind]))
+        _part(
+            split,
+            kind,
+            own,
+            units[split, kind],
+            _floor(examples.get(("train", kind), []), own, metrics[kind]),
+        )
         for (split, kind), own in examples.items()
     ]
     return DataCheck(
@@ -102,11 +122,17 @@ def check_data(benchmark: Any) -> DataCheck:
         sizes=_sizes(images),
         problems=(
             *problems,
-            *_leaks(examples, images),
+            *(f"{leak}. {NO_COPIES}" for leak in leaks if not published),
             *_unlike(benchmark.name, examples),
             *_refusals(examples, metrics),
         ),
-        remarks=(*getattr(benchmark, "remarks", ()), *_thin_cells(parts), *_sure_guesses(parts)),
+        remarks=(
+            *getattr(benchmark, "remarks", ()),
+            *(f"{leak}. The benchmark was published so" for leak in leaks if published),
+            *_dark(images),
+            *_thin_cells(parts),
+            *_sure_guesses(parts),
+        ),
         examples=examples,
     )
 
@@ -128,14 +154,37 @@ def _sizes(images: Mapping[str, Image]) -> dict[tuple[int, int], int]:
 
 
 def _read(path: str) -> Image:
-    height, width, _ = read_image(path).shape
-    return Image(height, width, file_hash(path))
+    pixels = read_image(path)
+    height, width, _ = pixels.shape
+    return Image(height, width, file_hash(path), int(pixels.max()))
 
 
-def _part(split: str, kind: str, examples: Sequence[Example], floor: float | None) -> SplitKind:
+def _clusters(
+    examples: Mapping[tuple[str, str], Sequence[Example]],
+) -> dict[tuple[str, str], list[int]]:
+    """Return the cluster of each example, by split and kind: examples of any kind that share an image or a group are one."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for split in dict.fromkeys(split for split, _ in examples):
+        every = [e for (of, _), own in examples.items() if of == split for e in own]
+        shown = ["|".join(e.images) for e in every]
+        table = pd.DataFrame({"image": shown, "tag_group": [e.tags.get("group") for e in every]})
+        numbers = iter(clusters(table).tolist())
+        found |= {
+            key: list(itertools.islice(numbers, len(own))) for key, own in examples.items() if key[0] == split
+        }
+    return found
+
+
+def _part(
+    split: str, kind: str, examples: Sequence[Example], units: Sequence[int], floor: float | None
+) -> SplitKind:
     words = [len(e.prompt.split()) for e in examples]
     tags: dict[str, Counter[str]] = defaultdict(Counter)
-    for e in examples:
+    of_type: dict[str, set[int]] = defaultdict(set)
+    typed = any("type" in e.tags for e in examples)
+    for e, unit in zip(examples, units, strict=True):
+        if not typed or "type" in e.tags:
+            of_type[str(e.tags["type"]) if typed else ALL].add(unit)
         for name, value in e.tags.items():
             tags[name][str(value)] += 1
     return SplitKind(
@@ -146,6 +195,7 @@ def _part(split: str, kind: str, examples: Sequence[Example], floor: float | Non
         answers=dict(Counter(e.answers[0] for e in examples).most_common()),
         words=(min(words), median(words), max(words)),
         tags={name: dict(counts.most_common()) for name, counts in sorted(tags.items())},
+        clusters={name: len(own) for name, own in of_type.items()},
         floor=floor,
     )
 
@@ -169,7 +219,7 @@ def _image_problems(what: str, problems: Mapping[str, str], images: int) -> Iter
 def _leaks(
     examples: Mapping[tuple[str, str], Sequence[Example]], images: Mapping[str, Image]
 ) -> Iterator[str]:
-    """Yield a problem for each pair of splits that show one image, under one name or under two."""
+    """Yield what is wrong with each pair of splits that show one image, under one name or under two."""
     shown: dict[str, dict[str, str]] = defaultdict(dict)  # split -> hash -> path
     for (split, _), own in examples.items():
         for path in (path for e in own for path in e.images if path in images):
@@ -181,7 +231,7 @@ def _leaks(
                 pair = f"{shown[split][common[0]]} and {shown[other][common[0]]}"
                 yield (
                     f"{len(common)} images of {split} are in {other} too, such as {pair}: a bridge may not be tested on images that it "
-                    "was trained on. Remove the copies, or give their rows one group."
+                    "was trained on"
                 )
 
 
@@ -213,6 +263,14 @@ def _refusals(
                 yield f"{split}, {kind}: {error}"
 
 
+def _dark(images: Mapping[str, Image]) -> Iterator[str]:
+    if dark := [path for path, image in images.items() if image.brightest <= DARK]:
+        yield (
+            f"{len(dark)} of {len(images)} images have no pixel above {DARK} of 255, such as {dark[0]}, and are nearly black to a bridge. "
+            "Of 16 bits the upper 8 are kept: scale pixels of fewer bits, such as 0 to 4095, to 0 to 65535"
+        )
+
+
 def _thin_cells(parts: Sequence[SplitKind]) -> Iterator[str]:
     """Yield remarks on the rows and cells that the report will have."""
     for part in parts:
@@ -221,13 +279,17 @@ def _thin_cells(parts: Sequence[SplitKind]) -> Iterator[str]:
         for name, values in part.tags.items():
             if len(values) > MOST_VALUES and name != "group":
                 yield f"tag {name} has {len(values)} values in test, and the more there are, the less each can show"
-        types = part.tags.get("type", {})
-        thin = [f"{name} ({number})" for name, number in types.items() if too_few(number, part.images)]
+        units = "groups" if "group" in part.tags else "images"
+        thin = [
+            f"{name} ({number} questions, {part.clusters[name]} {units})"
+            for name, number in part.tags.get("type", {ALL: part.examples}).items()
+            if too_few(number, part.clusters[name])
+        ]
         if thin:
             shown = ", ".join(thin[:LISTED]) + ", …" * (len(thin) > LISTED)
             yield (
-                f"{len(thin)} types have fewer than {FEWEST} {part.kind} questions or images in test, too few to tell bridges apart: "
-                f"{shown}"
+                f"{len(thin)} {'type has' if len(thin) == 1 else 'types have'} fewer than {FEWEST} {part.kind} questions or {units} in "
+                f"test, too few to tell bridges apart: {shown}"
             )
 
 

@@ -16,7 +16,7 @@ from bridgelab.runs.study import Study
 from bridgelab.statistics.contrast import Contrast, Contribution, contrast, contribution
 from bridgelab.statistics.convergence import not_converged
 from bridgelab.statistics.declaration import declaration
-from bridgelab.statistics.question_kinds import kind_masks
+from bridgelab.statistics.question_kinds import kind_masks, reasoning_type
 from bridgelab.statistics.verdict import Finding, judge
 
 HEADLINE = "reasoning_beyond_seeing"
@@ -166,10 +166,9 @@ def _headline_cells(study: Study) -> list[tuple[float, np.ndarray]] | None:
     seeing = captions & all(ATTRIBUTES in run.record["metrics"] for run in study.runs)
     without_hop = np.zeros(len(examples), dtype=bool)
     if {"tag_type", "tag_hops"} <= set(examples):
-        without_hop = (
-            examples["tag_type"].astype(str).str.startswith("query").to_numpy()
-            & (examples["tag_hops"] == 0).to_numpy()
-        )
+        without_hop = (examples["tag_type"].map(reasoning_type) == "query").to_numpy() & (
+            examples["tag_hops"] == 0
+        ).to_numpy()
     controls = [mask for mask in (seeing, without_hop) if mask.any()]
     reasoning = ~captions & ~without_hop
     if not controls or not reasoning.any():

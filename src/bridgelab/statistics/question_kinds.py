@@ -3,20 +3,30 @@
 import numpy as np
 import pandas as pd
 
+from bridgelab.world.scene import ATTRIBUTES
+
 # The order in which reasoning types are shown; others follow by name.
 TYPES = ("exist", "count", "query", "compare_attribute", "compare_integer")
-_INTEGER = ("equal_integer", "less_than", "greater_than", "compare_integer")
+# CLEVR's question types by the reasoning that they take. Any other type is a reasoning type itself.
+_OF_CLEVR = {
+    **dict.fromkeys(("equal_integer", "less_than", "greater_than"), "compare_integer"),
+    **{f"query_{attribute}": "query" for attribute in ATTRIBUTES},
+    **{
+        f"{verb}_{attribute}": "compare_attribute"
+        for attribute in ATTRIBUTES
+        for verb in ("equal", "compare")
+    },
+}
 ALL = "all"
 
 
 def reasoning_type(tag: object) -> str:
-    """Return the reasoning type of a question type: 'query_color' -> 'query', 'equal_shape' -> 'compare_attribute'."""
+    """Return the reasoning type of a question type: 'query_color' -> 'query', 'equal_shape' -> 'compare_attribute'.
+
+    Types that are not CLEVR's stay as they are.
+    """
     name = str(tag)
-    if name in _INTEGER:
-        return "compare_integer"
-    if name.startswith(("equal_", "compare_")):
-        return "compare_attribute"
-    return "query" if name.startswith("query") else name
+    return _OF_CLEVR.get(name, name)
 
 
 def ordered_types(types: np.ndarray) -> list[str]:

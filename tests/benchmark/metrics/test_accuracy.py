@@ -14,11 +14,11 @@ def test_accuracy_by_tag():
         example(0, type="exist", hops=0),
         example(1, "2", type="count", hops=0),
         example(2, "3", type="count", hops=2),
-        example(3, ("red", "crimson")),
+        example(3, ("red", "New\u00a0 York")),
     ]
     metric = Accuracy(by=("type", "hops"))
     metric.update(["yes ", "2"], examples[:2])
-    metric.update(["2", "crimson"], examples[2:])
+    metric.update(["2", "New York"], examples[2:])  # a T5 writes no other white space
     assert metric.compute() == {
         "accuracy": 0.75,
         "accuracy/type=count": 0.5,

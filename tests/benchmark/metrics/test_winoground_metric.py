@@ -13,7 +13,7 @@ def item(k, kind="Object"):
     return [
         Example(
             f"{k}-{image}", ("/x.png",), "say", (CAPTIONS[image],), "choice",
-            {"type": kind, "group": str(k), "image": image}, choices=CAPTIONS,
+            {"type": kind, "group": str(k), "image": str(image)}, choices=CAPTIONS,
         )
         for image in (0, 1)
     ]  # fmt: skip

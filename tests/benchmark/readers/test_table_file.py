@@ -55,6 +55,7 @@ def test_a_line_of_a_gigabyte_is_not_read_to_its_end(tmp_path, suffix):
         ("a.csv", b'a,b\n1,"' + b"x\n" * 70_000 + b'"\n', r"a\.csv can't be read \(field larger than field limit"),
         ("a.parquet", b"PAR1", r"a\.parquet can't be read .*a complete Parquet file"),
         ("a.pkl", pickle.dumps(1), r"a\.pkl can't be read: .*a pickle runs code when it is opened\. Write it as JSON lines"),
+        ("a.PKL", pickle.dumps(1), r"a\.PKL can't be read: .*a pickle runs code"),
         ("a.tsv", b"a\tb\n", r"a\.tsv can't be read: a table is a \.jsonl, \.csv or \.parquet file\. Write"),
     ],
 )  # fmt: skip

@@ -9,7 +9,8 @@ from bridgelab.benchmark.metrics.example_metric import ExampleMetric, Row, by_ta
 class Accuracy(ExampleMetric):
     """Share of predictions equal to an accepted answer: CLEVR's official metric (arXiv:1612.06890).
 
-    Strings are compared without surrounding blanks; case, articles and punctuation count.
+    Strings are compared without surrounding blanks; case, articles and punctuation count. White space within counts as one
+    blank, since a T5 writes no other. Choices are compared as they are.
     Values: `accuracy`, and `accuracy/<tag>=<value>` for each value of each tag in `by`.
 
     Args:
@@ -22,7 +23,9 @@ class Accuracy(ExampleMetric):
 
     def score(self, prediction: str, example: Example) -> float:
         """Return 1 if the prediction is an accepted answer, else 0."""
-        return float(prediction.strip() in {answer.strip() for answer in example.answers})
+        if example.choices:
+            return float(prediction.strip() in {answer.strip() for answer in example.answers})
+        return float(prediction.split() in [answer.split() for answer in example.answers])
 
     def summarize(self, rows: list[Row]) -> dict[str, float]:
         """Return the mean score, overall and by tag."""

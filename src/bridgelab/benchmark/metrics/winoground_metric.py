@@ -7,6 +7,7 @@ from bridgelab.benchmark.example import Example
 from bridgelab.benchmark.metrics.accuracy import Accuracy
 from bridgelab.benchmark.metrics.example_metric import Row, by_tag, mean
 
+HALVES = ("0", "1")  # the tag `image` of an item's halves
 Item = dict[int, list[float]]  # image -> the log-probability of each caption
 
 
@@ -65,13 +66,13 @@ def _items(rows: list[Row]) -> list[Item]:
     items: dict[str | int, Item] = defaultdict(dict)
     for row in rows:
         tags, likelihoods = row["tags"], row["likelihoods"]
-        is_half = "group" in tags and tags.get("image") in (0, 1)
+        is_half = "group" in tags and tags.get("image") in HALVES
         if not is_half or likelihoods is None or len(likelihoods) != 2:
             raise ValueError(
                 f"example {row['id']} has the tags {sorted(tags)} and the likelihoods {likelihoods}: an item's half needs "
-                "group, image (0 or 1) and the log-probabilities of both captions. Give update those of choices."
+                "group, image ('0' or '1') and the log-probabilities of both captions. Give update those of choices."
             )
-        items[tags["group"]][tags["image"]] = likelihoods
+        items[tags["group"]][HALVES.index(tags["image"])] = likelihoods
     return [item for item in items.values() if len(item) == 2]
 
 

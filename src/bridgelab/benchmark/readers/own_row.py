@@ -19,6 +19,8 @@ GROUP = "group"  # the tag that examples of one group share, which the statistic
 SHOWN = 60  # characters of a value in a message
 MAX_TAG = 60  # characters of a tag: it is a heading of the report
 SEPARATOR = "|"  # of the entries of a list in a CSV's cell
+# Fields that the language model reads or writes. Its tokenizer splits words at any white space and does not keep which it was.
+SPOKEN = ("question", "answer", "answers", "choices", "caption")
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class RowReader:
             ValueError: with the column, the value, the rule and the fix.
         """
         given = {name: row.get(column) for name, column in self.columns.items() if column}
-        cells = {name: value for name, value in given.items() if not _is_empty(value)}
+        cells = {name: value for name, value in given.items() if not is_empty(value)}
         kind = "caption" if "caption" in cells else "choice" if "choices" in cells else "answer"
         for one, other in (("caption", "question"), ("image", "images"), ("answer", "answers")):
             if one in cells and other in cells:
@@ -132,7 +134,7 @@ class RowReader:
     def _split(self, cells: Mapping[str, Any]) -> str:
         name = self._text("split", cells["split"])
         if name.lower() not in SPLIT_NAMES:
-            fix = "Correct it, or set benchmark.columns.split=null to have splits made"
+            fix = "Correct it, or set benchmark.columns.split=null to ignore that column"
             self._refuse("split", name, "must be train, val or test", fix)
         return SPLIT_NAMES[name.lower()]
 
@@ -189,7 +191,7 @@ class RowReader:
             fix = 'Write {"type": "count"}, or name columns in benchmark.tags'
             self._refuse("tags", given, "must be an object of names and values, or one text", fix)
         named = given | {tag: row.get(tag) for tag in self.tags}
-        return {name: self._tag(name, value) for name, value in named.items() if not _is_empty(value)}
+        return {name: self._tag(name, value) for name, value in named.items() if not is_empty(value)}
 
     def _tag(self, name: str, value: Any) -> str | int:
         if name == GROUP:
@@ -221,15 +223,18 @@ class RowReader:
             self._refuse(name, value, f"begins like JSON and is not ({error})", "Correct it")
 
     def _text(self, name: str, value: Any) -> str:
-        """Return a cell that has to hold text, or a whole number, as text without blanks at its ends."""
+        """Return a cell that has to hold text, or a whole number, as text without blanks at its ends.
+
+        In fields of `SPOKEN` white space inside becomes one blank.
+        """
         if str(value).strip().lower() == "nan" and isinstance(value, str | float):
             self._refuse(name, value, "is NaN, a missing value", "Fill it in, or leave the row out")
-        if _is_empty(value):
+        if is_empty(value):
             self._refuse(name, value, "must be given in each row", "Fill it in, or leave the row out")
         if isinstance(value, bool) or not isinstance(value, str | int):
             rule = f"must be text or a whole number, and is of type {type(value).__name__}"
             self._refuse(name, value, rule, "Write it as text")
-        return str(value).strip()
+        return " ".join(str(value).split()) if name in SPOKEN else str(value).strip()
 
     def _refuse(self, name: str, value: Any, rule: str, fix: str) -> NoReturn:
         shown = repr(value)
@@ -237,5 +242,6 @@ class RowReader:
         raise ValueError(f"{self.columns.get(name) or name}={shown} {rule}. {fix}.")
 
 
-def _is_empty(value: Any) -> bool:
+def is_empty(value: Any) -> bool:
+    """Return whether a cell holds nothing, or blanks alone."""
     return value is None or (isinstance(value, str) and not value.strip())

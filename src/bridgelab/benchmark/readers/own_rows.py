@@ -5,15 +5,18 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from bridgelab.benchmark.contract import check_tags
-from bridgelab.benchmark.readers.own_row import OwnRow, RowReader
+from bridgelab.benchmark.readers.own_row import OwnRow, RowReader, is_empty
 from bridgelab.benchmark.readers.own_tables import Source
 from bridgelab.benchmark.readers.table_file import Table
 
 FIELDS = (
     "id", "image", "images", "question", "answer", "answers", "choices", "answer_index", "caption", "split", "group", "tags",
 )  # fmt: skip
+LISTS = ("images", "answers", "choices")  # fields whose entries may stand in a column each
 LISTED = 10  # malformed rows in a message
 BREAKDOWN = "type"  # the tag that breaks the verdict down
 
@@ -35,7 +38,7 @@ def read_rows(
     sources: Sequence[Source],
     columns: Mapping[str, str | None],
     *,
-    image_columns: Sequence[str] = (),
+    joined: Mapping[str, Sequence[str]] = MappingProxyType({}),
     tags: Sequence[str],
     images: Path | None,
     breakdown: str | None,
@@ -45,7 +48,7 @@ def read_rows(
     Args:
         sources: the tables.
         columns: the tables' name of each of `FIELDS`; None for a field that is not to be read.
-        image_columns: columns with an image each, which are read as the one that `columns` names for `images`.
+        joined: for some of `LISTS`, columns with an entry each, which are read as the one that `columns` names for it.
         tags: columns that are tags.
         images: the folder that names of images are relative to; None if they are paths already.
         breakdown: the tag whose values become `type`; None for a tag of that name, or for the only one of text.
@@ -57,7 +60,9 @@ def read_rows(
     rows: list[OwnRow] = []
     problems: list[str] = []
     for source, split in sources:
-        table = _with_images_together(source, image_columns, columns["images"])
+        table = source
+        for field, several in joined.items():
+            table = _with_entries_together(table, field, several, str(columns[field]))
         check_columns(table, columns, tags)
         reader = RowReader(table, columns, tags, images)
         for place, cells in table.rows:
@@ -119,16 +124,24 @@ def _require_column(table: Table, column: str, key: str) -> None:
         )
 
 
-def _with_images_together(table: Table, columns: Sequence[str], name: str | None) -> Table:
-    """Return a table with a column `name` of the images of several columns, as a list in each row."""
-    if not columns:
-        return table
+def _with_entries_together(table: Table, field: str, columns: Sequence[str], name: str) -> Table:
+    """Return a table with a column `name` that holds the cells of several columns as a list in each row.
+
+    Empty cells are left out: all of answers, and those after the last choice, so that choices keep their letters.
+    """
     for column in columns:
-        _require_column(table, column, "columns.images")
-    rows = [
-        (place, cells | {str(name): [cells.get(column) for column in columns]}) for place, cells in table.rows
-    ]
-    return replace(table, columns=(*table.columns, str(name)), rows=rows)
+        _require_column(table, column, f"columns.{field}")
+
+    def together(cells: Mapping[str, Any]) -> list[Any] | None:
+        entries = [cells.get(column) for column in columns]
+        if field == "answers":
+            entries = [one for one in entries if not is_empty(one)]
+        while field == "choices" and entries and is_empty(entries[-1]):
+            entries.pop()
+        return entries or None
+
+    rows = [(place, cells | {name: together(cells)}) for place, cells in table.rows]
+    return replace(table, columns=(*table.columns, name), rows=rows)
 
 
 def _hint(column: str, columns: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from bridgelab.benchmark.annotations import require
 from bridgelab.benchmark.hub import hub_rows
-from bridgelab.benchmark.readers.table_file import SUFFIXES, Table, read_table
+from bridgelab.benchmark.readers.table_file import SUFFIXES, Table, kind_of, read_table
 
 LAYOUT = "one table, such as questions.jsonl, .csv or .parquet; or train, val and test tables"
 SPLIT_NAMES = {
@@ -36,7 +36,7 @@ def folder_tables(root: Path, file: str | None) -> list[Source]:
         return [Source(read_table(require(root / file, LAYOUT, "Set benchmark.file to its name.")), None)]
     require(root, LAYOUT, "Set benchmark.root to the folder of the table.")
     files = sorted(path for path in root.iterdir() if path.is_file())
-    paths = [path for path in files if path.suffix in SUFFIXES]
+    paths = [path for path in files if kind_of(path) in SUFFIXES]
     if paths and all(path.stem.lower() in SPLIT_NAMES for path in paths):
         return [Source(read_table(path), SPLIT_NAMES[path.stem.lower()]) for path in paths]
     if len(paths) == 1:

@@ -39,7 +39,12 @@ class Table:
     @property
     def is_csv(self) -> bool:
         """Whether a list has to be written as text, since cells of the file hold nothing else."""
-        return self.path.suffix == ".csv"
+        return kind_of(self.path) == ".csv"
+
+
+def kind_of(path: Path) -> str:
+    """Return the ending of a file's name in lower case, which says what kind of file it is."""
+    return path.suffix.lower()
 
 
 def read_table(path: Path) -> Table:
@@ -48,14 +53,15 @@ def read_table(path: Path) -> Table:
     Raises:
         ValueError: if it is another kind of file, is malformed, or has a line or a row group that is too long.
     """
-    if path.suffix not in SUFFIXES:
-        why = ", and a pickle runs code when it is opened" if path.suffix in PICKLES else ""
+    kind = kind_of(path)
+    if kind not in SUFFIXES:
+        why = ", and a pickle runs code when it is opened" if kind in PICKLES else ""
         raise ValueError(
             f"{path} can't be read: a table is a {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} file{why}. Write it as JSON lines."
         )
-    if path.suffix == ".parquet":
+    if kind == ".parquet":
         return _read_parquet(path)
-    rows = list(_csv_rows(path) if path.suffix == ".csv" else _json_rows(path))
+    rows = list(_csv_rows(path) if kind == ".csv" else _json_rows(path))
     columns = dict.fromkeys(name for _, row in rows for name in row)
     return Table(path, tuple(columns), rows, {})
 
