@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+import torch
 from omegaconf import OmegaConf
 from rich.console import Console
 
+from bridgelab.benchmark.example import Example
 from bridgelab.explain import run_diagnosis
 from bridgelab.explain.diagnose import NUM_MAPPED, diagnose, questions_to_map, runs_to_diagnose
 from bridgelab.explain.run_diagnosis import Amounts, diagnose_run
@@ -116,6 +119,21 @@ def test_a_world_with_a_shift_of_its_own_is_not_compared_with_clutter(study, shi
     assert {name.split("/")[0] for name in result.numbers} == {
         "rank", "words", "selection", "probe", "background"
     }  # fmt: skip
+
+
+def test_patches_that_a_gpu_encodes_at_each_use_are_read():
+    class OnGpu(torch.Tensor):
+        def numpy(self):
+            raise TypeError("can't convert cuda:0 device type tensor to numpy")
+
+        def cpu(self):
+            return self.as_subclass(torch.Tensor)
+
+    encoded = torch.rand(1, 5, 3).as_subclass(OnGpu)
+    example = Example("q", ("/0.png",), "what is it ?", ("red",), "answer")
+    data = SimpleNamespace(feature_rows=lambda _: ({"/0.png": 0}, lambda rows: encoded[rows]))
+    read = run_diagnosis._Diagnostics._patches(SimpleNamespace(data=data, cls=1), "test", [example])
+    assert (read == encoded.cpu()[:, 1:].numpy()).all()
 
 
 def test_bad_input(study, tmp_path):
