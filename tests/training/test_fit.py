@@ -1,10 +1,15 @@
 import functools
 import re
+import signal
+import subprocess
+from types import SimpleNamespace
 
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from tiny_training import Killed, OwnBatches, model_and_batches, train
+from pytorch_lightning.plugins.environments import LightningEnvironment
+from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 from torch.optim import AdamW
 
 from bridgelab.bridge.matryoshka import MatryoshkaQueries
@@ -14,6 +19,7 @@ from bridgelab.evaluation.out_of_memory import explain_full_evaluation
 from bridgelab.model import BridgedModel
 from bridgelab.optim.muon_adamw import MuonAdamW
 from bridgelab.training.dropout import drops, seed_masks
+from bridgelab.training import fit as fitting
 from bridgelab.training.fit import fit
 from bridgelab.training.main import ROOT  # registers what configs call
 
@@ -88,6 +94,23 @@ def test_masks_of_dropout_are_of_the_step_and_others_leave_torch_alone(tiny_text
 
 
 def test_a_batch_in_parts_is_the_same_step(tmp_path, tiny_text):
+def test_a_process_that_fails_ends_those_that_lightning_started_for_it():
+    """They would wait for it in their next collective."""
+    launcher = _SubprocessScriptLauncher(LightningEnvironment(), num_processes=2, num_nodes=1)
+    other = subprocess.Popen(["sleep", "60"])
+    watched = launcher.procs  # by a thread of Lightning's, which kills this process if one of them fails
+    watched.append(other)
+
+    def full(*_, **__):
+        raise OSError("No space left on device")
+
+    trainer = SimpleNamespace(fit=full, strategy=SimpleNamespace(launcher=launcher))
+    with pytest.raises(OSError, match="No space left"):
+        fitting._run(trainer, None, None, None)
+    assert other.poll() == -signal.SIGKILL
+    assert watched == []
+
+
     """Accumulated over two parts, killed between them, resumed: the weights of one that took each batch at once."""
     whole, _ = train(tiny_text, tmp_path / "whole")
     with pytest.raises(Killed):
