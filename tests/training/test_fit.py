@@ -4,12 +4,13 @@ import signal
 import subprocess
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from tiny_training import Killed, OwnBatches, model_and_batches, train
 from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
+from tiny_training import Killed, OwnBatches, model_and_batches, train
 from torch.optim import AdamW
 
 from bridgelab.bridge.matryoshka import MatryoshkaQueries
@@ -18,8 +19,8 @@ from bridgelab.config.check import check_config
 from bridgelab.evaluation.out_of_memory import explain_full_evaluation
 from bridgelab.model import BridgedModel
 from bridgelab.optim.muon_adamw import MuonAdamW
-from bridgelab.training.dropout import drops, seed_masks
 from bridgelab.training import fit as fitting
+from bridgelab.training.dropout import drops, seed_masks
 from bridgelab.training.fit import fit
 from bridgelab.training.main import ROOT  # registers what configs call
 
@@ -93,7 +94,6 @@ def test_masks_of_dropout_are_of_the_step_and_others_leave_torch_alone(tiny_text
     assert not torch.equal(built, state)
 
 
-def test_a_batch_in_parts_is_the_same_step(tmp_path, tiny_text):
 def test_a_process_that_fails_ends_those_that_lightning_started_for_it():
     """They would wait for it in their next collective."""
     launcher = _SubprocessScriptLauncher(LightningEnvironment(), num_processes=2, num_nodes=1)
@@ -111,15 +111,23 @@ def test_a_process_that_fails_ends_those_that_lightning_started_for_it():
     assert watched == []
 
 
-    """Accumulated over two parts, killed between them, resumed: the weights of one that took each batch at once."""
-    whole, _ = train(tiny_text, tmp_path / "whole")
+def test_a_batch_in_parts_is_the_same_step(tmp_path, tiny_text):
+    """Accumulated over two parts, killed between them, resumed: the weights and losses of one that took each batch at once."""
+    for name in ("whole", "parts"):
+        (tmp_path / name).mkdir()
+    whole, _ = train(tiny_text, tmp_path / "whole", log=True)
     with pytest.raises(Killed):
-        train(tiny_text, tmp_path / "parts", stop=7, save_every=3, accumulate_grad_batches=2)
+        train(tiny_text, tmp_path / "parts", stop=7, save_every=3, accumulate_grad_batches=2, log=True)
     state = torch.load(tmp_path / "parts" / "last.ckpt", weights_only=True)
     assert state["global_step"] == 6
-    parts, _ = train(tiny_text, tmp_path / "parts", save_every=3, accumulate_grad_batches=2)
+    parts, _ = train(tiny_text, tmp_path / "parts", save_every=3, accumulate_grad_batches=2, log=True)
     for a, b in zip(whole.parameters(), parts.parameters(), strict=True):
         torch.testing.assert_close(b, a, rtol=1e-5, atol=1e-6)
+    of_whole, of_parts = (
+        pd.read_csv(tmp_path / name / "metrics.csv")["train/loss"].tolist() for name in ("whole", "parts")
+    )
+    assert len(of_whole) == 12
+    assert of_parts == pytest.approx(of_whole, rel=1e-4)
     with pytest.raises(
         ValueError, match=r"batch_size=4 is not divisible by 1 processes times .*accumulate_grad_batches=3"
     ):
