@@ -14,6 +14,7 @@ from hydra import compose, initialize_config_dir
 
 from bridgelab.config.instantiate import build
 from bridgelab.data.features.encoding import encode
+from bridgelab.optim import muon
 from bridgelab.speed.doctor import MEASURES, in_process, write_pair
 from bridgelab.training import main
 
@@ -92,6 +93,26 @@ def test_two_gpus_take_the_steps_of_one(home, places, figures):
     two = losses(home / "two")
     assert two == pytest.approx(one, rel=1e-3)
     figures.append(f"| largest difference of a loss, two GPUs and one | {np.abs(two - one).max():.1e} |")
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (48, 96), (96, 48)])
+def test_muon_orthogonalizes_in_bfloat16(shape, monkeypatch):
+    """Its singular values come into Muon's band there too, and a step in slices is the step of all at once."""
+    matrices = torch.randn(5, *shape, generator=torch.Generator().manual_seed(0))
+    on_gpu = muon.orthogonalize(matrices.cuda())
+    assert on_gpu.dtype == torch.bfloat16
+    values = torch.linalg.svdvals(on_gpu.float())
+    assert values.min() > 0.3
+    assert values.max() < 1.3
+    stepped = []
+    for size in (2**26, 2 * shape[0] * shape[1]):
+        monkeypatch.setattr(muon, "SLICE", size)
+        params = [torch.zeros(shape, device="cuda", requires_grad=True) for _ in matrices]
+        for p, gradient in zip(params, matrices, strict=True):
+            p.grad = gradient.cuda()
+        muon.Muon(params, lr=1.0).step()
+        stepped.append(torch.stack(params).detach())
+    torch.testing.assert_close(stepped[1], stepped[0], rtol=0, atol=0.02)
 
 
 def test_features_of_the_gpu_are_those_of_the_cpu(home, figures):
