@@ -26,7 +26,7 @@ from transformers import (
 from transformers.activations import ACT2FN
 from transformers.utils import logging as transformers_logging
 
-from bridgelab.device import local_device
+from bridgelab.device import SMALLER_T5, explain_full_gpu, local_device
 from bridgelab.lfs_pointer import refuse_pointers
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
@@ -265,6 +265,8 @@ def _read(path: str, folder: str, what: str) -> Iterator[None]:
     """Turn any error of transformers into one that names the model and the remedy."""
     try:
         yield
+    except MemoryError:
+        raise  # says itself what to do
     except Exception as error:  # their parsers raise errors of many types
         message = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         if Path(folder).is_dir():
@@ -298,8 +300,9 @@ def load_weights(path: str, folder: str, **options: Any) -> T5ForConditionalGene
         options: of transformers' `from_pretrained`.
     Raises:
         ValueError: if the weights do not fit config.json.
+        MemoryError: if a GPU's memory runs out.
     """
-    with _read(path, folder, "weights"), _no_bar():
+    with _read(path, folder, "weights"), _no_bar(), explain_full_gpu("the T5", SMALLER_T5):
         model, info = T5ForConditionalGeneration.from_pretrained(
             folder, output_loading_info=True, ignore_mismatched_sizes=True, **options
         )
