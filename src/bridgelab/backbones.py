@@ -15,6 +15,7 @@ from bridgelab.bridge.hub_repository import is_hub
 from bridgelab.bridge.warm_starts import bridge_traits, find_warm_start
 from bridgelab.bridge.weights import load_rest_of_run, load_weights, read_initial, read_rest_of_run
 from bridgelab.config.instantiate import bridge_choices, build, target
+from bridgelab.device import SMALLER_T5, explain_full_gpu
 from bridgelab.model import BridgedModel, autocast_pays
 from bridgelab.runs.insert import insert_of
 from bridgelab.runs.warm_start_files import WARM, starts_warm, warm_start_folder
@@ -95,6 +96,7 @@ class Backbones:
         Raises:
             ValueError: if the bridge can't be built, or not within its budget of tokens or parameters, or if
                 `bridge.init_from` holds another bridge.
+            MemoryError: if a GPU's memory runs out.
         """
         config = self.config
         precision = config.train.precision
@@ -130,7 +132,8 @@ class Backbones:
         if rest:
             self.not_loaded += load_rest_of_run(model, model.trained_state(), rest, log.info)
         self.limit_tokens(bridge)
-        return model.to(self.device)
+        with explain_full_gpu("the T5 with its bridge", SMALLER_T5):
+            return model.to(self.device)
 
     def load_file(self, bridge: Any, source: Any) -> Mapping[str, torch.Tensor]:
         """Load the file of `bridge.init_from`, if it names one, into a bridge.

@@ -230,10 +230,13 @@ class BridgedModel(nn.Module):
             if self.insert == "encoder_output":
                 masks = [batch["prompt_mask"].bool() for batch in parts]
                 encoded = [
-                    self._encoder(self.text.embed(batch["prompt"]), mask)[mask]
+                    self._encoder(self.text.embed(batch["prompt"]), mask)
                     for batch, mask in zip(parts, masks, strict=True)
                 ]
-                target_rms = _rms(encoded).item()
+                # The encoder of a T5 on several devices may end on another one than the batch's.
+                target_rms = _rms(
+                    [x[mask.to(x.device)] for x, mask in zip(encoded, masks, strict=True)]
+                ).item()
         if not (rms.isfinite() and rms > 0):
             raise ValueError(
                 f"the bridge's first output has an RMS of {rms.item():g}: it must be finite and above 0. "
@@ -403,7 +406,7 @@ class BridgedModel(nn.Module):
         mask = batch["question_mask"]
         with torch.no_grad():
             question = self._encoder(self.text.embed(batch["question"]), mask, frozen=True)
-        return self.bridge(patches, question, mask)
+        return self.bridge(patches, question.to(patches.device), mask)
 
     def _shift(self, labels: Tensor) -> Tensor:
         start = torch.full_like(labels[:, :1], self.language.config.decoder_start_token_id)

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from omegaconf import OmegaConf
 from rich.console import Console
 
@@ -144,6 +145,21 @@ def test_a_world_with_a_shift_of_its_own_is_not_compared_with_clutter(study, shi
     assert {name.split("/")[0] for name in result.numbers} == {
         "rank", "words", "selection", "probe", "background"
     }  # fmt: skip
+
+
+def test_patches_that_a_gpu_encodes_at_each_use_are_read():
+    class OnGpu(torch.Tensor):
+        def numpy(self):
+            raise TypeError("can't convert cuda:0 device type tensor to numpy")
+
+        def cpu(self):
+            return self.as_subclass(torch.Tensor)
+
+    encoded = torch.rand(1, 5, 3).as_subclass(OnGpu)
+    example = Example("q", ("/0.png",), "what is it ?", ("red",), "answer")
+    data = SimpleNamespace(feature_rows=lambda _: ({"/0.png": 0}, lambda rows: encoded[rows]))
+    read = run_diagnosis._Diagnostics._patches(SimpleNamespace(data=data, cls=1), "test", [example])
+    assert (read == encoded.cpu()[:, 1:].numpy()).all()
 
 
 def test_bad_input(study, tmp_path):

@@ -11,10 +11,18 @@ import pandas as pd
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from tiny_t5 import tiny_batch
+from transformers import T5Config, T5ForConditionalGeneration
 
+from bridgelab.bridge.gated_cross_attention import CrossAttentionLayers
+from bridgelab.bridge.qformer import QFormer
 from bridgelab.config.instantiate import build
 from bridgelab.data.features.encoding import encode
+from bridgelab.model import INSERTS, BridgedModel
+from bridgelab.optim import muon
+from bridgelab.pretraining.text import make_tokenizer
 from bridgelab.speed.doctor import MEASURES, in_process, write_pair
+from bridgelab.text.t5 import T5
 from bridgelab.training import main
 
 # Warnings are no errors here: cuBLAS has one of its context in a backward thread, Dynamo of what it does not trace.
@@ -92,6 +100,66 @@ def test_two_gpus_take_the_steps_of_one(home, places, figures):
     two = losses(home / "two")
     assert two == pytest.approx(one, rel=1e-3)
     figures.append(f"| largest difference of a loss, two GPUs and one | {np.abs(two - one).max():.1e} |")
+
+
+@pytest.fixture(scope="module")
+def tiny_t5(home):
+    """A folder with a T5 of random weights and two layers a stack."""
+    tokenizer = make_tokenizer()
+    torch.manual_seed(0)
+    config = T5Config(
+        vocab_size=len(tokenizer), d_model=16, d_kv=4, num_heads=4, d_ff=32, num_layers=2, feed_forward_proj="gated-gelu",
+        pad_token_id=0, eos_token_id=1, decoder_start_token_id=0,
+    )  # fmt: skip
+    T5ForConditionalGeneration(config).save_pretrained(home / "t5")
+    tokenizer.save_pretrained(home / "t5")
+    return str(home / "t5")
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there are not two GPUs")
+@pytest.mark.parametrize("insert", INSERTS)
+def test_a_t5_on_two_gpus_trains_a_conditioned_bridge_as_on_one(tiny_t5, insert):
+    """Its encoder ends on another GPU than that of the bridge, as with `device_map=auto` on three or more."""
+    found = []
+    for device_map in (None, {"shared": 0, "encoder": 1, "decoder": 1, "lm_head": 1}):
+        text = T5(tiny_t5, device_map=device_map)
+        torch.manual_seed(0)
+        bridge = QFormer(6, 16, num_queries=2, depth=2, width=16, num_heads=4, conditioning="question")
+        blocks = None
+        if insert == "cross_attention":
+            blocks = CrossAttentionLayers(16, 2, stack="decoder", every=1, num_heads=4, ffn_ratio=2)
+        model = BridgedModel(bridge, text, insert=insert, cross_attention=blocks).to("cuda:0")
+        batch = tiny_batch(text)
+        batch |= {"question": batch["prompt"], "question_mask": batch["prompt_mask"]}
+        batch = {name: value.to("cuda:0") for name, value in batch.items()}
+        model.init_output_scale(batch)
+        loss = model(batch)
+        loss.backward()
+        answers = model.generate(batch, max_new_tokens=3)
+        gradient = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+        found.append((model.scale, loss.detach(), gradient, answers.to("cuda:0")))
+    for one, two in zip(*found, strict=True):
+        torch.testing.assert_close(two, one, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (48, 96), (96, 48)])
+def test_muon_orthogonalizes_in_bfloat16(shape, monkeypatch):
+    """Its singular values come into Muon's band there too, and a step in slices is the step of all at once."""
+    matrices = torch.randn(5, *shape, generator=torch.Generator().manual_seed(0))
+    on_gpu = muon.orthogonalize(matrices.cuda())
+    assert on_gpu.dtype == torch.bfloat16
+    values = torch.linalg.svdvals(on_gpu.float())
+    assert values.min() > 0.3
+    assert values.max() < 1.3
+    stepped = []
+    for size in (2**26, 2 * shape[0] * shape[1]):
+        monkeypatch.setattr(muon, "SLICE", size)
+        params = [torch.zeros(shape, device="cuda", requires_grad=True) for _ in matrices]
+        for p, gradient in zip(params, matrices, strict=True):
+            p.grad = gradient.cuda()
+        muon.Muon(params, lr=1.0).step()
+        stepped.append(torch.stack(params).detach())
+    torch.testing.assert_close(stepped[1], stepped[0], rtol=0, atol=0.02)
 
 
 def test_features_of_the_gpu_are_those_of_the_cpu(home, figures):

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from bridgelab.optim import muon
 from bridgelab.optim.muon import Muon, orthogonalize
 
 
@@ -12,7 +13,12 @@ def test_singular_values_come_near_one(shape):
     assert values.max() < 1.3
 
 
-def test_steps_are_those_of_torch_within_its_bfloat16():
+@pytest.mark.parametrize("as_on_a_gpu", [False, True])
+def test_steps_are_those_of_torch_within_its_bfloat16(as_on_a_gpu, monkeypatch):
+    if as_on_a_gpu:  # one matrix at a time, as large ones
+        monkeypatch.setattr(muon, "in_bfloat16", lambda _: True)
+        monkeypatch.setattr(muon, "SLICE", 128)
+        assert orthogonalize(torch.ones(1, 4, 4)).dtype == torch.bfloat16
     start = [
         torch.randn(s, generator=torch.Generator().manual_seed(k))
         for k, s in enumerate([(16, 8), (8, 16), (16, 8)])

@@ -5,11 +5,15 @@ import shutil
 import pytest
 import torch
 import transformers
+from omegaconf import OmegaConf
 from safetensors.torch import load_file, save_file
 from transformers import BertConfig, T5Config, T5ForConditionalGeneration
 
+from bridgelab.config.instantiate import build
 from bridgelab.pretraining.text import make_tokenizer
 from bridgelab.text.t5 import OFFLOADED, T5
+
+EIGHT_BIT = {"_target_": "bridgelab.text.t5.T5", "eight_bit": True}
 
 
 @pytest.fixture(scope="module")
@@ -269,6 +273,24 @@ def test_a_missing_package_is_named(folder, monkeypatch, package, options):
         ValueError, match=rf"text\.{next(iter(options))} needs the package {package}.*pip install {package}"
     ):
         T5(str(folder), **options)
+
+
+def test_eight_bits_stay_on_the_processs_own_gpu_and_say_if_they_do_not_fit(folder, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    maps = []
+
+    def full(*_, device_map, **__):
+        maps.append(device_map)
+        raise torch.OutOfMemoryError("tried to allocate 2 GiB")
+
+    monkeypatch.setattr(T5ForConditionalGeneration, "from_pretrained", full)
+    for given in ({}, {"device_map": "auto"}):
+        with pytest.raises(MemoryError, match=r"the T5 does not fit\. Set text\.dtype=bfloat16.* 2 GiB"):
+            build(OmegaConf.create(EIGHT_BIT | {"path": str(folder), **given}), "text")
+    assert maps == [{"": torch.device("cuda", 3)}, "auto"]
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("accelerate"), reason="accelerate is not installed")

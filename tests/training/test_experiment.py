@@ -182,6 +182,17 @@ def test_the_start_is_checked_in_parts_as_small_as_those_of_training(run, monkey
         MemoryError, match=r"full at batches of 4\. Set \+trainer\.accumulate_grad_batches=2 or higher"
     ):
         experiment.init_output_scale(experiment.model(0), experiment.data.batches(1, 0))
+    with monkeypatch.context() as patched:
+        patched.setattr(BridgedModel, "to", full)
+        with pytest.raises(
+            MemoryError, match=r"T5 with its bridge does not fit\. Set text\.dtype=bfloat16.* 2 GiB"
+        ):
+            experiment.model(0)
+    monkeypatch.setattr(type(experiment.backbones.vision), "to", full)
+    with pytest.raises(
+        MemoryError, match=r"the ViT with its images does not fit\. Set vision\.dtype=bfloat16"
+    ):
+        Experiment.set_up(run.config(), "cpu")
 
 
 def test_full_memory_while_answering_is_told_with_the_keys_of_the_evaluation(run, monkeypatch):

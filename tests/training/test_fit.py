@@ -1,9 +1,15 @@
 import functools
 import re
+import signal
+import subprocess
+from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from pytorch_lightning.plugins.environments import LightningEnvironment
+from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 from tiny_training import Killed, OwnBatches, model_and_batches, train
 from torch.optim import AdamW
 
@@ -13,6 +19,7 @@ from bridgelab.config.check import check_config
 from bridgelab.evaluation.out_of_memory import explain_full_evaluation
 from bridgelab.model import BridgedModel
 from bridgelab.optim.muon_adamw import MuonAdamW
+from bridgelab.training import fit as fitting
 from bridgelab.training.dropout import drops, seed_masks
 from bridgelab.training.fit import fit
 from bridgelab.training.main import ROOT  # registers what configs call
@@ -87,16 +94,40 @@ def test_masks_of_dropout_are_of_the_step_and_others_leave_torch_alone(tiny_text
     assert not torch.equal(built, state)
 
 
+def test_a_process_that_fails_ends_those_that_lightning_started_for_it():
+    """They would wait for it in their next collective."""
+    launcher = _SubprocessScriptLauncher(LightningEnvironment(), num_processes=2, num_nodes=1)
+    other = subprocess.Popen(["sleep", "60"])
+    watched = launcher.procs  # by a thread of Lightning's, which kills this process if one of them fails
+    watched.append(other)
+
+    def full(*_, **__):
+        raise OSError("No space left on device")
+
+    trainer = SimpleNamespace(fit=full, strategy=SimpleNamespace(launcher=launcher))
+    with pytest.raises(OSError, match="No space left"):
+        fitting._run(trainer, None, None, None)
+    assert other.poll() == -signal.SIGKILL
+    assert watched == []
+
+
 def test_a_batch_in_parts_is_the_same_step(tmp_path, tiny_text):
-    """Accumulated over two parts, killed between them, resumed: the weights of one that took each batch at once."""
-    whole, _ = train(tiny_text, tmp_path / "whole")
+    """Accumulated over two parts, killed between them, resumed: the weights and losses of one that took each batch at once."""
+    for name in ("whole", "parts"):
+        (tmp_path / name).mkdir()
+    whole, _ = train(tiny_text, tmp_path / "whole", log=True)
     with pytest.raises(Killed):
-        train(tiny_text, tmp_path / "parts", stop=7, save_every=3, accumulate_grad_batches=2)
+        train(tiny_text, tmp_path / "parts", stop=7, save_every=3, accumulate_grad_batches=2, log=True)
     state = torch.load(tmp_path / "parts" / "last.ckpt", weights_only=True)
     assert state["global_step"] == 6
-    parts, _ = train(tiny_text, tmp_path / "parts", save_every=3, accumulate_grad_batches=2)
+    parts, _ = train(tiny_text, tmp_path / "parts", save_every=3, accumulate_grad_batches=2, log=True)
     for a, b in zip(whole.parameters(), parts.parameters(), strict=True):
         torch.testing.assert_close(b, a, rtol=1e-5, atol=1e-6)
+    of_whole, of_parts = (
+        pd.read_csv(tmp_path / name / "metrics.csv")["train/loss"].tolist() for name in ("whole", "parts")
+    )
+    assert len(of_whole) == 12
+    assert of_parts == pytest.approx(of_whole, rel=1e-4)
     with pytest.raises(
         ValueError, match=r"batch_size=4 is not divisible by 1 processes times .*accumulate_grad_batches=3"
     ):

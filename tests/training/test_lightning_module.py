@@ -1,10 +1,12 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from tiny_training import model_and_batches
 from torch import nn
 from torch.optim import AdamW
 
-from bridgelab.training.lightning_module import parameter_groups
+from bridgelab.training.lightning_module import BridgeTraining, parameter_groups
 
 
 @pytest.mark.parametrize(("world", "adapt"), [(2, "none"), (4, "none"), (2, "lora"), (2, "prompt")])
@@ -38,6 +40,18 @@ def test_several_processes_take_the_steps_of_one(tiny_text, world, adapt, monkey
     for one, several in zip(steps(1), steps(world), strict=True):
         for a, b in zip(one, several, strict=True):
             assert (b - a).norm() <= 1e-6 * a.norm()
+
+
+def test_each_of_several_losses_is_logged_over_the_parts_of_a_batch_and_over_all_processes(monkeypatch):
+    module = BridgeTraining(nn.Identity(), optimizer=None, schedule=None, identity={})
+    logged = {}
+    monkeypatch.setattr(BridgeTraining, "trainer", SimpleNamespace(world_size=2))
+    monkeypatch.setattr(module, "log", lambda name, value, **how: logged.update({name: (float(value), how)}))
+    for itc, itg in ((1.0, 5.0), (2.0, 4.0)):  # the model returns what it is given
+        assert module.training_step({"itc": torch.tensor(itc), "itg": torch.tensor(itg)}) == 6
+    means = {"train/itc": 1.5, "train/itg": 4.5, "train/loss": 6}
+    assert {name: value for name, (value, _) in logged.items()} == means | {"step": 1}
+    assert all(logged[name][1]["sync_dist"] for name in means)
 
 
 def test_parameters_are_grouped_by_kind():

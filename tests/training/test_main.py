@@ -11,6 +11,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from tiny_experiment import BRIDGES
 
 from bridgelab.bridge.weights import write_weights
@@ -365,11 +366,14 @@ def test_a_run_that_another_process_is_at_is_not_begun(tiny, config, tmp_path, m
     ):
         main.run(config(), tmp_path / "run", bridge="linear")
     with monkeypatch.context() as later, locked(tmp_path / "other" / "lock"):
+        later.setattr(rank_zero_only, "rank", 0)  # which Lightning sets for the whole process
         later.setenv("LOCAL_RANK", "1")  # a further process of the run that holds it
-        main.run(config("bridge=words"), tmp_path / "other", bridge="words")
+        two = ("trainer.devices=2", "trainer.strategy=ddp")
+        main.run(config("bridge=words", *two), tmp_path / "other", bridge="words")
     assert is_first({})
     assert is_first({"LOCAL_RANK": "0", "SLURM_PROCID": "0"})
     assert not is_first({"SLURM_PROCID": "1"})
+    assert is_first({"TORCHELASTIC_RUN_ID": "none", "RANK": "0", "SLURM_PROCID": "1"})
     assert is_first({"LOCAL_RANK": "0", "RANK": "0", "GROUP_RANK": "0", "NODE_RANK": "0"})
     for second_machine in ({"RANK": "2", "GROUP_RANK": "1"}, {"NODE_RANK": "1"}):
         assert not is_first({"LOCAL_RANK": "0", **second_machine})

@@ -173,6 +173,6 @@ def build(config: DictConfig, slot: str, *args: Any, **kwargs: Any) -> Any:
     try:
         return hydra.utils.instantiate(config, *args, _convert_="all", **kwargs)
     except InstantiationException as error:
-        if isinstance(error.__cause__, ValueError | OSError):
+        if isinstance(error.__cause__, ValueError | OSError | MemoryError):
             raise error.__cause__ from None  # the class's own message
         raise

@@ -24,6 +24,7 @@ from bridgelab.data.sampler import MixtureSampler
 from bridgelab.data.scene_words import scene_words
 from bridgelab.data.shuffled_images import another_image
 from bridgelab.data.split_checks import check_captioned, check_limit, check_metrics
+from bridgelab.device import SMALLER_VIT, explain_full_gpu
 
 MAX_SKIPPED = 0.1  # for records that are older than `data.max_skipped`
 log = logging.getLogger(__name__)
@@ -295,8 +296,9 @@ class BenchmarkDataModule(pl.LightningDataModule):
         if not skips(self.config):  # all at once, and also for a bridge that reads no image
             refuse_broken(missing(images), len(images))
         if self.backbones.sees == "image":
-            vision = self.backbones.vision.to(self.backbones.device)
-            self.image_features = image_features(self.config, vision, images)
+            with explain_full_gpu("the ViT with its images", SMALLER_VIT):
+                vision = self.backbones.vision.to(self.backbones.device)
+                self.image_features = image_features(self.config, vision, images)
             broken = self.image_features.left_out
         else:
             broken = broken_images(self.config, images)

@@ -284,7 +284,7 @@ class _Diagnostics:
         """Return the frozen features without the class token [example, patch, dim]."""
         row_of, look_up = self.data.feature_rows(split)
         rows = np.array([row_of[example.images[0]] for example in examples])
-        return look_up(rows)[:, self.cls :].float().numpy()
+        return look_up(rows)[:, self.cls :].float().cpu().numpy()
 
     def _layout(self, split: str, examples: Sequence[Example]) -> Layout:
         """Return the objects of each example's image by field."""

@@ -26,6 +26,7 @@ from transformers import (
 from transformers.activations import ACT2FN
 from transformers.utils import logging as transformers_logging
 
+from bridgelab.device import SMALLER_T5, explain_full_gpu, local_device
 from bridgelab.lfs_pointer import refuse_pointers
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
@@ -55,7 +56,8 @@ class T5(nn.Module):
         dtype: `float32` or `bfloat16`. T5's activations overflow float16.
         attention: transformers' implementation, one of `ATTENTIONS`; `eager` is the fastest for a tiny T5 on a CPU.
         device_map: spread the layers over devices, as `auto` or {module: device}; needs accelerate. None keeps them together.
-        eight_bit: quantize matrices to 8 bits (LLM.int8, arXiv:2208.07339); needs bitsandbytes and a GPU.
+        eight_bit: quantize matrices to 8 bits (LLM.int8, arXiv:2208.07339), on this process's GPU unless `device_map` spreads them;
+            needs bitsandbytes and a GPU.
         checkpointing: recompute the activations inside a block in the backward pass: less memory for one more forward
             pass. Outputs and gradients are the same.
         dense_act_fn: the activation in its feed-forward layers instead of the one that config.json names. BLIP-2 and
@@ -116,7 +118,8 @@ class T5(nn.Module):
             dtype=getattr(torch, dtype),
             attn_implementation=attention,
             **({} if dense_act_fn is None else {"config": config}),
-            **({"device_map": device_map or "auto"} if placed else {}),
+            # `auto` would spread eight bits over all GPUs, those of a run's other processes among them.
+            **({"device_map": device_map or {"": local_device()}} if placed else {}),
             **({"quantization_config": BitsAndBytesConfig(load_in_8bit=True)} if eight_bit else {}),
         )
         if left := sum(
@@ -271,6 +274,8 @@ def _read(path: str, folder: str, what: str) -> Iterator[None]:
     """Turn any error of transformers into one that names the model and the remedy."""
     try:
         yield
+    except MemoryError:
+        raise  # says itself what to do
     except Exception as error:  # their parsers raise errors of many types
         if isinstance(error, torch.OutOfMemoryError) or OFFLOADED in str(error):
             raise ValueError(_does_not_fit(path, type(error).__name__)) from error
@@ -314,8 +319,9 @@ def load_weights(path: str, folder: str, **options: Any) -> T5ForConditionalGene
         options: of transformers' `from_pretrained`.
     Raises:
         ValueError: if the weights do not fit config.json.
+        MemoryError: if a GPU's memory runs out.
     """
-    with _read(path, folder, "weights"), _no_bar():
+    with _read(path, folder, "weights"), _no_bar(), explain_full_gpu("the T5", SMALLER_T5):
         model, info = T5ForConditionalGeneration.from_pretrained(
             folder, output_loading_info=True, ignore_mismatched_sizes=True, **options
         )

@@ -56,6 +56,9 @@ def sole_process(directory: Path) -> Iterator[None]:
 def is_first(environment: Mapping[str, str]) -> bool:
     """Return whether this is the first of a run's processes, before Lightning has set their ranks.
 
-    The first of a machine is not always the first of all: torchrun and Lightning number machines by GROUP_RANK or NODE_RANK.
+    The first of a machine is not always the first of all: torchrun and Lightning number machines by GROUP_RANK or NODE_RANK. Inside
+    Slurm torchrun numbers machines anew, so its own RANK decides.
     """
+    if "TORCHELASTIC_RUN_ID" in environment:
+        return environment.get("RANK", "0") == "0"
     return all(environment.get(name, "0") == "0" for name in RANKS)

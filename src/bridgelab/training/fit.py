@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
 from bridgelab.data.datamodule import BenchmarkDataModule
 from bridgelab.training.callbacks.budget_checkpoints import BranchCheckpoints
@@ -174,7 +175,10 @@ def _run(
     data: BenchmarkDataModule,
     checkpoint: Path | None,
 ) -> None:
-    """Call `trainer.fit` without warnings that do not apply, and let Ctrl-C end it as a KeyboardInterrupt."""
+    """Call `trainer.fit` without warnings that do not apply, and let Ctrl-C end it as a KeyboardInterrupt.
+
+    If it fails, end the processes that Lightning has started: they would wait for this one.
+    """
     warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")  # the frozen modules
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")  # raised by Lightning itself
     try:
@@ -183,3 +187,19 @@ def _run(
         if isinstance(exit_.__context__, KeyboardInterrupt):  # Lightning turns Ctrl-C into an exit
             raise KeyboardInterrupt from None
         raise
+    except Exception:
+        _end_others(trainer)
+        raise
+
+
+def _end_others(trainer: pl.Trainer) -> None:
+    """Kill the processes that Lightning has started for this one."""
+    launcher = trainer.strategy.launcher
+    if not isinstance(launcher, _SubprocessScriptLauncher):
+        return
+    others = list(launcher.procs)
+    launcher.procs.clear()  # Lightning watches this list, and kills this process too if one of them is killed
+    for process in others:
+        process.kill()
+    for process in others:
+        process.wait()

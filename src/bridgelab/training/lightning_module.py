@@ -61,17 +61,22 @@ class BridgeTraining(pl.LightningModule):
     ):
         super().__init__()
         self.seed = seed
+        self.parts: list[dict[str, Tensor]] = []  # losses of this step's batch so far
         self.drops: bool | None = None  # not yet known: the model may not be in training mode
         self.model = model
         self.build_optimizer, self.schedule, self.identity = optimizer, schedule, identity
 
     def training_step(self, batch: dict[str, Tensor]) -> Tensor:
-        """Return and log the loss of a batch."""
+        """Return the loss of a batch, or of a part of it, and log the mean over its parts and processes."""
         loss = self.model(batch)
+        losses = {}
         if isinstance(loss, dict):
-            self.log_dict({f"train/{name}": value.detach() for name, value in loss.items()})
+            losses = {f"train/{name}": value.detach() for name, value in loss.items()}
             loss = torch.stack(list(loss.values())).sum()
-        self.log("train/loss", loss, prog_bar=True, sync_dist=self.trainer.world_size > 1)
+        self.parts.append(losses | {"train/loss": loss.detach()})
+        for name in self.parts[0]:
+            mean = torch.stack([part[name] for part in self.parts]).mean()
+            self.log(name, mean, prog_bar=name == "train/loss", sync_dist=self.trainer.world_size > 1)
         self.log("step", float(self.global_step + 1))  # Lightning itself counts from 0
         return loss
 
@@ -79,6 +84,8 @@ class BridgeTraining(pl.LightningModule):
         """Log the learning rate that this step uses, seed dropout's masks, and tell a bridge that draws once per step of later parts."""
         # Torch's generator is left alone for a model that drops nothing, so that its training stays what it was.
         part = batch_idx % self.trainer.accumulate_grad_batches
+        if not part:
+            self.parts = []
         if self.drops is None:
             self.drops = drops(self.model)
         if self.drops:

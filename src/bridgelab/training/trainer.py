@@ -7,11 +7,18 @@ from collections.abc import Callable
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig
-from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEnvironment
+from pytorch_lightning.plugins.environments import (
+    LightningEnvironment,
+    SLURMEnvironment,
+    TorchElasticEnvironment,
+)
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from bridgelab.config.instantiate import build
 from bridgelab.device import trainer_device
+from bridgelab.training.app import RANKS, is_first
+
+STEP_TASKS = "SLURM_STEP_NUM_TASKS"  # tasks of the srun that started this process
 
 
 def trainer_builder(
@@ -40,22 +47,47 @@ def trainer_builder(
             plugins=plugins,
             accumulate_grad_batches=parts,
         )
-    if "SLURM_JOB_ID" in os.environ and SLURMEnvironment.detect():
+    if _is_slurm_task():
         # Lightning's own requeuing would write a checkpoint of another layout.
         return functools.partial(trainer, plugins=[SLURMEnvironment(auto_requeue=False)])
     return trainer
 
 
 def check_trainer(config: DictConfig) -> int:
-    """Build the trainer once, so that what Lightning refuses (no GPU, Slurm's tasks without srun) is refused first.
+    """Build the trainer once, so that what can't train (no GPU, Slurm's tasks without srun) is refused first.
 
     Returns:
         The number of its processes.
     Raises:
-        ValueError: with Lightning's reason.
+        ValueError: with Lightning's reason, or if a launcher started another number of processes.
     """
     try:
         trainer = trainer_builder(config)(logger=False, enable_checkpointing=False, enable_progress_bar=False)
     except (ImportError, MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(f"Lightning refuses this trainer: {error} Choose another trainer=NAME.") from error
-    return trainer.num_devices * trainer.num_nodes
+    processes = trainer.num_devices * trainer.num_nodes
+    # Each of too many processes would train the whole run as its first, in the same folder.
+    alone = trainer.is_global_zero and not is_first(os.environ)
+    if alone or max(trainer.world_size, _launched()) != processes:
+        names = [*RANKS, "WORLD_SIZE", "SLURM_NTASKS", STEP_TASKS]
+        given = ", ".join(f"{name}={os.environ[name]}" for name in names if name in os.environ)
+        raise ValueError(
+            f"the launcher's variables ({given}) do not fit trainer.devices={trainer.num_devices} times trainer.num_nodes="
+            f"{trainer.num_nodes}: a launcher must start exactly the processes of one run. Start {processes} (srun --ntasks-per-node="
+            f"{trainer.num_devices}, torchrun --nproc-per-node={trainer.num_devices}), or choose trainer=ddp or trainer=multinode with the "
+            "numbers of the launcher."
+        )
+    return processes
+
+
+def _is_slurm_task() -> bool:
+    """Return whether Slurm has started this process as one of a run's. Inside Slurm torchrun may have."""
+    if "SLURM_JOB_ID" not in os.environ or TorchElasticEnvironment.detect():
+        return False
+    # Lightning takes any step of an interactive job for a shell, even one of several tasks.
+    return SLURMEnvironment.detect() or _launched() > 1
+
+
+def _launched() -> int:
+    """Return how many processes torchrun or srun started together, this one among them; 1 without either."""
+    return int(os.environ.get("WORLD_SIZE" if TorchElasticEnvironment.detect() else STEP_TASKS, 1))
