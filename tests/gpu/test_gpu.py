@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from step_measures import MEASURES, in_process, write_pair
 
 from bridgelab.config.instantiate import build
 from bridgelab.data.features.encoding import encode
-from bridgelab.speed.doctor import MEASURES, in_process, write_pair
 from bridgelab.training import main
 
 # Warnings are no errors here: cuBLAS has one of its context in a backward thread, Dynamo of what it does not trace.
