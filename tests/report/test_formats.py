@@ -17,7 +17,7 @@ from bridgelab.report.formats.html import table_to_html
 from bridgelab.report.formats.latex import to_latex
 from bridgelab.report.formats.markdown import to_markdown
 from bridgelab.report.formats.terminal import to_rich
-from bridgelab.report.table import Cell, Quantity, StudyTables, Table
+from bridgelab.report.table import Cell, Quantity, StudyTables, Table, format_si
 from bridgelab.runs.study import read_study
 
 ODD = StudyTables(
@@ -83,6 +83,13 @@ def test_csv_numbers_have_a_plain_minus():
 
 def _html(study):
     return "".join(map(table_to_html, study.tables))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(999.4, "999"), (16_512, "16.5 k"), (999_700, "1 M"), (3e12, "3 T")]
+)
+def test_three_digits_stand_before_a_prefix(value, text):
+    assert format_si(value) == text
 
 
 ACTING = "x\n\\input{/etc/passwd}\x1b]0;t\x07\u202e"
