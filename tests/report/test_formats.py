@@ -153,7 +153,7 @@ def test_latex_compiles(whole, tmp_path):
     subprocess.run(["pdflatex", "-halt-on-error", "page.tex"], cwd=tmp_path, check=True, capture_output=True)
 
 
-@pytest.mark.parametrize(("form", "start"), [("md", "### "), ("csv", "table,row"), ("latex", "% needs")])
+@pytest.mark.parametrize(("form", "start"), [("csv", "table,row"), ("latex", "% needs")])
 def test_a_format_is_printed_and_no_file_written(simulated, capsys, form, start):
     path = simulated.write(images=6)
     before = sorted(path.iterdir())

@@ -31,7 +31,7 @@ from bridgelab.runs.study import read_study
 from bridgelab.statistics.break_map import break_map
 
 IMAGES = MappingProxyType({"svg": lambda figure: to_svg(figure).encode(), "pdf": to_pdf, "png": to_png})
-FORMATS = MappingProxyType({"md": to_markdown, "csv": to_csv, "latex": to_latex})
+FORMATS = MappingProxyType({"csv": to_csv, "latex": to_latex})
 
 
 def report(
