@@ -100,7 +100,7 @@ def test_features_are_listed_checked_and_pruned(tmp_path, capsys, tiny_vision):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     FeatureStore(tmp_path / "features", tiny_vision).features([str(tmp_path / "a.png")])
     root = ["--root", str(tmp_path / "features")]
-    assert cli.main(["features", "info", *root]) == 0
+    assert cli.main(["features", "list", *root]) == 0
     told = capsys.readouterr().out
     name = f"{tiny_vision.fingerprint[:32]}-bfloat16-v1"
     assert re.fullmatch(rf"{name}: 1 images, 4 patches of 6, 1 files, 0\.0 MB\n", told)
@@ -117,7 +117,7 @@ def test_features_are_listed_checked_and_pruned(tmp_path, capsys, tiny_vision):
     assert cli.main(["features", "prune", *root, "--store", "nothing"]) == 2
     assert f"there is no store 'nothing' in {root[1]}, which has {name}." in capsys.readouterr().err
     assert cli.main(["features", "prune", *root, "--store", name]) == 0
-    assert cli.main(["features", "info", *root]) == 0
+    assert cli.main(["features", "list", *root]) == 0
     assert "no features in" in capsys.readouterr().out
 
 

@@ -8,14 +8,12 @@ import re
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from hydra.utils import get_class
 from safetensors import safe_open
 from tiny_experiment import CONF
 from tiny_training import KillAt, Killed
 
 from bridgelab.alignment import experiment as experiment_module
 from bridgelab.alignment import main
-from bridgelab.alignment.input_check import declared
 from bridgelab.alignment.weights import weights_of
 from bridgelab.bridge.weights import read_weights, write_weights
 from bridgelab.report.summary import summarize
@@ -234,16 +232,3 @@ def test_first_stages_of_other_sizes_and_checkpoints_of_other_readers_are_refuse
         ValueError, match=re.escape("was trained for the language model another, and text is ")
     ):
         Experiment(config("bridge=qformer", *SIZES, f"bridge.init_from={tmp_path}/last.ckpt"), "cpu")
-
-
-@pytest.mark.parametrize(
-    "name", sorted(path.stem for path in (CONF / "benchmark").glob("*.yaml") if path.stem != "own_class")
-)
-def test_what_a_benchmark_declares_is_read_without_importing_it(name):
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        target = compose("align", [f"benchmark={name}"]).benchmark._target_
-    kind = get_class(target)
-    kinds = getattr(kind, "kinds", None)
-    found = declared(target, "kinds")
-    assert found is None or found == kinds  # a property or an attribute of the object follows from the data
-    assert found or name not in ("vsr", "gqa", "vqav2", "nlvr", "coco_captions", "science_qa", "pope")

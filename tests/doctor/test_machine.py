@@ -38,11 +38,11 @@ def test_python_is_held_against_what_the_package_asks_for(monkeypatch):
 
 
 def test_what_only_some_settings_need_is_no_fault(monkeypatch):
-    monkeypatch.setattr(machine, "version", lambda name: "1.2" if name == "datasets" else None)
+    monkeypatch.setattr(machine, "version", lambda name: "1.2" if name == "peft" else None)
     monkeypatch.setattr(machine.shutil, "which", lambda name: "/bin/java" if name == "java" else None)
     found = {one.subject: one for one in machine.optional()}
-    assert (found["datasets"].status, found["java"].detail) == (OK, "/bin/java")
-    assert {found[name].status for name in ("accelerate", "bitsandbytes", "peft", "slurm")} == {NOTE}
+    assert (found["peft"].status, found["java"].detail) == (OK, "/bin/java")
+    assert {found[name].status for name in ("accelerate", "bitsandbytes", "slurm")} == {NOTE}
     assert found["bitsandbytes"].fix == "pip install bitsandbytes"
 
 

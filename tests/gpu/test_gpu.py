@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from step_measures import MEASURES, in_process, write_pair
 from tiny_t5 import tiny_batch
 from transformers import T5Config, T5ForConditionalGeneration
 
@@ -21,7 +22,6 @@ from bridgelab.data.features.encoding import encode
 from bridgelab.model import INSERTS, BridgedModel
 from bridgelab.optim import muon
 from bridgelab.pretraining.text import make_tokenizer
-from bridgelab.speed.doctor import MEASURES, in_process, write_pair
 from bridgelab.text.t5 import T5
 from bridgelab.training import main
 

@@ -93,7 +93,7 @@ def test_the_report_writes_both_frames_and_prints_json(study, capsys):
     first = content["cells"][0]
     assert (first["measure"], first["outcome"]) == ("accuracy", None)
     assert math.isclose(first["value"], cells(study)["value"][0])
-    assert cli.main(["report", str(study.path), "--json", "--format", "md"]) == 2
+    assert cli.main(["report", str(study.path), "--json", "--format", "csv"]) == 2
     assert "exclude each other" in capsys.readouterr().err
     assert cli.main(["plan", str(study.path), "--json"]) == 0
     planned = json.loads(capsys.readouterr().out)

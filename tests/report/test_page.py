@@ -22,7 +22,7 @@ from bridgelab.report.contents import analyze, short_tables
 from bridgelab.report.diagnosis.record import read_diagnoses
 from bridgelab.report.diagnosis.section import question_maps, section_html
 from bridgelab.report.examples import select_examples
-from bridgelab.report.formats.html import emphasize_outcomes, to_html
+from bridgelab.report.formats.html import emphasize_outcomes, table_to_html
 from bridgelab.report.provenance import provenance, reproduction
 from bridgelab.report.thumbnails import _folders, png_data_url, read_thumbnails
 from bridgelab.report.write import report
@@ -473,7 +473,7 @@ def test_a_script_in_any_foreign_field_is_text(study, change, diagnosed):
     assert "<script" not in paths["table"].read_text()
     found = read_study(study)
     for html in (
-        to_html(short_tables(analyze(found))),
+        *map(table_to_html, short_tables(analyze(found)).tables),
         section_html(question_maps(found, select_examples(found), read_diagnoses(study, found.runs))),
     ):
         assert "&lt;script&gt;" in html

@@ -67,8 +67,10 @@ def test_each_row_has_the_rate_whose_seeds_validate_best_on_average(simulated):
             ("–", ""),
         ],
     }
-    text = report(study)["table"].read_text()
+    written = report(study)
+    text = written["table"].read_text()
     assert "mean of the seeds, by learning rate" in text
+    assert "mean of the seeds, by learning rate" in written["page"].read_text()
     assert "linear 0.02 of 0.01, 0.02" in text
     assert "blind 0.005 of 0.005, 0.01" in text
     assert "given and not searched for" not in text

@@ -52,7 +52,7 @@ def test_a_stopped_drawing_goes_on_with_the_next_block(tmp_path, monkeypatch, ca
 
 
 def test_blocks_of_another_world_are_not_taken(tmp_path, monkeypatch):
-    monkeypatch.setattr(write, "_write_json", lambda path, content: 1 / 0)
+    monkeypatch.setattr(write, "write_text", lambda path, content: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         write_world(tmp_path, "val", 3, seed=3, size=24)
     monkeypatch.undo()

@@ -10,7 +10,6 @@ import torch
 from omegaconf import DictConfig
 
 from bridgelab.alignment.captions import Captions, one_caption_each
-from bridgelab.alignment.input_check import KIND, not_aligned, without_captions
 from bridgelab.alignment.model import Alignment
 from bridgelab.alignment.retrieval import evaluate
 from bridgelab.alignment.weights import begin_from
@@ -32,6 +31,7 @@ from bridgelab.training.loggers.csv_logger import MetricsCsv
 from bridgelab.training.lr_schedule import lr_schedule
 from bridgelab.training.trainer import check_trainer, trainer_builder
 
+KIND = "caption"
 LOSSES = ("loss", "itc", "itm", "itg")
 COLUMNS = (
     "step", "lr", *(f"train/{name}" for name in LOSSES), *(f"val/{name}" for name in LOSSES), "val/i2t_r1", "val/t2i_r1",
@@ -52,10 +52,15 @@ class AlignmentExperiment:
     def __init__(self, config: DictConfig, device: Any):
         self.config, self.device = config, torch.device(device)
         if not issubclass(target(config.bridge, "bridge"), QFormer):
-            raise ValueError(not_aligned(config.bridge._target_))
+            raise ValueError(
+                f"bridge._target_={config.bridge._target_} has no first stage: only a Q-Former is aligned. Set bridge=qformer."
+            )
         benchmark = build(config.benchmark, "benchmark")
         if KIND not in benchmark.kinds:
-            raise ValueError(without_captions(benchmark.name, benchmark.kinds))
+            raise ValueError(
+                f"benchmark {benchmark.name} has examples of kind {', '.join(benchmark.kinds)}: alignment learns from captions. "
+                "Set benchmark to one that has them: world, clevr, coco_captions or flickr30k."
+            )
         check_trainer(config.trainer)
         text = ReaderTokenizer(config.text.path)
         self.backbones = Backbones(_without_initial_weights(config), device, text)

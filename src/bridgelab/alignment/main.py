@@ -9,6 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from bridgelab import ctrl_c
+from bridgelab.bridge.initial_file import check_first_stage_file
 from bridgelab.config.check import check_config
 from bridgelab.config.instantiate import check_classes
 from bridgelab.config.resolvers import run_name  # noqa: F401
@@ -51,9 +52,8 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
         log.info("the config of %s is in its config.yaml", shown(directory))
         log.info("loading torch, Lightning and the other libraries")
 
-        from bridgelab.alignment.input_check import check_input
-
-        check_input(config)  # within seconds: the next import takes many
+        if config.bridge.get("init_from") is not None:
+            check_first_stage_file(config)
         from bridgelab.alignment.run import align
 
         if is_first(os.environ):

@@ -4,12 +4,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from bridgelab.alignment.captions import Captions
 from bridgelab.alignment.losses import similarity
 from bridgelab.alignment.model import Alignment
-from bridgelab.data.batches import Batch
+from bridgelab.evaluation.predict import on_device
 
 I2T, T2I = "val/i2t_r1", "val/t2i_r1"
 
@@ -25,7 +24,7 @@ def evaluate(model: Alignment, captions: Captions, batch_size: int) -> dict[str,
     """
     training = model.training
     model.eval()
-    losses = [model(_on_device(captions.batch(rows), model)) for rows in _batches(len(captions), batch_size)]
+    losses = [model(on_device(captions.batch(rows), model)) for rows in _batches(len(captions), batch_size)]
     means = {name: float(torch.stack([own[name] for own in losses]).mean()) for name in losses[0]}
     found = retrieval(model, captions, batch_size)
     model.train(training)
@@ -46,7 +45,7 @@ def retrieval(model: Alignment, captions: Captions, batch_size: int) -> dict[str
     own = torch.from_numpy(of_caption).to(model.mean.device)
     texts = torch.cat(
         [
-            model.encode_texts(_on_device(captions.batch(rows), model)["labels"])
+            model.encode_texts(on_device(captions.batch(rows), model)["labels"])
             for rows in _chunks(len(captions), batch_size)
         ]
     )
@@ -80,7 +79,3 @@ def _batches(number: int, size: int) -> Iterator[np.ndarray]:
 def _chunks(number: int, size: int) -> Iterator[np.ndarray]:
     for first in range(0, number, size):
         yield np.arange(first, min(first + size, number))
-
-
-def _on_device(batch: Batch, model: Alignment) -> dict[str, Tensor]:
-    return {name: value.to(model.mean.device) for name, value in batch.items()}

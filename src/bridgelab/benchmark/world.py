@@ -17,7 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from bridgelab.atomic import atomic_path
+from bridgelab.atomic import write_text
 from bridgelab.benchmark.clevr import Clevr
 from bridgelab.benchmark.example import Example, choose
 from bridgelab.world.distribution_shift import changed_fields, parse_split
@@ -139,8 +139,7 @@ class World(Clevr):
                         objects=self.objects,
                         size=self.size,
                     )
-                    with atomic_path(done) as partial:
-                        partial.write_text(json.dumps(arguments))
+                    write_text(done, json.dumps(arguments))
         _refuse_other_arguments(done, json.loads(done.read_text()), arguments)
 
     def _refuse_another_world(self, part: str, arguments: dict[str, Any]) -> None:

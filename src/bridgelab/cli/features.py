@@ -12,7 +12,7 @@ def run(args: list[str]) -> None:
     options = _parser().parse_args(args)
     if options.action == "build":
         _build(options.choices, options.shard, options.splits)
-    elif options.action in ("list", "info"):
+    elif options.action == "list":
         _list(options.root)
     elif options.action == "verify":
         _verify(options.root)
@@ -35,9 +35,8 @@ def _parser() -> Parser:
         "verify": "read all stored features and report damaged ones",
         "prune": "remove files of interrupted writers, damaged rows and duplicate rows",
     }.items():
-        aliases = ["info"] if action == "list" else []  # its name until version 0.1
         description = f"{what[0].upper()}{what[1:]}."
-        subparser = actions.add_parser(action, aliases=aliases, help=what, description=description)
+        subparser = actions.add_parser(action, help=what, description=description)
         if action == "build":
             subparser.add_argument(
                 "choices", nargs="*", metavar="key=value",

@@ -2,11 +2,40 @@
 
 import importlib
 import importlib.util
+import os
 import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from bridgelab.cli.arguments import UsageError
-from bridgelab.cli.overrides import check_choices, check_keys, conf_folder
+from bridgelab.cli.overrides import check_choices, check_keys, conf_folder, options_first
+
+
+def run_app(
+    command: str, module: str, purpose: Sequence[str], check: Callable[[list[str]], None], args: list[str]
+) -> None:
+    """Print the help of a Hydra command, or check its arguments and run it.
+
+    Args:
+        command: "train" or "align".
+        module: with the Hydra app `main`.
+        purpose: sentences for the help.
+        check: raises an error if the overrides are wrong.
+        args: those that follow the command's name.
+    """
+    if {"-h", "--help"} & set(args):
+        from bridgelab.cli.config_help import config_help
+
+        print(config_help(command, purpose, args), end="")
+        return
+    check(args)
+    # For processes that Lightning or Slurm start: otherwise a file in the working folder would be imported as a module.
+    os.environ["PYTHONSAFEPATH"] = "1"
+    if "SLURM_JOB_ID" in os.environ:
+        from bridgelab.launch.slurm import requeue_when_warned
+
+        requeue_when_warned()
+    hydra_app(f"bridgelab {command}", module, options_first(args))
 
 
 def hydra_app(program: str, module: str, args: list[str]) -> None:

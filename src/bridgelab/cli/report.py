@@ -15,7 +15,7 @@ def run(args: list[str]) -> None:
         "study", type=Path, metavar="STUDY_DIR", help="the study's folder, such as runs/first_look"
     )
     parser.add_argument(
-        "--format", choices=("md", "csv", "latex"), help="print the tables in this format, and write no file"
+        "--format", choices=("csv", "latex"), help="print the tables in this format, and write no file"
     )
     parser.add_argument(
         "--data",

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bridgelab.atomic import atomic_path
+from bridgelab.atomic import write_bytes
 from bridgelab.cli import train
 from bridgelab.cli.added_row import added_row
 from bridgelab.cli.arguments import Parser, UsageError, folder
@@ -65,15 +65,9 @@ def _sweep_kept(study: Path) -> Iterator[None]:
                 f"{shown(study)} gets a row already, from another bridgelab study --add. Repeat this command when that one is done."
             )
         if not (study / KEPT).exists():  # else one that was killed left it
-            _copy(study / MULTIRUN, study / KEPT)
+            write_bytes(study / KEPT, (study / MULTIRUN).read_bytes())
         try:
             yield
         finally:
-            _copy(study / KEPT, study / MULTIRUN)
+            write_bytes(study / MULTIRUN, (study / KEPT).read_bytes())
             (study / KEPT).unlink()
-
-
-def _copy(path: Path, to: Path) -> None:
-    content = path.read_bytes()
-    with atomic_path(to) as temporary:
-        temporary.write_bytes(content)

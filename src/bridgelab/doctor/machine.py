@@ -22,7 +22,6 @@ PACKAGE = "bridgelab"
 OPTIONAL = {
     "accelerate": "text.device_map, text.eight_bit",
     "bitsandbytes": "text.eight_bit",
-    "datasets": "benchmarks read from the hub",
     "peft": "text.adapt=lora",
 }
 PROGRAMS = {

@@ -19,6 +19,7 @@ from bridgelab.doctor.model_availability import hub_has, text_check, vision_chec
 from bridgelab.doctor.random_models import text_config, tokenizer, tower
 from bridgelab.doctor.workload import Evaluation, Sizes, Workload, read_workload
 from bridgelab.launch.slots import slot_environments
+from bridgelab.report.table import format_si
 
 USABLE = 0.9  # of a device's memory
 FEWER = "a smaller train.batch_size, text.checkpointing=true, a smaller T5"
@@ -297,8 +298,8 @@ def _swept(sweep: Sweep) -> str:
 
 def training_lines(config: DictConfig, job: Job) -> Iterator[Check]:
     """Yield the lines on a step, training, the search of the learning rate and validation."""
-    flops = _flops(job.costs.flops)
-    yield Check(OK, "a step", f"{duration(job.step)} with {job.batch_size} examples; {flops} an example")
+    flops = format_si(job.costs.flops)
+    yield Check(OK, "a step", f"{duration(job.step)} with {job.batch_size} examples; {flops}FLOP an example")
     detail = f"{duration(job.training)}: {config.train.steps:,} steps"
     if job.cool_downs:
         detail += f", and {job.cool_downs:.0%} of them for {len(config.train.budgets)} smaller budgets"
@@ -319,10 +320,3 @@ def training_lines(config: DictConfig, job: Job) -> Iterator[Check]:
 def _range(ends: Iterable[float]) -> str:
     low, high = map(duration, ends)
     return low if low == high else f"{low} to {high}"
-
-
-def _flops(count: float) -> str:
-    for unit, scale in (("M", 1e6), ("G", 1e9), ("T", 1e12)):
-        if count < 999.5 * scale or unit == "T":
-            break
-    return f"{count / scale:.3g} {unit}FLOP"

@@ -4,7 +4,6 @@ A bridge of the hub and one of the package bring the moments of their patches an
 trained on patches as they are and outputs tokens as they are: mean 0, standard deviation 1, scale 1.
 """
 
-import hashlib
 import logging
 import re
 import shlex
@@ -29,6 +28,7 @@ from bridgelab.evaluation.record_fields import record_fields
 from bridgelab.model import BridgedModel
 from bridgelab.runs.finished import RECORD
 from bridgelab.runs.identity import claim
+from bridgelab.runs.initial_weights import initial_file
 from bridgelab.runs.insert import insert_of
 from bridgelab.runs.record import write_json, write_predictions
 from bridgelab.runs.warm_start_files import SHIPPED, WARM
@@ -164,7 +164,7 @@ def evaluate_published(
     clock = time.monotonic()
     backbones, model = load_published(config, device)
     source = str(config.bridge.init_from)
-    exact = _exact(source, backbones, config.seed)
+    exact = _exact(config, backbones)
     data = BenchmarkDataModule(backbones, [split])
     benchmark = data.benchmark.name if split == "test" else f"{data.benchmark.name}_{split}"
     used = f"_with_{config.evaluate.tokens}_tokens" if config.evaluate.get("tokens") else ""
@@ -202,11 +202,12 @@ def evaluate_published(
     return folder
 
 
-def _exact(source: str, backbones: Backbones, seed: int) -> str:
+def _exact(config: DictConfig, backbones: Backbones) -> str:
     """Return a bridge's source with the commit or digest of its weights."""
+    source = str(config.bridge.init_from)
     if source == WARM:
-        return backbones.warm_starts[seed].source
-    return source if is_hub(source) else f"{Path(source).name}@{_sha256(Path(source))}"
+        return backbones.warm_starts[config.seed].source
+    return source if is_hub(source) else str(initial_file(config))
 
 
 def _run_name(bridge: str, source: str, exact: str, seed: int) -> str:
@@ -216,8 +217,3 @@ def _run_name(bridge: str, source: str, exact: str, seed: int) -> str:
     name, _, digest = exact.removeprefix(SCHEME).rpartition("@")
     plain = re.sub(r"[^\w.-]", "_", name if is_hub(source) else Path(name).stem)
     return f"bridge={bridge},init_from={plain}@{digest[:SHORT]}"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -5,7 +5,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from huggingface_hub import EvalResult, HfApi, ModelCard, ModelCardData
 from huggingface_hub.errors import HfHubHTTPError
 from omegaconf import DictConfig, OmegaConf
@@ -19,6 +18,7 @@ from bridgelab.evaluation.load import load_trained
 from bridgelab.evaluation.push_check import NEEDED, check_push, explained
 from bridgelab.model import BridgedModel
 from bridgelab.printable import printable
+from bridgelab.report.formats.markdown import render_markdown
 from bridgelab.report.row import ALL
 from bridgelab.report.summary import summarize
 from bridgelab.report.table import Cell, percent_cell
@@ -154,11 +154,8 @@ def model_card(
             if value is not None
         ],
     )  # fmt: skip
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), undefined=jinja2.StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True, keep_trailing_newline=True, autoescape=False,
-    )  # fmt: skip
-    text = environment.get_template("model_card.md.jinja").render(
+    text = render_markdown(
+        TEMPLATES / "model_card.md.jinja",
         data=data.to_yaml(),
         repo=repo,
         record=record,

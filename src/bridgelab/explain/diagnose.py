@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from bridgelab.atomic import atomic_path
+from bridgelab.atomic import write_bytes
 from bridgelab.console import get_console
 from bridgelab.explain.run_diagnosis import Amounts, diagnose_run, diagnosis_identity
 from bridgelab.printable import shown
@@ -79,8 +79,7 @@ def _print_study(console: Console, path: Path) -> None:
     tables, notes = tuple(diagnosis_tables(diagnoses)), tuple(diagnosis_notes(diagnoses))
     console.print(to_rich(StudyTables(f"{path.name}: inside the bridges", tables, notes)))
     if figure := inside_figure(diagnoses):
-        with atomic_path(path / FIGURE) as temporary:
-            temporary.write_bytes(to_png(figure))
+        write_bytes(path / FIGURE, to_png(figure))
         _print_line(console, shown(path / FIGURE))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bridgelab.atomic import atomic_path
+from bridgelab.atomic import write_text
 from bridgelab.export.inspect_log import eval_log
 from bridgelab.export.lmms_eval_samples import samples
 from bridgelab.export.rliable_scores import rliable_scores
@@ -40,8 +40,7 @@ def export(source: Path, form: str, out: Path | None = None) -> list[Path]:
     paths = []
     for name, content in _files(runs, form):
         path = out / name.replace("/", "_")  # in the name of a benchmark or a kind
-        with atomic_path(path) as temporary:
-            temporary.write_text(content, encoding="utf-8")
+        write_text(path, content)
         paths.append(path)
     return paths
 

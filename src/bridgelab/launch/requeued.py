@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bridgelab.atomic import atomic_path
+from bridgelab.atomic import write_text
 from bridgelab.runs.identity import REQUEUED
 
 NEARLY = 0.8  # of the time limit: Slurm warns some time before it, and preempts a job at any time
@@ -79,8 +79,7 @@ def refuse_without_progress(limit: float | None) -> None:
             "features in between, and is not requeued: a trial of the search, or the answers to the test, must end within the limit. "
             "Raise hydra.launcher.timeout_min (sbatch --time), or lower tune.steps or evaluate.limit."
         )
-    with atomic_path(marker) as partial:
-        partial.write_text(json.dumps(now))
+    write_text(marker, json.dumps(now))
 
 
 def time_limit() -> float | None:

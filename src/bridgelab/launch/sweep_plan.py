@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from bridgelab.atomic import atomic_path
+from bridgelab.atomic import write_text
 from bridgelab.launch.planned_steps import Work
 from bridgelab.runs.locks import locked
 from bridgelab.runs.record_schema import Checked, Malformed, checked, read_json
@@ -84,8 +84,7 @@ def write_plan(jobs: Sequence[Planned]) -> None:
                 except Malformed:
                     earlier = {}  # rewritten
                 plan = SweepPlan(jobs=[*earlier.values(), *own.values()])
-                with atomic_path(study / FILE) as temporary:
-                    temporary.write_text(plan.model_dump_json(indent=1))
+                write_text(study / FILE, plan.model_dump_json(indent=1))
 
 
 def _planned(work: Work | None) -> PlannedWork | None:

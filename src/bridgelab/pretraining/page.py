@@ -4,8 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
+from bridgelab.report.formats.markdown import render_markdown
 from bridgelab.world.questions.families import FAMILIES
 from bridgelab.world.scene import ATTRIBUTES
 
@@ -38,18 +37,11 @@ READERS = {
 
 def write_page(assets: Path) -> Path:
     """Write `README.md` in `assets` from the cards of the T5s and the ViT there, and return its path."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # Markdown
-    )
     cards = {path.name.removesuffix("_card.json"): path for path in sorted(assets.glob("*_card.json"))}
     content = {name: json.loads(path.read_text()) for name, path in cards.items()}
     vision = content.pop("vision", None)
-    page = environment.get_template("README.md.j2").render(
+    page = render_markdown(
+        TEMPLATES / "README.md.j2",
         readers=[_reader(name, card) for name, card in content.items()],
         vision=_vision(vision) if vision else None,
         files=[

@@ -5,9 +5,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from bridgelab.bridge.warm_starts import WarmStartCard, read_cards
+from bridgelab.report.formats.markdown import render_markdown
 from bridgelab.statistics.convergence import convergence_from_records
 from bridgelab.statistics.verdict import DELTA
 
@@ -16,13 +15,9 @@ TEMPLATES = Path(__file__).with_name("templates")
 
 def write_page(out: Path) -> None:
     """Write `README.md` in a folder of warm starts from their cards."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-        keep_trailing_newline=True, autoescape=False,
-    )  # fmt: skip
     texts = [_text(folder) for folder in sorted(out.iterdir()) if any(folder.glob("*.json"))]
     size = sum(path.stat().st_size for path in out.rglob("*.safetensors"))
-    page = environment.get_template("warm_starts.md.j2").render(texts=texts, megabytes=f"{size / 1e6:.1f}")
+    page = render_markdown(TEMPLATES / "warm_starts.md.j2", texts=texts, megabytes=f"{size / 1e6:.1f}")
     (out / "README.md").write_text(page)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from bridgelab.report.diagnosis.record import Diagnosis, read_diagnoses
 from bridgelab.report.diagnosis.table import diagnosis_notes, diagnosis_tables
@@ -89,24 +90,32 @@ def short_tables(analysis: Analysis) -> StudyTables:
     return replace(content, tables=(first, *added, *others), verdict=tuple(sentences))
 
 
+def part_tables(analysis: Analysis) -> dict[str, list[Table]]:
+    """Return the tables that are too long for a terminal, by the part of the page that shows them."""
+    study, summary, judged = analysis.study, analysis.summary, analysis.verdict
+    points = (
+        breakpoint_table(analysis.breakpoints, judged.baseline) if judged and analysis.breakpoints else None
+    )
+    found = {
+        "break-map": break_map_tables(analysis.break_map) if analysis.break_map else (),
+        "difficulty": [points, *map(difficulty_table, analysis.difficulties), family_table(study)],
+        "budgets": [
+            start_table(summary),
+            budget_table(summary),
+            curve_table(summary),
+            lr_search_table(study),
+            rate_choice_table(study),
+            seed_variance_table(study),
+        ],
+        "inside": diagnosis_tables(analysis.diagnoses),
+    }
+    return {part: [table for table in tables if table] for part, tables in found.items()}
+
+
 def long_tables(analysis: Analysis, short: StudyTables) -> StudyTables:
     """Return the tables for files: the short ones, then those that are too long for a terminal."""
-    study, summary, judged = analysis.study, analysis.summary, analysis.verdict
-    tables = [
-        *(break_map_tables(analysis.break_map) if analysis.break_map else ()),
-        breakpoint_table(analysis.breakpoints, judged.baseline) if judged and analysis.breakpoints else None,
-        *map(difficulty_table, analysis.difficulties),
-        family_table(study),
-        start_table(summary),
-        budget_table(summary),
-        curve_table(summary),
-        lr_search_table(study),
-        rate_choice_table(study),
-        seed_variance_table(study),
-        *diagnosis_tables(analysis.diagnoses),
-    ]
     return replace(
         short,
-        tables=(*short.tables, *(table for table in tables if table)),
+        tables=(*short.tables, *chain.from_iterable(part_tables(analysis).values())),
         notes=(*short.notes, *diagnosis_notes(analysis.diagnoses)),
     )

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from bridgelab.report.charts.figure import Figure
 from bridgelab.report.charts.study import study_figures
-from bridgelab.report.contents import Analysis
-from bridgelab.report.diagnosis.table import diagnosis_notes, diagnosis_tables
+from bridgelab.report.contents import Analysis, part_tables
+from bridgelab.report.diagnosis.table import diagnosis_notes
 from bridgelab.report.matched_controls import controls
 from bridgelab.report.notes import (
     on_consistency,
@@ -18,15 +18,9 @@ from bridgelab.report.notes import (
     on_words_in_two_forms,
 )
 from bridgelab.report.table import Table
-from bridgelab.report.tables.break_map import break_map_tables
-from bridgelab.report.tables.breakpoint import breakpoint_sentences, breakpoint_table
-from bridgelab.report.tables.difficulty import difficulty_table
-from bridgelab.report.tables.lr_search import lr_search_table
-from bridgelab.report.tables.question_families import family_table
-from bridgelab.report.tables.seed_variance import seed_variance_table
+from bridgelab.report.tables.breakpoint import breakpoint_sentences
 from bridgelab.report.tables.shift import shift_sentences, shift_table
 from bridgelab.report.tables.study import accuracy_table, captioned_table, cost_table, gap_table
-from bridgelab.report.tables.training import budget_table, curve_table
 
 
 @dataclass(frozen=True)
@@ -90,25 +84,14 @@ def sections(analysis: Analysis) -> list[Section]:
 
 
 def _tables(analysis: Analysis) -> dict[str, Iterable[Table | None]]:
-    study, summary, judged = analysis.study, analysis.summary, analysis.verdict
-    points = (
-        breakpoint_table(analysis.breakpoints, judged.baseline) if judged and analysis.breakpoints else None
-    )
+    summary = analysis.summary
     return {
         "shift": [shift_table(analysis.shift) if analysis.shift else None],
         "accuracy": [accuracy_table(summary)],
         "gap": [_with_rows(gap_table(summary))],
-        "difficulty": [points, *map(difficulty_table, analysis.difficulties), family_table(study)],
-        "break-map": break_map_tables(analysis.break_map) if analysis.break_map else (),
-        "budgets": [
-            budget_table(summary),
-            curve_table(summary),
-            lr_search_table(study),
-            seed_variance_table(study),
-        ],
         "costs": [_with_rows(cost_table(summary))],
         "captions": [_with_rows(captioned_table(summary))],
-        "inside": diagnosis_tables(analysis.diagnoses),
+        **part_tables(analysis),
     }
 
 

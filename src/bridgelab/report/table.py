@@ -162,7 +162,7 @@ def format_interval(low: float, high: float, digits: int) -> str:
 def format_si(value: float) -> str:
     """Return three digits and an SI prefix: '667 M'."""
     for prefix, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if value >= size:
+        if value >= 0.9995 * size:  # which three digits round to one of this prefix
             return f"{value / size:.3g} {prefix}"
     return f"{value:.0f}"
 

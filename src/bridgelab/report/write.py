@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bridgelab.atomic import atomic_path
+from bridgelab.atomic import write_bytes, write_text
 from bridgelab.console import get_console
 from bridgelab.report.answer import answer, compared, gain_over_start, missing_runs, without_baseline
 from bridgelab.report.caveats import allowed_differences
@@ -31,7 +31,7 @@ from bridgelab.runs.study import read_study
 from bridgelab.statistics.break_map import break_map
 
 IMAGES = MappingProxyType({"svg": lambda figure: to_svg(figure).encode(), "pdf": to_pdf, "png": to_png})
-FORMATS = MappingProxyType({"md": to_markdown, "csv": to_csv, "latex": to_latex})
+FORMATS = MappingProxyType({"csv": to_csv, "latex": to_latex})
 
 
 def report(
@@ -69,9 +69,9 @@ def report(
     paths = {"table": study_dir / "table.md", "page": study_dir / "index.html"}
     if page.figure:
         paths = {"figure": study_dir / "figure.png", **paths}
-        _write(paths["figure"], to_png(page.figure))
-    _write(paths["table"], to_markdown(long).encode())
-    _write(paths["page"], render_page(page).encode())
+        write_bytes(paths["figure"], to_png(page.figure))
+    write_text(paths["table"], to_markdown(long))
+    write_text(paths["page"], render_page(page))
     if data:
         frame = cell_frame(analysis.summary, analysis.verdict)
         paths |= {path.name: path for path in write_frames(study, frame)}
@@ -127,7 +127,7 @@ def report_map(
     """
     studies = [read_study(Path(study_dir), allow=allow) for study_dir in study_dirs]
     cells = break_map(studies)
-    _write(out, to_png(break_map_figure(cells)))
+    write_bytes(out, to_png(break_map_figure(cells)))
     console = console or get_console()
     notes = dict.fromkeys(one for study in studies for one in allowed_differences(study))
     empty = [f"{comparator}, {level} is empty: {why}." for (comparator, level), why in cells.empty.items()]
@@ -183,11 +183,5 @@ def _write_figures(figures: Sequence[Figure], folder: Path, form: str) -> list[P
     folder.mkdir(exist_ok=True)
     paths = [folder / f"{figure.name}.{form}" for figure in figures]
     for figure, path in zip(figures, paths, strict=True):
-        _write(path, IMAGES[form](figure))
+        write_bytes(path, IMAGES[form](figure))
     return paths
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file atomically, so that a reader never sees half of a page."""
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content)

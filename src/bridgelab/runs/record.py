@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from omegaconf import DictConfig
 
-from bridgelab.atomic import atomic_path
+from bridgelab.atomic import atomic_path, write_text
 from bridgelab.runs.finished import RECORD
 from bridgelab.runs.identity import NOT_IDENTITY, config_hash
 from bridgelab.runs.record_schema import read_config, read_record, regular
@@ -21,8 +21,7 @@ log = logging.getLogger(__name__)
 
 def write_json(path: Path, content: Any) -> None:
     """Write a JSON file atomically."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1))
+    write_text(path, json.dumps(content, indent=1))
 
 
 def write_predictions(path: Path, rows: Sequence[dict[str, Any]]) -> None:

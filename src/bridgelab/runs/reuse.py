@@ -9,7 +9,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from bridgelab.atomic import atomic_path
+from bridgelab.atomic import atomic_path, write_text
 from bridgelab.runs.finished import RECORD, is_finished
 from bridgelab.runs.identity import claim, config_hash, refuse_another
 from bridgelab.runs.initial_weights import other_weights
@@ -133,8 +133,7 @@ def copy_finished_run(run: Path, directory: Path, config: DictConfig, *, bridge:
             "config_hash": config_hash(config),
             "taken_from": record.get("taken_from", f"{record['study']}/{run.name}"),
         }
-        with atomic_path(directory / RECORD) as temporary:
-            temporary.write_text(json.dumps(record | own, indent=1))
+        write_text(directory / RECORD, json.dumps(record | own, indent=1))
 
 
 def _linked(file: Path, temporary: Path) -> bool:

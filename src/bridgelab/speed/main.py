@@ -4,7 +4,7 @@ import logging
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -18,6 +18,7 @@ from bridgelab.config.root import config_root
 from bridgelab.console import get_console
 from bridgelab.device import local_device
 from bridgelab.evaluation.bridge_table import PUBLISHED
+from bridgelab.report.formats.terminal import plain_table
 from bridgelab.speed.alignment import ALIGNMENT_COLUMNS, alignment_rows
 from bridgelab.speed.components import IMAGES, components
 from bridgelab.speed.encoder import ENCODER_COLUMNS, encoder_row
@@ -78,25 +79,25 @@ def tables(folder: Path, bridges: Sequence[str]) -> Iterator[Table]:
     yield components(compose("train", own), device)
     yield from of_whole_runs(folder)
     yield from of_the_store(folder)
-    yield _table(
+    yield plain_table(
         f"a training epoch on {IMAGES} images, {machine}",
         EPOCH_COLUMNS,
         [["linear", *epoch_row(linear, device)]],
     )
-    yield _table(
+    yield plain_table(
         f"{QUESTIONS} questions answered by likelihood, {machine}",
         LIKELIHOOD_COLUMNS,
         [["linear", *likelihood_row(linear, device)]],
     )
-    yield _table(
+    yield plain_table(
         f"forward and backward beside the reference classes, {machine}",
         COLUMNS,
         (reference_row(contest, device) for contest in contests(device)),
     )
     title = f"an alignment's step beside one made of the transformers classes, in float32, {machine}"
-    yield _table(title, ALIGNMENT_COLUMNS, alignment_rows(device))
+    yield plain_table(title, ALIGNMENT_COLUMNS, alignment_rows(device))
     trained = {name: compose("train", [*small, *ENCODER, f"bridge={name}"]) for name in ENCODED}
-    yield _table(
+    yield plain_table(
         "a trained bridge's step at batch 16 with a T5 that has read prose, beside transformers' encoder, on the CPU",
         ENCODER_COLUMNS,
         ([name, *encoder_row(config)] for name, config in trained.items()),
@@ -119,13 +120,13 @@ def config_of(bridge: str, overrides: Sequence[str]) -> DictConfig:
 
 def of_whole_runs(folder: Path) -> Iterator[Table]:
     """Yield the tables on starting, sweeping, drawing the default world and reading a large study."""
-    yield _table("what it takes to begin", START_COLUMNS, start_rows(folder))
+    yield plain_table("what it takes to begin", START_COLUMNS, start_rows(folder))
     title = "a sweep of short jobs in the pool, and the same commands by hand, on the CPU"
-    yield _table(title, SWEEP_COLUMNS, [sweep_row(folder / "sweep")])
+    yield plain_table(title, SWEEP_COLUMNS, [sweep_row(folder / "sweep")])
     world = world_row(compose("train"), folder / "default")
-    yield _table("the default world made from scratch, once", WORLD_COLUMNS, [world])
+    yield plain_table("the default world made from scratch, once", WORLD_COLUMNS, [world])
     title = "a large study's records, read and put in tables, then the accuracies' intervals"
-    yield _table(title, RECORDS_COLUMNS, [records_row(folder / "records")])
+    yield plain_table(title, RECORDS_COLUMNS, [records_row(folder / "records")])
     shutil.rmtree(folder / "records")
 
 
@@ -136,24 +137,15 @@ def of_the_store(folder: Path) -> Iterator[Table]:
         noise = folder / f"noise{times}"
         store = write_store(noise, files)
         memory.append(memory_row(times, store, noise))
-    yield _table("the feature store's reads", READ_COLUMNS, read_rows(store, noise))  # of the larger one
-    yield _table("its reader's memory", MEMORY_COLUMNS, filter(None, memory))
+    yield plain_table("the feature store's reads", READ_COLUMNS, read_rows(store, noise))  # of the larger one
+    yield plain_table("its reader's memory", MEMORY_COLUMNS, filter(None, memory))
     shutil.rmtree(noise)
     rows = []
     for number in LARGE:
         rows.append(in_process(number, DTYPE, folder / "large"))
         shutil.rmtree(folder / "large")
     title = "a store of synthetic images, made, opened and read as a run does, and what the process grew in each of these at most"
-    yield _table(title, LARGE_COLUMNS, filter(None, rows))
-
-
-def _table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    table = Table(title=title)
-    for index, head in enumerate(heads):
-        table.add_column(head, justify="right" if index else "left")
-    for row in rows:
-        table.add_row(*row)
-    return table
+    yield plain_table(title, LARGE_COLUMNS, filter(None, rows))
 
 
 def _of_bridges(
@@ -165,4 +157,4 @@ def _of_bridges(
 ) -> Table:
     """Return a table of the bridges that have a row: those that are trained."""
     rows = ((name, measure(config, device)) for name, config in bridges.items())
-    return _table(title, heads, ([name, *row] for name, row in rows if row))
+    return plain_table(title, heads, ([name, *row] for name, row in rows if row))

@@ -1,6 +1,5 @@
 """The search for a bridge's learning rate and warm-up: the same for each bridge, once per study, shared by its seeds."""
 
-import fcntl
 import functools
 import json
 import logging
@@ -173,12 +172,9 @@ def _trials(
 
     finished()  # trials of another search are refused before any is made
     for point in points:  # those that no other job is doing
-        with open(f"{path(point)}.lock", "a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            run(point)
+        with locked(Path(f"{path(point)}.lock"), wait=False) as own:
+            if own:
+                run(point)
     for point in points:  # wait for the others
         with locked(Path(f"{path(point)}.lock")):
             run(point)

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from bridgelab.atomic import atomic_path
+from bridgelab.atomic import write_text
 from bridgelab.ctrl_c import ignored_by_children
 from bridgelab.progress import Progress
 from bridgelab.world.caption import ORDERS, caption, caption_prompt
@@ -164,7 +164,8 @@ def write_world(
     for k, question in enumerate(questions):
         question["question_index"] = k
     for folder, records in (("scenes", scenes), ("questions", questions), ("captions", captions)):
-        _write_json(out / folder / f"CLEVR_{split}_{folder}.json", {"info": info, folder: records})
+        path = out / folder / f"CLEVR_{split}_{folder}.json"
+        write_text(path, json.dumps({"info": info, folder: records}))
     shutil.rmtree(kept)
 
 
@@ -199,7 +200,7 @@ def _draw_blocks(blocks: list[Block], processes: int) -> tuple[list, list, list]
 def _draw_or_read(block: Block) -> tuple[list, list, list]:
     """Return the records of a block, after drawing it unless it is drawn already."""
     if not block.records.exists():
-        _write_json(block.records, _draw_block(block))
+        write_text(block.records, json.dumps(_draw_block(block)))
     return tuple(json.loads(block.records.read_text()))  # type: ignore[return-value]
 
 
@@ -254,9 +255,3 @@ def _question_record(question: Question, split: str, index: int, families: Seque
         "question_family": question.family,
         "question_family_index": families.index(question.family),
     }
-
-
-def _write_json(path: Path, content: Any) -> None:
-    """Write a file, complete or not at all."""
-    with atomic_path(path) as partial:
-        partial.write_text(json.dumps(content))

@@ -1,9 +1,10 @@
 import shutil
 
+import pandas as pd
 import pytest
 from simulated_study import TRUTH
 
-from bridgelab.report.charts.inside import inside_figure
+from bridgelab.report.charts.inside import PANELS, inside_figure, inside_numbers
 from bridgelab.report.diagnosis.record import pooled_number, read_diagnoses
 from bridgelab.report.diagnosis.table import diagnosis_notes, diagnosis_tables
 from bridgelab.runs.study import read_study
@@ -100,12 +101,13 @@ def test_the_figure_has_all_panels_and_the_numbers_of_the_tables(simulated, diag
     found = read_diagnoses(study, read_study(study).runs)
     figure = inside_figure(found)
     assert len(figure.panels) == 5
-    numbers = figure.numbers.set_index(["panel", "group", "of"])
+    frame = pd.concat(inside_numbers(found, panel) for panel in PANELS)
+    numbers = frame.set_index(["panel", "group", "of"])
     selection = numbers[numbers["bridge"] != ""].loc[("Selection", "selection", "mlp")]
     assert selection["value"].item() == pytest.approx(
         100 * pooled_number(found["mlp"], "selection/selection").value, abs=1e-3
     )
-    guesses = figure.numbers[figure.numbers["compared with"] == "a guess"]
+    guesses = frame[frame["compared with"] == "a guess"]
     assert len(guesses)
     assert (guesses["bridge"] == "").all()
     assert guesses["low"].isna().all()

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 from PIL import Image, UnidentifiedImageError
 
-from bridgelab.atomic import atomic_path
+from bridgelab.atomic import write_bytes
 
 Row = dict[str, Any]
 
@@ -44,7 +44,7 @@ def kept_rows(
     cache = folder / f"{hashlib.sha256(orjson.dumps(request)).hexdigest()[:16]}.jsonl"
     if not cache.exists():
         (folder / "images").mkdir(parents=True, exist_ok=True)
-        _write(cache, b"".join(_line(row, source) for row in read(folder / "images")))
+        write_bytes(cache, b"".join(_line(row, source) for row in read(folder / "images")))
 
     def path(name: str) -> str:
         return str(folder / "images" / name)
@@ -84,7 +84,7 @@ def save_image(content: Any, folder: Path, source: str) -> str:
         ) from error
     path = folder / f"{hashlib.sha256(content).hexdigest()}.{suffix}"
     if not path.exists():
-        _write(path, content)
+        write_bytes(path, content)
     return path.name
 
 
@@ -101,9 +101,3 @@ def _line(row: Row, source: str) -> bytes:
             f"{source} holds a value that is not JSON ({error}) in one of {', '.join(row)}: only image columns may. Name "
             "that column among the images of its class."
         ) from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file, complete or not at all."""
-    with atomic_path(path) as partial:
-        partial.write_bytes(content)

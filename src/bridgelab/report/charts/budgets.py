@@ -60,7 +60,7 @@ def budget_chart(summary: Summary) -> alt.LayerChart | None:
     layers = [
         seeds.encode(x=x, y=y, color=colour, detail="run:N"),
         *_floors(floors, x, y),
-        means.encode(x=x, y=y, color=colour, strokeDash=scales.dash(legend=False), tooltip=tooltip),
+        means.encode(x=x, y=y, color=colour, strokeDash=scales.dash(), tooltip=tooltip),
         _budget_points(summary, scales, x, y, tooltip),
     ]
     return layered(layers, HEIGHT).resolve_scale(strokeDash="independent")

@@ -66,19 +66,17 @@ class BridgeScales:
         self._shapes = [one.shape for one in styles]
         self._dashes = [list(one.dash) for one in styles]
 
-    def colour(self, *, legend: bool = True) -> alt.Color:
+    def colour(self) -> alt.Color:
         scale = alt.Scale(domain=self.labels, range=self._colours)
-        return alt.Color("bridge:N", scale=scale, legend=_legend(self.labels) if legend else None, title=None)
+        return alt.Color("bridge:N", scale=scale, legend=_legend(self.labels), title=None)
 
-    def shape(self, *, legend: bool = True) -> alt.Shape:
+    def shape(self) -> alt.Shape:
         scale = alt.Scale(domain=self.labels, range=self._shapes)
-        return alt.Shape("bridge:N", scale=scale, legend=_legend(self.labels) if legend else None, title=None)
+        return alt.Shape("bridge:N", scale=scale, legend=_legend(self.labels), title=None)
 
-    def dash(self, *, legend: bool = True) -> alt.StrokeDash:
+    def dash(self) -> alt.StrokeDash:
         scale = alt.Scale(domain=self.labels, range=self._dashes)
-        return alt.StrokeDash(
-            "bridge:N", scale=scale, legend=_legend(self.labels) if legend else None, title=None
-        )
+        return alt.StrokeDash("bridge:N", scale=scale, legend=None, title=None)
 
 
 def scales_of(rows: Iterable[Row]) -> BridgeScales:

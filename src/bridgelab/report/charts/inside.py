@@ -77,8 +77,7 @@ def inside_figure(diagnoses: Diagnoses) -> Figure | None:
         "patches before the bridge (right tick), a guess (left tick)."
     )
     charts = tuple(_chart(frames[panel.title], panel, scales) for panel in drawn)
-    numbers = pd.concat([frames[panel.title] for panel in drawn], ignore_index=True)
-    return Figure("inside", "Inside the bridges", note, charts, numbers)
+    return Figure("inside", "Inside the bridges", note, charts)
 
 
 def inside_numbers(diagnoses: Diagnoses, panel: Panel) -> pd.DataFrame:

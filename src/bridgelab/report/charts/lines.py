@@ -44,7 +44,7 @@ def line_chart(
             y=percent_y("band_low", "accuracy, %", **span), y2="band_high:Q", color=colour
         ),
         *_floors_and_ceilings(frame[frame["role"] != "bridge"], x, y),
-        bridges.mark_line(strokeWidth=2).encode(y=y, color=colour, strokeDash=scales.dash(legend=False)),
+        bridges.mark_line(strokeWidth=2).encode(y=y, color=colour, strokeDash=scales.dash()),
         bridges.mark_point(filled=True, size=55, opacity=1).encode(y=y, color=colour, shape=scales.shape()),
     ]
     return layered(layers, HEIGHT).resolve_scale(strokeDash="independent")

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from bridgelab.report.charts.figure import Figure
 from bridgelab.report.charts.legend import legend_entries
-from bridgelab.report.charts.themes import Theme, config, page_colour
+from bridgelab.report.charts.themes import config, page_colour
 from bridgelab.report.formats.html import render
 
 VEGA_LITE = ".".join(alt.VEGALITE_VERSION.split(".")[:2])
@@ -49,33 +49,31 @@ def script() -> str:
     return bundle.replace("</script", "<\\/script")
 
 
-def to_png(figure: Figure, *, theme: Theme = "light", width: int | None = None, scale: float = 2.0) -> bytes:
-    """Return a figure as PNG on the theme's background.
+def to_png(figure: Figure, *, width: int | None = None, scale: float = 2.0) -> bytes:
+    """Return a figure as PNG in the light theme, on its background.
 
     Args:
         figure: the figure; several panels stand side by side.
-        theme: "light" or "dark".
         width: of each panel in pixels; by default `WIDTH`, or `PANEL_WIDTH` for several panels.
         scale: pixels of the picture per pixel of the chart.
     """
+    opaque = config("light") | {"background": page_colour("light"), "padding": 14}
     png: bytes = vl_convert.vegalite_to_png(
-        specification(figure, width), vl_version=VEGA_LITE, scale=scale, config=_opaque(theme)
+        specification(figure, width), vl_version=VEGA_LITE, scale=scale, config=opaque
     )
     return png
 
 
-def to_svg(figure: Figure, *, width: int | None = None) -> str:
+def to_svg(figure: Figure) -> str:
     """Return a figure as SVG with a transparent background, in the light theme."""
-    svg: str = vl_convert.vegalite_to_svg(
-        specification(figure, width), vl_version=VEGA_LITE, config=config("light")
-    )
+    svg: str = vl_convert.vegalite_to_svg(specification(figure), vl_version=VEGA_LITE, config=config("light"))
     return svg
 
 
-def to_pdf(figure: Figure, *, width: int | None = None) -> bytes:
+def to_pdf(figure: Figure) -> bytes:
     """Return a figure as PDF with its text as text, in the light theme."""
     pdf: bytes = vl_convert.vegalite_to_pdf(
-        specification(figure, width), vl_version=VEGA_LITE, config=config("light")
+        specification(figure), vl_version=VEGA_LITE, config=config("light")
     )
     return pdf
 
@@ -152,7 +150,3 @@ def _map_units(spec: dict[str, Any], change: Callable[[dict[str, Any]], dict[str
     if "layer" in spec:
         return spec | {"layer": [_map_units(layer, change) for layer in spec["layer"]]}
     return change(spec)
-
-
-def _opaque(theme: Theme) -> dict[str, Any]:
-    return config(theme) | {"background": page_colour(theme), "padding": 14}

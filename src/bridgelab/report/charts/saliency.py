@@ -72,7 +72,7 @@ def saliency_figure(
     ]
     note = "Red: patches without which the answer gets less likely. Blue: patches without which it gets likelier."
     chart = alt.LayerChart(layer=layers).properties(width="container", height=total)
-    return Figure("saliency", f"{question}  →  {answer}", note, (chart,), patches)
+    return Figure("saliency", f"{question}  →  {answer}", note, (chart,))
 
 
 def _patches(

@@ -5,17 +5,17 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from bridgelab.report.charts.accuracy import accuracy_chart, accuracy_numbers
-from bridgelab.report.charts.break_map import break_map_chart, break_map_numbers, legend_text
-from bridgelab.report.charts.budgets import budget_chart, budget_numbers
-from bridgelab.report.charts.captions import caption_chart, caption_numbers
-from bridgelab.report.charts.costs import cost_chart, cost_numbers, costs_to_draw
+from bridgelab.report.charts.accuracy import accuracy_chart
+from bridgelab.report.charts.break_map import break_map_chart, legend_text
+from bridgelab.report.charts.budgets import budget_chart
+from bridgelab.report.charts.captions import caption_chart
+from bridgelab.report.charts.costs import cost_chart, costs_to_draw
 from bridgelab.report.charts.difficulty import difficulty_chart, difficulty_numbers
 from bridgelab.report.charts.figure import Figure
-from bridgelab.report.charts.gap import gap_chart, gap_numbers
+from bridgelab.report.charts.gap import gap_chart
 from bridgelab.report.charts.inside import Diagnoses, inside_figure
 from bridgelab.report.charts.lines import WIDEST
-from bridgelab.report.charts.sweep import sweep_chart, sweep_numbers, swept_number
+from bridgelab.report.charts.sweep import sweep_chart, swept_number
 from bridgelab.report.row import counted
 from bridgelab.report.summary import Summary
 from bridgelab.report.tables.difficulty import Difficulty
@@ -64,13 +64,7 @@ def accuracy_figure(summary: Summary) -> Figure | None:
         f"Large shapes are means, bars their 95 % intervals over {counted(summary.rows)} and images, dots single "
         f"{counted(summary.rows)}; grey lines are floors and ceilings."
     )
-    return Figure(
-        "accuracy",
-        "Accuracy by kind of question",
-        note,
-        (accuracy_chart(summary),),
-        accuracy_numbers(summary),
-    )
+    return Figure("accuracy", "Accuracy by kind of question", note, (accuracy_chart(summary),))
 
 
 def gap_figure(summary: Summary) -> Figure | None:
@@ -82,7 +76,7 @@ def gap_figure(summary: Summary) -> Figure | None:
         "How far each bridge comes from answers without an image (0 %) to answers from words (100 %). Bars are 95 % intervals; "
         "those that leave the axis are cut."
     )
-    return Figure("gap", "Gap closed", note, (chart,), gap_numbers(summary))
+    return Figure("gap", "Gap closed", note, (chart,))
 
 
 def difficulty_figure(difficulties: Sequence[Difficulty], summary: Summary) -> Figure | None:
@@ -90,16 +84,14 @@ def difficulty_figure(difficulties: Sequence[Difficulty], summary: Summary) -> F
     if not difficulties:
         return None
     drawn = difficulties[:MOST_TAGS]
-    numbers = pd.concat([difficulty_numbers(one, summary) for one in drawn], ignore_index=True).drop(
-        columns="name"
-    )
+    numbers = pd.concat([difficulty_numbers(one, summary) for one in drawn], ignore_index=True)
     note = f"From easy to hard. {BANDS}"
     ends = numbers[["low", "high"]].astype(float)
     ends = ends[ends["high"] - ends["low"] <= WIDEST]
     values = pd.concat([numbers["accuracy"].astype(float), ends["low"], ends["high"]]).dropna()
     domain = (5 * math.floor(values.min() / 5), 5 * math.ceil(values.max() / 5))
     charts = tuple(difficulty_chart(one, summary, domain) for one in drawn)
-    return Figure("difficulty", "Accuracy against difficulty", note, charts, numbers)
+    return Figure("difficulty", "Accuracy against difficulty", note, charts)
 
 
 def budget_figure(summary: Summary) -> Figure | None:
@@ -109,14 +101,14 @@ def budget_figure(summary: Summary) -> Figure | None:
         return None
     note = "Thin lines are seeds, thick lines their means. Points are budgets, each trained with a schedule of its own."
     title = f"{summary.curve_of.capitalize()} against training budget"
-    return Figure("budgets", title, note, (chart,), budget_numbers(summary))
+    return Figure("budgets", title, note, (chart,))
 
 
 def cost_figure(summary: Summary) -> Figure | None:
     """Return accuracy against costs; None if no cost is known of two bridges."""
     charts = tuple(cost_chart(summary, cost) for cost in costs_to_draw(summary))
     note = "Filled: no bridge that costs as little or less is shown to be better, at 5 % over all pairs of a chart."
-    return Figure("costs", "Accuracy against cost", note, charts, cost_numbers(summary)) if charts else None
+    return Figure("costs", "Accuracy against cost", note, charts) if charts else None
 
 
 def caption_figure(summary: Summary) -> Figure | None:
@@ -125,14 +117,14 @@ def caption_figure(summary: Summary) -> Figure | None:
     if chart is None:
         return None
     note = "A bridge that sees less well lies further left and lower; one that only reasons less well lies lower."
-    return Figure("captions", "Captions against reasoning", note, (chart,), caption_numbers(summary))
+    return Figure("captions", "Captions against reasoning", note, (chart,))
 
 
 def break_map_figure(cells: BreakMap) -> Figure:
     """Return the break map, a chart for each comparator."""
     charts = tuple(break_map_chart(cells, comparator) for comparator in cells.comparators)
     note = f"{legend_text()}. A dashed edge marks an outcome at this budget."
-    return Figure("break-map", f"Where {cells.baseline} breaks", note, charts, break_map_numbers(cells))
+    return Figure("break-map", f"Where {cells.baseline} breaks", note, charts)
 
 
 def sweep_figure(study: Study, summary: Summary) -> Figure | None:
@@ -141,6 +133,5 @@ def sweep_figure(study: Study, summary: Summary) -> Figure | None:
     if swept is None or not any(row.accuracy for row in summary.bridges):
         return None
     charts = tuple(sweep_chart(summary, swept, kind) for kind in summary.questions)
-    numbers = sweep_numbers(summary, swept).drop(columns="name")
     note = f"One line a bridge. {BANDS}"
-    return Figure("sweep", f"Accuracy over {swept.title}", note, charts, numbers)
+    return Figure("sweep", f"Accuracy over {swept.title}", note, charts)

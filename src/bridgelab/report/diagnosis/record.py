@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, Strict
 
-from bridgelab.atomic import atomic_path
+from bridgelab.atomic import write_text
 from bridgelab.printable import printable
 from bridgelab.runs.finished import is_finished
 from bridgelab.runs.predictions import clusters
@@ -117,8 +117,7 @@ def write_diagnosis(run: Path, diagnosis: Diagnosis) -> Path:
         ],
     }
     path = run / FILE
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    write_text(path, json.dumps(content, indent=1))
     return path
 
 

@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from bridgelab.report.row import label, short_label
-from bridgelab.report.table import StudyTables, Table
+from bridgelab.report.table import Table
 
 OUTCOME = re.compile(r"\b(breaks|leads|holds)(?= on )")
 
@@ -21,11 +21,6 @@ def render(template: str, **values: Any) -> str:
 def table_to_html(table: Table) -> str:
     """Return one table in a box that scrolls by itself."""
     return render("table.html.jinja", table=table)
-
-
-def to_html(study: StudyTables) -> str:
-    """Return a heading, the tables and the notes, for a notebook."""
-    return render("notebook.html.jinja", study=study)
 
 
 def asset(name: str) -> Markup:

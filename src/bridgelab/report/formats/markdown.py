@@ -1,7 +1,11 @@
-"""A study's tables as markdown, for a README."""
+"""A study's tables as markdown, for a README, and documents from templates."""
 
 import html
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from bridgelab.report.matrix import Matrix
 from bridgelab.report.table import Cell, StudyTables, Table
@@ -21,6 +25,15 @@ def matrix_to_markdown(verdict: Matrix) -> str:
     ]
     lines = [_row(map(_escape, heads)), _row(["---", *["---:"] * len(verdict.kinds)])]
     return "\n".join([*lines, *(_row(map(_escape, row)) for row in rows)])
+
+
+def render_markdown(template: Path, **values: Any) -> str:
+    """Render a template of a Markdown document; no value is escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(template.parent), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        keep_trailing_newline=True, autoescape=False,
+    )  # fmt: skip
+    return environment.get_template(template.name).render(values)
 
 
 def _table(table: Table) -> str:

@@ -1,6 +1,6 @@
 """A study in the terminal: the answer and the verdict matrix, and all tables on demand."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from rich.box import SIMPLE
@@ -15,6 +15,16 @@ from bridgelab.statistics.verdict import AT_BUDGET, BREAKS, CANNOT_TELL, HOLDS, 
 
 WIDTH = 100  # of the first screen, at most
 COLORS = {BREAKS: "white on red", LEADS: "black on green", HOLDS: "black on cyan", CANNOT_TELL: "dim"}
+
+
+def plain_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> RichTable:
+    """Return a table of names in the first column and figures in the others."""
+    table = RichTable(title=title)
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="right" if index else "left")
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 def print_paths(console: Console, *paths: Path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
+from bridgelab.report.formats.terminal import plain_table
 from bridgelab.statistics.calibration.aa import SplitResults
 from bridgelab.statistics.calibration.error_rates import IN_USE, METHODS, Case, Rates
 from bridgelab.statistics.calibration.promised_power import PromisedPower
@@ -75,7 +76,7 @@ def _rates_table(title: str, method: str, results: Sequence[tuple[Case, Mapping[
                 f"{100 * rates.outlying:.1f}",
             )
         )
-    return _table(title, ERROR_RATES, rows)
+    return plain_table(title, ERROR_RATES, rows)
 
 
 def promised_power_table(results: Sequence[tuple[str, int, PromisedPower]], studies: int) -> Table:
@@ -101,7 +102,7 @@ def promised_power_table(results: Sequence[tuple[str, int, PromisedPower]], stud
         )
         for name, seeds, result in results
     ]
-    return _table(title, PROMISED_POWER, rows)
+    return plain_table(title, PROMISED_POWER, rows)
 
 
 def promised_seeds_table(results: Sequence[tuple[str, float, PromisedSeeds]]) -> Table:
@@ -123,7 +124,7 @@ def promised_seeds_table(results: Sequence[tuple[str, float, PromisedSeeds]]) ->
         )
         for name, difference, result in results
     ]
-    return _table(title, PROMISED_SEEDS, rows)
+    return plain_table(title, PROMISED_SEEDS, rows)
 
 
 def splits_table(study: str, delta: float, results: Mapping[str, SplitResults]) -> Table:
@@ -140,13 +141,4 @@ def splits_table(study: str, delta: float, results: Mapping[str, SplitResults]) 
         )
         for name, result in results.items()
     ]
-    return _table(f"{study}: the same bridge under two names, δ = {100 * delta:g} points", SPLITS, rows)
-
-
-def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    table = Table(title=title)
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="right" if index else "left")
-    for row in rows:
-        table.add_row(*row)
-    return table
+    return plain_table(f"{study}: the same bridge under two names, δ = {100 * delta:g} points", SPLITS, rows)

@@ -119,7 +119,7 @@ def cases() -> list[Case]:
     ]
 
 
-def error_rates(case: Case, *, studies: int = STUDIES, draw: int = 0) -> dict[str, Rates]:
+def error_rates(case: Case, *, studies: int = STUDIES) -> dict[str, Rates]:
     """Return the rates of each of `METHODS` on simulated studies.
 
     At a true difference of 0 or ±δ every *breaks* and *leads* is an error, and at ±δ every *holds* is. `differs` should be at most
@@ -128,10 +128,9 @@ def error_rates(case: Case, *, studies: int = STUDIES, draw: int = 0) -> dict[st
     Args:
         case: scenario, seeds and true difference.
         studies: number of studies.
-        draw: seed of the simulation.
     """
     scenario, difference = case.scenario, case.difference
-    rng = np.random.default_rng([draw, case.seeds, round(1000 * (difference + 1)), scenario.images])
+    rng = np.random.default_rng([0, case.seeds, round(1000 * (difference + 1)), scenario.images])
     batches: dict[str, list[tuple[np.ndarray, ...]]] = {name: [] for name in METHODS}
     for shares in simulate_in_batches(
         scenario, rng, studies=studies, seeds=case.seeds, difference=difference

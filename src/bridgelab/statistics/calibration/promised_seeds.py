@@ -42,18 +42,15 @@ class PromisedSeeds:
         return float(np.sqrt(self.settled * (1 - self.settled) / max(1, self.cells)))
 
 
-def promised_seeds(
-    scenario: Scenario, *, difference: float, studies: int = 200, draw: int = 0
-) -> PromisedSeeds:
+def promised_seeds(scenario: Scenario, *, difference: float, studies: int = 200) -> PromisedSeeds:
     """Return how often the advised number of seeds settles a cell, at Bonferroni's level.
 
     Args:
         scenario: the distribution that studies are drawn from.
         difference: the true difference, in all cells.
         studies: number of pilots.
-        draw: seed of the simulation.
     """
-    rng = np.random.default_rng([draw, scenario.images, round(1000 * (difference + 1))])
+    rng = np.random.default_rng([0, scenario.images, round(1000 * (difference + 1))])
     advised: list[int] = []
     for batch in simulate_contrasts(scenario, rng, studies=studies, seeds=MIN_SEEDS, difference=difference):
         outcomes = decide_outcomes(*p_values(batch, DELTA))[0][:, 0]

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from bridgelab.atomic import atomic_path
+from bridgelab.atomic import write_text
 from bridgelab.config.instantiate import build
 from bridgelab.data.batches import TokenizedExamples
 from bridgelab.data.images import read_image
@@ -79,8 +79,7 @@ def wandb_identity(directory: Path) -> dict[str, Any]:
     """
     stored = directory / WANDB_ID
     if not stored.exists() and getattr(rank_zero_only, "rank", 0) == 0:  # the other processes log nothing
-        with atomic_path(stored) as partial:
-            partial.write_text(secrets.token_hex(8) + "\n")
+        write_text(stored, secrets.token_hex(8) + "\n")
     return {
         "name": directory.name,
         "group": directory.parent.name,

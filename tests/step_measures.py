@@ -84,7 +84,7 @@ def write_pair(folder: Path, vision: str, text: str) -> list[str]:
 
 def in_process(what: str, overrides: Sequence[str], device: str) -> tuple[float, float]:
     """Return the seconds of a step and the bytes at its peak, of one of `MEASURES` in a process of its own."""
-    command = [sys.executable, "-m", "bridgelab.speed.doctor", what, device, *overrides]
+    command = [sys.executable, __file__, what, device, *overrides]
     environment = os.environ | {"TORCH_CPP_LOG_LEVEL": "ERROR"}
     output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment).stdout
     step, peak = json.loads(output.splitlines()[-1])

@@ -3,12 +3,12 @@ import os
 
 import open_clip
 import pytest
+import step_measures
 import torch
 from hydra import compose, initialize_config_dir
+from step_measures import MEASURES, write_pair
 from transformers import T5Config
 
-from bridgelab.speed import doctor
-from bridgelab.speed.doctor import MEASURES, write_pair
 from bridgelab.text.t5 import T5
 from bridgelab.vision.openclip import OpenClipVision
 
@@ -21,11 +21,11 @@ def test_what_is_written_is_loaded_as_real_weights_are(tmp_path, monkeypatch):
     given = open_clip.get_model_config("ViT-B-32")
     given["vision_cfg"] |= {"width": 64, "layers": 2, "image_size": 64}
     config.own_head = True
-    monkeypatch.setattr(doctor, "text_config", lambda name: config)
+    monkeypatch.setattr(step_measures, "text_config", lambda name: config)
     monkeypatch.setattr(open_clip, "get_model_config", lambda name: given)
     with torch.device("meta"):
         visual = open_clip.model.CLIP(**given).visual
-    monkeypatch.setattr(doctor, "tower", lambda config: visual)
+    monkeypatch.setattr(step_measures, "tower", lambda config: visual)
     overrides = write_pair(tmp_path, "tiny-vit", "tiny-t5")
     with initialize_config_dir(os.path.join(os.environ["BRIDGELAB_ROOT"], "conf"), version_base="1.3"):
         found = compose("train", overrides)
@@ -46,6 +46,6 @@ def test_training_takes_about_the_memory_that_was_predicted_and_that_of_a_bare_l
         "benchmark.images={train:40,val:8,test:8}",
         "train.stages=[{share:1.0,answer:1.0}]",
     ]
-    peaks = {what: doctor.in_process(what, own, "cpu")[1] for what in MEASURES}
+    peaks = {what: step_measures.in_process(what, own, "cpu")[1] for what in MEASURES}
     assert peaks["predicted"] == pytest.approx(peaks["measured"], rel=0.25)
     assert peaks["bare"] == pytest.approx(peaks["measured"], rel=0.1)
