@@ -100,14 +100,14 @@ class Own:
         self.images = (self.root / images).resolve()
         self.columns: dict[str, str | None] = {field: field for field in FIELDS}
         self.joined: dict[str, tuple[str, ...]] = {}  # by field the columns that are read as one
-        for field, name in (columns or {}).items():
-            if isinstance(name, str | None):
-                self.columns[field] = name
+        for field, column in (columns or {}).items():
+            if isinstance(column, str | None):
+                self.columns[field] = column
             elif field in LISTS:
-                self.joined[field], self.columns[field] = tuple(name), ", ".join(name)
+                self.joined[field], self.columns[field] = tuple(column), ", ".join(column)
             else:
                 raise ValueError(
-                    f"benchmark.columns.{field}={list(name)}: only {', '.join(LISTS)} may stand in several columns. Name one."
+                    f"benchmark.columns.{field}={list(column)}: only {', '.join(LISTS)} may stand in several columns. Name one."
                 )
         self.tags, self.breakdown = tuple(tags), breakdown
         self.hub, self.config, self.revision = hub, config, revision
