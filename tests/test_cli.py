@@ -88,7 +88,7 @@ def test_help_of_a_command_imports_nothing_heavy(command, capsys):
 def test_upkeep_of_features_imports_nothing_heavy(tmp_path):
     code = (
         "import sys; from bridgelab.cli.main import main; "
-        "ended = [main(['features', action, '--root', sys.argv[1]]) for action in ('info', 'verify', 'prune')]; "
+        "ended = [main(['features', action, '--root', sys.argv[1]]) for action in ('list', 'verify', 'prune')]; "
         "heavy = {'torch', 'hydra'} & set(sys.modules); sys.exit(str(heavy) if heavy or any(ended) else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)

@@ -309,9 +309,7 @@ def test_layers_on_devices_of_their_own(folder):
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("accelerate"), reason="accelerate is not installed")
-@pytest.mark.parametrize(
-    "error", [None, torch.OutOfMemoryError("full"), ValueError(f"Some modules are {OFFLOADED}")]
-)
+@pytest.mark.parametrize("error", [None, ValueError(f"Some modules are {OFFLOADED}")])
 def test_a_t5_too_large_for_the_gpus_is_refused(folder, monkeypatch, error):
     """accelerate would leave weights on a disk, without values here; as it does if told so."""
     if error is not None:

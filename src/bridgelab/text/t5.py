@@ -277,7 +277,7 @@ def _read(path: str, folder: str, what: str) -> Iterator[None]:
     except MemoryError:
         raise  # says itself what to do
     except Exception as error:  # their parsers raise errors of many types
-        if isinstance(error, torch.OutOfMemoryError) or OFFLOADED in str(error):
+        if OFFLOADED in str(error):
             raise ValueError(_does_not_fit(path, type(error).__name__)) from error
         message = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         if Path(folder).is_dir():
