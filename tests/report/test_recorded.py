@@ -332,6 +332,15 @@ def test_what_is_said_of_unfinished_studies_is_of_the_records(tmp_path):
     assert f"answers {ends[0]:.2f} and {ends[1]:.2f} %, and gained {gains[0]:.1f} and {gains[1]:.1f}" in page
     more = [f"{one + 1e-9:.1f}" for one in ends - answered(records("published/bridge=qformer,seed={}", 2))]
     assert f"bring the Q-Former {more[0]} and {more[1]} points" in page
+    cards = unpacked(tmp_path, "patches_models") / "pretrain"
+    read = json.loads((cards / "grids" / "text_grids_card.json").read_text())["words"]
+    words = [100 * read[form]["mean"] for form in ("patch_like_36", "patch_like", "patch_like_144")]
+    assert "answers {:.1f}, {:.1f} and {:.1f} %".format(*words) in page
+    probes = [
+        json.loads((cards / f"patch_{size}" / "vision_card.json").read_text())["probe"] for size in (16, 12, 8)
+    ]
+    named = [100 * probe["centre"]["shape"]["all"]["value"] for probe in probes]
+    assert "names {:.1f}, {:.1f} and {:.1f} % of the shapes".format(*named) in page
 
 
 def test_the_finding_on_clutter_in_training_is_of_the_records(tmp_path):
