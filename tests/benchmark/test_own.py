@@ -25,7 +25,7 @@ ROWS = [
     row
     for k in range(PICTURES)
     for row in (
-        {"id": f"a{k}", "image": f"{k}.png", "question": "how\u00a0many, 'so' ?", "answer": f"about{WHITE[k % 3]}{k % 3}", "tags": {"type": "count", "hops": k % 2}},
+        {"id": f"a{k}", "image": f"{k}.png", "question": "how\u00a0many, 'so' ?", "answer": f"about{WHITE[k % 3]}{k % 3}", "tags": {"type": "count", "hops": k % 2, "late": k > 4}},
         {"id": f"c{k}", "image": f"{k}.png", "question": "which {options} ?", "choices": ["red", "deep \tblue"], "answer": "deep  blue", "tags": {"type": "color", "hops": 0}},
         {"id": f"d{k}", "image": f"{k}.png", "caption": f"a thing — №{k}"},
         {"id": f"e{k}", "image": f"{k}.png", "caption": "a\nthing"},
@@ -94,7 +94,7 @@ def test_every_format_gives_the_same_examples(root, write):
     assert (counted.prompt, counted.answers, counted.tags) == (
         "how many, 'so' ?",
         ("about 1",),
-        {"type": "count", "hops": 0},
+        {"type": "count", "hops": 0, "late": "false"},
     )
     # The question's own braces are text.
     assert chosen.prompt == "which {options} ? (A) red (B) deep blue"
@@ -107,7 +107,7 @@ def test_every_format_gives_the_same_examples(root, write):
         "choice": Accuracy,
         "caption": CaptionMetric,
     }
-    assert metrics["answer"].by == ("hops", "type")
+    assert metrics["answer"].by == ("hops", "late", "type")
 
 
 def test_splits_do_not_depend_on_the_order_of_rows(root):
@@ -139,7 +139,7 @@ def test_groups_stay_together_and_count_as_one_image(root):
     of_split = [{e.tags["group"] for e in own.examples(split, "answer")} for split in own.splits]
     assert sum(map(len, of_split)) == 5
     assert "by image and group" in own.split_rule
-    assert own.metrics()["answer"].by == ("hops", "type")
+    assert own.metrics()["answer"].by == ("hops", "late", "type")
 
 
 def test_splits_may_be_named_by_a_column_or_by_the_files(root):

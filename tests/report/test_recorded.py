@@ -337,7 +337,8 @@ def test_what_is_said_of_unfinished_studies_is_of_the_records(tmp_path):
     words = [100 * read[form]["mean"] for form in ("patch_like_36", "patch_like", "patch_like_144")]
     assert "answers {:.1f}, {:.1f} and {:.1f} %".format(*words) in page
     probes = [
-        json.loads((cards / f"patch_{size}" / "vision_card.json").read_text())["probe"] for size in (16, 12, 8)
+        json.loads((cards / f"patch_{size}" / "vision_card.json").read_text())["probe"]
+        for size in (16, 12, 8)
     ]
     named = [100 * probe["centre"]["shape"]["all"]["value"] for probe in probes]
     assert "names {:.1f}, {:.1f} and {:.1f} % of the shapes".format(*named) in page

@@ -200,7 +200,7 @@ class RowReader:
             rule = "is the name of a tag, which holds letters, digits, - and _ alone"
             self._refuse("tags", name, rule, "Rename it")
         if isinstance(value, bool):
-            return int(value)
+            return str(value).lower()  # a name: as a number it would be a level of difficulty
         if isinstance(value, int):
             return value
         if not isinstance(value, str) or len(value) > MAX_TAG or set("/=\n") & set(value):
