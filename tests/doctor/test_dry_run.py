@@ -253,6 +253,24 @@ def test_a_batch_that_takes_long_is_extrapolated():
     assert tried == [1, 3, 1, 4]
 
 
+@pytest.mark.parametrize(("most", "tried"), [(15, [1, 4, 16]), (63, [1, 4, 16, 64]), (3, [1, 4])])
+def test_a_batch_that_does_not_fit_is_extrapolated_from_two_that_do(most, tried):
+    sizes = []
+
+    def measure(examples):
+        sizes.append(examples)
+        if examples > most:
+            raise torch.OutOfMemoryError
+        return np.array([0.01, 5.0 + 10.0 * examples])
+
+    if most < 4:
+        with pytest.raises(torch.OutOfMemoryError):
+            at_size(measure, 64)
+    else:
+        assert at_size(measure, 64) == pytest.approx([0.01, 645.0])
+    assert sizes == tried
+
+
 def test_what_takes_long_is_timed_once(run, monkeypatch):
     clock = [0.0]
     monkeypatch.setattr(dry.time, "perf_counter", lambda: clock[0])

@@ -23,17 +23,24 @@ class Allocated(NamedTuple):
 
 
 def at_size(measure: Callable[[int], np.ndarray], size: int) -> np.ndarray:
-    """Return a measurement at a batch size, or its extrapolation from the two largest that take at most about `LIMIT` seconds.
+    """Return a measurement at a batch size, or its extrapolation from the two largest that fit and take at most about `LIMIT` seconds.
 
     Args:
         measure: a batch size -> values, of which the first is seconds.
         size: of the batch.
+    Raises:
+        torch.OutOfMemoryError: if the GPU's memory runs out before two sizes are measured.
     """
     tried = 1
     values = {tried: measure(tried)}
     while tried < size and (len(values) < 2 or GROWTH * values[tried][0] < LIMIT):
         tried = min(GROWTH * tried, size)
-        values[tried] = measure(tried)
+        try:
+            values[tried] = measure(tried)
+        except torch.OutOfMemoryError:
+            if len(values) < 2:
+                raise
+            break
     return extrapolated(values, size)
 
 

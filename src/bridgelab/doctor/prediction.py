@@ -15,6 +15,7 @@ from bridgelab.doctor.costs import Costs
 from bridgelab.doctor.dry_run import DryRun, measure_costs
 from bridgelab.doctor.features_on_disk import features_check, million_check, online, stored_share
 from bridgelab.doctor.machine import memory_bytes, resident_bytes
+from bridgelab.doctor.measurement import GROWTH
 from bridgelab.doctor.model_availability import hub_has, text_check, vision_check
 from bridgelab.doctor.random_models import text_config, tokenizer, tower
 from bridgelab.doctor.workload import Evaluation, Sizes, Workload, read_workload
@@ -90,7 +91,12 @@ def run_checks(sweep: Sweep, workload: Workload) -> Iterator[Check]:
         )
         costs = measure_costs(dry_run, workload, process)
     except torch.OutOfMemoryError:
-        yield Check(MISSING, "memory", "a step with one example does not fit", FEWER)
+        yield Check(
+            MISSING,
+            "memory",
+            f"the GPU's runs out at batches of {GROWTH} or fewer, so nothing is predicted",
+            FEWER,
+        )
         return
     yield memory_check(config, device, costs)
     yield from hours(sweep, Job(config, dry_run, workload, costs, trials_at_once(sweep, processes)), slots)
