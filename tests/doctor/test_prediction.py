@@ -102,8 +102,8 @@ def test_trials_run_at_once_where_all_processes_are_started_at_once(conf, overri
 def test_a_sweep_on_the_cpu_is_predicted_for_as_many_slots_as_it_has(conf, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     monkeypatch.setattr(torch, "set_num_threads", lambda number: None)
-    for trainer, slots in (("cpu", 2), ("gpu", 1)):
-        sweep = compose_sweep(conf, [f"trainer={trainer}", "seed=0,1,2"])
+    for trainer, most, slots in (("cpu", "null", 2), ("gpu", "null", 1), ("cpu", 8, 3)):
+        sweep = compose_sweep(conf, [f"trainer={trainer}", "seed=0,1,2", f"hydra.launcher.slots={most}"])
         assert prediction.use_slots(sweep, torch.device("cpu")) == slots
 
 
@@ -258,4 +258,17 @@ def test_memory_is_held_against_what_is_free(config, monkeypatch, free, mark):
     assert check.status == mark
     assert check.detail.startswith(
         "10 GB: T5 6.0 GB, ViT 1.0 GB, bridge and optimizer 1.0 GB, a step 2.0 GB; "
+    )
+
+
+@pytest.mark.parametrize(
+    ("jobs", "free", "fix"),
+    [(1, 15e9, ""), (2, 15e9, "hydra.launcher.slots=1"), (4, 35e9, "hydra.launcher.slots=3"), (2, 25e9, "")],
+)
+def test_jobs_at_a_time_share_the_memory_of_a_cpu(config, monkeypatch, jobs, free, fix):
+    monkeypatch.setattr(prediction, "memory_bytes", lambda: (64e9, free))
+    check = memory_check(config, CPU, COSTS, jobs)
+    assert (check.status, check.fix) == (MISSING if fix else OK, fix)
+    assert check.detail.startswith(
+        f"{10 * jobs} GB for {jobs} jobs at a time, each 10 GB: " if jobs > 1 else "10 GB: "
     )

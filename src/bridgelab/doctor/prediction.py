@@ -98,7 +98,9 @@ def run_checks(sweep: Sweep, workload: Workload) -> Iterator[Check]:
             FEWER,
         )
         return
-    yield memory_check(config, device, costs)
+    # Jobs on Slurm have their memory there, jobs on GPUs have one each.
+    beside = slots if device.type == "cpu" and "slots" in sweep.config.hydra.launcher else 1
+    yield memory_check(config, device, costs, beside)
     yield from hours(sweep, Job(config, dry_run, workload, costs, trials_at_once(sweep, processes)), slots)
 
 
@@ -111,7 +113,7 @@ def use_slots(sweep: Sweep, device: torch.device) -> int:
     environments = slot_environments(launcher.slots, launcher.gpus_per_job, launcher.threads, accelerators)
     if device.type == "cpu":
         torch.set_num_threads(int(environments[0]["OMP_NUM_THREADS"]))
-    return len(environments)
+    return min(sweep.jobs, len(environments))
 
 
 def trials_at_once(sweep: Sweep, processes: int) -> int:
@@ -128,8 +130,8 @@ def _number(devices: Any) -> int:
     return devices if isinstance(devices, int) and devices > 0 else max(1, torch.cuda.device_count())
 
 
-def memory_check(config: DictConfig, device: torch.device, costs: Costs) -> Check:
-    """Compare the run's memory at its peak with the device's."""
+def memory_check(config: DictConfig, device: torch.device, costs: Costs, jobs: int = 1) -> Check:
+    """Compare the memory at its peak of the jobs that share a device with the device's."""
     phase, phase_bytes = max(costs.phases.items(), key=lambda item: item[1])
     components = {
         "T5": costs.memory.text,
@@ -146,9 +148,12 @@ def memory_check(config: DictConfig, device: torch.device, costs: Costs) -> Chec
         where = "on the GPU" if torch.cuda.device_count() == 1 else "on a GPU"
     else:
         free, where = memory_bytes()[1] + costs.process, "free here"
-    detail = f"{size(costs.peak)}: {shares}; {size(free)} {where}"
-    fits = costs.peak < USABLE * free
-    return Check(OK, "memory", detail) if fits else Check(MISSING, "memory", detail, FEWER)
+    total = f"{size(jobs * costs.peak)} for {jobs} jobs at a time, each " * (jobs > 1) + size(costs.peak)
+    detail = f"{total}: {shares}; {size(free)} {where}"
+    fitting = int(USABLE * free / costs.peak)
+    if fitting >= jobs:
+        return Check(OK, "memory", detail)
+    return Check(MISSING, "memory", detail, f"hydra.launcher.slots={fitting}" if fitting else FEWER)
 
 
 class Job:
