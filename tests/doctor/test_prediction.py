@@ -104,7 +104,17 @@ def test_a_sweep_on_the_cpu_is_predicted_for_as_many_slots_as_it_has(conf, monke
     monkeypatch.setattr(torch, "set_num_threads", lambda number: None)
     for trainer, most, slots in (("cpu", "null", 2), ("gpu", "null", 1), ("cpu", 8, 3)):
         sweep = compose_sweep(conf, [f"trainer={trainer}", "seed=0,1,2", f"hydra.launcher.slots={most}"])
-        assert prediction.use_slots(sweep, torch.device("cpu")) == slots
+        assert prediction.use_slots(sweep, CPU) == slots
+        assert prediction.sharing_memory(sweep, CPU, slots) == slots
+        assert prediction.sharing_memory(sweep, torch.device("cuda"), slots) == 1
+
+
+@pytest.mark.parametrize(("limit", "slots"), [(32, 6), (4, 4), ("null", 6)])
+def test_a_sweep_on_slurm_is_predicted_for_as_many_jobs_as_it_may_run(conf, limit, slots):
+    launcher = ("hydra/launcher=slurm", f"hydra.launcher.array_parallelism={limit}")
+    sweep = compose_sweep(conf, [*launcher, "bridge=linear,qformer", "seed=0,1,2"])
+    assert prediction.use_slots(sweep, CPU) == slots
+    assert prediction.sharing_memory(sweep, CPU, slots) == 1
 
 
 def test_smaller_budgets_cost_their_cool_downs_and_a_validation_each(composed):

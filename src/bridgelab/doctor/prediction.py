@@ -98,22 +98,26 @@ def run_checks(sweep: Sweep, workload: Workload) -> Iterator[Check]:
             FEWER,
         )
         return
-    # Jobs on Slurm have their memory there, jobs on GPUs have one each.
-    beside = slots if device.type == "cpu" and "slots" in sweep.config.hydra.launcher else 1
-    yield memory_check(config, device, costs, beside)
+    yield memory_check(config, device, costs, sharing_memory(sweep, device, slots))
     yield from hours(sweep, Job(config, dry_run, workload, costs, trials_at_once(sweep, processes)), slots)
 
 
 def use_slots(sweep: Sweep, device: torch.device) -> int:
-    """Return how many jobs the pool runs at a time; on a CPU compute with as many threads as each of them."""
+    """Return how many jobs run at a time; on a CPU compute with as many threads as each job of the pool."""
     launcher = sweep.config.hydra.launcher
     if sweep.jobs == 1 or "slots" not in launcher:
-        return 1
+        at_once = launcher.get("array_parallelism", 1)  # on Slurm, if its queue is empty
+        return min(sweep.jobs, at_once or sweep.jobs)
     accelerators = [str(sweep.config.trainer.accelerator)]
     environments = slot_environments(launcher.slots, launcher.gpus_per_job, launcher.threads, accelerators)
     if device.type == "cpu":
         torch.set_num_threads(int(environments[0]["OMP_NUM_THREADS"]))
     return min(sweep.jobs, len(environments))
+
+
+def sharing_memory(sweep: Sweep, device: torch.device, slots: int) -> int:
+    """Return how many jobs share this device's memory: the pool's on a CPU. Slurm's are elsewhere, and a GPU has one."""
+    return slots if device.type == "cpu" and "slots" in sweep.config.hydra.launcher else 1
 
 
 def trials_at_once(sweep: Sweep, processes: int) -> int:
