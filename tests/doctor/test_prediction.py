@@ -1,5 +1,6 @@
 """The arithmetic of a prediction, on costs that are round numbers."""
 
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -282,3 +283,22 @@ def test_jobs_at_a_time_share_the_memory_of_a_cpu(config, monkeypatch, jobs, fre
     assert check.detail.startswith(
         f"{10 * jobs} GB for {jobs} jobs at a time, each 10 GB: " if jobs > 1 else "10 GB: "
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "keys"),
+    [
+        ({}, {"trainer.accumulate_grad_batches", "text.checkpointing"}),
+        ({"answering": {"answer": Answering(1.0, 1.0, 1.0, 20e9)}}, {"evaluate.batch_size"}),
+        ({"encoding": 20e9}, set()),
+    ],
+)
+def test_what_is_advised_against_full_memory_is_of_the_phase_that_takes_most(
+    config, monkeypatch, changes, keys
+):
+    monkeypatch.setattr(prediction, "memory_bytes", lambda: (64e9, 9e9))
+    costs = replace(COSTS, **changes)
+    assert set(prediction.FEWER) == set(costs.phases)
+    fix = memory_check(config, CPU, costs).fix
+    assert set(re.findall(r"\w+\.\w+", fix)) == keys
+    assert ("ViT" in fix) == ("encoding" in changes)

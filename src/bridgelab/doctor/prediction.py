@@ -21,9 +21,15 @@ from bridgelab.doctor.random_models import text_config, tokenizer, tower
 from bridgelab.doctor.workload import Evaluation, Sizes, Workload, read_workload
 from bridgelab.launch.slots import slot_environments
 from bridgelab.report.table import format_si
+from bridgelab.training.out_of_memory import PARTS
 
 USABLE = 0.9  # of a device's memory
-FEWER = "a smaller train.batch_size, text.checkpointing=true, a smaller T5"
+# What to set if a phase of `Costs.phases` does not fit.
+FEWER = {
+    "a step": f"{PARTS}, a smaller T5",
+    "an evaluation's batch": "a smaller evaluate.batch_size, a smaller T5",
+    "encoding": "a smaller ViT, a smaller T5",
+}
 
 
 def tables(sweep: Sweep, sizes: Sizes) -> Iterator[tuple[str, Iterable[Check]]]:
@@ -95,7 +101,7 @@ def run_checks(sweep: Sweep, workload: Workload) -> Iterator[Check]:
             MISSING,
             "memory",
             f"the GPU's runs out at batches of {GROWTH} or fewer, so nothing is predicted",
-            FEWER,
+            "a smaller T5 or ViT",
         )
         return
     yield memory_check(config, device, costs, sharing_memory(sweep, device, slots))
@@ -157,7 +163,7 @@ def memory_check(config: DictConfig, device: torch.device, costs: Costs, jobs: i
     fitting = int(USABLE * free / costs.peak)
     if fitting >= jobs:
         return Check(OK, "memory", detail)
-    return Check(MISSING, "memory", detail, f"hydra.launcher.slots={fitting}" if fitting else FEWER)
+    return Check(MISSING, "memory", detail, f"hydra.launcher.slots={fitting}" if fitting else FEWER[phase])
 
 
 class Job:

@@ -5,10 +5,10 @@ from contextlib import contextmanager
 
 import torch
 
+PARTS = "+trainer.accumulate_grad_batches=2 or higher (a batch is taken in that many parts, for the same steps), text.checkpointing=true"
 FEWER_BYTES = (
-    "+trainer.accumulate_grad_batches=2 or higher (a batch is taken in that many parts, for the same steps), text.checkpointing=true, "
-    "train.precision=bf16, +text.device_map=auto to spread the T5 over GPUs, or text.eight_bit=true; 'bridgelab doctor' predicts what "
-    "each takes"
+    f"{PARTS}, train.precision=bf16, +text.device_map=auto to spread the T5 over GPUs, or text.eight_bit=true; "
+    "'bridgelab doctor' predicts what each takes"
 )
 
 
