@@ -76,6 +76,8 @@ def test_a_world_that_is_there_is_counted(composed, tmp_path):
     config.train.steps = 0  # what a step would read is the same
     none = read_workload(config, tokenizer("miniature"), {})
     assert (none.problem, none.images, none.test) == (None, 12, found.test)
+    config.evaluate.limit.answer = 1  # question, of one image
+    assert read_workload(config, tokenizer("miniature"), {}).captioned == 1
 
 
 def test_a_limit_changes_the_batches_that_are_generated(composed, tmp_path):
@@ -112,9 +114,16 @@ def test_a_world_that_is_not_there_is_not_drawn_by_a_look(composed, tmp_path):
         plain.make(split)
     before = sorted(root.rglob("*"))
     images = [f"benchmark.images.{split}=2" for split in SPLITS]
-    shifted = composed(f"benchmark.root={root}", "benchmark.processes=1", "+benchmark.shift=clutter", *images)
+    shifted = composed(
+        f"benchmark.root={root}",
+        "benchmark.processes=1",
+        "+benchmark.shift=clutter",
+        "evaluate.limit.answer=1",
+        *images,
+    )
     found = read_workload(shifted, tokenizer("miniature"), {})
     assert (found.problem, found.images, found.source) == (None, 6, "the world, to be drawn on first use")
+    assert found.captioned == 1
     assert sorted(root.rglob("*")) == before
 
 
@@ -138,7 +147,7 @@ def test_data_that_are_not_there_are_counted_as_published(composed, tmp_path):
     assert "is missing. Expected layout" in found.problem
     assert found.source == "published numbers, lengths assumed"
     assert (found.images, found.examples) == (85_000, 699_989)
-    assert found.test["answer"].examples == 1000
+    assert found.test["answer"].examples == found.captioned == 1000
     assert found.pools == {"answer": (1.0, ASSUMED)}
     given = read_workload(config, None, {"images": {"train": 10, "test": 2}})
     assert (given.images, given.examples, given.source) == (12, 699_989, "as given, lengths assumed")

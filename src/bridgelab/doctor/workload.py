@@ -17,6 +17,7 @@ from torch import Tensor
 from bridgelab.benchmark.example import Example
 from bridgelab.config.instantiate import build
 from bridgelab.data.batches import TokenizedExamples
+from bridgelab.data.example_limits import limit_examples
 from bridgelab.data.images import file_hash
 from bridgelab.data.sampler import MixtureSampler, spread
 
@@ -70,7 +71,7 @@ class Workload:
         longest: the greatest lengths of all training batches.
         val: by kind of example.
         test: by kind of example.
-        captioned: images of test that are captioned first, if `evaluate.captioned` is set.
+        captioned: images of test, within the run's limit, that are captioned first if `evaluate.captioned` is set.
         image_files: contents of some of the image files, if they are here.
         image_hashes: of some of the image files, by which the feature store knows them; none if the images are not drawn yet.
         stored: the share of the images whose features are stored already.
@@ -186,9 +187,15 @@ def _from_examples(
     train = [e for several in examples["train"].values() for e in several]
     pools = {name: tokenized(several) for name, several in _pools(config, examples["train"]).items()}
     batches = list(_training_lengths(config, pools))
-    questioned = {
-        e.images for kind, several in examples["test"].items() if kind != "caption" for e in several
-    }
+    test = evaluated("test", config.evaluate.limit)
+    # As `datamodule` chooses them, whose images are captioned. A small world has as many as its questions at most.
+    tested = (
+        examples["test"]
+        if sampled
+        else limit_examples(examples["test"], config.evaluate.limit, whole_groups=True)
+    )
+    questioned = {e.images for kind, several in tested.items() if kind != "caption" for e in several}
+    questions = sum(one.examples for kind, one in test.items() if kind != "caption")
     # A small world's images are the first ones of any world with its seed, whose features say nothing of the others.
     hashed = [] if sampled else _spread(list(rows), HASHED_IMAGES)
     hashes = [file_hash(path) for path in hashed if os.path.isfile(path)]
@@ -204,8 +211,8 @@ def _from_examples(
         },
         longest=Lengths(*np.max([lengths for _, lengths in batches], 0).tolist()),
         val=evaluated("val", config.train.val_limit),
-        test=evaluated("test", config.evaluate.limit),
-        captioned=round(len(questioned) * factors["test"]),
+        test=test,
+        captioned=min(questions, round(len(questioned) * factors["test"])),
         image_files=[Path(path).read_bytes() for path in list(rows)[:READ_IMAGES]],
         image_hashes=hashes,
     )
@@ -295,7 +302,7 @@ def _from_sizes(config: DictConfig, sizes: Sizes, source: str, problem: str | No
         examples=train,
         val=assumed(val, config.train.val_limit),
         test=assumed(test, config.evaluate.limit),
-        captioned=images.get("test", 0),
+        captioned=_at_most(images.get("test", 0), config.evaluate.limit.get("answer")),
     )
 
 
