@@ -1,8 +1,10 @@
 """A step of an alignment beside the same losses made of transformers' BLIP-2 classes, with the same weights.
 
 Both run forward and backward on the same images and captions in turn, so that other load slows both alike. The reference passes
-images and captions as the authors' code does: queries alone, captions alone, three pairs per image for matching, and
-queries with captions for generation. It runs without dropout, as ours does, in whichever `attn_implementation` is the fastest.
+queries alone, captions alone, three pairs per image for matching, and queries with captions for generation. The last is what
+transformers' class needs, which has no cache: the authors' code (LAVIS) keeps keys and values of the queries' pass for it, and
+passes captions alone. So the reference does more work than theirs. It runs without dropout, as ours does, in whichever
+`attn_implementation` is the fastest.
 """
 
 import random
