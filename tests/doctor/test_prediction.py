@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from bridgelab.config.compose import Sweep, compose_sweep
-from bridgelab.data.features.shard import write_shard
+from bridgelab.config.root import config_root
+from bridgelab.data.features.shard import row_bytes, write_shard
 from bridgelab.data.features.store_folder import store_name
 from bridgelab.doctor import features_on_disk, prediction
-from bridgelab.doctor.check import MISSING, NOTE, OK
+from bridgelab.doctor.check import MISSING, NOTE, OK, size
 from bridgelab.doctor.costs import Answering, Costs, Memory
 from bridgelab.doctor.features_on_disk import features_check, million_check, stored_share
 from bridgelab.doctor.prediction import Job, memory_check
@@ -190,6 +191,8 @@ def test_features_are_held_against_the_disk(config, monkeypatch):
         OK,
         "44 GB on disk for 82,772 images, each 532 kB (256 patches × 1024 in bfloat16); 50 GB free",
     )
+    page = (config_root() / "docs" / "real_models.md").read_text()
+    assert f"| {size(82_772 * row_bytes(256, 1024, 'bfloat16'))} for the features of 82,772 images |" in page
     more = features_check(config, dry_run(), Workload("", images=120_000))
     assert more.status == MISSING
     assert (
