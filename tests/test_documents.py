@@ -122,6 +122,12 @@ def test_commands_are_found():
     assert sum(len(commands(path)) for path in DOCUMENTS) > 60
 
 
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_named_records_exist(path):
+    for name in re.findall(r"`(?:experiments/)?(records/[^`*]+)`", path.read_text()):
+        assert (ROOT / "experiments" / name).exists(), name
+
+
 @pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/glossary.md"])
 def test_named_files_exist(name):
     """A path in backticks, as seen from the checkout or from the package; or the bare name of one of its files."""

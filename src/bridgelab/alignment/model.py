@@ -53,7 +53,7 @@ class Alignment(nn.Module):
     The loss is their sum. Words share the queries' self-attention, and have embeddings and FFNs of their own.
 
     Source: BLIP-2, Li et al. 2023, arXiv:2301.12597, sections 3.1 and 3.2. Differs: trained from scratch, not from BERT, with
-    the words of the reader's tokenizer; the temperature is learned by its logarithm, as in CLIP, so that a step's size does
+    the words of the T5's tokenizer; the temperature is learned by its logarithm, as in CLIP, so that a step's size does
     not depend on it. The last layer's words are not computed for matching, which does not read them.
     Queries pass once for contrast and generation, as in the authors' code. Unlike there, keys and values of the patches are
     computed once for all three losses.
