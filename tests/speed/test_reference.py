@@ -4,6 +4,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from bridgelab.bridge.d_abstractor import DAbstractor
+from bridgelab.speed import reference
 from bridgelab.speed.cross_attention import Block
 from bridgelab.speed.reference import (
     COLUMNS,
@@ -56,7 +57,14 @@ def test_contenders_do_the_same_work(contest: Contest):
 
 
 @pytest.mark.parametrize("contest", small(), ids=lambda c: c.name)
-def test_a_row_has_ratios_of_what_was_measured(contest: Contest):
+def test_a_row_has_ratios_of_what_was_measured(contest: Contest, monkeypatch):
+    kept = []
+
+    def hundredfold(step, model):  # so that a tenth of a megabyte is little of it
+        kept.append(100 * kept_bytes(step, model))
+        return kept[-1]
+
+    monkeypatch.setattr(reference, "kept_bytes", hundredfold)
     row = dict(zip(COLUMNS, reference_row(contest, "cpu"), strict=True))
     assert float(row["theirs/ours"]) == pytest.approx(
         float(row["theirs ms"]) / float(row["ours ms"]), rel=0.1
@@ -67,6 +75,7 @@ def test_a_row_has_ratios_of_what_was_measured(contest: Contest):
     # what the reference does but for one percent.
     more = {DAbstractor: 1.2, Block: 1.02}.get(contest.ours, 1.0)
     assert 0 < float(row["ours MB"]) <= more * float(row["theirs MB"])
+    assert row["ours MB"] == f"{kept[0] / 1e6:.1f}"
 
 
 class TakesFrom(TorchDispatchMode):

@@ -265,7 +265,7 @@ def _row(contest: Contest, device: str) -> list[str]:
         fastest,
         f"{median[fastest] / median['ours']:.2f}",
         f"{median['ours'] / median['products']:.2f}",
-        *(f"{kept[name] / 2**20:.1f}" for name in ("ours", fastest)),
+        *(f"{kept[name] / 1e6:.1f}" for name in ("ours", fastest)),
     ]
 
 
