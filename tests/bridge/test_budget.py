@@ -76,6 +76,13 @@ def test_the_mlps_width_is_that_of_the_closed_form():
         assert with_parameters(MLP, {"hidden_dim": None}, parameters, WIDTHS, "mlp") == {"hidden_dim": hidden}
 
 
+@pytest.mark.parametrize("num_heads", [1, 2, 6])
+def test_trial_widths_fit_heads_and_positions(num_heads):
+    kind, choices = choices_of("perceiver_qwen")
+    sized = with_parameters(kind, choices | {"num_heads": num_heads}, 600_000, WIDTHS, "perceiver_qwen")
+    assert count_parameters(kind, sized, WIDTHS) == pytest.approx(600_000, rel=0.02)
+
+
 def test_counting_makes_no_weights():
     assert (
         count_parameters(

@@ -76,7 +76,8 @@ def with_parameters(
             f"budget.params={parameters}: {name} has no width to choose. Leave budget.params out for it, or compare it "
             "with bridges of its own size."
         )
-    step = choices.get("num_heads", 1) if key == "width" else 1  # heads divide a width
+    heads = choices.get("num_heads", 1) if key == "width" else 1  # heads divide a width
+    step = math.lcm(heads, getattr(bridge_class, "sized_in_multiples_of", 1))
 
     def count(multiple: int) -> int:
         return count_parameters(bridge_class, choices | {key: multiple * step}, widths)
