@@ -52,8 +52,16 @@ def choices_of(name):
     return kind, choices | ({"grid": GRID} if name in KEEP_PLACES else {})
 
 
-@pytest.mark.parametrize("name", [name for name in SIZED if name != "linear_pooled"])
-@pytest.mark.parametrize("parameters", [600_000, 2_000_000])
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        *((name, number) for name in SIZED if name != "linear_pooled" for number in (600_000, 2_000_000)),
+        # These need no projection at width=160, so they have fewer parameters there than with a width below it.
+        ("c_abstractor", 200_000),
+        ("perceiver_qwen", 140_000),
+        ("perceiver_qwen", 127_040),
+    ],
+)
 def test_a_bridge_has_the_requested_parameters_within_two_percent(name, parameters):
     kind, choices = choices_of(name)
     sized = with_parameters(kind, choices, parameters, WIDTHS, name)
@@ -66,6 +74,13 @@ def test_the_mlps_width_is_that_of_the_closed_form():
     for hidden in (1, 7, 300):
         parameters = hidden * (160 + 128 + 1) + 128
         assert with_parameters(MLP, {"hidden_dim": None}, parameters, WIDTHS, "mlp") == {"hidden_dim": hidden}
+
+
+@pytest.mark.parametrize("num_heads", [1, 2, 6])
+def test_trial_widths_fit_heads_and_positions(num_heads):
+    kind, choices = choices_of("perceiver_qwen")
+    sized = with_parameters(kind, choices | {"num_heads": num_heads}, 600_000, WIDTHS, "perceiver_qwen")
+    assert count_parameters(kind, sized, WIDTHS) == pytest.approx(600_000, rel=0.02)
 
 
 def test_counting_makes_no_weights():

@@ -1,6 +1,7 @@
 """The contract of `bridgelab.bridge`: every yaml in conf/bridge/ keeps it, and planted faults are found."""
 
 import copy
+import json
 import re
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from omegaconf import OmegaConf
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from bridgelab.bridge.contract import DEMANDS, Case, check
+from bridgelab.bridge.contract import DEMANDS, SIZES, Case, check
 from bridgelab.cli.main import main
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -44,6 +45,12 @@ def test_there_are_bridges_to_test():
     )
     query = ("qformer", "perceiver", "perceiver_idefics2")
     assert {f"{b}_{c}" for b in query for c in ("question", "mismatched")} <= set(NAMES)
+
+
+def test_the_first_widths_are_the_miniatures():
+    """As a bridge that the package has trained for it says."""
+    card = json.loads((CONF.parent / "src/bridgelab/assets/warm/miniature/linear_64_seed0.json").read_text())
+    assert SIZES[0][:2] == (card["vision_dim"], card["text_dim"])
 
 
 @pytest.mark.parametrize("name", NAMES)

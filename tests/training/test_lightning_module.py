@@ -6,6 +6,7 @@ from tiny_training import model_and_batches
 from torch import nn
 from torch.optim import AdamW
 
+from bridgelab.optim.muon_adamw import MuonAdamW
 from bridgelab.training.lightning_module import BridgeTraining, parameter_groups
 
 
@@ -70,8 +71,20 @@ def test_parameters_are_grouped_by_kind():
     found = parameter_groups(bridge)
     names = {id(p): name for name, p in bridge.named_parameters()}
     assert [[names[id(p)] for p in group["params"]] for group in found] == [
-        ["proj", "linear.weight", "conv.weight"],
+        ["linear.weight", "conv.weight"],
+        ["proj"],
         ["queries", "positions.weight", "depthwise.weight"],
         ["linear.bias", "conv.bias", "depthwise.bias", "norm.weight", "norm.bias"],
     ]
-    assert [bool(group.get("matrix")) for group in found] == [True, False, False]
+    assert [bool(group.get("matrix")) for group in found] == [True, True, False, False]
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(5, 3), (3, 5)])
+def test_muon_steps_a_bare_projection_as_the_weight_of_a_linear_layer(rows, columns):
+    linear, bare = nn.Linear(rows, columns, bias=False), nn.Module()
+    bare.proj = nn.Parameter(linear.weight.detach().T.clone())
+    linear.weight.grad = torch.randn(columns, rows, generator=torch.Generator().manual_seed(0))
+    bare.proj.grad = linear.weight.grad.T.clone()
+    for model in (linear, bare):
+        MuonAdamW(parameter_groups(model), lr=0.1).step()
+    torch.testing.assert_close(bare.proj, linear.weight.T)

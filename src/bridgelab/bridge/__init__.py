@@ -24,6 +24,7 @@ The contract, which `tests/bridge/test_contract.py` tests for every yaml:
 Class attributes, all optional:
 
 - `sized_by`: the keyword, a number of channels, that `budget.params` is solved for (`budget.py`).
+- `sized_in_multiples_of`: a number that divides every value of that keyword, besides `num_heads` if the keyword is `width`.
 - `paper` and `code_licence`: the source of the idea, and the licence of its authors' code, for the table of bridges
   (`bridgelab bridges`). None of that code is used here.
 - `needs_cls`: true if the bridge reads the class token; the run is refused unless `vision.cls=true`.

@@ -1,6 +1,7 @@
 """Bridges of equal size: keyword arguments solved for a number of tokens or of parameters."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -75,31 +76,46 @@ def with_parameters(
             f"budget.params={parameters}: {name} has no width to choose. Leave budget.params out for it, or compare it "
             "with bridges of its own size."
         )
-    step = choices.get("num_heads", 1) if key == "width" else 1  # heads divide a width
-    # The number of parameters grows with the width. Bisect for the first multiple of `step` that reaches it, then take that one
-    # or the one before.
-    low, high = 0, 1
-    while (
-        high * step < MAX_WIDTH
-        and count_parameters(bridge_class, choices | {key: high * step}, widths) < parameters
-    ):
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        if count_parameters(bridge_class, choices | {key: middle * step}, widths) < parameters:
-            low = middle
-        else:
-            high = middle
-    candidates = [{key: width * step} for width in (low, high) if width]
-    sizes = {count_parameters(bridge_class, choices | size, widths): size for size in candidates}
+    heads = choices.get("num_heads", 1) if key == "width" else 1  # heads divide a width
+    step = math.lcm(heads, getattr(bridge_class, "sized_in_multiples_of", 1))
+
+    def count(multiple: int) -> int:
+        return count_parameters(bridge_class, choices | {key: multiple * step}, widths)
+
+    # The number of parameters grows with the width, except that some classes need no projection where it is vision_dim. So that
+    # width is tried by itself, and those below and above it by bisection.
+    equal = widths[0] // step if key == "width" and widths[0] % step == 0 else 0
+    multiples = [
+        *_around(parameters, count, 1, equal - 1),
+        *([equal] if equal else []),
+        *_around(parameters, count, equal + 1, MAX_WIDTH // step),
+    ]
+    sizes = {count(multiple): {key: multiple * step} for multiple in multiples}
     nearest = min(sizes, key=lambda number: abs(number - parameters))
     if abs(nearest - parameters) > TOLERANCE * parameters:
-        possible = " or ".join(f"{number:,} ({key}={size[key]})" for number, size in sizes.items())
+        below = [number for number in sizes if number < parameters]
+        above = [number for number in sizes if number > parameters]
+        around = [*([max(below)] if below else []), *([min(above)] if above else [])]
+        possible = " or ".join(f"{number:,} ({key}={sizes[number][key]})" for number in around)
         raise ValueError(
             f"budget.params={parameters}: {name} comes no nearer than {possible}. Set budget.params to one of these, or "
             "choose its depth."
         )
     return choices | sizes[nearest]
+
+
+def _around(number: int, count: Callable[[int], int], first: int, last: int) -> list[int]:
+    """Return the two neighbours between which a growing count reaches a number; only the first if that does."""
+    low, high = first - 1, first
+    while high < last and count(high) < number:
+        low, high = high, min(2 * high, last)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if count(middle) < number:
+            low = middle
+        else:
+            high = middle
+    return [multiple for multiple in (low, high) if first <= multiple <= last]
 
 
 def count_parameters(bridge_class: type[nn.Module], choices: dict[str, Any], widths: tuple[int, int]) -> int:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-SIZES = ((192, 128, 64), (48, 80, 36))  # vision_dim, text_dim, patches: the miniature's, and others
+SIZES = ((160, 128, 64), (48, 80, 36))  # vision_dim, text_dim, patches: the miniature's, and others
 WORDS = 7  # of the question
 BATCH = 4
 TOLERANCE = 1e-5  # relative and absolute

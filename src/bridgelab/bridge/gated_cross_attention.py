@@ -57,6 +57,7 @@ class GatedCrossAttention(nn.Module):
     $h \leftarrow h + \tanh(\alpha_2)\, \mathrm{GLU}(N(h))$. Both gates start at $\alpha = 0$, where $h$ passes unchanged.
     Source: Alayrac et al. 2022, arXiv:2204.14198, figure 4, in the form of Idefics v1 (arXiv:2306.16527), whose tensors have the
     same names. Differs from Flamingo, as Idefics does: RMSNorm for LayerNorm, and a gated SiLU for its FFN's activation.
+    Differs from published Idefics v1: no norms of queries and keys (`qk_layer_norms`).
 
     Args:
         dim: channels of the text's positions and of the visual tokens.

@@ -63,7 +63,8 @@ class PerceiverResampler(nn.Module):
     Source: Alayrac et al. 2022, arXiv:2204.14198, as in OpenFlamingo (depth 6, 64 latents, 8 heads of 64).
     Differs: with conditioning, the question's words, from the frozen T5 through one linear layer and a LayerNorm, are keys
     and values beside latents and patches in all blocks (Flamingo's resampler sees no text); no time embeddings (single
-    images); a linear layer to `text_dim`, since the T5 reads the tokens as a prefix, not through gated cross-attention.
+    images); GELU for Flamingo's squared ReLU, as in OpenFlamingo; a linear layer to `text_dim`, since the T5 reads the tokens as
+    a prefix, not through gated cross-attention.
     Published keys: `perceiver.{latents,layers,norm}`, here without the prefix; `language_projection` is ours.
 
     Args:

@@ -105,6 +105,7 @@ class QwenResampler(nn.Module):
     """
 
     sized_by = "width"
+    sized_in_multiples_of = 4  # a sine and a cosine, for rows and for columns
     paper = "Qwen-VL, arXiv:2308.12966"
     code_licence = "Tongyi Qianwen License"
 

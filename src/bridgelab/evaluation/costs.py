@@ -26,6 +26,7 @@ def measure_costs(model: BridgedModel, batch: Batch) -> dict[str, Any]:
 
     The T5's backward pass goes *through* its frozen weights to the visual tokens, and to an adapter. Tokens without a gradient
     (plain words) cost none. Both passes of the T5 include gated cross-attention between its layers, if there is any.
+    The forward pass of a bridge that reads the question includes the T5's pass over the question.
     """
     batch = on_device(batch, model)
     trained = [p for p in model.parameters() if p.requires_grad]

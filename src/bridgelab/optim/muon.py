@@ -47,8 +47,8 @@ class Muon(torch.optim.Optimizer):
 
     Args:
         params: weights of linear layers, [out, in], or of convolutions, [out, in, height, width], or groups of them. A convolution is
-            the matrix [out, in · height · width].
-        lr: spectral norm of an update, roughly; times sqrt(rows / columns) for a matrix with more rows than columns.
+            the matrix [out, in · height · width]. The parameters of a group with `transposed: true` are [in, out].
+        lr: spectral norm of an update, roughly; times sqrt(out / in) for a matrix with more outputs than inputs.
         momentum: decay of the running mean of gradients.
     """
 
@@ -66,7 +66,8 @@ class Muon(torch.optim.Optimizer):
                 if p.grad is not None:
                     by_shape.setdefault(p.flatten(1).shape, []).append(p)
             for (rows, columns), params in by_shape.items():
-                lr = group["lr"] * max(1, rows / columns) ** 0.5
+                ratio = columns / rows if group.get("transposed") else rows / columns
+                lr = group["lr"] * max(1, ratio) ** 0.5
                 for some in _slices(params):
                     updates = torch.stack([self._update(p, group["momentum"]) for p in some])
                     for p, update in zip(some, orthogonalize(updates), strict=True):
