@@ -106,15 +106,16 @@ class PoolLauncher(Launcher):
         ]
 
     def _arguments(self, overrides: Sequence[str], folder: Path) -> list[str]:
+        from bridgelab.runs.sweep import quoted
+
         hydra: Any = self.config.hydra
-        quoted = str(folder).replace("\\", "\\\\").replace("'", "\\'")
         return [
             f"--config-name={hydra.job.config_name}",
             *self._sources(),
             *(one for one in hydra.overrides.hydra if not one.lstrip("+~").startswith(_SWEEP_ONLY)),
             *overrides,
             "hydra.mode=RUN",
-            f"hydra.run.dir='{quoted}'",
+            f"hydra.run.dir={quoted(str(folder))}",
         ]
 
     def _sources(self) -> list[str]:

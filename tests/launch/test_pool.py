@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from bridgelab.config.root import config_root
@@ -180,6 +181,15 @@ def test_child_is_told_where_configs_are_unless_they_are_the_package_s():
     assert told(("hydra", "hydra.conf"), own) == []
     assert told(own, ("command-line", "/a")) == ["--config-dir=/a"]
     assert told(("main", "/my/conf")) == ["--config-path=/my/conf"]
+
+
+@pytest.mark.parametrize("name", [r"a=\"b\"", r"a=b\nc", "a=it's", "a=it\\'s", "a=b\\", "a=b\\\\", "a=1"])
+def test_a_job_writes_to_the_folder_at_which_it_is_waited_for(name):
+    launcher = PoolLauncher(command=[], finished="", slots=None, gpus_per_job=1, threads=None, preload=[])
+    hydra = {"job": {"config_name": "a"}, "runtime": {"config_sources": []}, "overrides": {"hydra": []}}
+    launcher.config = OmegaConf.create({"hydra": hydra})
+    place = launcher._arguments([], Path("runs") / name)[-1]
+    assert OverridesParser.create().parse_override(place).value() == f"runs/{name}"
 
 
 def test_a_gpu_does_not_limit_the_jobs_on_the_cpu(app, tmp_path):

@@ -67,7 +67,10 @@ def quoted(value: str) -> str:
     """Return a value for an override, in Hydra's quotes if it needs them."""
     if _PLAIN.fullmatch(value):
         return value
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    from hydra.core.override_parser.types import Quote, QuotedString
+
+    # Hydra takes a backslash for itself, except before the quote; so not every one may be doubled.
+    return str(QuotedString(value, Quote.single).with_quotes())
 
 
 class Sweeper(Checked):
