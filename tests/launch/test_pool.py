@@ -397,9 +397,12 @@ def test_a_finished_run_of_another_config_is_not_taken_for_this_one(app, tmp_pat
     config = OmegaConf.create({"number": 1, "broken": -1, "seconds": 9.0, "study": "tiny"})
     for name, value in (("config.hash", config_hash(config)), ("config.yaml", OmegaConf.to_yaml(config))):
         (tmp_path / "runs/tiny/number=1" / name).write_text(value)
-    again = app("-m", "number=0,1")
+    told = (tmp_path / "runs/tiny/multirun.yaml").read_bytes()
+    again = app("-m", "number=1,0", "seconds=0")
     out, _ = again.communicate(timeout=120)
     assert again.returncode == 1
     assert re.search(
         r"1 of 2 jobs can't be run:\n.*number=1 holds a run of another config .*differ in seconds", out
     )
+    # `bridgelab study --add` repeats the overrides in it.
+    assert (tmp_path / "runs/tiny/multirun.yaml").read_bytes() == told
