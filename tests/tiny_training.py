@@ -100,6 +100,7 @@ def train(
     dim=5,
     at_start=False,
     dropout=0.0,
+    progress_bar=False,
     **trainer_choices,
 ):
     model, batches = model_and_batches(text, steps, stack, adapt, kind, dim, dropout)
@@ -132,4 +133,5 @@ def train(
         points=4,
         at_start=at_start,
     )
-    return model, fit(module, OwnBatches(batches), trainer, span=span, outputs=outputs)
+    data = OwnBatches(batches)
+    return model, fit(module, data, trainer, span=span, outputs=outputs, progress_bar=progress_bar)

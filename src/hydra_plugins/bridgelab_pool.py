@@ -1,5 +1,6 @@
 """The Hydra launcher `hydra/launcher=pool`. Every Hydra app imports this module, so it imports nothing heavy."""
 
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,8 +46,11 @@ class PoolLauncher(Launcher):
         self.preload = list(preload)
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        from bridgelab.runs.sweep import multirun_bytes
+
         self.context = hydra_context
         self.config = config
+        self.multirun = multirun_bytes(Path(config.hydra.sweep.dir))
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run the jobs and wait for all of them.
@@ -70,17 +74,21 @@ class PoolLauncher(Launcher):
         from bridgelab.launch.sweep_check import sweep_jobs
         from bridgelab.launch.sweep_plan import REPORT_FOLLOWS, Planned, write_plan
         from bridgelab.printable import shown
+        from bridgelab.runs.sweep import multirun_kept_if_refused
 
+        # A sweeper such as Optuna's launches several times: what refuses its later jobs does not refuse the sweep.
+        kept = multirun_kept_if_refused(Path(self.config.hydra.sweep.dir), self.multirun)
         try:
-            sweep = sweep_jobs(self.context, self.config, job_overrides, initial_job_idx)
-            jobs = [
-                Job(one.folder, [*self.command, *self._arguments(one.overrides, one.folder)], one.work)
-                for one in sweep
-            ]
-            accelerators = [
-                str(OmegaConf.select(one.config, "trainer.accelerator", default="auto")) for one in sweep
-            ]
-            environments = slot_environments(self.slots, self.gpus_per_job, self.threads, accelerators)
+            with contextlib.nullcontext() if initial_job_idx else kept:
+                sweep = sweep_jobs(self.context, self.config, job_overrides, initial_job_idx)
+                jobs = [
+                    Job(one.folder, [*self.command, *self._arguments(one.overrides, one.folder)], one.work)
+                    for one in sweep
+                ]
+                accelerators = [
+                    str(OmegaConf.select(one.config, "trainer.accelerator", default="auto")) for one in sweep
+                ]
+                environments = slot_environments(self.slots, self.gpus_per_job, self.threads, accelerators)
             if any(job.work and not job.wrote(self.finished) for job in jobs):  # work: of a study's sweep
                 print_header(get_console(), sweep, f"{len(environments)} at a time", LOG)
             write_plan([Planned(job.folder, work=job.work) for job in jobs])
@@ -106,15 +114,16 @@ class PoolLauncher(Launcher):
         ]
 
     def _arguments(self, overrides: Sequence[str], folder: Path) -> list[str]:
+        from bridgelab.runs.sweep import quoted
+
         hydra: Any = self.config.hydra
-        quoted = str(folder).replace("\\", "\\\\").replace("'", "\\'")
         return [
             f"--config-name={hydra.job.config_name}",
             *self._sources(),
             *(one for one in hydra.overrides.hydra if not one.lstrip("+~").startswith(_SWEEP_ONLY)),
             *overrides,
             "hydra.mode=RUN",
-            f"hydra.run.dir='{quoted}'",
+            f"hydra.run.dir={quoted(str(folder))}",
         ]
 
     def _sources(self) -> list[str]:

@@ -1,5 +1,6 @@
 """The Hydra launcher `hydra/launcher=slurm`. Every Hydra app imports this module, so it imports nothing heavy."""
 
+import contextlib
 import itertools
 import os
 from collections.abc import Mapping, Sequence
@@ -37,6 +38,12 @@ class SlurmLauncher(BaseSubmititLauncher):
         super().__init__(**params)
         self.finished, self.submitit_folder = finished, submitit_folder
 
+    def setup(self, *, config: DictConfig, **context: Any) -> None:
+        from bridgelab.runs.sweep import multirun_bytes
+
+        super().setup(config=config, **context)
+        self.multirun = multirun_bytes(Path(config.hydra.sweep.dir))
+
     def __call__(self, *args: Any, **kwargs: Any) -> JobReturn:
         """Run the job inside Slurm: register the config's resolvers first, and raise on failure so that Slurm sees it."""
         import bridgelab.training.main  # noqa: F401
@@ -69,13 +76,17 @@ class SlurmLauncher(BaseSubmititLauncher):
         from bridgelab.launch.slurm import still_queued, wait
         from bridgelab.launch.sweep_check import sweep_jobs
         from bridgelab.launch.sweep_plan import Planned, write_plan
+        from bridgelab.runs.sweep import multirun_kept_if_refused
 
         assert self.config is not None
         assert self.hydra_context is not None
+        # A sweeper such as Optuna's launches several times: what refuses its later jobs does not refuse the sweep.
+        kept = multirun_kept_if_refused(Path(self.config.hydra.sweep.dir), self.multirun)
         try:
-            jobs = sweep_jobs(self.hydra_context, self.config, job_overrides, initial_job_idx)
-            shapes = [shape(job.config) for job in jobs]
-            earlier = still_queued([job.folder for job in jobs])
+            with contextlib.nullcontext() if initial_job_idx else kept:
+                jobs = sweep_jobs(self.hydra_context, self.config, job_overrides, initial_job_idx)
+                shapes = [shape(job.config) for job in jobs]
+                earlier = still_queued([job.folder for job in jobs])
         except (ValueError, RuntimeError) as error:
             raise CompactHydraException(str(error)) from error  # Hydra prints these without a traceback
         unfinished = [

@@ -106,7 +106,7 @@ def test_bad_input_is_named_with_the_fix(args, message, capsys, tmp_path, monkey
 
 
 @pytest.mark.parametrize(
-    "text", ["runs/x/bridge=linear,seed=0/last.ckpt", "données", "é ü", 'a "b" (c)', "it's"]
+    "text", ["runs/x/bridge=linear,seed=0/last.ckpt", "données", "é ü", 'a "b" (c)', r"a \"b\" é", "it's"]
 )
 def test_what_hydra_cannot_read_is_told_as_it_can(text, capsys):
     assert cli.main(["train", f"benchmark.root={text}"]) == 2

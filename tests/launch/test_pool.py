@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from bridgelab.config.root import config_root
@@ -180,6 +181,15 @@ def test_child_is_told_where_configs_are_unless_they_are_the_package_s():
     assert told(("hydra", "hydra.conf"), own) == []
     assert told(own, ("command-line", "/a")) == ["--config-dir=/a"]
     assert told(("main", "/my/conf")) == ["--config-path=/my/conf"]
+
+
+@pytest.mark.parametrize("name", [r"a=\"b\"", r"a=b\nc", "a=it's", "a=it\\'s", "a=b\\", "a=b\\\\", "a=1"])
+def test_a_job_writes_to_the_folder_at_which_it_is_waited_for(name):
+    launcher = PoolLauncher(command=[], finished="", slots=None, gpus_per_job=1, threads=None, preload=[])
+    hydra = {"job": {"config_name": "a"}, "runtime": {"config_sources": []}, "overrides": {"hydra": []}}
+    launcher.config = OmegaConf.create({"hydra": hydra})
+    place = launcher._arguments([], Path("runs") / name)[-1]
+    assert OverridesParser.create().parse_override(place).value() == f"runs/{name}"
 
 
 def test_a_gpu_does_not_limit_the_jobs_on_the_cpu(app, tmp_path):
@@ -387,9 +397,12 @@ def test_a_finished_run_of_another_config_is_not_taken_for_this_one(app, tmp_pat
     config = OmegaConf.create({"number": 1, "broken": -1, "seconds": 9.0, "study": "tiny"})
     for name, value in (("config.hash", config_hash(config)), ("config.yaml", OmegaConf.to_yaml(config))):
         (tmp_path / "runs/tiny/number=1" / name).write_text(value)
-    again = app("-m", "number=0,1")
+    told = (tmp_path / "runs/tiny/multirun.yaml").read_bytes()
+    again = app("-m", "number=1,0", "seconds=0")
     out, _ = again.communicate(timeout=120)
     assert again.returncode == 1
     assert re.search(
         r"1 of 2 jobs can't be run:\n.*number=1 holds a run of another config .*differ in seconds", out
     )
+    # `bridgelab study --add` repeats the overrides in it.
+    assert (tmp_path / "runs/tiny/multirun.yaml").read_bytes() == told

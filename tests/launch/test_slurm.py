@@ -127,7 +127,7 @@ def test_jobs_that_are_still_in_the_queue_are_followed_and_not_submitted_again(t
     )
     squeue.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    config = OmegaConf.create({"trainer": {"accelerator": "cpu"}})
+    config = OmegaConf.create({"trainer": {"accelerator": "cpu"}, "hydra": {"sweep": {"dir": str(study)}}})
     jobs = [SweepJob(k, (), config, folder) for k, folder in enumerate(folders)]
     monkeypatch.setattr(sweep_check, "sweep_jobs", lambda *_: jobs)
     submitted, followed = [], {}
@@ -143,9 +143,11 @@ def test_jobs_that_are_still_in_the_queue_are_followed_and_not_submitted_again(t
     monkeypatch.setattr(SlurmLauncher, "_submit", submit)
     monkeypatch.setattr(queue, "wait", wait)
     launcher = SlurmLauncher(finished="metrics.json", submitit_folder=str(study / "%j"))
-    launcher.config = launcher.hydra_context = config
+    launcher.setup(hydra_context=config, task_function=None, config=config)
+    (study / "multirun.yaml").write_text("as Hydra writes it between setup and launch")
     with pytest.raises(CompactHydraException, match="1 of 4 jobs failed"):
         launcher.launch([[]] * 4, 0)
+    assert (study / "multirun.yaml").exists()
     assert submitted == [folders[3]]
     assert followed == {
         "7_1": (folders[1], "7_1_0_log.err"),
@@ -157,6 +159,7 @@ def test_jobs_that_are_still_in_the_queue_are_followed_and_not_submitted_again(t
     squeue.write_text("#!/bin/sh\necho busy >&2\nexit 1\n")  # better not submitted than submitted twice
     with pytest.raises(CompactHydraException, match=r"squeue .*: busy"):
         launcher.launch([[]] * 4, 0)
+    assert not (study / "multirun.yaml").exists()  # as before this sweep, which was refused
 
 
 def test_nothing_to_wait_for():

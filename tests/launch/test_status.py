@@ -2,6 +2,8 @@ import fcntl
 import json
 import os
 import re
+import subprocess
+import sys
 import time
 from datetime import datetime
 from pathlib import Path
@@ -236,6 +238,20 @@ def test_the_command_prints_a_table_or_json(study, capsys, monkeypatch):
     content = json.loads(capsys.readouterr().out)
     assert (content["done"], content["seconds_left"], len(content["runs"])) == (2, 240.0, 6)
     assert content["runs"][2]["state"] == "running"
+
+
+def test_a_terminal_that_cannot_write_a_curve_shows_question_marks(study):
+    running = study / "bridge=linear,seed=2"
+    StepsDone(step=100, steps=300, trained=100, timed=100, seconds=40.0).write(running)
+    (running / "metrics.csv").write_text("step,val/accuracy\n50,0.25\n100,0.5\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "bridgelab.cli", "status", str(study)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "step 100/300, val 50 % ??" in done.stdout
 
 
 def test_names_of_foreign_runs_do_not_steer_the_terminal(study, capsys):

@@ -2,7 +2,6 @@
 
 import functools
 import logging
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +116,7 @@ class AlignmentExperiment:
             trainer,
             outputs=outputs,
             label="aligning",
-            progress_bar=sys.stderr.isatty(),
+            progress_bar=True,
             memory_advice="train.batch_size lower (the contrast is over the whole batch) or train.precision=bf16",
         )
 

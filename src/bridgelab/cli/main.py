@@ -1,6 +1,7 @@
 """The command line. Each command imports its modules when it runs, so that help is quick."""
 
 import importlib
+import io
 import os
 import signal
 import sys
@@ -138,6 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = list(sys.argv[1:] if argv is None else argv)
     if argv is None:  # otherwise another program handles Ctrl-C in this process
         ctrl_c.handle()
+        _replace_what_cannot_be_encoded()
     try:
         if not args:
             print(FIRST, end="")
@@ -164,3 +166,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"bridgelab {args[0]}: {message}", file=sys.stderr)
         return 2
     return 0
+
+
+def _replace_what_cannot_be_encoded() -> None:
+    """Let standard output print '?' for a sign that its encoding lacks: a curve in a log in Latin-1 must not end a sweep.
+
+    Standard error does so by itself. File names that Python passes on as bytes (surrogateescape) stay as they are.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="replace")

@@ -149,6 +149,7 @@ def _check_grammar(args: Sequence[str]) -> None:
         UsageError: with the argument as it has to be quoted.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.core.override_parser.types import Quote, QuotedString
     from hydra.errors import HydraException
 
     parser = OverridesParser.create()
@@ -160,7 +161,7 @@ def _check_grammar(args: Sequence[str]) -> None:
             parser.parse_override(arg)
         except HydraException as error:
             expanded = str(Path(value).expanduser()) if value.startswith("~") else value
-            quoted = shlex.quote(key + '="' + expanded.replace('"', '\\"') + '"')
+            quoted = shlex.quote(f"{key}={QuotedString(expanded, Quote.double).with_quotes()}")
             if value.startswith(("[", "{")):
                 quoted = "each text inside so, as in " + shlex.quote(key + '=["A","B"]')
             raise UsageError(

@@ -2,15 +2,15 @@
 
 import re
 import shlex
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 from omegaconf import OmegaConf
 from pydantic import Field
 
-from bridgelab.atomic import atomic_path
+from bridgelab.atomic import atomic_path, write_bytes
 from bridgelab.runs.locks import locked
 from bridgelab.runs.older_names import current_key, current_override
 from bridgelab.runs.record_schema import Checked, checked, read_yaml
@@ -67,7 +67,10 @@ def quoted(value: str) -> str:
     """Return a value for an override, in Hydra's quotes if it needs them."""
     if _PLAIN.fullmatch(value):
         return value
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    from hydra.core.override_parser.types import Quote, QuotedString
+
+    # Hydra takes a backslash for itself, except before the quote; so not every one may be doubled.
+    return str(QuotedString(value, Quote.single).with_quotes())
 
 
 class Sweeper(Checked):
@@ -118,6 +121,33 @@ def begin_sweep(study: Path) -> None:
         with locked(study / ADDING, wait=False) as nobody_adds:
             if nobody_adds:
                 (study / KEPT).unlink(missing_ok=True)
+
+
+def multirun_bytes(study: Path) -> bytes | None:
+    """Return what a study's multirun.yaml holds; None if it does not exist or can't be read."""
+    try:
+        return (study / MULTIRUN).read_bytes()
+    except OSError:
+        return None
+
+
+@contextmanager
+def multirun_kept_if_refused(study: Path, before: bytes | None) -> Iterator[None]:
+    """Restore a study's multirun.yaml if the sweep is refused within: Hydra writes a sweep's own before its jobs are checked.
+
+    Args:
+        study: its folder.
+        before: the result of `multirun_bytes` before Hydra wrote.
+    """
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            if before is None:
+                (study / MULTIRUN).unlink(missing_ok=True)
+            else:
+                write_bytes(study / MULTIRUN, before)
+        raise
 
 
 def last_overrides(study: Path) -> list[str]:

@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
+from bridgelab.console import get_console, shows_view
 from bridgelab.data.datamodule import BenchmarkDataModule
 from bridgelab.training.callbacks.budget_checkpoints import BranchCheckpoints
 from bridgelab.training.callbacks.count_steps import CountSteps, StepsFile
@@ -104,7 +105,7 @@ def fit(
         span: the part of the schedule to train.
         outputs: what to leave behind; None for nothing.
         label: of log lines.
-        progress_bar: show a bar on the terminal instead of log lines.
+        progress_bar: show a bar instead of log lines if standard output, where Lightning draws it, is a terminal.
         steps_file: where the run's steps are counted; None if nobody reads them.
         memory_advice: what to set if a GPU's memory runs out.
     Raises:
@@ -117,6 +118,7 @@ def fit(
     curve = None
     if outputs and outputs.validate:
         curve = ValidationCurve(outputs.validate, outputs.points, files, outputs.at_start)
+    progress_bar = progress_bar and shows_view(get_console())
     progress = StepBar(label) if progress_bar else LogProgress(label, curve)
     callbacks: list[pl.Callback] = [progress, BranchCheckpoints(span.branches)]
     checkpoint, last, log_every = span.start, None, min(10, steps)

@@ -2,7 +2,6 @@
 
 import functools
 import logging
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,7 +76,7 @@ def train_bridge(
         warmup=rate["warmup"],
         identity=checkpoint_identity(experiment),
         seed=config.seed,
-        progress_bar=sys.stderr.isatty(),
+        progress_bar=True,
     )
     outputs = functools.partial(
         Outputs,

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import sys
 import time
 
 import pytest
@@ -54,6 +55,14 @@ def test_a_step_lasts_as_long_as_it_trains_and_the_time_left_counts_evaluations(
     assert len(evaluated) == 4
     assert all(milliseconds < 10_000 for milliseconds, _ in by_step.values()), by_step
     assert 200 <= by_step[6][1] < 250  # as long again as the first half took
+
+
+def test_a_run_whose_output_is_piped_has_lines_in_place_of_a_bar(tiny_text, monkeypatch, caplog):
+    """As with `| tee log.txt`: Lightning draws its bar on standard output."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with caplog.at_level(logging.INFO):
+        train(tiny_text, progress_bar=True)
+    assert any(line.startswith("training: step 12 of 12, loss ") for line in caplog.messages)
 
 
 def test_the_bar_is_named_after_what_is_trained():
