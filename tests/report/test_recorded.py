@@ -342,6 +342,12 @@ def test_what_is_said_of_unfinished_studies_is_of_the_records(tmp_path):
     ]
     named = [100 * probe["centre"]["shape"]["all"]["value"] for probe in probes]
     assert "names {:.1f}, {:.1f} and {:.1f} % of the shapes".format(*named) in page
+    unpacked(tmp_path, "patches_begun")
+    ended = [
+        json.loads((next((tmp_path / "patches").glob(f"bridge={bridge},*")) / "metrics.json").read_text())
+        for bridge in ("linear", "qformer")
+    ]
+    assert "linear answers {:.2f} % of test and the Q-Former {:.2f}".format(*answered(ended)) in page
 
 
 def test_the_finding_on_clutter_in_training_is_of_the_records(tmp_path):
