@@ -17,6 +17,7 @@ LABEL_IGNORED = -100  # ignored by the cross-entropy of torch and transformers
 CHUNK = 4096  # texts that are tokenized at once
 # A text is reported if it is this many times as long as 99 % of texts, and has this many tokens.
 OUTLIER_RATIO, OUTLIER_TOKENS = 8, 32
+COMMON = 0.02  # a question of a larger share of examples is so frequent that never to draw it would tell it
 
 
 class Tokenizer(Protocol):
@@ -40,7 +41,7 @@ class TokenizedExamples:
         row_of: the row of each image in the features, by path.
         features: rows [image] -> features [image, patch, dim].
         question: the question that a conditioned bridge reads: `question`, the example's own; `mismatched`, that of another
-            example, always the same one, with a different text if there is one; `none`.
+            example, always the same one (`_mismatched`); `none`.
         max_length: tokens after which a prompt (`prompt`) and a target (`answer`) are cut; None for no bound. A cut target has no
             end token, so that a bridge does not learn to stop there.
 
@@ -75,7 +76,7 @@ class TokenizedExamples:
         self._prompts = _Texts(text, [e.prompt for e in self.examples], max_length.get("prompt"), ends=True)
         self.question_rows = None if question == "none" else np.arange(len(self.examples))
         if question == "mismatched":
-            self.question_rows = _mismatched([e.prompt for e in self.examples])
+            self.question_rows = _mismatched(self.examples)
         self._targets = _Texts(text, [e.answers[0] for e in self.examples], max_length.get("answer"))
         self.prompt_lengths, self.target_lengths = self._prompts.lengths, self._targets.lengths
         generated = [row for row, e in enumerate(self.examples) if not e.choices]
@@ -125,13 +126,21 @@ class TokenizedExamples:
         return sha.hexdigest()
 
 
-def _mismatched(texts: list[str]) -> np.ndarray:
-    """Return for each text the row of one that differs, drawn at random with a fixed seed; if all texts are equal, any row."""
-    _, kind = np.unique(np.array(texts, dtype=object).astype(str), return_inverse=True)
+def _mismatched(examples: Sequence[Example]) -> np.ndarray:
+    """Return for each example the row of another one, drawn at random with a fixed seed.
+
+    Its text differs. But where one text has more than `COMMON` of the rows, the texts may be equal by chance: never to draw the own
+    one would tell it, and with two texts entirely. Prompts of captions always differ if they can. The built-in world has four of
+    them, and training repeats what recorded runs drew. If all texts are equal, any row is drawn.
+    """
+    texts = np.array([e.prompt for e in examples], dtype=object).astype(str)
+    _, own, times = np.unique(texts, return_inverse=True, return_counts=True)
     rng = np.random.default_rng(0)
     other = rng.integers(len(texts), size=len(texts))
-    if kind.size and kind.max() > 0:
-        while (same := np.flatnonzero(kind[other] == kind)).size:
+    if times.size > 1:
+        if times.max() > COMMON * len(texts) and all(e.kind != "caption" for e in examples):
+            own = np.arange(len(texts))
+        while (same := np.flatnonzero(own[other] == own)).size:
             other[same] = rng.integers(len(texts), size=same.size)
     return other
 
