@@ -15,9 +15,10 @@ from bridgelab.launch.planned_steps import Work
 from bridgelab.launch.status import study_status
 from bridgelab.launch.sweep_plan import LOCK, Planned, read_plan, write_plan
 from bridgelab.printable import printable
-from bridgelab.runs.locks import shared_lock
+from bridgelab.runs.locks import locked, shared_lock
 from bridgelab.runs.record_schema import Malformed
 from bridgelab.runs.steps_done import StepsDone, read_steps_done
+from bridgelab.runs.sweep import ADDING, keep_overrides, what_is_missing
 
 NOW = datetime(2026, 11, 29, 12, 0, 0).timestamp()
 LOGGED = "[2026-11-29 11:59:{},000][bridgelab.training.main][INFO] - {}\n"
@@ -188,6 +189,57 @@ def test_an_added_row_is_called_by_its_class_and_done_by_study_add(tmp_path, cap
     told = capsys.readouterr().out
     assert re.search(r"^ *bridge=mine\.Bridge,seed=0 +waiting", told, re.MULTILINE)
     assert f"bridgelab study {study} --add +bridge.width=32 bridge._target_=mine.Bridge\n" in told
+
+
+def test_a_run_of_an_earlier_sweep_is_done_by_its_own_command(study):
+    failed = "bridge=mlp,seed=0"
+    keep_overrides(study / failed, ["study=s", "bridge=mlp", "seed=0"])
+    sweep = "hydra: {{overrides: {{task: [study=s, 'bridge=linear,mlp', 'seed={}']}}}}\n"
+    (study / "multirun.yaml").write_text(sweep.format("3,4"))  # more seeds
+    assert what_is_missing(study, [failed]) == "bridgelab train study=s bridge=mlp seed=0"
+    waiting = "bridge=mlp,seed=2"
+    assert what_is_missing(study, [waiting]) == "bridgelab train study=s bridge=mlp seed=2"
+    assert what_is_missing(study, [failed, "bridge=mlp,seed=3"]).endswith(
+        "-m study=s bridge=linear,mlp seed=3,4"
+    )
+    long = f"bridge=mlp,seed=3,train.lr=...{'0a' * 8}"  # shortened, so that its last value can't be compared
+    (study / "multirun.yaml").write_text(
+        "hydra: {overrides: {task: ['bridge=linear,mlp', seed=3, train.lr=0.001]}}"
+    )
+    assert what_is_missing(study, [long]) == "bridgelab train -m bridge=linear,mlp seed=3 train.lr=0.001"
+    added = f"bridgelab study {study} --add bridge=qformer"
+    assert what_is_missing(study, ["bridge=qformer,seed=0"]) == added
+
+
+def test_jobs_of_an_ended_sweep_that_were_not_begun_wait_for_nobody(study):
+    begun, typo = "bridge=linear,seed=0", "bridge=linear,seed=0,train.steps=4"
+
+    def names():
+        return [job.name for job in read_plan(study).jobs]
+
+    write_plan([Planned(study / typo)])
+    assert "bridge=mlp,seed=2" not in names()  # the fixture's, which no folder has
+    with shared_lock(study / LOCK):  # of this process
+        write_plan([Planned(study / begun)])
+    assert typo not in names()
+    assert names()[-1] == begun
+    assert "waiting" not in {run.state for run in study_status(study, now=NOW).runs}
+    write_plan([Planned(study / typo)])
+    with subprocess.Popen(
+        ["flock", "--shared", study / LOCK, "sh", "-c", "echo; read _"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as other:
+        other.stdout.readline()
+        write_plan([Planned(study / begun)])  # of a second sweep beside the other
+        other.communicate()
+    assert typo in names()
+    (study / "multirun.study.yaml").touch()
+    with locked(study / ADDING):
+        write_plan(
+            [Planned(study / "bridge=qformer,seed=0")]
+        )  # a row, beside which the study's own jobs stay due
+    assert typo in names()
 
 
 def test_broken_files_are_told(study, tmp_path):

@@ -1,6 +1,7 @@
 """The jobs that a launcher was asked to run, kept in the study's folder, where `bridgelab status` reads them. Free of torch."""
 
 import contextlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,9 @@ from pydantic import Field
 
 from bridgelab.atomic import write_text
 from bridgelab.launch.planned_steps import Work
-from bridgelab.runs.locks import locked
+from bridgelab.runs.locks import all_lock_holders, locked
 from bridgelab.runs.record_schema import Checked, Malformed, checked, read_json
-from bridgelab.runs.sweep import begin_sweep
+from bridgelab.runs.sweep import KEPT, begin_sweep
 
 FILE = "sweep.json"
 LOCK = ".sweep.lock"  # of a study's folder; every launcher shares it while it works
@@ -64,7 +65,10 @@ class Planned:
 
 
 def write_plan(jobs: Sequence[Planned]) -> None:
-    """Note the jobs of a sweep in their study's folder. Those of earlier sweeps stay.
+    """Note the jobs of a sweep in their study's folder.
+
+    Those of earlier sweeps stay if they may yet run: if they were begun or are Slurm's, if another sweep is at work, or if this one adds a
+    row. Others would wait for ever, such as those of a mistyped sweep that was ended.
 
     Nothing but `bridgelab status` needs the file, so a folder that can't be written is left to the jobs to complain about.
     """
@@ -80,11 +84,24 @@ def write_plan(jobs: Sequence[Planned]) -> None:
             }
             with locked(study / f".{FILE}.lock"):
                 try:
-                    earlier = {job.name: job for job in read_plan(study).jobs if job.name not in own}
+                    all_stay = (study / KEPT).exists() or _others_at_work(study)
+                    earlier = {
+                        job.name: job
+                        for job in read_plan(study).jobs
+                        if job.name not in own and (all_stay or job.slurm_job or (study / job.name).exists())
+                    }
                 except Malformed:
                     earlier = {}  # rewritten
                 plan = SweepPlan(jobs=[*earlier.values(), *own.values()])
                 write_text(study / FILE, plan.model_dump_json(indent=1))
+
+
+def _others_at_work(study: Path) -> bool:
+    """Return whether a launcher in another process works on a study."""
+    try:
+        return bool(all_lock_holders(study / LOCK) - {os.getpid()})
+    except OSError:
+        return False  # the file does not exist
 
 
 def _planned(work: Work | None) -> PlannedWork | None:

@@ -64,7 +64,21 @@ def shared_lock(path: Path) -> Iterator[None]:
 
 def lock_holders() -> Mapping[str, int]:
     """Return the processes of this machine that hold a lock, by the inode of its file. No lock is taken to find out."""
+    return {inode: pid for pid, inode in _held()}
+
+
+def all_lock_holders(path: Path) -> set[int]:
+    """Return the processes of this machine that hold a file's lock, which may be shared.
+
+    Raises:
+        OSError: if the file does not exist.
+    """
+    own = str(path.stat().st_ino)
+    return {pid for pid, inode in _held() if inode == own}
+
+
+def _held() -> list[tuple[int, str]]:
     if not KERNEL_LOCKS.exists():
-        return {}
+        return []
     found = re.findall(r"FLOCK +\w+ +\w+ +(-?\d+) \S+:(\d+) \d+ EOF", KERNEL_LOCKS.read_text())
-    return {inode: int(pid) for pid, inode in found}
+    return [(int(pid), inode) for pid, inode in found]

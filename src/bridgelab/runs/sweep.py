@@ -36,6 +36,9 @@ _RANGE = re.compile(
     r"range\(\s*(-?\d{1,9})\s*(?:,\s*(-?\d{1,9})\s*)?(?:,\s*(-?\d{1,9})\s*)?\)", re.ASCII
 )  # in Hydra's syntax
 MOST_VALUES = 1000  # of a range, which a stranger's multirun.yaml may give any length
+_SHORTENED = re.compile(
+    r"\.\.\.[0-9a-f]{16}$"
+)  # the last value of a name that was too long (`config.resolvers.run_name`)
 _COMMA = re.compile(r",(?![^\[({]*[\])}])")  # outside brackets
 
 
@@ -204,7 +207,9 @@ def command(study: Path, names: Sequence[str]) -> str:
 
 
 def what_is_missing(study: Path, names: Sequence[str]) -> str:
-    """Return the command that does runs which are missing: `command`, or `bridgelab study --add` if only added rows are missing.
+    """Return the command that does runs which are missing.
+
+    That is `command` if the last sweep has one of them, `bridgelab study --add` if only added rows are missing, and else one line per run.
 
     Args:
         study: its folder.
@@ -212,12 +217,32 @@ def what_is_missing(study: Path, names: Sequence[str]) -> str:
     Raises:
         Malformed: as `last_sweep`.
     """
-    planned = swept(study).get("bridge")
-    if planned is None or any(bridge_of(name) in planned for name in names):
+    planned, missing = swept(study), {name: cell(name) for name in names}
+    if any(
+        all(value in planned.get(key, [value]) or _SHORTENED.search(value) for key, value in one.items())
+        for one in missing.values()
+    ):
         return command(study, names)
+    own = [name for name in names if missing[name].get("bridge") in planned.get("bridge", [None])]
+    if own or "bridge" not in planned:  # of an earlier sweep
+        runs = (_run_of_earlier_sweep(study / name) for name in own or names)
+        launcher = [*(["-m"] if last_launcher(study) else []), *last_launcher(study)]
+        return "\n".join(shlex.join(["bridgelab", "train", *launcher, *given]) for given in runs)
     parts = [part for part in _COMMA.split(names[0]) if part != BASE or OWN not in names[0]]
     added = [*last_launcher(study), *map(current_override, row_keys(parts))]
     return shlex.join(["bridgelab", "study", str(study), "--add", *added])
+
+
+def _run_of_earlier_sweep(run: Path) -> list[str]:
+    """Return the overrides of a run that the last sweep lacks: its own, or if it was not begun, the last sweep's with those in its name."""
+    own = _kept_overrides(run)
+    if (run / OVERRIDES).exists():
+        return own
+    keys = {one.lstrip("+").partition("=")[0] for one in own}
+    return [
+        *(one for one in last_overrides(run.parent) if one.lstrip("+~").partition("=")[0] not in keys),
+        *own,
+    ]
 
 
 def row_keys(parts: Sequence[str]) -> list[str]:
