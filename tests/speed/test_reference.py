@@ -4,6 +4,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from bridgelab.bridge.d_abstractor import DAbstractor
+from bridgelab.bridge.token_packer import TokenPacker
 from bridgelab.speed import reference
 from bridgelab.speed.cross_attention import Block
 from bridgelab.speed.reference import (
@@ -71,9 +72,9 @@ def test_a_row_has_ratios_of_what_was_measured(contest: Contest, monkeypatch):
     )
     assert float(row["ours/products"]) > 0
     assert row["their attention"] in ("eager", "sdpa")
-    # The D-Abstractor keeps its weights over all patches, and the reference the sampled values. A block of cross-attention keeps
-    # what the reference does but for one percent.
-    more = {DAbstractor: 1.2, Block: 1.02}.get(contest.ours, 1.0)
+    # The D-Abstractor keeps its weights over all patches, and the reference the sampled values. A block of cross-attention and
+    # TokenPacker keep what the reference does but for one percent.
+    more = {DAbstractor: 1.2, Block: 1.02, TokenPacker: 1.01}.get(contest.ours, 1.0)
     assert 0 < float(row["ours MB"]) <= more * float(row["theirs MB"])
     assert row["ours MB"] == f"{kept[0] / 1e6:.1f}"
 
