@@ -132,7 +132,7 @@ class Backbones:
         if rest:
             self.not_loaded += load_rest_of_run(model, model.trained_state(), rest, log.info)
         self.limit_tokens(bridge)
-        with explain_full_gpu("the T5 with its bridge", SMALLER_T5):
+        with explain_full_gpu(": the T5 with its bridge does not fit", SMALLER_T5):
             return model.to(self.device)
 
     def load_file(self, bridge: Any, source: Any) -> Mapping[str, torch.Tensor]:

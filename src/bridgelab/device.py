@@ -1,4 +1,4 @@
-"""The device that a process computes on: the one place that decides it, and what to set if a model does not fit there."""
+"""The device that a process computes on: the one place that decides it, and what to set if its memory is full."""
 
 import os
 from collections.abc import Iterator
@@ -39,11 +39,11 @@ def trainer_device(accelerator: str) -> torch.device:
 
 
 @contextmanager
-def explain_full_gpu(what: str, advice: str) -> Iterator[None]:
-    """Replace torch's out-of-memory error, while a frozen model goes to its device, by one that says what needs less.
+def explain_full_gpu(where: str, advice: str) -> Iterator[None]:
+    """Replace torch's out-of-memory error by one that names the settings that need less.
 
     Args:
-        what: the model.
+        where: follows "the GPU's memory is full", as " at batches of 16" or ": the T5 does not fit".
         advice: the settings, with their values.
     Raises:
         MemoryError: if a GPU's memory runs out.
@@ -51,6 +51,4 @@ def explain_full_gpu(what: str, advice: str) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError as error:
-        raise MemoryError(
-            f"the GPU's memory is full: {what} does not fit. Set {advice}. ({error})"
-        ) from error
+        raise MemoryError(f"the GPU's memory is full{where}. Set {advice}. ({error})") from error

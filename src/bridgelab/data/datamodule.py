@@ -296,7 +296,7 @@ class BenchmarkDataModule(pl.LightningDataModule):
         if not skips(self.config):  # all at once, and also for a bridge that reads no image
             refuse_broken(missing(images), len(images))
         if self.backbones.sees == "image":
-            with explain_full_gpu("the ViT with its images", SMALLER_VIT):
+            with explain_full_gpu(": the ViT with its images does not fit", SMALLER_VIT):
                 vision = self.backbones.vision.to(self.backbones.device)
                 self.image_features = image_features(self.config, vision, images)
             broken = self.image_features.left_out

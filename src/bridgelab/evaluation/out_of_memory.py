@@ -1,13 +1,11 @@
 """What to set if a GPU's memory runs out while examples are predicted."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
-import torch
+from bridgelab.device import explain_full_gpu
 
 
-@contextmanager
-def explain_full_evaluation(batch_size: int, num_beams: int = 1) -> Iterator[None]:
+def explain_full_evaluation(batch_size: int, num_beams: int = 1) -> AbstractContextManager[None]:
     """Replace torch's out-of-memory error by one that names the keys of `evaluate` that need less.
 
     Args:
@@ -16,11 +14,8 @@ def explain_full_evaluation(batch_size: int, num_beams: int = 1) -> Iterator[Non
     Raises:
         MemoryError: if a GPU's memory runs out.
     """
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        fewer = f", or evaluate.num_beams=1 (it is {num_beams})" if num_beams > 1 else ""
-        raise MemoryError(
-            f"the GPU's memory is full at {batch_size} examples that are evaluated at once. Set evaluate.batch_size="
-            f"{max(1, batch_size // 2)} or lower{fewer}; a run then goes on from its last checkpoint. ({error})"
-        ) from error
+    fewer = f", or evaluate.num_beams=1 (it is {num_beams})" if num_beams > 1 else ""
+    return explain_full_gpu(
+        f" at {batch_size} examples that are evaluated at once",
+        f"evaluate.batch_size={max(1, batch_size // 2)} or lower{fewer}; a run then goes on from its last checkpoint",
+    )

@@ -321,7 +321,7 @@ def load_weights(path: str, folder: str, **options: Any) -> T5ForConditionalGene
         ValueError: if the weights do not fit config.json.
         MemoryError: if a GPU's memory runs out.
     """
-    with _read(path, folder, "weights"), _no_bar(), explain_full_gpu("the T5", SMALLER_T5):
+    with _read(path, folder, "weights"), _no_bar(), explain_full_gpu(": the T5 does not fit", SMALLER_T5):
         model, info = T5ForConditionalGeneration.from_pretrained(
             folder, output_loading_info=True, ignore_mismatched_sizes=True, **options
         )

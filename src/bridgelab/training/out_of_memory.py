@@ -1,9 +1,8 @@
 """What to set if a GPU's memory runs out in training."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
-import torch
+from bridgelab.device import explain_full_gpu
 
 PARTS = "+trainer.accumulate_grad_batches=2 or higher (a batch is taken in that many parts, for the same steps), text.checkpointing=true"
 FEWER_BYTES = (
@@ -12,8 +11,7 @@ FEWER_BYTES = (
 )
 
 
-@contextmanager
-def explain_out_of_memory(batch_size: int, advice: str = FEWER_BYTES) -> Iterator[None]:
+def explain_out_of_memory(batch_size: int, advice: str = FEWER_BYTES) -> AbstractContextManager[None]:
     """Replace torch's out-of-memory error in training by one that names the settings that need less.
 
     Args:
@@ -22,9 +20,4 @@ def explain_out_of_memory(batch_size: int, advice: str = FEWER_BYTES) -> Iterato
     Raises:
         MemoryError: if a GPU's memory runs out.
     """
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise MemoryError(
-            f"the GPU's memory is full at batches of {batch_size}. Set {advice}. ({error})"
-        ) from error
+    return explain_full_gpu(f" at batches of {batch_size}", advice)
