@@ -318,20 +318,22 @@ def test_what_is_said_of_unfinished_studies_is_of_the_records(tmp_path):
     unpacked(tmp_path, "longer_begun", "published")
     page = " ".join((ROOT / "docs" / "findings.md").read_text().split())
 
-    def records(name, seeds=3):
-        return [
-            json.loads((tmp_path / name.format(seed) / "metrics.json").read_text()) for seed in range(seeds)
-        ]
+    def records(name):
+        return [json.loads((tmp_path / name.format(seed) / "metrics.json").read_text()) for seed in range(3)]
 
     def answered(runs):
         return np.array([100 * one["metrics"]["test/accuracy"] for one in runs])
 
-    longer = records("longer/bridge=qformer,seed={},train.lr=0.005", 2)
+    def told(values, digits=1):
+        first, second, third = (f"{one + 1e-9:.{digits}f}".replace("-", "−") for one in values)
+        return f"{first}, {second} and {third}"
+
+    longer = records("longer/bridge=qformer,seed={},train.lr=0.005")
     gains = [100 * (one["budgets"][-1]["value"] - one["budgets"][-2]["value"]) for one in longer]
     ends = answered(longer)
-    assert f"answers {ends[0]:.2f} and {ends[1]:.2f} %, and gained {gains[0]:.1f} and {gains[1]:.1f}" in page
-    more = [f"{one + 1e-9:.1f}" for one in ends - answered(records("published/bridge=qformer,seed={}", 2))]
-    assert f"bring the Q-Former {more[0]} and {more[1]} points" in page
+    assert f"answers {told(ends, 2)} %, and gained {told(gains)}" in page
+    more = ends - answered(records("published/bridge=qformer,seed={}"))
+    assert f"bring the Q-Former {told(more)} points" in page
     cards = unpacked(tmp_path, "patches_models") / "pretrain"
     read = json.loads((cards / "grids" / "text_grids_card.json").read_text())["words"]
     words = [100 * read[form]["mean"] for form in ("patch_like_36", "patch_like", "patch_like_144")]
