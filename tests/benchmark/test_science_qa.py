@@ -43,7 +43,7 @@ def test_a_question_with_a_picture(root):
     assert (first.choices, first.answers, second.answers) == (("north", "south"), ("south",), ("north",))
     assert first.images == (str(root / "images" / "test" / "4" / "image.png"),)
     assert first.tags == {
-        "type": "social science", "topic": "geography", "hint": 1, "picture": 1, "context": "text and image", "grades": "1-6",
+        "type": "social science", "topic": "geography", "hint": "1", "picture": "1", "context": "text and image", "grades": "1-6",
     }  # fmt: skip
     (only,) = ScienceQa(root).examples("train")
     assert only.id == "train-1"

@@ -23,11 +23,12 @@ from bridgelab.report.formats.html import table_to_html
 from bridgelab.report.formats.markdown import to_markdown
 from bridgelab.report.formats.terminal import to_rich
 from bridgelab.report.row import short_label
-from bridgelab.report.summary import reasoning_type, summarize
+from bridgelab.report.summary import summarize
 from bridgelab.report.table import Cell
 from bridgelab.report.tables.study import study_tables
 from bridgelab.report.write import report
 from bridgelab.runs.study import read_study
+from bridgelab.statistics.question_kinds import reasoning_type
 
 TWO = {"linear": {"exist": 0.7, "count": 0.5}, "blind": {"exist": 0.5, "count": 0.3}}
 VOID = ("meta", "img", "input", "wbr")

@@ -87,6 +87,15 @@ def test_examples_that_share_a_picture_or_a_group_are_one_cluster(images, groups
     assert sorted(together) == expected
 
 
+def test_questions_without_a_picture_share_nothing_by_the_blank_one():
+    examples = {
+        "id": ["1", "2", "3", "4"],
+        "image": ["blank", "a", "blank", "a"],
+        "tag_picture": list("0101"),
+    }
+    assert clusters(pd.DataFrame(examples)).tolist() == [1, 0, 2, 0]
+
+
 def test_the_likelihoods_of_a_choice_are_read(tmp_path):
     """As training writes them: a list where options are scored, nothing where an answer is written."""
     row = {

@@ -9,6 +9,7 @@ import pytest
 from bridgelab.report.tables.verdict import outlier_seeds, verdict_sentences, verdict_table
 from bridgelab.runs.study import read_study
 from bridgelab.statistics.comparison import cell_contrasts, verdict
+from bridgelab.statistics.question_kinds import kind_masks
 from bridgelab.statistics.verdict import BREAKS, CANNOT_TELL, HOLDS, LEADS
 
 TRUTH = {
@@ -69,7 +70,7 @@ def test_the_headline_is_the_difference_beyond_captions(study, change):
     assert verdict(read_study(study)).headline == {}
 
 
-def test_attributes_asked_for_without_a_hop_are_a_control_too(study):
+def test_attributes_asked_for_without_a_hop_are_a_control_too(study, change):
     for path in study.glob("*/predictions.parquet"):
         table = pd.read_parquet(path)
         table.loc[table["tag_type"] == "query_color", "tag_hops"] = 0
@@ -78,6 +79,25 @@ def test_attributes_asked_for_without_a_hop_are_a_control_too(study):
     cells, headline = cell_contrasts(read, "linear")
     reasoning = (cells["qformer", "exist"].value + cells["qformer", "count"].value) / 2
     assert headline["qformer"].value == pytest.approx(reasoning - cells["qformer", "query"].value / 2)
+
+    def subtracted():
+        (sentence,) = (one for one in verdict_sentences(verdict(read_study(study))) if "Beyond seeing" in one)
+        return sentence.partition(" minus that on ")[2].partition(")")[0]
+
+    assert subtracted() == "captions and, if asked, on attributes that take no hop"
+    for path in study.iterdir():  # captions of one's own, which are not subtracted
+        change(path, metrics={"test/accuracy": 0.7, "test/cider": 1.25})
+    assert subtracted() == "attributes that take no hop"
+
+
+def test_kinds_of_questions_with_metrics_of_their_own_are_not_averaged():
+    """As A-OKVQA has them: options and free answers, without types."""
+    kinds = ["choice", "answer", "caption", "answer"]
+    masks = kind_masks(pd.DataFrame({"kind": kinds}))
+    assert {kind: mask.tolist() for kind, mask in masks.items()} == {
+        "answer": [False, True, False, True], "choice": [True, False, False, False],
+    }  # fmt: skip
+    assert list(kind_masks(pd.DataFrame({"kind": kinds[1:]}))) == ["all"]
 
 
 def test_bridges_that_answer_alike_hold(simulated):

@@ -92,7 +92,7 @@ class EasyVqa:
             prompt=fill(self.prompt, "question", question),
             answers=(answer,),
             kind="answer",
-            tags={"type": kind, "negated": int(bool({"no", "not"} & set(question.split())))},
+            tags={"type": kind, "negated": "1" if {"no", "not"} & set(question.split()) else "0"},
         )
 
 

@@ -121,8 +121,8 @@ class ScienceQa:
             tags={
                 "type": problem["subject"],
                 "topic": problem["topic"],
-                "hint": hint_and_picture[0],
-                "picture": hint_and_picture[1],
+                "hint": str(hint_and_picture[0]),  # a text: no level of difficulty
+                "picture": str(hint_and_picture[1]),
                 "context": CONTEXTS[hint_and_picture],
                 "grades": "1-6" if int(problem["grade"].removeprefix("grade")) <= 6 else "7-12",
             },

@@ -33,8 +33,9 @@ def score(
         metrics: each kind's official metric.
         train: training examples by kind, for the majority floor; a kind without any has none.
     Returns:
-        Rows for `predictions.parquet`, and values by `test/<metric>`, `test_shuffled/<metric>` and `test_captioned/<metric>`. A value that
-        several kinds have is `<metric>_<kind>`; accuracy, by tag as well, and the majority floor are then over all of these kinds too.
+        Rows for `predictions.parquet`, of the examples that count, and values by `test/<metric>`, `test_shuffled/<metric>` and
+        `test_captioned/<metric>`. A value that several kinds have is `<metric>_<kind>`; accuracy, by tag as well, and the majority
+        floor are then over all of these kinds too.
     """
     rows: list[dict[str, Any]] = []
     floor_scores: dict[str, list[float]] = {}
@@ -50,7 +51,7 @@ def score(
             floor = majority(train[kind], tokenized.examples)
             floors[kind] = floor, majority(train[kind], tokenized.examples, tags=("type", "family"))
             pairs = zip(floor, tokenized.examples, strict=True)
-            floor_scores[kind] = [metrics[kind].score(m, e) for m, e in pairs]
+            floor_scores[kind] = [metrics[kind].score(m, e) for m, e in pairs if metrics[kind].counts(e)]
     for (kind, view), of_view in predictions.items():
         examples, metric = tests[kind].examples, metrics[kind]
         prefix = "test" if view == "image" else f"test_{view}"
@@ -60,7 +61,8 @@ def score(
         by_view.setdefault(prefix, {})[kind] = {name: float(v) for name, v in metric.compute().items()}
         likelihoods[f"{prefix}/likelihood_{kind}"] = float(np.mean([p.likelihood for p in of_view]))
         for example, prediction, *majorities in zip(examples, of_view, *floors[kind], strict=True):
-            rows.append(_row(example, names, kind, view, prediction, metric, *majorities))
+            if metric.counts(example):
+                rows.append(_row(example, names, kind, view, prediction, metric, *majorities))
     values = _over_kinds("test/majority", floor_scores)
     for prefix, of_kinds in by_view.items():
         view = prefix.removeprefix("test_") if prefix != "test" else "image"

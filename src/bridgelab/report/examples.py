@@ -12,7 +12,7 @@ from bridgelab.report.row import by_role, label
 from bridgelab.report.thumbnails import image_root, read_thumbnails
 from bridgelab.report.view import example_names, read_view
 from bridgelab.runs.study import Study
-from bridgelab.statistics.question_kinds import reasoning_type
+from bridgelab.statistics.question_kinds import question_types
 
 SHOWN = 36  # questions whose answers are looked into
 MOST_ON_PAGE = 5000  # questions
@@ -93,7 +93,7 @@ def select_examples(study: Study, most: int = SHOWN) -> list[QuestionCard]:
         name: np.stack([(table["score"] >= 0.5).to_numpy() for table in runs])
         for name, runs in tables.items()
     }
-    kinds = _kinds(questions)
+    kinds = question_types(questions).tolist()
     rows = _take_turns(_patterns([right[name] for name in bridges]), kinds, most)
     prompts = questions["prompt"] if "prompt" in questions else pd.Series("", index=questions.index)
     images = {row: str(questions["image"].iloc[row]).split("|") for row in rows}
@@ -178,12 +178,6 @@ def _tags(questions: pd.DataFrame) -> dict[str, list[str]]:
                 for one in questions[column]
             ]
     return found
-
-
-def _kinds(questions: pd.DataFrame) -> list[str]:
-    if "tag_type" not in questions:
-        return [""] * len(questions)
-    return [reasoning_type(tag) for tag in questions["tag_type"].fillna("")]
 
 
 def _patterns(right: Sequence[np.ndarray]) -> list[str]:

@@ -6,7 +6,7 @@ from bridgelab.report.row import ALL, CONSISTENCY
 from bridgelab.report.summary import Summary
 from bridgelab.runs.study import Study
 from bridgelab.statistics.gap_closed import MIN_GAP
-from bridgelab.statistics.question_kinds import reasoning_type
+from bridgelab.statistics.question_kinds import question_types
 
 MAX_PROMPT = 100  # characters of a question that stands for its kind
 REFERENCES = MappingProxyType(
@@ -75,12 +75,11 @@ def on_intervals(summary: Summary) -> str:
 def on_kinds(study: Study) -> list[str]:
     """Show what each kind of question is, by the shortest one that was asked; nothing without kinds."""
     questions = study.questions
-    if not {"tag_type", "prompt"} <= set(questions) or questions["prompt"].isna().any():
+    if "prompt" not in questions or questions["prompt"].isna().any():
         return []
-    kinds = questions["tag_type"].fillna("").map(reasoning_type)
     shortest = {
         kind: min(prompts.astype(str), key=lambda prompt: (len(prompt), prompt))
-        for kind, prompts in questions["prompt"].groupby(kinds, sort=False)
+        for kind, prompts in questions["prompt"].groupby(question_types(questions), sort=False)
         if kind
     }
     if len(shortest) < 2:

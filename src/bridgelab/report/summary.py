@@ -15,7 +15,7 @@ from bridgelab.runs.study import Missing, Run, Study
 from bridgelab.statistics.convergence import convergence_of
 from bridgelab.statistics.estimate import Estimate, Runs, Sample
 from bridgelab.statistics.gap_closed import gap_closed
-from bridgelab.statistics.question_kinds import ordered_types, reasoning_type
+from bridgelab.statistics.question_kinds import kind_masks
 
 FLOPS = ("flops_bridge_forward", "flops_bridge_backward", "flops_text_forward", "flops_text_backward")
 COSTS = {"parameters": ("trainable_parameters",), "visual_tokens": ("visual_tokens",), "flops": FLOPS}
@@ -104,13 +104,8 @@ def summarize(study: Study, *, intervals: bool = True) -> Summary:
 def _columns(questions: pd.DataFrame) -> dict[str, np.ndarray]:
     """Return which questions each column of the table is over [question]; of a group, the first question stands for all."""
     columns = {ALL: np.ones(len(questions), dtype=bool)}
-    if "tag_type" in questions:
-        types = np.array(
-            ["" if pd.isna(tag) else reasoning_type(tag) for tag in questions["tag_type"]], dtype=object
-        )
-        kinds = ordered_types(types)
-        if len(kinds) > 1:  # the column of a single type would repeat that of `ALL`
-            columns |= {name: types == name for name in kinds}
+    if ALL not in (kinds := kind_masks(questions)):  # the column of a single type would repeat that of `ALL`
+        columns |= kinds
     if "tag_group" in questions and questions["tag_group"].notna().all() and len(questions):
         columns[CONSISTENCY] = ~questions["tag_group"].duplicated().to_numpy()
     return columns

@@ -212,11 +212,15 @@ def clusters(examples: pd.DataFrame) -> np.ndarray:
     """Return the index of each example's cluster, which is resampled as a unit: examples that share an image or a group.
 
     Args:
-        examples: a table with the column `image`, in which `|` separates several images, and optionally `tag_group`.
+        examples: a table with the columns `id` and `image`, in which `|` separates several images, and optionally `tag_group`, and
+            `tag_picture`: "0" where a question without a picture was asked with a blank one. Such questions share nothing.
     Returns:
         Indices from 0 without gaps [example].
     """
     pictures = examples["image"].astype(str)
+    if "tag_picture" in examples:
+        blank = examples["tag_picture"].astype(str) == "0"
+        pictures = pictures.mask(blank, "question " + examples["id"].astype(str))
     grouped = "tag_group" in examples and examples["tag_group"].notna().any()
     if not grouped and not pictures.str.contains("|", regex=False).any():
         return np.unique(pictures, return_inverse=True)[1]

@@ -32,6 +32,7 @@ class Verdict:
         delta: the least difference that matters.
         cells: by (comparator, kind of question), the difference baseline − comparator.
         headline: by comparator; empty if there is no control.
+        controls: what the headline subtracts.
         questions: number of questions of each kind.
         declared: whether the records declare baseline and δ; False if they are the defaults of this version.
     """
@@ -40,6 +41,7 @@ class Verdict:
     delta: float
     cells: dict[tuple[str, str], Finding]
     headline: dict[str, Finding]
+    controls: tuple[str, ...]
     questions: dict[str, int]
     declared: bool
 
@@ -91,6 +93,7 @@ def verdict(study: Study) -> Verdict | None:
         delta,
         judge_family(cells, lambda key: key[0], lambda key: key[1]),
         judge_family(headline, str, lambda _: HEADLINE),
+        tuple(_controls(study)),
         {kind: int(mask.sum()) for kind, mask in kinds.items()},
         declared,
     )
@@ -156,21 +159,25 @@ def image_rows(study: Study) -> list[str]:
 
 
 def _headline_cells(study: Study) -> list[tuple[float, np.ndarray]] | None:
-    """Return the questions that take reasoning (weight 1) and the controls (weights that sum to −1); None without a control.
+    """Return the questions that take reasoning (weight 1) and the controls (weights that sum to −1); None without a control."""
+    controls = _controls(study)
+    seeing = np.logical_or.reduce([*controls.values(), (study.examples["kind"] == "caption").to_numpy()])
+    if not controls or seeing.all():
+        return None
+    return [(1.0, ~seeing), *((-1 / len(controls), mask) for mask in controls.values())]
+
+
+def _controls(study: Study) -> dict[str, np.ndarray]:
+    """Return the examples that take seeing alone, by what they are [example].
 
     Captions are a control if their scores are shares of attributes right. Others equal a reference word for word or not, which no
     bridge reaches, so that nothing would be subtracted.
     """
     examples = study.examples
-    captions = (examples["kind"] == "caption").to_numpy()
-    seeing = captions & all(ATTRIBUTES in run.record["metrics"] for run in study.runs)
-    without_hop = np.zeros(len(examples), dtype=bool)
+    controls = {}
+    if all(ATTRIBUTES in run.record["metrics"] for run in study.runs):
+        controls["captions"] = (examples["kind"] == "caption").to_numpy()
     if {"tag_type", "tag_hops"} <= set(examples):
-        without_hop = (examples["tag_type"].map(reasoning_type) == "query").to_numpy() & (
-            examples["tag_hops"] == 0
-        ).to_numpy()
-    controls = [mask for mask in (seeing, without_hop) if mask.any()]
-    reasoning = ~captions & ~without_hop
-    if not controls or not reasoning.any():
-        return None
-    return [(1.0, reasoning), *((-1 / len(controls), mask) for mask in controls)]
+        query, without_hop = examples["tag_type"].map(reasoning_type) == "query", examples["tag_hops"] == 0
+        controls["attributes that take no hop"] = (query & without_hop).to_numpy()
+    return {name: mask for name, mask in controls.items() if mask.any()}

@@ -9,6 +9,8 @@ import pytest
 from bridgelab.benchmark.example import Example
 from bridgelab.benchmark.gqa import Gqa
 from bridgelab.benchmark.metrics.gqa_metric import GqaMetric
+from bridgelab.evaluation.predict import Prediction
+from bridgelab.evaluation.score import score
 
 SHARED = Path(os.environ.get("BRIDGELAB_SHARED_DATA", Path(__file__).parents[3] / ".." / "shared" / "data"))
 GOLDEN = SHARED / "golden_scorers" / "gqa_small.json"
@@ -116,6 +118,19 @@ def test_breakdowns_are_over_balanced_questions():
         "accuracy/steps=3": 0,
         "accuracy/words=4": 0.5,
     }
+
+
+def test_the_record_has_the_answers_that_the_accuracy_is_over():
+    class Tokenized(list):
+        examples = property(list)
+
+    asked = Tokenized([example("1"), *(example(str(number), balanced=0) for number in (2, 3))])
+    given = {("answer", "image"): [Prediction(text, -1.0) for text in ("red", "blue", "blue")]}
+    rows, values = score(
+        given, {"answer": asked}, {"answer": GqaMetric()}, {"answer": [example("4", "blue")]}
+    )
+    assert [(row["id"], row["score"]) for row in rows] == [("1", 1)]
+    assert (values["test/accuracy"], values["test/majority"]) == (1, 0)
 
 
 def test_bad_input():

@@ -18,9 +18,10 @@ def test_more_seeds_and_more_images_find_smaller_differences(simulated):
     column = table.columns.index("count")
     numbers = [cells[column].number for _, cells in table.rows]
     smallest = [number.value for number in numbers]
-    assert len(smallest) == 6
-    assert smallest[:3] == sorted(smallest[:3], reverse=True)
-    assert all(few >= many for few, many in zip(smallest[:3], smallest[3:], strict=True))
+    seeds = [cells[1].text for _, cells in table.rows]
+    assert seeds == ["3", "5", "6", "10"] * 2  # the study has 3
+    assert smallest[:4] == sorted(smallest[:4], reverse=True)
+    assert all(few >= many for few, many in zip(smallest[:4], smallest[4:], strict=True))
     assert min(smallest) > 2  # δ
     assert all(number.low < number.high for number in numbers)
 

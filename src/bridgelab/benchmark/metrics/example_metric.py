@@ -35,6 +35,10 @@ class ExampleMetric(Metric, ABC):
     def score(self, prediction: str, example: Example) -> float:
         """Return how right one prediction is, from 0 to 1. The run's predictions keep it for each example."""
 
+    def counts(self, example: Example) -> bool:
+        """Return whether an example's own score is one of the accuracy's. Others only help to compute another value."""
+        return True
+
     @abstractmethod
     def summarize(self, rows: list[Row]) -> dict[str, float]:
         """Return the metric's values from at least one row {id, prediction, answers, tags, score, choices, likelihoods}."""

@@ -48,6 +48,10 @@ class GqaMetric(ExampleMetric):
         """Return 1 if the prediction equals the answer character for character, else 0."""
         return float(prediction == example.answers[0])
 
+    def counts(self, example: Example) -> bool:
+        """Return whether a question is balanced. The others are there for `consistency`."""
+        return bool(example.tags["balanced"])
+
     def check(self, examples: Sequence[Example], *, scores_only: bool = False) -> None:
         """Check that there is a balanced question, and that the choices, if given, cover all balanced questions.
 

@@ -110,10 +110,8 @@ def _headline(verdict: Verdict) -> str:
         f"against {name} {f'cannot tell, {finding.reason}' if finding.reason else finding.description} ({_difference(finding)})"
         for name, finding in verdict.headline.items()
     )
-    return (
-        "Beyond seeing (the difference on questions that take reasoning minus that on captions and, if asked, on attributes that take "
-        f"no hop), {verdict.baseline}: {outcomes}."
-    )
+    subtracted = " and, if asked, on ".join(verdict.controls)
+    return f"Beyond seeing (the difference on questions that take reasoning minus that on {subtracted}), {verdict.baseline}: {outcomes}."
 
 
 def _rule(verdict: Verdict) -> str:

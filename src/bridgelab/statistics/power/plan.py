@@ -17,7 +17,7 @@ from bridgelab.statistics.power.smallest_difference import smallest_difference, 
 from bridgelab.statistics.power.variances import at_size
 from bridgelab.statistics.verdict import ORDERS, SEEDS
 
-NUMBERS = (3, 5, 10)  # of seeds
+NUMBERS = (3, 5, 10)  # of seeds, beside those that the study has and twice as many
 IMAGE_FACTORS = (1, 4)
 
 
@@ -92,7 +92,7 @@ def plan(study: Study) -> Plan:
     cells, headline = cell_contrasts(study, baseline)
     pilots = cells | {(name, HEADLINE): contrast for name, contrast in headline.items()}
     kinds = tuple(dict.fromkeys(kind for _, kind in pilots))
-    num_images = len(set(study.clusters))
+    num_images = len(set(study.clusters[study.questions.index]))
     counted = {
         name: ORDERS if averages_seeds_of(study, (name, row)) else SEEDS
         for name, row in rows_to_compare(study, baseline).items()
@@ -109,9 +109,15 @@ def plan(study: Study) -> Plan:
         PlanRow(name, seeds, counted[name], num_images * factor, planned_cells(name, seeds, factor))
         for name in dict.fromkeys(name for name, _ in pilots)
         for factor in IMAGE_FACTORS
-        for seeds in NUMBERS
+        for seeds in _numbers(pilots, name)
     )
     return Plan(study.name, baseline, delta, kinds, rows, len(cells), len(headline))
+
+
+def _numbers(pilots: Mapping[tuple[str, str], Contrast], name: str) -> list[int]:
+    """Return the numbers of seeds, or orders of examples, that a comparator's rows are for, ascending."""
+    now = min(min(pilot.num_runs) for (comparator, _), pilot in pilots.items() if comparator == name)
+    return sorted({*NUMBERS, now, 2 * now})
 
 
 def _planned_cell(pilot: Contrast, delta: float, family: int, seeds: int, image_factor: int) -> PlannedCell:
