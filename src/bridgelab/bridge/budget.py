@@ -105,7 +105,7 @@ def with_parameters(
 
 
 def _around(number: int, count: Callable[[int], int], first: int, last: int) -> list[int]:
-    """Return the two neighbours between which a growing count reaches a number; only the first if that does."""
+    """Return, for an increasing `count`, the last value in [first, last] below the number and the first that reaches it."""
     low, high = first - 1, first
     while high < last and count(high) < number:
         low, high = high, min(2 * high, last)

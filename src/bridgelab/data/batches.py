@@ -17,7 +17,7 @@ LABEL_IGNORED = -100  # ignored by the cross-entropy of torch and transformers
 CHUNK = 4096  # texts that are tokenized at once
 # A text is reported if it is this many times as long as 99 % of texts, and has this many tokens.
 OUTLIER_RATIO, OUTLIER_TOKENS = 8, 32
-COMMON = 0.02  # a question of a larger share of examples is so frequent that never to draw it would tell it
+COMMON = 0.02  # a question of a larger share of examples is so frequent that to exclude it would give it away
 
 
 class Tokenizer(Protocol):
@@ -129,9 +129,9 @@ class TokenizedExamples:
 def _mismatched(examples: Sequence[Example]) -> np.ndarray:
     """Return for each example the row of another one, drawn at random with a fixed seed.
 
-    Its text differs. But where one text has more than `COMMON` of the rows, the texts may be equal by chance: never to draw the own
-    one would tell it, and with two texts entirely. Prompts of captions always differ if they can. The built-in world has four of
-    them, and training repeats what recorded runs drew. If all texts are equal, any row is drawn.
+    A row with the same text is drawn again. But if one text makes up more than `COMMON` of the rows, to exclude it would give it away;
+    with two texts, entirely. Then only the example's own row is excluded. Pools with captions keep the first rule, since the built-in
+    world has four caption prompts, and recorded runs drew so. If all texts are equal, any row is drawn.
     """
     texts = np.array([e.prompt for e in examples], dtype=object).astype(str)
     _, own, times = np.unique(texts, return_inverse=True, return_counts=True)
@@ -222,7 +222,10 @@ class _Texts:
 
 
 def _weight(pool: TokenizedExamples, all_rows: np.ndarray, parts: int) -> Batch:
-    """Return the divisor of a part's loss, with which the average over all parts is the mean over the batch's tokens."""
+    """Return the batch's target tokens divided by the number of parts; empty for one part.
+
+    Each part's summed loss is divided by it, so that the average over the parts is the batch's mean over tokens.
+    """
     return {} if parts == 1 else {"tokens": torch.tensor(pool.target_lengths[all_rows].sum() / parts)}
 
 

@@ -1,4 +1,4 @@
-"""What predictions are worth: rows of `predictions.parquet`, and each kind's official metrics."""
+"""Score predictions by each kind's official metric, and make the rows of `predictions.parquet`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import count

@@ -117,7 +117,10 @@ class TimeLeft:
         return steps + beside
 
     def _beside(self, job: Job, rates: Mapping[str, float]) -> float:
-        """Return the seconds that a job takes beside its steps, as the jobs did that have ended and train or do not, as it does."""
+        """Estimate a job's seconds outside of its steps.
+
+        That is the mean over the ended jobs of its sort, which train or do not; before any has ended, `BESIDE` times its steps' seconds.
+        """
         assert job.work
         ended = [
             max(0.0, seconds - self.steps.get(name, StepsDone()).seconds)

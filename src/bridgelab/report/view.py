@@ -19,7 +19,7 @@ def read_view(run: Run, view: str, *, captions: bool) -> pd.DataFrame:
 
 
 def example_name(kind: str, id: str) -> str:
-    """Return what tells an example from all others: ids are unique within a kind alone. Of an answer this is the id itself."""
+    """Return a name that is unique over kinds, as ids are unique within one. The name of an answer is its id."""
     return id if kind == "answer" else f"{kind}: {id}"
 
 

@@ -6,8 +6,6 @@ import pandas as pd
 
 from bridgelab.runs.run import Run
 
-RUN_COLUMNS = ("bridge", "seed", "data_seed", "run")
-
 
 def answer_frame(runs: Sequence[Run]) -> pd.DataFrame:
     """Return one row per run, example and view, in the order of the runs.

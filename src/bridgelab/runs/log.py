@@ -1,4 +1,4 @@
-"""How far a run or a job came and why it ended, from its logs. Free of torch."""
+"""The last step and the error of an unfinished run or job, from its logs. Free of torch."""
 
 import csv
 import os

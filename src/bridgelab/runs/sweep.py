@@ -252,7 +252,7 @@ def row_keys(parts: Sequence[str]) -> list[str]:
 
 
 def _without_defaults(task: Sequence[str]) -> list[str]:
-    """Return overrides without those of the study's place that say what holds anyway, and without quotes that they do not need."""
+    """Drop `paths.runs` if it is the default, and `study` if `experiments` names it. Unquote `paths.runs` if it needs no quotes."""
     kept = []
     for one in task:
         key, _, value = one.partition("=")

@@ -40,8 +40,8 @@ class Contribution:
 
     Args:
         values: value of each run [..., run].
-        influence: how much each image adds to that run's value beyond what its questions would add at their mean, times
-            $\sqrt{I / (I - 1)}$, so that the sum of squares is the variance over images [..., run, image].
+        influence: for each image the sum, over its questions, of score − the cell's mean, divided by the cell's number of questions,
+            times $\sqrt{I / (I - 1)}$. Its sum of squares is the cluster-robust variance over images [..., run, image].
         images: ids of the images that the cell asks about, ascending [image].
         num_images: $I$ of the degrees of freedom; Kish's effective number if images differ in weight or number of questions.
         min_image_variance: the least variance over images that this many images can show.

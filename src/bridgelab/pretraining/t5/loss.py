@@ -1,4 +1,4 @@
-"""What a reader reads, by the path that a bridge's tokens take, and its loss."""
+"""A reader's encoder input, with the scene in front of the prompt as a bridge's tokens are, and its loss."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,6 +1,6 @@
-"""How a question is understood: what each of its words is about, and which objects its program selects on the way.
+"""Dense supervision of readers: what each word of a question is about, and which objects its program selects on the way.
 
-A question's answer is one word, too thin a signal to learn several hops from: what fails is binding. Traces are dense.
+The answer is one word, too sparse a signal to learn several hops from: what fails is binding.
 For each *role* that a set can have in a program, `trace` returns which objects are in it, and `tags` which words of the
 question describe it. Linear heads on the T5's encoder learn to predict both (`trace_heads`).
 """

@@ -1,11 +1,11 @@
-"""Whether `bridgelab plan` keeps its promise: simulated studies in which one cell differs by what the plan says is just found.
+"""Check that `bridgelab plan` delivers 80 % power.
 
-The variances are the mean over many studies of three seeds, so that the test is of the promise and not of one study's luck. They are
-carried to other numbers of seeds as a plan does. All other cells have no difference, so Holm's correction gives the one no help: the
-hardest case, and the one that is promised. The better bridge has the scenario's accuracy.
+One cell of each simulated study has the smallest difference that the plan calls detectable, and the better bridge has the scenario's
+accuracy. All other cells have no difference, which is the hardest case for Holm's correction. The plan's variances are means over many
+pilots of three seeds, so that the test is not of one pilot's luck. They are carried to other numbers of seeds as a plan does.
 
-A plan has one pilot instead of a mean of many. So beside the promise stands what single pilots of three seeds promise: the true power
-of 10 and 90 % of them at the difference that they name, and how many have the true difference in the range that they print.
+A real plan has one pilot. So two more numbers are of single pilots: the 10 % and 90 % quantiles of the true power at the differences
+that they name, and the share whose printed range holds the true one.
 """
 
 from collections.abc import Sequence

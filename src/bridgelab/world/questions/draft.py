@@ -1,8 +1,8 @@
 """A question while it is drawn: its program so far, and random choices about one scene.
 
-A relation is idle if the question has the same answer without it: with the whole scene in its place (CLEVR's rule), or,
-of two that are joined, by the other alone. One exception: the 'yes' of "is there a …" stays 'yes' among more objects,
-so by this rule the answer would always be 'no'. There, each relation must change the set of matching objects.
+A relation is idle if the same objects match without it: with the whole scene in its place or, of two that are joined, by the other
+alone. CLEVR compares answers. We compare sets, because the 'yes' of "is there a …" stays 'yes' among more objects, so that by CLEVR's
+rule such a question would always be rejected.
 
 Sets of objects are bit masks: bit k is object k.
 """

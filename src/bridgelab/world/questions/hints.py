@@ -14,21 +14,19 @@ from bridgelab.world.scene import ATTRIBUTES
 
 
 def hints(program: Sequence[Step]) -> tuple[int, ...] | None:
-    """Return what the words of a question predict of its answer; None if they give it away.
+    """Return a key of what the wording alone reveals of the answer; None if it decides the answer.
 
-    - How few objects its description matches, in halvings. "Is there a metal thing" is mostly true and "is there a small
-      blue cube" mostly false. For a comparison of counts, the difference of both.
-    - Whether its relations lead on or back. "Left of A, which is left of B" leaves less room than "left of A, which is
-      right of B". In the latter, B itself is left of A: this answers "is there a cube left of the sphere right of the
-      red cube".
-    - Whether two joined relations point the same way, opposite ways or across.
+    - Exist and count begin with h: log2 of how far the filters shrink a set. "Is there a metal thing" is mostly true and "is there a
+      small blue cube" mostly false.
+    - A chain of relations adds how many of them point back (negative: on), and how many of the objects named on the way may match
+      themselves. "Left of A, which is left of B" leaves less room than "left of A, which is right of B". In the latter, B itself is
+      left of A: this answers "is there a cube left of the sphere right of the red cube".
+    - Two joined relations add 0 if they point the same way, 1 if opposite ways, 2 if across.
+    - A comparison of counts has the difference of both h, within ±2. Other questions have (0,).
 
     Words give the answer away where one description implies the other, where an object that the question names must be
     among those that it asks about, and where the only object that could match is excluded: "how many other things are
     the same size as the large thing", which is the only large one.
-
-    Returns:
-        Halvings first; then what the relations add.
     """
     last = program[-1]["function"]
     if last in ("equal_integer", "less_than", "greater_than"):
