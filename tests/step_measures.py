@@ -28,9 +28,9 @@ from bridgelab.doctor.machine import resident_bytes
 from bridgelab.doctor.random_models import filled, text_config, text_model, tokenizer, tower
 from bridgelab.doctor.workload import read_workload
 from bridgelab.evaluation.predict import on_device
+from bridgelab.optim.parameter_groups import parameter_groups
 from bridgelab.speed.step import bare_step
 from bridgelab.training.experiment import Experiment
-from bridgelab.training.lightning_module import parameter_groups
 
 STEPS = {"cpu": 9, "cuda": 20}
 WARM_UP = 4  # first steps, which choose kernels and take memory

@@ -5,7 +5,7 @@ import torch
 from omegaconf import OmegaConf
 
 from bridgelab.bridge import weights
-from bridgelab.bridge.initial_file import check_first_stage_file, check_initial_file
+from bridgelab.bridge.init_from import check_first_stage_file, check_initial_file
 from bridgelab.bridge.linear import Linear
 from bridgelab.bridge.mlp import MLP
 from bridgelab.bridge.published import file_metadata

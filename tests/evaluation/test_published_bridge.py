@@ -13,7 +13,7 @@ from transformers import Blip2Config, Blip2ForConditionalGeneration
 import bridgelab
 from bridgelab import backbones
 from bridgelab.bridge.convert import to_published
-from bridgelab.bridge.initial_file import METADATA
+from bridgelab.bridge.init_from import METADATA
 from bridgelab.bridge.perceiver import PerceiverResampler
 from bridgelab.bridge.published import published_choices, read_metadata
 from bridgelab.cli import main as cli

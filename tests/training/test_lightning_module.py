@@ -7,7 +7,8 @@ from torch import nn
 from torch.optim import AdamW
 
 from bridgelab.optim.muon_adamw import MuonAdamW
-from bridgelab.training.lightning_module import BridgeTraining, parameter_groups
+from bridgelab.optim.parameter_groups import parameter_groups
+from bridgelab.training.lightning_module import BridgeTraining
 
 
 @pytest.mark.parametrize(("world", "adapt"), [(2, "none"), (4, "none"), (2, "lora"), (2, "prompt")])

@@ -24,8 +24,8 @@ from bridgelab.runs.study import read_study
 from bridgelab.training import experiment as settings
 from bridgelab.training import main
 from bridgelab.training import run as run_module
-from bridgelab.training.app import is_first
 from bridgelab.training.lightning_module import BridgeTraining
+from bridgelab.training.sole_process import is_first
 
 CONF = Path(__file__).parents[2] / "conf"
 

@@ -2,7 +2,7 @@ import pytest
 from omegaconf import OmegaConf
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from bridgelab.training.app import RANKS
+from bridgelab.training.sole_process import RANKS
 from bridgelab.training.trainer import STEP_TASKS, check_trainer, trainer_builder
 
 TORCHRUN = {"TORCHELASTIC_RUN_ID": "none", "GROUP_RANK": "0", "WORLD_SIZE": "2"}

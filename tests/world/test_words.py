@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from bridgelab.world.questions.balance import Balance
-from bridgelab.world.questions.draw import draw_question, draw_questions
 from bridgelab.world.questions.families import FAMILIES
+from bridgelab.world.questions.generate import draw_question, draw_questions
 from bridgelab.world.questions.program import answer
 from bridgelab.world.scene import MARGIN, relationships, sample_scene
 from bridgelab.world.vocabulary import words

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from bridgelab.alignment.captions import Captions, one_caption_each
 from bridgelab.alignment.model import Alignment
 from bridgelab.alignment.retrieval import evaluate
+from bridgelab.alignment.tokenizer import TokenizerOnly
 from bridgelab.alignment.weights import begin_from
 from bridgelab.backbones import Backbones
 from bridgelab.benchmark.example import Example
@@ -23,7 +24,6 @@ from bridgelab.data.sampler import MixtureSampler, spread
 from bridgelab.model import autocast_pays
 from bridgelab.runs.identity import config_hash
 from bridgelab.runs.initial_weights import INIT_FROM, initial_file
-from bridgelab.text.tokenizer import ReaderTokenizer
 from bridgelab.training.fit import Fitted, Outputs, fit
 from bridgelab.training.lightning_module import BridgeTraining
 from bridgelab.training.loggers.csv_logger import MetricsCsv
@@ -61,7 +61,7 @@ class AlignmentExperiment:
                 "Set benchmark to one that has them: world, clevr, coco_captions or flickr30k."
             )
         check_trainer(config.trainer)
-        text = ReaderTokenizer(config.text.path)
+        text = TokenizerOnly(config.text.path)
         self.backbones = Backbones(_without_initial_weights(config), device, text)
         self.model = self._build_model(text)
         self.data = BenchmarkDataModule(self.backbones, splits=("train", "val"), kinds=(KIND,))
@@ -120,7 +120,7 @@ class AlignmentExperiment:
             memory_advice="train.batch_size lower (the contrast is over the whole batch) or train.precision=bf16",
         )
 
-    def _build_model(self, text: ReaderTokenizer) -> Alignment:
+    def _build_model(self, text: TokenizerOnly) -> Alignment:
         config, vision = self.config, self.backbones.vision
         precision = config.train.precision
         if precision == "auto":

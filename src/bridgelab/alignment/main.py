@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from bridgelab import ctrl_c
-from bridgelab.bridge.initial_file import check_first_stage_file
+from bridgelab.bridge.init_from import check_first_stage_file
 from bridgelab.config.check import check_config
 from bridgelab.config.instantiate import check_classes
 from bridgelab.config.resolvers import run_name  # noqa: F401
@@ -18,7 +18,7 @@ from bridgelab.config.schema.alignment import AlignmentConfig
 from bridgelab.launch.requeued import begin_attempt, end_attempt
 from bridgelab.printable import shown
 from bridgelab.runs.identity import claim, refuse_another
-from bridgelab.training.app import is_first, one_line_errors, sole_process
+from bridgelab.training.sole_process import is_first, one_line_errors, sole_process
 
 log = logging.getLogger(__name__)
 

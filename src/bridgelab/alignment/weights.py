@@ -5,7 +5,7 @@ from pathlib import Path
 from torch import Tensor
 
 from bridgelab.alignment.model import Alignment
-from bridgelab.bridge.initial_file import TEXT_SIDE, no_first_stage
+from bridgelab.bridge.init_from import TEXT_SIDE, no_first_stage
 from bridgelab.bridge.weights import join_names, read_origin, read_weights
 
 BRIDGE, SECOND_STAGE, BUFFERS = "bridge.", "language_projection.", ("mean", "std")

@@ -9,7 +9,7 @@ from pydantic_core import from_json
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from bridgelab.bridge.initial_file import METADATA
+from bridgelab.bridge.init_from import METADATA
 from bridgelab.runs.record_schema import Checked, checked
 from bridgelab.runs.sweep import quoted
 

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from bridgelab.atomic import atomic_path
-from bridgelab.bridge.initial_file import TEXT_SIDE, incomplete
+from bridgelab.bridge.init_from import TEXT_SIDE, incomplete
 
 # Tensors that may keep their initial values, since they meet this T5 or this ViT.
 OPTIONAL = ("text_projection.", "language_projection.")

@@ -55,8 +55,8 @@ def run(args: list[str]) -> None:
                 f"{one} changes nothing here: it is the run's own, and an evaluation takes {', '.join(EVALUATED)}. Leave it out."
             )
     config = composed(choices)
+    from bridgelab.evaluation.evaluate import evaluate_run
     from bridgelab.evaluation.load import trains_nothing
-    from bridgelab.evaluation.other_benchmark import evaluate_run
     from bridgelab.evaluation.progress import TenthsLog
     from bridgelab.world.layout import TooManyWords
 

@@ -32,7 +32,7 @@ from bridgelab.doctor.random_models import Layers, RandomText, RandomVision, tex
 from bridgelab.doctor.sample_images import noise, write_images
 from bridgelab.doctor.workload import Lengths, Workload
 from bridgelab.model import BridgedModel
-from bridgelab.training.lightning_module import parameter_groups
+from bridgelab.optim.parameter_groups import parameter_groups
 
 REPEATS, PATIENCE = 5, 2.0  # number of timed calls, or seconds after which no further call is timed
 TEXT_SHARE = 0.5  # of free memory that the T5's weights may take; the rest is for the ViT and a step

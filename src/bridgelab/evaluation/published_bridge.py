@@ -21,8 +21,8 @@ from bridgelab.bridge.published import read_metadata, training_overrides
 from bridgelab.bridge.weights import join_names
 from bridgelab.data.datamodule import BenchmarkDataModule
 from bridgelab.evaluation.costs import measure_test_costs
+from bridgelab.evaluation.evaluate import evaluate_split, floor_examples, training_captions
 from bridgelab.evaluation.load import refuse_foreign
-from bridgelab.evaluation.other_benchmark import evaluate_split, floor_examples, training_captions
 from bridgelab.evaluation.predict import ProgressCallback
 from bridgelab.evaluation.record_fields import record_fields
 from bridgelab.model import BridgedModel

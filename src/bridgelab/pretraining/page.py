@@ -41,7 +41,7 @@ def write_page(assets: Path) -> Path:
     content = {name: json.loads(path.read_text()) for name, path in cards.items()}
     vision = content.pop("vision", None)
     page = render_markdown(
-        TEMPLATES / "README.md.j2",
+        TEMPLATES / "README.md.jinja",
         readers=[_reader(name, card) for name, card in content.items()],
         vision=_vision(vision) if vision else None,
         files=[

@@ -17,7 +17,7 @@ def write_page(out: Path) -> None:
     """Write `README.md` in a folder of warm starts from their cards."""
     texts = [_text(folder) for folder in sorted(out.iterdir()) if any(folder.glob("*.json"))]
     size = sum(path.stat().st_size for path in out.rglob("*.safetensors"))
-    page = render_markdown(TEMPLATES / "warm_starts.md.j2", texts=texts, megabytes=f"{size / 1e6:.1f}")
+    page = render_markdown(TEMPLATES / "warm_starts.md.jinja", texts=texts, megabytes=f"{size / 1e6:.1f}")
     (out / "README.md").write_text(page)
 
 

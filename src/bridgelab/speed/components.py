@@ -13,7 +13,7 @@ from rich.table import Table
 
 from bridgelab.config.instantiate import build
 from bridgelab.world.questions.balance import Balance
-from bridgelab.world.questions.draw import draw_questions
+from bridgelab.world.questions.generate import draw_questions
 from bridgelab.world.render import render, sample_visible_scene
 from bridgelab.world.write import scene_record
 

@@ -7,9 +7,9 @@ from omegaconf import DictConfig
 
 from bridgelab.config.instantiate import build
 from bridgelab.evaluation.predict import on_device
+from bridgelab.optim.parameter_groups import parameter_groups
 from bridgelab.speed.step import bare_step
 from bridgelab.training.experiment import Experiment
-from bridgelab.training.lightning_module import parameter_groups
 
 TRAINED = 300  # steps, after which a bridge's tokens are no longer those of its init
 LR = 5e-3

@@ -16,9 +16,9 @@ from bridgelab.config.instantiate import build
 from bridgelab.data.batches import Batch, TrainingBatches
 from bridgelab.evaluation.predict import on_device
 from bridgelab.model import BridgedModel
+from bridgelab.optim.parameter_groups import parameter_groups
 from bridgelab.speed.matmul_bound import filling, products_of
 from bridgelab.training.experiment import Experiment
-from bridgelab.training.lightning_module import parameter_groups
 
 STEPS = 40
 WARM_UP = 4  # first steps, which choose kernels and take memory

@@ -20,9 +20,9 @@ from bridgelab.config.instantiate import build
 from bridgelab.data.features.memory_mapped import MappedFeatures
 from bridgelab.data.features.shard import Shard, write_shard
 from bridgelab.evaluation.predict import on_device
+from bridgelab.optim.parameter_groups import parameter_groups
 from bridgelab.speed.step import bare_step
 from bridgelab.training.experiment import Experiment
-from bridgelab.training.lightning_module import parameter_groups
 
 ROW = (64, 160)  # patches and channels of the miniature, in bfloat16
 ROWS = 1024  # of a file

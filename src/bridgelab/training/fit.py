@@ -13,7 +13,7 @@ from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
 from bridgelab.console import get_console, shows_view
 from bridgelab.data.datamodule import BenchmarkDataModule
-from bridgelab.training.callbacks.budget_checkpoints import BranchCheckpoints
+from bridgelab.training.callbacks.branch_checkpoints import BranchCheckpoints
 from bridgelab.training.callbacks.count_steps import CountSteps, StepsFile
 from bridgelab.training.callbacks.csv_rows import CsvRows
 from bridgelab.training.callbacks.last_checkpoint import LastCheckpoint

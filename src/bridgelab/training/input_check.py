@@ -23,7 +23,7 @@ def check_initial_weights(config: DictConfig) -> None:
     if is_hub(source):
         check_repository(source)
     else:
-        from bridgelab.bridge.initial_file import check_initial_file
+        from bridgelab.bridge.init_from import check_initial_file
 
         check_initial_file(config)
         trials = with_seed(config, config.tune.seed)

@@ -21,8 +21,8 @@ from bridgelab.runs.identity import claim, refuse_another
 from bridgelab.runs.objective import objective
 from bridgelab.runs.reuse import copy_finished_run, find_finished_run
 from bridgelab.runs.sweep import OWN, keep_overrides
-from bridgelab.training.app import is_first, one_line_errors, sole_process
 from bridgelab.training.input_check import check_initial_weights
+from bridgelab.training.sole_process import is_first, one_line_errors, sole_process
 
 ROOT = config_root()
 log = logging.getLogger(__name__)

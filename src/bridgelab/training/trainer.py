@@ -16,7 +16,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from bridgelab.config.instantiate import build
 from bridgelab.device import trainer_device
-from bridgelab.training.app import RANKS, is_first
+from bridgelab.training.sole_process import RANKS, is_first
 
 STEP_TASKS = "SLURM_STEP_NUM_TASKS"  # tasks of the srun that started this process
 

@@ -28,8 +28,8 @@ from bridgelab.world.caption import ORDERS, caption, caption_prompt
 from bridgelab.world.distribution_shift import changed_fields, parse_split
 from bridgelab.world.held_out import EVALUATED, check
 from bridgelab.world.questions.balance import Balance
-from bridgelab.world.questions.draw import Question, draw_questions
 from bridgelab.world.questions.families import FAMILIES
+from bridgelab.world.questions.generate import Question, draw_questions
 from bridgelab.world.render import object_mask, pixel_coords, render
 from bridgelab.world.scene import DIRECTIONS, Scene, relationships
 from bridgelab.world.split import split_scene

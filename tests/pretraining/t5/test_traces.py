@@ -6,8 +6,8 @@ import pytest
 from bridgelab.pretraining.t5.lessons import symbolic
 from bridgelab.pretraining.t5.traces import ROLES, tags, trace
 from bridgelab.world.questions.balance import Balance
-from bridgelab.world.questions.draw import draw_question, draw_questions
 from bridgelab.world.questions.families import FAMILIES
+from bridgelab.world.questions.generate import draw_question, draw_questions
 from bridgelab.world.questions.program import step
 from bridgelab.world.scene import SHAPES, sample_scene
 

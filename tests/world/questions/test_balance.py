@@ -4,8 +4,8 @@ from collections import Counter
 import numpy as np
 
 from bridgelab.world.questions.balance import Balance
-from bridgelab.world.questions.draw import draw_questions
 from bridgelab.world.questions.families import FAMILIES
+from bridgelab.world.questions.generate import draw_questions
 from bridgelab.world.render import sample_visible_scene
 from bridgelab.world.write import scene_record
 

@@ -6,8 +6,8 @@ import pytest
 
 from bridgelab.world.questions.balance import Balance
 from bridgelab.world.questions.draft import Draft, SceneMasks
-from bridgelab.world.questions.draw import draw_questions
 from bridgelab.world.questions.families import FAMILIES, OPPOSITE
+from bridgelab.world.questions.generate import draw_questions
 from bridgelab.world.questions.hints import hints
 from bridgelab.world.questions.program import answer, step
 from bridgelab.world.questions.templates import fill

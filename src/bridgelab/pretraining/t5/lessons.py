@@ -18,8 +18,8 @@ from bridgelab.world.caption import ORDERS, caption, caption_prompt
 from bridgelab.world.held_out import check
 from bridgelab.world.questions.balance import Balance
 from bridgelab.world.questions.draft import noun
-from bridgelab.world.questions.draw import draw_questions
 from bridgelab.world.questions.families import FAMILIES, RELATION_WORDS
+from bridgelab.world.questions.generate import draw_questions
 from bridgelab.world.scene import ATTRIBUTES, DIRECTIONS, Object, Scene, relationships, sample_scene
 from bridgelab.world.words import attribute_words, column, row
 

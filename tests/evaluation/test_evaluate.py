@@ -11,7 +11,7 @@ from PIL import Image
 from tiny_experiment import CONF, SMALL
 
 from bridgelab.cli import main as cli
-from bridgelab.evaluation.other_benchmark import evaluate_run
+from bridgelab.evaluation.evaluate import evaluate_run
 from bridgelab.runs.study import read_study
 from bridgelab.training import main
 from bridgelab.world.layout import TooManyWords

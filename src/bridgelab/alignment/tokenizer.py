@@ -8,7 +8,7 @@ from torch import nn
 from bridgelab.text.t5 import ASSETS, SHIPPED, T5, resolve_path
 
 
-class ReaderTokenizer(T5):
+class TokenizerOnly(T5):
     """A T5 that tokenizes and does nothing else: its weights are not read.
 
     Args:
