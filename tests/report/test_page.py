@@ -209,8 +209,10 @@ def test_answers_that_stay_with_another_image_are_found(browser, study):
 def test_the_printed_page_has_no_controls_and_charts_as_wide_as_the_paper(browser, study):
     shown, complaints = opened(browser, made(study), 1280)
     shown.wait_for_selector("html[data-charts=light]")
+    shown.locator("#accuracy").get_by_text("Numbers, as tables to sort").click()
     shown.emulate_media(media="print")
     shown.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert "last doubling" in shown.locator("#accuracy thead").first.inner_text()
     for hidden in ("nav", "#filter", "#accuracy .fold", ".pages"):
         assert not shown.locator(hidden).first.is_visible(), hidden
     assert shown.locator("#runs details[open]").count() == shown.locator("#runs details").count() > 1
