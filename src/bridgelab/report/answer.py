@@ -42,16 +42,24 @@ def without_baseline(study: Study) -> tuple[str, ...]:
 
 
 def compared(summary: Summary) -> str:
-    """Return one sentence on what was compared: each bridge's tokens, parameters and convergence, the seeds, the questions."""
+    """Return one sentence on what was compared: each bridge's tokens, parameters and convergence, the seeds, the questions or captions."""
     bridges = summary.bridges
     named = [f"{row.label} ({sizes})" if (sizes := _sizes(row)) else row.label for row in bridges]
     parts = [
         _named(named),
         _seeds(bridges),
         _convergence([row for row in bridges if row.convergence]),
-        f"{summary.questions[ALL]:,} questions on {summary.images:,} images" if summary.images else "",
+        _examples(summary),
     ]
     return f"{'Evaluated' if len(bridges) == 1 else 'Compared'}: {'; '.join(part for part in parts if part)}."
+
+
+def _examples(summary: Summary) -> str:
+    if not summary.images:
+        return ""
+    questions = summary.questions[ALL]
+    number = f"{questions:,} questions" if questions else f"{summary.captions:,} captions"
+    return f"{number} on {summary.images:,} images"
 
 
 def missing_runs(summary: Summary) -> str:
