@@ -409,11 +409,13 @@ def test_what_was_asked_and_where_it_comes_from_are_told(study):
         )
     assert dict(provenance(read_study(study)))["reused"] == "3 from other"
     (study / "multirun.yaml").write_text("hydra: {overrides: {task: ['bridge=linear,mlp']}}")
-    assert reproduction(read_study(study)) == "bridgelab train -m bridge=linear,mlp"
+    others = ("blind", "perceiver", "qformer", "words", "words_prompted")  # that the last sweep lacks
+    added = [f"bridgelab study {study} --add bridge={name}" for name in others]
+    assert reproduction(read_study(study)).splitlines() == ["bridgelab train -m bridge=linear,mlp", *added]
     (study / "multirun.yaml").write_text(
         "hydra: {overrides: {task: ['bridge=mlp; touch x', \"text.path='a b'\"]}}"
     )
-    typed = reproduction(read_study(study))
+    typed = reproduction(read_study(study)).splitlines()[0]
     assert shlex.split(typed) == ["bridgelab", "train", "-m", "bridge=mlp; touch x", "text.path='a b'"]
     (study / "multirun.yaml").unlink()
     assert reproduction(read_study(study)).splitlines()[0] == "bridgelab train bridge=blind seed=0"

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Sequence
 
 from bridgelab.report.matrix import BUDGET_MARK, Matrix, MatrixCell
+from bridgelab.report.provenance import evaluation_of, is_evaluation
 from bridgelab.report.row import ALL, Row
 from bridgelab.report.summary import Summary
 from bridgelab.report.table import enumerated, format_number, format_si
@@ -33,11 +34,12 @@ def without_baseline(study: Study) -> tuple[str, ...]:
         or any(run.bridge == baseline for run in study.runs)
     ):
         return ()
-    planned = baseline in swept(study.path).get("bridge", ())
-    again = command(study.path, []) if planned else ""
-    again = again or shlex.join(
-        ["bridgelab", "study", str(study.path), "--add", *row_keys([f"bridge={baseline}"])]
-    )
+    if is_evaluation(study.runs[0]):
+        again = evaluation_of(study, baseline)
+    elif baseline not in swept(study.path).get("bridge", ()) or not (again := command(study.path, [])):
+        again = shlex.join(
+            ["bridgelab", "study", str(study.path), "--add", *row_keys([f"bridge={baseline}"])]
+        )
     return (f"No verdict: the baseline {baseline} has no finished run. Add it: {again}",)
 
 

@@ -91,6 +91,10 @@ class Study:
         ]
         return max(like, key=lambda name: sum(map(bool, self.of(name)[0].levels.values())), default=None)
 
+    def beside(self, name: str) -> Path:
+        """Return the folder of another study in the same folder as this one, which may be '.'."""
+        return Path(os.path.normpath(self.path / ".." / name))
+
     @cached_property
     def questions(self) -> pd.DataFrame:
         """The examples that are questions: all but captions."""
