@@ -91,8 +91,9 @@ def test_the_contrast_is_that_of_a_loop_over_questions(shifted):
     assert after.sum() == len(study.questions)
 
 
-def test_it_is_reported(shifted):
-    report(shifted)
+def test_it_is_reported(shifted, monkeypatch):
+    monkeypatch.chdir(shifted)
+    report(".")
     page = (shifted / "index.html").read_text()
     assert "What test-clutter changes" in page
     printed = (shifted / "table.md").read_text()
@@ -191,6 +192,14 @@ def test_runs_of_one_level_alone_are_found_among_all_levels(shifted, change):
     found = shift_of(read_study(shifted))
     assert found.accuracy["qformer"][0].value == pytest.approx(expected.accuracy["qformer"][0].value)
     assert set(found.accuracy) == set(expected.accuracy)
+    for study in (shifted, shifted.parent / "toy"):  # with a floor at the level
+        for run in sorted(study.glob("bridge=blind,*")):
+            moved = run.rename(run.with_name(f"{run.name},budget.tokens=16"))
+            change(moved, overrides=moved.name)
+    (shifted / "multirun.yaml").write_text(rows)
+    kept = shift_of(read_study(shifted)).kept
+    assert kept["qformer, budget.tokens=16"].value == pytest.approx(expected.kept["qformer"].value)
+    assert set(kept) == {"qformer, budget.tokens=16", "blind, budget.tokens=16"}
 
 
 def test_without_a_baseline_only_accuracies_are_told(shifted):
