@@ -1,6 +1,7 @@
 """Trained runs on other data than they were trained for."""
 
 import json
+import shlex
 
 import pandas as pd
 import pytest
@@ -12,6 +13,7 @@ from tiny_experiment import CONF, SMALL
 
 from bridgelab.cli import main as cli
 from bridgelab.evaluation.evaluate import evaluate_run
+from bridgelab.report.provenance import reproduction
 from bridgelab.runs.study import read_study
 from bridgelab.training import main
 from bridgelab.world.layout import TooManyWords
@@ -62,6 +64,7 @@ def test_without_a_benchmark_it_is_evaluated_on_its_own(own_run, tmp_path, capsy
     assert cli.main(named) == 0
     out = tmp_path / "runs" / "named_on_own" / own_run.name
     assert OmegaConf.load(out / "config.yaml").benchmark.val_share == 0.1
+    assert shlex.split(reproduction(read_study(out.parent))) == ["bridgelab", *named]
 
 
 def test_on_its_own_test_split_it_says_what_its_record_says(run, config, tmp_path):

@@ -1,13 +1,15 @@
 """The answer in sentences and the verdict matrix, of studies whose truth is planted, and as printed."""
 
+import re
 from io import StringIO
 
 import pytest
 from rich.console import Console
 
 from bridgelab.report.answer import answer, compared
+from bridgelab.report.evidence import _finding
 from bridgelab.report.formats.terminal import print_answer
-from bridgelab.report.matrix import matrix
+from bridgelab.report.matrix import Matrix, MatrixCell, matrix
 from bridgelab.report.summary import summarize
 from bridgelab.report.write import report
 from bridgelab.runs.study import read_study
@@ -125,6 +127,32 @@ def test_the_first_screen_fits_100_columns_and_escapes_names(simulated):
     assert "Captions and costs" not in out.getvalue()
     report(path, everything=True, console=Console(file=out, width=180))
     assert "Captions and costs" in out.getvalue()
+
+
+@pytest.mark.parametrize("width", [100, 50])
+def test_a_matrix_of_many_kinds_is_printed_in_parts_and_no_number_is_cut(width):
+    rows, kinds = ("qformer", "perceiver, budget.tokens=16"), tuple(f"kind_{k}" for k in range(20))
+    cells = {
+        (row, kind): MatrixCell(row, kind, BREAKS, -10.5 - k, -40, -9, 0.9995, True, "")
+        for row in rows
+        for k, kind in enumerate(kinds)
+    }
+    table = Matrix("linear", 2.0, rows, kinds, cells)
+    out = StringIO()
+    print_answer(Console(file=out, width=width), "heading", [], table)
+    assert re.findall(r"▼ −[\d.]+\*", out.getvalue()) == [
+        f"▼ −{10.5 + k}*" for part in parts_of(out.getvalue()) for _ in rows for k in part
+    ]
+    assert "; 99.95 % interval" in _finding(table, cells["qformer", "kind_0"])
+
+
+def parts_of(printed):
+    """Numbers of the kinds in each part of a printed matrix."""
+    heads = [
+        line.removeprefix("linear −").split() for line in printed.splitlines() if line.startswith("linear −")
+    ]
+    assert [int(number) for head in heads for number in head] == list(range(20))
+    return [[int(number) for number in head] for head in heads]
 
 
 def test_a_study_without_a_comparison_prints_what_there_is():

@@ -159,7 +159,8 @@ def test_captions_alone(simulated, change, capsys, bridges, swept):
         if swept:
             levels(run, change, swept)
     page = told(study)
-    assert "0 questions on 0 images" in page
+    assert "12 captions on 12 images. Ranges are 95 % intervals" in page
+    assert "No interval is given" not in page
     page += (study / "table.md").read_text() + " ".join(numbers(study)["answer"])
     assert "alidation accuracy" not in page
     for sentence in (
@@ -170,6 +171,14 @@ def test_captions_alone(simulated, change, capsys, bridges, swept):
         *(["Validation token probability at the end of training, mean of the seeds", "by the mean validation token probability"] * (swept == "train.lr")),
     ):  # fmt: skip
         assert sentence in page
+    read = numbers(study)
+    assert {one["measure"]: one["value"] for one in read["cells"]} == {"cider": 1.25, "attributes": 0.75}
+    assert "12 captions on 12 images." in read["answer"][0]
+    capsys.readouterr()
+    assert cli.main(["report", str(study)]) == 0
+    assert re.search(
+        r"(?ms)^Captions.* CIDEr-D .* doubling *\n[ ─]*\n linear[^\n]* 1\.25 ", capsys.readouterr().out
+    )
     assert cli.main(["map", str(study)]) == 2
     assert "a map is over kinds of questions, and no study has any: first_look." in capsys.readouterr().err
 

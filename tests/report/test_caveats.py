@@ -39,3 +39,12 @@ def test_a_given_rate_was_not_searched_for(simulated, change):
     for path in study.glob("*seed=*"):  # a grid of one rate, which the search widens
         change(path, tuning={"trials": {"lr=0.001,warmup=0.05": 0.5}})
     assert "searched over 0.001, and beyond" in str(caveats(read_study(study)))
+    for path in study.glob("bridge=blind,*"):  # beside rates that were searched
+        change(path, tuned_over=[0.002], lr=0.002, tuning=None)
+    rates = [
+        line for line in caveats(read_study(study, allow=["tuned_over"])) if line.startswith("Learning rate")
+    ]
+    assert rates == [
+        "Learning rate, given and not searched for: blind 0.002.",
+        "Learning rate, searched over 0.001, and beyond while the best was at an end: linear 0.001.",
+    ]

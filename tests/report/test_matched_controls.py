@@ -47,6 +47,14 @@ def test_a_control_that_is_not_there_is_said_to_be_missing(sized):
     )
 
 
+def test_a_control_has_no_level_of_a_key_that_its_comparator_alone_has(sized, change):
+    path = sized("linear", "linear_pooled", "qformer").path
+    for run in path.glob("bridge=qformer,*"):
+        change(run, overrides=f"bridge.width=64,{run.name}")
+    (path / "multirun.yaml").write_text("hydra: {overrides: {task: ['bridge.width=64,128']}}")
+    assert "token-matched control: linear_pooled;" in said(read_study(path), "qformer")
+
+
 def test_what_is_alike_needs_no_control(sized):
     found = sized("linear", "mlp", "linear_pooled")
     assert said(found, "linear_pooled").endswith("parameters alike (20,608).")

@@ -1,5 +1,7 @@
 """What a table's runs share: planted differences are refused, those that are swept or allowed are told."""
 
+import re
+import shlex
 import shutil
 from io import StringIO
 
@@ -155,6 +157,9 @@ def test_what_was_allowed_stands_under_every_form_of_the_table(study, capsys):
     paths = report(study, allow=["train.steps"], console=Console(file=out, width=300))
     assert note in " ".join(out.getvalue().split())
     assert note in paths["page"].read_text()
+    (advised,) = re.findall(r"bridgelab (report .*)", out.getvalue())
+    assert cli.main(shlex.split(advised)) == 0
+    capsys.readouterr()
     for form in ("csv", "latex"):
         assert cli.main(["report", str(study), "--allow", "train.steps", "--format", form]) == 0
         assert note in capsys.readouterr().out.replace("\\_", "_").replace("\\", "")

@@ -102,7 +102,7 @@ def test_a_choice_that_cannot_be_made_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"no validation accuracy, by which train\.lr is chosen"):
         choose_rates([run("0.1", curve=[]), run("0.2", curve=[[1, 0.5]])])
     with pytest.raises(ValueError, match=r"has no train\.lr, but other runs of linear have"):
-        choose_rates([run("", curve=[[1, 0.5]]), run("0.2", curve=[[1, 0.5]])])
+        choose_rates([run("null", curve=[[1, 0.5]]), run("0.2", curve=[[1, 0.5]])])
 
 
 def test_one_rate_a_bridge_by_hand_is_still_refused(simulated):

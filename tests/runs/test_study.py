@@ -196,6 +196,21 @@ def test_all_runs_answer_the_same_examples(simulated):
         read_study(path)
 
 
+def test_a_study_has_one_benchmark(simulated, change):
+    path = simulated.write(bridges=SMALL, images=4)
+    for run in sorted(simulated.write("other", bridges={"mlp": SMALL["mlp"]}, images=6).iterdir()):
+        moved = run.rename(path / f"benchmark=gqa,{run.name}")
+        change(moved, benchmark="gqa", overrides=moved.name)
+    told = "examples of world, and .* others of gqa. .* one benchmark, .*: move the 3 runs of gqa to a folder of their own"
+    for allow in ((), ("benchmark",)):
+        with pytest.raises(ValueError, match=told):
+            read_study(path, allow=allow)
+    for run in path.glob("benchmark=gqa,*"):  # in one cell with another
+        change(run, overrides=run.name.partition(",")[2])
+    with pytest.raises(ValueError, match=told):
+        read_study(path)
+
+
 def _deep(levels):
     return "[" * levels + "]" * levels
 

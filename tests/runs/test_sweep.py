@@ -5,7 +5,15 @@ import shlex
 import pytest
 
 from bridgelab.runs.record_schema import Malformed
-from bridgelab.runs.sweep import command, factors, keep_overrides, overrides, swept, what_is_missing
+from bridgelab.runs.sweep import (
+    command,
+    every_command,
+    factors,
+    keep_overrides,
+    overrides,
+    swept,
+    what_is_missing,
+)
 
 
 def test_the_command_line_narrows_what_the_yaml_sweeps(tmp_path):
@@ -61,6 +69,18 @@ def test_a_command_runs_where_the_sweep_did(tmp_path):
     assert what_is_missing(tmp_path, ["bridge=mlp,seed=1"]) == line
     added = f"bridgelab study {tmp_path} --add {' '.join(places)} bridge=qformer"
     assert what_is_missing(tmp_path, ["bridge=qformer,seed=1"]) == added
+
+
+def test_what_the_last_sweep_lacks_is_named_too(tmp_path):
+    sweep = "[study=s, 'bridge=mlp', 'seed=0,1', train.lr=0.1]"
+    (tmp_path / "multirun.yaml").write_text(f"hydra: {{overrides: {{task: {sweep}}}}}")
+    rows = [("mlp", 0.1), ("linear", 0.2), ("qformer", 0.1)]
+    names = [f"bridge={bridge},seed={seed},train.lr={rate}" for bridge, rate in rows for seed in (0, 1)]
+    assert every_command(tmp_path, names).splitlines() == [
+        "bridgelab train -m study=s bridge=mlp seed=0,1 train.lr=0.1",
+        *(f"bridgelab train study=s bridge=linear seed={seed} train.lr=0.2" for seed in (0, 1)),
+        f"bridgelab study {tmp_path} --add bridge=qformer",
+    ]
 
 
 def test_a_single_run_is_repeated_as_it_was_given(tmp_path):

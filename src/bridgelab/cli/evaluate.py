@@ -7,6 +7,7 @@ from pathlib import Path
 from bridgelab.cli.arguments import Parser, UsageError, add_trust, folder
 from bridgelab.cli.hydra_app import composed
 from bridgelab.cli.published import published_config
+from bridgelab.runs.sweep import OVERRIDES, keep_overrides
 
 # The groups that may be overridden. All others stay as the run was trained.
 EVALUATED = ("benchmark", "evaluate", "data", "paths", "experiments", "question", "hypothesis", "study")
@@ -74,6 +75,7 @@ def run(args: list[str]) -> None:
             except TooManyWords as error:  # of the ceiling words_patch_like; other rows can do without it
                 print(f"{run} is left out: {error}", file=sys.stderr)
                 continue
+            _keep(out, choices)
             print(out, flush=True)
         else:  # an unfinished run, or the folder of a search's trials
             print(f"{run} has no last.ckpt: left out", file=sys.stderr)
@@ -96,7 +98,14 @@ def _evaluate_published(source: str, choices: list[str], split: str, *, trust: b
     from bridgelab.evaluation.published_bridge import evaluate_published
 
     out = evaluate_published(config, local_device(), bridge=bridge, split=split, progress=TenthsLog(bridge))
+    _keep(out, choices)
     print(out, flush=True)
+
+
+def _keep(out: Path, choices: list[str]) -> None:
+    """Write the overrides of an evaluation to its folder, for the command in its report; leave those that are there."""
+    if not (out / OVERRIDES).exists():
+        keep_overrides(out, choices)
 
 
 def _is_choice(argument: str) -> bool:

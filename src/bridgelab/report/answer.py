@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Sequence
 
 from bridgelab.report.matrix import BUDGET_MARK, Matrix, MatrixCell
+from bridgelab.report.provenance import evaluation_of, is_evaluation
 from bridgelab.report.row import ALL, Row
 from bridgelab.report.summary import Summary
 from bridgelab.report.table import enumerated, format_number, format_si
@@ -33,25 +34,34 @@ def without_baseline(study: Study) -> tuple[str, ...]:
         or any(run.bridge == baseline for run in study.runs)
     ):
         return ()
-    planned = baseline in swept(study.path).get("bridge", ())
-    again = command(study.path, []) if planned else ""
-    again = again or shlex.join(
-        ["bridgelab", "study", str(study.path), "--add", *row_keys([f"bridge={baseline}"])]
-    )
+    if is_evaluation(study.runs[0]):
+        again = evaluation_of(study, baseline)
+    elif baseline not in swept(study.path).get("bridge", ()) or not (again := command(study.path, [])):
+        again = shlex.join(
+            ["bridgelab", "study", str(study.path), "--add", *row_keys([f"bridge={baseline}"])]
+        )
     return (f"No verdict: the baseline {baseline} has no finished run. Add it: {again}",)
 
 
 def compared(summary: Summary) -> str:
-    """Return one sentence on what was compared: each bridge's tokens, parameters and convergence, the seeds, the questions."""
+    """Return one sentence on what was compared: each bridge's tokens, parameters and convergence, the seeds, the questions or captions."""
     bridges = summary.bridges
     named = [f"{row.label} ({sizes})" if (sizes := _sizes(row)) else row.label for row in bridges]
     parts = [
         _named(named),
         _seeds(bridges),
         _convergence([row for row in bridges if row.convergence]),
-        f"{summary.questions[ALL]:,} questions on {summary.images:,} images" if summary.images else "",
+        _examples(summary),
     ]
     return f"{'Evaluated' if len(bridges) == 1 else 'Compared'}: {'; '.join(part for part in parts if part)}."
+
+
+def _examples(summary: Summary) -> str:
+    if not summary.images:
+        return ""
+    questions = summary.questions[ALL]
+    number = f"{questions:,} questions" if questions else f"{summary.captions:,} captions"
+    return f"{number} on {summary.images:,} images"
 
 
 def missing_runs(summary: Summary) -> str:

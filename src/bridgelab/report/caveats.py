@@ -147,24 +147,34 @@ def _on_single_seeds(study: Study, first: Mapping[str, Run]) -> list[str]:
 
 
 def _on_learning_rates(study: Study, first: Mapping[str, Run]) -> list[str]:
-    searched = next((run.record["tuned_over"] for run in study.runs if run.trains), None)
-    chosen = []
+    """Return a sentence on the rates that were given, and one for each grid that was searched."""
+    groups: dict[
+        tuple[str, ...], dict[str, str]
+    ] = {}  # by the grid, empty for given rates: the rates of each row
     for bridge, run in first.items():
         rates = sorted({f"{one.record['lr']:g}" for one in study.of(bridge) if one.record.get("lr")})
-        if rates and run.trains:
-            chosen.append(f"{bridge} {'/'.join(rates)}")
-    if not (searched and chosen):
+        if rates and run.trains and run.record["tuned_over"]:
+            groups.setdefault(_grid(run), {})[bridge] = f"{bridge} {'/'.join(rates)}"
+    if not groups:
         return []
     if study.rates:
         return [_on_swept_rates(study.rates, study.runs[0].curve_of)]
-    tried = any((run.record.get("tuning") or {}).get("trials") for run in first.values())
-    if len(searched) == 1 and not tried:
-        return [f"Learning rate of each bridge, given and not searched for: {', '.join(chosen)}."]
-    grid = ", ".join(f"{rate:g}" if isinstance(rate, float) else str(rate) for rate in searched)
+    rate = "Learning rate of each bridge" if len(groups) == 1 else "Learning rate"
     return [
-        f"Learning rate of each bridge, searched over {grid}, and beyond while the best was at an end: "
-        f"{', '.join(chosen)}.{_on_half_of_the_search(first)}"
+        f"{rate}, searched over {', '.join(grid)}, and beyond while the best was at an end: "
+        f"{', '.join(chosen.values())}.{_on_half_of_the_search({row: first[row] for row in chosen})}"
+        if grid
+        else f"{rate}, given and not searched for: {', '.join(chosen.values())}."
+        for grid, chosen in groups.items()
     ]
+
+
+def _grid(run: Run) -> tuple[str, ...]:
+    """Return the rates that a run's search began with; none if its rate was given."""
+    rates = run.record["tuned_over"]
+    if len(rates) == 1 and not (run.record.get("tuning") or {}).get("trials"):
+        return ()
+    return tuple(f"{rate:g}" if isinstance(rate, float) else str(rate) for rate in rates)
 
 
 def _on_swept_rates(choices: Sequence[RateChoice], curve_of: str) -> str:

@@ -71,9 +71,8 @@ def analyze(study: Study) -> Analysis:
 
 
 def short_tables(analysis: Analysis) -> StudyTables:
-    """Return the tables for the terminal: accuracy, the verdict, the change on another split, costs."""
+    """Return the tables for the terminal: accuracy or captions, the verdict, the change on another split, costs."""
     content = study_tables(analysis.summary)
-    first, *others = content.tables
     added: list[Table] = []
     sentences: list[str] = []
     if judged := analysis.verdict:
@@ -87,7 +86,8 @@ def short_tables(analysis: Analysis) -> StudyTables:
     if analysis.shift:
         added.append(shift_table(analysis.shift))
         sentences += shift_sentences(analysis.shift)
-    return replace(content, tables=(first, *added, *others), verdict=tuple(sentences))
+    tables = (*content.tables[:1], *added, *content.tables[1:])
+    return replace(content, tables=tables, verdict=tuple(sentences))
 
 
 def part_tables(analysis: Analysis) -> dict[str, list[Table]]:

@@ -91,10 +91,15 @@ def _finding(table: Matrix, cell: MatrixCell) -> str:
     interval = (
         ""
         if math.isnan(cell.low)
-        else f"; {100 * cell.level:.3g} % interval {format_number(cell.low, 1)} to {format_number(cell.high, 1)}"
+        else f"; {_percent(cell.level)} % interval {format_number(cell.low, 1)} to {format_number(cell.high, 1)}"
     )
     reason = f"; {cell.reason}" if cell.reason else ""
     return f"{said} ({format_signed(cell.difference, 1)} points{interval}{reason})."
+
+
+def _percent(level: float) -> str:
+    """Return a level below 1 in percent with three digits, or with as many as tell it from 100."""
+    return next(text for digits in range(3, 18) if (text := f"{100 * level:.{digits}g}") != "100")
 
 
 def _accuracy(row: Row, kind: str) -> str:

@@ -6,10 +6,11 @@ from typing import Any
 import pandas as pd
 
 from bridgelab.atomic import atomic_path
+from bridgelab.report.row import Row
 from bridgelab.report.summary import Summary, summarize
 from bridgelab.runs.study import Study
 from bridgelab.statistics.comparison import HEADLINE, Verdict, verdict
-from bridgelab.statistics.estimate import LEVEL
+from bridgelab.statistics.estimate import LEVEL, Estimate
 
 COLUMNS = (
     "measure", "bridge", "baseline", "role", "kind", "questions", "value", "low", "high", "level", "outcome", "at_budget",
@@ -18,14 +19,15 @@ COLUMNS = (
 
 
 def cells(study: Study) -> pd.DataFrame:
-    """Return one row for each number of the accuracy table and of the verdict.
+    """Return one row for each number of the accuracy table and of the verdict, then one for each score of captions.
 
     Accuracies, their differences and the ends of intervals are shares in [0, 1], where the report prints percent and points.
 
-    Columns: `measure` (`accuracy`, or `difference` for baseline − bridge), `bridge` with the levels of what else is varied,
-    `baseline` (of a difference), `role` (bridge, floor, ceiling), `kind` of question (`all` for all), the number of `questions`,
-    `value`, `low`, `high` and `level` of its interval, and for a difference `outcome`, `at_budget`, and `p` after Holm's
-    correction. The interval of a difference is the one that decides its outcome. `seeds` counts the trained runs.
+    Columns: `measure` (`accuracy`, `difference` for baseline − bridge, or of captions `cider` for CIDEr-D in [0, 10] and `attributes`
+    for the share of right ones), `bridge` with the levels of what else is varied, `baseline` (of a difference), `role` (bridge, floor,
+    ceiling), `kind` of question (`all` for all; `caption`), the number of `questions` or captions, `value`, `low`, `high` and `level`
+    of its interval, and for a difference `outcome`, `at_budget`, and `p` after Holm's correction. The interval of a difference is the
+    one that decides its outcome. `seeds` counts the trained runs.
 
     Args:
         study: as `read_study` returns it.
@@ -35,29 +37,39 @@ def cells(study: Study) -> pd.DataFrame:
 
 def cell_frame(summary: Summary, judged: Verdict | None) -> pd.DataFrame:
     """Return `cells` of a summary and a verdict that are computed already."""
-    rows = [*_accuracies(summary), *(_differences(judged, summary) if judged else [])]
+    rows = [
+        *_accuracies(summary),
+        *(_differences(judged, summary) if judged else []),
+        *_captions(summary),
+    ]
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     # Types are set, since a column may be empty.
     return frame.astype({"questions": "Int64", "seeds": "Int64", "at_budget": "boolean"})
 
 
 def _accuracies(summary: Summary) -> list[dict[str, Any]]:
-    rows = []
-    for row in summary.rows:
-        for kind, estimate in row.accuracy.items():
-            low, high = estimate.interval
-            rows.append(
-                {
-                    "measure": "accuracy",
-                    "bridge": row.name,
-                    "role": row.role,
-                    "kind": kind,
-                    "seeds": row.seeds,
-                }
-                | {"questions": summary.questions.get(kind), "value": float(estimate.value)}
-                | {"low": low, "high": high, "level": LEVEL}
-            )
-    return rows
+    return [
+        _of_row(row, "accuracy", kind, summary.questions.get(kind), estimate)
+        for row in summary.rows
+        for kind, estimate in row.accuracy.items()
+    ]
+
+
+def _captions(summary: Summary) -> list[dict[str, Any]]:
+    return [
+        _of_row(row, measure, "caption", summary.captions, estimate)
+        for row in summary.rows
+        for measure, estimate in row.captions.items()
+    ]
+
+
+def _of_row(row: Row, measure: str, kind: str, questions: int | None, estimate: Estimate) -> dict[str, Any]:
+    low, high = estimate.interval
+    return (
+        {"measure": measure, "bridge": row.name, "role": row.role, "kind": kind, "seeds": row.seeds}
+        | {"questions": questions, "value": float(estimate.value)}
+        | {"low": low, "high": high, "level": LEVEL}
+    )
 
 
 def _differences(judged: Verdict, summary: Summary) -> list[dict[str, Any]]:

@@ -19,14 +19,15 @@ def controls(study: Study, baseline: str) -> list[str]:
     compared = rows_to_compare(study, baseline)
     first_run = {row: study.of(row)[0] for row in study.bridges}
     sizes = {row: _sizes(run) for row, run in first_run.items()}
+    bridges = dict.fromkeys(run.bridge for run in first_run.values())
     rows_of: dict[tuple[str, str, str], list[str]] = {}  # by baseline, comparator and sentence
     for name, first in compared.items():
         if None in (*sizes[name], *sizes[first]):
             continue
         plain = {
-            run.bridge: sizes[row]
-            for row, run in first_run.items()
-            if run.bridge in PLAIN and row not in (name, first) and run.levels == first_run[name].levels
+            bridge: sizes[row]
+            for bridge in bridges
+            if bridge in PLAIN and (row := study.counterpart(name, bridge)) and row not in (name, first)
         }
         text = "; ".join(
             _sentence(

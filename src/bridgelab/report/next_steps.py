@@ -23,7 +23,10 @@ def next_steps(study: Study, summary: Summary, *, everything: bool) -> dict[str,
     if study.missing:
         steps["what is missing"] = f"bridgelab status {folder}"
     if not everything:
-        steps["every table and note"] = f"bridgelab report {folder} --all"
+        allowed = [part for key in study.allow for part in ("--allow", key)]
+        steps["every table and note"] = shlex.join(
+            ["bridgelab", "report", str(study.path), "--all", *allowed]
+        )
     if any(run.sees == "image" and (run.path / "last.ckpt").exists() for run in study.runs):
         steps["what answers rest on"] = f"bridgelab diagnose {folder}"
     if any(row.started_from.startswith(f"{WARM}:") for row in summary.bridges) and record_of(

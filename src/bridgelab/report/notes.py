@@ -54,17 +54,21 @@ def on_convergence(summary: Summary) -> list[str]:
 
 
 def on_intervals(summary: Summary) -> str:
-    """Say how many questions there are, and over what intervals are."""
+    """Say how many questions there are, or how many captions without any, and over what intervals are."""
     by_type = ", ".join(
         f"{name.replace('_', ' ')} {count}"
         for name, count in summary.questions.items()
         if name not in (ALL, CONSISTENCY)
     )
     drawn = "groups of images" if CONSISTENCY in summary.questions else "images"
-    questions = f"{summary.questions[ALL]} questions on {summary.images} images"
+    asked = summary.questions[ALL]
+    questions = (
+        f"{f'{asked} questions' if asked else f'{summary.captions} captions'} on {summary.images} images"
+    )
     if by_type:
         questions += f" ({by_type})"
-    if not any(estimate.contributions for row in summary.rows for estimate in row.accuracy.values()):
+    estimates = (one for row in summary.rows for one in (*row.accuracy.values(), *row.captions.values()))
+    if not any(estimate.contributions for estimate in estimates):
         return f"{questions}. No interval is given."
     return (
         f"{questions}. Ranges are 95 % intervals over seeds and {drawn} (Student's t on the verdict's variance, the same {drawn} for all "

@@ -17,10 +17,17 @@ from bridgelab.report.notes import (
     on_the_gap,
     on_words_in_two_forms,
 )
+from bridgelab.report.row import ALL
 from bridgelab.report.table import Table
 from bridgelab.report.tables.breakpoint import breakpoint_sentences
 from bridgelab.report.tables.shift import shift_sentences, shift_table
-from bridgelab.report.tables.study import accuracy_table, captioned_table, cost_table, gap_table
+from bridgelab.report.tables.study import (
+    accuracy_table,
+    caption_table,
+    captioned_table,
+    cost_table,
+    gap_table,
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,7 @@ PARTS = (
     ("break-map", "Map", ""),
     ("budgets", "Training", "Training"),
     ("costs", "Costs", "Costs"),
-    ("captions", "Captions", "Captions against reasoning"),
+    ("captions", "Captions", "Captions"),
     ("inside", "Inside", "Inside the bridges"),
 )
 
@@ -87,10 +94,10 @@ def _tables(analysis: Analysis) -> dict[str, Iterable[Table | None]]:
     summary = analysis.summary
     return {
         "shift": [shift_table(analysis.shift) if analysis.shift else None],
-        "accuracy": [accuracy_table(summary)],
+        "accuracy": [_with_rows(accuracy_table(summary))],
         "gap": [_with_rows(gap_table(summary))],
         "costs": [_with_rows(cost_table(summary))],
-        "captions": [_with_rows(captioned_table(summary))],
+        "captions": [_with_rows(caption_table(summary)), _with_rows(captioned_table(summary))],
         **part_tables(analysis),
     }
 
@@ -112,6 +119,9 @@ def _reading(analysis: Analysis) -> dict[str, list[str]]:
         else [],
         "budgets": on_convergence(summary),
         "costs": controls(analysis.study, judged.baseline) if judged else [],
+        "captions": []
+        if summary.questions[ALL]
+        else [on_intervals(summary)],  # of both, it stands by the accuracies
         "inside": list(diagnosis_notes(analysis.diagnoses)),
     }
 

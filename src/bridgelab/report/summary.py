@@ -29,8 +29,10 @@ class Summary:
         name: of the study.
         benchmark: its name.
         rows: bridges in the order of the sweep, then floors and ceilings; never sorted by result.
-        questions: number of questions by reasoning type, `ALL` first; under `CONSISTENCY` the number of groups.
-        images: number of images.
+        questions: number of questions by reasoning type, `ALL` first, which is 0 with captions alone; under `CONSISTENCY` the number of
+            groups.
+        images: number of their images; of the captions' if there are no questions.
+        captions: number of captions.
         ceiling: name of the row that the gap closed is measured against; None without such a row.
         missing: cells of the sweep without a finished run.
         caveats: what to know about these runs in particular, as sentences.
@@ -46,6 +48,7 @@ class Summary:
     missing: tuple[Missing, ...]
     caveats: tuple[str, ...]
     curve_of: str = "accuracy"
+    captions: int = 0
 
     @property
     def bridges(self) -> tuple[Row, ...]:
@@ -87,17 +90,18 @@ def summarize(study: Study, *, intervals: bool = True) -> Summary:
     blind = {name: by_name.get(study.counterpart(name, "blind") or "") for name in study.bridges}
     roles = list(ROLES.values())
     rows.sort(key=lambda row: roles.index(row.role))  # stable: the order of the sweep stands within a role
-    record = study.runs[0].record
+    record, shown = study.runs[0].record, (study.captions if questions.empty else questions)["image"]
     return Summary(
         name=study.name,
         benchmark=str(record["benchmark"]),
         rows=tuple(rows),
         questions={name: int(mask.sum()) for name, mask in columns.items()},
-        images=len({picture for images in questions["image"].unique() for picture in images.split("|")}),
+        images=len({picture for images in shown.unique() for picture in images.split("|")}),
         ceiling=ceiling,
         missing=study.missing,
         caveats=(*at_the_floor(rows, blind), *caveats(study)),
         curve_of=study.runs[0].curve_of,
+        captions=len(study.captions),
     )
 
 

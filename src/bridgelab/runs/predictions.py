@@ -119,6 +119,17 @@ class Answers:
             )
 
 
+def answered(folder: Path) -> set[tuple[str, str, str]]:
+    """Return the examples that a run answered, each by its id, kind and image.
+
+    Raises:
+        Malformed: if its predictions are malformed.
+    """
+    rows = _read(folder).to_pandas().astype(str)
+    rows = rows[rows["view"] == IMAGE_VIEW]
+    return set(zip(rows["id"], rows["kind"], rows["image"], strict=True))
+
+
 def _read(folder: Path, columns: Sequence[str] | None = (*KEYS, "score")) -> pa.Table:
     """Return columns of a run's rows; for None all of them.
 

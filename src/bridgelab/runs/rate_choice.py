@@ -33,7 +33,7 @@ def choose_rates(runs: Sequence[Run]) -> tuple[list[Run], tuple[RateChoice, ...]
     """Return the runs at each row's chosen rate, and what was chosen.
 
     A row's rates are compared if they have equally many seeds: one with fewer seeds than another cannot be chosen. Rows without a
-    swept rate, such as those that train nothing, stay as they are. The runs that are returned have no level of `train.lr`.
+    swept rate (or with null), such as those that train nothing, stay as they are. The runs that are returned have no level of `train.lr`.
 
     Args:
         runs: all runs of a study that sweeps `train.lr`, in the order of its tables.
@@ -43,6 +43,9 @@ def choose_rates(runs: Sequence[Run]) -> tuple[list[Run], tuple[RateChoice, ...]
     by_row: dict[str, dict[str, list[Run]]] = {}
     for run in runs:
         rate = run.levels.get(KEY, "")
+        rate = (
+            "" if rate.lower() == "null" else rate
+        )  # which Hydra takes in any case; such a run searches its rate
         levels = {name: level for name, level in run.levels.items() if name != KEY}
         plain = replace(run, levels=levels)
         by_row.setdefault(plain.row, {}).setdefault(rate, []).append(plain)

@@ -7,6 +7,7 @@ written last. A folder without `metrics.json` is an unfinished run.
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
@@ -21,7 +22,7 @@ from bridgelab.runs.answer_frame import answer_frame
 from bridgelab.runs.comparability import SHARED, check_comparable, configured
 from bridgelab.runs.finished import RECORD, is_finished
 from bridgelab.runs.log import status
-from bridgelab.runs.predictions import FILE, IMAGE_VIEW, Answers, clusters
+from bridgelab.runs.predictions import FILE, IMAGE_VIEW, Answers, answered, clusters
 from bridgelab.runs.rate_choice import KEY as RATE
 from bridgelab.runs.rate_choice import RateChoice, choose_rates
 from bridgelab.runs.record_schema import Malformed, read_record
@@ -91,6 +92,10 @@ class Study:
         ]
         return max(like, key=lambda name: sum(map(bool, self.of(name)[0].levels.values())), default=None)
 
+    def beside(self, name: str) -> Path:
+        """Return the folder of another study in the same folder as this one, which may be '.'."""
+        return Path(os.path.normpath(self.path / ".." / name))
+
     @cached_property
     def questions(self) -> pd.DataFrame:
         """The examples that are questions: all but captions."""
@@ -131,13 +136,15 @@ def read_study(study: str | Path, *, allow: Sequence[str] = (), every_key: bool 
         every_key: whether to refuse a key of `allow` that no run has.
     Raises:
         FileNotFoundError: if the folder does not exist or holds no finished run.
-        ValueError: if two runs belong to one cell, or runs can't be compared. Malformed runs are listed in `missing`.
+        ValueError: if runs have two benchmarks with other examples, two runs belong to one cell, or runs can't be compared. Malformed
+            runs are listed in `missing`.
     """
     study = Path(study)
     runs, unfinished = read_runs(study)
     sweep = swept(study)
     varied = factors(sweep, [run.overrides for run in runs], [run.bridge for run in runs])
     runs = [replace(run, levels={name: _level(run, name) for name in varied}) for run in runs]
+    _check_benchmark(study, runs)
     _check_cells(runs)
     allowed = check_comparable(study, runs, varied, allow, every_key=every_key)
     orders = {name: sweep.get(name, []) for name in ("bridge", *varied)}
@@ -249,6 +256,31 @@ def _level(run: Run, factor: str) -> str:
     """Return the value of a factor, from the run's name or else its config."""
     value: Any = run.overrides.get(factor, configured(run.path).get(factor))
     return "" if value is None else str(value)
+
+
+def _check_benchmark(study: Path, runs: Sequence[Run]) -> None:
+    """Refuse runs of two benchmarks, unless these have the same examples. No choice of keys makes others comparable."""
+    of: dict[str, list[Run]] = {}
+    for run in runs:
+        of.setdefault(printable(str(run.record["benchmark"])), []).append(run)
+    if len(of) < 2:
+        return
+    (first, most), *others = sorted(of.items(), key=lambda item: -len(item[1]))
+    for name, fewer in others:
+        if (one := _examples(most)) and (other := _examples(fewer)) and one != other:
+            raise ValueError(
+                f"{most[0].name} answered examples of {first}, and {fewer[0].name} others of {name}. A study has one benchmark, since "
+                f"comparison is paired: move the {len(fewer)} runs of {name} to a folder of their own, such as "
+                f"{Path(os.path.abspath(study)).name}_{name} beside this one."
+            )
+
+
+def _examples(runs: Sequence[Run]) -> set[tuple[str, str, str]]:
+    """Return the examples that the first run with readable predictions answered; none if no run has such."""
+    for run in runs:
+        with suppress(Malformed, OSError):
+            return answered(run.path)
+    return set()
 
 
 def _check_cells(runs: list[Run]) -> None:

@@ -182,7 +182,7 @@ def keep_overrides(run: Path, task: Sequence[str]) -> None:
         OmegaConf.save(OmegaConf.create({"task": list(task)}), temporary)
 
 
-def _kept_overrides(run: Path) -> list[str]:
+def kept_overrides(run: Path) -> list[str]:
     """Return the overrides of a run: as they were given, or if that was not recorded, those in the folder's name."""
     path = run / OVERRIDES
     given = checked(path, read_yaml(path), Overrides).task if path.exists() else _COMMA.split(run.name)
@@ -202,7 +202,7 @@ def command(study: Path, names: Sequence[str]) -> str:
     if task:
         sweeps = not any(one.startswith("experiments=") for one in task)
         return shlex.join(["bridgelab", "train", *(["-m"] if sweeps else []), *last_launcher(study), *task])
-    runs = (_kept_overrides(study / name) for name in names)
+    runs = (kept_overrides(study / name) for name in names)
     return "\n".join(shlex.join(["bridgelab", "train", *given]) for given in runs if given)
 
 
@@ -218,24 +218,56 @@ def what_is_missing(study: Path, names: Sequence[str]) -> str:
         Malformed: as `last_sweep`.
     """
     planned, missing = swept(study), {name: cell(name) for name in names}
-    if any(
-        all(value in planned.get(key, [value]) or _SHORTENED.search(value) for key, value in one.items())
-        for one in missing.values()
-    ):
+    if any(_is_planned(planned, one) for one in missing.values()):
         return command(study, names)
     own = [name for name in names if missing[name].get("bridge") in planned.get("bridge", [None])]
     if own or "bridge" not in planned:  # of an earlier sweep
-        runs = (_run_of_earlier_sweep(study / name) for name in own or names)
-        launcher = [*(["-m"] if last_launcher(study) else []), *last_launcher(study)]
-        return "\n".join(shlex.join(["bridgelab", "train", *launcher, *given]) for given in runs)
-    parts = [part for part in _COMMA.split(names[0]) if part != BASE or OWN not in names[0]]
+        return "\n".join(_one_run(study, name) for name in own or names)
+    return _added_row(study, names[0])
+
+
+def every_command(study: Path, names: Sequence[str]) -> str:
+    """Return the commands that make a study's runs: `command`, then what that sweep lacks.
+
+    That is `bridgelab study --add` for a row that differs from the sweep in its bridge and budget alone, and else one line per run.
+
+    Args:
+        study: its folder.
+        names: names of its runs.
+    Raises:
+        Malformed: as `last_sweep`.
+    """
+    planned = swept(study)
+    lines = [command(study, names)]
+    if _without_defaults(last_overrides(study)):  # else there is a line for each run already
+        for name in names:
+            one = cell(name)
+            if _is_planned(planned, one):
+                continue
+            others = {key: value for key, value in one.items() if not _is_of_row(key)}
+            is_added = one.get("bridge") not in planned.get("bridge", [None]) and _is_planned(planned, others)
+            lines.append(_added_row(study, name) if is_added else _one_run(study, name))
+    return "\n".join(dict.fromkeys(lines))
+
+
+def _is_planned(planned: dict[str, list[str]], one: dict[str, str]) -> bool:
+    return all(value in planned.get(key, [value]) or _SHORTENED.search(value) for key, value in one.items())
+
+
+def _added_row(study: Path, name: str) -> str:
+    parts = [part for part in _COMMA.split(name) if part != BASE or OWN not in name]
     added = [*last_launcher(study), *map(current_override, row_keys(parts))]
     return shlex.join(["bridgelab", "study", str(study), "--add", *added])
 
 
+def _one_run(study: Path, name: str) -> str:
+    launcher = [*(["-m"] if last_launcher(study) else []), *last_launcher(study)]
+    return shlex.join(["bridgelab", "train", *launcher, *_run_of_earlier_sweep(study / name)])
+
+
 def _run_of_earlier_sweep(run: Path) -> list[str]:
     """Return the overrides of a run that the last sweep lacks: its own, or if it was not begun, the last sweep's with those in its name."""
-    own = _kept_overrides(run)
+    own = kept_overrides(run)
     if (run / OVERRIDES).exists():
         return own
     keys = {one.lstrip("+").partition("=")[0] for one in own}
@@ -247,8 +279,12 @@ def _run_of_earlier_sweep(run: Path) -> list[str]:
 
 def row_keys(parts: Sequence[str]) -> list[str]:
     """Return those parts of a run's name that choose its row, as overrides. A class of one's own may stand as the bridge, as in `cell`."""
-    row = [part for part in parts if re.match(r"\+*(bridge|budget)[.=]", part)]
+    row = [part for part in parts if "=" in part and _is_of_row(part.lstrip("+").partition("=")[0])]
     return [re.sub(r"^bridge=(?=.*\.)", f"{OWN}=", part) for part in row]
+
+
+def _is_of_row(key: str) -> bool:
+    return key.partition(".")[0] in ("bridge", "budget")
 
 
 def _without_defaults(task: Sequence[str]) -> list[str]:

@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 
 from bridgelab.cli import main as cli
+from bridgelab.report.answer import without_baseline
+from bridgelab.report.provenance import reproduction
 from bridgelab.report.tables.shift import join_splits, shift_of, shift_sentences, shift_table
 from bridgelab.report.write import report
 from bridgelab.runs.study import read_study
@@ -89,8 +91,9 @@ def test_the_contrast_is_that_of_a_loop_over_questions(shifted):
     assert after.sum() == len(study.questions)
 
 
-def test_it_is_reported(shifted):
-    report(shifted)
+def test_it_is_reported(shifted, monkeypatch):
+    monkeypatch.chdir(shifted)
+    report(".")
     page = (shifted / "index.html").read_text()
     assert "What test-clutter changes" in page
     printed = (shifted / "table.md").read_text()
@@ -100,6 +103,39 @@ def test_it_is_reported(shifted):
     assert (
         "From test to test-clutter: the change of linear's difference to a bridge breaks where linear loses over 2"
         in printed
+    )
+
+
+def test_it_is_evaluated_again_and_not_trained(shifted):
+    toy = shifted.parent / "toy"
+    *runs, split, name = reproduction(read_study(shifted)).split(" ")[2:]
+    assert (split, name) == ("--split", "test-clutter")
+    assert sorted(runs) == sorted(str(toy / run.name) for run in shifted.iterdir())
+    for run in shifted.glob("bridge=*"):
+        if "linear" in run.name:
+            shutil.rmtree(run)
+        elif "blind" in run.name:  # the first one tells how
+            (run / "overrides.yaml").write_text("task: [benchmark.seed=4]")
+    assert (
+        reproduction(read_study(shifted)).splitlines()[0].endswith(" --split test-clutter benchmark.seed=4")
+    )
+    evaluate = f"bridgelab evaluate {toy}/* --split test-clutter benchmark.seed=4"
+    (why,) = without_baseline(read_study(shifted))
+    assert why.endswith(f"has no finished run. Add it: {evaluate}")
+    for run in toy.glob("bridge=linear,*"):
+        shutil.rmtree(run)
+    (why,) = without_baseline(read_study(shifted))
+    assert why.endswith(f": bridgelab study {toy} --add bridge=linear && {evaluate}")
+    source = f"{shifted.parent}/my.safetensors"
+    for run in shifted.glob("bridge=*"):
+        record = json.loads((run / "metrics.json").read_text())
+        del record["trained_in"], record["trained_on"]
+        (run / "metrics.json").write_text(json.dumps(record | {"study": "published_on_world_test-clutter"}))
+        (run / "overrides.yaml").unlink(missing_ok=True)
+        (run / "config.yaml").write_text(f"bridge: {{init_from: {source}}}")
+    assert (
+        f"bridgelab evaluate --bridge {source} --split test-clutter bridge=mlp benchmark=world"
+        in reproduction(read_study(shifted)).splitlines()
     )
 
 
@@ -156,6 +192,14 @@ def test_runs_of_one_level_alone_are_found_among_all_levels(shifted, change):
     found = shift_of(read_study(shifted))
     assert found.accuracy["qformer"][0].value == pytest.approx(expected.accuracy["qformer"][0].value)
     assert set(found.accuracy) == set(expected.accuracy)
+    for study in (shifted, shifted.parent / "toy"):  # with a floor at the level
+        for run in sorted(study.glob("bridge=blind,*")):
+            moved = run.rename(run.with_name(f"{run.name},budget.tokens=16"))
+            change(moved, overrides=moved.name)
+    (shifted / "multirun.yaml").write_text(rows)
+    kept = shift_of(read_study(shifted)).kept
+    assert kept["qformer, budget.tokens=16"].value == pytest.approx(expected.kept["qformer"].value)
+    assert set(kept) == {"qformer, budget.tokens=16", "blind, budget.tokens=16"}
 
 
 def test_without_a_baseline_only_accuracies_are_told(shifted):

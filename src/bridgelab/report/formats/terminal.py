@@ -1,19 +1,22 @@
 """A study in the terminal: the answer and the verdict matrix, and all tables on demand."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.box import SIMPLE
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from bridgelab.printable import printable
-from bridgelab.report.matrix import BUDGET_MARK, SIGNS, Matrix
+from bridgelab.report.matrix import BUDGET_MARK, SIGNS, Matrix, MatrixCell
 from bridgelab.report.table import Cell, StudyTables, Table
 from bridgelab.statistics.verdict import AT_BUDGET, BREAKS, CANNOT_TELL, HOLDS, LEADS
 
 WIDTH = 100  # of the first screen, at most
+NAMES = 24  # of a matrix's rows: the width that these are left at least
 COLORS = {BREAKS: "white on red", LEADS: "black on green", HOLDS: "black on cyan", CANNOT_TELL: "dim"}
 
 
@@ -52,9 +55,28 @@ def print_answer(console: Console, heading: str, sentences: Sequence[str], verdi
     """
     parts: list[RenderableType] = [Text(printable(heading), style="bold")]
     parts += [Text(printable(sentence)) for sentence in sentences]
+    width = min(WIDTH, console.width)
     if verdict:
-        parts += [Text(), matrix_table(verdict), _legend(verdict)]
-    console.print(Group(*parts), width=min(WIDTH, console.width))
+        for part in _blocks(verdict, width):
+            parts += [Text(), matrix_table(part)]
+        parts.append(_legend(verdict))
+    console.print(Group(*parts), width=width)
+
+
+def _blocks(verdict: Matrix, width: int) -> Iterator[Matrix]:
+    """Part a matrix by its kinds of question, so that each part fits into a width without cut numbers. Names of rows may be folded."""
+    left = width - min(NAMES, max(map(cell_len, (*verdict.comparators, f"{verdict.baseline} −")))) - 1
+    kinds: list[str] = []
+    room = left
+    for kind in verdict.kinds:
+        texts = [_padded(cell) for (_, of), cell in verdict.cells.items() if of == kind]
+        needed = 2 + max(map(cell_len, (*kind.split("_"), *texts)))
+        if kinds and needed > room:
+            yield replace(verdict, kinds=tuple(kinds))
+            kinds, room = [], left
+        kinds.append(kind)
+        room -= needed
+    yield replace(verdict, kinds=tuple(kinds))
 
 
 def matrix_table(verdict: Matrix) -> RichTable:
@@ -65,9 +87,13 @@ def matrix_table(verdict: Matrix) -> RichTable:
         table.add_column(Text("\n".join(printable(kind).split("_")), style="bold"), justify="right")
     for row in verdict.comparators:
         cells = [verdict.cells.get((row, kind)) for kind in verdict.kinds]
-        texts = (Text(f" {cell.text:8}", style=COLORS[cell.outcome]) if cell else Text() for cell in cells)
+        texts = (Text(_padded(cell), style=COLORS[cell.outcome]) if cell else Text() for cell in cells)
         table.add_row(Text(printable(row)), *texts)
     return table
+
+
+def _padded(cell: MatrixCell) -> str:
+    return f" {cell.text:8}"
 
 
 def _legend(verdict: Matrix) -> Text:

@@ -66,10 +66,10 @@ def shift_of(study: Study) -> Shift | None:
     plain, dash, _ = split.partition("-")
     if not dash or not trained_in or record["benchmark"] != f"{record.get('trained_on')}_{split}":
         return None
-    if not (study.path.parent / trained_in).is_dir():
+    if not study.beside(trained_in).is_dir():
         return None
     try:
-        first = read_study(study.path.parent / trained_in, allow=study.allow, every_key=False)
+        first = read_study(study.beside(trained_in), allow=study.allow, every_key=False)
     except ValueError as error:
         raise ValueError(
             f"{study.name} is compared with {trained_in}, which its runs were trained in, and the same --allow holds for both. {error}"
@@ -101,18 +101,13 @@ def shift_between(first: Study, second: Study, split: str, plain: str) -> Shift 
         return None
     baseline, delta, _ = declaration(joined)
     accuracy = _accuracy(joined, on_split)
-    floor = accuracy.get(FLOOR)
     return Shift(
         plain=plain,
         split=split,
         baseline=baseline,
         delta=delta,
         accuracy=accuracy,
-        kept=(
-            {name: ratio(after - floor[1], before - floor[0]) for name, (before, after) in accuracy.items()}
-            if floor
-            else {}
-        ),
+        kept=_kept(joined, accuracy),
         change=_changes(joined, on_split, baseline, delta),
     )
 
@@ -124,6 +119,15 @@ def _accuracy(joined: Study, on_split: np.ndarray) -> dict[str, tuple[Estimate, 
         scores, seeds = joined.scores(name), Runs(tuple(run.data_seed for run in joined.of(name)))
         accuracy[name] = (sample.mean(scores, seeds, ~on_split), sample.mean(scores, seeds, on_split))
     return accuracy
+
+
+def _kept(joined: Study, accuracy: dict[str, tuple[Estimate, Estimate]]) -> dict[str, Ratio | None]:
+    kept = {}
+    for name, (before, after) in accuracy.items():
+        if floor := joined.counterpart(name, FLOOR):
+            below, under = accuracy[floor]
+            kept[name] = ratio(after - under, before - below)
+    return kept
 
 
 def _changes(joined: Study, on_split: np.ndarray, baseline: str, delta: float) -> dict[str, Finding]:

@@ -22,10 +22,13 @@ from bridgelab.report.table import (
 from bridgelab.statistics.convergence import Convergence
 from bridgelab.statistics.estimate import LEVEL
 
+CAPTION_SCORES = ("CIDEr-D", "attributes right, %")
+
 
 def study_tables(summary: Summary) -> StudyTables:
     """Return the tables that have rows, and the notes below them."""
-    tables = (accuracy_table(summary), gap_table(summary), captioned_table(summary), cost_table(summary))
+    makers = (accuracy_table, caption_table, gap_table, captioned_table, cost_table)
+    tables = [make(summary) for make in makers]
     return StudyTables(summary.heading, tuple(table for table in tables if table.rows), tuple(notes(summary)))
 
 
@@ -34,7 +37,8 @@ def _columns(summary: Summary) -> tuple[str, ...]:
 
 
 def accuracy_table(summary: Summary) -> Table:
-    """Return accuracy by kind of question, with what the last doubling of the training brought."""
+    """Return accuracy by kind of question, with what the last doubling of the training brought; without rows if none was asked."""
+    asked = summary.rows if summary.questions[ALL] else ()
     rows = [
         (
             row.role,
@@ -44,7 +48,7 @@ def accuracy_table(summary: Summary) -> Table:
                 _last_doubling(row),
             ),
         )
-        for row in summary.rows
+        for row in asked
     ]
     return Table("Accuracy, %", ("bridge", *_columns(summary), "last doubling"), tuple(rows))
 
@@ -105,27 +109,36 @@ def captioned_table(summary: Summary) -> Table:
     )
 
 
+def caption_table(summary: Summary) -> Table:
+    """Return scores of captions alone, with what the last doubling of the training brought; without rows if there are questions."""
+    rows = [
+        (row.role, (Cell(row.label), *_caption_cells(row), _last_doubling(row)))
+        for row in summary.rows
+        if not summary.questions[ALL]
+    ]
+    return Table("Captions", ("bridge", *CAPTION_SCORES, "last doubling"), tuple(rows))
+
+
 def cost_table(summary: Summary) -> Table:
-    """Return scores of captions, costs and seeds."""
-    columns = (
-        "bridge",
-        "CIDEr-D",
-        "attributes right, %",
-        "parameters",
-        "visual tokens",
-        "FLOPs an example",
-        "seeds",
-    )
-    rows = [(row.role, _cost_cells(row)) for row in summary.rows if row.costs or row.captions]
-    return Table("Captions and costs", columns, tuple(rows))
+    """Return costs and seeds, after the scores of captions unless they have a table of their own."""
+    beside = bool(summary.questions[ALL])
+    rows = [
+        (row.role, (Cell(row.label), *(_caption_cells(row) if beside else ()), *_cost_cells(row)))
+        for row in summary.rows
+        if row.costs or (row.captions and beside)
+    ]
+    scores = CAPTION_SCORES if beside else ()
+    columns = ("bridge", *scores, "parameters", "visual tokens", "FLOPs an example", "seeds")
+    return Table("Captions and costs" if beside else "Costs", columns, tuple(rows))
+
+
+def _caption_cells(row: Row) -> Cells:
+    return decimal_cell(row.captions.get("cider")), percent_cell(row.captions.get("attributes"))
 
 
 def _cost_cells(row: Row) -> Cells:
     flops = row.costs.get("flops")
     return (
-        Cell(row.label),
-        decimal_cell(row.captions.get("cider")),
-        percent_cell(row.captions.get("attributes")),
         count_cell(row.costs.get("parameters")),
         count_cell(row.costs.get("visual_tokens")),
         count_cell(flops, None if flops is None else format_si(flops)),
