@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 from tiny_t5 import TINY
 from transformers import T5ForConditionalGeneration
 
@@ -11,11 +12,19 @@ from bridgelab.pretraining.t5.training import ReaderTraining
 from bridgelab.pretraining.text import train
 
 ROOT = Path(__file__).parents[2]
+CONF = ROOT / "conf" / "pretrain"
 
 
 def settings(reader="schooled"):
-    with initialize_config_dir(str(ROOT / "conf" / "pretrain"), version_base="1.3"):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose("text", [f"reader={reader}"])
+
+
+@pytest.mark.parametrize("reader", sorted(path.stem for path in CONF.glob("reader/*.yaml")))
+def test_the_packages_models_are_replaced_on_request_alone(reader):
+    assert settings(reader).install is False
+    assert OmegaConf.load(CONF / "vision.yaml").install is False
+    assert "install=$(if $(filter 0,$(SEED)),true,false)" in (ROOT / "Makefile").read_text()
 
 
 def test_training_leaves_weights_card_and_page_and_goes_on_where_it_was(tmp_path):

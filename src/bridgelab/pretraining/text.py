@@ -44,7 +44,7 @@ def main(cfg: DictConfig) -> None:
 
 
 def train(cfg: DictConfig) -> dict[str, Counts]:
-    """Train, checkpoint, evaluate; write weights, card and page to the package's assets, or to `out`.
+    """Train, checkpoint, evaluate; write weights, card and page to `out`; with `install` to the package's assets.
 
     A run that was stopped resumes from its last checkpoint.
 
