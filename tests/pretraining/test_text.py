@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 from tiny_t5 import TINY
 from transformers import T5ForConditionalGeneration
 
+from bridgelab.pretraining.t5.model import make_tokenizer
 from bridgelab.pretraining.t5.training import ReaderTraining
 from bridgelab.pretraining.text import train
 
@@ -60,6 +61,16 @@ def test_training_leaves_weights_card_and_page_and_goes_on_where_it_was(tmp_path
     assert [point["lessons"] for point in longer["curve"]][: len(card["curve"])] == [
         point["lessons"] for point in card["curve"]
     ]
+    cfg.trace_weight = 0.5
+    with pytest.raises(ValueError, match=r"another recipe .*: trace_weight=8\.0, not 0\.5\. .*out="):
+        train(cfg)
+    checkpoint = tmp_path / "last.ckpt"
+    older = torch.load(checkpoint, weights_only=True)
+    del older["recipe"]  # as in checkpoints before there were recipes
+    torch.save(older, checkpoint)
+    run = ReaderTraining(cfg, make_tokenizer().get_vocab(), torch.device("cpu"))
+    run.load(checkpoint)
+    assert run.done
 
 
 def test_a_run_that_was_killed_ends_with_the_weights_of_one_that_was_not(tmp_path, monkeypatch):

@@ -81,7 +81,7 @@ def test_retrieval_counts_own_captions_and_own_images(config, shift, share):
 
 def test_another_recipe_does_not_go_on_from_the_checkpoint(config):
     train(config, stop_after=1)
-    with pytest.raises(ValueError, match=r"another recipe.*out="):
+    with pytest.raises(ValueError, match=r"another recipe.*: contrastive=0\.1, not 0\.2\. .*out="):
         train({**config, "contrastive": 0.2})
 
 

@@ -52,6 +52,8 @@ def train(cfg: DictConfig) -> dict[str, Counts]:
         cfg: as `conf/pretrain/text.yaml`.
     Returns:
         By form of the prefix and by family: [right, all], on scenes of the test split.
+    Raises:
+        ValueError: if the checkpoint in `out` is of another recipe.
     """
     torch.set_num_threads(cfg.threads)
     out = Path(cfg.out)
