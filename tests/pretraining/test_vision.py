@@ -132,6 +132,15 @@ def test_a_start_of_another_patch_size_sees_resized_patches_as_it_saw_them(confi
     assert torch.equal(places_again[0], places[0])
 
 
+def test_patches_that_do_not_cover_the_image_are_refused_before_a_scene_is_rendered(config):
+    model = config["model"] | {"vision_cfg": config["model"]["vision_cfg"] | {"patch_size": 10}}
+    with pytest.raises(
+        ValueError, match=r"image_size=24 is not a multiple of model\.vision_cfg\.patch_size=10"
+    ):
+        train({**config, "model": model})
+    assert not Path(config["out"]).exists()
+
+
 def test_a_batch_larger_than_the_pool_is_refused(config):
     with pytest.raises(ValueError, match=r"batch=40 .* 24 scenes\. Lower batch\.cpu"):
         train({**config, "batch": {"cpu": 40, "cuda": 40}})
