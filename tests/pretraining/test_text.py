@@ -10,7 +10,7 @@ from transformers import T5ForConditionalGeneration
 
 from bridgelab.pretraining.t5.model import make_tokenizer
 from bridgelab.pretraining.t5.training import ReaderTraining
-from bridgelab.pretraining.text import train
+from bridgelab.pretraining.text import start_folder, train
 
 ROOT = Path(__file__).parents[2]
 CONF = ROOT / "conf" / "pretrain"
@@ -22,8 +22,13 @@ def settings(reader="schooled"):
 
 
 @pytest.mark.parametrize("reader", sorted(path.stem for path in CONF.glob("reader/*.yaml")))
-def test_the_packages_models_are_replaced_on_request_alone(reader):
-    assert settings(reader).install is False
+def test_the_packages_models_are_started_from_anywhere_and_replaced_on_request_alone(
+    reader, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    cfg = settings(reader)
+    assert cfg.start is None or (start_folder(cfg.start) / "model.safetensors").exists()
+    assert cfg.install is False
     assert OmegaConf.load(CONF / "vision.yaml").install is False
     assert "install=$(if $(filter 0,$(SEED)),true,false)" in (ROOT / "Makefile").read_text()
 
