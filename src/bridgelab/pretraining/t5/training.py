@@ -97,9 +97,17 @@ class ReaderTraining:
         cfg: as `conf/pretrain/text.yaml`.
         vocabulary: id of each word.
         device: of model and heads.
+    Raises:
+        ValueError: if a batch is larger than a chunk.
     """
 
     def __init__(self, cfg: DictConfig, vocabulary: dict[str, int], device: torch.device):
+        lessons = sum(cfg.shares.values())  # of a scene, at most
+        if (most := cfg.scenes_per_chunk * lessons) < cfg.batch:
+            raise ValueError(
+                f"batch={cfg.batch} is more than the {most} lessons of a chunk of {cfg.scenes_per_chunk} scenes. Lower batch, or set "
+                f"scenes_per_chunk={-(-10 * cfg.batch // max(1, lessons))}."
+            )
         self.cfg, self.vocabulary, self.device = cfg, vocabulary, device
         self.model: Any = make_model(dict(cfg.model), vocabulary, cfg.seed, cfg.local_heads).to(device)
         self.heads = TraceHeads(
