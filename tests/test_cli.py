@@ -190,7 +190,7 @@ def target(monkeypatch):
         return called
 
     targets = {
-        "bridgelab.world.write": "write_world",
+        "bridgelab.benchmark.world": "write_world",
         "bridgelab.report.write": "report",
         "bridgelab.training.main": "main",
         "bridgelab.pretraining.text": "main",
@@ -203,10 +203,15 @@ def target(monkeypatch):
     return calls
 
 
-def test_world_hands_over_its_numbers(target, tmp_path):
+def test_world_hands_over_its_numbers_and_writes_over_no_split(target, tmp_path, capsys):
     args = ["world", "--out", str(tmp_path), "--split=val", "--images=5", "--seed=3", "--processes=2"]
     assert cli.main(args) == 0
-    assert [call[:2] for call in target] == [("bridgelab.world.write", (tmp_path, "val", 5, 3, 2))]
+    assert [call[:2] for call in target] == [("bridgelab.benchmark.world", (tmp_path, "val", 5, 3, 2))]
+    assert cli.main(args) == 0
+    assert f"{tmp_path} has this val already" in capsys.readouterr().err
+    assert cli.main([*args, "--images=2000", "--seed=4"]) == 2
+    assert "images=5, but 2000 is requested, seed=3, but 4 is requested" in capsys.readouterr().err
+    assert len(target) == 1
 
 
 def test_report_hands_over_the_folder(target, tmp_path):

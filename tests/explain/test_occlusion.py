@@ -57,6 +57,20 @@ def test_it_is_the_fall_of_the_likelihood_and_groups_go_together(tiny_text, exam
         assert fall.item() == pytest.approx(expected.item(), abs=1e-4)
 
 
+def test_without_moments_the_mean_patch_is_the_examples_own(tiny_text, example):
+    """As of converted weights: equal patches are their own mean, so nothing changes."""
+    model = BridgedModel(LooksAtOne(6, tiny_text.dim), tiny_text)
+    model.init_output_scale(example)
+    equal = example | {"patches": example["patches"][:, :1].repeat(1, 12, 1)}
+    assert occlusion_effect(model, equal, torch.eye(12, dtype=torch.bool)).abs().max() < 1e-5
+    altered = example["patches"].clone()
+    altered[0, 5] = altered[0].mean(0)
+    (fall,) = occlusion_effect(model, example, torch.eye(12, dtype=torch.bool)[5:6])
+    expected = model.likelihood(example) - model.likelihood(example | {"patches": altered})
+    assert fall.item() == pytest.approx(expected.item(), abs=1e-5)
+    assert abs(expected.item()) > 1e-4
+
+
 def test_windows_are_cut_off_at_the_edge():
     result = windows((3, 4))
     assert result[0].nonzero().flatten().tolist() == [0, 1, 4, 5]

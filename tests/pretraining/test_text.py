@@ -4,18 +4,33 @@ from pathlib import Path
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 from tiny_t5 import TINY
 from transformers import T5ForConditionalGeneration
 
+from bridgelab.pretraining.t5.model import make_tokenizer
 from bridgelab.pretraining.t5.training import ReaderTraining
-from bridgelab.pretraining.text import train
+from bridgelab.pretraining.text import start_folder, train
 
 ROOT = Path(__file__).parents[2]
+CONF = ROOT / "conf" / "pretrain"
 
 
 def settings(reader="schooled"):
-    with initialize_config_dir(str(ROOT / "conf" / "pretrain"), version_base="1.3"):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose("text", [f"reader={reader}"])
+
+
+@pytest.mark.parametrize("reader", sorted(path.stem for path in CONF.glob("reader/*.yaml")))
+def test_the_packages_models_are_started_from_anywhere_and_replaced_on_request_alone(
+    reader, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    cfg = settings(reader)
+    assert cfg.start is None or (start_folder(cfg.start) / "model.safetensors").exists()
+    assert cfg.install is False
+    assert OmegaConf.load(CONF / "vision.yaml").install is False
+    assert "install=$(if $(filter 0,$(SEED)),true,false)" in (ROOT / "Makefile").read_text()
 
 
 def test_training_leaves_weights_card_and_page_and_goes_on_where_it_was(tmp_path):
@@ -51,6 +66,16 @@ def test_training_leaves_weights_card_and_page_and_goes_on_where_it_was(tmp_path
     assert [point["lessons"] for point in longer["curve"]][: len(card["curve"])] == [
         point["lessons"] for point in card["curve"]
     ]
+    cfg.trace_weight = 0.5
+    with pytest.raises(ValueError, match=r"another recipe .*: trace_weight=8\.0, not 0\.5\. .*out="):
+        train(cfg)
+    checkpoint = tmp_path / "last.ckpt"
+    older = torch.load(checkpoint, weights_only=True)
+    del older["recipe"]  # as in checkpoints before there were recipes
+    torch.save(older, checkpoint)
+    run = ReaderTraining(cfg, make_tokenizer().get_vocab(), torch.device("cpu"))
+    run.load(checkpoint)
+    assert run.done
 
 
 def test_a_run_that_was_killed_ends_with_the_weights_of_one_that_was_not(tmp_path, monkeypatch):

@@ -81,7 +81,7 @@ def test_retrieval_counts_own_captions_and_own_images(config, shift, share):
 
 def test_another_recipe_does_not_go_on_from_the_checkpoint(config):
     train(config, stop_after=1)
-    with pytest.raises(ValueError, match=r"another recipe.*out="):
+    with pytest.raises(ValueError, match=r"another recipe.*: contrastive=0\.1, not 0\.2\. .*out="):
         train({**config, "contrastive": 0.2})
 
 
@@ -130,6 +130,15 @@ def test_a_start_of_another_patch_size_sees_resized_patches_as_it_saw_them(confi
     places, places_again = (w["visual.positional_embedding"] for w in (first, second))
     assert places_again.shape == (1 + 9, 32)
     assert torch.equal(places_again[0], places[0])
+
+
+def test_patches_that_do_not_cover_the_image_are_refused_before_a_scene_is_rendered(config):
+    model = config["model"] | {"vision_cfg": config["model"]["vision_cfg"] | {"patch_size": 10}}
+    with pytest.raises(
+        ValueError, match=r"image_size=24 is not a multiple of model\.vision_cfg\.patch_size=10"
+    ):
+        train({**config, "model": model})
+    assert not Path(config["out"]).exists()
 
 
 def test_a_batch_larger_than_the_pool_is_refused(config):

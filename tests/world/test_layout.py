@@ -25,6 +25,15 @@ def test_a_layout_holds_every_word_of_every_object_once(scene, cut):
         assert len(layout) == length[form]
 
 
+@pytest.mark.parametrize(("form", "positions"), [("patch_like_36", 36), ("patch_like", 64)])
+def test_a_crowd_is_cut_less_often_until_it_fits(form, positions):
+    crowd = sample_scene(np.random.default_rng(0), objects=(16, 16))
+    layout = LAYOUTS[form](crowd, np.random.default_rng(0), 1.0)
+    assert len(layout) == positions
+    words = {(p[0], word) for p in layout if p is not None for word in range(p[1], p[2])}
+    assert words == {(k, word) for k in range(16) for word in range(WORDS)}
+
+
 def test_words_are_cut_by_their_chance():
     rng = np.random.default_rng(0)
     assert cut_words(3, 0.0, rng) == [(3, 0, WORDS)]

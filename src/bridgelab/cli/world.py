@@ -16,7 +16,13 @@ def run(args: list[str]) -> None:
         "bridgelab world",
         description="Write a split of the built-in world in CLEVR's layout: images, scenes, questions and captions.",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder of the data set")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="the folder of the data set; a split that is there is kept",
+    )
     parser.add_argument(
         "--split",
         required=True,
@@ -34,6 +40,11 @@ def run(args: list[str]) -> None:
         if getattr(options, name) < 1:
             raise UsageError(f"--{name} {getattr(options, name)} is not positive. Give at least 1.")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    from bridgelab.world.write import write_world
+    from bridgelab.benchmark.world import World
 
-    write_world(options.out, options.split, options.images, options.seed, options.processes)
+    split = options.split
+    world = World(options.out, images={split: options.images}, seed=options.seed, processes=options.processes)
+    known = (options.out / f"{split}.done").exists()
+    world.make(split)
+    if known:
+        print(f"{options.out} has this {split} already", file=sys.stderr)

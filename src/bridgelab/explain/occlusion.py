@@ -1,7 +1,8 @@
 r"""Occlusion: patches are replaced by the mean patch before the bridge, and the fall of the answer's likelihood is measured.
 
 For a group g of patches, the effect is $e_g = \log p(y \mid x) - \log p(y \mid x_{g \to \mu})$, where $\mu$ is the mean patch of the
-training images, which tells nothing about this image. It is causal, since it is measured on the output, and it is defined for every
+training images, which tells nothing about this image. A bridge with converted weights has no such mean; $\mu$ is then the mean patch of
+the example itself. It is causal, since it is measured on the output, and it is defined for every
 bridge, with attention or without. Source: Zeiler and Fergus 2014, arXiv:1311.2901. Differs: patches are replaced in the
 frozen features, not in the pixels.
 """
@@ -44,13 +45,18 @@ def occlusion_effect(
         raise ValueError(
             f"groups of {groups.shape[1]} patches for an example of {patches.shape[1]}: give a column for each patch."
         )
-    unaltered = model.likelihood(batch)
+    unaltered, mean = model.likelihood(batch), _mean_patch(model, patches)
     effects = []
     for chunk in groups.to(patches.device).split(MAX_COPIES):
         altered = {name: value.expand(len(chunk), *value.shape[1:]) for name, value in batch.items()}
-        altered["patches"] = torch.where(chunk[..., None], model.mean.to(patches.dtype), altered["patches"])
+        altered["patches"] = torch.where(chunk[..., None], mean, altered["patches"])
         effects.append(unaltered - model.likelihood(altered))
     return torch.cat(effects)
+
+
+def _mean_patch(model: BridgedModel, patches: Float[Tensor, "example patch dim"]) -> Tensor:
+    """Return the patch to put in place of others: that of the training images, or of each example if the model has no moments."""
+    return model.mean.to(patches.dtype) if model.mean.numel() > 1 else patches.mean(1, keepdim=True)
 
 
 @torch.no_grad()
@@ -86,7 +92,7 @@ def occlusion_effects(
         altered = {name: value.repeat_interleave(copies, 0) for name, value in batch.items()}
         patches = altered["patches"]
         occluded = torch.from_numpy(with_unaltered).flatten(0, 1).to(patches.device)
-        altered["patches"] = torch.where(occluded[..., None], model.mean.to(patches.dtype), patches)
+        altered["patches"] = torch.where(occluded[..., None], _mean_patch(model, patches), patches)
         likelihood = model.likelihood(altered).view(len(rows), copies).float().cpu().numpy()
         effects[rows] = likelihood[:, :1] - likelihood[:, 1:]
         if progress:

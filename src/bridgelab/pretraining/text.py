@@ -29,7 +29,7 @@ from bridgelab.pretraining.t5.evaluate import (
 )
 from bridgelab.pretraining.t5.model import make_tokenizer
 from bridgelab.pretraining.t5.training import ReaderTraining, read_curve
-from bridgelab.text.t5 import ASSETS, T5, load_weights
+from bridgelab.text.t5 import ASSETS, SHIPPED, T5, load_weights
 from bridgelab.world.write import GENERATOR
 
 CONF = str(config_root() / "conf" / "pretrain")
@@ -44,7 +44,7 @@ def main(cfg: DictConfig) -> None:
 
 
 def train(cfg: DictConfig) -> dict[str, Counts]:
-    """Train, checkpoint, evaluate; write weights, card and page to the package's assets, or to `out`.
+    """Train, checkpoint, evaluate; write weights, card and page to `out`; with `install` to the package's assets.
 
     A run that was stopped resumes from its last checkpoint.
 
@@ -52,6 +52,8 @@ def train(cfg: DictConfig) -> dict[str, Counts]:
         cfg: as `conf/pretrain/text.yaml`.
     Returns:
         By form of the prefix and by family: [right, all], on scenes of the test split.
+    Raises:
+        ValueError: if the checkpoint in `out` is of another recipe.
     """
     torch.set_num_threads(cfg.threads)
     out = Path(cfg.out)
@@ -63,7 +65,7 @@ def train(cfg: DictConfig) -> dict[str, Counts]:
     if checkpoint.exists():
         run.load(checkpoint)
     elif cfg.start:
-        run.model.load_state_dict(load_weights(cfg.start, cfg.start).state_dict())
+        run.model.load_state_dict(load_weights(cfg.start, str(start_folder(cfg.start))).state_dict())
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, refresh_per_second=0.2) as progress:
         bar = progress.add_task("T5 from text", total=cfg.lessons, completed=run.counters.lessons)
@@ -101,6 +103,11 @@ def export(model: Any, tokenizer: Any, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
+def start_folder(start: str) -> Path:
+    """Return the folder of weights to start from: of the package if `start` is a key of `SHIPPED`, else `start` itself."""
+    return ASSETS / SHIPPED[start] if start in SHIPPED else Path(start)
+
+
 def card_path(folder: Path) -> Path:
     """Return the path of the card of the weights in a folder; it lies beside the folder."""
     return folder.with_name(f"{folder.name}_card.json")
@@ -130,7 +137,7 @@ def _card(run: ReaderTraining, fingerprint: str, out: Path) -> dict[str, Any]:
 
 def _start_card(start: str | None) -> dict[str, Any] | None:
     """Return what had been spent on the weights that a run starts from; None without a card beside them."""
-    path = card_path(Path(start)) if start else None
+    path = card_path(start_folder(start)) if start else None
     if path is None or not path.exists():
         return None
     card = json.loads(path.read_text())

@@ -49,8 +49,9 @@ def train(cfg: dict[str, Any], stop_after: int | None = None) -> Path | None:
     """Train to the end, or for `stop_after` more steps; return the exported weights, None before the end.
 
     Raises:
-        ValueError: if the checkpoint or the pool in `out` is of another config.
+        ValueError: if the patches do not cover the image, or the checkpoint or the pool in `out` is of another config.
     """
+    _check_patches(cfg["model"]["vision_cfg"])
     out = Path(cfg["out"])
     torch.set_num_threads(cfg["threads"])
     run, checkpoint = VitTraining(cfg, _open_pool(cfg)), out / "last.ckpt"
@@ -80,6 +81,16 @@ def train(cfg: dict[str, Any], stop_after: int | None = None) -> Path | None:
     weights = export(run.model, cfg, out)
     write_card(run, out)
     return weights
+
+
+def _check_patches(vision: dict[str, Any]) -> None:
+    """Refuse, before anything is rendered, a grid whose weights `OpenClipVision` would refuse after the training."""
+    size, patch = vision["image_size"], vision["patch_size"]
+    if size < 1 or patch < 1 or size % patch:
+        raise ValueError(
+            f"model.vision_cfg.image_size={size} is not a multiple of model.vision_cfg.patch_size={patch}: the last patches "
+            "would be cut off. Set one of them so that it is."
+        )
 
 
 def _open_pool(cfg: dict[str, Any]) -> Pool:

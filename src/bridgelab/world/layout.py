@@ -5,7 +5,8 @@ raster order on 8 × 8 positions with repeats, as a linear bridge has; `patch_li
 12 × 12. *short* is compact without filler, which is cheap to learn from. Empty positions hold the filler word.
 
 A position holds a *piece*: one or more words of an object. An object's words are cut into pieces at random, from whole
-objects (cut 0) to ordinary phrases with each word at a position of its own (cut 1).
+objects (cut 0) to ordinary phrases with each word at a position of its own (cut 1). They are cut less often where raster order has
+too few positions for all of them.
 """
 
 import zlib
@@ -81,15 +82,15 @@ def patch_layout(scene: Scene, rng: np.random.Generator, cut: float = 0.0, grid:
     return layout + [None] * (grid**2 - len(layout))
 
 
-def coarse_layout(scene: Scene, rng: np.random.Generator, cut: float = 0.0) -> Layout:
-    """Return `patch_layout` on 6 × 6 positions, where objects are cut less often until their words fit.
+def fitted_layout(scene: Scene, rng: np.random.Generator, cut: float = 0.0, grid: int = GRID) -> Layout:
+    """Return `patch_layout`; if it has too few positions, objects are cut less often until their words fit.
 
     Raises:
         TooManyWords: if there are more objects than positions.
     """
     while True:
         try:
-            return patch_layout(scene, rng, cut, 6)
+            return patch_layout(scene, rng, cut, grid)
         except TooManyWords:
             if cut == 0:
                 raise
@@ -105,9 +106,9 @@ def _cell(thing: Object, grid: int) -> tuple[int, int]:
 LAYOUTS: dict[str, Callable[..., Layout]] = {
     "short": short_layout,
     "compact": compact_layout,
-    "patch_like": patch_layout,
-    "patch_like_36": coarse_layout,
-    "patch_like_144": partial(patch_layout, grid=12),
+    "patch_like": fitted_layout,
+    "patch_like_36": partial(fitted_layout, grid=6),
+    "patch_like_144": partial(fitted_layout, grid=12),
 }
 
 

@@ -1,15 +1,19 @@
 import numpy as np
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 
+from bridgelab.config.root import config_root
 from bridgelab.pretraining.t5.batches import Lessons, collate
 from bridgelab.pretraining.t5.lessons import lessons
 from bridgelab.pretraining.t5.model import make_tokenizer
 from bridgelab.pretraining.t5.traces import ROLES
+from bridgelab.pretraining.t5.training import ReaderTraining
 from bridgelab.world.layout import LAYOUTS, WORDS
 from bridgelab.world.questions.families import FAMILIES
 from bridgelab.world.words import SLOTS, scene_words
 
+CONF = config_root() / "conf" / "pretrain"
 SHARES = {"question": 10, "caption": 1, "look_up": 2}
 
 
@@ -57,6 +61,17 @@ def test_traces_stand_where_the_object_stands(chunk):
     phrases = [scene_words(question.scene)[k] for k in question.trace["asked"]]
     assert inside == {tuple(vocabulary[word] for word in phrase.split()) for phrase in phrases}
     assert (batch["traces"][0, :, ROLES.index("found_0_3")] == -1).all()
+
+
+def test_a_chunk_smaller_than_a_batch_is_refused():
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("text", ["batch=1024"])
+    with pytest.raises(ValueError, match=r"batch=1024 is more than the 624 lessons .* scenes_per_chunk=788"):
+        ReaderTraining(cfg, {}, torch.device("cpu"))
+    one = {"seed": 0, "start": 0, "scenes": 1, "forms": {"short": 1.0}, "objects": (3, 3)}
+    few = Lessons({}, batch=14, shares=SHARES, families=FAMILIES, **one)
+    with pytest.raises(ValueError, match=r"batch=14 is more than the \d+ lessons of chunk 0"):
+        next(iter(few))
 
 
 def test_going_on_at_a_chunk_gives_the_batches_of_an_uninterrupted_run():

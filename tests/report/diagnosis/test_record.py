@@ -86,7 +86,7 @@ def test_seeds_are_put_together_as_scores_are(tmp_path):
     assert pooled_number(runs, "b") is None
 
 
-def test_a_studys_diagnoses_are_those_of_its_rows_in_their_order(tmp_path):
+def test_a_studys_diagnoses_are_those_of_its_rows_in_their_order(tmp_path, capsys):
     """Two levels of one bridge are no seeds of each other, and runs of another learning rate than the chosen one have no row."""
     runs = []
     for bridge, level, seed in (("mlp", "", 0), ("linear", "4", 1), ("linear", "4", 0), ("linear", "8", 0)):
@@ -105,8 +105,13 @@ def test_a_studys_diagnoses_are_those_of_its_rows_in_their_order(tmp_path):
     # Without rows no run is taken for another's seed.
     assert [len(own) for own in read_diagnoses(tmp_path, ()).values()] == [1] * 8
     write_diagnosis(runs[0].path, made("mlp", questions=10))
-    with pytest.raises(ValueError, match=r"diagnosed on \{'questions': .*diagnose the whole study at once"):
-        read_diagnoses(tmp_path, runs)
+    # One run that was diagnosed again on fewer questions is left out, and told.
+    assert list(read_diagnoses(tmp_path, runs)) == ["linear, tokens=4", "linear, tokens=8"]
+    told = capsys.readouterr().err
+    assert (
+        "left out: the diagnosis of mlp, seed 0, was of {'questions': 10}, that of most runs of {'questions': "
+        in told
+    )
 
 
 def test_estimates_of_a_dataclass():

@@ -69,10 +69,18 @@ class Lessons(IterableDataset):
             chunk += 1
 
     def chunk(self, index: int) -> list[dict[str, Any]]:
-        """Return all batches of one chunk. Lessons that do not fill a batch are dropped at random."""
+        """Return all batches of one chunk. Lessons that do not fill a batch are dropped at random.
+
+        Raises:
+            ValueError: if the chunk has fewer lessons than a batch.
+        """
         examples = lessons("train", self.seed, index, **self.chunk_options)
         rng = np.random.default_rng([self.seed, index])
         groups = self._group_by_length(examples, rng)
+        if not groups:  # a scene may have fewer questions than its share
+            raise ValueError(
+                f"batch={self.batch} is more than the {len(examples)} lessons of chunk {index}. Lower batch, or raise scenes_per_chunk."
+            )
         names = list(self.forms)
         batches = []
         for group in groups:

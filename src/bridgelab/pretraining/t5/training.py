@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.progress import Progress, TaskID
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from bridgelab.model import autocast_pays
 from bridgelab.optim.muon import Muon
+from bridgelab.pretraining.recipe import recipe_text, refuse_another_recipe
 from bridgelab.pretraining.t5.batches import NONE, Lessons
 from bridgelab.pretraining.t5.evaluate import FORMS, evaluate, mean_over_families
 from bridgelab.pretraining.t5.loss import blur_scenes, loss_and_hits
@@ -24,6 +25,25 @@ from bridgelab.pretraining.t5.trace_heads import TARGETS, TraceHeads
 from bridgelab.world.questions.families import FAMILIES
 
 VALIDATION_SCENES = 30
+# Keys of the config that do not change the weights, or only how long and at what rate they are trained.
+NOT_RECIPE = {
+    "lessons",
+    "muon_lr",
+    "adamw_lr",
+    "out",
+    "shipped_as",
+    "install",
+    "threads",
+    "test_scenes",
+    "evaluate_every",
+    "checkpoint_every",
+}
+
+
+def recipe(cfg: DictConfig) -> str:
+    """Return as text all of the config that changes the weights, except for length and peak rates of training."""
+    content: Any = OmegaConf.to_container(cfg, resolve=True)
+    return recipe_text(content, NOT_RECIPE)
 
 
 def make_optimizers(
@@ -77,9 +97,17 @@ class ReaderTraining:
         cfg: as `conf/pretrain/text.yaml`.
         vocabulary: id of each word.
         device: of model and heads.
+    Raises:
+        ValueError: if a batch is larger than a chunk.
     """
 
     def __init__(self, cfg: DictConfig, vocabulary: dict[str, int], device: torch.device):
+        lessons = sum(cfg.shares.values())  # of a scene, at most
+        if (most := cfg.scenes_per_chunk * lessons) < cfg.batch:
+            raise ValueError(
+                f"batch={cfg.batch} is more than the {most} lessons of a chunk of {cfg.scenes_per_chunk} scenes. Lower batch, or set "
+                f"scenes_per_chunk={-(-10 * cfg.batch // max(1, lessons))}."
+            )
         self.cfg, self.vocabulary, self.device = cfg, vocabulary, device
         self.model: Any = make_model(dict(cfg.model), vocabulary, cfg.seed, cfg.local_heads).to(device)
         self.heads = TraceHeads(
@@ -114,14 +142,21 @@ class ReaderTraining:
                 "heads": self.heads.state_dict(),
                 "optimizers": [o.state_dict() for o in self.optimizers],
                 "state": vars(self.counters),
+                "recipe": recipe(self.cfg),
             },
             partial_path,
         )
         partial_path.replace(path)
 
     def load(self, path: Path) -> None:
-        """Go on from a checkpoint, with the learning rates of this config."""
+        """Go on from a checkpoint, with the learning rates of this config.
+
+        Raises:
+            ValueError: if it is of another recipe. Older checkpoints do not name theirs, and are taken.
+        """
         saved = torch.load(path, map_location=self.device, weights_only=True)
+        if "recipe" in saved:
+            refuse_another_recipe(path, saved["recipe"], recipe(self.cfg))
         self.model.load_state_dict(saved["model"])
         self.heads.load_state_dict(saved["heads"])
         for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):

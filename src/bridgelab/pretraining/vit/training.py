@@ -1,6 +1,5 @@
 """Training of the miniature ViT: order of the scenes, learning rate, loss, optimizer step and checkpoint."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from bridgelab.atomic import atomic_path
 from bridgelab.device import local_device
 from bridgelab.model import autocast_pays
 from bridgelab.optim.muon import Muon
+from bridgelab.pretraining.recipe import recipe_text, refuse_another_recipe
 from bridgelab.pretraining.vit.captions import FIRST_IDS, PAD, caption_ids, word_weights
 from bridgelab.pretraining.vit.model import build, resize_patches
 from bridgelab.pretraining.vit.scene_pool import FACTS, Pool
@@ -37,7 +37,7 @@ NOT_RECIPE = {
 
 def recipe(cfg: dict[str, Any]) -> str:
     """Return as text all of the config that changes the weights, except for the length of training."""
-    return json.dumps({k: v for k, v in cfg.items() if k not in NOT_RECIPE}, sort_keys=True)
+    return recipe_text(cfg, NOT_RECIPE)
 
 
 def batches(counts: np.ndarray, batch: int, seed: int, epoch: int, window: int = 16) -> np.ndarray:
@@ -198,11 +198,7 @@ class VitTraining:
             ValueError: if it is of another recipe, or if `images` changed when the learning rate was already falling.
         """
         state = torch.load(path, map_location=self.device, weights_only=True)
-        if state["recipe"] != recipe(self.cfg):
-            raise ValueError(
-                f"{path} was trained by another recipe than this config's. "
-                "Remove it to start from the beginning, or name another folder by out=…"
-            )
+        refuse_another_recipe(path, state["recipe"], recipe(self.cfg))
         falling = int((1 - self.cfg["decay"]) * min(self.steps, state["steps"]))
         if self.steps != state["steps"] and state["step"] > falling:
             raise ValueError(

@@ -7,6 +7,7 @@ be pooled as scores are (`statistics.estimate`). Free of torch: reports and note
 import json
 import math
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -248,14 +249,14 @@ def _array(values: Any) -> np.ndarray:
 
 
 def read_diagnoses(study: Path, runs: Sequence[Run]) -> dict[str, list[Diagnosis]]:
-    """Read the diagnoses of a study's runs, by row, sorted by seed. A malformed one is reported on stderr and left out.
+    """Read the diagnoses of a study's runs, by row, sorted by seed.
+
+    A malformed one is reported on stderr and left out, and so is one of other numbers of examples than most have.
 
     Args:
         study: the study's folder.
         runs: of its tables, in their order; those of another row, or of a learning rate that was not chosen, are no further seeds of a
             bridge. Empty if the runs cannot be compared: each is a row of its own then.
-    Raises:
-        ValueError: if the diagnoses used different numbers of examples.
     """
     row_of = {run.path.name: run.row for run in runs}
     encoder_of = {run.path.name: _encoder(run.record, run.levels) for run in runs}
@@ -268,14 +269,32 @@ def read_diagnoses(study: Path, runs: Sequence[Run]) -> dict[str, list[Diagnosis
                 by_row.setdefault(row, []).append(replace(diagnosis, encoder=encoder))
         except (Malformed, OSError) as error:
             print(f"left out: {error}", file=sys.stderr)
-    by_amount = {json.dumps(one.made_of.get("looked_at")): one for own in by_row.values() for one in own}
-    if len(by_amount) > 1:
-        first, other, *_ = by_amount.values()
-        raise ValueError(
-            f"{first.bridge} was diagnosed on {first.made_of.get('looked_at')}, {other.bridge} on "
-            f"{other.made_of.get('looked_at')}. Numbers are compared on the same examples only: diagnose the whole study at once."
-        )
+    by_row = _on_equal_examples(by_row)
     return {row: sorted(own, key=lambda one: (one.data_seed, one.seed)) for row, own in by_row.items() if own}
+
+
+def _on_equal_examples(by_row: Mapping[str, list[Diagnosis]]) -> dict[str, list[Diagnosis]]:
+    """Keep the diagnoses of the numbers of examples that most have, the larger ones in a tie; report the others on stderr."""
+    runs_by_amount = Counter(_looked_at(one) for own in by_row.values() for one in own)
+    if len(runs_by_amount) < 2:
+        return dict(by_row)
+    kept = max(runs_by_amount, key=lambda amount: (runs_by_amount[amount], sum(value for _, value in amount)))
+    for row, own in by_row.items():
+        for one in own:
+            if _looked_at(one) != kept:
+                print(
+                    f"left out: the diagnosis of {row}, seed {one.seed}, was of {dict(_looked_at(one))}, that of most runs of "
+                    f"{dict(kept)}. Numbers are compared on the same examples only: diagnose all runs with the same options.",
+                    file=sys.stderr,
+                )
+    return {row: [one for one in own if _looked_at(one) == kept] for row, own in by_row.items()}
+
+
+def _looked_at(diagnosis: Diagnosis) -> tuple[tuple[str, int], ...]:
+    """Return how many examples of each kind a diagnosis is of."""
+    looked_at = diagnosis.made_of.get("looked_at")
+    numbers = looked_at.items() if isinstance(looked_at, Mapping) else ()
+    return tuple((name, number) for name, number in numbers if isinstance(number, int))
 
 
 def _record(folder: Path) -> Mapping[str, Any]:

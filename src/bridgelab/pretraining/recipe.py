@@ -1,0 +1,40 @@
+"""What of a config a checkpoint was trained by, as text, so that no other config goes on from it."""
+
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from textwrap import shorten
+from typing import Any
+
+
+def recipe_text(cfg: Mapping[str, Any], free: Collection[str]) -> str:
+    """Return a config as text, without the keys in `free`, which may change before a run is resumed."""
+    return json.dumps({key: value for key, value in cfg.items() if key not in free}, sort_keys=True)
+
+
+def refuse_another_recipe(path: Path, saved: str, own: str) -> None:
+    """Refuse a checkpoint of another recipe.
+
+    Args:
+        path: of the checkpoint.
+        saved: its recipe, as `recipe_text` returns it.
+        own: the recipe of the config.
+    Raises:
+        ValueError: if they differ.
+    """
+    if saved == own:
+        return
+    before, now = json.loads(saved), json.loads(own)
+    differing = ", ".join(
+        f"{key}={_short(before.get(key))}, not {_short(now.get(key))}"
+        for key in sorted({*before, *now})
+        if before.get(key) != now.get(key)
+    )
+    raise ValueError(
+        f"{path} was trained by another recipe than this config's: {differing}. "
+        "Remove it to start from the beginning, or name another folder by out=…"
+    )
+
+
+def _short(value: Any) -> str:
+    return shorten(json.dumps(value), 60, placeholder=" …")
