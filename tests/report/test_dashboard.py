@@ -1,6 +1,7 @@
 """The W&B workspace of a study, without a server: what it would send."""
 
 import json
+import re
 from pathlib import Path
 
 from bridgelab.report.dashboard import dashboard, workspace
@@ -18,7 +19,9 @@ def panels(shown):
 
 def test_the_workspace_of_a_study_opens_with_its_verdict(simulated):
     study = simulated.write(images=10)
-    found = panels(dashboard(study, entity="me", project="bridgelab", save=False))
+    shown = dashboard(study, entity="me", project="bridgelab", save=False)
+    assert set(re.findall('"groupBy": "(.*)"', shown)) == {"row.value"}  # as the verdict's rows
+    found = panels(shown)
     assert next(iter(found)) == "Verdict"
     (panel,) = found["Verdict"]
     text = panel["config"]["value"]

@@ -17,7 +17,7 @@ from bridgelab.report.summary import summarize
 from bridgelab.runs.study import read_runs, read_study
 from bridgelab.statistics.comparison import verdict
 
-BRIDGE = panels.Config("bridge_name")  # the key that `training.loggers.wandb_logger` writes
+ROW = panels.Config("row")  # the key that `training.loggers.wandb_logger` writes
 MOST_BARS = 8  # charts of accuracy by one tag
 WORLD = (
     *(f"test/accuracy/type={kind}" for kind in (
@@ -149,7 +149,7 @@ def workspace(
             if charts
         ],
         runset_settings=workspaces.RunsetSettings(
-            groupby=[workspaces.Config("bridge_name")],
+            groupby=[workspaces.Config(ROW.name)],
             filters=[workspaces.Config("study") == study] if study else [],
         ),
     )
@@ -165,12 +165,12 @@ def _by_tag(metrics: Sequence[str]) -> dict[str, list[str]]:
 
 
 def lines(title: str, *, x: str, y: str, **options: Any) -> panels.LinePlot:
-    """Return a line for each bridge: the mean over seeds, with the spread from the lowest to the highest."""
+    """Return a line for each row: the mean over seeds, with the spread from the lowest to the highest."""
     return panels.LinePlot(
         title=title,
         x=panels.Metric(x),
         y=[panels.Metric(y)],
-        groupby=BRIDGE,
+        groupby=ROW,
         groupby_aggfunc="mean",
         groupby_rangefunc="minmax",
         **options,
@@ -178,11 +178,11 @@ def lines(title: str, *, x: str, y: str, **options: Any) -> panels.LinePlot:
 
 
 def bars(name: str) -> panels.BarPlot:
-    """Return a bar for each bridge: a metric's mean over seeds, with the spread from the lowest to the highest."""
+    """Return a bar for each row: a metric's mean over seeds, with the spread from the lowest to the highest."""
     return panels.BarPlot(
         title=name,
         metrics=[panels.SummaryMetric(name.replace("=", "/"))],
-        groupby=BRIDGE,
+        groupby=ROW,
         groupby_aggfunc="mean",
         groupby_rangefunc="minmax",
     )
@@ -202,7 +202,7 @@ def pareto(title: str, cost: str) -> panels.ScatterPlot:
 def parallel() -> panels.ParallelCoordinatesPlot:
     """Return parallel coordinates from the choices of a run to its accuracy."""
     columns: list[Any] = [
-        BRIDGE,
+        ROW,
         panels.Config("seed"),
         panels.SummaryMetric("costs/visual_tokens"),
         panels.SummaryMetric("costs/trainable_parameters"),

@@ -94,15 +94,16 @@ def told(directory):
 
 def test_a_run_is_told_offline(tiny, config, tmp_path, offline):
     given = config("logger=wandb", "logger.artifact=true", "bridge=linear", "train.lr=0.01")
-    main.run(given, tmp_path / "toy" / "a", bridge="linear")
-    assert (tmp_path / "toy" / "a" / "metrics.json").exists()
-    text = json.dumps(told(tmp_path / "toy" / "a"))
+    directory = tmp_path / "toy" / "bridge=linear,budget.tokens=4,seed=0"
+    main.run(given, directory, bridge="linear")
+    assert (directory / "metrics.json").exists()
+    text = json.dumps(told(directory))
     for name in (
-        "bridge_name", "val/accuracy", "train/loss", "costs/visual_tokens", "test_shuffled/accuracy", "predictions",
+        "bridge_name", "linear, budget.tokens=4", "val/accuracy", "train/loss", "costs/visual_tokens", "test_shuffled/accuracy", "predictions",
         "accuracy by hops", LAST,
     ):  # fmt: skip
         assert name in text, name
-    (table,) = (tmp_path / "toy" / "a").glob("wandb/offline-run-*/files/media/table/predictions*.json")
+    (table,) = directory.glob("wandb/offline-run-*/files/media/table/predictions*.json")
     content = json.loads(table.read_text())
     rests = content["columns"].index("rests on")
     looked = [row for row in content["data"] if row[rests]]

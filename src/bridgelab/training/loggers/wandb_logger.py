@@ -27,6 +27,7 @@ from bridgelab.explain.occlusion import occlusion_maps
 from bridgelab.model import BridgedModel
 from bridgelab.report.diagnosis.overlay import overlay
 from bridgelab.runs.identity import WANDB_ID
+from bridgelab.runs.sweep import row_of
 
 TABLE_ROWS = 32  # predictions in the table, spread over all
 MAPPED_ROWS = 8  # of them with maps; a map costs as many predictions as there are patches
@@ -43,7 +44,7 @@ def wandb_run(config: DictConfig, directory: Path, bridge: str) -> Iterator[Wand
     Args:
         config: the run's config.
         directory: the run's folder.
-        bridge: its name, by which charts group.
+        bridge: its name. Charts group by the run's row, which begins with it.
     """
     if "wandb" not in config.logger:
         yield None
@@ -56,7 +57,8 @@ def wandb_run(config: DictConfig, directory: Path, bridge: str) -> Iterator[Wand
         if getattr(rank_zero_only, "rank", 0) == 0:  # Lightning keeps it there
             chosen: Any = OmegaConf.to_container(config, resolve=True)
             own = {key: value for key, value in chosen.items() if key != "hydra"}
-            run.config.update(own | {"bridge_name": bridge}, allow_val_change=True)
+            told = {"bridge_name": bridge, "row": row_of(directory.name, bridge)}
+            run.config.update(own | told, allow_val_change=True)
     except (wandb.Error, OSError, TimeoutError) as error:
         log.warning("W&B can't be started, and this run continues without it: %s", error)
         yield None
