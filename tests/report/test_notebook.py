@@ -1,6 +1,7 @@
 """Notebooks on recorded studies are kept with the outputs that their cells still print; no notebook defines functions."""
 
 import ast
+import os
 from pathlib import Path
 
 import nbformat
@@ -12,7 +13,8 @@ from PIL import Image
 from bridgelab.report.examples import select_examples
 from bridgelab.runs.study import read_study
 
-NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+CHECKOUT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = sorted((CHECKOUT / "notebooks").glob("*.ipynb"))
 
 
 def code(notebook):
@@ -65,11 +67,12 @@ def test_a_bridge_is_looked_into_in_the_notebook(simulated, diagnosed, monkeypat
         table = pd.read_parquet(folder / "predictions.parquet")
         table["image"], table["prompt"] = "images/" + table["image"], "is it " + table["id"]
         table.to_parquet(folder / "predictions.parquet")
-        (folder / "config.yaml").write_text(f"benchmark: {{root: {tmp_path}/world}}")
+        root = os.path.relpath(tmp_path / "world", CHECKOUT)  # as a config has it
+        (folder / "config.yaml").write_text(f"benchmark: {{root: {root}}}")
     for k in range(10):
         Image.new("RGB", (32, 32), (25 * k, 90, 40)).save(tmp_path / "world" / "images" / f"{k}.png")
     diagnosed(study, [one.id for one in select_examples(read_study(study), most=2)])
-    monkeypatch.setenv("BRIDGELAB_RUNS", str(study))
+    monkeypatch.setenv("BRIDGELAB_RUNS", os.path.relpath(study, CHECKOUT))
     monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     shown = run("03_look_inside_a_bridge.ipynb")
     assert "linear 3, mlp 3, perceiver 3, qformer 3" in shown[0]["text/markdown"]
