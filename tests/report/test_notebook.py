@@ -2,6 +2,7 @@
 
 import ast
 import os
+import shutil
 from pathlib import Path
 
 import nbformat
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 from nbclient import NotebookClient
 from PIL import Image
+from simulated_study import TRUTH
 
 from bridgelab.report.examples import select_examples
 from bridgelab.runs.study import read_study
@@ -41,6 +43,20 @@ def run(name):
 
 def shown_by(notebook):
     return [output.get("data", {}) for cell in code(notebook) for output in cell.outputs]
+
+
+def run_here(name, study, monkeypatch):
+    """What each cell before the break map of recorded studies shows, run in this process."""
+    monkeypatch.setenv("BRIDGELAB_RUNS", str(study))
+    monkeypatch.chdir(CHECKOUT / "notebooks")
+    names, shown = {}, []
+    for cell in code(nbformat.read(NOTEBOOKS[0].with_name(name), as_version=4)):
+        if "shifts_and_aa" in cell.source:
+            break
+        *statements, last = ast.parse(cell.source).body
+        exec(compile(ast.Module(statements, []), name, "exec"), names)  # noqa: S102 (this checkout's own)
+        shown.append(eval(compile(ast.Expression(last.value), name, "eval"), names))  # noqa: S307
+    return [getattr(one, "data", one) for one in shown]
 
 
 # jupyter_client's own sockets and loops: nothing of ours is in that process.
@@ -83,3 +99,17 @@ def test_a_bridge_is_looked_into_in_the_notebook(simulated, diagnosed, monkeypat
     assert "Bottleneck" in shown[5]["text/html"]
     assert "nearest words" in shown[6]["text/html"]
     assert "its attention (description)" in shown[7]["text/html"]
+
+
+def test_a_study_with_a_factor_is_read_in_the_notebooks(simulated, change, monkeypatch):
+    study = simulated.write(bridges={name: TRUTH[name] for name in ("linear", "mlp")}, images=20)
+    for run in sorted(study.iterdir()):
+        for tokens in (4, 16):
+            copy = Path(shutil.copytree(run, f"{run},budget.tokens={tokens}"))
+            change(copy, overrides=copy.name)
+            (copy / "config.yaml").write_text(f"budget: {{tokens: {tokens}}}")
+        shutil.rmtree(run)
+    head, _, *rows = run_here("02_where_does_linear_break.ipynb", study, monkeypatch)[-1].splitlines()
+    names = (f"{bridge}, budget.tokens={tokens}" for bridge in ("linear", "mlp") for tokens in (4, 16))
+    assert head == "| question | answer | {}, {} | {}, {} |".format(*names)
+    assert rows
