@@ -101,6 +101,22 @@ def test_a_bridge_is_looked_into_in_the_notebook(simulated, diagnosed, monkeypat
     assert "its attention (description)" in shown[7]["text/html"]
 
 
+@pytest.mark.parametrize(
+    ("bridges", "said"),
+    [(["linear"], "two bridges"), (["mlp", "qformer"], "the baseline linear has no finished run")],
+)
+def test_a_study_without_a_verdict_is_read_in_the_notebooks(simulated, change, monkeypatch, bridges, said):
+    study = simulated.write(bridges={name: {"exist": 0.7} for name in bridges}, images=10)
+    for run in study.iterdir():
+        change(run, curve=[], budgets=[])  # as of an evaluation without training
+    first = run_here("01_read_a_study.ipynb", study, monkeypatch)
+    assert (said in first[1]) == (len(bridges) > 1)
+    assert first[4] == "nothing to draw"
+    assert set(first[7]["kind"]) == {"all"}
+    second = run_here("02_where_does_linear_break.ipynb", study, monkeypatch)
+    assert all(said in second[k] for k in (0, 1, 2, 3, 5, 6, 7))
+
+
 def test_a_study_with_a_factor_is_read_in_the_notebooks(simulated, change, monkeypatch):
     study = simulated.write(bridges={name: TRUTH[name] for name in ("linear", "mlp")}, images=20)
     for run in sorted(study.iterdir()):
