@@ -6,6 +6,7 @@ A run's files hold all of it too, so that nothing is lost without W&B.
 import logging
 import re
 import secrets
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,7 +40,7 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def wandb_run(config: DictConfig, directory: Path, bridge: str) -> Iterator[WandbLogger | None]:
-    """Yield the run's W&B logger; None if W&B is not chosen, or can't be started, which is logged.
+    """Yield the run's W&B logger; None if W&B is not chosen, or can't be started even offline, which is logged.
 
     Args:
         config: the run's config.
@@ -51,16 +52,8 @@ def wandb_run(config: DictConfig, directory: Path, bridge: str) -> Iterator[Wand
         return
     import wandb
 
-    logger = build(config.logger.wandb, "logger", **wandb_identity(directory))
-    try:
-        run = logger.experiment  # starts W&B
-        if getattr(rank_zero_only, "rank", 0) == 0:  # Lightning keeps it there
-            chosen: Any = OmegaConf.to_container(config, resolve=True)
-            own = {key: value for key, value in chosen.items() if key != "hydra"}
-            told = {"bridge_name": bridge, "row": row_of(directory.name, bridge)}
-            run.config.update(own | told, allow_val_change=True)
-    except (wandb.Error, OSError, TimeoutError) as error:
-        log.warning("W&B can't be started, and this run continues without it: %s", error)
+    logger = _begun(config, directory, bridge)
+    if logger is None:
         yield None
         return
     failed = 1
@@ -72,6 +65,43 @@ def wandb_run(config: DictConfig, directory: Path, bridge: str) -> Iterator[Wand
             wandb.finish(exit_code=failed)  # else the next run in this process would continue this one
         except (wandb.Error, OSError, TimeoutError) as error:
             log.warning("W&B did not end this run in order: %s", error)
+
+
+def _begun(config: DictConfig, directory: Path, bridge: str) -> WandbLogger | None:
+    """Return the logger of a run that W&B has started: offline if it can't be started as configured; None if not even so.
+
+    Arguments are those of `wandb_run`.
+    """
+    import wandb
+
+    lost = (wandb.Error, OSError, TimeoutError)
+    chosen: Any = OmegaConf.to_container(config, resolve=True)
+    own = {key: value for key, value in chosen.items() if key != "hydra"}
+    told = own | {"bridge_name": bridge, "row": row_of(directory.name, bridge)}
+
+    def begin(**choices: Any) -> WandbLogger:
+        logger: WandbLogger = build(config.logger.wandb, "logger", **wandb_identity(directory) | choices)
+        run = logger.experiment  # starts W&B
+        if getattr(rank_zero_only, "rank", 0) == 0:  # Lightning keeps it there
+            run.config.update(told, allow_val_change=True)
+        return logger
+
+    try:
+        return begin()
+    except lost as error:
+        reason = error
+    try:
+        wandb.teardown()  # else the run's id is still in use
+        logger = begin(mode="offline")  # `offline=True` is read once a process
+    except lost as error:
+        log.warning("W&B can't be started, and this run continues without it: %s", error)
+        return None
+    log.warning(
+        "W&B can't be started as configured, and this run is logged offline: %s. To upload it later: wandb sync %s/wandb/offline-run-*",
+        reason,
+        shlex.quote(str(directory)),
+    )
+    return logger
 
 
 def wandb_identity(directory: Path) -> dict[str, Any]:
