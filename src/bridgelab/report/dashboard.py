@@ -10,12 +10,13 @@ from typing import Any
 import wandb_workspaces.reports.v2 as panels
 import wandb_workspaces.workspaces as workspaces
 
-from bridgelab.report.answer import answer, compared
+from bridgelab.report.answer import answer, compared, without_baseline
 from bridgelab.report.formats.markdown import matrix_to_markdown
 from bridgelab.report.matrix import matrix
 from bridgelab.report.summary import summarize
 from bridgelab.runs.study import read_runs, read_study
 from bridgelab.statistics.comparison import verdict
+from bridgelab.runs.identity import WANDB_ID
 
 ROW = panels.Config("row")  # the key that `training.loggers.wandb_logger` writes
 MOST_BARS = 8  # charts of accuracy by one tag
@@ -71,6 +72,8 @@ def dashboard(study: Path | None, *, entity: str, project: str, save: bool) -> s
 
     try:
         charts.save()
+    if study and (lacking := not_in_wandb(study)):
+        sys.stderr.write(f"{lacking}\n")
     except wandb.Error as error:
         raise ValueError(f"W&B rejected the workspace ({error}). Run: wandb login") from error
     sys.stdout.write(charts.url + "\n")
@@ -112,6 +115,14 @@ def workspace(
     answer: Sequence[panels.MarkdownPanel] = (),
 ) -> workspaces.Workspace:
     """Return charts of some metrics: answers, reasoning types, difficulty, learning, costs, predictions.
+def not_in_wandb(study: Path) -> str:
+    """Return how many finished runs were never logged to W&B, so that no chart has them, in one sentence; empty if all were."""
+    runs, _ = read_runs(study)
+    lacking = sum(not (run.path / WANDB_ID).exists() for run in runs)
+    why = "reused from another study, or trained without logger=wandb"
+    return f"{lacking} of {len(runs)} finished runs are not in W&B: {why}" if lacking else ""
+
+
 
     Args:
         metrics: their names in `metrics.json`.
@@ -121,6 +132,8 @@ def workspace(
         answer: shown above the charts.
     """
     tags = _by_tag(metrics)
+        why = without_baseline(found) or ("the workspace has no verdict: no two bridges can be compared",)
+        sys.stderr.write("".join(f"{line}\n" for line in why))
     counted = {tag for tag, names in tags.items() if all(name.split("=")[1].isdigit() for name in names)}
     overall = [name for name in OVERALL if name in metrics]
     overall += [name for name in metrics if name in OTHER_SCORES]
