@@ -225,6 +225,9 @@ def test_a_run_that_is_ended_and_resumed_is_one_run_there(tiny, config, tmp_path
     assert len(table["data"]) > 3
     rests = table["columns"].index("rests on")
     assert {row[rests]["_type"] for row in table["data"] if row[rests]} == {"image-file"}
+    assert run["summary"]["chosen/lr"] == record["lr"] == 0.01
+    told = {name: value for name, value in run["summary"].items() if name.startswith("budget/")}
+    assert told == {f"budget/{one['steps']}": one["value"] for one in record["budgets"]} != {}
     assert sum(name.endswith(".png") for name in server.files) > len(
         {row[1]["path"] for row in table["data"]}
     )

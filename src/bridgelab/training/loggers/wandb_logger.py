@@ -146,7 +146,9 @@ def log_record(
     run = logger.experiment
     metrics = {name.replace("=", "/"): value for name, value in record["metrics"].items()}
     costs = {f"costs/{name}": value for name, value in record["costs"].items() if value is not None}
-    run.summary.update(metrics | costs)
+    chosen = {f"chosen/{name}": record[name] for name in ("lr", "warmup") if record[name] is not None}
+    budgets = {f"budget/{budget['steps']}": budget["value"] for budget in record["budgets"]}
+    run.summary.update(metrics | costs | chosen | budgets)
     for tag, levels in difficulty(record["metrics"]).items():
         run.define_metric(f"difficulty/{tag}", hidden=True)
         run.define_metric(f"accuracy by {tag}", step_metric=f"difficulty/{tag}")
