@@ -1,7 +1,10 @@
 """The W&B workspace of a study, without a server: what it would send."""
 
 import json
+import re
 from pathlib import Path
+
+import pytest
 
 from bridgelab.report.dashboard import dashboard, workspace
 from bridgelab.report.formats.markdown import matrix_to_markdown
@@ -18,7 +21,9 @@ def panels(shown):
 
 def test_the_workspace_of_a_study_opens_with_its_verdict(simulated):
     study = simulated.write(images=10)
-    found = panels(dashboard(study, entity="me", project="bridgelab", save=False))
+    shown = dashboard(study, entity="me", project="bridgelab", save=False)
+    assert set(re.findall('"groupBy": "(.*)"', shown)) == {"row.value"}  # as the verdict's rows
+    found = panels(shown)
     assert next(iter(found)) == "Verdict"
     (panel,) = found["Verdict"]
     text = panel["config"]["value"]
@@ -47,6 +52,19 @@ def test_what_is_charted_against_difficulty_is_what_is_logged():
     assert difficulty(metrics) == {tag: [(2, 0.5), (3, 0.5)] for tag in ("room-size", "hops")}
 
 
-def test_without_two_bridges_there_is_no_verdict(simulated):
-    study = simulated.write(bridges={"linear": {"exist": 0.7}}, images=6)
+@pytest.mark.parametrize(
+    ("bridges", "why"),
+    [
+        (["linear"], "the workspace has no verdict: no two bridges can be compared"),
+        (["mlp", "qformer"], "No verdict: the baseline linear has no finished run. Add it: bridgelab study "),
+    ],
+)
+def test_what_a_workspace_lacks_is_told(simulated, capsys, bridges, why):
+    study = simulated.write(bridges={name: {"exist": 0.7} for name in bridges}, images=6)
+    for run in study.glob("bridge=*,seed=0"):
+        (run / "wandb_id").write_text("0123456789abcdef")
     assert "Verdict" not in panels(dashboard(study, entity="me", project="bridgelab", save=False))
+    told = capsys.readouterr().err
+    assert why in told
+    number = len(bridges)
+    assert f"{2 * number} of {3 * number} finished runs are not in W&B: reused" in told

@@ -1,6 +1,8 @@
 """Notebooks on recorded studies are kept with the outputs that their cells still print; no notebook defines functions."""
 
 import ast
+import os
+import shutil
 from pathlib import Path
 
 import nbformat
@@ -8,11 +10,13 @@ import pandas as pd
 import pytest
 from nbclient import NotebookClient
 from PIL import Image
+from simulated_study import TRUTH
 
 from bridgelab.report.examples import select_examples
 from bridgelab.runs.study import read_study
 
-NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+CHECKOUT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = sorted((CHECKOUT / "notebooks").glob("*.ipynb"))
 
 
 def code(notebook):
@@ -41,6 +45,20 @@ def shown_by(notebook):
     return [output.get("data", {}) for cell in code(notebook) for output in cell.outputs]
 
 
+def run_here(name, study, monkeypatch):
+    """What each cell before the break map of recorded studies shows, run in this process."""
+    monkeypatch.setenv("BRIDGELAB_RUNS", str(study))
+    monkeypatch.chdir(CHECKOUT / "notebooks")
+    names, shown = {}, []
+    for cell in code(nbformat.read(NOTEBOOKS[0].with_name(name), as_version=4)):
+        if "shifts_and_aa" in cell.source:
+            break
+        *statements, last = ast.parse(cell.source).body
+        exec(compile(ast.Module(statements, []), name, "exec"), names)  # noqa: S102 (this checkout's own)
+        shown.append(eval(compile(ast.Expression(last.value), name, "eval"), names))  # noqa: S307
+    return [getattr(one, "data", one) for one in shown]
+
+
 # jupyter_client's own sockets and loops: nothing of ours is in that process.
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
@@ -65,11 +83,12 @@ def test_a_bridge_is_looked_into_in_the_notebook(simulated, diagnosed, monkeypat
         table = pd.read_parquet(folder / "predictions.parquet")
         table["image"], table["prompt"] = "images/" + table["image"], "is it " + table["id"]
         table.to_parquet(folder / "predictions.parquet")
-        (folder / "config.yaml").write_text(f"benchmark: {{root: {tmp_path}/world}}")
+        root = os.path.relpath(tmp_path / "world", CHECKOUT)  # as a config has it
+        (folder / "config.yaml").write_text(f"benchmark: {{root: {root}}}")
     for k in range(10):
         Image.new("RGB", (32, 32), (25 * k, 90, 40)).save(tmp_path / "world" / "images" / f"{k}.png")
     diagnosed(study, [one.id for one in select_examples(read_study(study), most=2)])
-    monkeypatch.setenv("BRIDGELAB_RUNS", str(study))
+    monkeypatch.setenv("BRIDGELAB_RUNS", os.path.relpath(study, CHECKOUT))
     monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     shown = run("03_look_inside_a_bridge.ipynb")
     assert "linear 3, mlp 3, perceiver 3, qformer 3" in shown[0]["text/markdown"]
@@ -80,3 +99,33 @@ def test_a_bridge_is_looked_into_in_the_notebook(simulated, diagnosed, monkeypat
     assert "Bottleneck" in shown[5]["text/html"]
     assert "nearest words" in shown[6]["text/html"]
     assert "its attention (description)" in shown[7]["text/html"]
+
+
+@pytest.mark.parametrize(
+    ("bridges", "said"),
+    [(["linear"], "two bridges"), (["mlp", "qformer"], "the baseline linear has no finished run")],
+)
+def test_a_study_without_a_verdict_is_read_in_the_notebooks(simulated, change, monkeypatch, bridges, said):
+    study = simulated.write(bridges={name: {"exist": 0.7} for name in bridges}, images=10)
+    for run in study.iterdir():
+        change(run, curve=[], budgets=[])  # as of an evaluation without training
+    first = run_here("01_read_a_study.ipynb", study, monkeypatch)
+    assert (said in first[1]) == (len(bridges) > 1)
+    assert first[4] == "nothing to draw"
+    assert set(first[7]["kind"]) == {"all"}
+    second = run_here("02_where_does_linear_break.ipynb", study, monkeypatch)
+    assert all(said in second[k] for k in (0, 1, 2, 3, 5, 6, 7))
+
+
+def test_a_study_with_a_factor_is_read_in_the_notebooks(simulated, change, monkeypatch):
+    study = simulated.write(bridges={name: TRUTH[name] for name in ("linear", "mlp")}, images=20)
+    for run in sorted(study.iterdir()):
+        for tokens in (4, 16):
+            copy = Path(shutil.copytree(run, f"{run},budget.tokens={tokens}"))
+            change(copy, overrides=copy.name)
+            (copy / "config.yaml").write_text(f"budget: {{tokens: {tokens}}}")
+        shutil.rmtree(run)
+    head, _, *rows = run_here("02_where_does_linear_break.ipynb", study, monkeypatch)[-1].splitlines()
+    names = (f"{bridge}, budget.tokens={tokens}" for bridge in ("linear", "mlp") for tokens in (4, 16))
+    assert head == "| question | answer | {}, {} | {}, {} |".format(*names)
+    assert rows

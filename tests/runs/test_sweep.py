@@ -11,6 +11,7 @@ from bridgelab.runs.sweep import (
     factors,
     keep_overrides,
     overrides,
+    row_of,
     swept,
     what_is_missing,
 )
@@ -105,6 +106,19 @@ def test_a_single_run_is_repeated_as_it_was_given(tmp_path):
 )
 def test_a_name_tells_its_choices(name, found):
     assert overrides(name) == found
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("bridge=linear,budget.tokens=4,seed=0", "linear, budget.tokens=4"),
+        ("bridge=linear,data_seed=1,+train.lr=0.1,seed=0", "linear, train.lr=0.1"),
+        ("bridge=mlp,bridge._target_=linear,seed=0", "linear"),
+        ("a", "linear"),
+    ],
+)
+def test_a_name_tells_its_row(name, row):
+    assert row_of(name, "linear") == row
 
 
 def test_factors_are_what_has_several_values():

@@ -193,7 +193,7 @@ def disk_free(folder: Path) -> int:
 
 def wandb_login() -> Check:
     """Look for a key to log in to W&B with; its server is not contacted."""
-    fix = "wandb login, for what 'wandb sync' uploads; logger=wandb itself stays offline"
+    fix = "wandb login, for runs that are online and for 'wandb sync'"
     if version("wandb") is None:
         return Check(NOTE, "W&B", "not installed", "pip install wandb")
     if os.environ.get("WANDB_API_KEY"):

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,15 +10,20 @@ from typing import Any
 
 import wandb_workspaces.reports.v2 as panels
 import wandb_workspaces.workspaces as workspaces
+from pydantic import Field
 
-from bridgelab.report.answer import answer, compared
+from bridgelab.atomic import write_text
+from bridgelab.report.answer import answer, compared, without_baseline
 from bridgelab.report.formats.markdown import matrix_to_markdown
 from bridgelab.report.matrix import matrix
 from bridgelab.report.summary import summarize
+from bridgelab.runs.identity import WANDB_ID
+from bridgelab.runs.record_schema import Checked, checked, read_json
 from bridgelab.runs.study import read_runs, read_study
 from bridgelab.statistics.comparison import verdict
 
-BRIDGE = panels.Config("bridge_name")  # the key that `training.loggers.wandb_logger` writes
+ROW = panels.Config("row")  # the key that `training.loggers.wandb_logger` writes
+SAVED = "wandb_workspaces.json"  # in a study's folder
 MOST_BARS = 8  # charts of accuracy by one tag
 WORLD = (
     *(f"test/accuracy/type={kind}" for kind in (
@@ -41,8 +47,21 @@ COSTS: Mapping[str, str] = {
 }
 
 
+class SavedWorkspace(Checked):
+    """W&B's own name and id of a workspace."""
+
+    name: str
+    id: str
+
+
+class SavedWorkspaces(Checked):
+    """A study's workspaces at W&B, by ENTITY/PROJECT."""
+
+    workspaces: dict[str, SavedWorkspace] = Field(default_factory=dict)
+
+
 def dashboard(study: Path | None, *, entity: str, project: str, save: bool) -> str:
-    """Print the workspace as JSON, or save it at W&B and print its URL.
+    """Print the workspace as JSON, or save it at W&B, in place of what was saved for this study before, and print its URL.
 
     Args:
         study: a finished study, whose metrics are charted; None for those of the built-in world.
@@ -55,6 +74,8 @@ def dashboard(study: Path | None, *, entity: str, project: str, save: bool) -> s
         ValueError: if W&B refuses the workspace, for instance because there is no login.
     """
     metrics = metrics_of(study) if study else WORLD
+    if study and (lacking := not_in_wandb(study)):
+        sys.stderr.write(f"{lacking}\n")
     charts = workspace(
         metrics,
         entity=entity,
@@ -69,11 +90,21 @@ def dashboard(study: Path | None, *, entity: str, project: str, save: bool) -> s
         return text
     import wandb
 
+    kept, place = study / SAVED if study else None, f"{entity}/{project}"
+    saved = SavedWorkspaces()
+    if kept and kept.exists():
+        saved = checked(kept, read_json(kept, "Delete it."), SavedWorkspaces, "Delete it.")
+    if before := saved.workspaces.get(place):
+        charts._internal_name, charts._internal_id = before.name, before.id
     try:
         charts.save()
     except wandb.Error as error:
-        raise ValueError(f"W&B rejected the workspace ({error}). Run: wandb login") from error
+        deleted = f", or if the workspace was deleted there: rm {shlex.quote(str(kept))}" * bool(before)
+        raise ValueError(f"W&B rejected the workspace ({error}). Run: wandb login{deleted}") from error
     sys.stdout.write(charts.url + "\n")
+    if kept:
+        saved.workspaces[place] = SavedWorkspace(name=charts._internal_name, id=charts._internal_id)
+        write_text(kept, saved.model_dump_json() + "\n")
     return str(charts.url)
 
 
@@ -86,6 +117,14 @@ def metrics_of(study: Path) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for run in runs for name in run.record["metrics"]))
 
 
+def not_in_wandb(study: Path) -> str:
+    """Return how many finished runs were never logged to W&B, so that no chart has them, in one sentence; empty if all were."""
+    runs, _ = read_runs(study)
+    lacking = sum(not (run.path / WANDB_ID).exists() for run in runs)
+    why = "reused from another study, or trained without logger=wandb"
+    return f"{lacking} of {len(runs)} finished runs are not in W&B: {why}" if lacking else ""
+
+
 def answer_panels(study: Path) -> list[panels.MarkdownPanel]:
     """Return the answer of a study and its verdict matrix as markdown; empty if its runs cannot be compared."""
     try:
@@ -95,6 +134,8 @@ def answer_panels(study: Path) -> list[panels.MarkdownPanel]:
         sys.stderr.write(f"the workspace has no verdict: {error}\n")
         return []
     if judged is None:
+        why = without_baseline(found) or ("the workspace has no verdict: no two bridges can be compared",)
+        sys.stderr.write("".join(f"{line}\n" for line in why))
         return []
     shown = matrix(judged)
     text = "\n\n".join(
@@ -149,7 +190,7 @@ def workspace(
             if charts
         ],
         runset_settings=workspaces.RunsetSettings(
-            groupby=[workspaces.Config("bridge_name")],
+            groupby=[workspaces.Config(ROW.name)],
             filters=[workspaces.Config("study") == study] if study else [],
         ),
     )
@@ -165,12 +206,12 @@ def _by_tag(metrics: Sequence[str]) -> dict[str, list[str]]:
 
 
 def lines(title: str, *, x: str, y: str, **options: Any) -> panels.LinePlot:
-    """Return a line for each bridge: the mean over seeds, with the spread from the lowest to the highest."""
+    """Return a line for each row: the mean over seeds, with the spread from the lowest to the highest."""
     return panels.LinePlot(
         title=title,
         x=panels.Metric(x),
         y=[panels.Metric(y)],
-        groupby=BRIDGE,
+        groupby=ROW,
         groupby_aggfunc="mean",
         groupby_rangefunc="minmax",
         **options,
@@ -178,11 +219,11 @@ def lines(title: str, *, x: str, y: str, **options: Any) -> panels.LinePlot:
 
 
 def bars(name: str) -> panels.BarPlot:
-    """Return a bar for each bridge: a metric's mean over seeds, with the spread from the lowest to the highest."""
+    """Return a bar for each row: a metric's mean over seeds, with the spread from the lowest to the highest."""
     return panels.BarPlot(
         title=name,
         metrics=[panels.SummaryMetric(name.replace("=", "/"))],
-        groupby=BRIDGE,
+        groupby=ROW,
         groupby_aggfunc="mean",
         groupby_rangefunc="minmax",
     )
@@ -202,7 +243,7 @@ def pareto(title: str, cost: str) -> panels.ScatterPlot:
 def parallel() -> panels.ParallelCoordinatesPlot:
     """Return parallel coordinates from the choices of a run to its accuracy."""
     columns: list[Any] = [
-        BRIDGE,
+        ROW,
         panels.Config("seed"),
         panels.SummaryMetric("costs/visual_tokens"),
         panels.SummaryMetric("costs/trainable_parameters"),

@@ -58,6 +58,18 @@ def cell(name: str) -> dict[str, str]:
     return _with_class(overrides(name))
 
 
+def row_of(name: str, bridge: str) -> str:
+    """Return the row that a run's name tells: 'linear, budget.tokens=4' for 'bridge=linear,budget.tokens=4,seed=0'.
+
+    A name alone does not tell which keys the study varies, so each of its keys counts but the seeds.
+
+    Args:
+        name: of the run's folder.
+        bridge: the run's bridge, which the name may lack.
+    """
+    return ", ".join([bridge, *(f"{key}={value}" for key, value in cell(name).items() if key not in ALWAYS)])
+
+
 def _with_class(values: dict[str, Value]) -> dict[str, Value]:
     return {
         ("bridge" if key == OWN else key): value

@@ -94,15 +94,16 @@ def told(directory):
 
 def test_a_run_is_told_offline(tiny, config, tmp_path, offline):
     given = config("logger=wandb", "logger.artifact=true", "bridge=linear", "train.lr=0.01")
-    main.run(given, tmp_path / "toy" / "a", bridge="linear")
-    assert (tmp_path / "toy" / "a" / "metrics.json").exists()
-    text = json.dumps(told(tmp_path / "toy" / "a"))
+    directory = tmp_path / "toy" / "bridge=linear,budget.tokens=4,seed=0"
+    main.run(given, directory, bridge="linear")
+    assert (directory / "metrics.json").exists()
+    text = json.dumps(told(directory))
     for name in (
-        "bridge_name", "val/accuracy", "train/loss", "costs/visual_tokens", "test_shuffled/accuracy", "predictions",
+        "bridge_name", "linear, budget.tokens=4", "val/accuracy", "train/loss", "costs/visual_tokens", "test_shuffled/accuracy", "predictions",
         "accuracy by hops", LAST,
     ):  # fmt: skip
         assert name in text, name
-    (table,) = (tmp_path / "toy" / "a").glob("wandb/offline-run-*/files/media/table/predictions*.json")
+    (table,) = directory.glob("wandb/offline-run-*/files/media/table/predictions*.json")
     content = json.loads(table.read_text())
     rests = content["columns"].index("rests on")
     looked = [row for row in content["data"] if row[rests]]
@@ -111,16 +112,26 @@ def test_a_run_is_told_offline(tiny, config, tmp_path, offline):
     assert not any(row[rests + 1] for row in looked)  # a linear bridge has no attention
 
 
-def test_a_run_goes_on_where_wandb_cannot_be_begun(tiny, config, tmp_path, monkeypatch, caplog):
+@pytest.mark.parametrize("lost_offline", [False, True])
+def test_a_run_that_wandb_does_not_take_is_logged_offline_or_not_at_all(
+    tiny, config, tmp_path, offline, monkeypatch, caplog, lost_offline
+):
     import wandb
 
-    def lost(**_):
-        raise wandb.errors.CommError("no answer")
+    def lost(begin=wandb.init, **choices):
+        if choices.get("mode") != "offline" or lost_offline:
+            raise wandb.errors.CommError("no answer")
+        return begin(**choices)
 
     monkeypatch.setattr(wandb, "init", lost)
-    main.run(config("logger=wandb", "bridge=linear", "train.lr=0.01"), tmp_path / "run", bridge="linear")
-    assert "W&B can't be started, and this run continues without it: no answer" in caplog.text
+    given = config("logger=wandb", "logger.wandb.offline=false", "bridge=linear", "train.lr=0.01")
+    main.run(given, tmp_path / "run", bridge="linear")
     assert (tmp_path / "run" / "metrics.json").exists()
+    if lost_offline:
+        assert "W&B can't be started, and this run continues without it: no answer" in caplog.text
+    else:
+        assert "this run is logged offline: no answer. To upload it later: wandb sync /" in caplog.text
+        assert "test/accuracy" in json.dumps(told(tmp_path / "run"))
 
 
 def test_a_run_is_recorded_though_wandb_does_not_take_its_record(

@@ -189,7 +189,9 @@ def server(monkeypatch, tmp_path):
 ONLINE = ("logger=wandb", "logger.wandb.offline=false", "bridge=linear", "train.lr=0.01", "train.log_every=1")
 
 
-def test_a_run_that_is_ended_and_resumed_is_one_run_there(tiny, config, tmp_path, server, monkeypatch):
+@pytest.fixture
+def ended_once(monkeypatch):
+    """The first run is told to end at its first validation."""
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     from bridgelab.training.experiment import Experiment
 
@@ -202,6 +204,9 @@ def test_a_run_that_is_ended_and_resumed_is_one_run_there(tiny, config, tmp_path
         return validate(self, model)
 
     monkeypatch.setattr(Experiment, "validate", stopping)
+
+
+def test_a_run_that_is_ended_and_resumed_is_one_run_there(tiny, config, tmp_path, server, ended_once):
     directory = tmp_path / "toy" / "bridge=linear"
     given = config(*ONLINE, "logger.artifact=true")
     with pytest.raises(SystemExit):
@@ -220,6 +225,9 @@ def test_a_run_that_is_ended_and_resumed_is_one_run_there(tiny, config, tmp_path
     record = json.loads((directory / "metrics.json").read_text())
     assert run["summary"]["test/accuracy"] == record["metrics"]["test/accuracy"]
     assert run["summary"]["costs/visual_tokens"] == record["costs"]["visual_tokens"]
+    assert run["summary"]["chosen/lr"] == record["lr"] == 0.01
+    told = {name: value for name, value in run["summary"].items() if name.startswith("budget/")}
+    assert told == {f"budget/{one['steps']}": one["value"] for one in record["budgets"]} != {}
     table = next(json.loads(body) for name, body in server.files.items() if name.endswith(".table.json"))
     assert table["columns"][:3] == ["id", "image", "kind"]
     assert len(table["data"]) > 3
@@ -232,15 +240,22 @@ def test_a_run_that_is_ended_and_resumed_is_one_run_there(tiny, config, tmp_path
     assert kept == (directory / "last.ckpt").read_bytes()
 
 
-def test_what_was_told_offline_is_sent_later(tiny, config, tmp_path, server, monkeypatch):
+def test_what_was_told_offline_is_sent_later(tiny, config, tmp_path, server, monkeypatch, ended_once):
     monkeypatch.setenv("WANDB_MODE", "offline")
     directory = tmp_path / "toy" / "a"
-    main.run(config("logger=wandb", "bridge=linear", "train.lr=0.01"), directory, bridge="linear")
+    given = config("logger=wandb", "bridge=linear", "train.lr=0.01")
+    with pytest.raises(SystemExit):
+        main.run(given, directory, bridge="linear")
+    main.run(given, directory, bridge="linear")
     assert not server.runs
-    (folder,) = directory.glob("wandb/offline-run-*")
+    parts = sorted(map(str, directory.glob("wandb/offline-run-*")))
+    assert len(parts) == 2
     monkeypatch.delenv("WANDB_MODE")
-    subprocess.run([sys.executable, "-m", "wandb", "sync", str(folder)], check=True, capture_output=True)
-    assert server.runs[wandb_identity(directory)["id"]]["summary"]["test/accuracy"] >= 0
+    subprocess.run([sys.executable, "-m", "wandb", "sync", *parts], check=True, capture_output=True)
+    run = server.runs[wandb_identity(directory)["id"]]
+    assert run["summary"]["test/accuracy"] >= 0
+    assert [row["trainer/global_step"] for row in run["history"] if "val/accuracy" in row] == [2, 4, 6]
+    assert [row["_step"] for row in run["history"]] == list(range(len(run["history"])))
 
 
 @pytest.mark.slow
@@ -271,6 +286,15 @@ def test_an_agent_runs_what_its_sweep_says(tmp_path, server, monkeypatch):
     assert [row[metric] for row in run["history"] if metric in row][-1] == record["curve"][-1][1]
     assert (record["bridge"], record["lr"]) == ("perceiver", 0.005)
     assert run["config"]["bridge"]["value"]["depth"] == 1
+
+
+def test_a_workspace_of_a_study_is_saved_again_in_its_place(server, simulated):
+    study = simulated.write(bridges={"linear": {"exist": 0.7}}, images=6)
+    for _ in range(2):
+        dashboard(study, entity="me", project="bridgelab", save=True)
+    first, second = [given for name, given in server.asked if name.startswith("UpsertView")]
+    assert "id" not in first
+    assert (second["id"], second["name"]) == ("view", first["name"])
 
 
 def test_the_workspace_is_saved(server, capsys):

@@ -6,6 +6,7 @@ A run's files hold all of it too, so that nothing is lost without W&B.
 import logging
 import re
 import secrets
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,7 @@ from bridgelab.explain.occlusion import occlusion_maps
 from bridgelab.model import BridgedModel
 from bridgelab.report.diagnosis.overlay import overlay
 from bridgelab.runs.identity import WANDB_ID
+from bridgelab.runs.sweep import row_of
 
 TABLE_ROWS = 32  # predictions in the table, spread over all
 MAPPED_ROWS = 8  # of them with maps; a map costs as many predictions as there are patches
@@ -38,27 +40,20 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def wandb_run(config: DictConfig, directory: Path, bridge: str) -> Iterator[WandbLogger | None]:
-    """Yield the run's W&B logger; None if W&B is not chosen, or can't be started, which is logged.
+    """Yield the run's W&B logger; None if W&B is not chosen, or can't be started even offline, which is logged.
 
     Args:
         config: the run's config.
         directory: the run's folder.
-        bridge: its name, by which charts group.
+        bridge: its name. Charts group by the run's row, which begins with it.
     """
     if "wandb" not in config.logger:
         yield None
         return
     import wandb
 
-    logger = build(config.logger.wandb, "logger", **wandb_identity(directory))
-    try:
-        run = logger.experiment  # starts W&B
-        if getattr(rank_zero_only, "rank", 0) == 0:  # Lightning keeps it there
-            chosen: Any = OmegaConf.to_container(config, resolve=True)
-            own = {key: value for key, value in chosen.items() if key != "hydra"}
-            run.config.update(own | {"bridge_name": bridge}, allow_val_change=True)
-    except (wandb.Error, OSError, TimeoutError) as error:
-        log.warning("W&B can't be started, and this run continues without it: %s", error)
+    logger = _begun(config, directory, bridge)
+    if logger is None:
         yield None
         return
     failed = 1
@@ -70,6 +65,43 @@ def wandb_run(config: DictConfig, directory: Path, bridge: str) -> Iterator[Wand
             wandb.finish(exit_code=failed)  # else the next run in this process would continue this one
         except (wandb.Error, OSError, TimeoutError) as error:
             log.warning("W&B did not end this run in order: %s", error)
+
+
+def _begun(config: DictConfig, directory: Path, bridge: str) -> WandbLogger | None:
+    """Return the logger of a run that W&B has started: offline if it can't be started as configured; None if not even so.
+
+    Arguments are those of `wandb_run`.
+    """
+    import wandb
+
+    lost = (wandb.Error, OSError, TimeoutError)
+    chosen: Any = OmegaConf.to_container(config, resolve=True)
+    own = {key: value for key, value in chosen.items() if key != "hydra"}
+    told = own | {"bridge_name": bridge, "row": row_of(directory.name, bridge)}
+
+    def begin(**choices: Any) -> WandbLogger:
+        logger: WandbLogger = build(config.logger.wandb, "logger", **wandb_identity(directory) | choices)
+        run = logger.experiment  # starts W&B
+        if getattr(rank_zero_only, "rank", 0) == 0:  # Lightning keeps it there
+            run.config.update(told, allow_val_change=True)
+        return logger
+
+    try:
+        return begin()
+    except lost as error:
+        reason = error
+    try:
+        wandb.teardown()  # else the run's id is still in use
+        logger = begin(mode="offline")  # `offline=True` is read once a process
+    except lost as error:
+        log.warning("W&B can't be started, and this run continues without it: %s", error)
+        return None
+    log.warning(
+        "W&B can't be started as configured, and this run is logged offline: %s. To upload it later: wandb sync %s/wandb/offline-run-*",
+        reason,
+        shlex.quote(str(directory)),
+    )
+    return logger
 
 
 def wandb_identity(directory: Path) -> dict[str, Any]:
@@ -114,7 +146,9 @@ def log_record(
     run = logger.experiment
     metrics = {name.replace("=", "/"): value for name, value in record["metrics"].items()}
     costs = {f"costs/{name}": value for name, value in record["costs"].items() if value is not None}
-    run.summary.update(metrics | costs)
+    chosen = {f"chosen/{name}": record[name] for name in ("lr", "warmup") if record[name] is not None}
+    budgets = {f"budget/{budget['steps']}": budget["value"] for budget in record["budgets"]}
+    run.summary.update(metrics | costs | chosen | budgets)
     for tag, levels in difficulty(record["metrics"]).items():
         run.define_metric(f"difficulty/{tag}", hidden=True)
         run.define_metric(f"accuracy by {tag}", step_metric=f"difficulty/{tag}")
