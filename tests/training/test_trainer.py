@@ -20,13 +20,13 @@ def launched(monkeypatch):
     """Sets a launcher's variables, and returns the config of a trainer of some processes on the CPU."""
     monkeypatch.setattr(rank_zero_only, "rank", 0)  # which Lightning sets for the whole process
 
-    def set_up(environment, devices):
-        for name in (*RANKS, "WORLD_SIZE", STEP_TASKS):
+    def set_up(environment, devices, nodes=1):
+        for name in (*RANKS, "WORLD_SIZE", "MASTER_ADDR", STEP_TASKS):
             monkeypatch.delenv(name, raising=False)
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        strategy = "auto" if devices == 1 else "ddp"
-        choices = {"accelerator": "cpu", "devices": devices, "num_nodes": 1, "strategy": strategy}
+        strategy = "auto" if devices * nodes == 1 else "ddp"
+        choices = {"accelerator": "cpu", "devices": devices, "num_nodes": nodes, "strategy": strategy}
         return OmegaConf.create({"_target_": "pytorch_lightning.Trainer", "_partial_": True, **choices})
 
     return set_up
@@ -61,8 +61,22 @@ def test_torchrun_may_give_the_first_rank_to_a_later_task_of_slurm(launched):
         (slurm(1), 2, r"SLURM_NTASKS=1, .* do not fit trainer\.devices=2 .*--ntasks-per-node=2"),
         (TORCHRUN | {"RANK": "0", "LOCAL_RANK": "0"}, 1, r"WORLD_SIZE=2\) do not fit trainer\.devices=1"),
         ({"LOCAL_RANK": "1"}, 1, r"\(LOCAL_RANK=1\) do not fit trainer\.devices=1"),
+        (
+            slurm(2) | {STEP_TASKS: "1"},
+            2,
+            r"SLURM_NTASKS=2, .* do not fit trainer\.devices=2 .*Start 2 \(srun",
+        ),  # sbatch without srun
     ],
 )
 def test_processes_that_are_not_those_of_the_trainer_are_refused(launched, environment, devices, match):
     with pytest.raises(ValueError, match=match):
         check_trainer(launched(environment, devices))
+
+
+def test_machines_that_nobody_starts_are_not_waited_for(launched):
+    match = r"no launcher started the processes of trainer\.devices=1 times trainer\.num_nodes=2: .*Start 2 \(srun"
+    with pytest.raises(ValueError, match=match):
+        check_trainer(launched({}, devices=1, nodes=2))
+    assert (
+        check_trainer(launched({"MASTER_ADDR": "first"}, devices=1, nodes=2)) == 2
+    )  # with NODE_RANK, Lightning's own way
