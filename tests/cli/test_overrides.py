@@ -46,6 +46,10 @@ from bridgelab.cli.overrides import check_choices, options_first
             ["align", "-m", "seed=0,1", "train.batch_size=4,1"],
             r"^bridgelab align: train\.batch_size=1: must be",
         ),
+        (
+            ["train", "-m", "experiments=tokens,first_look"],
+            r"experiments=first_look,tokens: a sweep over studies .* one command each: bridgelab train experiments=first_look, bridgelab",
+        ),
         (["train", "--mutirun", "seed=0,1"], "there is no option --mutirun. Did you mean '--multirun'"),
         (
             ["train", "bridge=linear,mlp", "seed=1"],
