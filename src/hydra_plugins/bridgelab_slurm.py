@@ -188,7 +188,7 @@ def shape(config: DictConfig) -> Shape:
     """Return the nodes of a job's trainer, the tasks on each, and the GPUs on each.
 
     Raises:
-        ValueError: if the trainer does not fix the numbers of devices and nodes.
+        ValueError: if the trainer does not fix the kind and the number of devices, and the number of nodes.
     """
     trainer = config.trainer
     devices, nodes = trainer.get("devices", 1), trainer.get("num_nodes", 1)
@@ -198,5 +198,10 @@ def shape(config: DictConfig) -> Shape:
                 f"trainer.{name}={value}: on Slurm it must be a number of 1 or more, since Slurm is asked for that many. "
                 f"Set trainer.{name}."
             )
-    on_gpu = trainer.get("accelerator") in ("gpu", "cuda")
-    return nodes, devices, devices if on_gpu else 0
+    accelerator = trainer.get("accelerator", "auto")
+    if accelerator == "auto":  # which would train on the CPU, as Slurm gives no GPU that it was not asked for
+        raise ValueError(
+            "trainer.accelerator=auto: on Slurm it must be gpu or cpu, since Slurm is asked for GPUs before a node is known. "
+            "Set trainer.accelerator, or trainer=gpu."
+        )
+    return nodes, devices, devices if accelerator in ("gpu", "cuda") else 0
