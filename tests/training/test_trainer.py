@@ -1,7 +1,11 @@
+import importlib
+
 import pytest
 from omegaconf import OmegaConf
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
+from bridgelab.config.compose import compose_config
+from bridgelab.config.root import config_root
 from bridgelab.training.app import RANKS
 from bridgelab.training.trainer import STEP_TASKS, check_trainer, trainer_builder
 
@@ -80,3 +84,34 @@ def test_machines_that_nobody_starts_are_not_waited_for(launched):
     assert (
         check_trainer(launched({"MASTER_ADDR": "first"}, devices=1, nodes=2)) == 2
     )  # with NODE_RANK, Lightning's own way
+
+
+@pytest.mark.parametrize(
+    ("module", "kind", "batch", "advice"),
+    [
+        ("training", "Experiment", 64, 63),
+        ("alignment", "AlignmentExperiment", 64, 63),
+        ("alignment", "AlignmentExperiment", 3, 6),
+    ],
+)
+def test_devices_that_do_not_divide_a_batch_are_refused_before_anything_is_read(
+    monkeypatch, tmp_path, module, kind, batch, advice
+):
+    part = importlib.import_module(f"bridgelab.{module}.experiment")
+    monkeypatch.setattr(part, "check_trainer", lambda _: 3)
+    monkeypatch.setattr(part, "Backbones", None)
+    given = [
+        "bridge=qformer",
+        "trainer.devices=auto",
+        f"train.batch_size={batch}",
+        f"benchmark.root={tmp_path}/none",
+    ]
+    config = compose_config(
+        config_root() / "conf", {"training": "train", "alignment": "align"}[module], given
+    )
+    with pytest.raises(
+        ValueError,
+        match=rf"^train\.batch_size={batch}: .* 3 processes that trainer\.devices=auto gives here .*={advice}, ",
+    ):
+        getattr(part, kind)(config, "cpu")
+    assert not list(tmp_path.iterdir())

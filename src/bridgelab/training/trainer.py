@@ -86,6 +86,26 @@ def check_trainer(config: DictConfig) -> int:
     return processes
 
 
+def check_batch(config: DictConfig, batch_size: int, processes: int, *, least: int = 1) -> None:
+    """Check that a batch divides among a trainer's processes, whose number devices=auto and -1 leave open until it is built.
+
+    Args:
+        config: the config's `trainer`.
+        batch_size: examples of a step.
+        processes: of the trainer, as `check_trainer` returns them.
+        least: examples that each process needs at a time.
+    Raises:
+        ValueError: if it does not.
+    """
+    parts = processes * config.get("accumulate_grad_batches", 1)
+    if batch_size % parts or batch_size < least * parts:
+        raise ValueError(
+            f"train.batch_size={batch_size}: must be a multiple of {parts}, which is the {processes} processes that trainer.devices="
+            f"{config.devices} gives here times trainer.accumulate_grad_batches, with {least} or more for each. Set train.batch_size="
+            f"{max(least, round(batch_size / parts)) * parts}, or trainer.devices to a number that divides it."
+        )
+
+
 def _waits_in_vain(trainer: pl.Trainer, processes: int) -> bool:
     """Return whether nobody starts some of a trainer's processes, for which the others would wait until they time out."""
     if _is_slurm_task():
