@@ -226,7 +226,9 @@ def test_a_sweep_of_alignments_runs_alignments():
 
 def test_a_launcher_is_checked_too():
     for name in sorted(path.stem for path in (CONF / "hydra" / "launcher").glob("*.yaml")):
-        check_launcher(composed([f"hydra/launcher={name}", "hydra.sweep.dir=x"], hydra=True))
+        check_launcher(
+            composed([f"hydra/launcher={name}", "hydra.sweep.dir=x", "trainer.devices=auto"], hydra=True)
+        )
     for given in ("slots=0", "slots=abc", "threads=-1", "gpus_per_job=auto"):
         with pytest.raises(ValueError, match=rf"^hydra\.launcher\.{given.split('=')[0]}=.*: must be a"):
             check_launcher(composed([f"hydra.launcher.{given}"], hydra=True))

@@ -10,7 +10,7 @@ from hydra.core.utils import JobReturn
 from hydra.errors import CompactHydraException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 # Overrides of these keys concern the sweep, not its jobs.
 _SWEEP_ONLY = ("hydra.mode", "hydra.sweep", "hydra/sweeper", "hydra.launcher", "hydra/launcher", "hydra.run")
@@ -23,7 +23,7 @@ class PoolLauncher(Launcher):
         command: a module and its first arguments, run as `python -m`.
         finished: the name of the file that a job writes last; a job that has it is skipped.
         slots: jobs at a time.
-        gpus_per_job: GPUs of a slot, if a job trains on GPUs.
+        gpus_per_job: GPUs of a slot, if a job trains on GPUs; None gives the most that a job's trainer takes.
         threads: threads of a job.
         preload: modules that each slot without GPUs imports once for all its jobs.
     """
@@ -34,7 +34,7 @@ class PoolLauncher(Launcher):
         command: Sequence[str],
         finished: str,
         slots: int | None,
-        gpus_per_job: int,
+        gpus_per_job: int | None,
         threads: int | None,
         preload: Sequence[str],
     ) -> None:
@@ -85,10 +85,8 @@ class PoolLauncher(Launcher):
                     Job(one.folder, [*self.command, *self._arguments(one.overrides, one.folder)], one.work)
                     for one in sweep
                 ]
-                accelerators = [
-                    str(OmegaConf.select(one.config, "trainer.accelerator", default="auto")) for one in sweep
-                ]
-                environments = slot_environments(self.slots, self.gpus_per_job, self.threads, accelerators)
+                trainers: list[Any] = [one.config.get("trainer") or {} for one in sweep]
+                environments = slot_environments(self.slots, self.gpus_per_job, self.threads, trainers)
             if any(job.work and not job.wrote(self.finished) for job in jobs):  # work: of a study's sweep
                 print_header(get_console(), sweep, f"{len(environments)} at a time", LOG)
             write_plan([Planned(job.folder, work=job.work) for job in jobs])
