@@ -56,7 +56,7 @@ class PoolLauncher(Launcher):
         """Run the jobs and wait for all of them.
 
         Raises:
-            CompactHydraException: at the end, naming the jobs that failed; or at once, if none can be run.
+            CompactHydraException: at the end, naming the jobs that failed, unless the sweeper judges these; or at once, if none can be run.
         """
         from bridgelab.launch.sweep_plan import LOCK
         from bridgelab.runs.locks import shared_lock
@@ -68,7 +68,7 @@ class PoolLauncher(Launcher):
         from bridgelab.console import get_console
         from bridgelab.launch.header import print_header
         from bridgelab.launch.job import LOG, Job
-        from bridgelab.launch.job_return import finished_job
+        from bridgelab.launch.job_return import ended_job, finished_job, judges_failures
         from bridgelab.launch.pool import Stopped, run_pool
         from bridgelab.launch.slots import slot_environments
         from bridgelab.launch.sweep_check import sweep_jobs
@@ -96,6 +96,9 @@ class PoolLauncher(Launcher):
         except Stopped as stop:
             print(f"\n{stop}")
             raise SystemExit(130) from None
+        if failed and judges_failures(self.config):
+            print("\n".join([f"{len(failed)} of {len(jobs)} jobs failed:", *failed]))
+            return [ended_job(one.overrides, one.folder, self.finished) for one in sweep]
         if failed:
             again = "The same command runs them again; what is done stays."
             raise CompactHydraException(
