@@ -147,7 +147,7 @@ def conf(tmp_path):
         (["-m", "seed=0,1", "bridge=linear,lineer"], "bridge 'lineer' .* mean 'linear'"),
         (
             ["experiments=first_lok"],
-            "experiments 'first_lok' is not one of first_look. Did you",
+            "experiments 'first_lok' is not one of first_look. Did you mean 'first_look'[?] A study of your own .* --config-dir=DIR",
         ),
         (["+bridge@second=nothing"], "bridge 'nothing' is not one of"),
     ],

@@ -10,6 +10,9 @@ from bridgelab.cli.arguments import UsageError, choose, nearest
 from bridgelab.config.root import config_root
 
 OWN_LAUNCHERS = "hydra_plugins.bridgelab_"  # whose keys are declared
+OWN_STUDY = {
+    "experiments": "A study of your own in DIR/experiments/NAME.yaml: bridgelab train --config-dir=DIR experiments=NAME"
+}
 NEW_STUDY = "NEW"  # the name in the command of a message, to be replaced
 STUDY = "experiments="  # an override that chooses a study
 ELSEWHERE = ("config_dir", "config_path", "config_name")  # options by which Hydra reads other configs
@@ -260,4 +263,4 @@ def check_choices(args: Sequence[str], conf: Path) -> None:
             )
             for name in match[2].split(","):
                 if name != "null":
-                    choose(match[1], name.removesuffix(".yaml"), options)
+                    choose(match[1], name.removesuffix(".yaml"), options, OWN_STUDY.get(match[1], ""))

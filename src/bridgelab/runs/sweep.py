@@ -89,11 +89,25 @@ class Overrides(Checked):
     hydra: list[str] = Field(default_factory=list)  # keys of Hydra's own, such as hydra/launcher=slurm
 
 
+class Source(Checked):
+    """A folder that Hydra read configs from, and who named it."""
+
+    path: str
+    provider: str
+
+
+class Runtime(Checked):
+    """`hydra.runtime` of a multirun.yaml."""
+
+    config_sources: list[Source] = Field(default_factory=list)
+
+
 class Sweep(Checked):
     """A sweep as Hydra records it: the study's values, and those of the command line."""
 
     sweeper: Sweeper = Sweeper()
     overrides: Overrides = Overrides()
+    runtime: Runtime = Runtime()
 
 
 class Multirun(Checked):
@@ -176,6 +190,16 @@ def last_launcher(study: Path) -> list[str]:
     return [one for one in last_sweep(study).overrides.hydra if places_jobs(one)]
 
 
+def last_folders(study: Path) -> list[str]:
+    """Return the options by which a study's last sweep read configs from further folders, such as --config-dir=mine.
+
+    Raises:
+        Malformed: as `last_sweep`.
+    """
+    sources = last_sweep(study).runtime.config_sources
+    return [f"--config-dir={one.path}" for one in sources if one.provider == "command-line"]
+
+
 def keep_overrides(run: Path, task: Sequence[str]) -> None:
     """Write the overrides of a run's command line to its folder."""
     with atomic_path(run / OVERRIDES) as temporary:
@@ -201,7 +225,8 @@ def command(study: Path, names: Sequence[str]) -> str:
     task = _without_defaults(last_overrides(study))
     if task:
         sweeps = not any(one.startswith("experiments=") for one in task)
-        return shlex.join(["bridgelab", "train", *(["-m"] if sweeps else []), *last_launcher(study), *task])
+        options = [*last_folders(study), *(["-m"] if sweeps else [])]
+        return shlex.join(["bridgelab", "train", *options, *last_launcher(study), *task])
     runs = (_kept_overrides(study / name) for name in names)
     return "\n".join(shlex.join(["bridgelab", "train", *given]) for given in runs if given)
 
@@ -226,7 +251,8 @@ def what_is_missing(study: Path, names: Sequence[str]) -> str:
     own = [name for name in names if missing[name].get("bridge") in planned.get("bridge", [None])]
     if own or "bridge" not in planned:  # of an earlier sweep
         runs = (_run_of_earlier_sweep(study / name) for name in own or names)
-        launcher = [*(["-m"] if last_launcher(study) else []), *last_launcher(study)]
+        options = [*last_folders(study), *(["-m"] if last_launcher(study) else [])]
+        launcher = [*options, *last_launcher(study)]
         return "\n".join(shlex.join(["bridgelab", "train", *launcher, *given]) for given in runs)
     parts = [part for part in _COMMA.split(names[0]) if part != BASE or OWN not in names[0]]
     added = [*last_launcher(study), *map(current_override, row_keys(parts))]
