@@ -61,6 +61,7 @@ from bridgelab.cli.overrides import check_choices, options_first
             ["train", "-m", "seed=0,1", "train.steps=5,-5"],
             r"^bridgelab train: train\.steps=-5: must be at least 0\.\n$",
         ),
+        (["align", "hydra.job.chdir=true"], r"hydra\.job\.chdir=true: .* Leave it out\.$"),
         (["train", "-m", "hydra.launcher.slots=0"], r"hydra\.launcher\.slots=0: must be at least 1"),
         (["train", "bridge=qformer", "bridge.num_querys=3"], r"Did you mean bridge\.num_queries\?"),
         (["doctor", "experiments=nope"], "experiments 'nope' is not one of aa, "),

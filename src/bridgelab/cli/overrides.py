@@ -54,6 +54,10 @@ def _check_app(args: Sequence[str], command: str, schema: Any) -> None:
     from bridgelab.config.compose import compose_config, compose_sweep, each_value
 
     sweep = compose_sweep(conf, overrides, command)
+    if sweep.config.hydra.job.chdir:
+        raise UsageError(
+            "hydra.job.chdir=true: data, features and runs are found from the working folder, so each run would have its own. Leave it out."
+        )
     is_sweep = options.multirun or sweep.is_multirun
     if not is_sweep:
         refuse_lists(overrides, ["bridgelab", command, "-m", *args])
