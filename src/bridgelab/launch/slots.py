@@ -31,16 +31,15 @@ def slot_environments(
             raise ValueError(f"hydra.launcher.{name}={value} is not positive. Set it to at least 1.")
     devices = [one.get("devices", 1) for one in trainers if str(one.get("accelerator", "auto")) in ON_GPU]
     gpus = visible_gpus() if devices else []
+    # -1 and auto: all there are
+    needed = (one if isinstance(one, int) and one > 0 else len(gpus) for one in devices)
+    each = gpus_per_job or max(needed, default=1)
     if gpus:
-        # -1 and auto: all there are
-        gpus_per_job = gpus_per_job or max(
-            one if isinstance(one, int) and one > 0 else len(gpus) for one in devices
-        )
-        available = len(gpus) // gpus_per_job
+        available = len(gpus) // each
         slots = slots or available
         if slots == 0 or slots > available:
             raise ValueError(
-                f"slots={slots or 1} times gpus_per_job={gpus_per_job} is more than the {len(gpus)} GPUs "
+                f"slots={slots or 1} times gpus_per_job={each} is more than the {len(gpus)} GPUs "
                 "there are. Set hydra.launcher.slots, trainer.devices or hydra.launcher.gpus_per_job lower."
             )
     slots = slots or 2
@@ -48,7 +47,7 @@ def slot_environments(
     environments = [dict.fromkeys(_THREAD_VARIABLES, str(threads)) for _ in range(slots)]
     if gpus:
         for slot, environment in enumerate(environments):
-            own = gpus[slot * gpus_per_job : (slot + 1) * gpus_per_job]
+            own = gpus[slot * each : (slot + 1) * each]
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(own)
     return environments
 
