@@ -160,6 +160,9 @@ def test_the_help_of_training_tells_what_there_is_and_means(capsys):
     told = capsys.readouterr().out
     assert told.startswith("bridge=qformer\n")
     assert re.search(r"\n  bridge\.num_queries=16", told)
+    assert cli.main(["train", "--help", "bridge=qformer_question"]) == 0
+    told = capsys.readouterr().out
+    assert re.search(r"\n  bridge\.num_queries=16 .*\n(.*\n)*  bridge\.conditioning=question\n", told)
     assert cli.main(["train", "--help", "bridge=qfromer"]) == 2
     assert "Did you mean 'qformer'?" in capsys.readouterr().err
     assert cli.main(["align", "--help"]) == 0

@@ -226,7 +226,9 @@ def test_a_sweep_of_alignments_runs_alignments():
 
 def test_a_launcher_is_checked_too():
     for name in sorted(path.stem for path in (CONF / "hydra" / "launcher").glob("*.yaml")):
-        check_launcher(composed([f"hydra/launcher={name}", "hydra.sweep.dir=x"], hydra=True))
+        check_launcher(
+            composed([f"hydra/launcher={name}", "hydra.sweep.dir=x", "trainer.devices=auto"], hydra=True)
+        )
     for given in ("slots=0", "slots=abc", "threads=-1", "gpus_per_job=auto"):
         with pytest.raises(ValueError, match=rf"^hydra\.launcher\.{given.split('=')[0]}=.*: must be a"):
             check_launcher(composed([f"hydra.launcher.{given}"], hydra=True))
@@ -258,6 +260,12 @@ def test_submitit_takes_what_a_sweep_on_slurm_gives_it(name, launcher, tmp_path,
         (["+trainer.logger=false"], r"^trainer\.logger=False: a run's logger decides this\. Remove it, and set logger\.$"),
         (["+trainer.enable_checkpointing=true"], r"^trainer\.enable_checkpointing=True: .* set train\.save_every\.$"),
         (["+trainer.callbacks=[{_target_: mine.Callback}]"], r"^trainer\.callbacks=.*mine\.Callback.*: a run has its own, .* Remove it; .* docs/api\.md\.$"),
+        (["+trainer.val_check_interval=5"], r"^trainer\.val_check_interval=5: .* set train\.val_points\.$"),
+        (["+trainer.limit_val_batches=5"], r"^trainer\.limit_val_batches=5: .* set train\.val_limit, or .*\.$"),
+        (["optim=adamw", "+optim.lr=1e-4"], r"^optim\.lr=0\.0001: a run's train\.lr decides this, or .* tune\.lrs\. Remove it, "),
+        (["+optim.lr=1e-4"], r"^optim\.lr=0\.0001: a run's train\.lr decides this, "),
+        (["logger=wandb", "+logger.wandb.group=x"], r"^logger\.wandb\.group=x: a run has its own, .* study=NAME sets the group\.$"),
+        (["logger=tensorboard", "+logger.tensorboard.save_dir=x"], r"^logger\.tensorboard\.save_dir=x: .* set paths\.runs\.$"),
         (["trainer.devices=-5"], r"^trainer\.devices=-5: must be at least 1, or one of -1 or auto\.$"),
         (["trainer.devices=[3,5]"], r"^trainer\.devices=\[3, 5\]: must be the number of GPUs, .* Set trainer\.devices=2, and CUDA_VISIBLE_DEVICES=3,5 in the environment\.$"),
         (["+train.step=10"], r"^train\.step: there is no such key\. Did you mean train\.steps\?$"),

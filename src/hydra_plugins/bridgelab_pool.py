@@ -10,7 +10,7 @@ from hydra.core.utils import JobReturn
 from hydra.errors import CompactHydraException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 # Overrides of these keys concern the sweep, not its jobs.
 _SWEEP_ONLY = ("hydra.mode", "hydra.sweep", "hydra/sweeper", "hydra.launcher", "hydra/launcher", "hydra.run")
@@ -23,7 +23,7 @@ class PoolLauncher(Launcher):
         command: a module and its first arguments, run as `python -m`.
         finished: the name of the file that a job writes last; a job that has it is skipped.
         slots: jobs at a time.
-        gpus_per_job: GPUs of a slot, if a job trains on GPUs.
+        gpus_per_job: GPUs of a slot, if a job trains on GPUs; None gives the most that a job's trainer takes.
         threads: threads of a job.
         preload: modules that each slot without GPUs imports once for all its jobs.
     """
@@ -34,7 +34,7 @@ class PoolLauncher(Launcher):
         command: Sequence[str],
         finished: str,
         slots: int | None,
-        gpus_per_job: int,
+        gpus_per_job: int | None,
         threads: int | None,
         preload: Sequence[str],
     ) -> None:
@@ -56,7 +56,7 @@ class PoolLauncher(Launcher):
         """Run the jobs and wait for all of them.
 
         Raises:
-            CompactHydraException: at the end, naming the jobs that failed; or at once, if none can be run.
+            CompactHydraException: at the end, naming the jobs that failed, unless the sweeper judges these; or at once, if none can be run.
         """
         from bridgelab.launch.sweep_plan import LOCK
         from bridgelab.runs.locks import shared_lock
@@ -68,7 +68,7 @@ class PoolLauncher(Launcher):
         from bridgelab.console import get_console
         from bridgelab.launch.header import print_header
         from bridgelab.launch.job import LOG, Job
-        from bridgelab.launch.job_return import finished_job
+        from bridgelab.launch.job_return import ended_job, finished_job, judges_failures
         from bridgelab.launch.pool import Stopped, run_pool
         from bridgelab.launch.slots import slot_environments
         from bridgelab.launch.sweep_check import sweep_jobs
@@ -85,10 +85,8 @@ class PoolLauncher(Launcher):
                     Job(one.folder, [*self.command, *self._arguments(one.overrides, one.folder)], one.work)
                     for one in sweep
                 ]
-                accelerators = [
-                    str(OmegaConf.select(one.config, "trainer.accelerator", default="auto")) for one in sweep
-                ]
-                environments = slot_environments(self.slots, self.gpus_per_job, self.threads, accelerators)
+                trainers: list[Any] = [one.config.get("trainer") or {} for one in sweep]
+                environments = slot_environments(self.slots, self.gpus_per_job, self.threads, trainers)
             if any(job.work and not job.wrote(self.finished) for job in jobs):  # work: of a study's sweep
                 print_header(get_console(), sweep, f"{len(environments)} at a time", LOG)
             write_plan([Planned(job.folder, work=job.work) for job in jobs])
@@ -98,6 +96,9 @@ class PoolLauncher(Launcher):
         except Stopped as stop:
             print(f"\n{stop}")
             raise SystemExit(130) from None
+        if failed and judges_failures(self.config):
+            print("\n".join([f"{len(failed)} of {len(jobs)} jobs failed:", *failed]))
+            return [ended_job(one.overrides, one.folder, self.finished) for one in sweep]
         if failed:
             again = "The same command runs them again; what is done stays."
             raise CompactHydraException(

@@ -67,12 +67,12 @@ class SlurmLauncher(BaseSubmititLauncher):
         """Submit the jobs and wait for all of them.
 
         Raises:
-            CompactHydraException: at the end, naming the jobs that failed; or at once, if none can be run.
+            CompactHydraException: at the end, naming the jobs that failed, unless the sweeper judges these; or at once, if none can be run.
         """
         from bridgelab.console import get_console
         from bridgelab.launch.header import print_header
         from bridgelab.launch.job import Job
-        from bridgelab.launch.job_return import finished_job
+        from bridgelab.launch.job_return import ended_job, finished_job, judges_failures
         from bridgelab.launch.slurm import still_queued, wait
         from bridgelab.launch.sweep_check import sweep_jobs
         from bridgelab.launch.sweep_plan import Planned, write_plan
@@ -121,6 +121,9 @@ class SlurmLauncher(BaseSubmititLauncher):
                 f"\nthe jobs keep running. To end them: scancel {arrays}. The same command follows them, and does what is missing."
             )
             raise SystemExit(130) from None
+        if failed and judges_failures(self.config):
+            print("\n".join([f"{len(failed)} of {len(jobs)} jobs failed:", *failed]))
+            return [ended_job(job.overrides, job.folder, self.finished) for job in jobs]
         if failed:
             raise CompactHydraException("\n".join([f"{len(failed)} of {len(jobs)} jobs failed:", *failed]))
         return [finished_job(job.overrides, job.folder) for job in jobs]
@@ -188,7 +191,7 @@ def shape(config: DictConfig) -> Shape:
     """Return the nodes of a job's trainer, the tasks on each, and the GPUs on each.
 
     Raises:
-        ValueError: if the trainer does not fix the numbers of devices and nodes.
+        ValueError: if the trainer does not fix the kind and the number of devices, and the number of nodes.
     """
     trainer = config.trainer
     devices, nodes = trainer.get("devices", 1), trainer.get("num_nodes", 1)
@@ -198,5 +201,10 @@ def shape(config: DictConfig) -> Shape:
                 f"trainer.{name}={value}: on Slurm it must be a number of 1 or more, since Slurm is asked for that many. "
                 f"Set trainer.{name}."
             )
-    on_gpu = trainer.get("accelerator") in ("gpu", "cuda")
-    return nodes, devices, devices if on_gpu else 0
+    accelerator = trainer.get("accelerator", "auto")
+    if accelerator == "auto":  # which would train on the CPU, as Slurm gives no GPU that it was not asked for
+        raise ValueError(
+            "trainer.accelerator=auto: on Slurm it must be gpu or cpu, since Slurm is asked for GPUs before a node is known. "
+            "Set trainer.accelerator, or trainer=gpu."
+        )
+    return nodes, devices, devices if accelerator in ("gpu", "cuda") else 0

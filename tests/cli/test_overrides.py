@@ -46,6 +46,10 @@ from bridgelab.cli.overrides import check_choices, options_first
             ["align", "-m", "seed=0,1", "train.batch_size=4,1"],
             r"^bridgelab align: train\.batch_size=1: must be",
         ),
+        (
+            ["train", "-m", "experiments=tokens,first_look"],
+            r"experiments=first_look,tokens: a sweep over studies .* one command each: bridgelab train experiments=first_look, bridgelab",
+        ),
         (["train", "--mutirun", "seed=0,1"], "there is no option --mutirun. Did you mean '--multirun'"),
         (
             ["train", "bridge=linear,mlp", "seed=1"],
@@ -57,6 +61,7 @@ from bridgelab.cli.overrides import check_choices, options_first
             ["train", "-m", "seed=0,1", "train.steps=5,-5"],
             r"^bridgelab train: train\.steps=-5: must be at least 0\.\n$",
         ),
+        (["align", "hydra.job.chdir=true"], r"hydra\.job\.chdir=true: .* Leave it out\.$"),
         (["train", "-m", "hydra.launcher.slots=0"], r"hydra\.launcher\.slots=0: must be at least 1"),
         (["train", "bridge=qformer", "bridge.num_querys=3"], r"Did you mean bridge\.num_queries\?"),
         (["doctor", "experiments=nope"], "experiments 'nope' is not one of aa, "),
@@ -143,7 +148,7 @@ def conf(tmp_path):
         (["-m", "seed=0,1", "bridge=linear,lineer"], "bridge 'lineer' .* mean 'linear'"),
         (
             ["experiments=first_lok"],
-            "experiments 'first_lok' is not one of first_look. Did you",
+            "experiments 'first_lok' is not one of first_look. Did you mean 'first_look'[?] A study of your own .* --config-dir=DIR",
         ),
         (["+bridge@second=nothing"], "bridge 'nothing' is not one of"),
     ],

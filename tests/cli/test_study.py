@@ -173,6 +173,17 @@ def test_a_multirun_of_somebody_elses_runs_no_code(study, override):
     added_row(study(*SWEPT, "optim._target_=torch.optim.SGD", "benchmark.root=../data"), ["bridge=mlp"])
 
 
+def test_a_row_of_a_study_in_ones_own_folder_is_given_as_a_training(study):
+    path = study(*SWEPT)
+    content = yaml.safe_load((path / "multirun.yaml").read_text())
+    content["hydra"]["runtime"] = {"config_sources": [{"path": "/mine", "provider": "command-line"}]}
+    (path / "multirun.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(
+        UsageError, match=r"holds --config-dir=/mine, .* bridgelab train --config-dir=/mine .*bridge=mlp"
+    ):
+        added_row(path, ["bridge=mlp"])
+
+
 def test_a_second_row_of_one_name_is_refused_before_it_is_trained(study, simulated, change):
     """The report would refuse the whole study."""
     path = study(*SWEPT)

@@ -68,6 +68,8 @@ def test_a_study_carries_its_sweep(conf):
         ("hydra/launcher=pol", r"hydra/launcher=pol: must be one of .*slurm.*\. Did you mean pool\?"),
         ("vision.pretrained=x", r"the chosen vision has no key pretrained, .* write \+vision\.pretrained=x\.$"),
         ("text.device_map=auto", r"the chosen text has no key device_map, .* write \+text\.device_map=auto\.$"),
+        ("optim.lr=3e-4", r"^optim\.lr=3e-4: a run's train\.lr decides this, .*Remove it, and set one of these\.$"),
+        ("trainer.max_steps=3", r"^trainer\.max_steps=3: a run's train\.steps decides this\."),
         ("text.pth=x", r"there is no key text\.pth\. Did you mean text\.path\?$"),
         ("bridge.width=3", r"there is no key bridge\.width\. Keys of the chosen bridge are init_from\.$"),
         ("hydra.launcher.partition=gpu", r"\. Keys of the chosen hydra\.launcher are command, .*slots, .*[a-z]\.$"),

@@ -1,3 +1,4 @@
+import os
 import shutil
 from pathlib import Path
 
@@ -12,8 +13,11 @@ def test_the_checkout_is_read_before_the_package(monkeypatch):
 
 
 def test_the_variable_is_read_first(monkeypatch, tmp_path):
-    monkeypatch.setenv("BRIDGELAB_ROOT", str(tmp_path))
-    assert root.config_root() == tmp_path
+    monkeypatch.chdir(tmp_path)
+    for given in (str(tmp_path), "."):
+        monkeypatch.setenv("BRIDGELAB_ROOT", given)
+        assert root.config_root() == tmp_path
+        assert os.environ["BRIDGELAB_ROOT"] == str(tmp_path)
 
 
 def test_an_installed_package_reads_its_own_copy(monkeypatch, tmp_path):

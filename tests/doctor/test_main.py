@@ -84,7 +84,7 @@ def test_what_there_is_not_is_refused(arg, match):
 
 def test_a_sweep_whose_slots_are_not_numbers_is_refused():
     with pytest.raises(ValueError, match=r"^hydra\.launcher\.gpus_per_job='auto': must be a"):
-        doctor(["-m", "trainer.devices=auto", "seed=0,1"])
+        doctor(["-m", "hydra.launcher.gpus_per_job=auto", "seed=0,1"])
 
 
 @pytest.mark.parametrize("kind", ["images", "examples"])

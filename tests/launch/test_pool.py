@@ -200,6 +200,14 @@ def test_a_gpu_does_not_limit_the_jobs_on_the_cpu(app, tmp_path):
     sweep = app("-m", "number=0,1", "+trainer.accelerator=gpu", gpus="0")
     out, _ = sweep.communicate(timeout=120)
     assert "slots=2 times gpus_per_job=1 is more than the 1 GPUs there are" in out
+    swept = (
+        "number=0",
+        "+trainer.accelerator=gpu",
+        "+trainer.devices=1,2",
+        "hydra.launcher.gpus_per_job=null",
+    )
+    out, _ = app("-m", *swept, gpus="0,1").communicate(timeout=120)
+    assert "slots=2 times gpus_per_job=2 is more than the 2 GPUs there are" in out
 
 
 def test_terminated_sweep_leaves_no_job_behind(app, tmp_path):
@@ -377,7 +385,7 @@ def test_a_job_that_runs_elsewhere_is_waited_for_and_not_run_twice(
 def test_two_jobs_in_one_folder_are_refused(app):
     out, _ = (sweep := app("-m", "number=0,1", "hydra.sweep.subdir=a")).communicate(timeout=120)
     assert sweep.returncode == 1
-    assert "two of 2 jobs write to the same folder, runs/tiny/a. Let hydra.sweep.subdir" in out
+    assert "two of 2 jobs write to the same folder, runs/tiny/a. They differ in number alone" in out
     assert "Traceback" not in out
 
 

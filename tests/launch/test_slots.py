@@ -25,15 +25,29 @@ def test_slots_share_no_gpu(visible, slots, per_job, expected, monkeypatch):
     )
 
 
+def on(accelerator, devices=1):
+    return {"accelerator": accelerator, "devices": devices}
+
+
 def test_jobs_on_the_cpu_are_not_counted_by_gpus(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-    on_cpu = slot_environments(4, 1, None, ["cpu", "cpu"])
+    on_cpu = slot_environments(4, 1, None, [on("cpu"), on("cpu", devices=2)])
     assert len(on_cpu) == 4
     assert not any("CUDA_VISIBLE_DEVICES" in one for one in on_cpu)  # features may be encoded on it
-    assert len(slot_environments(None, 1, None, ["cpu"])) == 2
+    assert len(slot_environments(None, 1, None, [on("cpu")])) == 2
     for accelerator in ("gpu", "cuda", "auto"):  # one such job is enough
-        environments = slot_environments(None, 1, None, ["cpu", accelerator])
+        environments = slot_environments(None, None, None, [on("cpu", devices=2), on(accelerator)])
         assert [one["CUDA_VISIBLE_DEVICES"] for one in environments] == ["0"]
+
+
+@pytest.mark.parametrize(
+    ("devices", "expected"),
+    [([1, 2, 4], ["0,1,2,3", "4,5,6,7"]), ([1, -1], ["0,1,2,3,4,5,6,7"]), (["auto"], ["0,1,2,3,4,5,6,7"])],
+)
+def test_a_slot_has_the_gpus_of_the_job_that_takes_most(devices, expected, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3,4,5,6,7")
+    environments = slot_environments(None, None, 1, [on("gpu", number) for number in devices])
+    assert [one["CUDA_VISIBLE_DEVICES"] for one in environments] == expected
 
 
 @pytest.mark.parametrize(

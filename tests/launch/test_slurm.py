@@ -16,7 +16,7 @@ from bridgelab.launch.planned_steps import Work
 from bridgelab.launch.sweep_check import SweepJob
 from bridgelab.launch.sweep_plan import Planned, read_plan, write_plan
 from bridgelab.runs.steps_done import StepsDone
-from hydra_plugins.bridgelab_slurm import SlurmLauncher
+from hydra_plugins.bridgelab_slurm import SlurmLauncher, shape
 
 
 def test_jobs_are_waited_for_until_they_leave_the_queue(tmp_path, monkeypatch, capsys):
@@ -188,3 +188,15 @@ def test_the_view_shows_what_each_job_does_and_the_time_left(tmp_path, monkeypat
     monkeypatch.setattr(queue, "TELL_SECONDS", -1.0)
     watch.view(seen)
     assert out.getvalue().startswith("0 done, 0 failed, 1 running, 2 waiting, about 1 min 24 s left")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("accelerator", "auto"), ("devices", "auto"), ("devices", -1), ("num_nodes", 0)]
+)
+def test_what_slurm_is_asked_for_is_written_out(key, value):
+    given = {"accelerator": "gpu", "devices": 2, "num_nodes": 1}
+    assert shape(OmegaConf.create({"trainer": given})) == (1, 2, 2)
+    with pytest.raises(
+        ValueError, match=rf"^trainer\.{key}={value}: on Slurm it must be .* Set trainer\.{key}"
+    ):
+        shape(OmegaConf.create({"trainer": given | {key: value}}))

@@ -3,7 +3,7 @@
 import pytest
 from omegaconf import OmegaConf
 
-from bridgelab.launch.sweep_check import SweepJob, without_baseline
+from bridgelab.launch.sweep_check import SweepJob, sweep_jobs, without_baseline
 
 OWN = "bridge=linear,bridge._target_=my.B"
 
@@ -37,3 +37,31 @@ def test_a_baseline_that_the_study_has_is_not_missed(tmp_path):
 
 def test_a_sweep_of_another_app_has_no_verdict(tmp_path):
     assert without_baseline([SweepJob(0, (), OmegaConf.create({"seed": 0}), tmp_path / "seed=0")]) == ""
+
+
+class Context:
+    """Composes a job's config as Hydra does, with one folder for all jobs."""
+
+    def __init__(self, folder):
+        self.folder, self.config_loader = folder, self
+
+    def load_sweep_config(self, config, overrides):
+        sweep = {"dir": str(self.folder.parent), "subdir": self.folder.name}
+        return OmegaConf.create({"hydra": {"job": {"config_name": "other"}, "sweep": sweep}})
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["evaluate.tokens=4", "evaluate.tokens=16"], r"differ in evaluate\.tokens alone, .*: bridgelab evaluate .*/a evaluate\.tokens=16$"),
+        (["compile=true", "compile=false"], r"differ in compile alone, .* number the folders: hydra\.sweep\.subdir='\$\{hydra\.job\.num\}'$"),
+        (["seed=0", "seed=0"], r"values are the same \(seed=0\)\. Give each value once\.$"),
+    ],
+)  # fmt: skip
+def test_jobs_of_one_folder_are_told_what_its_name_leaves_out(tmp_path, overrides, told):
+    launcher = {"_target_": "x", "finished": "metrics.json"}
+    config = OmegaConf.create({"hydra": {"launcher": launcher}})
+    with pytest.raises(
+        ValueError, match=rf"^two of 2 jobs write to the same folder, {tmp_path}/a\. Th.*{told}"
+    ):
+        sweep_jobs(Context(tmp_path / "a"), config, [[one] for one in overrides], 0)

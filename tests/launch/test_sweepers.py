@@ -20,6 +20,8 @@ from hydra.core.hydra_config import HydraConfig
 @hydra.main(version_base="1.3", config_path="conf", config_name="app")
 def main(config):
     folder = pathlib.Path(HydraConfig.get().runtime.output_dir)
+    if config.number == 7:
+        raise FloatingPointError("diverged")
     accuracy = 1 - (config.number - 3) ** 2 / 100
     (folder / "metrics.json").write_text(json.dumps({"curve": [[5, 0.1], [10, accuracy]]}))
 
@@ -34,7 +36,7 @@ study: tiny
 hydra:
   searchpath: ["file://{ROOT}/conf"]
   launcher: {{command: [tiny_app], slots: 2, gpus_per_job: 1, preload: [json]}}
-  sweeper: {{direction: maximize, n_trials: 4, n_jobs: 2, params: {{number: "choice(0, 2, 3, 7)"}}}}
+  sweeper: {{direction: maximize, n_trials: 4, n_jobs: 2, max_failure_rate: 0.5, params: {{number: "choice(0, 2, 3, 7)"}}}}
   run: {{dir: "runs/${{study}}/${{hydra.job.override_dirname}}"}}
   sweep: {{dir: "runs/${{study}}", subdir: "${{hydra.job.override_dirname}}"}}
   job: {{chdir: false}}
@@ -59,6 +61,10 @@ def test_optuna_maximizes_the_validation_accuracy_of_the_pools_jobs(tmp_path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 of 2 jobs are finished already" in done.stdout
+    assert (
+        "Failed experiment: number=7 failed, and its log is in runs/tiny/number=7."
+        in done.stdout + done.stderr
+    )
     best = OmegaConf.load(tmp_path / "runs" / "tiny" / "optimization_results.yaml")
     assert (best.best_params, best.best_value) == ({"number": 2}, 0.99)
 

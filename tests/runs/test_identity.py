@@ -102,6 +102,22 @@ def test_what_no_choice_reads_lets_an_older_run_go_on(tmp_path):
             claim(tmp_path, other)
 
 
+@pytest.mark.parametrize("written_out_first", [False, True])
+def test_a_value_written_out_is_the_value_of_an_interpolation(tmp_path, written_out_first):
+    """As `benchmark.root=/data/gqa` is, where conf/ takes /data from the environment."""
+    pair = [CONFIG, changed("benchmark.root", "/a/world")]
+    first, second = reversed(pair) if written_out_first else pair
+    claim(tmp_path, first)
+    (tmp_path / "metrics.csv").touch()
+    assert not claim(tmp_path, second)
+    assert (tmp_path / "config.hash").read_text().strip() == config_hash(second) != config_hash(first)
+    warm = {"bridge": {"init_from": "warm"}, "text": {"path": "none", "adapt": "none"}}
+    claim(tmp_path / "warm", OmegaConf.merge(first, warm))
+    (tmp_path / "warm" / "metrics.csv").touch()
+    with pytest.raises(ValueError, match=r"they differ in the files that bridge\.init_from=warm starts from"):
+        claim(tmp_path / "warm", OmegaConf.merge(second, warm))  # which of both it is can't be told
+
+
 def test_a_difference_in_published_sizes_is_not_named(tmp_path):
     claim(tmp_path, OmegaConf.merge(CONFIG, {"benchmark": {"published": {"images": {"train": 5}}}}))
     (tmp_path / "metrics.csv").touch()

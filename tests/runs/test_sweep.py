@@ -3,6 +3,7 @@
 import shlex
 
 import pytest
+from omegaconf import OmegaConf
 
 from bridgelab.runs.record_schema import Malformed
 from bridgelab.runs.sweep import (
@@ -82,6 +83,18 @@ def test_what_the_last_sweep_lacks_is_named_too(tmp_path):
         *(f"bridgelab train study=s bridge=linear seed={seed} train.lr=0.2" for seed in (0, 1)),
         f"bridgelab study {tmp_path} --add bridge=qformer",
     ]
+
+
+def test_a_command_names_the_folder_of_ones_own_studies(tmp_path):
+    sources = [
+        {"path": "/x/conf", "schema": "file", "provider": "main"},
+        {"path": "/my studies", "schema": "file", "provider": "command-line"},
+    ]
+    hydra = {"overrides": {"task": ["experiments=mine"]}, "runtime": {"config_sources": sources}}
+    OmegaConf.save(OmegaConf.create({"hydra": hydra}), tmp_path / "multirun.yaml")
+    line = "bridgelab train '--config-dir=/my studies' experiments=mine"
+    assert command(tmp_path, []) == line
+    assert what_is_missing(tmp_path, ["seed=1"]) == line
 
 
 def test_a_single_run_is_repeated_as_it_was_given(tmp_path):

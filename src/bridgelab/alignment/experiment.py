@@ -28,7 +28,7 @@ from bridgelab.training.fit import Fitted, Outputs, fit
 from bridgelab.training.lightning_module import BridgeTraining
 from bridgelab.training.loggers.csv_logger import MetricsCsv
 from bridgelab.training.lr_schedule import lr_schedule
-from bridgelab.training.trainer import check_trainer, trainer_builder
+from bridgelab.training.trainer import check_batch, check_trainer, trainer_builder
 
 KIND = "caption"
 LOSSES = ("loss", "itc", "itm", "itg")
@@ -60,7 +60,8 @@ class AlignmentExperiment:
                 f"benchmark {benchmark.name} has examples of kind {', '.join(benchmark.kinds)}: alignment learns from captions. "
                 "Set benchmark to one that has them: world, clevr, coco_captions or flickr30k."
             )
-        check_trainer(config.trainer)
+        processes = check_trainer(config.trainer)
+        check_batch(config.trainer, config.train.batch_size, processes, least=2)  # pairs, to contrast
         text = TokenizerOnly(config.text.path)
         self.backbones = Backbones(_without_initial_weights(config), device, text)
         self.model = self._build_model(text)

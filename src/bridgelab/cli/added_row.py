@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bridgelab.cli.arguments import UsageError
 from bridgelab.config.instantiate import SLOTS
-from bridgelab.runs.sweep import BASE, MULTIRUN, OWN, RUNS, last_overrides, places_jobs, quoted
+from bridgelab.runs.sweep import BASE, MULTIRUN, OWN, RUNS, last_folders, last_overrides, places_jobs, quoted
 
 # A row may choose only these keys. All others are the study's, so that rows can be compared.
 ROW_KEYS = ("bridge", "budget")
@@ -51,8 +51,9 @@ def added_row(study: Path, row: Sequence[str]) -> list[str]:
     place = [f"study={quoted(here.name)}"]
     if here.parent != Path(RUNS).absolute():
         place.append(f"paths.runs={quoted(str(here.parent))}")
-    command = [*(["-m"] if sweeps else []), *launcher, *same, *base, *row, *place]
-    if foreign := next((one for one in same if _is_foreign(one)), None):
+    folders = last_folders(study)
+    command = [*folders, *(["-m"] if sweeps else []), *launcher, *same, *base, *row, *place]
+    if foreign := next((one for one in [*folders, *same] if _is_foreign(one)), None):
         raise UsageError(
             f"{study / MULTIRUN} holds {foreign}, which may run code from outside bridgelab. If you trust its author, train the row "
             f"yourself: {shlex.join(['bridgelab', 'train', *command])}"

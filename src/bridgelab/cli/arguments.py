@@ -20,16 +20,21 @@ class UsageError(Exception):
     """A command line that names something that does not exist."""
 
 
-def choose(kind: str, name: str, options: Iterable[str]) -> None:
+def choose(kind: str, name: str, options: Iterable[str], otherwise: str = "") -> None:
     """Check that a name is one of the options.
 
+    Args:
+        kind: what is named.
+        name: the name.
+        options: what there is.
+        otherwise: what to do if it is meant to be none of these.
     Raises:
         UsageError: if it is not, with the options and the nearest one.
     """
     options = list(options)
     if name not in options:
         raise UsageError(
-            f"{kind} {name!r} is not one of {', '.join(options)}. {nearest(name, options)}".strip()
+            f"{kind} {name!r} is not one of {', '.join(options)}. {' '.join(filter(None, [nearest(name, options), otherwise]))}".strip()
         )
 
 

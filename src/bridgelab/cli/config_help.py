@@ -1,5 +1,6 @@
 """The help of a command that takes a config: its groups with their options, and every key with its default and its meaning."""
 
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,6 +10,7 @@ from bridgelab.cli.arguments import choose
 from bridgelab.cli.key_comments import ExplainedKey, explained_keys, head_comment
 from bridgelab.cli.overrides import conf_folder
 
+STARTS_FROM = re.compile(r"^defaults: \[(.*)\]$", re.MULTILINE)  # of one group
 WIDTH = 120  # columns
 COLUMN = 40  # where comments begin
 
@@ -58,7 +60,7 @@ def _groups(command: str, text: str) -> Mapping[str, Path]:
 def _option_help(group: str, option: str, folder: Path) -> list[str]:
     """Return the lines that explain an option of a group: what its yaml says of it, and its keys."""
     text = (folder / f"{option}.yaml").read_text()
-    keys = explained_keys(text)
+    keys = _with_inherited(option, folder).values()
     if group == "experiments":  # whose keys are the config's own
         prefix = ""
     else:
@@ -70,6 +72,17 @@ def _option_help(group: str, option: str, folder: Path) -> list[str]:
         *_key_lines(named),
         "",
     ]
+
+
+def _with_inherited(option: str, folder: Path) -> dict[str, ExplainedKey]:
+    """Return the keys of an option by name, with those of the options of its group that it starts from. Its own values replace theirs."""
+    text = (folder / f"{option}.yaml").read_text()
+    keys: dict[str, ExplainedKey] = {}
+    if listed := STARTS_FROM.search(text):
+        for base in re.findall(r"[\w./-]+", listed[1]):
+            if base != "_self_":
+                keys |= _with_inherited(base, folder)
+    return keys | {own.name: own for own in explained_keys(text)}
 
 
 def _key_lines(keys: Sequence[ExplainedKey]) -> list[str]:

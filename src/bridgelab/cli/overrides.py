@@ -10,7 +10,11 @@ from bridgelab.cli.arguments import UsageError, choose, nearest
 from bridgelab.config.root import config_root
 
 OWN_LAUNCHERS = "hydra_plugins.bridgelab_"  # whose keys are declared
+OWN_STUDY = {
+    "experiments": "A study of your own in DIR/experiments/NAME.yaml: bridgelab train --config-dir=DIR experiments=NAME"
+}
 NEW_STUDY = "NEW"  # the name in the command of a message, to be replaced
+STUDY = "experiments="  # an override that chooses a study
 ELSEWHERE = ("config_dir", "config_path", "config_name")  # options by which Hydra reads other configs
 
 
@@ -50,16 +54,42 @@ def _check_app(args: Sequence[str], command: str, schema: Any) -> None:
     from bridgelab.config.compose import compose_config, compose_sweep, each_value
 
     sweep = compose_sweep(conf, overrides, command)
+    if sweep.config.hydra.job.chdir:
+        raise UsageError(
+            "hydra.job.chdir=true: data, features and runs are found from the working folder, so each run would have its own. Leave it out."
+        )
     is_sweep = options.multirun or sweep.is_multirun
     if not is_sweep:
         refuse_lists(overrides, ["bridgelab", command, "-m", *args])
     elif str(sweep.config.hydra.launcher._target_).startswith(OWN_LAUNCHERS):
         check_launcher(sweep.config)
+    each = list(each_value(conf, overrides))
+    _refuse_several_studies(each)
     check_config(sweep.config, schema)
-    for values in list(each_value(conf, overrides))[1:]:
+    for values in each[1:]:
         check_config(compose_config(conf, command, values), schema)
     if command == "train":
         _refuse_another_verdict(sweep.config, args)
+
+
+def _refuse_several_studies(each: Sequence[Sequence[str]]) -> None:
+    """Refuse to sweep studies: Hydra reads what a study sweeps only where the study is one for all jobs.
+
+    Args:
+        each: overrides with one value each, of a sweep once with each value.
+    Raises:
+        UsageError: if there are several studies, and one of them sweeps something.
+    """
+    studies = sorted(
+        {one.lstrip("+") for values in each for one in values if one.lstrip("+").startswith(STUDY)}
+    )
+    if len(studies) > 1 and (swept := _swept(studies)):
+        names = ",".join(one.removeprefix(STUDY) for one in studies)
+        commands = ", ".join(f"bridgelab train {one}" for one in studies)
+        raise UsageError(
+            f"{STUDY}{names}: a sweep over studies leaves out what each sweeps itself ({swept[0]}), and would be a single run of each. "
+            f"Give one command each: {commands}"
+        )
 
 
 def _refuse_another_verdict(config: Any, args: Sequence[str]) -> None:
@@ -206,7 +236,7 @@ def _swept(args: Sequence[str]) -> list[str]:
     from omegaconf import OmegaConf
 
     swept: list[str] = []
-    for name in (arg.removeprefix("experiments=") for arg in args if arg.startswith("experiments=")):
+    for name in (arg.removeprefix(STUDY) for arg in args if arg.startswith(STUDY)):
         path = conf_folder().parent / "experiments" / f"{name}.yaml"
         if path.is_file():
             params = OmegaConf.select(OmegaConf.load(path), "hydra.sweeper.params") or {}
@@ -237,4 +267,4 @@ def check_choices(args: Sequence[str], conf: Path) -> None:
             )
             for name in match[2].split(","):
                 if name != "null":
-                    choose(match[1], name.removesuffix(".yaml"), options)
+                    choose(match[1], name.removesuffix(".yaml"), options, OWN_STUDY.get(match[1], ""))

@@ -8,6 +8,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 
 from bridgelab.config.closest_key import nearest
+from bridgelab.config.schema.base import ClassKeys
 from bridgelab.config.schema.config import Config
 from bridgelab.config.schema.launcher import Sweep
 
@@ -84,6 +85,19 @@ def declared(schema: type[BaseModel] = Config, prefix: str = "") -> set[str]:
             if isinstance(kind, type) and issubclass(kind, BaseModel):
                 keys |= declared(kind, f"{key}.")
     return keys
+
+
+def decided_elsewhere(key: str) -> str:
+    """Return why a run's config does not take a key that its class takes, and what to do instead; nothing for other keys."""
+    group, _, name = key.rpartition(".")
+    node: type[BaseModel] = Config
+    for part in group.split("."):
+        field = node.model_fields.get(part)
+        kinds = (field.annotation, *get_args(field.annotation)) if field else ()
+        node = next(
+            (kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), BaseModel
+        )
+    return node.of_the_run.get(name, "") if issubclass(node, ClassKeys) else ""
 
 
 def _messages(errors: Sequence[Any], content: Any, schema: type[BaseModel]) -> list[str]:

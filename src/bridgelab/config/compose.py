@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 import bridgelab.config.resolvers  # noqa: F401, which conf/train.yaml needs
-from bridgelab.config.check import declared
+from bridgelab.config.check import decided_elsewhere, declared
 from bridgelab.config.closest_key import nearest
 from bridgelab.config.schema.base import OWN
 
@@ -93,6 +93,8 @@ def _unknown_key(key: str, overrides: Sequence[str], config: DictConfig) -> str:
         return f"{given}: there is no key {parent or key}{nearest(parent, map(str, config)) or '.'}"
     if any(one.startswith(f"{parent}._target_=") for one in overrides):
         return f"{given}: the yaml that {parent} starts from has no key {name}. If your class takes it, write +{given.lstrip('+')}."
+    if told := decided_elsewhere(key):
+        return f"{given}: {told}."
     added = f"write +{given.lstrip('+')}."
     if name in node:  # a mapping, given with a key that it lacks
         return f"{given}: {key} has no key of this name yet. To add it, {added}"

@@ -114,8 +114,8 @@ def use_slots(sweep: Sweep, device: torch.device) -> int:
     if sweep.jobs == 1 or "slots" not in launcher:
         at_once = launcher.get("array_parallelism", 1)  # on Slurm, if its queue is empty
         return min(sweep.jobs, at_once or sweep.jobs)
-    accelerators = [str(sweep.config.trainer.accelerator)]
-    environments = slot_environments(launcher.slots, launcher.gpus_per_job, launcher.threads, accelerators)
+    trainers = [sweep.config.trainer]
+    environments = slot_environments(launcher.slots, launcher.gpus_per_job, launcher.threads, trainers)
     if device.type == "cpu":
         torch.set_num_threads(int(environments[0]["OMP_NUM_THREADS"]))
     return min(sweep.jobs, len(environments))

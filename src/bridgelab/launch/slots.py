@@ -2,22 +2,26 @@
 
 import os
 import subprocess
-from collections.abc import Collection
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 ON_GPU = ("gpu", "cuda", "auto")  # values of trainer.accelerator
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 def slot_environments(
-    slots: int | None, gpus_per_job: int, threads: int | None, accelerators: Collection[str] = ("auto",)
+    slots: int | None,
+    gpus_per_job: int | None,
+    threads: int | None,
+    trainers: Sequence[Mapping[str, Any]] = ({},),
 ) -> list[dict[str, str]]:
     """Return the environment variables that each slot adds, one dictionary per slot.
 
     Args:
         slots: jobs at a time; None gives one slot per `gpus_per_job` GPUs, or 2 on the CPU.
-        gpus_per_job: GPUs of a slot, shared with no other; ignored on the CPU.
+        gpus_per_job: GPUs of a slot, shared with no other; None gives the most that a job's trainer takes. Ignored on the CPU.
         threads: threads of a job; None divides this process's cores by the slots.
-        accelerators: `trainer.accelerator` of the jobs. If none of them is in `ON_GPU`, GPUs are not counted, and
+        trainers: `trainer` of each job. If the accelerator of none of them is in `ON_GPU`, GPUs are not counted, and
             jobs may encode features on them.
     Raises:
         ValueError: if a number is not positive, or there are too few GPUs.
@@ -25,22 +29,25 @@ def slot_environments(
     for name, value in (("slots", slots), ("gpus_per_job", gpus_per_job), ("threads", threads)):
         if value is not None and value < 1:
             raise ValueError(f"hydra.launcher.{name}={value} is not positive. Set it to at least 1.")
-    on_gpu = any(one in ON_GPU for one in accelerators)
-    gpus = visible_gpus() if on_gpu else []
+    devices = [one.get("devices", 1) for one in trainers if str(one.get("accelerator", "auto")) in ON_GPU]
+    gpus = visible_gpus() if devices else []
+    # -1 and auto: all there are
+    needed = (one if isinstance(one, int) and one > 0 else len(gpus) for one in devices)
+    each = gpus_per_job or max(needed, default=1)
     if gpus:
-        available = len(gpus) // gpus_per_job
+        available = len(gpus) // each
         slots = slots or available
         if slots == 0 or slots > available:
             raise ValueError(
-                f"slots={slots or 1} times gpus_per_job={gpus_per_job} is more than the {len(gpus)} GPUs "
-                "there are. Set hydra.launcher.slots or hydra.launcher.gpus_per_job lower."
+                f"slots={slots or 1} times gpus_per_job={each} is more than the {len(gpus)} GPUs "
+                "there are. Set hydra.launcher.slots, trainer.devices or hydra.launcher.gpus_per_job lower."
             )
     slots = slots or 2
     threads = threads or max(1, available_cores() // slots)
     environments = [dict.fromkeys(_THREAD_VARIABLES, str(threads)) for _ in range(slots)]
     if gpus:
         for slot, environment in enumerate(environments):
-            own = gpus[slot * gpus_per_job : (slot + 1) * gpus_per_job]
+            own = gpus[slot * each : (slot + 1) * each]
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(own)
     return environments
 

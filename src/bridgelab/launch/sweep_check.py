@@ -1,5 +1,6 @@
 """The jobs of a sweep with their folders and configs, checked before the first one starts. Free of torch."""
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -73,13 +74,31 @@ def sweep_jobs(
         raise ValueError("\n".join([f"{len(refused)} of {len(jobs)} jobs can't be run:", *refused]))
     shared = [folder for folder, times in Counter(job.folder for job in jobs).items() if times > 1]
     if shared:
-        raise ValueError(
-            f"two of {len(jobs)} jobs write to the same folder, {shared[0]}. "
-            "Let hydra.sweep.subdir differ between jobs, for example ${hydra.job.override_dirname}."
-        )
+        raise ValueError(_sharing(jobs, shared[0]))
     if warning := without_baseline(jobs):
         get_console().print(printable(warning), markup=False, soft_wrap=True)
     return jobs
+
+
+def _sharing(jobs: Sequence[SweepJob], folder: Path) -> str:
+    """Return why several jobs would write to a folder, and what to do: its name leaves out keys that do not make another run."""
+    there = [
+        dict(one.lstrip("+~").partition("=")[::2] for one in job.overrides)
+        for job in jobs
+        if job.folder == folder
+    ]
+    keys = sorted(key for key in there[0] if len({one.get(key) for one in there}) > 1)
+    told = f"two of {len(jobs)} jobs write to the same folder, {folder}."
+    if not keys:
+        given = ", ".join(f"{key}={value}" for key, value in there[0].items())
+        return f"{told} Their values are the same ({given}). Give each value once."
+    differ = f"They differ in {', '.join(keys)} alone, which {'is' if len(keys) == 1 else 'are'} no part of its name."
+    if all(key.startswith("evaluate.") for key in keys):
+        command = shlex.join(
+            ["bridgelab", "evaluate", str(folder), *(f"{key}={there[-1][key]}" for key in keys)]
+        )
+        return f"{told} {differ} Train the run once, and evaluate it with each value: {command}"
+    return f"{told} {differ} Give one value, or number the folders: hydra.sweep.subdir='${{hydra.job.num}}'"
 
 
 def without_baseline(jobs: Sequence[SweepJob]) -> str:

@@ -37,9 +37,9 @@ OF_IMAGES = ("fingerprints.vision", "features_dtype", "vision", "data.dtype")
 OF_TRAINING = ("examples_seen", "mixture", "tuned_over", "train", "tune", "optim", "trainer")
 # Groups of the config that are part of a bridge: a budget solves its choices, as if its yaml had them so.
 OF_BRIDGES = ("bridge", "budget")
-# Config keys without effect on what is learned or answered.
+# Config keys without effect on what is learned or answered. Checkpointing computes the same gradients in less memory.
 FREE = (
-    *NOT_IDENTITY, *INDIFFERENT, "study", "seed", "data_seed", "evaluate.shuffled",
+    *NOT_IDENTITY, *INDIFFERENT, "study", "seed", "data_seed", "evaluate.shuffled", "text.checkpointing",
 )  # fmt: skip
 # Keys of the record that follow from a key of the config.
 FOLLOWS = MappingProxyType(

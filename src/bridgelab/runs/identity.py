@@ -18,7 +18,7 @@ from bridgelab.runs.insert import insert_of
 from bridgelab.runs.older_names import with_older_keys
 from bridgelab.runs.record_schema import read_config, read_record
 from bridgelab.runs.sweep import OVERRIDES, quoted
-from bridgelab.runs.warm_start_files import digest_of_starts
+from bridgelab.runs.warm_start_files import digest_of_starts, starts_warm
 
 log = logging.getLogger(__name__)
 MAX_KEYS = 5  # differing keys in one message
@@ -140,7 +140,10 @@ def refuse_another(directory: Path, config: DictConfig) -> bool:
         if BEFORE_TRAINING.issuperset(path.name for path in directory.iterdir()):
             return False
         may_change = INDIFFERENT if is_finished(directory) else (*INDIFFERENT, "evaluate")
-        changed = _difference(read_config(directory), _resolved(config)) or [WARM_STARTS]
+        changed = _difference(read_config(directory), _resolved(config))
+        # Else the hashes differ in how a value is written alone: by an interpolation, or out.
+        if not changed and starts_warm(config):
+            changed = [WARM_STARTS]
         if keys := [key for key in changed if not {key, key.split(".")[0]} & set(may_change)]:
             raise ValueError(
                 f"{directory} holds a run of another config (hash {other}, this one {own}; they differ in "

@@ -101,11 +101,25 @@ class Overrides(Checked):
     hydra: list[str] = Field(default_factory=list)  # keys of Hydra's own, such as hydra/launcher=slurm
 
 
+class Source(Checked):
+    """A folder that Hydra read configs from, and who named it."""
+
+    path: str
+    provider: str
+
+
+class Runtime(Checked):
+    """`hydra.runtime` of a multirun.yaml."""
+
+    config_sources: list[Source] = Field(default_factory=list)
+
+
 class Sweep(Checked):
     """A sweep as Hydra records it: the study's values, and those of the command line."""
 
     sweeper: Sweeper = Sweeper()
     overrides: Overrides = Overrides()
+    runtime: Runtime = Runtime()
 
 
 class Multirun(Checked):
@@ -188,6 +202,16 @@ def last_launcher(study: Path) -> list[str]:
     return [one for one in last_sweep(study).overrides.hydra if places_jobs(one)]
 
 
+def last_folders(study: Path) -> list[str]:
+    """Return the options by which a study's last sweep read configs from further folders, such as --config-dir=mine.
+
+    Raises:
+        Malformed: as `last_sweep`.
+    """
+    sources = last_sweep(study).runtime.config_sources
+    return [f"--config-dir={one.path}" for one in sources if one.provider == "command-line"]
+
+
 def keep_overrides(run: Path, task: Sequence[str]) -> None:
     """Write the overrides of a run's command line to its folder."""
     with atomic_path(run / OVERRIDES) as temporary:
@@ -213,7 +237,8 @@ def command(study: Path, names: Sequence[str]) -> str:
     task = _without_defaults(last_overrides(study))
     if task:
         sweeps = not any(one.startswith("experiments=") for one in task)
-        return shlex.join(["bridgelab", "train", *(["-m"] if sweeps else []), *last_launcher(study), *task])
+        options = [*last_folders(study), *(["-m"] if sweeps else [])]
+        return shlex.join(["bridgelab", "train", *options, *last_launcher(study), *task])
     runs = (kept_overrides(study / name) for name in names)
     return "\n".join(shlex.join(["bridgelab", "train", *given]) for given in runs if given)
 
@@ -273,8 +298,10 @@ def _added_row(study: Path, name: str) -> str:
 
 
 def _one_run(study: Path, name: str) -> str:
-    launcher = [*(["-m"] if last_launcher(study) else []), *last_launcher(study)]
-    return shlex.join(["bridgelab", "train", *launcher, *_run_of_earlier_sweep(study / name)])
+    options = [*last_folders(study), *(["-m"] if last_launcher(study) else [])]
+    return shlex.join(
+        ["bridgelab", "train", *options, *last_launcher(study), *_run_of_earlier_sweep(study / name)]
+    )
 
 
 def _run_of_earlier_sweep(run: Path) -> list[str]:

@@ -55,7 +55,7 @@ def start_rows(folder: Path) -> list[list[str]]:
         ]
         for name, command in commands.items()
     ]
-    (environment,) = slot_environments(1, 1, 1, ["cpu"])
+    (environment,) = slot_environments(1, 1, 1, [{"accelerator": "cpu"}])
     forker = ForkServer(os.environ | environment, preload)
     taken = []
     with (folder / "log.txt").open("wb") as log:
@@ -73,7 +73,7 @@ def sweep_row(folder: Path) -> list[str]:
     Args:
         folder: for the world, features and runs.
     """
-    environments = slot_environments(SLOTS, 1, None, ["cpu"])
+    environments = slot_environments(SLOTS, 1, None, [{"accelerator": "cpu"}])
     places = (f"benchmark.root={folder}/world", f"paths.features={folder}/features")
     choices = (*SHORT, *places)
 

@@ -22,7 +22,7 @@ from bridgelab.training.lightning_module import BridgeTraining
 from bridgelab.training.lr_schedule import lr_schedule
 from bridgelab.training.out_of_memory import explain_out_of_memory
 from bridgelab.training.start_check import check_start
-from bridgelab.training.trainer import check_trainer, trainer_builder
+from bridgelab.training.trainer import check_batch, check_trainer, trainer_builder
 
 
 class Experiment:
@@ -48,6 +48,7 @@ class Experiment:
     def __init__(self, config: DictConfig, device: Any):
         self.config, self.device = config, torch.device(device)
         self.processes = check_trainer(config.trainer)
+        check_batch(config.trainer, config.train.batch_size, self.processes)
         if config.compile:
             refuse_drawn_tokens(target(config.bridge, "bridge"))
             refuse_without_compiler(self.device)

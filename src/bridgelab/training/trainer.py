@@ -59,7 +59,7 @@ def check_trainer(config: DictConfig) -> int:
     Returns:
         The number of its processes.
     Raises:
-        ValueError: with Lightning's reason, or if a launcher started another number of processes.
+        ValueError: with Lightning's reason, or if the processes that were started and that Lightning starts are not the trainer's.
     """
     try:
         trainer = trainer_builder(config)(logger=False, enable_checkpointing=False, enable_progress_bar=False)
@@ -68,16 +68,55 @@ def check_trainer(config: DictConfig) -> int:
     processes = trainer.num_devices * trainer.num_nodes
     # Each of too many processes would train the whole run as its first, in the same folder.
     alone = trainer.is_global_zero and not is_first(os.environ)
-    if alone or max(trainer.world_size, _launched()) != processes:
+    too_many = alone or max(trainer.world_size, _launched()) != processes
+    if too_many or _waits_in_vain(trainer, processes):
         names = [*RANKS, "WORLD_SIZE", "SLURM_NTASKS", STEP_TASKS]
         given = ", ".join(f"{name}={os.environ[name]}" for name in names if name in os.environ)
+        launched = (
+            f"the launcher's variables ({given}) do not fit"
+            if given
+            else "no launcher started the processes of"
+        )
         raise ValueError(
-            f"the launcher's variables ({given}) do not fit trainer.devices={trainer.num_devices} times trainer.num_nodes="
+            f"{launched} trainer.devices={trainer.num_devices} times trainer.num_nodes="
             f"{trainer.num_nodes}: a launcher must start exactly the processes of one run. Start {processes} (srun --ntasks-per-node="
             f"{trainer.num_devices}, torchrun --nproc-per-node={trainer.num_devices}), or choose trainer=ddp or trainer=multinode with the "
             "numbers of the launcher."
         )
     return processes
+
+
+def check_batch(config: DictConfig, batch_size: int, processes: int, *, least: int = 1) -> None:
+    """Check that a batch divides among a trainer's processes, whose number devices=auto and -1 leave open until it is built.
+
+    Args:
+        config: the config's `trainer`.
+        batch_size: examples of a step.
+        processes: of the trainer, as `check_trainer` returns them.
+        least: examples that each process needs at a time.
+    Raises:
+        ValueError: if it does not.
+    """
+    parts = processes * config.get("accumulate_grad_batches", 1)
+    if batch_size % parts or batch_size < least * parts:
+        raise ValueError(
+            f"train.batch_size={batch_size}: must be a multiple of {parts}, which is the {processes} processes that trainer.devices="
+            f"{config.devices} gives here times trainer.accumulate_grad_batches, with {least} or more for each. Set train.batch_size="
+            f"{max(least, round(batch_size / parts)) * parts}, or trainer.devices to a number that divides it."
+        )
+
+
+def _waits_in_vain(trainer: pl.Trainer, processes: int) -> bool:
+    """Return whether nobody starts some of a trainer's processes, for which the others would wait until they time out."""
+    if _is_slurm_task():
+        return _launched() < processes  # a batch script without srun has Slurm's numbers, but is one process
+    environment = getattr(trainer.strategy, "cluster_environment", None)
+    # Lightning starts the processes of this machine alone.
+    return (
+        trainer.num_nodes > 1
+        and isinstance(environment, LightningEnvironment)
+        and "MASTER_ADDR" not in os.environ
+    )
 
 
 def _is_slurm_task() -> bool:

@@ -13,6 +13,7 @@ from torch import nn
 
 from bridgelab.benchmark.example import Example
 from bridgelab.bridge.attention import attend
+from bridgelab.config.schema.training import Wandb
 from bridgelab.data.batches import TokenizedExamples
 from bridgelab.model import BridgedModel
 from bridgelab.training import main
@@ -164,6 +165,7 @@ def test_a_run_keeps_its_id_and_one_made_anew_has_another(tmp_path):
     assert first == wandb_identity(mine)
     assert first["id"] != wandb_identity(theirs)["id"]
     assert (first["name"], first["group"]) == ("bridge=linear,seed=0", "study")
+    assert first.keys() <= Wandb.of_the_run.keys()  # which a config can not give
     shutil.rmtree(mine)
     mine.mkdir()
     assert wandb_identity(mine)["id"] != first["id"]

@@ -1,5 +1,6 @@
 """Types of values, and the models that others inherit from. Free of torch."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -46,10 +47,12 @@ class ClassKeys(Keys):
     Attributes:
         of_any_class: the keys that are checked for a class from outside too, because bridgelab itself reads them; None for all that are
             declared. Its other keys are its own, whatever a class of bridgelab takes by the same name.
+        of_the_run: keys that the class takes but a run decides elsewhere -> why, and what to do instead.
     """
 
     model_config = ConfigDict(extra="allow")
     of_any_class: ClassVar[frozenset[str] | None] = None
+    of_the_run: ClassVar[Mapping[str, str]] = {}
     target: Name = Field(alias="_target_")
     partial: bool = Field(False, alias="_partial_")
 
@@ -67,6 +70,10 @@ class ClassKeys(Keys):
 
     @model_validator(mode="after")
     def _check_declared(self) -> "ClassKeys":
+        extra = self.model_extra or {}
+        for key in sorted(self.of_the_run.keys() & extra.keys()):
+            context = {"key": key, "value": str(extra[key]), "told": self.of_the_run[key]}
+            raise PydanticCustomError("instead", "{told}", context)
         if self.target.startswith(OWN) and self.model_extra:
             unknown = sorted(self.model_extra)[0]
             known = [field.alias or name for name, field in type(self).model_fields.items()]

@@ -9,7 +9,7 @@ from bridgelab.config.schema.base import ClassKeys, Count, Keys, Name, Number, P
 
 class Launcher(ClassKeys):
     slots: Count | None = None
-    gpus_per_job: Count = 1
+    gpus_per_job: Count | None = None
     threads: Count | None = None
     finished: Name
     timeout_min: Count = 1

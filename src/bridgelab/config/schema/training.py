@@ -1,8 +1,9 @@
 """Keys of training: optimizer, trainer, loggers, schedule and the search for a learning rate. Free of torch."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from bridgelab.config.schema.base import (
@@ -36,28 +37,37 @@ Stage = Annotated[
 
 
 class Optim(ClassKeys):
+    of_the_run: ClassVar[Mapping[str, str]] = {
+        "lr": "a run's train.lr decides this, or the search of a training over tune.lrs. Remove it, and set one of these"
+    }
     adamw_ratio: Positive = 1.0
     momentum: Decay = 0.0
     betas: Betas = Field([0.0, 0.0])
     weight_decay: NotNegative = 0.0
 
 
-# Lightning's arguments that another key of the config decides, which a run would override or be cut short by.
-INSTEAD = {
-    "precision": "train.precision",
-    "log_every_n_steps": "train.log_every",
+def _decided_by(key: str) -> str:
+    return f"a run's {key} decides this. Remove it, and set {key}"
+
+
+DROPPED = "a run has its own, and this one would be dropped. "
+# Lightning's arguments that another key of the config decides, which a run would override or be cut short by, and those that a run
+# gives itself, so that what is given would be dropped -> what to do instead.
+OF_THE_TRAINER = {
+    "precision": _decided_by("train.precision"),
+    "log_every_n_steps": _decided_by("train.log_every"),
     **dict.fromkeys(
         ("max_steps", "min_steps", "max_epochs", "min_epochs", "max_time", "limit_train_batches", "overfit_batches", "fast_dev_run"),
-        "train.steps",
+        _decided_by("train.steps"),
     ),
-    "logger": "logger",
-    "enable_checkpointing": "train.save_every",
-}  # fmt: skip
-# Those that a run gives itself, so that what is given would be dropped -> what to do instead.
-OF_THE_RUN = {
-    "callbacks": "Remove it; a training with callbacks of your own is a loop of your own, see docs/api.md",
+    "logger": _decided_by("logger"),
+    "enable_checkpointing": _decided_by("train.save_every"),
+    **dict.fromkeys(("val_check_interval", "check_val_every_n_epoch"), _decided_by("train.val_points")),
+    "limit_val_batches": DROPPED + "Remove it, and set train.val_limit, or in an alignment train.val_images",
+    **dict.fromkeys(("limit_test_batches", "limit_predict_batches"), _decided_by("evaluate.limit")),
+    "callbacks": DROPPED + "Remove it; a training with callbacks of your own is a loop of your own, see docs/api.md",
     **dict.fromkeys(
-        ("enable_progress_bar", "enable_model_summary", "num_sanity_val_steps", "use_distributed_sampler"), "Remove it"
+        ("enable_progress_bar", "enable_model_summary", "num_sanity_val_steps", "use_distributed_sampler"), DROPPED + "Remove it"
     ),
 }  # fmt: skip
 
@@ -76,6 +86,7 @@ def _without_places(devices: object) -> object:
 
 
 class Trainer(ClassKeys):
+    of_the_run: ClassVar[Mapping[str, str]] = OF_THE_TRAINER
     accelerator: Name
     devices: Annotated[Count | Literal[-1, "auto"], BeforeValidator(_without_places)]
     num_nodes: Count
@@ -83,33 +94,23 @@ class Trainer(ClassKeys):
     gradient_clip_val: NotNegative | None = None
     accumulate_grad_batches: Count = 1
 
-    @model_validator(mode="after")
-    def _check_decided_elsewhere(self) -> "Trainer":
-        extra = self.model_extra or {}
-        for key in sorted(INSTEAD.keys() & extra.keys()):
-            context = {"key": key, "value": str(extra[key]), "instead": INSTEAD[key]}
-            raise PydanticCustomError(
-                "instead", "a run's {instead} decides this. Remove it, and set {instead}", context
-            )
-        for key in sorted(OF_THE_RUN.keys() & extra.keys()):
-            context = {"key": key, "value": str(extra[key]), "instead": OF_THE_RUN[key]}
-            raise PydanticCustomError(
-                "instead", "a run has its own, and this one would be dropped. {instead}", context
-            )
-        return self
-
 
 class Csv(ClassKeys):
     pass
 
 
 class TensorBoard(ClassKeys):
+    of_the_run: ClassVar[Mapping[str, str]] = {"save_dir": DROPPED + "Remove it, and set paths.runs"}
     name: str
     version: str
     default_hp_metric: bool
 
 
 class Wandb(ClassKeys):
+    of_the_run: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("name", "group", "id", "version", "resume", "save_dir", "dir"),
+        "a run has its own, from its folder, so that it is the same run in W&B when it resumes. Remove it; study=NAME sets the group",
+    )
     project: Name
     offline: bool
 
