@@ -17,6 +17,7 @@ from bridgelab.bridge.weights import load_rest_of_run, load_weights, read_initia
 from bridgelab.config.instantiate import bridge_choices, build, target
 from bridgelab.device import SMALLER_T5, explain_full_gpu
 from bridgelab.model import BridgedModel, autocast_pays
+from bridgelab.runs.identity import read_keys
 from bridgelab.runs.insert import insert_of
 from bridgelab.runs.warm_start_files import WARM, starts_warm, warm_start_folder
 from bridgelab.text.adapter import build_adapter, refuse_unknown_targets
@@ -173,6 +174,7 @@ class Backbones:
                 "model.insert": insert_of(config),
                 "model.positions": config.model.positions,
                 "text.adapt": config.text.get("adapt", "none"),
+                **read_keys(config),
                 **bridge_traits({**defaults, **choices}),
                 "seed": seed,
             }

@@ -3,13 +3,16 @@
 Whether all tensors fit is checked when they are loaded (`bridge.weights`). What is found here costs a fraction of a second.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 from safetensors import SafetensorError, safe_open
 
+from bridgelab.runs.identity import read_keys
 from bridgelab.runs.insert import insert_of
 from bridgelab.runs.record_schema import read_config
 
@@ -73,6 +76,8 @@ def check_initial_file(config: DictConfig) -> None:
     if header is None:
         _check_run(path, config)
         return
+    if header.metadata.get("stage") == "alignment":
+        _check_unshaped(path, config)
     if METADATA in header.metadata and config.train.steps == 0:
         raise ValueError(
             f"train.steps=0 with bridge.init_from={path}, which 'bridgelab convert' wrote: a run standardizes patches and scales "
@@ -111,6 +116,8 @@ def check_first_stage_file(config: DictConfig) -> None:
     """
     path = Path(config.bridge.init_from)
     header = read_header(path)
+    if header is None or header.metadata.get("stage") == "alignment":
+        _check_unshaped(path, config)
     if header is None:
         return
     if not any(name.startswith(TEXT_SIDE) for name in header.shapes):
@@ -131,12 +138,40 @@ def no_first_stage(path: str | Path, first: str) -> str:
     )
 
 
+def _config_beside(path: Path) -> DictConfig | None:
+    """Return the config of the run that wrote a file; None if none lies beside it."""
+    if not (path.parent / "config.yaml").is_file():
+        return None
+    trained = read_config(path.parent)
+    return trained if "bridge" in trained and "text" in trained else None
+
+
+def _check_unshaped(path: Path, config: DictConfig) -> None:
+    """Check the choices that change what a run's weights compute, and that neither their names nor their shapes tell."""
+    trained = _config_beside(path)
+    if trained is None:
+        return
+    theirs, own = _unshaped(trained), _unshaped(config)
+    for key, value in theirs.items():
+        if key in own and own[key] != value:
+            there, here = (json.dumps(one).replace('"', "") for one in (value, own[key]))
+            raise ValueError(
+                f"bridge.init_from={path} was trained with {key}={there}, and {key}={here} here: its weights may fit both, and would "
+                f"compute something else. Set {key}={there}, or bridge.init_from=null."
+            )
+
+
+def _unshaped(config: DictConfig) -> dict[str, Any]:
+    """Return these choices by key. With the number of heads, shapes tell the width of a head and the heads of keys."""
+    heads = config.bridge.get("num_heads")
+    keys = ({} if heads is None else {"bridge.num_heads": heads}) | read_keys(config)
+    return {key: sorted(value) if isinstance(value, list) else value for key, value in keys.items()}
+
+
 def _check_run(path: Path, config: DictConfig) -> None:
     """Check a run's checkpoint by the config that lies beside it, if one does."""
-    if not (path.parent / "config.yaml").is_file():
-        return
-    trained = read_config(path.parent)
-    if "bridge" not in trained or "text" not in trained:
+    trained = _config_beside(path)
+    if trained is None:
         return
     target, own = str(trained.bridge.get("_target_")), str(config.bridge._target_)
     if target != own:
@@ -153,6 +188,7 @@ def _check_run(path: Path, config: DictConfig) -> None:
             f"bridge.init_from={path} is of a run with model.insert={there}, and it is {own_insert} here: a run goes on from all that "
             f"another has trained, at the place where its tokens entered the T5. Set model.insert={there}, or bridge.init_from=null."
         )
+    _check_unshaped(path, config)
     both_packaged = reader.startswith(PACKAGED_READERS) and here.startswith(PACKAGED_READERS)
     if not is_alignment and reader != here and both_packaged:
         raise ValueError(
