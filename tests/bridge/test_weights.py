@@ -155,7 +155,7 @@ def test_a_files_header_tells_another_bridge(tmp_path, tensors, given, message):
 
 
 def test_published_weights_are_not_evaluated_as_a_runs(tmp_path):
-    """A run standardizes patches and scales tokens, and so would score something else."""
+    """A run scales tokens, and so would score something else."""
     state, path = Linear(12, 8).state_dict(), tmp_path / "x.safetensors"
     write_weights(state, path, file_metadata(state, "llava"))
     begun = beginning(path, "linear.Linear")

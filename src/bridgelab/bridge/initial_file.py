@@ -80,8 +80,8 @@ def check_initial_file(config: DictConfig) -> None:
         _check_unshaped(path, config)
     if METADATA in header.metadata and config.train.steps == 0:
         raise ValueError(
-            f"train.steps=0 with bridge.init_from={path}, which 'bridgelab convert' wrote: a run standardizes patches and scales "
-            "tokens, and the publication does neither, so this would not be its accuracy. Use 'bridgelab evaluate --bridge "
+            f"train.steps=0 with bridge.init_from={path}, which 'bridgelab convert' wrote: a run scales tokens, and the "
+            "publication does not, so this would not be its accuracy. Use 'bridgelab evaluate --bridge "
             f"{path}', or set train.steps."
         )
     is_qformers = "query_tokens" in header.shapes

@@ -1,7 +1,8 @@
 """A published bridge between the backbones that a config names, without training: from the hub, a converted checkpoint, or warm.
 
 A bridge of the hub and one of the package bring the moments of their patches and their scale. One that `bridgelab convert` wrote was
-trained on patches as they are and outputs tokens as they are: mean 0, standard deviation 1, scale 1.
+trained on patches as they are and outputs tokens as they are: mean 0, standard deviation 1, scale 1. A run that trains it further keeps
+mean and deviation, and sets the scale from its first batch.
 """
 
 import logging
