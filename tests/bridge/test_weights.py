@@ -167,6 +167,16 @@ def test_published_weights_are_not_evaluated_as_a_runs(tmp_path):
     check_initial_file(begun)
 
 
+def test_a_published_first_stage_begins_the_second_alone(tmp_path):
+    """It reads BERT's words, and an alignment those of a T5."""
+    state, path = QFormer(12, 8, **QFORMER).state_dict(), tmp_path / "x.safetensors"
+    state["word_embeddings.weight"] = torch.ones(30_523, 8)
+    write_weights(state, path, file_metadata(state, "blip2_stage1"))
+    check_initial_file(beginning(path))
+    with pytest.raises(ValueError, match=r"reads BERT's words: .* by the 'bridgelab train' line that"):
+        check_first_stage_file(beginning(path))
+
+
 def test_a_checkpoint_is_told_by_the_config_beside_it(tmp_path):
     (tmp_path / "last.ckpt").write_bytes(b"not read")
     trained = {"bridge": {"_target_": "bridgelab.bridge.mlp.MLP"}, "text": {"path": "miniature"}, "model": {}}

@@ -112,7 +112,7 @@ def check_first_stage_file(config: DictConfig) -> None:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is of no first stage, or of one with another `embed_dim`.
+        ValueError: if it is of no first stage, of a published one, or of one with another `embed_dim`.
     """
     path = Path(config.bridge.init_from)
     header = read_header(path)
@@ -122,6 +122,11 @@ def check_first_stage_file(config: DictConfig) -> None:
         return
     if not any(name.startswith(TEXT_SIDE) for name in header.shapes):
         raise ValueError(no_first_stage(path, min(header.shapes, default="none")))
+    if METADATA in header.metadata:
+        raise ValueError(
+            f"bridge.init_from={path} is a published first stage, which reads BERT's words: a first stage here reads those of the T5 that "
+            "text names. Begin the second stage with it, by the 'bridgelab train' line that 'bridgelab convert' printed, or set it to null."
+        )
     rows = header.shapes.get("vision_proj.weight", (config.embed_dim,))[0]
     if rows != config.embed_dim:
         raise ValueError(
@@ -134,7 +139,7 @@ def no_first_stage(path: str | Path, first: str) -> str:
     """Return the message on a file without the text side, with the name of its first tensor."""
     return (
         f"bridge.init_from={path} has no text side (its first tensor is {first}): a first stage begins from weights of a first stage. "
-        "Name those of 'bridgelab align', or LAVIS's by 'bridgelab convert --from blip2_stage1', or set it to null."
+        "Name those of 'bridgelab align', or set it to null."
     )
 
 
