@@ -276,6 +276,12 @@ def test_blocks_and_adapters_are_published_with_the_bridge(
     card = files["README.md"].decode()
     assert "| tokens enter at | cross_attention |" in card
     assert re.search(r"`text.adapt`\) \| (prompt, 3 tokens|lora, rank 2) \|", card)
+    adapter = sum(p.numel() for p in own.model.adapter_parameters)
+    rest = sum(p.numel() for p in own.model.parameters() if p.requires_grad) - adapter
+    blocks = "the blocks of cross-attention included,"
+    assert (
+        f"It holds {rest:,} parameters, {blocks} beside {adapter:,} of the T5's adapter, and outputs" in card
+    )
     assert 'paths={"text.path": "PATH"})`, or\n`text.path=PATH` beside `--bridge`' in card
 
     monkeypatch.chdir(tmp_path)
