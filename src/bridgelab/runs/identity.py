@@ -117,7 +117,8 @@ def search_key(config: DictConfig) -> str:
 
 def read_keys(config: DictConfig) -> dict[str, Any]:
     """Return the keys below those of `ONLY_WITH` that this config's choices read, with their plain values."""
-    unread, keys = _unread(config), {}
+    unread = _unread(config)
+    keys: dict[str, Any] = {}
     for key in ONLY_WITH:
         value = None if key in unread else OmegaConf.select(config, key)
         if OmegaConf.is_config(value):
