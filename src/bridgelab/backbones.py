@@ -12,11 +12,19 @@ from bridgelab.bridge.budget import with_parameters, with_tokens
 from bridgelab.bridge.gated_cross_attention import CrossAttentionLayers
 from bridgelab.bridge.hub import HubBridge, read_hub_bridge
 from bridgelab.bridge.hub_repository import is_hub
+from bridgelab.bridge.init_from import METADATA
 from bridgelab.bridge.warm_starts import bridge_traits, find_warm_start
-from bridgelab.bridge.weights import load_rest_of_run, load_weights, read_initial, read_rest_of_run
+from bridgelab.bridge.weights import (
+    load_rest_of_run,
+    load_weights,
+    read_initial,
+    read_origin,
+    read_rest_of_run,
+)
 from bridgelab.config.instantiate import bridge_choices, build, target
 from bridgelab.device import SMALLER_T5, explain_full_gpu
 from bridgelab.model import BridgedModel, autocast_pays
+from bridgelab.runs.identity import read_keys
 from bridgelab.runs.insert import insert_of
 from bridgelab.runs.warm_start_files import WARM, starts_warm, warm_start_folder
 from bridgelab.text.adapter import build_adapter, refuse_unknown_targets
@@ -40,7 +48,10 @@ class Backbones:
         hub_bridge: what `bridge.init_from` names on the hub; None if it names a file or nothing.
         warm_starts: those that were read, by seed.
         not_loaded: the trained tensors that a file of `bridge.init_from` left at their initial values.
+        reads_raw: whether that file's bridge was published for patches as they are, and what meets the patches was loaded.
     """
+
+    reads_raw = False
 
     def __init__(self, config: DictConfig, device: Any, text: Any = None):
         self.config, self.device = config, torch.device(device)
@@ -110,7 +121,9 @@ class Backbones:
         start = self.start(seed, kind, choices) if any(True for _ in bridge.parameters()) else None
         rest = self.load_file(bridge, init_from or config.bridge.get("init_from"))
         given = start.tensors if start else rest
-        if given:
+        if given or self.reads_raw:
+            if self.reads_raw and mean is not None:
+                log.info("the bridge was published for patches as they are: they are not standardized")
             mean, std = (given.get(name) for name in ("mean", "std"))
         if images is None:
             positions = given.get("positions")
@@ -149,6 +162,8 @@ class Backbones:
         if not source or source == WARM or is_hub(source):
             return {}
         self.not_loaded = load_weights(bridge, read_initial(source, self.fingerprints, log.warning), log.info)
+        # With another vision width, the norm before the patches and all that reads them starts anew.
+        self.reads_raw = METADATA in read_origin(source) and "ln_vision.weight" not in self.not_loaded
         return read_rest_of_run(source, self.fingerprints) or {}
 
     def start(self, seed: int, kind: Any, choices: dict[str, Any]) -> HubBridge | None:
@@ -173,6 +188,7 @@ class Backbones:
                 "model.insert": insert_of(config),
                 "model.positions": config.model.positions,
                 "text.adapt": config.text.get("adapt", "none"),
+                **read_keys(config),
                 **bridge_traits({**defaults, **choices}),
                 "seed": seed,
             }

@@ -44,9 +44,14 @@ def alignment(tiny, world, tmp_path):
     return composed
 
 
-def test_an_alignment_leaves_weights_that_the_second_stage_begins_with(alignment, config, tmp_path):
+def test_an_alignment_leaves_weights_that_the_second_stage_begins_with(alignment, config, tmp_path, caplog):
     folder = tmp_path / "aligned"
-    main.run(alignment(), folder, bridge="qformer")
+    caplog.set_level("INFO")
+    chosen = ("vision=openclip_vit_l_14", "text.path=miniature", "bridge.dropout=0.0")
+    overrides = ["bridge=qformer", *chosen, "bridge.init_from=null", "trainer=cpu", "train.steps=6"]
+    main.run(alignment(), folder, bridge="qformer", overrides=overrides)
+    start = f"'bridge.init_from=\"{folder}/weights.safetensors\"'"
+    assert caplog.messages[-1] == f"next: bridgelab train bridge=qformer {' '.join(chosen)} {start}"
     record = json.loads((folder / "metrics.json").read_text())
     assert record["stage"] == "alignment"
     assert record["examples_seen"] == 6 * 4

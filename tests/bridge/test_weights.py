@@ -155,7 +155,7 @@ def test_a_files_header_tells_another_bridge(tmp_path, tensors, given, message):
 
 
 def test_published_weights_are_not_evaluated_as_a_runs(tmp_path):
-    """A run standardizes patches and scales tokens, and so would score something else."""
+    """A run scales tokens, and so would score something else."""
     state, path = Linear(12, 8).state_dict(), tmp_path / "x.safetensors"
     write_weights(state, path, file_metadata(state, "llava"))
     begun = beginning(path, "linear.Linear")
@@ -165,6 +165,16 @@ def test_published_weights_are_not_evaluated_as_a_runs(tmp_path):
         check_initial_file(begun)
     write_weights(state, path)
     check_initial_file(begun)
+
+
+def test_a_published_first_stage_begins_the_second_alone(tmp_path):
+    """It reads BERT's words, and an alignment those of a T5."""
+    state, path = QFormer(12, 8, **QFORMER).state_dict(), tmp_path / "x.safetensors"
+    state["word_embeddings.weight"] = torch.ones(30_523, 8)
+    write_weights(state, path, file_metadata(state, "blip2_stage1"))
+    check_initial_file(beginning(path))
+    with pytest.raises(ValueError, match=r"reads BERT's words: .* by the 'bridgelab train' line that"):
+        check_first_stage_file(beginning(path))
 
 
 def test_a_checkpoint_is_told_by_the_config_beside_it(tmp_path):
@@ -203,3 +213,41 @@ def test_a_checkpoint_is_told_by_the_config_beside_it(tmp_path):
         FileNotFoundError, match=r"there is no such file.*'bridgelab align' writes first stages"
     ):
         check_initial_file(beginning(tmp_path / "none.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "trained"),
+    [
+        ("bridge.num_heads", 4, "2"),
+        ("model.cross_attention.stack", "encoder", "decoder"),
+        ("model.cross_attention.num_heads", 8, "4"),
+        ("text.lora.alpha", None, "4"),
+        ("text.lora.targets", ["q", "o"], r"\[q, v\]"),
+    ],
+)
+def test_what_shapes_do_not_tell_is_told_by_the_config_beside_a_file(tmp_path, key, value, trained):
+    """Another number of heads, another scale or another stack computes something else with the same tensors."""
+
+    def begun(name):
+        config = beginning(tmp_path / name, num_heads=2)
+        config.text.update({"adapt": "lora", "lora": {"rank": 2, "alpha": 4, "targets": ["q", "v"]}})
+        blocks = {"stack": "decoder", "every": 1, "num_heads": 4, "ffn_ratio": 4}
+        config.model = {"insert": "cross_attention", "cross_attention": blocks}
+        return config
+
+    (tmp_path / "last.ckpt").write_bytes(b"not read")
+    aligned = {"stage": "alignment"}
+    write_weights(QFormer(12, 8, **QFORMER).state_dict(), tmp_path / "weights.safetensors", aligned)
+    OmegaConf.save(begun("none"), tmp_path / "config.yaml")
+    for name in ("last.ckpt", "weights.safetensors"):
+        fitting, other = begun(name), begun(name)
+        fitting.text.lora.targets = ["v", "q"]  # whose order means nothing
+        check_initial_file(fitting)
+        OmegaConf.update(other, key, value)
+        with pytest.raises(
+            ValueError, match=rf"was trained with {key}={trained}, and .*Set {key}={trained}, or"
+        ):
+            check_initial_file(other)
+        if key == "bridge.num_heads":
+            with pytest.raises(ValueError, match=rf"was trained with {key}=2, and {key}=4 here"):
+                check_first_stage_file(other)

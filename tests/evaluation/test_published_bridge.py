@@ -15,7 +15,7 @@ from bridgelab import backbones
 from bridgelab.bridge.convert import to_published
 from bridgelab.bridge.init_from import METADATA
 from bridgelab.bridge.perceiver import PerceiverResampler
-from bridgelab.bridge.published import published_choices, read_metadata
+from bridgelab.bridge.published import published_choices, read_metadata, training_overrides
 from bridgelab.cli import main as cli
 from bridgelab.config import instantiate as building
 from bridgelab.data.images import read_image
@@ -167,6 +167,29 @@ def test_blip2_answers_as_transformers_does(blip2, files, world, tmp_path, capsy
     capsys.readouterr()
     assert cli.main(["answer", "--bridge", str(out), *files, str(image), rows[0]["prompt"]]) == 0
     assert capsys.readouterr().out.startswith(rows[0]["prediction"])
+
+
+def test_blip2_is_trained_further_from_its_own_tokens(blip2, files, config, tmp_path, caplog):
+    """The moments of a run's images would make others, which its norm before the patches does not undo."""
+    caplog.set_level("INFO")
+    out = tmp_path / "blip2.safetensors"
+    cli.main(["convert", str(tmp_path / "blip2" / "model.safetensors"), str(out), "--from", "blip2_hf"])
+    moments = {"mean": torch.randn(12), "std": torch.rand(12) + 0.5}
+    both = backbones.Backbones(config(*training_overrides(out), *files), "cpu")
+    model = both.model(0, **moments)
+    patches = torch.randn(1, 5, 12)
+    with torch.no_grad():
+        normed = blip2.vision_model.post_layernorm(patches)
+        queries = blip2.qformer(query_embeds=blip2.query_tokens, encoder_hidden_states=normed)[0]
+        torch.testing.assert_close(
+            model._raw_prefix({"patches": patches}), blip2.language_projection(queries)
+        )
+    assert "published for patches as they are: they are not standardized" in caplog.text
+    # Beside a ViT of another width, all that meets the patches is new.
+    both.vision_dim = 10
+    assert torch.equal(
+        both.model(0, **{name: value[:10] for name, value in moments.items()}).mean, moments["mean"][:10]
+    )
 
 
 def test_the_readers_own_activation_would_answer_otherwise(blip2, files, tmp_path, capsys):

@@ -20,6 +20,7 @@ import bridgelab
 from bridgelab import backbones
 from bridgelab.bridge.hub import read_hub_bridge, repository
 from bridgelab.cli import main as cli
+from bridgelab.cli.published import published_config
 from bridgelab.evaluation.push_check import check_push
 from bridgelab.evaluation.push_to_hub import TEMPLATES, portable, push
 from bridgelab.report.write import report
@@ -253,13 +254,14 @@ LORA = ("text.adapt=lora", "text.lora={rank: 2, targets: [q, wo]}")
     ids=["encoder, prompt", "decoder, lora"],
 )
 def test_blocks_and_adapters_are_published_with_the_bridge(
-    tiny, config, hub, world, tmp_path, monkeypatch, capsys, choices, other, message
+    tiny, config, hub, world, tmp_path, monkeypatch, capsys, caplog, choices, other, message
 ):
     """A run whose T5 reads between layers, beside an adapter: pushed, put back, asked, evaluated, trained further."""
     run = tmp_path / "runs" / "toy" / "bridge=linear,seed=0"
-    given = ("bridge=linear", "train.lr=0.05", *choices)
+    given = ("bridge=linear", "train.lr=0.05", f"text.path={tmp_path}/t5", *choices)
     main.run(config(*given, "study=toy"), run, bridge="linear")
     push(run, REPO)
+    assert f"text.path={tmp_path}/t5 is a path of this machine, which no other finds" in caplog.text
     commit, files = hub.repos[REPO][-1]
     own, theirs = bridgelab.load_bridge(run), bridgelab.load_bridge(f"hf://{REPO}")
     trained = own.model.trained_state()
@@ -274,9 +276,30 @@ def test_blocks_and_adapters_are_published_with_the_bridge(
     card = files["README.md"].decode()
     assert "| tokens enter at | cross_attention |" in card
     assert re.search(r"`text.adapt`\) \| (prompt, 3 tokens|lora, rank 2) \|", card)
+    adapter = sum(p.numel() for p in own.model.adapter_parameters)
+    rest = sum(p.numel() for p in own.model.parameters() if p.requires_grad) - adapter
+    blocks = "the blocks of cross-attention included,"
+    assert (
+        f"It holds {rest:,} parameters, {blocks} beside {adapter:,} of the T5's adapter, and outputs" in card
+    )
+    assert 'paths={"text.path": "PATH"})`, or\n`text.path=PATH` beside `--bridge`' in card
 
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["answer", "--bridge", f"hf://{REPO}", str(image), "what is it ?"]) == 0
+    # The publisher's path is found nowhere else; one of the own machine changes that key alone.
+    moved, published = (
+        f"{tmp_path}/moved",
+        OmegaConf.create(json.loads(files["config.json"])["groups"]["text"]),
+    )
+    assert published.path == "t5"
+    for found in (
+        published_config(f"hf://{REPO}", [f"text.path={moved}"], asks=True)[1].text,
+        bridgelab.load_bridge(f"hf://{REPO}", paths={"text.path": moved}).config.text,
+    ):
+        assert found == OmegaConf.merge(published, {"path": moved})
+    with pytest.raises(ValueError, match=r"paths names 'text\.adapt': its keys are among text\.path, vision"):
+        bridgelab.load_bridge(f"hf://{REPO}", paths={"text.adapt": "none"})
+    asking = ["answer", "--bridge", f"hf://{REPO}", f"text.path={moved}", str(image), "what is it ?"]
+    assert cli.main(asking) == 0
     asked = capsys.readouterr().out
     assert cli.main(["answer", str(run), str(image), "what is it ?"]) == 0
     assert capsys.readouterr().out == asked

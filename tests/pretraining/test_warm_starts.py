@@ -143,18 +143,33 @@ def test_another_run_is_refused(starts, config, overrides, message):
     assert "\n" not in str(caught.value)
 
 
+BLOCKS = {"stack": "decoder", "every": 1, "num_heads": 4, "ffn_ratio": 4}
+
+
 @pytest.mark.parametrize(
-    ("side", "named"), [("vision", "the vision encoder"), ("text", "the language model")]
-)
-def test_other_backbones_are_refused(starts, config, side, named):
+    ("change", "overrides", "named"),
+    [
+        ({"fingerprints": {"vision": "another"}}, (), r"the vision encoder=\w+; there is the vision encoder=another"),
+        ({"fingerprints": {"text": "another"}}, (), r"the language model=\w+; there is the language model=another"),
+        (
+            {"insert": "cross_attention", "cross_attention": BLOCKS},
+            ("model.insert=cross_attention", "model.cross_attention.num_heads=2", "model.cross_attention.stack=decoder"),
+            r"model\.cross_attention\.num_heads=2; there is model\.cross_attention\.num_heads=4",
+        ),
+        (
+            {"groups": {"text": {"adapt": "lora", "lora": {"rank": 2, "alpha": 4.0, "targets": ["q"]}}}},
+            ("text.adapt=lora", "text.lora={rank: 2, alpha: 8, targets: [q]}"),
+            r"text\.lora\.alpha=8\S*; there is text\.lora\.alpha=4",
+        ),
+    ],
+)  # fmt: skip
+def test_other_backbones_blocks_and_adapters_are_refused(starts, config, change, overrides, named):
     folder, _ = starts
     for path in folder.glob("linear*.json"):
-        content = json.loads(path.read_text())
-        path.write_text(json.dumps(content | {"fingerprints": content["fingerprints"] | {side: "another"}}))
-    with pytest.raises(
-        ValueError, match=rf"of Linear for miniature has {named}=\w+; there is {named}=another"
-    ):
-        Experiment(config("bridge=linear", "bridge.init_from=warm"), "cpu")
+        content = OmegaConf.merge(json.loads(path.read_text()), change)
+        path.write_text(json.dumps(OmegaConf.to_container(content)))
+    with pytest.raises(ValueError, match=rf"of Linear for miniature has {named}"):
+        Experiment(config("bridge=linear", "bridge.init_from=warm", *overrides), "cpu")
 
 
 def test_a_file_that_is_not_what_its_card_says_is_refused(starts, config):

@@ -53,6 +53,11 @@ def test_a_run_trains_records_and_puts_back_its_adapter(
     costs = record["costs"]
     assert costs["adapter_parameters"] == sum(p.numel() for p in model.adapter_parameters)
     assert costs["trainable_parameters"] == sum(p.numel() for p in trained.values())
+    # Another run goes on from all of it, be there a bridge with weights of its own or not.
+    source = f'bridge.init_from="{tmp_path}/run/last.ckpt"'
+    further = settings.Experiment(config(*GIVEN, *overrides, source, "seed=1"), "cpu").backbones.model(1)
+    for name, value in further.trained_state().items():
+        assert torch.equal(value, saved[f"model.{name}"]), name
     # Each budget's value is of a model of its own, which left the whole run's adapter alone.
     assert [budget["steps"] for budget in record["budgets"]] == [3, 6]
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import hydra
@@ -29,16 +30,17 @@ def main(config: DictConfig) -> None:
     job = HydraConfig.get()
     directory = Path(job.runtime.output_dir)
     with one_line_errors(directory, "align.log"):
-        run(config, directory, bridge=str(job.runtime.choices["bridge"]))
+        run(config, directory, bridge=str(job.runtime.choices["bridge"]), overrides=list(job.overrides.task))
 
 
-def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
+def run(config: DictConfig, directory: Path, *, bridge: str, overrides: Sequence[str] = ()) -> None:
     """Align one Q-Former, and write weights and record to `directory`.
 
     Args:
         config: as `conf/align.yaml` composes it.
         directory: the run's folder.
         bridge: its name in `conf/bridge/`.
+        overrides: those that the config was composed with; they name the models of the second stage.
     Raises:
         ValueError: if something does not fit, before anything is trained.
     """
@@ -58,7 +60,7 @@ def run(config: DictConfig, directory: Path, *, bridge: str) -> None:
 
         if is_first(os.environ):
             begin_attempt(directory, Path(config.paths.features))
-        align(config, directory, bridge=bridge)
+        align(config, directory, bridge=bridge, overrides=overrides)
         if is_first(os.environ):
             end_attempt()
 

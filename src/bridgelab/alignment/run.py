@@ -2,8 +2,10 @@
 
 import logging
 import os
+import re
 import shlex
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +28,18 @@ from bridgelab.training.console import busy_machine
 from bridgelab.training.run import leave_other_processes
 
 WEIGHTS = "weights.safetensors"
+SHARED = ("vision", "text", "bridge")  # groups that the second stage has in common with the first
 log = logging.getLogger(__name__)
 
 
-def align(config: DictConfig, directory: Path, *, bridge: str) -> None:
+def align(config: DictConfig, directory: Path, *, bridge: str, overrides: Sequence[str] = ()) -> None:
     """Align a Q-Former with captions, and write weights and record to `directory`.
 
     Args:
         config: as `conf/align.yaml` composes it.
         directory: the run's folder, claimed.
         bridge: its name in `conf/bridge/`.
+        overrides: those that the config was composed with.
     Raises:
         ValueError: if something does not fit, before anything is trained.
     """
@@ -54,7 +58,7 @@ def align(config: DictConfig, directory: Path, *, bridge: str) -> None:
     seconds = {"train_seconds": fitted.seconds, "wall_seconds": time.monotonic() - clock}
     record = alignment_record(experiment, directory, bridge, metrics, seconds)
     write_json(directory / RECORD, record)
-    for line in summary(record, directory):
+    for line in summary(record, directory, overrides):
         log.info("%s", line)
 
 
@@ -104,17 +108,29 @@ def alignment_record(
     }
 
 
-def summary(record: dict[str, Any], directory: Path) -> list[str]:
-    """Return lines with a finished alignment's results, where its record is, and what to do next."""
+def summary(record: dict[str, Any], directory: Path, overrides: Sequence[str] = ()) -> list[str]:
+    """Return lines with a finished alignment's results, where its record is, and what to do next.
+
+    Args:
+        record: of the alignment.
+        directory: the run's folder.
+        overrides: of the alignment; the second stage needs those of its Q-Former and of both models.
+    """
     metrics, by_chance = record["metrics"], record["chance"]
     recalls = [
         f"{label} R@1 {100 * metrics[name]:.1f} % (chance {100 * by_chance[name]:.1f} %)"
         for name, label in ((I2T, "image to text"), (T2I, "text to image"))
     ]
     losses = ", ".join(f"{name} {metrics[f'val/{name}']:.3f}" for name in ("itc", "itm", "itg"))
-    choice = shlex.quote(f'bridge.init_from="{directory / WEIGHTS}"')
+    keys = {one: re.split(r"[=@]", one.lstrip("+~"))[0] for one in overrides}
+    shared = [
+        one
+        for one, key in keys.items()
+        if key.partition(".")[0] in SHARED and key not in ("bridge", "bridge.init_from")
+    ]
+    words = shlex.join([f"bridge={record['bridge']}", *shared, f'bridge.init_from="{directory / WEIGHTS}"'])
     return [
         f"on val: {', '.join(recalls)}, losses {losses}",
         f"record: {shown(directory)}{os.sep}{RECORD}",
-        f"next: bridgelab train bridge={record['bridge']} {choice}",
+        f"next: bridgelab train {words}",
     ]

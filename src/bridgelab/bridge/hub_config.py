@@ -81,5 +81,5 @@ class HubConfig(Checked):
         if adapt == "prompt":
             keys["text.prompt_tokens"] = text.get("prompt_tokens")
         if adapt == "lora":
-            keys["text.lora"] = text.get("lora")
+            keys |= {f"text.lora.{k}": v for k, v in (text.get("lora") or {}).items()}
         return keys

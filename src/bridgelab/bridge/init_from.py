@@ -3,13 +3,16 @@
 Whether all tensors fit is checked when they are loaded (`bridge.weights`). What is found here costs a fraction of a second.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 from safetensors import SafetensorError, safe_open
 
+from bridgelab.runs.identity import read_keys
 from bridgelab.runs.insert import insert_of
 from bridgelab.runs.record_schema import read_config
 
@@ -73,10 +76,12 @@ def check_initial_file(config: DictConfig) -> None:
     if header is None:
         _check_run(path, config)
         return
+    if header.metadata.get("stage") == "alignment":
+        _check_unshaped(path, config)
     if METADATA in header.metadata and config.train.steps == 0:
         raise ValueError(
-            f"train.steps=0 with bridge.init_from={path}, which 'bridgelab convert' wrote: a run standardizes patches and scales "
-            "tokens, and the publication does neither, so this would not be its accuracy. Use 'bridgelab evaluate --bridge "
+            f"train.steps=0 with bridge.init_from={path}, which 'bridgelab convert' wrote: a run scales tokens, and the "
+            "publication does not, so this would not be its accuracy. Use 'bridgelab evaluate --bridge "
             f"{path}', or set train.steps."
         )
     is_qformers = "query_tokens" in header.shapes
@@ -107,14 +112,21 @@ def check_first_stage_file(config: DictConfig) -> None:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is of no first stage, or of one with another `embed_dim`.
+        ValueError: if it is of no first stage, of a published one, or of one with another `embed_dim`.
     """
     path = Path(config.bridge.init_from)
     header = read_header(path)
+    if header is None or header.metadata.get("stage") == "alignment":
+        _check_unshaped(path, config)
     if header is None:
         return
     if not any(name.startswith(TEXT_SIDE) for name in header.shapes):
         raise ValueError(no_first_stage(path, min(header.shapes, default="none")))
+    if METADATA in header.metadata:
+        raise ValueError(
+            f"bridge.init_from={path} is a published first stage, which reads BERT's words: a first stage here reads those of the T5 that "
+            "text names. Begin the second stage with it, by the 'bridgelab train' line that 'bridgelab convert' printed, or set it to null."
+        )
     rows = header.shapes.get("vision_proj.weight", (config.embed_dim,))[0]
     if rows != config.embed_dim:
         raise ValueError(
@@ -127,16 +139,44 @@ def no_first_stage(path: str | Path, first: str) -> str:
     """Return the message on a file without the text side, with the name of its first tensor."""
     return (
         f"bridge.init_from={path} has no text side (its first tensor is {first}): a first stage begins from weights of a first stage. "
-        "Name those of 'bridgelab align', or LAVIS's by 'bridgelab convert --from blip2_stage1', or set it to null."
+        "Name those of 'bridgelab align', or set it to null."
     )
+
+
+def _config_beside(path: Path) -> DictConfig | None:
+    """Return the config of the run that wrote a file; None if none lies beside it."""
+    if not (path.parent / "config.yaml").is_file():
+        return None
+    trained = read_config(path.parent)
+    return trained if "bridge" in trained and "text" in trained else None
+
+
+def _check_unshaped(path: Path, config: DictConfig) -> None:
+    """Check the choices that change what a run's weights compute, and that neither their names nor their shapes tell."""
+    trained = _config_beside(path)
+    if trained is None:
+        return
+    theirs, own = _unshaped(trained), _unshaped(config)
+    for key, value in theirs.items():
+        if key in own and own[key] != value:
+            there, here = (json.dumps(one).replace('"', "") for one in (value, own[key]))
+            raise ValueError(
+                f"bridge.init_from={path} was trained with {key}={there}, and {key}={here} here: its weights may fit both, and would "
+                f"compute something else. Set {key}={there}, or bridge.init_from=null."
+            )
+
+
+def _unshaped(config: DictConfig) -> dict[str, Any]:
+    """Return these choices by key. With the number of heads, shapes tell the width of a head and the heads of keys."""
+    heads = config.bridge.get("num_heads")
+    keys = ({} if heads is None else {"bridge.num_heads": heads}) | read_keys(config)
+    return {key: sorted(value) if isinstance(value, list) else value for key, value in keys.items()}
 
 
 def _check_run(path: Path, config: DictConfig) -> None:
     """Check a run's checkpoint by the config that lies beside it, if one does."""
-    if not (path.parent / "config.yaml").is_file():
-        return
-    trained = read_config(path.parent)
-    if "bridge" not in trained or "text" not in trained:
+    trained = _config_beside(path)
+    if trained is None:
         return
     target, own = str(trained.bridge.get("_target_")), str(config.bridge._target_)
     if target != own:
@@ -153,6 +193,7 @@ def _check_run(path: Path, config: DictConfig) -> None:
             f"bridge.init_from={path} is of a run with model.insert={there}, and it is {own_insert} here: a run goes on from all that "
             f"another has trained, at the place where its tokens entered the T5. Set model.insert={there}, or bridge.init_from=null."
         )
+    _check_unshaped(path, config)
     both_packaged = reader.startswith(PACKAGED_READERS) and here.startswith(PACKAGED_READERS)
     if not is_alignment and reader != here and both_packaged:
         raise ValueError(

@@ -9,7 +9,7 @@ from pydantic_core import from_json
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from bridgelab.bridge.init_from import METADATA
+from bridgelab.bridge.init_from import METADATA, TEXT_SIDE
 from bridgelab.runs.record_schema import Checked, checked
 from bridgelab.runs.sweep import quoted
 
@@ -58,7 +58,9 @@ def _qformer(tensors: Mapping[str, Tensor], head_dim: int) -> tuple[str, dict[st
         {int(n.split(".")[1]) for n in tensors if n.startswith("layer.") and ".crossattention." in n}
     )
     every = crossing[1] - crossing[0] if len(crossing) > 1 else _count(tensors, "layer.")
-    conditioned = any(".ffn_text." in name for name in tensors)
+    # A first stage has FFNs for words as well, which read captions: its second stage sees no question.
+    is_first_stage = any(name.startswith(TEXT_SIDE) for name in tensors)
+    conditioned = not is_first_stage and any(".ffn_text." in name for name in tensors)
     return "qformer", {
         "num_queries": queries,
         "depth": _count(tensors, "layer."),

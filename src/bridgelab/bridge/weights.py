@@ -49,8 +49,8 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
             content = content[name]
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise ValueError(f"{path} holds no tensors by name. Save the model's state_dict.")
-    if any(name.startswith(_RUNS_BRIDGE) for name in content):
-        return _of_run(content)
+    if f"{_RUN}scale" in content or any(name.startswith(_RUNS_BRIDGE) for name in content):
+        return _of_run(content)  # words have no weights of their own, and LoRA may be trained beside them
     return {name.removeprefix("module."): value for name, value in content.items()}
 
 

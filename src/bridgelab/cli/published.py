@@ -17,7 +17,8 @@ def published_config(
     """Return the name of a published bridge, and the config to use it with.
 
     What the command line names is taken as given. Besides that, a repository of the hub brings its bridge and its backbones, and a
-    converted file its bridge with its choices.
+    converted file its bridge with its choices. `text=NAME` takes the place of the repository's language model, and `text.path=FOLDER`
+    changes that key of it.
 
     Args:
         source: a file that `bridgelab convert` wrote, hf://ORG/NAME, or `warm`: a bridge of the package, chosen by `bridge` and `seed`.
@@ -50,7 +51,11 @@ def published_config(
             raise UsageError(f"{sorted(other)[0]} is the repository's own: {source} names it. Leave it out.")
         hub, config = read_hub_bridge(source), composed(list(choices))
         brought = ("vision", "text", *(["benchmark"] if asks else []))
-        use_hub_bridge(config, hub, replaced=[group for group in brought if group not in groups])
+        replaced = [group for group in brought if group not in named]
+        changed = {key: OmegaConf.select(config, key) for key in named if key.partition(".")[0] in replaced}
+        use_hub_bridge(config, hub, replaced=replaced)
+        for key, value in changed.items():
+            OmegaConf.update(config, key, value, force_add=True)
         name = hub.config.bridge
     else:
         about = {} if source == WARM else read_metadata(source)

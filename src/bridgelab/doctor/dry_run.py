@@ -28,7 +28,14 @@ from bridgelab.data.features.feature_store import FeatureStore
 from bridgelab.doctor.costs import Answering, Costs, Memory
 from bridgelab.doctor.machine import memory_bytes
 from bridgelab.doctor.measurement import allocated, at_size, extrapolated
-from bridgelab.doctor.random_models import Layers, RandomText, RandomVision, text_model, weight_bytes
+from bridgelab.doctor.random_models import (
+    Layers,
+    RandomText,
+    RandomVision,
+    eight_bit_bytes,
+    text_model,
+    weight_bytes,
+)
 from bridgelab.doctor.sample_images import noise, write_images
 from bridgelab.doctor.workload import Lengths, Workload
 from bridgelab.model import BridgedModel
@@ -65,8 +72,9 @@ class DryRun(Backbones):
         self.layers = Layers(text.num_layers, text.num_decoder_layers)
         options = config.text
         dtype, attention = getattr(torch, options.get("dtype", "float32")), options.get("attention", "eager")
-        self.text_bytes = weight_bytes(text_model(text, dtype, attention))
-        self.outside_layers = weight_bytes(text_model(text, dtype, attention, Layers(0, 0)))
+        whole = text_model(text, dtype, attention)
+        self.text_bytes = weight_bytes(whole)
+        self.text_memory = eight_bit_bytes(whole) if options.get("eight_bit") else self.text_bytes
         self.depths = depths(self.layers, TEXT_SHARE * free_bytes(device) / self.text_bytes)
         self.text: Any = RandomText(text, self.depths[-1], options, device)
         self.vision = None if self.sees == "nothing" else RandomVision(visual, config.vision)
@@ -164,12 +172,8 @@ class DryRun(Backbones):
         _, kept, peak, weights, state = (
             self._at_true_size(measure, self.part_size) if self.trained else np.zeros(5)
         )
-        text: float = self.text_bytes
-        # Weights of layers take one byte each; the embeddings keep their type.
-        if self.config.text.get("eight_bit"):
-            text = self.outside_layers + (text - self.outside_layers) / 2
         return Memory(
-            text=text + max(0.0, kept - weights - state),
+            text=self.text_memory + max(0.0, kept - weights - state),
             vision=0 if self.vision is None else weight_bytes(self.vision),
             trained=2 * weights + state,
             step=peak,

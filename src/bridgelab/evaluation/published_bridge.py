@@ -1,14 +1,15 @@
 """A published bridge between the backbones that a config names, without training: from the hub, a converted checkpoint, or warm.
 
 A bridge of the hub and one of the package bring the moments of their patches and their scale. One that `bridgelab convert` wrote was
-trained on patches as they are and outputs tokens as they are: mean 0, standard deviation 1, scale 1.
+trained on patches as they are and outputs tokens as they are: mean 0, standard deviation 1, scale 1. A run that trains it further keeps
+mean and deviation, and sets the scale from its first batch.
 """
 
 import logging
 import re
 import shlex
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from bridgelab.evaluation.predict import ProgressCallback
 from bridgelab.evaluation.record_fields import record_fields
 from bridgelab.model import BridgedModel
 from bridgelab.runs.finished import RECORD
-from bridgelab.runs.identity import claim
+from bridgelab.runs.identity import WEIGHTS, claim
 from bridgelab.runs.initial_weights import initial_file
 from bridgelab.runs.insert import insert_of
 from bridgelab.runs.record import write_json, write_predictions
@@ -40,14 +41,17 @@ SHORT = 8  # characters of a digest in a folder's name
 log = logging.getLogger(__name__)
 
 
-def hub_config(hub: HubBridge, *, trust: bool = False) -> DictConfig:
+def hub_config(
+    hub: HubBridge, *, trust: bool = False, paths: Mapping[str, str | Path] | None = None
+) -> DictConfig:
     """Return the config that loads a bridge from the hub between the backbones that it was trained between.
 
     Args:
         hub: the repository's content.
+        paths: places of the backbones' files on this machine, by key of the config, such as `text.path`.
         trust: allow code from outside this package, which the config names and which is here.
     Raises:
-        ValueError: if the config names such code and is not trusted.
+        ValueError: if the config names such code and is not trusted, or `paths` has a key that is no place of a backbone's files.
     """
     config = OmegaConf.create(
         {
@@ -60,6 +64,12 @@ def hub_config(hub: HubBridge, *, trust: bool = False) -> DictConfig:
         }
     )
     use_hub_bridge(config, hub, replaced=("vision", "text", "benchmark"))
+    for key, path in (paths or {}).items():
+        if key not in WEIGHTS:
+            raise ValueError(
+                f"paths names {key!r}: its keys are among {', '.join(WEIGHTS)}. Correct the key."
+            )
+        OmegaConf.update(config, key, str(path), force_add=True)
     if not trust:
         refuse_foreign(config, hub.source)
     return config

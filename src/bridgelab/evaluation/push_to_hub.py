@@ -1,6 +1,7 @@
 """Publish a run's trained bridge on the Hugging Face hub: `bridgelab push`. Its layout is that of `bridge/hub.py`."""
 
 import json
+import logging
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from bridgelab import __version__
 from bridgelab.backbones import Backbones
 from bridgelab.bridge.hub_repository import CONFIG, TRANSPORT_ERROR, WEIGHTS
+from bridgelab.bridge.init_from import PACKAGED_READERS
 from bridgelab.bridge.weights import write_weights
 from bridgelab.config.instantiate import target
 from bridgelab.evaluation.load import load_trained
@@ -23,6 +25,7 @@ from bridgelab.report.row import ALL
 from bridgelab.report.summary import summarize
 from bridgelab.report.table import Cell, percent_cell
 from bridgelab.runs.identity import LOCAL
+from bridgelab.runs.identity import WEIGHTS as WEIGHT_KEYS
 from bridgelab.runs.predictions import Answers
 from bridgelab.runs.record_schema import read_record
 from bridgelab.runs.run import Run
@@ -30,6 +33,7 @@ from bridgelab.runs.study import Study
 
 TEMPLATES = Path(__file__).parent / "templates"
 CARD = "README.md"
+log = logging.getLogger(__name__)
 
 
 def push(
@@ -52,6 +56,12 @@ def push(
     name = check_push(run, repo)  # before models are loaded
     api = HfApi()
     config, backbones, model = load_trained(run, trust=trust)
+    for key, value in local_paths(config).items():
+        log.warning(
+            "%s=%s is a path of this machine, which no other finds. Whoever loads the bridge names their own: %s=PATH beside --bridge, or "
+            "load_bridge(..., paths={'%s': PATH}). The model card says so",
+            *(key, value, key, key),
+        )
     # Not the run's folder, whose name may hold a path.
     bridge = printable(str(read_record(run, NEEDED)["bridge"]))
     with tempfile.TemporaryDirectory() as temporary:
@@ -165,6 +175,7 @@ def model_card(
         rows=rows,
         license=license_id,
         code_licence=getattr(target(config.bridge, "bridge"), "code_licence", None),
+        local_paths=local_paths(config),
         percent=lambda value: f"{100 * value:.1f}",
     )
     return str(ModelCard(text))
@@ -190,6 +201,17 @@ def _accuracies(run: Path, record: dict[str, Any]) -> tuple[list[str], list[list
 def _text(cell: Cell) -> str:
     text = f"{cell.text} ({cell.interval})" if cell.interval else cell.text
     return text.replace("|", "\\|")
+
+
+def local_paths(config: DictConfig) -> dict[str, str]:
+    """Return the keys of the frozen models' weights that name a place on this machine, with their values."""
+    named = {key: OmegaConf.select(config, key) for key in WEIGHT_KEYS}
+    return {
+        key: str(value)
+        for key, value in named.items()
+        if value and not str(value).startswith(PACKAGED_READERS)
+        if str(value).startswith(LOCAL) or Path(str(value)).is_absolute() or Path(str(value)).exists()
+    }
 
 
 def portable(group: DictConfig) -> Any:

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -195,7 +195,13 @@ class TrainedBridge:
         return Example("question", (image,), in_template(benchmark, question), (target,), kind)
 
 
-def load_bridge(run: str | Path, device: Any = None, *, trust: bool = False) -> TrainedBridge:
+def load_bridge(
+    run: str | Path,
+    device: Any = None,
+    *,
+    trust: bool = False,
+    paths: Mapping[str, str | Path] | None = None,
+) -> TrainedBridge:
     """Load the trained bridge of a run, or one from the Hugging Face hub.
 
     Args:
@@ -203,16 +209,22 @@ def load_bridge(run: str | Path, device: Any = None, *, trust: bool = False) -> 
             `hf://ORG/NAME@REVISION`, which `bridgelab push` wrote.
         device: where the model goes; by default the GPU if there is one, else the CPU.
         trust: import code that the run names from outside bridgelab, such as a bridge of your own.
+        paths: for a bridge of the hub, where its frozen models lie on this machine, such as `{"text.path": "/models/flan-t5-xl"}`.
+            Other keys are `vision.weights` and `vision.pretrained`.
     Raises:
         ConnectionError: if the hub is needed and can't be reached.
         FileNotFoundError: if a file of the run is missing.
         ValueError: if the bridge was trained between other weights than those found here, names code that is not trusted, or
-            reads no image.
+            reads no image; or if `paths` has another key, or is given for a run.
     """
     device = device or local_device()
     if is_hub(run):
-        config = hub_config(read_hub_bridge(str(run)), trust=trust)
+        config = hub_config(read_hub_bridge(str(run)), trust=trust, paths=paths)
         return TrainedBridge(config, *load_published(config, device))
+    if paths:
+        raise ValueError(
+            f"paths={dict(paths)}: {run} is a run of this machine, which names its models itself. Leave paths out."
+        )
     return TrainedBridge(*load_trained(Path(run), device, trust=trust))
 
 

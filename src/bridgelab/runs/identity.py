@@ -115,6 +115,20 @@ def search_key(config: DictConfig) -> str:
     return config_hash(OmegaConf.masked_copy(config, shared), training=True)
 
 
+def read_keys(config: DictConfig) -> dict[str, Any]:
+    """Return the keys below those of `ONLY_WITH` that this config's choices read, with their plain values."""
+    unread = _unread(config)
+    keys: dict[str, Any] = {}
+    for key in ONLY_WITH:
+        value = None if key in unread else OmegaConf.select(config, key)
+        if OmegaConf.is_config(value):
+            plain: Any = OmegaConf.to_container(value, resolve=True)
+            keys |= {f"{key}.{name}": one for name, one in plain.items()}
+        elif value is not None:
+            keys[key] = value
+    return keys
+
+
 def _unread(config: DictConfig) -> tuple[str, ...]:
     """Return the keys of `ONLY_WITH` that this config's choices do not read."""
 
