@@ -15,7 +15,7 @@ import numpy as np
 from bridgelab.runs.run import Run
 from bridgelab.runs.study import Study, read_study
 from bridgelab.statistics.contrast import Contribution, contrast, contribution
-from bridgelab.statistics.verdict import Finding, judge
+from bridgelab.statistics.outcome import Finding, judge
 
 DELTA = 0.02  # least slope that matters, in accuracy, as declared
 

@@ -29,8 +29,8 @@ _PUBLIC = MappingProxyType(
         "cells": "bridgelab.report.frames:cells",
         "summarize": "bridgelab.report.summary:summarize",
         "Summary": "bridgelab.report.summary:Summary",
-        "verdict": "bridgelab.statistics.comparison:verdict",
-        "Verdict": "bridgelab.statistics.comparison:Verdict",
+        "verdict": "bridgelab.statistics.verdict:verdict",
+        "Verdict": "bridgelab.statistics.verdict:Verdict",
         "write_report": "bridgelab.report.write:report",
         # a training loop of one's own
         "Backbones": "bridgelab.backbones:Backbones",

@@ -9,7 +9,7 @@ from bridgelab.report.summary import Summary, summarize
 from bridgelab.report.write import report as write_report
 from bridgelab.runs.run import Run
 from bridgelab.runs.study import Study, read_study
-from bridgelab.statistics.comparison import Verdict, verdict
+from bridgelab.statistics.verdict import Verdict, verdict
 from bridgelab.text.t5 import T5
 from bridgelab.training.lightning_module import BridgeTraining
 from bridgelab.vision.openclip import OpenClipVision

@@ -20,7 +20,7 @@ from bridgelab.report.summary import summarize
 from bridgelab.runs.locks import locked
 from bridgelab.runs.objective import objective
 from bridgelab.runs.study import read_study
-from bridgelab.statistics.comparison import verdict
+from bridgelab.statistics.verdict import verdict
 from bridgelab.training import main as training
 from bridgelab.training.experiment import Experiment
 

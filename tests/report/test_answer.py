@@ -13,8 +13,8 @@ from bridgelab.report.matrix import Matrix, MatrixCell, matrix
 from bridgelab.report.summary import summarize
 from bridgelab.report.write import report
 from bridgelab.runs.study import read_study
-from bridgelab.statistics.comparison import verdict
-from bridgelab.statistics.verdict import BREAKS, CANNOT_TELL, HOLDS, LEADS
+from bridgelab.statistics.outcome import BREAKS, CANNOT_TELL, HOLDS, LEADS
+from bridgelab.statistics.verdict import verdict
 
 PLAIN = {"exist": 0.7, "count": 0.3, "query_color": 0.9}
 BRIDGES = {

@@ -10,7 +10,7 @@ from bridgelab.report.dashboard import dashboard, workspace
 from bridgelab.report.formats.markdown import matrix_to_markdown
 from bridgelab.report.matrix import matrix
 from bridgelab.runs.study import read_study
-from bridgelab.statistics.comparison import verdict
+from bridgelab.statistics.verdict import verdict
 from bridgelab.training.loggers.wandb_logger import difficulty
 
 

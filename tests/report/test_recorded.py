@@ -20,8 +20,8 @@ from bridgelab.report.table import StudyTables, percent_cell
 from bridgelab.report.tables.lr_search import lr_search_table
 from bridgelab.report.tables.shift import shift_between, shift_of, shift_table
 from bridgelab.runs.study import read_study
-from bridgelab.statistics.comparison import verdict
-from bridgelab.statistics.verdict import BREAKS, CANNOT_TELL, LEADS
+from bridgelab.statistics.outcome import BREAKS, CANNOT_TELL, LEADS
+from bridgelab.statistics.verdict import verdict
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"

@@ -19,8 +19,8 @@ from bridgelab.runs.predictions import COLUMNS
 from bridgelab.runs.record_schema import Malformed, Record, read_config
 from bridgelab.runs.study import Study, read_runs, read_study
 from bridgelab.runs.sweep import what_is_missing
-from bridgelab.statistics.comparison import verdict
 from bridgelab.statistics.convergence import convergence_from_records
+from bridgelab.statistics.verdict import verdict
 
 SMALL = {"linear": {"exist": 0.7}, "mlp": {"exist": 0.7}, "words": {"exist": 0.9}}
 

@@ -11,7 +11,7 @@ from bridgelab.report.tables.break_map import break_map_tables
 from bridgelab.report.write import report, report_map
 from bridgelab.runs.study import read_study
 from bridgelab.statistics.break_map import break_map, study_break_map
-from bridgelab.statistics.verdict import BREAKS, CANNOT_TELL, HOLDS
+from bridgelab.statistics.outcome import BREAKS, CANNOT_TELL, HOLDS
 
 ALIKE = {"exist": 0.7, "count": 0.5}
 BROKEN = {"exist": 0.7, "count": 0.25}

@@ -8,7 +8,7 @@ from typing import Any
 from bridgelab.bridge.warm_starts import WarmStartCard, read_cards
 from bridgelab.report.formats.markdown import render_markdown
 from bridgelab.statistics.convergence import convergence_from_records
-from bridgelab.statistics.verdict import DELTA
+from bridgelab.statistics.outcome import DELTA
 
 TEMPLATES = Path(__file__).with_name("templates")
 

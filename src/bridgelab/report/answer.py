@@ -11,9 +11,9 @@ from bridgelab.report.table import enumerated, format_number, format_si
 from bridgelab.runs.study import Study
 from bridgelab.runs.sweep import command, row_keys, swept
 from bridgelab.runs.warm_start_files import WARM
-from bridgelab.statistics.comparison import image_rows
 from bridgelab.statistics.declaration import declaration
-from bridgelab.statistics.verdict import BREAKS, CANNOT_TELL, HOLDS, LEADS
+from bridgelab.statistics.outcome import BREAKS, CANNOT_TELL, HOLDS, LEADS
+from bridgelab.statistics.verdict import image_rows
 
 MOST_NAMED = 4  # rows of the study that one sentence names
 

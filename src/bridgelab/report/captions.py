@@ -9,8 +9,8 @@ import pandas as pd
 from bridgelab.benchmark.metrics.cider import cider_d
 from bridgelab.report.view import example_names, read_view
 from bridgelab.runs.study import Run, Study
-from bridgelab.statistics.comparison import ATTRIBUTES
 from bridgelab.statistics.estimate import Estimate, Runs, Sample
+from bridgelab.statistics.verdict import ATTRIBUTES
 
 RECORDED = {"cider": "test/cider", "attributes": ATTRIBUTES}  # keys of the record's metrics
 BOUNDS = {"cider": (0.0, 10.0), "attributes": (0.0, 1.0)}  # the least and the greatest possible score

@@ -22,7 +22,7 @@ from bridgelab.report.tables.verdict import outlier_seeds, verdict_sentences, ve
 from bridgelab.runs.study import Study
 from bridgelab.statistics.break_map import BreakMap, study_break_map
 from bridgelab.statistics.breakpoint import Breakpoint, breakpoints
-from bridgelab.statistics.comparison import Verdict, verdict
+from bridgelab.statistics.verdict import Verdict, verdict
 
 
 @dataclass(frozen=True)

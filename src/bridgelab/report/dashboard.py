@@ -20,7 +20,7 @@ from bridgelab.report.summary import summarize
 from bridgelab.runs.identity import WANDB_ID
 from bridgelab.runs.record_schema import Checked, checked, read_json
 from bridgelab.runs.study import read_runs, read_study
-from bridgelab.statistics.comparison import verdict
+from bridgelab.statistics.verdict import verdict
 
 ROW = panels.Config("row")  # the key that `training.loggers.wandb_logger` writes
 SAVED = "wandb_workspaces.json"  # in a study's folder

@@ -11,8 +11,8 @@ from bridgelab.report.contents import Analysis
 from bridgelab.report.matrix import Matrix, MatrixCell, matrix
 from bridgelab.report.row import Row
 from bridgelab.report.table import format_number, format_signed
-from bridgelab.statistics.comparison import rows_to_compare
-from bridgelab.statistics.verdict import BREAKS, CANNOT_TELL, HOLDS, LEADS
+from bridgelab.statistics.outcome import BREAKS, CANNOT_TELL, HOLDS, LEADS
+from bridgelab.statistics.verdict import rows_to_compare
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from bridgelab.atomic import atomic_path
 from bridgelab.report.row import Row
 from bridgelab.report.summary import Summary, summarize
 from bridgelab.runs.study import Study
-from bridgelab.statistics.comparison import HEADLINE, Verdict, verdict
 from bridgelab.statistics.estimate import LEVEL, Estimate
+from bridgelab.statistics.verdict import HEADLINE, Verdict, verdict
 
 COLUMNS = (
     "measure", "bridge", "baseline", "role", "kind", "questions", "value", "low", "high", "level", "outcome", "at_budget",

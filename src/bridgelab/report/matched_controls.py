@@ -7,7 +7,7 @@ parameters: a lead over the control as well is not explained by that number.
 
 from bridgelab.runs.run import Run
 from bridgelab.runs.study import Study
-from bridgelab.statistics.comparison import rows_to_compare
+from bridgelab.statistics.verdict import rows_to_compare
 
 PLAIN = ("linear", "linear_pooled", "mlp", "mlp_pooled")
 TOLERANCE = 0.02  # of the parameters, as `budget.params` matches them

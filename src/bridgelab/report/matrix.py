@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from bridgelab.report.table import format_signed
 from bridgelab.statistics.break_map import BreakMap
-from bridgelab.statistics.comparison import Verdict
-from bridgelab.statistics.verdict import BREAKS, CANNOT_TELL, HOLDS, LEADS, Finding
+from bridgelab.statistics.outcome import BREAKS, CANNOT_TELL, HOLDS, LEADS, Finding
+from bridgelab.statistics.verdict import Verdict
 
 SIGNS = {BREAKS: "▼", LEADS: "▲", HOLDS: "=", CANNOT_TELL: "?"}
 BUDGET_MARK = "*"  # after a difference whose outcome holds at this budget only

@@ -1,7 +1,7 @@
 """The break map: where the baseline breaks, by the levels of what studies vary and by kind of question.
 
 A study that sweeps more than bridges and seeds has a level for each value of that; several studies are levels of one map, each by its
-name. All cells of a map are one family (Holm); their outcomes are those of `statistics.verdict`. A cell is empty if a bridge has fewer
+name. All cells of a map are one family (Holm); their outcomes are those of `statistics.outcome`. A cell is empty if a bridge has fewer
 than three seeds, or another budget than the centre (the baseline in the first study): differences at other budgets would compare how
 long bridges were trained.
 """
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 from bridgelab.runs.run import Run, averages_seeds
 from bridgelab.runs.study import Study
-from bridgelab.statistics.comparison import cell_contrasts, rows_to_compare
 from bridgelab.statistics.contrast import Contrast
 from bridgelab.statistics.convergence import not_converged
 from bridgelab.statistics.declaration import declaration
+from bridgelab.statistics.outcome import MIN_SEEDS, Finding, judge
 from bridgelab.statistics.question_kinds import kind_masks
-from bridgelab.statistics.verdict import MIN_SEEDS, Finding, judge
+from bridgelab.statistics.verdict import cell_contrasts, rows_to_compare
 
 MapRow = tuple[str, str]  # comparator, level
 MapCell = tuple[str, str, str]  # comparator, level, kind of question

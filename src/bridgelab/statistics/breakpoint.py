@@ -16,13 +16,13 @@ import numpy as np
 import pandas as pd
 
 from bridgelab.runs.study import Study
-from bridgelab.statistics.comparison import averages_seeds_of, contrasts_to_baseline, rows_to_compare
 from bridgelab.statistics.contrast import Contrast
 from bridgelab.statistics.convergence import not_converged
 from bridgelab.statistics.declaration import declaration
 from bridgelab.statistics.difficulty_levels import difficulty_levels, numeric_tags
 from bridgelab.statistics.multiple_testing import ALPHA, holm, holm_levels
-from bridgelab.statistics.verdict import MIN_SEEDS, ORDERS, SEEDS, too_few_seeds
+from bridgelab.statistics.outcome import MIN_SEEDS, ORDERS, SEEDS, too_few_seeds
+from bridgelab.statistics.verdict import averages_seeds_of, contrasts_to_baseline, rows_to_compare
 
 GRID_POINTS = 101  # levels at which the line is evaluated
 Cells = list[tuple[float, np.ndarray]]  # (weight, mask over examples)

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from bridgelab.runs.study import Study
-from bridgelab.statistics.verdict import DELTA, check_delta
+from bridgelab.statistics.outcome import DELTA, check_delta
 
 BASELINE = "linear"
 

@@ -20,7 +20,7 @@ from bridgelab.report.charts.sweep import sweep_numbers, swept_number
 from bridgelab.report.contents import analyze
 from bridgelab.runs.study import read_study
 from bridgelab.statistics.break_map import break_map
-from bridgelab.statistics.verdict import BREAKS
+from bridgelab.statistics.outcome import BREAKS
 
 
 def drawn(study):

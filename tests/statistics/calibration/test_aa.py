@@ -15,8 +15,8 @@ from bridgelab.report.summary import summarize
 from bridgelab.report.tables.power_plan import plan_records, plan_tables
 from bridgelab.runs.study import read_study
 from bridgelab.statistics.calibration.aa import judge_all_splits, judge_splits, seed_splits
-from bridgelab.statistics.comparison import verdict
 from bridgelab.statistics.power.plan import plan
+from bridgelab.statistics.verdict import verdict
 
 KINDS = ("exist", "count", "query_color")
 ALIKE = {name: dict.fromkeys(KINDS, 0.7) for name in ("linear", "qformer")}

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from bridgelab.statistics.contrast import Contrast
+from bridgelab.statistics.outcome import CANNOT_TELL, decide_outcomes, judge, p_values
 from bridgelab.statistics.power.sample_size import describe_sample_size, required_sample_size
 from bridgelab.statistics.power.variances import at_size
-from bridgelab.statistics.verdict import CANNOT_TELL, decide_outcomes, judge, p_values
 
 
 def known(value, error, runs=(3, 3), number=300):

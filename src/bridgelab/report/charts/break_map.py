@@ -10,7 +10,7 @@ from bridgelab.report.matrix import SIGNS
 from bridgelab.report.row import short_label
 from bridgelab.report.table import format_signed
 from bridgelab.statistics.break_map import BreakMap
-from bridgelab.statistics.verdict import CANNOT_TELL
+from bridgelab.statistics.outcome import CANNOT_TELL
 
 ROW_HEIGHT = 44  # pixels
 COLUMNS = [

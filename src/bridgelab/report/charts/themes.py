@@ -3,7 +3,7 @@
 from typing import Any, Literal
 
 from bridgelab.report.charts.palette import GREY
-from bridgelab.statistics.verdict import BREAKS, CANNOT_TELL, HOLDS, LEADS
+from bridgelab.statistics.outcome import BREAKS, CANNOT_TELL, HOLDS, LEADS
 
 Theme = Literal["light", "dark"]
 FONT = "system-ui, -apple-system, 'Segoe UI', 'Liberation Sans', Arial, sans-serif"

@@ -13,7 +13,7 @@ from rich.text import Text
 from bridgelab.printable import printable
 from bridgelab.report.matrix import BUDGET_MARK, SIGNS, Matrix, MatrixCell
 from bridgelab.report.table import Cell, StudyTables, Table
-from bridgelab.statistics.verdict import AT_BUDGET, BREAKS, CANNOT_TELL, HOLDS, LEADS
+from bridgelab.statistics.outcome import AT_BUDGET, BREAKS, CANNOT_TELL, HOLDS, LEADS
 
 WIDTH = 100  # of the first screen, at most
 NAMES = 24  # of a matrix's rows: the width that these are left at least

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from bridgelab.report.table import Cell, Quantity, Table, format_number, format_signed
 from bridgelab.statistics.breakpoint import Breakpoint, Crossing
-from bridgelab.statistics.verdict import ALPHA, AT_BUDGET
+from bridgelab.statistics.outcome import ALPHA, AT_BUDGET
 
 
 def breakpoint_table(breakpoints: Sequence[Breakpoint], baseline: str) -> Table:

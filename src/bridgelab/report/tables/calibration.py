@@ -10,8 +10,8 @@ from bridgelab.statistics.calibration.error_rates import IN_USE, METHODS, Case, 
 from bridgelab.statistics.calibration.promised_power import PromisedPower
 from bridgelab.statistics.calibration.promised_seeds import PromisedSeeds
 from bridgelab.statistics.calibration.simulation import CELLS, UNCONTROLLED
+from bridgelab.statistics.outcome import DELTA, SEEDS
 from bridgelab.statistics.power.smallest_difference import POWER
-from bridgelab.statistics.verdict import DELTA, SEEDS
 
 ERROR_RATES = (
     "studies of", "seeds", "true difference", "breaks or leads, %", "holds, %", "interval holds the truth, %", "half width",

@@ -6,9 +6,9 @@ from typing import Any
 from bridgelab.report.row import label
 from bridgelab.report.table import Cell, Quantity, StudyTables, Table, count_cell
 from bridgelab.statistics.multiple_testing import ALPHA
+from bridgelab.statistics.outcome import MIN_SEEDS
 from bridgelab.statistics.power.plan import Plan, PlannedCell
 from bridgelab.statistics.power.smallest_difference import RANGE
-from bridgelab.statistics.verdict import MIN_SEEDS
 
 NOTHING = (
     "none"  # printed where even the largest difference that there can be, 100 points, would not be found

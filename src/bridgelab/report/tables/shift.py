@@ -17,12 +17,12 @@ from bridgelab.report.tables.verdict import finding_cell
 from bridgelab.runs.comparability import configured
 from bridgelab.runs.predictions import IMAGE_VIEW
 from bridgelab.runs.study import Study, read_study
-from bridgelab.statistics.comparison import averages_seeds_of, contrasts_to_baseline, rows_to_compare
 from bridgelab.statistics.convergence import not_converged
 from bridgelab.statistics.declaration import declaration
 from bridgelab.statistics.estimate import Estimate, Runs, Sample
 from bridgelab.statistics.gap_closed import Ratio, ratio
-from bridgelab.statistics.verdict import Finding, judge
+from bridgelab.statistics.outcome import Finding, judge
+from bridgelab.statistics.verdict import averages_seeds_of, contrasts_to_baseline, rows_to_compare
 
 FLOOR = "blind"
 # Keys that change answers on any split: what they do is no effect of the split.

@@ -6,9 +6,7 @@ import numpy as np
 
 from bridgelab.report.table import NONE, Cell, Quantity, Table, enumerated, format_number, format_signed
 from bridgelab.runs.study import Study
-from bridgelab.statistics.comparison import HEADLINE, Verdict, image_rows
-from bridgelab.statistics.power.smallest_difference import POWER
-from bridgelab.statistics.verdict import (
+from bridgelab.statistics.outcome import (
     ALPHA,
     AT_BUDGET,
     BREAKS,
@@ -20,6 +18,8 @@ from bridgelab.statistics.verdict import (
     Finding,
     outlying_runs,
 )
+from bridgelab.statistics.power.smallest_difference import POWER
+from bridgelab.statistics.verdict import HEADLINE, Verdict, image_rows
 
 
 def verdict_table(verdict: Verdict) -> Table:

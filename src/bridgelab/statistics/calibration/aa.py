@@ -15,10 +15,10 @@ import numpy as np
 
 from bridgelab.runs.run import Run, averages_seeds
 from bridgelab.runs.study import Study
-from bridgelab.statistics.comparison import cell_contrasts
 from bridgelab.statistics.declaration import declaration
+from bridgelab.statistics.outcome import BREAKS, HOLDS, LEADS, MIN_SEEDS, ORDERS, SEEDS, judge
 from bridgelab.statistics.question_kinds import kind_masks
-from bridgelab.statistics.verdict import BREAKS, HOLDS, LEADS, MIN_SEEDS, ORDERS, SEEDS, judge
+from bridgelab.statistics.verdict import cell_contrasts
 
 SECOND_HALF = " again"  # suffix of the second half's name
 

@@ -23,7 +23,7 @@ from bridgelab.statistics.calibration.simulation import (
     simulated_contributions,
 )
 from bridgelab.statistics.contrast import Contrast, sum_contributions
-from bridgelab.statistics.verdict import (
+from bridgelab.statistics.outcome import (
     BREAKS,
     DELTA,
     HOLDS,

@@ -21,6 +21,7 @@ from bridgelab.statistics.calibration.simulation import (
     simulate_contrasts,
 )
 from bridgelab.statistics.contrast import Contrast
+from bridgelab.statistics.outcome import BREAKS, DELTA, MIN_SEEDS, decide_outcomes, p_values
 from bridgelab.statistics.power.smallest_difference import (
     FEWER_DRAWS,
     power,
@@ -28,7 +29,6 @@ from bridgelab.statistics.power.smallest_difference import (
     smallest_difference_range,
 )
 from bridgelab.statistics.power.variances import at_size
-from bridgelab.statistics.verdict import BREAKS, DELTA, MIN_SEEDS, decide_outcomes, p_values
 
 PILOTS = 1000  # studies whose variances are averaged
 SINGLE_PILOTS = 60  # pilots looked at one by one

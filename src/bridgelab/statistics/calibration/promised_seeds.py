@@ -11,8 +11,8 @@ import numpy as np
 from bridgelab.statistics.calibration.promised_power import first_cell
 from bridgelab.statistics.calibration.simulation import CELLS, SCENARIOS, Scenario, simulate_contrasts
 from bridgelab.statistics.multiple_testing import ALPHA
+from bridgelab.statistics.outcome import CANNOT_TELL, DELTA, MIN_SEEDS, decide_outcomes, p_values
 from bridgelab.statistics.power.sample_size import required_sample_size
-from bridgelab.statistics.verdict import CANNOT_TELL, DELTA, MIN_SEEDS, decide_outcomes, p_values
 
 # (scenario, true difference)
 ADVISED = (

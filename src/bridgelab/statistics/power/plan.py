@@ -4,18 +4,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bridgelab.runs.study import Study
-from bridgelab.statistics.comparison import (
+from bridgelab.statistics.contrast import Contrast
+from bridgelab.statistics.declaration import declaration
+from bridgelab.statistics.outcome import ORDERS, SEEDS
+from bridgelab.statistics.power.smallest_difference import smallest_difference, smallest_difference_range
+from bridgelab.statistics.power.variances import at_size
+from bridgelab.statistics.verdict import (
     HEADLINE,
     averages_seeds_of,
     cell_contrasts,
     image_rows,
     rows_to_compare,
 )
-from bridgelab.statistics.contrast import Contrast
-from bridgelab.statistics.declaration import declaration
-from bridgelab.statistics.power.smallest_difference import smallest_difference, smallest_difference_range
-from bridgelab.statistics.power.variances import at_size
-from bridgelab.statistics.verdict import ORDERS, SEEDS
 
 NUMBERS = (3, 5, 10)  # of seeds, beside those that the study has and twice as many
 IMAGE_FACTORS = (1, 4)
