@@ -160,7 +160,7 @@ def _refuse_other_arguments(path: Path, existing: dict[str, Any], requested: dic
         )
         raise ValueError(
             f"{path} was drawn with {values}: a world is drawn once, so that all runs see the same images. "
-            "Request the former, set benchmark.root to a new folder (--out of `bridgelab world`), or remove this one."
+            "Request the former, set benchmark.root to a new folder (--out of 'bridgelab world'), or remove this one."
         )
 
 

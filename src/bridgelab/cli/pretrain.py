@@ -11,7 +11,7 @@ def run(args: list[str]) -> None:
     if not args or args[0] in ("-h", "--help"):
         print("usage: bridgelab pretrain {text,vision} [key=value ...]\n")
         print("Train the miniature T5 (text) or ViT (vision) again.")
-        print("The weights stay in the folder `out`; install=true replaces the package's own.")
+        print("The weights stay in the folder of out; install=true replaces the package's own.")
         print("bridgelab pretrain text --help lists the keys.")
         return
     choose("model to pretrain", args[0], models)
