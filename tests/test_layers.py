@@ -7,7 +7,7 @@ SRC = Path(__file__).parents[1] / "src"
 
 # Imports point to the left. Those in one entry never import each other.
 LAYERS = [
-    {"atomic", "console", "ctrl_c", "progress", "printable", "device"},
+    {"atomic", "console", "ctrl_c", "progress", "printable", "device", "out_of_memory"},
     {"world"},
     {"benchmark"},
     {"runs", "lfs_pointer"},

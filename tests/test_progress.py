@@ -1,8 +1,11 @@
 import logging
+import re
 import sys
 
+import pytest
+
 from bridgelab import progress
-from bridgelab.progress import Progress
+from bridgelab.progress import Progress, TenthsLog
 
 
 def test_lines_tell_rate_and_time_left(monkeypatch, caplog):
@@ -31,3 +34,20 @@ def test_a_terminal_has_a_bar_where_it_takes_long(monkeypatch, capsys):
     assert "checking" in told
     assert "10/10" in told
     assert "rows/s" in told
+
+
+@pytest.mark.parametrize(("of", "batch"), [(1000, 1), (1000, 128), (37, 5), (7, 1), (5, 128)])
+def test_progress_is_said_once_a_tenth(caplog, of, batch):
+    """Also where no batch ends on a tenth."""
+    say = TenthsLog("answering")
+    steps = [*range(batch, of, batch), of]
+    with caplog.at_level("INFO", "bridgelab.progress"):
+        for done in steps:
+            say("answer, image", done, of)
+    said = [int(re.search(r"^answering: (\d+) of \d+, answer, image, ", line)[1]) for line in caplog.messages]
+    assert said == [
+        next(k for k in steps if k * 10 >= tenth * of)
+        for tenth in sorted({10 * k // of for k in steps} - {0})
+    ]
+    assert said[-1] == of
+    assert len(said) == min(10, len(steps))

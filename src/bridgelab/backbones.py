@@ -22,8 +22,8 @@ from bridgelab.bridge.weights import (
     read_rest_of_run,
 )
 from bridgelab.config.instantiate import bridge_choices, build, target
-from bridgelab.device import SMALLER_T5, explain_full_gpu
 from bridgelab.model import BridgedModel, autocast_pays
+from bridgelab.out_of_memory import SMALLER_T5, explain_full_gpu
 from bridgelab.runs.identity import read_keys
 from bridgelab.runs.insert import insert_of
 from bridgelab.runs.warm_start_files import WARM, starts_warm, warm_start_folder

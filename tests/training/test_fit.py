@@ -16,9 +16,9 @@ from torch.optim import AdamW
 from bridgelab.bridge.matryoshka import MatryoshkaQueries
 from bridgelab.bridge.qformer import QFormer
 from bridgelab.config.check import check_config
-from bridgelab.evaluation.out_of_memory import explain_full_evaluation
 from bridgelab.model import BridgedModel
 from bridgelab.optim.muon_adamw import MuonAdamW
+from bridgelab.out_of_memory import explain_full_evaluation
 from bridgelab.training import fit as fitting
 from bridgelab.training.dropout import drops, seed_masks
 from bridgelab.training.fit import fit

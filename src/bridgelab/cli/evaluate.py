@@ -58,7 +58,7 @@ def run(args: list[str]) -> None:
     config = composed(choices)
     from bridgelab.evaluation.evaluate import evaluate_run
     from bridgelab.evaluation.load import trains_nothing
-    from bridgelab.evaluation.progress import TenthsLog
+    from bridgelab.progress import TenthsLog
     from bridgelab.world.layout import TooManyWords
 
     for run in runs:
@@ -94,8 +94,8 @@ def _runs(paths: list[Path]) -> list[Path]:
 def _evaluate_published(source: str, choices: list[str], split: str, *, trust: bool) -> None:
     bridge, config = published_config(source, choices, trust=trust)
     from bridgelab.device import local_device
-    from bridgelab.evaluation.progress import TenthsLog
     from bridgelab.evaluation.published_bridge import evaluate_published
+    from bridgelab.progress import TenthsLog
 
     out = evaluate_published(config, local_device(), bridge=bridge, split=split, progress=TenthsLog(bridge))
     _keep(out, choices)

@@ -24,7 +24,7 @@ from bridgelab.data.sampler import MixtureSampler
 from bridgelab.data.scene_words import scene_words
 from bridgelab.data.shuffled_images import another_image
 from bridgelab.data.split_checks import check_captioned, check_limit, check_metrics
-from bridgelab.device import SMALLER_VIT, explain_full_gpu
+from bridgelab.out_of_memory import SMALLER_VIT, explain_full_gpu
 
 MAX_SKIPPED = 0.1  # for records that are older than `data.max_skipped`
 log = logging.getLogger(__name__)

@@ -20,8 +20,8 @@ from bridgelab.doctor.model_availability import hub_has, text_check, vision_chec
 from bridgelab.doctor.random_models import text_config, tokenizer, tower
 from bridgelab.doctor.workload import Evaluation, Sizes, Workload, read_workload
 from bridgelab.launch.slots import slot_environments
+from bridgelab.out_of_memory import PARTS
 from bridgelab.report.table import format_si
-from bridgelab.training.out_of_memory import PARTS
 
 USABLE = 0.9  # of a device's memory
 # What to set if a phase of `Costs.phases` does not fit.

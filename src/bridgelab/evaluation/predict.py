@@ -10,9 +10,9 @@ import torch
 from bridgelab.benchmark.example import Example
 from bridgelab.data.batches import LABEL_IGNORED, Batch, TokenizedExamples
 from bridgelab.data.shuffled_images import another_image
-from bridgelab.evaluation.out_of_memory import explain_full_evaluation
 from bridgelab.evaluation.processes import processes
 from bridgelab.model import BridgedModel, Encoded
+from bridgelab.out_of_memory import explain_full_evaluation
 
 ProgressCallback = Callable[[str, int, int], None]  # task, examples done, of how many
 ROOM = 2  # tokens by which an answer may be longer than the longest target, so that it can be wrong by saying more

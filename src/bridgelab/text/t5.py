@@ -26,8 +26,9 @@ from transformers import (
 from transformers.activations import ACT2FN
 from transformers.utils import logging as transformers_logging
 
-from bridgelab.device import SMALLER_T5, explain_full_gpu, local_device
+from bridgelab.device import local_device
 from bridgelab.lfs_pointer import refuse_pointers
+from bridgelab.out_of_memory import SMALLER_T5, explain_full_gpu
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 # Path in a config -> folder of the assets.

@@ -10,9 +10,9 @@ from bridgelab.backbones import Backbones
 from bridgelab.config.instantiate import build, target
 from bridgelab.data.batches import TrainingBatches
 from bridgelab.data.datamodule import BenchmarkDataModule, build_benchmark
-from bridgelab.evaluation.out_of_memory import explain_full_evaluation
 from bridgelab.evaluation.predict import mean_loss, on_device, predict
 from bridgelab.model import BridgedModel
+from bridgelab.out_of_memory import explain_full_evaluation, explain_full_training
 from bridgelab.training.callbacks.count_steps import StepsFile
 from bridgelab.training.compile import compile_step, refuse_drawn_tokens, refuse_without_compiler
 from bridgelab.training.dropout import drops, seed_masks
@@ -20,7 +20,6 @@ from bridgelab.training.fit import WHOLE, Fitted, Span, fit
 from bridgelab.training.input_check import with_seed
 from bridgelab.training.lightning_module import BridgeTraining
 from bridgelab.training.lr_schedule import lr_schedule
-from bridgelab.training.out_of_memory import explain_out_of_memory
 from bridgelab.training.start_check import check_start
 from bridgelab.training.trainer import check_batch, check_trainer, trainer_builder
 
@@ -90,7 +89,7 @@ class Experiment:
             MemoryError: if a GPU's memory runs out.
         """
         parts = self.processes * self.config.trainer.get("accumulate_grad_batches", 1)
-        with explain_out_of_memory(batches.sampler.batch_size):
+        with explain_full_training(batches.sampler.batch_size):
             first = [on_device(part, model) for part in batches.first(parts)]
             if drops(model):  # else the scale would depend on what this process has drawn before
                 seed_masks(batches.sampler.seed)

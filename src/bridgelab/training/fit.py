@@ -13,6 +13,7 @@ from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
 from bridgelab.console import get_console, shows_view
 from bridgelab.data.datamodule import BenchmarkDataModule
+from bridgelab.out_of_memory import FEWER_BYTES, explain_full_training
 from bridgelab.training.callbacks.branch_checkpoints import BranchCheckpoints
 from bridgelab.training.callbacks.count_steps import CountSteps, StepsFile
 from bridgelab.training.callbacks.csv_rows import CsvRows
@@ -24,7 +25,6 @@ from bridgelab.training.callbacks.validation_curve import Validate, ValidationCu
 from bridgelab.training.checkpoint import LAST, newest_readable
 from bridgelab.training.lightning_module import BridgeTraining
 from bridgelab.training.loggers.csv_logger import MetricsCsv
-from bridgelab.training.out_of_memory import FEWER_BYTES, explain_out_of_memory
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +151,7 @@ def fit(
         num_sanity_val_steps=0,
     )
     clock = time.monotonic()
-    with explain_out_of_memory(batches.sampler.batch_size, memory_advice):
+    with explain_full_training(batches.sampler.batch_size, memory_advice):
         _run(trainer, module, data, checkpoint)
     if trainer.global_step < steps:  # its rate has not fallen to zero, and the record would claim all steps
         raise RuntimeError(

@@ -5,9 +5,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-from bridgelab.evaluation.out_of_memory import explain_full_evaluation
 from bridgelab.evaluation.predict import mean_loss
 from bridgelab.model import BridgedModel
+from bridgelab.out_of_memory import explain_full_evaluation
 from bridgelab.runs.identity import search_key
 from bridgelab.runs.initial_weights import initial_file
 from bridgelab.training.budgets import branch_step, smaller_budgets

@@ -13,9 +13,9 @@ from bridgelab.config.instantiate import is_own
 from bridgelab.device import trainer_device
 from bridgelab.evaluation.costs import measure_test_costs
 from bridgelab.evaluation.predict import predict_views
-from bridgelab.evaluation.progress import TenthsLog
 from bridgelab.evaluation.score import score
 from bridgelab.model import BridgedModel
+from bridgelab.progress import TenthsLog
 from bridgelab.runs.finished import RECORD
 from bridgelab.runs.record import repeat_untrained, write_json, write_predictions
 from bridgelab.training.callbacks.count_steps import StepsFile
