@@ -27,7 +27,7 @@ def main(folder: str) -> None:
     for bridge, finding in slopes(read_study(Path(folder))).items():
         adjusted, equivalence = (
             " to ".join(f"{100 * end:.1f}" for end in ends).replace("-", "−")
-            for ends in (finding.holm_interval, finding.contrast.interval(0.9))
+            for ends in (finding.holm_interval, finding.equivalence_interval)
         )
         value = f"{100 * float(finding.contrast.value):+.1f}".replace("-", "−")
         print(f"| linear − {bridge} | {value} | {adjusted} | {equivalence} | {finding.outcome} |")

@@ -67,8 +67,8 @@ def test_made_up(root):
     train, val, test = (easy.examples(split) for split in easy.splits)
     assert len(train) + len(val) == len(test) == 5
     assert len({e.images for e in val}) == 2
-    assert test[0].tags == {"type": "yes_no", "negated": "1"}
-    assert test[4].tags == {"type": "color", "negated": "0"}
+    assert test[0].tags == {"type": "yes_no", "negated": "yes"}
+    assert test[4].tags == {"type": "color", "negated": "no"}
     assert test[4].prompt == "q: what color is it?"
 
 

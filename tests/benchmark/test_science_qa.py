@@ -43,7 +43,7 @@ def test_a_question_with_a_picture(root):
     assert (first.choices, first.answers, second.answers) == (("north", "south"), ("south",), ("north",))
     assert first.images == (str(root / "images" / "test" / "4" / "image.png"),)
     assert first.tags == {
-        "type": "social science", "topic": "geography", "hint": "1", "picture": "1", "context": "text and image", "grades": "1-6",
+        "type": "social science", "topic": "geography", "hint": "yes", "picture": "yes", "context": "text and image", "grades": "1-6",
     }  # fmt: skip
     (only,) = ScienceQa(root).examples("train")
     assert only.id == "train-1"
@@ -64,7 +64,7 @@ def test_the_columns_of_the_authors_table(root):
     values = metric.compute()
     assert values["accuracy"] == 0.75
     columns = {
-        "type=social science": 1, "type=natural science": 0, "type=language science": 1, "hint=1": 1, "picture=1": 0.5,
+        "type=social science": 1, "type=natural science": 0, "type=language science": 1, "hint=yes": 1, "picture=yes": 0.5,
         "context=none": 1, "grades=1-6": 1, "grades=7-12": 0,
     }  # fmt: skip
     assert {name: values[f"accuracy/{name}"] for name in columns} == columns

@@ -1,5 +1,6 @@
 """Weights in and out: tiny random models of transformers' own classes, and their published names."""
 
+import functools
 import shlex
 
 import pytest
@@ -268,15 +269,27 @@ def run_of(bridge, **more):
     return {"state_dict": state | {f"model.{name}": value for name, value in own.items()}}
 
 
-@pytest.mark.parametrize("make", [Linear, MLP])
-def test_a_runs_moments_and_scale_are_in_the_weights_that_others_read(tmp_path, make):
+NOT_STANDARDIZED = {
+    "mean": torch.zeros(1),
+    "std": torch.ones(1),
+}  # of a run that went on from a published bridge
+
+
+@pytest.mark.parametrize(
+    ("make", "form", "moments"),
+    [
+        (Linear, "llava", {}),
+        (MLP, "llava", {}),
+        (MLP, "llava", NOT_STANDARDIZED),
+        (functools.partial(QFormer, **QFORMER), "blip2", NOT_STANDARDIZED),
+    ],
+)
+def test_a_runs_moments_and_scale_are_in_the_weights_that_others_read(tmp_path, make, form, moments):
     bridge, read = make(12, 8).double(), make(12, 8).double()
-    run = run_of(bridge)
+    run = run_of(bridge, **moments)
     torch.save(run, tmp_path / "last.ckpt")
-    assert (
-        main(["convert", str(tmp_path / "last.ckpt"), str(tmp_path / "x.safetensors"), "--to", "llava"]) == 0
-    )
-    read.load_state_dict(from_published(load_file(tmp_path / "x.safetensors"), "llava")[0])
+    assert main(["convert", str(tmp_path / "last.ckpt"), str(tmp_path / "x.safetensors"), "--to", form]) == 0
+    read.load_state_dict(from_published(load_file(tmp_path / "x.safetensors"), form)[0])
     mean, std, scale = (run["state_dict"][f"model.{name}"].double() for name in ("mean", "std", "scale"))
     patches = torch.randn(2, 5, 12, dtype=torch.float64)
     torch.testing.assert_close(read(patches), scale * bridge((patches - mean) / std), rtol=1e-9, atol=1e-9)

@@ -47,8 +47,8 @@ from bridgelab.cli.overrides import check_choices, options_first
             r"^bridgelab align: train\.batch_size=1: must be",
         ),
         (
-            ["train", "-m", "experiments=tokens,first_look"],
-            r"experiments=first_look,tokens: a sweep over studies .* one command each: bridgelab train experiments=first_look, bridgelab",
+            ["train", "-m", "experiments=tokens,first_look", "seed=0"],
+            r"experiments=first_look,tokens: a sweep over studies .* one command each: bridgelab train experiments=first_look seed=0, bridgelab",
         ),
         (["train", "--mutirun", "seed=0,1"], "there is no option --mutirun. Did you mean '--multirun'"),
         (

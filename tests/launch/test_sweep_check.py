@@ -54,8 +54,9 @@ class Context:
     ("overrides", "told"),
     [
         (["evaluate.tokens=4", "evaluate.tokens=16"], r"differ in evaluate\.tokens alone, .*: bridgelab evaluate .*/a evaluate\.tokens=16$"),
-        (["compile=true", "compile=false"], r"differ in compile alone, .* number the folders: hydra\.sweep\.subdir='\$\{hydra\.job\.num\}'$"),
-        (["seed=0", "seed=0"], r"values are the same \(seed=0\)\. Give each value once\.$"),
+        (["evaluate.num_beams=1", "evaluate.num_beams=5"], r"each value, each with a study=NAME of its own: bridgelab evaluate .*=5$"),
+        (["compile=true", "compile=false"], r"differ in compile alone, .* Give one value\.$"),
+        (["seed=0", "seed=0"], r"values are the same \(seed=0\)\. Give each value once, and Optuna hydra\.sweeper\.n_jobs=1\.$"),
     ],
 )  # fmt: skip
 def test_jobs_of_one_folder_are_told_what_its_name_leaves_out(tmp_path, overrides, told):

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from bridgelab.pretraining.page import write_page
+from bridgelab.pretraining.recipe import recipe_text, refuse_another_recipe
 from bridgelab.pretraining.vision import train
 from bridgelab.pretraining.vit import scene_pool
 from bridgelab.pretraining.vit.captions import WORDS
@@ -83,6 +84,9 @@ def test_another_recipe_does_not_go_on_from_the_checkpoint(config):
     train(config, stop_after=1)
     with pytest.raises(ValueError, match=r"another recipe.*: contrastive=0\.1, not 0\.2\. .*out="):
         train({**config, "contrastive": 0.2})
+    saved, own = (recipe_text({"a": {"w": "x" * 80, "z": [1, size]}, "out": 1}, ("out",)) for size in (2, 3))
+    with pytest.raises(ValueError, match=r"this config's: a\.z\.1=2, not 3\. "):
+        refuse_another_recipe(Path("last.ckpt"), saved, own)
 
 
 def test_a_run_may_be_made_longer_until_the_rate_falls(config):

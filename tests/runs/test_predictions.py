@@ -91,7 +91,7 @@ def test_questions_without_a_picture_share_nothing_by_the_blank_one():
     examples = {
         "id": ["1", "2", "3", "4"],
         "image": ["blank", "a", "blank", "a"],
-        "tag_picture": list("0101"),
+        "tag_picture": ["no", "yes"] * 2,
     }
     assert clusters(pd.DataFrame(examples)).tolist() == [1, 0, 2, 0]
 

@@ -2,7 +2,7 @@
 
 Source: github.com/vzhou842/easy-VQA.
 Metric: accuracy, by type of question. Compare every score with what the question alone reaches without the image: .670 on
-test, yes_no .825 and the rest .233. Tags: type (yes_no, color, shape), negated (0 or 1). Licence: MIT.
+test, yes_no .825 and the rest .233. Tags: type (yes_no, color, shape), negated (yes or no). Licence: MIT.
 Size: 4,000 + 1,000 images of 64×64, 38,575 + 9,673 questions.
 
 Layout, as published in the folder `easy_vqa/data`:
@@ -92,7 +92,7 @@ class EasyVqa:
             prompt=fill(self.prompt, "question", question),
             answers=(answer,),
             kind="answer",
-            tags={"type": kind, "negated": "1" if {"no", "not"} & set(question.split()) else "0"},
+            tags={"type": kind, "negated": "yes" if {"no", "not"} & set(question.split()) else "no"},
         )
 
 

@@ -2,7 +2,7 @@
 
 Source: Lu et al. 2022, "Learn to Explain" (NeurIPS, arXiv:2209.09513).
 Metric: accuracy of the likeliest option. Published models name the option's letter. Options of equal text are distinguished by their
-letters, as (B) 5. Breakdowns are the columns of the authors' table: type (NAT, SOC, LAN), hint=1 (TXT), picture=1 (IMG),
+letters, as (B) 5. Breakdowns are the columns of the authors' table: type (NAT, SOC, LAN), hint=yes (TXT), picture=yes (IMG),
 context=none (NO), grades (G1-6, G7-12).
 Tags: type (the subject), topic, hint, picture, context, grades. Licence: CC-BY-NC-SA-4.0.
 Size: 12,726 / 4,241 / 4,241 questions, of which 6,218 / 2,097 / 2,017 have a picture.
@@ -25,7 +25,12 @@ from bridgelab.benchmark.metrics.example_metric import ExampleMetric
 from bridgelab.benchmark.readers.multiple_choice import choice_example
 
 LAYOUT = "problems.json, pid_splits.json, images/<split>/<id>/<image>"
-CONTEXTS = {(0, 0): "none", (1, 0): "text", (0, 1): "image", (1, 1): "text and image"}  # (hint, picture)
+CONTEXTS = {
+    ("no", "no"): "none",
+    ("yes", "no"): "text",
+    ("no", "yes"): "image",
+    ("yes", "yes"): "text and image",
+}  # (hint, picture)
 
 
 class ScienceQa:
@@ -109,7 +114,7 @@ class ScienceQa:
         if not picture and not self.blank:
             return None
         image = under(self.root, "images", split, number, picture) if picture else str(self.blank)
-        hint_and_picture = (int(bool(problem["hint"])), int(bool(picture)))
+        hint_and_picture = ("yes" if problem["hint"] else "no", "yes" if picture else "no")
         return choice_example(
             f"{split}-{number}",
             (image,),
@@ -121,8 +126,8 @@ class ScienceQa:
             tags={
                 "type": problem["subject"],
                 "topic": problem["topic"],
-                "hint": str(hint_and_picture[0]),  # a text: no level of difficulty
-                "picture": str(hint_and_picture[1]),
+                "hint": hint_and_picture[0],
+                "picture": hint_and_picture[1],
                 "context": CONTEXTS[hint_and_picture],
                 "grades": "1-6" if int(problem["grade"].removeprefix("grade")) <= 6 else "7-12",
             },

@@ -17,7 +17,7 @@ def fold_moments(tensors: Mapping[str, Tensor], beside: Mapping[str, Tensor], fo
     $s f((x - \mu) / \sigma)$ is again a projector of the same shape: with $W$ and $b$ of the first layer,
     $W (x - \mu) / \sigma + b = (W / \sigma) x + (b - W (\mu / \sigma))$, and $s$ multiplies weight and bias of the
     last. A norm in front, as the Q-Former's and the resampler's, makes standardized patches another input altogether, and a layer
-    without a bias can't hold $\mu$.
+    without a bias can't hold $\mu$. A run that goes on from a published bridge does not standardize, so it has $s$ alone.
 
     Args:
         tensors: the bridge's, by our names.
@@ -36,6 +36,8 @@ def fold_moments(tensors: Mapping[str, Tensor], beside: Mapping[str, Tensor], fo
     if not mean.any() and (std == 1).all() and scale == 1:
         return dict(tensors)
     ends = next((layers for name, layers in ENDS.items() if name in tensors), None)
+    if not mean.any() and (std == 1).all() and "language_projection.weight" in tensors:
+        ends = ("language_projection", "language_projection")
     if ends is None:
         raise ValueError(
             "the run's bridge reads patches that are standardized by its training images' mean and deviation: the format "
@@ -45,7 +47,9 @@ def fold_moments(tensors: Mapping[str, Tensor], beside: Mapping[str, Tensor], fo
         (f"{layer}.weight", f"{layer}.bias") for layer in ends
     )
     folded = {name: value.double() for name, value in tensors.items()}
-    folded[first_bias] = folded[first_bias] - folded[first_weight] @ (mean / std)
+    folded[first_bias] = folded[first_bias] - folded[first_weight] @ (mean / std).expand(
+        folded[first_weight].shape[1]
+    )
     folded[first_weight] = folded[first_weight] / std
     for name in (last_weight, last_bias):
         folded[name] = folded[name] * scale

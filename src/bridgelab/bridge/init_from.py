@@ -167,7 +167,7 @@ def _check_unshaped(path: Path, config: DictConfig) -> None:
 
 
 def _unshaped(config: DictConfig) -> dict[str, Any]:
-    """Return these choices by key. With the number of heads, shapes tell the width of a head and the heads of keys."""
+    """Return the choices that shapes do not tell, by key. With the number of heads, shapes tell the heads' width and number of keys."""
     heads = config.bridge.get("num_heads")
     keys = ({} if heads is None else {"bridge.num_heads": heads}) | read_keys(config)
     return {key: sorted(value) if isinstance(value, list) else value for key, value in keys.items()}

@@ -10,7 +10,9 @@ from bridgelab.cli.arguments import choose
 from bridgelab.cli.key_comments import ExplainedKey, explained_keys, head_comment
 from bridgelab.cli.overrides import conf_folder
 
-STARTS_FROM = re.compile(r"^defaults: \[(.*)\]$", re.MULTILINE)  # of one group
+STARTS_FROM = re.compile(
+    r"^defaults:(?: \[(.*)\]$|\n((?:  - [\w./-]+\n)+))", re.MULTILINE
+)  # options of its own group
 WIDTH = 120  # columns
 COLUMN = 40  # where comments begin
 
@@ -79,7 +81,7 @@ def _with_inherited(option: str, folder: Path) -> dict[str, ExplainedKey]:
     text = (folder / f"{option}.yaml").read_text()
     keys: dict[str, ExplainedKey] = {}
     if listed := STARTS_FROM.search(text):
-        for base in re.findall(r"[\w./-]+", listed[1]):
+        for base in re.findall(r"\w[\w./-]*", listed[1] or listed[2]):
             if base != "_self_":
                 keys |= _with_inherited(base, folder)
     return keys | {own.name: own for own in explained_keys(text)}

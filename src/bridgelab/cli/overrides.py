@@ -64,7 +64,7 @@ def _check_app(args: Sequence[str], command: str, schema: Any) -> None:
     elif str(sweep.config.hydra.launcher._target_).startswith(OWN_LAUNCHERS):
         check_launcher(sweep.config)
     each = list(each_value(conf, overrides))
-    _refuse_several_studies(each)
+    _refuse_several_studies(each, args)
     check_config(sweep.config, schema)
     for values in each[1:]:
         check_config(compose_config(conf, command, values), schema)
@@ -72,11 +72,12 @@ def _check_app(args: Sequence[str], command: str, schema: Any) -> None:
         _refuse_another_verdict(sweep.config, args)
 
 
-def _refuse_several_studies(each: Sequence[Sequence[str]]) -> None:
+def _refuse_several_studies(each: Sequence[Sequence[str]], args: Sequence[str]) -> None:
     """Refuse to sweep studies: Hydra reads what a study sweeps only where the study is one for all jobs.
 
     Args:
         each: overrides with one value each, of a sweep once with each value.
+        args: of the command line.
     Raises:
         UsageError: if there are several studies, and one of them sweeps something.
     """
@@ -85,7 +86,10 @@ def _refuse_several_studies(each: Sequence[Sequence[str]]) -> None:
     )
     if len(studies) > 1 and (swept := _swept(studies)):
         names = ",".join(one.removeprefix(STUDY) for one in studies)
-        commands = ", ".join(f"bridgelab train {one}" for one in studies)
+        others = [
+            one for one in args if one not in ("-m", "--multirun") and not one.lstrip("+").startswith(STUDY)
+        ]
+        commands = ", ".join(shlex.join(["bridgelab", "train", one, *others]) for one in studies)
         raise UsageError(
             f"{STUDY}{names}: a sweep over studies leaves out what each sweeps itself ({swept[0]}), and would be a single run of each. "
             f"Give one command each: {commands}"

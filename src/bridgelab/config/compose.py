@@ -91,10 +91,10 @@ def _unknown_key(key: str, overrides: Sequence[str], config: DictConfig) -> str:
     node = OmegaConf.select(config, parent) if dot else config
     if not isinstance(node, DictConfig):
         return f"{given}: there is no key {parent or key}{nearest(parent, map(str, config)) or '.'}"
-    if any(one.startswith(f"{parent}._target_=") for one in overrides):
-        return f"{given}: the yaml that {parent} starts from has no key {name}. If your class takes it, write +{given.lstrip('+')}."
     if told := decided_elsewhere(key):
         return f"{given}: {told}."
+    if any(one.startswith(f"{parent}._target_=") for one in overrides):
+        return f"{given}: the yaml that {parent} starts from has no key {name}. If your class takes it, write +{given.lstrip('+')}."
     added = f"write +{given.lstrip('+')}."
     if name in node:  # a mapping, given with a key that it lacks
         return f"{given}: {key} has no key of this name yet. To add it, {added}"

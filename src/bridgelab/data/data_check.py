@@ -166,8 +166,9 @@ def _clusters(
     found: dict[tuple[str, str], list[int]] = {}
     for split in dict.fromkeys(split for split, _ in examples):
         every = [e for (of, _), own in examples.items() if of == split for e in own]
-        shown = ["|".join(e.images) for e in every]
-        table = pd.DataFrame({"image": shown, "tag_group": [e.tags.get("group") for e in every]})
+        rows = {"id": [e.id for e in every], "image": ["|".join(e.images) for e in every]}
+        rows |= {f"tag_{name}": [e.tags.get(name) for e in every] for name in ("group", "picture")}
+        table = pd.DataFrame(rows)
         numbers = iter(clusters(table).tolist())
         found |= {
             key: list(itertools.islice(numbers, len(own))) for key, own in examples.items() if key[0] == split

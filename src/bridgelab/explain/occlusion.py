@@ -2,9 +2,8 @@ r"""Occlusion: patches are replaced by the mean patch before the bridge, and the
 
 For a group g of patches, the effect is $e_g = \log p(y \mid x) - \log p(y \mid x_{g \to \mu})$, where $\mu$ is the mean patch of the
 training images, which tells nothing about this image. A bridge with converted weights has no such mean; $\mu$ is then the mean patch of
-the example itself. It is causal, since it is measured on the output, and it is defined for every
-bridge, with attention or without. Source: Zeiler and Fergus 2014, arXiv:1311.2901. Differs: patches are replaced in the
-frozen features, not in the pixels.
+the example itself. The effect is causal, since it is measured on the output, and it is defined for every bridge, with attention or
+without. Source: Zeiler and Fergus 2014, arXiv:1311.2901. Differs: patches are replaced in the frozen features, not in the pixels.
 """
 
 from collections.abc import Callable

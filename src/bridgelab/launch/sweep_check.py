@@ -91,14 +91,15 @@ def _sharing(jobs: Sequence[SweepJob], folder: Path) -> str:
     told = f"two of {len(jobs)} jobs write to the same folder, {folder}."
     if not keys:
         given = ", ".join(f"{key}={value}" for key, value in there[0].items())
-        return f"{told} Their values are the same ({given}). Give each value once."
+        return f"{told} Their values are the same ({given}). Give each value once, and Optuna hydra.sweeper.n_jobs=1."
     differ = f"They differ in {', '.join(keys)} alone, which {'is' if len(keys) == 1 else 'are'} no part of its name."
     if all(key.startswith("evaluate.") for key in keys):
         command = shlex.join(
             ["bridgelab", "evaluate", str(folder), *(f"{key}={there[-1][key]}" for key in keys)]
         )
-        return f"{told} {differ} Train the run once, and evaluate it with each value: {command}"
-    return f"{told} {differ} Give one value, or number the folders: hydra.sweep.subdir='${{hydra.job.num}}'"
+        apart = "" if keys == ["evaluate.tokens"] else ", each with a study=NAME of its own"
+        return f"{told} {differ} Train the run once, and evaluate it with each value{apart}: {command}"
+    return f"{told} {differ} Give one value."
 
 
 def without_baseline(jobs: Sequence[SweepJob]) -> str:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
 
@@ -24,9 +23,9 @@ def refuse_another_recipe(path: Path, saved: str, own: str) -> None:
     """
     if saved == own:
         return
-    before, now = json.loads(saved), json.loads(own)
+    before, now = _leaves(json.loads(saved)), _leaves(json.loads(own))
     differing = ", ".join(
-        f"{key}={_short(before.get(key))}, not {_short(now.get(key))}"
+        f"{key}={before.get(key)}, not {now.get(key)}"
         for key in sorted({*before, *now})
         if before.get(key) != now.get(key)
     )
@@ -36,5 +35,9 @@ def refuse_another_recipe(path: Path, saved: str, own: str) -> None:
     )
 
 
-def _short(value: Any) -> str:
-    return shorten(json.dumps(value), 60, placeholder=" …")
+def _leaves(node: Any, prefix: str = "") -> dict[str, str]:
+    """Return the values of a config by dotted keys, elements of lists by their numbers, as JSON."""
+    if not node or not isinstance(node, dict | list):
+        return {prefix[:-1]: json.dumps(node)}
+    items = node.items() if isinstance(node, dict) else enumerate(node)
+    return {name: leaf for key, value in items for name, leaf in _leaves(value, f"{prefix}{key}.").items()}

@@ -1,6 +1,5 @@
 """The answer of a study in plain sentences: where the baseline breaks, what came out elsewhere, and what was compared."""
 
-import shlex
 from collections.abc import Sequence
 
 from bridgelab.report.matrix import BUDGET_MARK, Matrix, MatrixCell
@@ -9,7 +8,7 @@ from bridgelab.report.row import ALL, Row
 from bridgelab.report.summary import Summary
 from bridgelab.report.table import enumerated, format_number, format_si
 from bridgelab.runs.study import Study
-from bridgelab.runs.sweep import command, row_keys, swept
+from bridgelab.runs.sweep import added_rows, command, swept
 from bridgelab.runs.warm_start_files import WARM
 from bridgelab.statistics.declaration import declaration
 from bridgelab.statistics.outcome import BREAKS, CANNOT_TELL, HOLDS, LEADS
@@ -37,9 +36,7 @@ def without_baseline(study: Study) -> tuple[str, ...]:
     if is_evaluation(study.runs[0]):
         again = evaluation_of(study, baseline)
     elif baseline not in swept(study.path).get("bridge", ()) or not (again := command(study.path, [])):
-        again = shlex.join(
-            ["bridgelab", "study", str(study.path), "--add", *row_keys([f"bridge={baseline}"])]
-        )
+        again = added_rows(study.path, [f"bridge={baseline}"])
     return (f"No verdict: the baseline {baseline} has no finished run. Add it: {again}",)
 
 

@@ -148,9 +148,8 @@ def _on_single_seeds(study: Study, first: Mapping[str, Run]) -> list[str]:
 
 def _on_learning_rates(study: Study, first: Mapping[str, Run]) -> list[str]:
     """Return a sentence on the rates that were given, and one for each grid that was searched."""
-    groups: dict[
-        tuple[str, ...], dict[str, str]
-    ] = {}  # by the grid, empty for given rates: the rates of each row
+    # The rates of each row, by the grid that was searched; the grid of given rates is empty.
+    groups: dict[tuple[str, ...], dict[str, str]] = {}
     for bridge, run in first.items():
         rates = sorted({f"{one.record['lr']:g}" for one in study.of(bridge) if one.record.get("lr")})
         if rates and run.trains and run.record["tuned_over"]:

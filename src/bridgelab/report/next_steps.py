@@ -6,7 +6,7 @@ from bridgelab.config.root import config_root
 from bridgelab.report.summary import Summary
 from bridgelab.runs.recorded_study import FROM_SCRATCH, record_of
 from bridgelab.runs.study import Study
-from bridgelab.runs.sweep import last_launcher, last_overrides
+from bridgelab.runs.sweep import last_folders, last_launcher, last_overrides
 from bridgelab.runs.warm_start_files import WARM
 
 
@@ -33,7 +33,7 @@ def next_steps(study: Study, summary: Summary, *, everything: bool) -> dict[str,
         FROM_SCRATCH, config_root()
     ):
         steps["another bridge, beside recorded runs"] = "bridgelab study --add bridge=NAME"
-    elif last_overrides(study.path):
+    elif last_overrides(study.path) and not last_folders(study.path):
         row = shlex.join([*last_launcher(study.path), "bridge=NAME"])
         steps["another bridge beside these"] = f"bridgelab study {folder} --add {row}"
     return steps

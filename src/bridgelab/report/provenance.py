@@ -55,9 +55,8 @@ def reproduction(study: Study) -> str:
     for run in study.runs:
         if is_evaluation(run):
             folders = evaluated.setdefault(tuple(_choices(run)), [])
-            folders.extend(
-                [] if is_published(run) else [str(study.beside(run.record["trained_in"]) / run.path.name)]
-            )
+            if not is_published(run):
+                folders.append(str(study.beside(run.record["trained_in"]) / run.path.name))
     lines = [
         *([every_command(study.path, trained)] if trained else []),
         *(

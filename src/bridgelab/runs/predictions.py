@@ -224,13 +224,13 @@ def clusters(examples: pd.DataFrame) -> np.ndarray:
 
     Args:
         examples: a table with the columns `id` and `image`, in which `|` separates several images, and optionally `tag_group`, and
-            `tag_picture`: "0" where a question without a picture was asked with a blank one. Such questions share nothing.
+            `tag_picture`: "no" where a question without a picture was asked with a blank one. Such questions share nothing.
     Returns:
         Indices from 0 without gaps [example].
     """
     pictures = examples["image"].astype(str)
     if "tag_picture" in examples:
-        blank = examples["tag_picture"].astype(str) == "0"
+        blank = examples["tag_picture"].astype(str) == "no"
         pictures = pictures.mask(blank, "question " + examples["id"].astype(str))
     grouped = "tag_group" in examples and examples["tag_group"].notna().any()
     if not grouped and not pictures.str.contains("|", regex=False).any():

@@ -43,9 +43,8 @@ def choose_rates(runs: Sequence[Run]) -> tuple[list[Run], tuple[RateChoice, ...]
     by_row: dict[str, dict[str, list[Run]]] = {}
     for run in runs:
         rate = run.levels.get(KEY, "")
-        rate = (
-            "" if rate.lower() == "null" else rate
-        )  # which Hydra takes in any case; such a run searches its rate
+        if rate.lower() == "null":  # such a run searches its rate; Hydra takes the word in any case
+            rate = ""
         levels = {name: level for name, level in run.levels.items() if name != KEY}
         plain = replace(run, levels=levels)
         by_row.setdefault(plain.row, {}).setdefault(rate, []).append(plain)

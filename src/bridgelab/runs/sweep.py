@@ -260,7 +260,7 @@ def what_is_missing(study: Path, names: Sequence[str]) -> str:
     own = [name for name in names if missing[name].get("bridge") in planned.get("bridge", [None])]
     if own or "bridge" not in planned:  # of an earlier sweep
         return "\n".join(_one_run(study, name) for name in own or names)
-    return _added_row(study, names[0])
+    return added_rows(study, names)
 
 
 def every_command(study: Path, names: Sequence[str]) -> str:
@@ -283,7 +283,7 @@ def every_command(study: Path, names: Sequence[str]) -> str:
                 continue
             others = {key: value for key, value in one.items() if not _is_of_row(key)}
             is_added = one.get("bridge") not in planned.get("bridge", [None]) and _is_planned(planned, others)
-            lines.append(_added_row(study, name) if is_added else _one_run(study, name))
+            lines.append(added_rows(study, [name]) if is_added else _one_run(study, name))
     return "\n".join(dict.fromkeys(lines))
 
 
@@ -291,8 +291,19 @@ def _is_planned(planned: dict[str, list[str]], one: dict[str, str]) -> bool:
     return all(value in planned.get(key, [value]) or _SHORTENED.search(value) for key, value in one.items())
 
 
-def _added_row(study: Path, name: str) -> str:
-    parts = [part for part in _COMMA.split(name) if part != BASE or OWN not in name]
+def added_rows(study: Path, names: Sequence[str]) -> str:
+    """Return the command that adds a row to a study.
+
+    That is `bridgelab study --add`, or one line per run if the study's last sweep read a folder of its own (`--config-dir`), which `--add`
+    refuses.
+
+    Args:
+        study: its folder.
+        names: names of the row's runs.
+    """
+    if last_folders(study):
+        return "\n".join(_one_run(study, name) for name in names)
+    parts = [part for part in _COMMA.split(names[0]) if part != BASE or OWN not in names[0]]
     added = [*last_launcher(study), *map(current_override, row_keys(parts))]
     return shlex.join(["bridgelab", "study", str(study), "--add", *added])
 

@@ -20,6 +20,8 @@ def test_more_seeds_and_more_images_find_smaller_differences(simulated):
     smallest = [number.value for number in numbers]
     seeds = [cells[1].text for _, cells in table.rows]
     assert seeds == ["3", "5", "6", "10"] * 2  # the study has 3
+    few = plan(read_study(simulated.write("two", bridges=TWO, seeds=(0, 1))))
+    assert [row.seeds for row in few.rows] == [3, 4, 5, 10] * 2
     assert smallest[:4] == sorted(smallest[:4], reverse=True)
     assert all(few >= many for few, many in zip(smallest[:4], smallest[4:], strict=True))
     assert min(smallest) > 2  # δ

@@ -85,8 +85,10 @@ class Diagnosis:
 def sample_of(examples: Sequence[Any]) -> Sample:
     """Return a sample of examples whose clusters are images, or the groups of images that belong together."""
     rows = {
+        "id": [example.id for example in examples],
         "image": ["|".join(map(str, example.images)) for example in examples],
         "tag_group": [example.tags.get("group") for example in examples],
+        "tag_picture": [example.tags.get("picture") for example in examples],
     }
     return Sample(clusters(pd.DataFrame(rows)))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bridgelab.runs.study import Study
 from bridgelab.statistics.contrast import Contrast
 from bridgelab.statistics.declaration import declaration
-from bridgelab.statistics.outcome import ORDERS, SEEDS
+from bridgelab.statistics.outcome import MIN_SEEDS, ORDERS, SEEDS
 from bridgelab.statistics.power.smallest_difference import smallest_difference, smallest_difference_range
 from bridgelab.statistics.power.variances import at_size
 from bridgelab.statistics.verdict import (
@@ -115,9 +115,9 @@ def plan(study: Study) -> Plan:
 
 
 def _numbers(pilots: Mapping[tuple[str, str], Contrast], name: str) -> list[int]:
-    """Return the numbers of seeds, or orders of examples, that a comparator's rows are for, ascending."""
+    """Return the numbers of seeds, or orders of examples, that a comparator's rows are for, ascending. Of fewer nothing can be told."""
     now = min(min(pilot.num_runs) for (comparator, _), pilot in pilots.items() if comparator == name)
-    return sorted({*NUMBERS, now, 2 * now})
+    return sorted(number for number in {*NUMBERS, now, 2 * now} if number >= MIN_SEEDS)
 
 
 def _planned_cell(pilot: Contrast, delta: float, family: int, seeds: int, image_factor: int) -> PlannedCell:
