@@ -84,7 +84,7 @@ def test_what_there_is_not_is_refused(arg, match):
 
 def test_a_sweep_whose_slots_are_not_numbers_is_refused():
     with pytest.raises(ValueError, match=r"^hydra\.launcher\.gpus_per_job='auto': must be a"):
-        doctor(["-m", "hydra.launcher.gpus_per_job=auto", "seed=0,1"])
+        doctor(["hydra.launcher.gpus_per_job=auto", "seed=0,1"], multirun=True)
 
 
 @pytest.mark.parametrize("kind", ["images", "examples"])
@@ -95,8 +95,8 @@ def test_more_numbers_than_splits_are_refused(kind):
 
 def test_help_imports_nothing_heavy():
     code = (
-        "import sys; from bridgelab.doctor.main import doctor\n"
-        "try: doctor(['--help'])\n"
+        "import sys; from bridgelab.cli.main import main\n"
+        "try: main(['doctor', '--help'])\n"
         "except SystemExit as end: sys.exit(end.code or bool({'torch', 'hydra', 'rich'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

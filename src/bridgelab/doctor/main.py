@@ -1,6 +1,5 @@
-"""`bridgelab doctor`: its arguments and its tables. Everything heavy is imported once it is known what to check."""
+"""The tables of `bridgelab doctor`. Everything heavy is imported once it is known what to check."""
 
-import argparse
 import contextlib
 import itertools
 import json
@@ -24,33 +23,16 @@ SPLITS = {1: ("train",), 2: ("train", "test"), 3: ("train", "val", "test")}  # o
 STYLES = {"ok": "green", "missing": "bold red"}
 
 
-def doctor(args: Sequence[str]) -> None:
+def doctor(overrides: Sequence[str], *, multirun: bool = False, as_json: bool = False) -> None:
     """Print what is installed and what is missing; with a run's overrides also what that run needs.
 
     Args:
-        args: overrides as of bridgelab train; `images=N+M` and `examples=N+M` are the sizes of data that are not here.
+        overrides: as of bridgelab train; `images=N+M` and `examples=N+M` are the sizes of data that are not here.
+        multirun: whether a sweep is asked for; overrides with several values are one without it.
+        as_json: whether to print the tables as JSON.
     Raises:
         ValueError: if the overrides do not compose, or give a key a value that it may not have.
     """
-    parser = argparse.ArgumentParser(
-        "bridgelab doctor",
-        description="What is installed, what is reachable, and how big a run is going to be.",
-        epilog="bridgelab doctor vision=openclip_vit_l_14 text=flan_t5_xl benchmark=gqa bridge=qformer train.batch_size=32",
-    )
-    parser.add_argument(
-        "overrides", nargs="*", metavar="key=value",
-        help="as of bridgelab train: also check that run's models and data, and predict its disk, memory and hours. "
-        "images=N and examples=N, or N+M for train and test, if the data are not here",
-    )  # fmt: skip
-    parser.add_argument(
-        "-m",
-        "--multirun",
-        action="store_true",
-        help="as of bridgelab train; lists are swept without it too",
-    )
-    parser.add_argument("--json", action="store_true", help="print the tables as JSON, for a script")
-    options = parser.parse_args(list(args))
-    overrides = options.overrides
     sizes = {match[1]: sizes_of(match) for one in overrides if (match := SIZES.fullmatch(one))}
     from bridgelab.console import get_console
     from bridgelab.training.main import ROOT
@@ -62,7 +44,7 @@ def doctor(args: Sequence[str]) -> None:
     with _quiet():
         sweep = compose_sweep(ROOT / "conf", [one for one in overrides if not SIZES.fullmatch(one)])
         check_config(sweep.config)
-        several = options.multirun or sweep.is_multirun or sweep.jobs > 1
+        several = multirun or sweep.is_multirun or sweep.jobs > 1
         if several and "slots" in sweep.config.hydra.launcher:  # the pool, whose slots are predicted
             check_launcher(sweep.config)
         if overrides:
@@ -74,7 +56,7 @@ def doctor(args: Sequence[str]) -> None:
             from bridgelab.doctor.prediction import tables
 
             found = itertools.chain(found, tables(sweep, sizes))
-        if options.json:
+        if as_json:
             print(to_json(found))
             return
         for title, checks in found:
