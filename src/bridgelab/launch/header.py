@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from bridgelab.launch.job_grid import rows_and_seeds
@@ -13,10 +14,10 @@ from bridgelab.runs.warm_start_files import SHIPPED, WARM
 
 
 def print_header(console: Console, jobs: Sequence[SweepJob], where: str, log: str) -> None:
-    """Print a line each on the study, its jobs, what they start from, their time, and their logs.
+    """Print an entry each on the study, its jobs, what they start from, their time, and their logs.
 
     Args:
-        console: where to print; each line is cut at its width.
+        console: where to print; entries are folded at its width.
         jobs: of the sweep.
         where: how the jobs are run, such as `2 at a time`.
         log: the name of the file that a job logs to.
@@ -32,10 +33,12 @@ def print_header(console: Console, jobs: Sequence[SweepJob], where: str, log: st
         "time": f"{_steps_left(jobs):,.0f} training steps; the time left is shown once some are measured",
         "logs": f"{shown(folder)}/*/{log}; from another terminal: bridgelab status {shown(folder)}",
     }
-    width = max(map(len, lines))
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for name, content in lines.items():
-        line = Text(printable(f"{name:{width}}  "), style="bold").append(printable(content), style="not bold")
-        console.print(line, no_wrap=True, overflow="ellipsis", highlight=False)
+        table.add_row(Text(printable(name), style="bold"), Text(printable(content)))
+    console.print(table)
 
 
 def _describe_starts(sources: Sequence[str | None]) -> str:
