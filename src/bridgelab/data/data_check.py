@@ -166,9 +166,10 @@ def _clusters(
     found: dict[tuple[str, str], list[int]] = {}
     for split in dict.fromkeys(split for split, _ in examples):
         every = [e for (of, _), own in examples.items() if of == split for e in own]
-        rows = {"id": [e.id for e in every], "image": ["|".join(e.images) for e in every]}
-        rows |= {f"tag_{name}": [e.tags.get(name) for e in every] for name in ("group", "picture")}
-        table = pd.DataFrame(rows)
+        shown = ["|".join(e.images) for e in every]
+        table = pd.DataFrame({"id": [e.id for e in every], "image": shown})
+        for name in ("group", "picture"):
+            table[f"tag_{name}"] = [e.tags.get(name) for e in every]
         numbers = iter(clusters(table).tolist())
         found |= {
             key: list(itertools.islice(numbers, len(own))) for key, own in examples.items() if key[0] == split
