@@ -56,7 +56,7 @@ class Context:
         (["evaluate.tokens=4", "evaluate.tokens=16"], r"differ in evaluate\.tokens alone, .*: bridgelab evaluate .*/a evaluate\.tokens=16$"),
         (["evaluate.num_beams=1", "evaluate.num_beams=5"], r"each value, each with a study=NAME of its own: bridgelab evaluate .*=5$"),
         (["compile=true", "compile=false"], r"differ in compile alone, .* Give one value\.$"),
-        (["seed=0", "seed=0"], r"values are the same \(seed=0\)\. Give each value once, and Optuna hydra\.sweeper\.n_jobs=1\.$"),
+        (["seed=0", "seed=0"], r"values are the same \(seed=0\)\. Give each value once; with Optuna, set hydra\.sweeper\.n_jobs=1\.$"),
     ],
 )  # fmt: skip
 def test_jobs_of_one_folder_are_told_what_its_name_leaves_out(tmp_path, overrides, told):

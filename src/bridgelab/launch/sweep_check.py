@@ -91,7 +91,7 @@ def _sharing(jobs: Sequence[SweepJob], folder: Path) -> str:
     told = f"two of {len(jobs)} jobs write to the same folder, {folder}."
     if not keys:
         given = ", ".join(f"{key}={value}" for key, value in there[0].items())
-        return f"{told} Their values are the same ({given}). Give each value once, and Optuna hydra.sweeper.n_jobs=1."
+        return f"{told} Their values are the same ({given}). Give each value once; with Optuna, set hydra.sweeper.n_jobs=1."
     differ = f"They differ in {', '.join(keys)} alone, which {'is' if len(keys) == 1 else 'are'} no part of its name."
     if all(key.startswith("evaluate.") for key in keys):
         command = shlex.join(
