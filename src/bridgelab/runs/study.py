@@ -27,6 +27,7 @@ from bridgelab.runs.rate_choice import KEY as RATE
 from bridgelab.runs.rate_choice import RateChoice, choose_rates
 from bridgelab.runs.record_schema import Malformed, read_record
 from bridgelab.runs.run import Run
+from bridgelab.runs.short_levels import with_short_levels
 from bridgelab.runs.sweep import cell, command, factors, is_of_bridge, swept
 
 REQUIRED = (*(name for name in SHARED if name != "precision"), "bridge", "seed", "costs", "metrics")
@@ -154,6 +155,7 @@ def read_study(study: str | Path, *, allow: Sequence[str] = (), every_key: bool 
         raise _no_runs(study, malformed)
     unfinished += malformed
     missing = (*unfinished, *_absent(runs, unfinished, sweep, varied))
+    runs = with_short_levels(runs)  # after all that compares levels with the sweep's values
     rates: tuple[RateChoice, ...] = ()
     if RATE in varied:
         runs, rates = choose_rates(runs)
