@@ -17,7 +17,6 @@ from bridgelab.report.dashboard import metrics_of
 from bridgelab.report.provenance import provenance
 from bridgelab.runs.predictions import COLUMNS
 from bridgelab.runs.record_schema import Malformed, Record, read_config
-from bridgelab.runs.short_levels import short_names
 from bridgelab.runs.study import Study, read_runs, read_study
 from bridgelab.runs.sweep import what_is_missing
 from bridgelab.statistics.convergence import convergence_from_records
@@ -127,33 +126,6 @@ def test_a_bridges_own_key_is_swept_beside_a_baseline_that_lacks_it(simulated, c
     shutil.rmtree(path / "bridge=qformer,bridge.width=128,seed=1")
     absent = [one.name for one in read_study(path).missing]
     assert absent == ["bridge=qformer,seed=1,bridge.width=128"]
-
-
-@pytest.mark.parametrize(
-    ("levels", "names"),
-    [
-        (["runs_vit_16_weights.safetensors", "runs_vit_8_weights.safetensors"], ["vit_16", "vit_8"]),
-        (["weights/of/openai/model.pt", "weights/of/laion/model.pt"], ["openai", "laion"]),
-        (["my_package.my_module.FirstModule", "my_package.my_module.SecondModule"], ["module.FirstModule", "module.SecondModule"]),
-        (["miniature", "runs_pretrain_prose_text_prose"], None),  # one is short
-        (["runs_pretrain_text_prose_text", "runs_pretrain_text_prose_text_prose_text"], None),  # nothing would be left
-    ],
-)  # fmt: skip
-def test_long_levels_are_told_by_what_differs(levels, names):
-    assert list(short_names(levels).items()) == list(zip(levels, names or levels, strict=True))
-
-
-def test_rows_have_the_short_names_of_their_levels(simulated, change):
-    path = simulated.write(bridges={"linear": {"exist": 0.7}, "mlp": {"exist": 0.7}}, images=4)
-    for run in sorted(path.iterdir()):
-        size = 8 if "mlp" in run.name else 16
-        run = run.rename(
-            f"{str(run).replace('mlp', 'linear')},vision.weights=runs_patch_{size}_vision.safetensors"
-        )
-        change(run, overrides=run.name, bridge="linear")
-    study = read_study(path)
-    assert study.bridges == ("linear, vision.weights=patch_16", "linear, vision.weights=patch_8")
-    assert study.missing == ()
 
 
 def test_a_seed_that_only_one_bridge_has_is_missing_for_the_others(simulated):
