@@ -85,9 +85,9 @@ def test_dots_are_seeds_and_shapes_their_means(study):
     one = frame[(frame["view"] == "image") & (frame["tag_type"] == "exist")]
     expected = [100 * part["score"].mean() for _, part in one.groupby((one["id"] == "0-exist").cumsum())]
     shown = seeds[(seeds["bridge"] == "qformer") & (seeds["kind"] == "exist")]["accuracy"]
-    assert sorted(shown) == pytest.approx(sorted(expected), abs=0.01)
+    assert sorted(shown) == pytest.approx(sorted(expected), abs=0.051)
     mean = means[(means["bridge"] == "qformer") & (means["kind"] == "exist")].iloc[0]
-    assert mean["accuracy"] == pytest.approx(np.mean(expected), abs=0.01)
+    assert mean["accuracy"] == pytest.approx(np.mean(expected), abs=0.051)
     assert mean["low"] < mean["accuracy"] < mean["high"]
     assert set(means["bridge"]) == {"linear", "mlp", "qformer", "perceiver"}
 
@@ -124,7 +124,7 @@ def test_floors_and_ceilings_are_lines_across_a_kind(study):
     by_name = {row.label: row for row in analysis.summary.rows}
     assert set(data["line"]) == {row.label for row in analysis.summary.rows if row.role != "bridge"}
     blind = data[(data["line"] == "floor: blind") & (data["kind"] == "all questions")]["accuracy"].item()
-    assert blind == pytest.approx(100 * by_name["floor: blind"].accuracy["all"].value, abs=0.01)
+    assert blind == pytest.approx(100 * by_name["floor: blind"].accuracy["all"].value, abs=0.051)
 
 
 def test_no_axis_of_accuracy_begins_at_zero_for_nothing(study):
@@ -156,8 +156,8 @@ def test_the_gap_is_that_of_the_table_and_an_endless_interval_ends_at_the_axis(s
     frame = gap_numbers(analysis.summary)
     (row,) = [row for row in analysis.summary.rows if row.name == "linear"]
     shown = frame[(frame["bridge"] == "linear") & (frame["kind"] == "all questions")].iloc[0]
-    assert shown["gap closed"] == pytest.approx(100 * row.gap["all"].value, abs=0.01)
-    assert shown["low"] == pytest.approx(100 * row.gap["all"].interval[0], abs=0.01)
+    assert shown["gap closed"] == pytest.approx(100 * row.gap["all"].value, abs=0.051)
+    assert shown["low"] == pytest.approx(100 * row.gap["all"].interval[0], abs=0.051)
     data = rows(found["gap"].panels[0], "point")
     assert data[["low", "high"]].notna().all().all()
 
@@ -169,7 +169,7 @@ def test_difficulty_goes_over_the_levels_and_shares_one_axis(study):
     shown = frame[frame["bridge"] == "mlp"]
     assert list(shown["level"]) == ["3", "4", "5"]
     assert list(shown["accuracy"]) == pytest.approx(
-        [100 * one.value for one in objects.accuracy["mlp"]], abs=0.01
+        [100 * one.value for one in objects.accuracy["mlp"]], abs=0.051
     )
     domains = {
         tuple(unit["encoding"]["y"]["scale"]["domain"])
@@ -187,7 +187,7 @@ def test_budgets_are_points_and_curves_are_lines(study):
     expected = 100 * row.convergence.accuracy.mean(axis=0)
     shown = points[points["bridge"] == "linear"]
     assert list(shown["step"]) == [500, 1000]
-    assert list(shown["accuracy"]) == pytest.approx(list(expected), abs=0.01)
+    assert list(shown["accuracy"]) == pytest.approx(list(expected), abs=0.051)
     means = rows(found["budgets"].panels[0], "line", strokeWidth=2.2)
     assert list(means[means["bridge"] == "linear"]["step"]) == [0, 400, 800, 1000]
 
@@ -258,9 +258,12 @@ def test_a_map_has_colour_and_sign_and_says_why_a_row_is_empty(simulated, change
     ]
     for run in studies[-1].iterdir():
         change(run, examples_seen=32000)
+    studies.append(simulated.write("mlp", bridges={"linear": alike, "mlp": alike}, images=40))
     mapped = break_map([read_study(path) for path in studies])
     figure = break_map_figure(mapped)
-    (chart,) = figure.panels
+    chart, other = figure.panels
+    levels = [unit["encoding"]["y"]["scale"]["domain"] for unit in units(other.to_dict())]
+    assert levels[0] == ["mlp"]  # a comparator has the rows of its own levels alone
     spec = chart.to_dict()
     signs = rows(chart, "text")
     cell = signs[(signs["level"] == "far") & (signs["kind"] == "count")].iloc[0]
@@ -276,10 +279,10 @@ def test_a_map_has_colour_and_sign_and_says_why_a_row_is_empty(simulated, change
     reasons = [one["reason"] for name, data in spec["datasets"].items() for one in data if one.get("reason")]
     assert "trained on 32,000 examples, the centre on 64,000" in reasons
     numbers = break_map_numbers(mapped).set_index(["level", "kind"])
-    finding = mapped.cells["qformer", "far", "count"]
-    assert numbers.loc[("far", "count"), "difference"] == pytest.approx(
-        100 * float(finding.contrast.value), abs=0.01
-    )
+    numbers = numbers[numbers["comparator"] == "qformer"]
+    for (comparator, level, kind), finding in mapped.cells.items():
+        if comparator == "qformer":  # the digits that the terminal prints
+            assert f"{numbers.loc[(level, kind), 'difference']:.1f}" == f"{100 * finding.contrast.value:.1f}"
 
 
 def test_without_a_question_there_is_no_accuracy_to_draw(simulated):

@@ -3,7 +3,7 @@
 import altair as alt
 import pandas as pd
 
-from bridgelab.report.charts.encodings import layered
+from bridgelab.report.charts.encodings import layered, points
 from bridgelab.report.charts.palette import GREY
 from bridgelab.report.charts.themes import CELLS, SOFT
 from bridgelab.report.matrix import SIGNS
@@ -30,14 +30,14 @@ def break_map_numbers(cells: BreakMap) -> pd.DataFrame:
     """Return one row for each cell, with the difference in points; one row for each empty level, with the reason."""
     rows = []
     for (comparator, level, kind), finding in cells.cells.items():
-        low, high = (round(100 * end, 2) for end in finding.decisive_interval)
+        low, high = map(points, finding.decisive_interval)
         rows.append(
             {
                 "comparator": comparator,
                 "level": short_label(level),
                 "kind": kind.replace("_", " "),
                 "outcome": finding.outcome,
-                "difference": round(100 * float(finding.contrast.value), 2),
+                "difference": points(finding.contrast.value),
                 "low": low,
                 "high": high,
                 "at this budget": "yes" if finding.at_budget and finding.outcome != CANNOT_TELL else "no",
@@ -52,12 +52,15 @@ def break_map_numbers(cells: BreakMap) -> pd.DataFrame:
 
 
 def break_map_chart(cells: BreakMap, comparator: str) -> alt.LayerChart:
-    """Draw the map of one comparator. A dashed edge marks an outcome at this budget; a row without cells says why."""
+    """Draw the map of one comparator. A dashed edge marks an outcome at this budget; a row without cells says why.
+
+    Levels at which the comparator was not trained have no row.
+    """
     frame = break_map_numbers(cells)
     frame = frame[frame["comparator"] == comparator].rename(
         columns={"at this budget": "at_budget", "empty because": "reason"}
     )
-    levels = [short_label(level) for level in cells.levels]
+    levels = [level for level in map(short_label, cells.levels) if level in set(frame["level"])]
     kinds = [kind.replace("_", " ") for kind in cells.kinds]
     padding = 20 if any(" " in kind for kind in kinds) else 6  # Vega lays out one line of a label
     top = alt.Axis(

@@ -34,7 +34,7 @@ def budget_numbers(summary: Summary) -> pd.DataFrame:
             "role": row.role,
             "run": run + 1,
             "steps": int(step),
-            "accuracy": _percent(value),
+            "accuracy": 100 * float(value),
         }
         for row in summary.rows
         for run, budgets in enumerate(_budgets(row))
@@ -76,7 +76,7 @@ def _budget_points(
         .groupby(["bridge", "step"], sort=False, as_index=False)["accuracy"]
         .mean()
     )
-    points = alt.Chart(means.round(2)).mark_point(filled=True, size=65, opacity=1)
+    points = alt.Chart(means.round(1)).mark_point(filled=True, size=65, opacity=1)
     return points.encode(x=x, y=y, color=scales.colour(), shape=scales.shape(), tooltip=tooltip)
 
 
@@ -98,7 +98,7 @@ def _floors(rows: list[Row], x: alt.X, y: alt.Y) -> list[alt.Chart]:
 
 def _frame(rows: list[Row], curves: Callable[[Row], list[np.ndarray]]) -> pd.DataFrame:
     return pd.DataFrame(
-        {"bridge": row_label(row), "run": run, "step": float(step), "accuracy": _percent(value)}
+        {"bridge": row_label(row), "run": run, "step": float(step), "accuracy": round(100 * float(value), 1)}
         for row in rows
         for run, curve in enumerate(curves(row))
         for step, value in curve
@@ -122,7 +122,3 @@ def _thinned(curve: np.ndarray) -> np.ndarray:
     if len(curve) <= MOST_POINTS:
         return curve
     return curve[np.unique(np.linspace(0, len(curve) - 1, MOST_POINTS).round().astype(int))]
-
-
-def _percent(value: float) -> float:
-    return round(100 * float(value), 2)

@@ -17,9 +17,9 @@ def difference_numbers(verdict: Matrix, comparator: str) -> pd.DataFrame:
         {
             "kind": kind_label(kind),
             "outcome": cell.outcome,
-            "difference": round(cell.difference, 2),
-            "low": None if cell.low != cell.low else round(cell.low, 2),
-            "high": None if cell.high != cell.high else round(cell.high, 2),
+            "difference": round(cell.difference, 1),
+            "low": None if cell.low != cell.low else round(cell.low, 1),
+            "high": None if cell.high != cell.high else round(cell.high, 1),
         }
         for kind in verdict.kinds
         if (cell := verdict.cells.get((comparator, kind)))

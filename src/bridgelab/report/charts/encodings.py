@@ -26,8 +26,8 @@ def kind_label(kind: str) -> str:
 
 
 def points(share: float) -> float | None:
-    """Return a share in percent, rounded to what a chart can show; None for nan and infinity."""
-    return round(100 * share, 2) if math.isfinite(share) else None
+    """Return a share in percent, rounded as tables round it, so that both print the same digits; None for nan and infinity."""
+    return round(100 * float(share), 1) if math.isfinite(share) else None
 
 
 def interval(estimate: Estimate | Ratio) -> dict[str, float | None]:
@@ -41,7 +41,7 @@ def seed_values(estimate: Estimate) -> list[float]:
     if len(estimate.contributions) != 1:
         return []
     (own,) = estimate.contributions.values()
-    return [round(100 * float(value), 2) for value in own.values]
+    return [round(100 * float(value), 1) for value in own.values]
 
 
 def _legend(labels: Sequence[str], **options: Any) -> alt.Legend:
