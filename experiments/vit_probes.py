@@ -1,6 +1,6 @@
 """Print what the miniature ViT's patches tell of an object, by block: read by a linear probe, and by one with a hidden layer.
 
-python docs/vit_probes.py      (half an hour on a CPU core that trainings shared)
+python experiments/vit_probes.py      (half an hour on a CPU core that trainings shared)
 """
 
 import numpy as np
