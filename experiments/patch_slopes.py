@@ -2,10 +2,10 @@
 
 python experiments/patch_slopes.py runs/patches
 
-The slope is that of the least-squares line through the differences over log2 of the number of patches, over all questions of test. It is a
-weighted sum of accuracies, so it has the variance of any other difference (`bridgelab.statistics.contrast`): each seed of a bridge gives one
-slope, seeds of two bridges count as independent, and images are drawn together. Tests are two-sided, and the slopes of a study are one
-family (Holm). The last table has the same slope of validation accuracy after each number of steps, without intervals.
+The slope is that of the least-squares line through the differences over log2 of the number of patches, over all questions of test. It is
+a weighted sum of accuracies, so it has the variance of any other difference (`bridgelab.statistics.contrast`): each seed of a bridge
+gives one slope, seeds of two bridges count as independent, and images are drawn together. Tests are two-sided, and the slopes of a study
+are one family (Holm). The last table has the same slope of validation accuracy after each number of steps, without intervals.
 """
 
 import sys
