@@ -22,17 +22,24 @@ from PIL.PngImagePlugin import PngInfo
 from bridgelab.report.charts.figure import Figure
 from bridgelab.report.charts.render import specification, to_png
 from bridgelab.report.charts.saliency import saliency_figure
-from bridgelab.report.charts.study import accuracy_figure, sweep_figure
+from bridgelab.report.charts.study import accuracy_figure, break_map_figure, sweep_figure
 from bridgelab.report.diagnosis.record import read_diagnoses
 from bridgelab.report.examples import select_examples
 from bridgelab.report.summary import summarize
 from bridgelab.runs.study import Study, read_study
+from bridgelab.statistics.break_map import break_map
 
 FOLDER = Path(__file__).resolve().parents[1] / "experiments"
 HASH = "specification"  # the PNG's text that holds the hash
 COLOURS = 256  # of a chart's palette
 PHOTOGRAPH = "saliency"  # the figure that a palette would spoil
 MAPPED = "linear"  # the bridge whose map is shown
+MAP = (
+    "published",
+    "vit_layer",
+    "clutter_trained",
+    "patches",
+)  # studies of one budget; the first is the map's centre
 
 
 def figures(records: Path) -> Iterator[tuple[str, Figure]]:
@@ -41,7 +48,7 @@ def figures(records: Path) -> Iterator[tuple[str, Figure]]:
     Args:
         records: an empty folder to unpack the records into.
     """
-    for name in ("first_look", "first_look_full", "tokens"):
+    for name in ("first_look", "first_look_full", "tokens", *MAP):
         with tarfile.open(FOLDER / "records" / f"{name}.tar.xz") as archive:
             archive.extractall(records, filter="data")
     first_look = read_study(records / "first_look")
@@ -50,6 +57,10 @@ def figures(records: Path) -> Iterator[tuple[str, Figure]]:
     yield "first_look_full", drawn(accuracy_figure(summarize(read_study(records / "first_look_full"))))
     tokens = read_study(records / "tokens")
     yield "tokens", drawn(sweep_figure(tokens, summarize(tokens)))
+    yield (
+        "break_map",
+        break_map_figure(break_map([read_study(records / name, allow=["train.lr"]) for name in MAP])),
+    )
 
 
 def drawn(figure: Figure | None) -> Figure:

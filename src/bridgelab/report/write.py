@@ -129,7 +129,7 @@ def report_map(
     cells = break_map(studies)
     write_bytes(out, to_png(break_map_figure(cells)))
     console = console or get_console()
-    notes = dict.fromkeys(one for study in studies for one in allowed_differences(study))
+    notes = [f"{study.name}: {one}" for study in studies for one in allowed_differences(study)]
     empty = [f"{comparator}, {level} is empty: {why}." for (comparator, level), why in cells.empty.items()]
     corrected = f"The tests over all {cells.family} cells are corrected together (Holm)."
     print_answer(console, f"Where {cells.baseline} breaks", [corrected, *empty, *notes], map_matrix(cells))

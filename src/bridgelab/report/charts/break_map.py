@@ -12,7 +12,8 @@ from bridgelab.report.table import format_signed
 from bridgelab.statistics.break_map import BreakMap
 from bridgelab.statistics.outcome import CANNOT_TELL
 
-ROW_HEIGHT = 44  # pixels
+ROW_HEIGHT = 36  # pixels
+LABEL_LIMIT = 400  # pixels of a row's name
 COLUMNS = [
     "comparator",
     "level",
@@ -51,16 +52,19 @@ def break_map_numbers(cells: BreakMap) -> pd.DataFrame:
     return pd.DataFrame([*rows, *empty], columns=COLUMNS)
 
 
-def break_map_chart(cells: BreakMap, comparator: str) -> alt.LayerChart:
-    """Draw the map of one comparator. A dashed edge marks an outcome at this budget; a row without cells says why.
+def break_map_chart(cells: BreakMap) -> alt.LayerChart:
+    """Draw a row for each comparator and level, as the terminal prints them.
 
-    Levels at which the comparator was not trained have no row.
+    A dashed edge marks an outcome at this budget. A row without cells says why. Levels at which a comparator was not trained have no row.
     """
     frame = break_map_numbers(cells)
-    frame = frame[frame["comparator"] == comparator].rename(
-        columns={"at this budget": "at_budget", "empty because": "reason"}
+    frame = frame.rename(columns={"at this budget": "at_budget", "empty because": "reason"}).assign(
+        row=frame["comparator"] + ", " + frame["level"]
     )
-    levels = [level for level in map(short_label, cells.levels) if level in set(frame["level"])]
+    every = (
+        f"{comparator}, {short_label(level)}" for comparator in cells.comparators for level in cells.levels
+    )
+    rows = [row for row in every if row in set(frame["row"])]
     kinds = [kind.replace("_", " ") for kind in cells.kinds]
     padding = 20 if any(" " in kind for kind in kinds) else 6  # Vega lays out one line of a label
     top = alt.Axis(
@@ -72,8 +76,8 @@ def break_map_chart(cells: BreakMap, comparator: str) -> alt.LayerChart:
         labelPadding=padding,
     )
     x = alt.X("kind:N", scale=alt.Scale(domain=kinds, padding=0.04), axis=top)
-    left = alt.Axis(title=None, labelLimit=320)
-    y = alt.Y("level:N", scale=alt.Scale(domain=levels, padding=0.08), axis=left)
+    left = alt.Axis(title=None, labelLimit=LABEL_LIMIT)
+    y = alt.Y("row:N", scale=alt.Scale(domain=rows, padding=0.08), axis=left)
     filled = frame[frame["outcome"].notna()].assign(
         text=lambda rows: [
             f"{SIGNS[outcome]} {format_signed(value, 1)}"
@@ -81,10 +85,11 @@ def break_map_chart(cells: BreakMap, comparator: str) -> alt.LayerChart:
         ]
     )
     tooltip = [
+        alt.Tooltip("comparator:N"),
         alt.Tooltip("level:N"),
         alt.Tooltip("kind:N"),
         alt.Tooltip("outcome:N"),
-        alt.Tooltip("difference:Q", title=f"{cells.baseline} − {comparator}, points", format="+.1f"),
+        alt.Tooltip("difference:Q", title=f"{cells.baseline} − it, points", format="+.1f"),
         alt.Tooltip("low:Q", title="from", format="+.1f"),
         alt.Tooltip("high:Q", title="to", format="+.1f"),
         alt.Tooltip("at_budget:N", title="at this budget"),
@@ -106,8 +111,7 @@ def break_map_chart(cells: BreakMap, comparator: str) -> alt.LayerChart:
     if len(empty):
         reasons = alt.Chart(empty).mark_text(style=SOFT, fontSize=11, limit=420)
         layers.append(reasons.encode(y=y, x=alt.value(alt.ExprRef("width / 2")), text="reason:N"))
-    title = alt.Title(f"{cells.baseline} − {comparator}, points", anchor="start")
-    return layered(layers, ROW_HEIGHT * len(levels)).properties(title=title)
+    return layered(layers, ROW_HEIGHT * len(rows))
 
 
 def legend_text() -> str:

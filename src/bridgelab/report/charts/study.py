@@ -121,10 +121,10 @@ def caption_figure(summary: Summary) -> Figure | None:
 
 
 def break_map_figure(cells: BreakMap) -> Figure:
-    """Return the break map, a chart for each comparator."""
-    charts = tuple(break_map_chart(cells, comparator) for comparator in cells.comparators)
+    """Return the break map."""
+    title = f"Where {cells.baseline} breaks: its accuracy less each bridge's, points"
     note = f"{legend_text()}. A dashed edge marks an outcome at this budget."
-    return Figure("break-map", f"Where {cells.baseline} breaks", note, charts)
+    return Figure("break-map", title, note, (break_map_chart(cells),))
 
 
 def sweep_figure(study: Study, summary: Summary) -> Figure | None:
