@@ -38,7 +38,7 @@ def break_map_numbers(cells: BreakMap) -> pd.DataFrame:
                 "level": short_label(level),
                 "kind": kind.replace("_", " "),
                 "outcome": finding.outcome,
-                "difference": points(finding.contrast.value),
+                "difference": points(float(finding.contrast.value)),
                 "low": low,
                 "high": high,
                 "at this budget": "yes" if finding.at_budget and finding.outcome != CANNOT_TELL else "no",
