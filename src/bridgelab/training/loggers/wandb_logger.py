@@ -20,7 +20,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from bridgelab.atomic import write_text
 from bridgelab.config.instantiate import build
 from bridgelab.data.batches import TokenizedExamples
-from bridgelab.data.images import read_image
+from bridgelab.data.image_files import read_image
 from bridgelab.data.sampler import spread
 from bridgelab.evaluation.predict import on_device, with_targets
 from bridgelab.explain.attention import patch_attention
