@@ -28,7 +28,7 @@ from bridgelab.explain.occlusion import occlusion_maps
 from bridgelab.model import BridgedModel
 from bridgelab.report.diagnosis.overlay import overlay
 from bridgelab.runs.identity import WANDB_ID
-from bridgelab.runs.sweep import row_of
+from bridgelab.runs.run_name import row_of
 
 TABLE_ROWS = 32  # predictions in the table, spread over all
 MAPPED_ROWS = 8  # of them with maps; a map costs as many predictions as there are patches
