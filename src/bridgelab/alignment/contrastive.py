@@ -1,4 +1,4 @@
-"""The image–text contrastive loss over all processes, and the hard negatives of image–text matching (BLIP-2, arXiv:2301.12597, section 3.2)."""
+"""The image–text contrastive loss, and the hard negatives of image–text matching (BLIP-2, arXiv:2301.12597, section 3.2)."""
 
 from typing import Any
 
