@@ -196,8 +196,8 @@ def target(monkeypatch):
         "bridgelab.benchmark.world": "write_world",
         "bridgelab.report.write": "report",
         "bridgelab.training.main": "main",
-        "bridgelab.pretraining.text": "main",
-        "bridgelab.pretraining.vision": "main",
+        "bridgelab.pretraining.t5.main": "main",
+        "bridgelab.pretraining.vit.main": "main",
     }
     for name, function in targets.items():
         monkeypatch.setattr(f"{name}.{function}", record(name))
@@ -226,8 +226,8 @@ def test_report_hands_over_the_folder(target, tmp_path):
     ("args", "module"),
     [
         (["train", "-m", "seed=0,1", "--cfg", "job"], "bridgelab.training.main"),
-        (["pretrain", "text", "seed=2", "--help"], "bridgelab.pretraining.text"),
-        (["pretrain", "vision"], "bridgelab.pretraining.vision"),
+        (["pretrain", "text", "seed=2", "--help"], "bridgelab.pretraining.t5.main"),
+        (["pretrain", "vision"], "bridgelab.pretraining.vit.main"),
     ],
 )
 def test_hydra_apps_get_the_rest_of_the_line(target, args, module):

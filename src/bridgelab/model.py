@@ -13,8 +13,8 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from bridgelab.bridge.gated_cross_attention import CrossAttentionLayers, before_layers
 from bridgelab.text.adapter import LORA, Adapter
-from bridgelab.text.frozen_encoder import ThroughEncoder
 from bridgelab.text.language_model import LanguageModel
+from bridgelab.text.t5_encoder import ThroughEncoder
 
 IGNORED = -100
 INSERTS = ("encoder_input", "encoder_output", "cross_attention")

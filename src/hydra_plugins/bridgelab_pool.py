@@ -115,7 +115,7 @@ class PoolLauncher(Launcher):
         ]
 
     def _arguments(self, overrides: Sequence[str], folder: Path) -> list[str]:
-        from bridgelab.runs.sweep import quoted
+        from bridgelab.runs.quoted import quoted
 
         hydra: Any = self.config.hydra
         return [

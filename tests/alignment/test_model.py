@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tiny_alignment import CHOICES, IGNORED, LENGTH, PATCHES, VISION, WORDS, aligned, batch_of
 from transformers import Blip2Config, Blip2ForImageTextRetrieval
 
-from bridgelab.alignment.losses import contrastive_loss, hard_negatives, similarity
+from bridgelab.alignment.contrastive import contrastive_loss, hard_negatives, similarity
 from bridgelab.alignment.weights import weights_of
 from bridgelab.bridge.convert import to_published
 from bridgelab.bridge.qformer import QFormer

@@ -20,7 +20,7 @@ def test_what_stands_inside_of_a_target_is_limited_too(inside):
         ("text", "bridgelab.text.t5.AutoConfig.from_pretrained"),
         ("text", "bridgelab.text.t5.AutoConfig"),
         ("text", "bridgelab.text.t5.Path.unlink"),
-        ("vision", "bridgelab.runs.record.shutil.copyfile"),
+        ("vision", "bridgelab.runs.reuse.shutil.copyfile"),
         ("benchmark", "bridgelab.benchmark.world.importlib"),
         ("benchmark", "bridgelab.benchmark.annotations.require"),  # ours, and no benchmark
         ("benchmark", "bridgelab.benchmark.metrics.accuracy.Accuracy"),

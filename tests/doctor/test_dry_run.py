@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from bridgelab.data.features.feature_store import FeatureStore
-from bridgelab.data.images import file_hash, read_image
+from bridgelab.data.image_files import file_hash, read_image
 from bridgelab.doctor import dry_run as dry
 from bridgelab.doctor import measurement
 from bridgelab.doctor.costs import Answering, Costs, Memory

@@ -10,7 +10,7 @@ import torch
 from omegaconf import OmegaConf
 from PIL import Image
 
-from bridgelab.data.images import read_image
+from bridgelab.data.image_files import read_image
 from bridgelab.evaluation.load import load_trained
 from bridgelab.evaluation.trained_bridge import in_template, load_bridge, spelled_as_known
 from bridgelab.explain.answer import answer

@@ -18,7 +18,7 @@ from bridgelab.bridge.perceiver import PerceiverResampler
 from bridgelab.bridge.published import published_choices, read_metadata, training_overrides
 from bridgelab.cli import main as cli
 from bridgelab.config import instantiate as building
-from bridgelab.data.images import read_image
+from bridgelab.data.image_files import read_image
 from bridgelab.report.write import report
 from bridgelab.runs.study import read_study
 from bridgelab.text.t5 import ASSETS

@@ -21,7 +21,7 @@ from bridgelab.config.instantiate import build
 from bridgelab.data.features.encoding import encode
 from bridgelab.model import INSERTS, BridgedModel
 from bridgelab.optim import muon
-from bridgelab.pretraining.text import make_tokenizer
+from bridgelab.pretraining.t5.model import make_tokenizer
 from bridgelab.text.t5 import T5
 from bridgelab.training import main
 

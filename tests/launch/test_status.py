@@ -17,8 +17,9 @@ from bridgelab.launch.sweep_plan import LOCK, Planned, read_plan, write_plan
 from bridgelab.printable import printable
 from bridgelab.runs.locks import locked, shared_lock
 from bridgelab.runs.record_schema import Malformed
+from bridgelab.runs.repeat_command import keep_overrides, what_is_missing
 from bridgelab.runs.steps_done import StepsDone, read_steps_done
-from bridgelab.runs.sweep import ADDING, keep_overrides, what_is_missing
+from bridgelab.runs.sweep import ADDING
 
 NOW = datetime(2026, 11, 29, 12, 0, 0).timestamp()
 LOGGED = "[2026-11-29 11:59:{},000][bridgelab.training.main][INFO] - {}\n"

@@ -2,7 +2,7 @@ import json
 import shutil
 
 from bridgelab.pretraining import measure
-from bridgelab.pretraining.text import ASSETS
+from bridgelab.text.t5 import ASSETS
 from bridgelab.world.write import GENERATOR
 
 

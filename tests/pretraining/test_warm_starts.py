@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from bridgelab.bridge.warm_starts import read_cards
 from bridgelab.cli import main as cli
-from bridgelab.data.images import read_image
+from bridgelab.data.image_files import read_image
 from bridgelab.evaluation.load import load_trained
 from bridgelab.evaluation.published_bridge import evaluate_published
 from bridgelab.pretraining.warm_start_page import write_page

@@ -15,8 +15,8 @@ from bridgelab.report.summary import summarize
 from bridgelab.report.write import report
 from bridgelab.runs.comparability import covers
 from bridgelab.runs.record_schema import read_record
+from bridgelab.runs.run_name import overrides
 from bridgelab.runs.study import read_study
-from bridgelab.runs.sweep import overrides
 from bridgelab.statistics.verdict import rows_to_compare, verdict
 
 SMALL = {"linear": {"exist": 0.7}, "mlp": {"exist": 0.7}, "blind": {"exist": 0.4}, "words": {"exist": 0.9}}

@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 from bridgelab.runs.identity import claim, config_hash, refuse_another, search_key
 from bridgelab.runs.initial_weights import initial_file
 from bridgelab.runs.record import write_json
-from bridgelab.runs.sweep import keep_overrides
+from bridgelab.runs.repeat_command import keep_overrides
 
 CONFIG = OmegaConf.create(
     {"seed": 0, "paths": {"data": "/a"}, "benchmark": {"root": "${paths.data}/world"}, "train": {"lr": 0.1}}

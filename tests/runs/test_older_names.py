@@ -21,9 +21,11 @@ from bridgelab.runs.older_names import (
     with_older_keys,
 )
 from bridgelab.runs.record_schema import read_config
+from bridgelab.runs.repeat_command import command
 from bridgelab.runs.reuse import find_finished_run
+from bridgelab.runs.run_name import overrides
 from bridgelab.runs.study import read_study
-from bridgelab.runs.sweep import command, overrides, swept
+from bridgelab.runs.sweep import swept
 
 OLDER = {
     "study": "first",

@@ -17,8 +17,8 @@ from bridgelab.report.dashboard import metrics_of
 from bridgelab.report.provenance import provenance
 from bridgelab.runs.predictions import COLUMNS
 from bridgelab.runs.record_schema import Malformed, Record, read_config
+from bridgelab.runs.repeat_command import what_is_missing
 from bridgelab.runs.study import Study, read_runs, read_study
-from bridgelab.runs.sweep import what_is_missing
 from bridgelab.statistics.convergence import convergence_from_records
 from bridgelab.statistics.verdict import verdict
 

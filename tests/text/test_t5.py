@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from transformers import BertConfig, T5Config, T5ForConditionalGeneration
 
 from bridgelab.config.instantiate import build
-from bridgelab.pretraining.text import make_tokenizer
+from bridgelab.pretraining.t5.model import make_tokenizer
 from bridgelab.text.t5 import OFFLOADED, T5
 
 EIGHT_BIT = {"_target_": "bridgelab.text.t5.T5", "eight_bit": True}

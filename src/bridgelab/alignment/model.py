@@ -9,8 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bridgelab.alignment.lm_head import LMHead
-from bridgelab.alignment.losses import (
+from bridgelab.alignment.contrastive import (
     LABEL_SMOOTHING,
     contrastive_loss,
     gathered,
@@ -18,6 +17,7 @@ from bridgelab.alignment.losses import (
     processes,
     similarity,
 )
+from bridgelab.alignment.lm_head import LMHead
 from bridgelab.alignment.masks import bi_directional, uni_modal_and_causal
 from bridgelab.bridge.qformer import QFormer
 from bridgelab.bridge.qformer_layer import KeysValues

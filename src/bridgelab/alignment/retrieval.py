@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from bridgelab.alignment.captions import Captions
-from bridgelab.alignment.losses import similarity
+from bridgelab.alignment.contrastive import similarity
 from bridgelab.alignment.model import Alignment
 from bridgelab.evaluation.predict import on_device
 

@@ -10,8 +10,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from bridgelab.bridge.init_from import METADATA, TEXT_SIDE
+from bridgelab.runs.quoted import quoted
 from bridgelab.runs.record_schema import Checked, checked
-from bridgelab.runs.sweep import quoted
 
 HEAD_DIMS = {"query_tokens": 64, "latents": 64, "perceiver_resampler.latents": 96}  # as published
 

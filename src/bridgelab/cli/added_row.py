@@ -7,7 +7,10 @@ from pathlib import Path
 
 from bridgelab.cli.arguments import UsageError
 from bridgelab.config.instantiate import SLOTS
-from bridgelab.runs.sweep import BASE, MULTIRUN, OWN, RUNS, last_folders, last_overrides, places_jobs, quoted
+from bridgelab.runs.quoted import quoted
+from bridgelab.runs.repeat_command import BASE, RUNS
+from bridgelab.runs.run_name import OWN
+from bridgelab.runs.sweep import MULTIRUN, last_folders, last_overrides, places_jobs
 
 # A row may choose only these keys. All others are the study's, so that rows can be compared.
 ROW_KEYS = ("bridge", "budget")

@@ -7,7 +7,7 @@ from pathlib import Path
 from bridgelab.cli.arguments import Parser, UsageError, add_trust, folder
 from bridgelab.cli.hydra_app import composed
 from bridgelab.cli.published import published_config
-from bridgelab.runs.sweep import OVERRIDES, keep_overrides
+from bridgelab.runs.repeat_command import OVERRIDES, keep_overrides
 
 # The groups that may be overridden. All others stay as the run was trained.
 EVALUATED = ("benchmark", "evaluate", "data", "paths", "experiments", "question", "hypothesis", "study")

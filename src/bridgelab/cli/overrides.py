@@ -103,7 +103,7 @@ def _refuse_another_verdict(config: Any, args: Sequence[str]) -> None:
         UsageError: with the command that reports these runs with this verdict, without training them again.
     """
     from bridgelab.runs.declared_verdict import another_verdict
-    from bridgelab.runs.sweep import quoted
+    from bridgelab.runs.quoted import quoted
 
     study = Path(config.paths.runs) / config.study
     baseline, delta = str(config.verdict.baseline), float(config.verdict.delta)

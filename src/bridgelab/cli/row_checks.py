@@ -10,7 +10,8 @@ from bridgelab.cli.added_row import ROW_KEYS, group_of, key_of
 from bridgelab.cli.arguments import UsageError
 from bridgelab.runs.finished import is_finished
 from bridgelab.runs.record_schema import read_record
-from bridgelab.runs.sweep import OWN, bridge_of, factors, overrides, swept
+from bridgelab.runs.run_name import OWN, bridge_of, overrides
+from bridgelab.runs.sweep import factors, swept
 from bridgelab.runs.warm_start_files import BLIND, WARM, warm_start_cards
 
 CUT = "..."  # in the name of a run that is too long for a file

@@ -15,7 +15,8 @@ from bridgelab.launch.sweep_plan import REPORT_FOLLOWS
 from bridgelab.printable import shown
 from bridgelab.runs.locks import locked
 from bridgelab.runs.recorded_study import FROM_SCRATCH, unpack
-from bridgelab.runs.sweep import ADDING, KEPT, MULTIRUN, RUNS
+from bridgelab.runs.repeat_command import RUNS
+from bridgelab.runs.sweep import ADDING, KEPT, MULTIRUN
 
 
 def run(args: list[str]) -> None:

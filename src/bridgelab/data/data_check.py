@@ -15,7 +15,7 @@ from bridgelab.benchmark.majority import majority
 from bridgelab.benchmark.metrics.example_metric import ExampleMetric
 from bridgelab.benchmark.readers.own_rows import MalformedRows
 from bridgelab.benchmark.too_few import FEWEST, too_few
-from bridgelab.data.images import file_hash, missing, read_image, try_each
+from bridgelab.data.image_files import file_hash, missing, read_image, try_each
 from bridgelab.runs.predictions import clusters
 
 SPLITS = ("train", "val", "test")

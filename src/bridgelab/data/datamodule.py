@@ -18,7 +18,7 @@ from bridgelab.config.instantiate import build
 from bridgelab.data.batches import TokenizedExamples, TrainingBatches
 from bridgelab.data.example_limits import limit_examples
 from bridgelab.data.features.feature_source import SPLITS, broken_images, image_features, skips
-from bridgelab.data.images import missing, refuse_broken, refuse_too_many
+from bridgelab.data.image_files import missing, refuse_broken, refuse_too_many
 from bridgelab.data.pools import training_pools, warn_of_unknown_words
 from bridgelab.data.sampler import MixtureSampler
 from bridgelab.data.scene_words import scene_words

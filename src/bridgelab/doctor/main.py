@@ -53,7 +53,7 @@ def doctor(overrides: Sequence[str], *, multirun: bool = False, as_json: bool = 
             check_classes(sweep.config)
         found: Iterable[tuple[str, Iterable[Check]]] = [("this machine", _machine(ROOT, sweep.config))]
         if overrides:
-            from bridgelab.doctor.prediction import tables
+            from bridgelab.doctor.resources import tables
 
             found = itertools.chain(found, tables(sweep, sizes))
         if as_json:

@@ -18,7 +18,7 @@ from bridgelab.benchmark.example import Example
 from bridgelab.config.instantiate import build
 from bridgelab.data.batches import TokenizedExamples
 from bridgelab.data.example_limits import limit_examples
-from bridgelab.data.images import file_hash
+from bridgelab.data.image_files import file_hash
 from bridgelab.data.sampler import MixtureSampler, spread
 
 SPLITS = ("train", "val", "test")

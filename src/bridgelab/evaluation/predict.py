@@ -10,7 +10,7 @@ import torch
 from bridgelab.benchmark.example import Example
 from bridgelab.data.batches import LABEL_IGNORED, Batch, TokenizedExamples
 from bridgelab.data.shuffled_images import another_image
-from bridgelab.evaluation.processes import processes
+from bridgelab.evaluation.distributed import processes
 from bridgelab.model import BridgedModel, Encoded
 from bridgelab.out_of_memory import explain_full_evaluation
 

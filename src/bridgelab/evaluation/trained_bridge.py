@@ -20,7 +20,7 @@ from bridgelab.bridge.hub_repository import is_hub
 from bridgelab.config.instantiate import build
 from bridgelab.data.batches import Batch, TokenizedExamples
 from bridgelab.data.features.encoding import encode, rounded
-from bridgelab.data.images import read_image, to_rgb
+from bridgelab.data.image_files import read_image, to_rgb
 from bridgelab.device import local_device
 from bridgelab.evaluation.load import load_trained
 from bridgelab.evaluation.predict import on_device, predict, with_targets

@@ -9,7 +9,7 @@ import orjson
 
 from bridgelab.benchmark.clevr import Clevr, function
 from bridgelab.benchmark.example import Example
-from bridgelab.data.images import open_image
+from bridgelab.data.image_files import open_image
 from bridgelab.explain.patch_coverage import disc_mask, patches_of_objects
 from bridgelab.world.questions.program import run
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from bridgelab.runs.sweep import OWN, bridge_of, overrides
+from bridgelab.runs.run_name import OWN, bridge_of, overrides
 
 SEEDS = ("seed", "data_seed")
 CHOSEN = ("bridge", OWN)

@@ -27,8 +27,10 @@ from bridgelab.runs import log
 from bridgelab.runs.finished import is_finished
 from bridgelab.runs.locks import lock_holders
 from bridgelab.runs.record_schema import Malformed, read_record
+from bridgelab.runs.repeat_command import what_is_missing
+from bridgelab.runs.run_name import cell
 from bridgelab.runs.steps_done import StepsDone, read_steps_done
-from bridgelab.runs.sweep import cell, swept, what_is_missing
+from bridgelab.runs.sweep import swept
 
 DONE, RUNNING, FAILED, STOPPED, WAITING = "done", "running", "failed", "stopped", "waiting"
 STATES = (DONE, RUNNING, FAILED, STOPPED, WAITING)

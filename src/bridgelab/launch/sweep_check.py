@@ -14,7 +14,7 @@ from bridgelab.console import get_console
 from bridgelab.launch.planned_steps import Work, planned_work
 from bridgelab.printable import printable
 from bridgelab.runs.identity import refuse_another
-from bridgelab.runs.sweep import bridge_of
+from bridgelab.runs.run_name import bridge_of
 
 PRIMARY = "train"  # the config whose keys are checked; a launcher may serve another app
 

@@ -7,8 +7,9 @@ from bridgelab.report.provenance import evaluation_of, is_evaluation
 from bridgelab.report.row import ALL, Row
 from bridgelab.report.summary import Summary
 from bridgelab.report.table import enumerated, format_number, format_si
+from bridgelab.runs.repeat_command import added_rows, command
 from bridgelab.runs.study import Study
-from bridgelab.runs.sweep import added_rows, command, swept
+from bridgelab.runs.sweep import swept
 from bridgelab.runs.warm_start_files import WARM
 from bridgelab.statistics.declaration import declaration
 from bridgelab.statistics.outcome import BREAKS, CANNOT_TELL, HOLDS, LEADS

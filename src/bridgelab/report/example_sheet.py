@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 
 from bridgelab.benchmark.example import Example
-from bridgelab.data.images import read_image
+from bridgelab.data.image_files import read_image
 from bridgelab.data.sampler import spread
 from bridgelab.printable import printable
 

@@ -7,9 +7,10 @@ from typing import Any
 
 from bridgelab.runs.comparability import configured
 from bridgelab.runs.finished import is_finished
+from bridgelab.runs.repeat_command import OVERRIDES, every_command, kept_overrides
 from bridgelab.runs.run import Run
+from bridgelab.runs.run_name import bridge_of, row_keys
 from bridgelab.runs.study import Study
-from bridgelab.runs.sweep import OVERRIDES, bridge_of, every_command, kept_overrides, row_keys
 from bridgelab.runs.warm_start_files import WARM
 
 HASH_LETTERS = 16  # printed of a hash

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from bridgelab.report.captions import caption_scores
+from bridgelab.report.caption_scores import caption_scores
 from bridgelab.report.caveats import at_the_floor, caveats
 from bridgelab.report.majority_floor import guesses_right, recorded_majority
 from bridgelab.report.row import ALL, CONSISTENCY, ROLES, Row

@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image
 
-from bridgelab.data.images import read_image
+from bridgelab.data.image_files import read_image
 from bridgelab.runs.record_schema import read_yaml
 from bridgelab.runs.study import Study
 

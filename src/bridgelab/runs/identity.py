@@ -16,8 +16,9 @@ from bridgelab.runs.finished import is_finished
 from bridgelab.runs.initial_weights import other_weights
 from bridgelab.runs.insert import insert_of
 from bridgelab.runs.older_names import with_older_keys
+from bridgelab.runs.quoted import quoted
 from bridgelab.runs.record_schema import read_config, read_record
-from bridgelab.runs.sweep import OVERRIDES, quoted
+from bridgelab.runs.repeat_command import OVERRIDES
 from bridgelab.runs.warm_start_files import digest_of_starts, starts_warm
 
 log = logging.getLogger(__name__)

@@ -1,20 +1,21 @@
-"""Reuse a run that another study has finished instead of training it again. Free of torch."""
+"""Reuse a finished run instead of doing it again: one of another study, or of another seed if nothing is trained. Free of torch."""
 
 import json
 import logging
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from bridgelab.atomic import atomic_path, write_text
 from bridgelab.runs.finished import RECORD, is_finished
-from bridgelab.runs.identity import claim, config_hash, refuse_another
+from bridgelab.runs.identity import NOT_IDENTITY, claim, config_hash, refuse_another
 from bridgelab.runs.initial_weights import other_weights
 from bridgelab.runs.locks import locked
-from bridgelab.runs.record_schema import read_record, regular
+from bridgelab.runs.record_schema import read_config, read_record, regular
 
 log = logging.getLogger(__name__)
 
@@ -142,3 +143,43 @@ def _linked(file: Path, temporary: Path) -> bool:
     except OSError:  # on another disk, or a disk without links
         return False
     return True
+
+
+def repeat_untrained(directory: Path, config: DictConfig, fingerprints: Mapping[str, str]) -> bool:
+    """Copy the record of a run that trains nothing from another seed, and return whether there is one to copy.
+
+    Without training, runs of different seeds have the same predictions.
+
+    Args:
+        directory: the run's directory, beside those of other seeds.
+        config: the run's config.
+        fingerprints: fingerprints of the frozen models and the data.
+    """
+    expected = _without_seeds(read_config(directory))
+    for run in sorted(path.parent for path in directory.parent.glob("*/metrics.json")):
+        try:
+            record = read_record(run, ("costs", "fingerprints"))
+            untrained = record["costs"].get("trainable_parameters") == 0
+            alike = (
+                untrained
+                and record["fingerprints"] == fingerprints
+                and _without_seeds(read_config(run)) == expected
+            )
+        except (ValueError, OSError) as error:
+            log.warning("not looked at: %s", error)
+            continue
+        if alike:
+            with atomic_path(directory / "predictions.parquet") as temporary:
+                shutil.copyfile(regular(run / "predictions.parquet"), temporary)
+            record.pop("taken_from", None)  # which concerns the other seed
+            of_this = {"overrides": directory.name, "seed": config.seed, "data_seed": config.data_seed}
+            own = record | of_this | {"config_hash": config_hash(config)}
+            write_text(directory / RECORD, json.dumps(own, indent=1))
+            return True
+    return False
+
+
+def _without_seeds(config: Any) -> dict[str, Any]:
+    """Return a config without its seeds, and without what does not matter where nothing is trained."""
+    without = ("seed", "data_seed", "trainer", *NOT_IDENTITY)
+    return {key: value for key, value in config.items() if key not in without}

@@ -12,7 +12,7 @@ import pandas as pd
 
 from bridgelab.printable import printable
 from bridgelab.runs.predictions import read_rows
-from bridgelab.runs.sweep import overrides
+from bridgelab.runs.run_name import overrides
 
 
 @dataclass(frozen=True, eq=False)  # compared by identity: arrays have no truth value

@@ -26,9 +26,11 @@ from bridgelab.runs.predictions import FILE, IMAGE_VIEW, Answers, answered, clus
 from bridgelab.runs.rate_choice import KEY as RATE
 from bridgelab.runs.rate_choice import RateChoice, choose_rates
 from bridgelab.runs.record_schema import Malformed, read_record
+from bridgelab.runs.repeat_command import command
 from bridgelab.runs.run import Run
+from bridgelab.runs.run_name import cell
 from bridgelab.runs.short_levels import with_short_levels
-from bridgelab.runs.sweep import cell, command, factors, is_of_bridge, swept
+from bridgelab.runs.sweep import factors, is_of_bridge, swept
 
 REQUIRED = (*(name for name in SHARED if name != "precision"), "bridge", "seed", "costs", "metrics")
 

@@ -1,91 +1,30 @@
 """What a study sweeps, from Hydra's multirun.yaml and from the names of its runs."""
 
 import re
-import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from omegaconf import OmegaConf
 from pydantic import Field
 
-from bridgelab.atomic import atomic_path, write_bytes
+from bridgelab.atomic import write_bytes
 from bridgelab.runs.locks import locked
 from bridgelab.runs.older_names import current_key, current_override
 from bridgelab.runs.record_schema import Checked, checked, read_yaml
+from bridgelab.runs.run_name import ALWAYS, OWN, with_class
 
 MULTIRUN = "multirun.yaml"
 # The study's own multirun.yaml while `bridgelab study --add` trains a row, whose sweep Hydra writes in its place.
 KEPT = "multirun.study.yaml"
 ADDING = ".add.lock"  # of a study's folder; `bridgelab study --add` holds it while it trains
-# In a run's folder: its command line, which the folder's name tells only in part.
-OVERRIDES = "overrides.yaml"
-OWN = "bridge._target_"  # of a class of one's own, which is then the run's bridge whatever yaml its keys start from
 INITIAL = "bridge.init_from"
-# Every study varies these, and they are not factors: a row is a bridge, and its runs are seeds.
-ALWAYS = ("bridge", OWN, "seed", "data_seed")
-RUNS = "runs"  # `paths.runs` of conf/train.yaml
 # Of Hydra's own keys, those that say where jobs run and which ones: on this machine or on Slurm, by which engine.
 PLACES_JOBS = ("hydra/launcher", "hydra.launcher.", "hydra/sweeper", "hydra.sweeper.")
-# The yaml that `bridgelab study --add` begins a class of one's own with.
-BASE = "bridge=linear"
-Value = TypeVar("Value")
-_PLAIN = re.compile(r"[\w./-]+", re.ASCII)  # needs no quotes in an override
 _RANGE = re.compile(
     r"range\(\s*(-?\d{1,9})\s*(?:,\s*(-?\d{1,9})\s*)?(?:,\s*(-?\d{1,9})\s*)?\)", re.ASCII
 )  # in Hydra's syntax
 MOST_VALUES = 1000  # of a range, which a stranger's multirun.yaml may give any length
-_SHORTENED = re.compile(
-    r"\.\.\.[0-9a-f]{16}$"
-)  # the last value of a name that was too long (`config.resolvers.run_name`)
-_COMMA = re.compile(r",(?![^\[({]*[\])}])")  # outside brackets
-
-
-def overrides(name: str) -> dict[str, str]:
-    """Return the keys and values in a run's name: 'bridge=mlp,train.lr=0.1' gives {'bridge': 'mlp', 'train.lr': '0.1'}."""
-    parts = (part.lstrip("+").split("=", 1) for part in _COMMA.split(name) if "=" in part)
-    return {current_key(key): value for key, value in parts}
-
-
-def bridge_of(name: str) -> str:
-    """Return the bridge in a run's name, or the class of one's own; empty if the name has none."""
-    return cell(name).get("bridge", "")
-
-
-def cell(name: str) -> dict[str, str]:
-    """Return the keys and values in a run's name as `overrides` does, with a class of one's own as the bridge."""
-    return _with_class(overrides(name))
-
-
-def row_of(name: str, bridge: str) -> str:
-    """Return the row that a run's name tells: 'linear, budget.tokens=4' for 'bridge=linear,budget.tokens=4,seed=0'.
-
-    A name alone does not tell which keys the study varies, so each of its keys counts but the seeds.
-
-    Args:
-        name: of the run's folder.
-        bridge: the run's bridge, which the name may lack.
-    """
-    return ", ".join([bridge, *(f"{key}={value}" for key, value in cell(name).items() if key not in ALWAYS)])
-
-
-def _with_class(values: dict[str, Value]) -> dict[str, Value]:
-    return {
-        ("bridge" if key == OWN else key): value
-        for key, value in values.items()
-        if key != "bridge" or OWN not in values
-    }
-
-
-def quoted(value: str) -> str:
-    """Return a value for an override, in Hydra's quotes if it needs them."""
-    if _PLAIN.fullmatch(value):
-        return value
-    from hydra.core.override_parser.types import Quote, QuotedString
-
-    # Hydra takes a backslash for itself, except before the quote; so not every one may be doubled.
-    return str(QuotedString(value, Quote.single).with_quotes())
 
 
 class Sweeper(Checked):
@@ -212,153 +151,16 @@ def last_folders(study: Path) -> list[str]:
     return [f"--config-dir={one.path}" for one in sources if one.provider == "command-line"]
 
 
-def keep_overrides(run: Path, task: Sequence[str]) -> None:
-    """Write the overrides of a run's command line to its folder."""
-    with atomic_path(run / OVERRIDES) as temporary:
-        OmegaConf.save(OmegaConf.create({"task": list(task)}), temporary)
-
-
-def kept_overrides(run: Path) -> list[str]:
-    """Return the overrides of a run: as they were given, or if that was not recorded, those in the folder's name."""
-    path = run / OVERRIDES
-    given = checked(path, read_yaml(path), Overrides).task if path.exists() else _COMMA.split(run.name)
-    return [current_override(one) for one in given if "=" in one]
-
-
-def command(study: Path, names: Sequence[str]) -> str:
-    """Return the command that runs or continues a study: its last sweep, where its jobs ran, or one line per run.
-
-    Args:
-        study: its folder.
-        names: names of its runs.
-    Raises:
-        Malformed: as `last_sweep`.
-    """
-    task = _without_defaults(last_overrides(study))
-    if task:
-        sweeps = not any(one.startswith("experiments=") for one in task)
-        options = [*last_folders(study), *(["-m"] if sweeps else [])]
-        return shlex.join(["bridgelab", "train", *options, *last_launcher(study), *task])
-    runs = (kept_overrides(study / name) for name in names)
-    return "\n".join(shlex.join(["bridgelab", "train", *given]) for given in runs if given)
-
-
-def what_is_missing(study: Path, names: Sequence[str]) -> str:
-    """Return the command that does runs which are missing.
-
-    That is `command` if the last sweep has one of them, `bridgelab study --add` if only added rows are missing, and else one line per run.
-
-    Args:
-        study: its folder.
-        names: of the missing runs.
-    Raises:
-        Malformed: as `last_sweep`.
-    """
-    planned, missing = swept(study), {name: cell(name) for name in names}
-    if any(_is_planned(planned, one) for one in missing.values()):
-        return command(study, names)
-    own = [name for name in names if missing[name].get("bridge") in planned.get("bridge", [None])]
-    if own or "bridge" not in planned:  # of an earlier sweep
-        return "\n".join(_one_run(study, name) for name in own or names)
-    return added_rows(study, names)
-
-
-def every_command(study: Path, names: Sequence[str]) -> str:
-    """Return the commands that make a study's runs: `command`, then what that sweep lacks.
-
-    That is `bridgelab study --add` for a row that differs from the sweep in its bridge and budget alone, and else one line per run.
-
-    Args:
-        study: its folder.
-        names: names of its runs.
-    Raises:
-        Malformed: as `last_sweep`.
-    """
-    planned = swept(study)
-    lines = [command(study, names)]
-    if _without_defaults(last_overrides(study)):  # else there is a line for each run already
-        for name in names:
-            one = cell(name)
-            if _is_planned(planned, one):
-                continue
-            others = {key: value for key, value in one.items() if not _is_of_row(key)}
-            is_added = one.get("bridge") not in planned.get("bridge", [None]) and _is_planned(planned, others)
-            lines.append(added_rows(study, [name]) if is_added else _one_run(study, name))
-    return "\n".join(dict.fromkeys(lines))
-
-
-def _is_planned(planned: dict[str, list[str]], one: dict[str, str]) -> bool:
-    return all(value in planned.get(key, [value]) or _SHORTENED.search(value) for key, value in one.items())
-
-
-def added_rows(study: Path, names: Sequence[str]) -> str:
-    """Return the command that adds a row to a study.
-
-    That is `bridgelab study --add`, or one line per run if the study's last sweep read a folder of its own (`--config-dir`), which `--add`
-    refuses.
-
-    Args:
-        study: its folder.
-        names: names of the row's runs.
-    """
-    if last_folders(study):
-        return "\n".join(_one_run(study, name) for name in names)
-    parts = [part for part in _COMMA.split(names[0]) if part != BASE or OWN not in names[0]]
-    added = [*last_launcher(study), *map(current_override, row_keys(parts))]
-    return shlex.join(["bridgelab", "study", str(study), "--add", *added])
-
-
-def _one_run(study: Path, name: str) -> str:
-    options = [*last_folders(study), *(["-m"] if last_launcher(study) else [])]
-    return shlex.join(
-        ["bridgelab", "train", *options, *last_launcher(study), *_run_of_earlier_sweep(study / name)]
-    )
-
-
-def _run_of_earlier_sweep(run: Path) -> list[str]:
-    """Return the overrides of a run that the last sweep lacks: its own, or if it was not begun, the last sweep's with those in its name."""
-    own = kept_overrides(run)
-    if (run / OVERRIDES).exists():
-        return own
-    keys = {one.lstrip("+").partition("=")[0] for one in own}
-    return [
-        *(one for one in last_overrides(run.parent) if one.lstrip("+~").partition("=")[0] not in keys),
-        *own,
-    ]
-
-
-def row_keys(parts: Sequence[str]) -> list[str]:
-    """Return those parts of a run's name that choose its row, as overrides. A class of one's own may stand as the bridge, as in `cell`."""
-    row = [part for part in parts if "=" in part and _is_of_row(part.lstrip("+").partition("=")[0])]
-    return [re.sub(r"^bridge=(?=.*\.)", f"{OWN}=", part) for part in row]
-
-
-def _is_of_row(key: str) -> bool:
-    return key.partition(".")[0] in ("bridge", "budget")
-
-
-def _without_defaults(task: Sequence[str]) -> list[str]:
-    """Drop `paths.runs` if it is the default, and `study` if `experiments` names it. Unquote `paths.runs` if it needs no quotes."""
-    kept = []
-    for one in task:
-        key, _, value = one.partition("=")
-        bare = value[1:-1] if len(value) > 1 and value[0] == value[-1] == "'" else value
-        here = key == "paths.runs" and Path(bare).resolve() == Path(RUNS).resolve()
-        if not here and not (key == "study" and f"experiments={bare}" in task):
-            kept.append(f"{key}={bare}" if key == "paths.runs" and _PLAIN.fullmatch(bare) else one)
-    return kept
-
-
 def swept(study: Path) -> dict[str, list[str]]:
     """Return the values that the last sweep took from the study and the command line: {'bridge': ['linear', …], …}.
 
-    Classes of one's own are values of 'bridge', as in `cell`.
+    Classes of one's own are values of 'bridge', as in `run_name.cell`.
     """
     sweep = last_sweep(study)
     params = dict(sweep.sweeper.params or {})
     params |= dict(item.split("=", 1) for item in sweep.overrides.task if "=" in item)
     found = {current_key(name.lstrip("+")): _values(str(values)) for name, values in params.items()}
-    return _with_class({name: values for name, values in found.items() if values})
+    return with_class({name: values for name, values in found.items() if values})
 
 
 def _values(values: str) -> list[str]:
@@ -385,7 +187,7 @@ def factors(sweep: dict[str, list[str]], names: list[dict[str, str]], bridges: l
 
     Args:
         sweep: the result of `swept`.
-        names: the result of `overrides` for each run.
+        names: the result of `run_name.overrides` for each run.
         bridges: the bridges of the same runs.
     """
     declared = [name for name, values in sweep.items() if len(values) > 1]

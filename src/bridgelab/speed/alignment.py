@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from transformers import Blip2QFormerConfig
 from transformers.models.blip_2.modeling_blip_2 import Blip2QFormerModel, Blip2TextEmbeddings
 
-from bridgelab.alignment.losses import LABEL_SMOOTHING, contrastive_loss, hard_negatives, similarity
+from bridgelab.alignment.contrastive import LABEL_SMOOTHING, contrastive_loss, hard_negatives, similarity
 from bridgelab.alignment.model import Alignment
 from bridgelab.alignment.weights import weights_of
 from bridgelab.bridge.convert import to_published

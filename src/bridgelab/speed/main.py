@@ -21,7 +21,6 @@ from bridgelab.evaluation.bridge_table import PUBLISHED
 from bridgelab.report.formats.terminal import plain_table
 from bridgelab.speed.alignment import ALIGNMENT_COLUMNS, alignment_rows
 from bridgelab.speed.components import IMAGES, components
-from bridgelab.speed.encoder import ENCODER_COLUMNS, encoder_row
 from bridgelab.speed.large_store import DTYPE, LARGE_COLUMNS, in_process
 from bridgelab.speed.large_store import IMAGES as LARGE
 from bridgelab.speed.likelihood import LIKELIHOOD_COLUMNS, QUESTIONS, likelihood_row
@@ -39,6 +38,7 @@ from bridgelab.speed.store import (
     read_rows,
     write_store,
 )
+from bridgelab.speed.t5_encoder import ENCODER_COLUMNS, encoder_row
 from bridgelab.speed.world import WORLD_COLUMNS, world_row
 
 SMALL_WORLD = (

@@ -19,8 +19,9 @@ from bridgelab.printable import shown
 from bridgelab.runs.finished import is_finished
 from bridgelab.runs.identity import claim, refuse_another
 from bridgelab.runs.objective import objective
+from bridgelab.runs.repeat_command import keep_overrides
 from bridgelab.runs.reuse import copy_finished_run, find_finished_run
-from bridgelab.runs.sweep import OWN, keep_overrides
+from bridgelab.runs.run_name import OWN
 from bridgelab.training.input_check import check_initial_weights
 from bridgelab.training.sole_process import is_first, one_line_errors, sole_process
 

@@ -17,7 +17,8 @@ from bridgelab.evaluation.score import score
 from bridgelab.model import BridgedModel
 from bridgelab.progress import TenthsLog
 from bridgelab.runs.finished import RECORD
-from bridgelab.runs.record import repeat_untrained, write_json, write_predictions
+from bridgelab.runs.record import write_json, write_predictions
+from bridgelab.runs.reuse import repeat_untrained
 from bridgelab.training.callbacks.count_steps import StepsFile
 from bridgelab.training.checkpoint import LAST, save_untrained
 from bridgelab.training.console import busy_machine, summary

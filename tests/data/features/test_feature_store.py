@@ -20,7 +20,7 @@ from bridgelab.data.features.encoding import moments
 from bridgelab.data.features.feature_store import FeatureStore
 from bridgelab.data.features.quantization import dequantized, quantized
 from bridgelab.data.features.shard import Shard
-from bridgelab.data.images import file_hash
+from bridgelab.data.image_files import file_hash
 
 
 @pytest.fixture

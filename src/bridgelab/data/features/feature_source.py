@@ -12,7 +12,7 @@ from bridgelab.config.instantiate import build
 from bridgelab.data.features.feature_store import FeatureStore
 from bridgelab.data.features.memory_mapped import MappedFeatures
 from bridgelab.data.features.online import OnlineFeatures
-from bridgelab.data.images import check_image, list_problems, try_each
+from bridgelab.data.image_files import check_image, list_problems, try_each
 from bridgelab.device import local_device
 
 SPLITS = ("train", "val", "test")  # the splits that a run reads

@@ -20,7 +20,7 @@ from bridgelab.data.features.memory_mapped import MappedFeatures
 from bridgelab.data.features.quantization import quantized
 from bridgelab.data.features.shard import Shard, write_shard
 from bridgelab.data.features.store_folder import StoreFolder, store_name
-from bridgelab.data.images import (
+from bridgelab.data.image_files import (
     THREADS,
     check_image,
     file_hash,

@@ -10,7 +10,7 @@ from pathlib import Path
 from bridgelab.data.features.claims import BUCKETS, claimed
 from bridgelab.data.features.shard import Shard
 from bridgelab.data.features.store_folder import store_folders
-from bridgelab.data.images import THREADS
+from bridgelab.data.image_files import THREADS
 from bridgelab.progress import Progress
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from bridgelab.data.features.encoding import Encoder, encode, moments, pooled, rounded
-from bridgelab.data.images import THREADS, check_image, read_image, refuse_broken, try_each
+from bridgelab.data.image_files import THREADS, check_image, read_image, refuse_broken, try_each
 from bridgelab.progress import Progress
 
 

@@ -20,7 +20,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from bridgelab.atomic import write_text
 from bridgelab.config.instantiate import build
 from bridgelab.data.batches import TokenizedExamples
-from bridgelab.data.images import read_image
+from bridgelab.data.image_files import read_image
 from bridgelab.data.sampler import spread
 from bridgelab.evaluation.predict import on_device, with_targets
 from bridgelab.explain.attention import patch_attention
@@ -28,7 +28,7 @@ from bridgelab.explain.occlusion import occlusion_maps
 from bridgelab.model import BridgedModel
 from bridgelab.report.diagnosis.overlay import overlay
 from bridgelab.runs.identity import WANDB_ID
-from bridgelab.runs.sweep import row_of
+from bridgelab.runs.run_name import row_of
 
 TABLE_ROWS = 32  # predictions in the table, spread over all
 MAPPED_ROWS = 8  # of them with maps; a map costs as many predictions as there are patches

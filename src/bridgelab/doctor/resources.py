@@ -1,4 +1,4 @@
-"""Predictions for a run and its sweep: disk, memory and hours, from its workload and from what a dry run measured."""
+"""Disk, memory and hours of a run and of its sweep, predicted from its workload and from what a dry run measured."""
 
 import sys
 from collections.abc import Iterable, Iterator

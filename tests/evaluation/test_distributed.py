@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import torch
 
-from bridgelab.evaluation.processes import Processes, processes
+from bridgelab.evaluation.distributed import Processes, processes
 from bridgelab.training.checkpoint import LAST
 
 

@@ -34,7 +34,7 @@ CONF = config_root() / "conf" / "pretrain"
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="vision")
 def main(cfg: DictConfig) -> None:
-    """Run the Hydra app: `python -m bridgelab.pretraining.vision images=800000 out=runs/pretrain/longer`."""
+    """Run the Hydra app: `python -m bridgelab.pretraining.vit.main images=800000 out=runs/pretrain/longer`."""
     OmegaConf.resolve(cfg)
     weights = train(OmegaConf.to_container(cfg))  # type: ignore[arg-type]
     if weights and cfg.install:

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from bridgelab.text import frozen_encoder
-from bridgelab.text.frozen_encoder import CHUNK, ThroughEncoder
+from bridgelab.text import t5_encoder
+from bridgelab.text.t5_encoder import CHUNK, ThroughEncoder
 
 
 def both(text, mask, gain=1.0, dtype=torch.float32, batch=CHUNK + 3):
@@ -76,7 +76,7 @@ def test_it_takes_only_what_it_knows(tiny_text):
 
 def test_gelu_is_the_tanh_form():
     x = torch.linspace(-6, 6, 200, dtype=torch.float64, requires_grad=True)
-    own = frozen_encoder._Gelu.apply(x)
+    own = t5_encoder._Gelu.apply(x)
     expected = torch.nn.functional.gelu(x, approximate="tanh")
     torch.testing.assert_close(own, expected)
     torch.testing.assert_close(

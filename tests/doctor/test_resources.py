@@ -1,4 +1,4 @@
-"""The arithmetic of a prediction, on costs that are round numbers."""
+"""The arithmetic of predicted hours, memory and disk, on costs that are round numbers."""
 
 import re
 from dataclasses import replace
@@ -12,11 +12,11 @@ from bridgelab.config.compose import Sweep, compose_sweep
 from bridgelab.config.root import config_root
 from bridgelab.data.features.shard import row_bytes, write_shard
 from bridgelab.data.features.store_folder import store_name
-from bridgelab.doctor import features_on_disk, prediction
+from bridgelab.doctor import features_on_disk, resources
 from bridgelab.doctor.check import MISSING, NOTE, OK, size
 from bridgelab.doctor.costs import Answering, Costs, Memory
 from bridgelab.doctor.features_on_disk import features_check, million_check, stored_share
-from bridgelab.doctor.prediction import Job, memory_check
+from bridgelab.doctor.resources import Job, memory_check
 from bridgelab.doctor.workload import Evaluation, Lengths, Workload
 
 CPU = torch.device("cpu")
@@ -39,7 +39,7 @@ def dry_run(**changes):
 
 def checks(sweep, workload, *, costs=COSTS, slots=1, at_once=1, **changes):
     job = Job(sweep.config, dry_run(**changes), workload, costs, at_once)
-    return {check.subject: check for check in prediction.hours(sweep, job, slots)}
+    return {check.subject: check for check in resources.hours(sweep, job, slots)}
 
 
 def hours(*args, **kwargs):
@@ -98,7 +98,7 @@ def test_processes_share_answers_and_none_of_a_trial(config):
 def test_trials_run_at_once_where_all_processes_are_started_at_once(conf, overrides, jobs, trials):
     sweep = compose_sweep(conf, [*overrides, f"seed={','.join(map(str, range(jobs)))}"])
     processes = sweep.config.trainer.devices * sweep.config.trainer.num_nodes
-    assert prediction.trials_at_once(sweep, processes) == trials
+    assert resources.trials_at_once(sweep, processes) == trials
 
 
 def test_a_sweep_on_the_cpu_is_predicted_for_as_many_slots_as_it_has(conf, monkeypatch):
@@ -106,17 +106,17 @@ def test_a_sweep_on_the_cpu_is_predicted_for_as_many_slots_as_it_has(conf, monke
     monkeypatch.setattr(torch, "set_num_threads", lambda number: None)
     for trainer, most, slots in (("cpu", "null", 2), ("gpu", "null", 1), ("cpu", 8, 3)):
         sweep = compose_sweep(conf, [f"trainer={trainer}", "seed=0,1,2", f"hydra.launcher.slots={most}"])
-        assert prediction.use_slots(sweep, CPU) == slots
-        assert prediction.sharing_memory(sweep, CPU, slots) == slots
-        assert prediction.sharing_memory(sweep, torch.device("cuda"), slots) == 1
+        assert resources.use_slots(sweep, CPU) == slots
+        assert resources.sharing_memory(sweep, CPU, slots) == slots
+        assert resources.sharing_memory(sweep, torch.device("cuda"), slots) == 1
 
 
 @pytest.mark.parametrize(("limit", "slots"), [(32, 6), (4, 4), ("null", 6)])
 def test_a_sweep_on_slurm_is_predicted_for_as_many_jobs_as_it_may_run(conf, limit, slots):
     launcher = ("hydra/launcher=slurm", f"hydra.launcher.array_parallelism={limit}")
     sweep = compose_sweep(conf, [*launcher, "bridge=linear,qformer", "seed=0,1,2"])
-    assert prediction.use_slots(sweep, CPU) == slots
-    assert prediction.sharing_memory(sweep, CPU, slots) == 1
+    assert resources.use_slots(sweep, CPU) == slots
+    assert resources.sharing_memory(sweep, CPU, slots) == 1
 
 
 def test_smaller_budgets_cost_their_cool_downs_and_a_validation_each(composed):
@@ -267,7 +267,7 @@ def test_features_that_are_not_kept_are_made_in_each_step(composed, monkeypatch)
 
 @pytest.mark.parametrize(("free", "mark"), [(20e9, OK), (10.5e9, MISSING)])
 def test_memory_is_held_against_what_is_free(config, monkeypatch, free, mark):
-    monkeypatch.setattr(prediction, "memory_bytes", lambda: (64e9, free))
+    monkeypatch.setattr(resources, "memory_bytes", lambda: (64e9, free))
     check = memory_check(config, CPU, COSTS)
     assert check.status == mark
     assert check.detail.startswith(
@@ -280,7 +280,7 @@ def test_memory_is_held_against_what_is_free(config, monkeypatch, free, mark):
     [(1, 15e9, ""), (2, 15e9, "hydra.launcher.slots=1"), (4, 35e9, "hydra.launcher.slots=3"), (2, 25e9, "")],
 )
 def test_jobs_at_a_time_share_the_memory_of_a_cpu(config, monkeypatch, jobs, free, fix):
-    monkeypatch.setattr(prediction, "memory_bytes", lambda: (64e9, free))
+    monkeypatch.setattr(resources, "memory_bytes", lambda: (64e9, free))
     check = memory_check(config, CPU, COSTS, jobs)
     assert (check.status, check.fix) == (MISSING if fix else OK, fix)
     assert check.detail.startswith(
@@ -299,9 +299,9 @@ def test_jobs_at_a_time_share_the_memory_of_a_cpu(config, monkeypatch, jobs, fre
 def test_what_is_advised_against_full_memory_is_of_the_phase_that_takes_most(
     config, monkeypatch, changes, keys
 ):
-    monkeypatch.setattr(prediction, "memory_bytes", lambda: (64e9, 9e9))
+    monkeypatch.setattr(resources, "memory_bytes", lambda: (64e9, 9e9))
     costs = replace(COSTS, **changes)
-    assert set(prediction.FEWER) == set(costs.phases)
+    assert set(resources.FEWER) == set(costs.phases)
     fix = memory_check(config, CPU, costs).fix
     assert set(re.findall(r"\w+\.\w+", fix)) == keys
     assert ("ViT" in fix) == ("encoding" in changes)

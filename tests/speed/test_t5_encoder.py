@@ -2,15 +2,15 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from bridgelab.model import BridgedModel
-from bridgelab.speed import encoder, main
+from bridgelab.speed import main, t5_encoder
 from bridgelab.training.main import ROOT
 
 
 @pytest.mark.parametrize("bridge", ["linear", "qformer"])
 def test_a_trained_bridge_takes_steps_with_either_encoder(tmp_path, monkeypatch, bridge):
-    monkeypatch.setattr(encoder, "TRAINED", 2)
-    monkeypatch.setattr(encoder, "TIMES", 2)
-    monkeypatch.setattr(encoder, "WARM_UP", 1)
+    monkeypatch.setattr(t5_encoder, "TRAINED", 2)
+    monkeypatch.setattr(t5_encoder, "TIMES", 2)
+    monkeypatch.setattr(t5_encoder, "WARM_UP", 1)
     used = []
     plain = BridgedModel.loss
     monkeypatch.setattr(
@@ -20,7 +20,7 @@ def test_a_trained_bridge_takes_steps_with_either_encoder(tmp_path, monkeypatch,
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = compose("train", [*main.SMALL_WORLD, *places, *main.ENCODER, f"bridge={bridge}"])
     assert (config.text.path, config.train.batch_size) == ("miniature_prose", 16)
-    tokens, ours, theirs, ratio = encoder.encoder_row(config)
+    tokens, ours, theirs, ratio = t5_encoder.encoder_row(config)
     assert tokens == {"linear": "64", "qformer": "16"}[bridge]
     assert min(float(ours), float(theirs), float(ratio)) > 0
     steps = used[-6:]  # three of each, in turn

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import EpsImagePlugin, Image
 
-from bridgelab.data.images import (
+from bridgelab.data.image_files import (
     MOST_PIXELS,
     check_image,
     file_hash,

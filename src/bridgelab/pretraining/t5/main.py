@@ -1,7 +1,7 @@
 """Make a T5 of the miniature from scratch: transformers' own class, trained on the world's text alone.
 
 Beside the answer, linear heads on the encoder's later blocks learn the objects that the question's program selects on the
-way (`t5/traces.py`). The heads are discarded after training: what ships is a plain T5.
+way (`traces.py`). The heads are discarded after training: what ships is a plain T5.
 """
 
 import json
@@ -37,7 +37,7 @@ CONF = str(config_root() / "conf" / "pretrain")
 
 @hydra.main(version_base="1.3", config_path=CONF, config_name="text")
 def main(cfg: DictConfig) -> None:
-    """Run the Hydra app: `python -m bridgelab.pretraining.text reader=prose out=runs/pretrain/longer`."""
+    """Run the Hydra app: `python -m bridgelab.pretraining.t5.main reader=prose out=runs/pretrain/longer`."""
     OmegaConf.resolve(cfg)
     results = train(cfg)
     print(json.dumps({form: mean_over_families(counts) for form, counts in results.items()}))

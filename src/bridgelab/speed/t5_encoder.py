@@ -1,4 +1,4 @@
-"""A training step with our T5 encoder (`text.frozen_encoder`) and with transformers' own, on trained bridges."""
+"""A training step with our T5 encoder (`text.t5_encoder`) and with transformers' own, on trained bridges."""
 
 import statistics
 import time

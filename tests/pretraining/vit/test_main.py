@@ -10,10 +10,10 @@ from safetensors.torch import load_file
 
 from bridgelab.pretraining.page import write_page
 from bridgelab.pretraining.recipe import recipe_text, refuse_another_recipe
-from bridgelab.pretraining.vision import train
 from bridgelab.pretraining.vit import scene_pool
 from bridgelab.pretraining.vit.captions import WORDS
 from bridgelab.pretraining.vit.evaluate import retrieval
+from bridgelab.pretraining.vit.main import train
 from bridgelab.vision.openclip import OpenClipVision
 
 

@@ -8,11 +8,11 @@ from omegaconf import OmegaConf
 from tiny_t5 import TINY
 from transformers import T5ForConditionalGeneration
 
+from bridgelab.pretraining.t5.main import start_folder, train
 from bridgelab.pretraining.t5.model import make_tokenizer
 from bridgelab.pretraining.t5.training import ReaderTraining
-from bridgelab.pretraining.text import start_folder, train
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CONF = ROOT / "conf" / "pretrain"
 
 
