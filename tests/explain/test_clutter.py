@@ -6,7 +6,7 @@ from bridgelab.benchmark.example import Example
 from bridgelab.benchmark.metrics.accuracy import Accuracy
 from bridgelab.data.batches import TokenizedExamples
 from bridgelab.evaluation.predict import Prediction
-from bridgelab.explain import clutter as clutter_module
+from bridgelab.explain import paired_answers
 from bridgelab.explain.clutter import clutter
 
 
@@ -25,7 +25,7 @@ def test_what_clutter_costs_is_a_difference_of_pairs(tiny_text, monkeypatch):
         progress(len(rows), len(rows))
         return [Prediction("blue" if no else "red", -2.0 if no else -1.0) for no in wrong]
 
-    monkeypatch.setattr(clutter_module, "predict", planted)
+    monkeypatch.setattr(paired_answers, "predict", planted)
     calls = []
     result = clutter(
         None,

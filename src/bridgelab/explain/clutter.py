@@ -3,13 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
 from bridgelab.benchmark.metrics.example_metric import ExampleMetric
 from bridgelab.data.batches import TokenizedExamples
-from bridgelab.evaluation.predict import predict
+from bridgelab.explain.paired_answers import paired_answers
 from bridgelab.model import BridgedModel
-from bridgelab.report.diagnosis.record import SINGLE_RUN, sample_of
 from bridgelab.statistics.estimate import Estimate
 
 
@@ -57,16 +54,5 @@ def clutter(
             f"{len(plain)} plain and {len(cluttered)} cluttered questions are not the same ones: a difference of pairs needs the "
             "same scenes. Draw both splits again with the same seed."
         )
-    scores, likelihoods = [], []
-    for done_before, prepared in ((0, plain), (len(plain), cluttered)):
-        report = (lambda done, _, before=done_before: progress(before + done)) if progress else None
-        answers = predict(model, prepared, np.arange(len(prepared)), batch_size=batch_size, progress=report)
-        scores.append([metric.score(one.text, e) for one, e in zip(answers, prepared.examples, strict=True)])
-        likelihoods.append([one.likelihood for one in answers])
-    sample = sample_of(plain.examples)
-    plain_accuracy, cluttered_accuracy = (
-        sample.mean(row[None], SINGLE_RUN) for row in np.array(scores, dtype=float)
-    )
-    nats = np.array(likelihoods)
-    likelihood_cost = sample.mean(nats[:1] - nats[1:], SINGLE_RUN, within_unit=False)
-    return Clutter(plain_accuracy, cluttered_accuracy, plain_accuracy - cluttered_accuracy, likelihood_cost)
+    answers = paired_answers(model, plain, cluttered, metric, batch_size=batch_size, progress=progress)
+    return Clutter(answers.first, answers.second, answers.loss, answers.likelihood_loss)
