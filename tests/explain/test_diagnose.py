@@ -131,6 +131,17 @@ def test_a_map_is_of_the_question_of_its_kind(monkeypatch):
     assert asked == [{"answer"}, {"choice"}]
 
 
+def test_a_kind_without_examples_gives_no_images():
+    """A table of one's own may have choices alone."""
+    examples = [
+        Example(f"{k}", (f"/{k}.png",), "what", ("red",), "choice", choices=("red", "blue")) for k in range(2)
+    ]
+    kinds = {"answer": [], "choice": examples, "caption": []}
+    data = SimpleNamespace(examples=lambda _: kinds)
+    found = run_diagnosis._Diagnostics._one_per_image(SimpleNamespace(data=data), "test", 2)
+    assert found == examples
+
+
 @pytest.mark.parametrize("shift", ["clutter", "cogent_a"])
 def test_a_world_with_a_shift_of_its_own_is_not_compared_with_clutter(study, shift):
     """Its test split is drawn with clutter already, or has other scenes than the cluttered one."""

@@ -263,7 +263,7 @@ class _Diagnostics:
         """Return one example for each of some images: a caption if there are any, as its prompt asks for everything."""
         kinds = self.data.examples(split)
         first: dict[tuple[str, ...], Example] = {}
-        for example in kinds.get("caption") or next(iter(kinds.values())):
+        for example in kinds.get("caption") or next(filter(None, kinds.values())):
             first.setdefault(example.images, example)
         examples = list(first.values())
         return [examples[k] for k in spread(len(examples), number)]
