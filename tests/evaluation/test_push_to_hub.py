@@ -145,6 +145,9 @@ def run(tiny, config, tmp_path):
 
 
 def test_a_pushed_bridge_is_the_runs_own(run, hub, world, tmp_path, monkeypatch):
+    given = OmegaConf.load(run / "config.yaml")
+    given.train.precision, given.data.dtype = "fp32", "float32"  # by default a GPU would round both
+    OmegaConf.save(given, run / "config.yaml")
     address = push(run, REPO, license_id="cc-by-4.0")
     ((commit, files),) = hub.repos[REPO]
     assert address == f"{hub.address}/{REPO}/commit/{commit}"
@@ -155,6 +158,16 @@ def test_a_pushed_bridge_is_the_runs_own(run, hub, world, tmp_path, monkeypatch)
         assert torch.equal(theirs.model.state_dict()[name], weight)
     question = "what is left of the cube ?"
     assert own.answer(image, question) == theirs.answer(image, question)
+    monkeypatch.setattr(backbones, "autocast_pays", lambda device: True)
+    exact = bridgelab.load_bridge(f"hf://{REPO}")
+    assert (exact.model.precision, exact.dtype) == ("fp32", "float32")
+    for named, expected in (
+        ([], ("fp32", "float32")),
+        (["train.precision=bf16"], ("bf16", "float32")),
+        (["data.dtype=float16"], ("fp32", "float16")),
+    ):
+        _, chosen = published_config(f"hf://{REPO}", named, asks=True)
+        assert (chosen.train.precision, chosen.data.dtype) == expected
     assert str(tmp_path) not in files["config.json"].decode()  # a machine's paths stay on it
     assert hub.messages == ["bridgelab push: qformer_question, seed 0"]  # and a folder's name may hold one
     # A cached commit is read without the network.

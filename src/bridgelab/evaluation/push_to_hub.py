@@ -124,6 +124,8 @@ def bridge_config(name: str, config: DictConfig, backbones: Backbones, model: Br
         "insert": model.insert,
         "positions": model.positions is not None,
         "cross_attention": model.cross_attention and OmegaConf.to_container(config.model.cross_attention),
+        "precision": config.train.precision,
+        "features_dtype": OmegaConf.select(config, "data.dtype"),
         "groups": {group: portable(config[group]) for group in ("vision", "text", "benchmark")},
     }
 
