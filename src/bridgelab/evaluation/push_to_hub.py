@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shlex
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ from bridgelab.backbones import Backbones
 from bridgelab.bridge.hub_repository import CONFIG, TRANSPORT_ERROR, WEIGHTS
 from bridgelab.bridge.init_from import PACKAGED_READERS
 from bridgelab.bridge.weights import write_weights
-from bridgelab.config.instantiate import target
-from bridgelab.evaluation.load import load_trained
+from bridgelab.config.instantiate import is_own, target
+from bridgelab.evaluation.load import BUILT, load_trained
 from bridgelab.evaluation.push_check import NEEDED, check_push, explained
 from bridgelab.model import BridgedModel
 from bridgelab.printable import printable
@@ -30,6 +31,7 @@ from bridgelab.runs.predictions import Answers
 from bridgelab.runs.record_schema import read_record
 from bridgelab.runs.run import Run
 from bridgelab.runs.study import Study
+from bridgelab.runs.sweep import quoted, row_keys
 
 TEMPLATES = Path(__file__).parent / "templates"
 CARD = "README.md"
@@ -175,12 +177,34 @@ def model_card(
         content=content,
         columns=columns,
         rows=rows,
+        own={slot: str(config[slot]._target_) for slot in BUILT if is_own(config[slot], slot)},
+        overrides=shlex.join(_bridge_overrides(str(record["bridge"]), content["choices"])),
         license=license_id,
         code_licence=getattr(target(config.bridge, "bridge"), "code_licence", None),
         local_paths=local_paths(config),
         percent=lambda value: f"{100 * value:.1f}",
     )
     return str(ModelCard(text))
+
+
+def _bridge_overrides(name: str, choices: dict[str, Any]) -> list[str]:
+    """Return the overrides that choose a bridge for a training: its yaml, or its class and the keyword arguments that no yaml has."""
+    chosen = row_keys([f"bridge={name}"])
+    if chosen == [f"bridge={name}"]:
+        return chosen
+    # The grid is that of the ViT.
+    return chosen + [f"+bridge.{key}={_override(value)}" for key, value in choices.items() if key != "grid"]
+
+
+def _override(value: Any) -> str:
+    """Return a plain value as Hydra reads it."""
+    if isinstance(value, str):
+        return quoted(value)
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_override, value))}]"
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{key}:{_override(one)}' for key, one in value.items())}}}"
+    return json.dumps(value)
 
 
 def _accuracies(run: Path, record: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
