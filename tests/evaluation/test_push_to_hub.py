@@ -250,6 +250,22 @@ def test_the_card_of_a_class_of_ones_own_names_it_and_trusts_it(simulated, confi
     assert f"`bridgelab train bridge=mlp bridge.init_from=hf://{REPO}`" in plain
 
 
+def test_the_card_of_a_bridge_that_captions_has_their_scores(simulated, config):
+    run = simulated.write(bridges={"linear": {}}, seeds=(0,)) / "bridge=linear,seed=0"
+    record = json.loads((run / "metrics.json").read_text())
+    del record["metrics"]["test/accuracy"]
+    (run / "metrics.json").write_text(json.dumps(record))
+    _, header, text = card_of(run, config("bridge=linear")).split("---\n", 2)
+    about = yaml.safe_load(header)
+    assert about["pipeline_tag"] == "image-to-text"
+    (result,) = about["model-index"][0]["results"]
+    assert [(one["name"], one["value"]) for one in result["metrics"]] == [("test/cider", 1.25)]
+    assert re.search(
+        r"^\| \| CIDEr-D \| attributes right \|\n.*\n\| linear \| 1\.25.* \| 75\.0.* \|$", text, re.MULTILINE
+    )
+    assert ("## Captions" in text, "## Accuracy" in text) == (True, False)
+
+
 def test_a_record_that_lacks_what_the_card_says_is_refused_before_models_are_loaded(simulated):
     run = simulated.write(bridges={"linear": {}}, seeds=(0,), images=2) / "bridge=linear,seed=0"
     record = json.loads((run / "metrics.json").read_text()) | {"warmup": 0.05, "precision": "fp32"}
