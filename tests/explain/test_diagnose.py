@@ -131,15 +131,30 @@ def test_a_map_is_of_the_question_of_its_kind(monkeypatch):
     assert asked == [{"answer"}, {"choice"}]
 
 
-def test_a_kind_without_examples_gives_no_images():
+@pytest.mark.parametrize("shown", ["choice", "caption"])
+def test_tokens_are_of_captions_or_else_of_first_questions(monkeypatch, shown):
     """A table of one's own may have choices alone."""
-    examples = [
-        Example(f"{k}", (f"/{k}.png",), "what", ("red",), "choice", choices=("red", "blue")) for k in range(2)
-    ]
-    kinds = {"answer": [], "choice": examples, "caption": []}
-    data = SimpleNamespace(examples=lambda _: kinds)
-    found = run_diagnosis._Diagnostics._one_per_image(SimpleNamespace(data=data), "test", 2)
-    assert found == examples
+    choices = {"choice": ("red", "blue"), "caption": ()}
+    examples = {
+        kind: [
+            Example(f"{k}", (f"/{k}.png",), "what", ("red",), kind, choices=choices[kind]) for k in range(4)
+        ]
+        for kind in ("choice", shown)
+    }
+    kinds = {"answer": [], "choice": [], "caption": []} | examples
+    backbones = SimpleNamespace(vision=SimpleNamespace(grid=(2, 2), cls=False))
+    data = SimpleNamespace(examples=lambda _: kinds, backbones=backbones)
+    looked_at = []
+
+    def tokens(self, split, examples):
+        looked_at.extend(examples)
+        return np.random.default_rng(0).normal(size=(len(examples), 3, 5))
+
+    monkeypatch.setattr(run_diagnosis._Diagnostics, "_visual_tokens", tokens)
+    diagnostics = run_diagnosis._Diagnostics(data, SimpleNamespace(insert="encoder_output"), AMOUNTS)
+    diagnostics.tokens()
+    assert looked_at == examples[shown]
+    assert diagnostics.counts.get("first_questions") == (4 if shown == "choice" else None)
 
 
 @pytest.mark.parametrize("shift", ["clutter", "cogent_a"])
