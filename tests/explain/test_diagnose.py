@@ -100,7 +100,7 @@ def test_questions_about_two_images_are_not_to_be_mapped(simulated):
 def test_where_nobody_says_what_an_image_shows_the_rest_is_told(study, monkeypatch):
     monkeypatch.setattr(run_diagnosis, "target", lambda *_: object)  # as if the benchmark had another layout
     result = diagnose_run(study / "bridge=linear,seed=0", AMOUNTS)
-    assert set(result.left_out) == {"selection", "bottleneck", "background", "clutter"}
+    assert set(result.left_out) == {"selection", "attention", "background", "probes", "clutter"}
     assert result.left_out["selection"] == "world has no scenes and programs in CLEVR's layout"
     assert {name.split("/")[0] for name in result.numbers} == {"rank", "words"}
     assert result.maps == ()

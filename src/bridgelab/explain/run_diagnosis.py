@@ -132,7 +132,7 @@ def _left_out(
     """Return the diagnostics that are not possible, each with the reason."""
     reasons = {}
     if not is_annotated:
-        for name in ("selection", "bottleneck", "background"):
+        for name in ("selection", "attention", "background", "probes"):
             reasons[name] = f"{benchmark} has no scenes and programs in CLEVR's layout"
     if not is_world:
         reasons["clutter"] = f"{benchmark} can't be drawn with clutter: benchmark=world can"
