@@ -13,7 +13,7 @@ from bridgelab.bridge.linear import Linear
 from bridgelab.bridge.words import Words
 from bridgelab.data.batches import TokenizedExamples
 from bridgelab.data.shuffled_images import another_image
-from bridgelab.evaluation.predict import Prediction, mean_loss, predict
+from bridgelab.evaluation.predict import Prediction, mean_loss, predict, with_targets
 from bridgelab.evaluation.score import evaluate, score
 from bridgelab.model import BridgedModel
 from bridgelab.runs.predictions import clusters
@@ -69,6 +69,23 @@ def test_what_is_generated_is_as_long_as_data_longest_lets_it_be(tiny_text, monk
     )
     predict(model, cut, range(11), batch_size=4)
     assert asked == [8, 8, 8]
+
+
+def test_an_empty_answer_is_as_likely_as_the_end_token(tiny_text):
+    model, prepared = setting(tiny_text)
+    batch = prepared.batch([0, 1])
+    start = torch.full((2, 1), tiny_text.model.config.decoder_start_token_id)
+    with torch.no_grad():
+        encoded = model.encode(batch)
+        logits = model.language(
+            encoder_outputs=BaseModelOutput(encoded.hidden),
+            attention_mask=encoded.mask,
+            decoder_input_ids=start,
+        ).logits
+    expected = logits[:, 0].log_softmax(-1)[:, tiny_text.model.config.eos_token_id].tolist()
+    assert model.likelihood(with_targets(model, batch, ["", " "])).tolist() == pytest.approx(
+        expected, abs=1e-5
+    )
 
 
 def test_another_images_patches_are_shown(tiny_text):

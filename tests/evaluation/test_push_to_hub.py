@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+import shlex
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,7 +23,7 @@ from bridgelab.bridge.hub import read_hub_bridge, repository
 from bridgelab.cli import main as cli
 from bridgelab.cli.published import published_config
 from bridgelab.evaluation.push_check import check_push
-from bridgelab.evaluation.push_to_hub import TEMPLATES, portable, push
+from bridgelab.evaluation.push_to_hub import TEMPLATES, model_card, portable, push
 from bridgelab.report.write import report
 from bridgelab.runs.study import read_study
 from bridgelab.training import main
@@ -145,6 +146,9 @@ def run(tiny, config, tmp_path):
 
 
 def test_a_pushed_bridge_is_the_runs_own(run, hub, world, tmp_path, monkeypatch):
+    given = OmegaConf.load(run / "config.yaml")
+    given.train.precision, given.data.dtype = "fp32", "float32"  # by default a GPU would round both
+    OmegaConf.save(given, run / "config.yaml")
     address = push(run, REPO, license_id="cc-by-4.0")
     ((commit, files),) = hub.repos[REPO]
     assert address == f"{hub.address}/{REPO}/commit/{commit}"
@@ -155,6 +159,16 @@ def test_a_pushed_bridge_is_the_runs_own(run, hub, world, tmp_path, monkeypatch)
         assert torch.equal(theirs.model.state_dict()[name], weight)
     question = "what is left of the cube ?"
     assert own.answer(image, question) == theirs.answer(image, question)
+    monkeypatch.setattr(backbones, "autocast_pays", lambda device: True)
+    exact = bridgelab.load_bridge(f"hf://{REPO}")
+    assert (exact.model.precision, exact.dtype) == ("fp32", "float32")
+    for named, expected in (
+        ([], ("fp32", "float32")),
+        (["train.precision=bf16"], ("bf16", "float32")),
+        (["data.dtype=float16"], ("fp32", "float16")),
+    ):
+        _, chosen = published_config(f"hf://{REPO}", named, asks=True)
+        assert (chosen.train.precision, chosen.data.dtype) == expected
     assert str(tmp_path) not in files["config.json"].decode()  # a machine's paths stay on it
     assert hub.messages == ["bridgelab push: qformer_question, seed 0"]  # and a folder's name may hold one
     # A cached commit is read without the network.
@@ -198,6 +212,58 @@ def test_the_card_says_what_the_record_says(run, hub, world, tmp_path, monkeypat
     again = hub.repos[REPO][-1][1]["README.md"].decode()
     assert "stated no licence for the weights" in again
     assert "license:" not in again
+
+
+def card_of(run, config, bridge="linear", **content):
+    """The model card of a simulated run."""
+    record = json.loads((run / "metrics.json").read_text()) | {
+        "bridge": bridge,
+        "warmup": 0.1,
+        "precision": "fp32",
+    }
+    content = {
+        "bridgelab": "0.1.0", "choices": {}, "vision_dim": 6, "text_dim": 16, "fingerprints": {"vision": "a", "text": "b"},
+        "insert": "encoder_input", "positions": False, "cross_attention": None,
+        "groups": {"vision": {"weights": "tiny"}, "text": {"path": "tiny"}}, **content,
+    }  # fmt: skip
+    return model_card(REPO, run, record, config, content, None)
+
+
+def test_the_card_of_a_class_of_ones_own_names_it_and_trusts_it(simulated, config, tmp_path, monkeypatch):
+    (tmp_path / "pushed_module.py").write_text("from bridgelab.bridge.mlp import MLP\nclass Own(MLP): ...\n")
+    monkeypatch.chdir(tmp_path)
+    run = simulated.write(bridges={"linear": {"exist": 0.7}}, seeds=(0,)) / "bridge=linear,seed=0"
+    choices = {"sizes": [1, 2], "gain": None, "deep": True, "name": "a b", "of": {"x": 1.5}}
+    given = config("bridge._target_=pushed_module.Own")
+    card = card_of(run, given, "pushed_module.Own", choices={"grid": [2, 2], **choices})
+    assert f'load_bridge("hf://{REPO}", trust=True)' in card
+    assert "It needs the class `pushed_module.Own`, which is not in this repository" in card
+    assert f"`bridgelab evaluate --bridge hf://{REPO} --trust benchmark=NAME`" in card
+    train, key, *overrides = shlex.split(re.search(r"`bridgelab (train [^`]*)`", card)[1])
+    assert (train, key, overrides[-1]) == (
+        "train", "bridge._target_=pushed_module.Own", f"bridge.init_from=hf://{REPO}"
+    )  # fmt: skip
+    chosen = OmegaConf.to_container(config(key, *overrides).bridge)
+    assert {name: chosen[name] for name in chosen if name in choices} == choices
+    plain = card_of(run, config("bridge=mlp"), "mlp")
+    assert "trust" not in plain
+    assert f"`bridgelab train bridge=mlp bridge.init_from=hf://{REPO}`" in plain
+
+
+def test_the_card_of_a_bridge_that_captions_has_their_scores(simulated, config):
+    run = simulated.write(bridges={"linear": {}}, seeds=(0,)) / "bridge=linear,seed=0"
+    record = json.loads((run / "metrics.json").read_text())
+    del record["metrics"]["test/accuracy"]
+    (run / "metrics.json").write_text(json.dumps(record))
+    _, header, text = card_of(run, config("bridge=linear")).split("---\n", 2)
+    about = yaml.safe_load(header)
+    assert about["pipeline_tag"] == "image-to-text"
+    (result,) = about["model-index"][0]["results"]
+    assert [(one["name"], one["value"]) for one in result["metrics"]] == [("test/cider", 1.25)]
+    assert re.search(
+        r"^\| \| CIDEr-D \| attributes right \|\n.*\n\| linear \| 1\.25.* \| 75\.0.* \|$", text, re.MULTILINE
+    )
+    assert ("## Captions" in text, "## Accuracy" in text) == (True, False)
 
 
 def test_a_record_that_lacks_what_the_card_says_is_refused_before_models_are_loaded(simulated):

@@ -100,7 +100,7 @@ def test_questions_about_two_images_are_not_to_be_mapped(simulated):
 def test_where_nobody_says_what_an_image_shows_the_rest_is_told(study, monkeypatch):
     monkeypatch.setattr(run_diagnosis, "target", lambda *_: object)  # as if the benchmark had another layout
     result = diagnose_run(study / "bridge=linear,seed=0", AMOUNTS)
-    assert set(result.left_out) == {"selection", "bottleneck", "background", "clutter"}
+    assert set(result.left_out) == {"selection", "attention", "background", "probes", "clutter"}
     assert result.left_out["selection"] == "world has no scenes and programs in CLEVR's layout"
     assert {name.split("/")[0] for name in result.numbers} == {"rank", "words"}
     assert result.maps == ()
@@ -129,6 +129,32 @@ def test_a_map_is_of_the_question_of_its_kind(monkeypatch):
         ("choice: 0", "choice"),
     ]
     assert asked == [{"answer"}, {"choice"}]
+
+
+@pytest.mark.parametrize("shown", ["choice", "caption"])
+def test_tokens_are_of_captions_or_else_of_first_questions(monkeypatch, shown):
+    """A table of one's own may have choices alone."""
+    choices = {"choice": ("red", "blue"), "caption": ()}
+    examples = {
+        kind: [
+            Example(f"{k}", (f"/{k}.png",), "what", ("red",), kind, choices=choices[kind]) for k in range(4)
+        ]
+        for kind in ("choice", shown)
+    }
+    kinds = {"answer": [], "choice": [], "caption": []} | examples
+    backbones = SimpleNamespace(vision=SimpleNamespace(grid=(2, 2), cls=False))
+    data = SimpleNamespace(examples=lambda _: kinds, backbones=backbones)
+    looked_at = []
+
+    def tokens(self, split, examples):
+        looked_at.extend(examples)
+        return np.random.default_rng(0).normal(size=(len(examples), 3, 5))
+
+    monkeypatch.setattr(run_diagnosis._Diagnostics, "_visual_tokens", tokens)
+    diagnostics = run_diagnosis._Diagnostics(data, SimpleNamespace(insert="encoder_output"), AMOUNTS)
+    diagnostics.tokens()
+    assert looked_at == examples[shown]
+    assert diagnostics.counts.get("first_questions") == (4 if shown == "choice" else None)
 
 
 @pytest.mark.parametrize("shift", ["clutter", "cogent_a"])

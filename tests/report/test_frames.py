@@ -46,6 +46,18 @@ def test_cells_hold_what_the_report_prints(study):
         assert cell["baseline"] == "linear"
 
 
+def test_accuracies_through_words_are_cells(study):
+    for run in study.path.glob("bridge=mlp,*"):
+        rows = pd.read_parquet(run / "predictions.parquet")
+        asked = rows.query("kind == 'answer' and view == 'image'").assign(view="captioned", score=0.25)
+        pd.concat([rows, asked]).to_parquet(run / "predictions.parquet")
+    frame = cells(bridgelab.read_study(study.path))
+    found = frame[frame["measure"] == "accuracy_through_words"]
+    assert (set(found["bridge"]), set(found["value"])) == ({"mlp"}, {0.25})
+    asked = frame.query("measure == 'accuracy' and bridge == 'mlp'")
+    assert found[["kind", "questions"]].values.tolist() == asked[["kind", "questions"]].values.tolist()
+
+
 def test_docs_name_every_column(study):
     text = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
     columns = {*cells(study), *study.answers, *COLUMNS}

@@ -32,6 +32,8 @@ class HubConfig(Checked):
         insert: where visual tokens enter the T5.
         positions: whether each patch has a learned position.
         cross_attention: the blocks that read the tokens with `insert="cross_attention"`, and with no other.
+        precision: the run's `train.precision`; None if an older version wrote the file.
+        features_dtype: the run's `data.dtype`, to which patches are rounded; None if an older version wrote the file.
         groups: the groups `vision`, `text` and `benchmark` of the run's config.
     """
 
@@ -45,6 +47,8 @@ class HubConfig(Checked):
     insert: Literal["encoder_input", "encoder_output", "cross_attention"]
     positions: bool
     cross_attention: BlockChoices | None = None
+    precision: Literal["auto", "bf16", "fp32"] | None = None
+    features_dtype: Literal["bfloat16", "float16", "float32", "int8"] | None = None
     groups: dict[str, dict[str, Any]]
 
     @model_validator(mode="after")

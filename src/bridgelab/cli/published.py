@@ -8,6 +8,7 @@ from bridgelab.cli.arguments import UsageError
 from bridgelab.cli.hydra_app import composed
 from bridgelab.runs.warm_start_files import WARM
 
+FREE = ("train.precision", "data.dtype")  # of a repository, unless the command line names them
 UNTRAINED = ("train", "tune", "optim", "logger", "budget")  # groups that only concern training
 
 
@@ -18,7 +19,7 @@ def published_config(
 
     What the command line names is taken as given. Besides that, a repository of the hub brings its bridge and its backbones, and a
     converted file its bridge with its choices. `text=NAME` takes the place of the repository's language model, and `text.path=FOLDER`
-    changes that key of it.
+    changes that key of it. `train.precision` and `data.dtype` are the repository's, too.
 
     Args:
         source: a file that `bridgelab convert` wrote, hf://ORG/NAME, or `warm`: a bridge of the package, chosen by `bridge` and `seed`.
@@ -52,7 +53,11 @@ def published_config(
         hub, config = read_hub_bridge(source), composed(list(choices))
         brought = ("vision", "text", *(["benchmark"] if asks else []))
         replaced = [group for group in brought if group not in named]
-        changed = {key: OmegaConf.select(config, key) for key in named if key.partition(".")[0] in replaced}
+        changed = {
+            key: OmegaConf.select(config, key)
+            for key in named
+            if key in FREE or key.partition(".")[0] in replaced
+        }
         use_hub_bridge(config, hub, replaced=replaced)
         for key, value in changed.items():
             OmegaConf.update(config, key, value, force_add=True)

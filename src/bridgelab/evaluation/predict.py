@@ -132,8 +132,8 @@ def on_device(batch: Batch, model: torch.nn.Module) -> Batch:
 
 
 def with_targets(model: BridgedModel, batch: Batch, answers: Sequence[str]) -> Batch:
-    """Return the batch with an answer of each example as its target; a full stop if the answer is empty."""
-    ids, mask = model.text.tokenize([answer.strip() or "." for answer in answers])
+    """Return the batch with an answer of each example as its target; the end token alone if the answer is empty."""
+    ids, mask = model.text.tokenize([answer.strip() for answer in answers])
     labels = ids.masked_fill(~mask.bool(), LABEL_IGNORED)
     return batch | {"labels": labels.to(batch["labels"].device)}
 

@@ -58,6 +58,7 @@ def hub_config(
             "bridge": {},
             "seed": 0,
             "train": {"precision": "auto"},
+            "data": {"dtype": "bfloat16"},
             "budget": {"params": None, "tokens": None},
             "model": {"insert": None, "positions": None},
             **{group: {} for group in ("vision", "text", "benchmark")},
@@ -76,7 +77,7 @@ def hub_config(
 
 
 def use_hub_bridge(config: DictConfig, hub: HubBridge, *, replaced: Collection[str]) -> None:
-    """Set a config's bridge to that of a repository, and some of its other groups to those that it was trained with.
+    """Set a config's bridge, precision and rounding of features to those of a repository, and some of its other groups.
 
     Args:
         config: changed in place.
@@ -90,6 +91,8 @@ def use_hub_bridge(config: DictConfig, hub: HubBridge, *, replaced: Collection[s
     config.model.insert, config.model.positions = hub.config.insert, hub.config.positions
     if hub.config.cross_attention is not None:
         config.model.cross_attention = hub.config.cross_attention.model_dump()
+    config.train.precision = hub.config.precision or config.train.precision
+    config.data.dtype = hub.config.features_dtype or config.data.dtype
     for group in replaced:
         if "_target_" not in hub.config.groups.get(group, {}):
             raise ValueError(

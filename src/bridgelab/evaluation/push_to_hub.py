@@ -2,7 +2,9 @@
 
 import json
 import logging
+import shlex
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,24 +17,33 @@ from bridgelab.backbones import Backbones
 from bridgelab.bridge.hub_repository import CONFIG, TRANSPORT_ERROR, WEIGHTS
 from bridgelab.bridge.init_from import PACKAGED_READERS
 from bridgelab.bridge.weights import write_weights
-from bridgelab.config.instantiate import target
-from bridgelab.evaluation.load import load_trained
+from bridgelab.config.instantiate import is_own, target
+from bridgelab.evaluation.load import BUILT, load_trained
 from bridgelab.evaluation.push_check import NEEDED, check_push, explained
 from bridgelab.model import BridgedModel
 from bridgelab.printable import printable
 from bridgelab.report.formats.markdown import render_markdown
 from bridgelab.report.row import ALL
-from bridgelab.report.summary import summarize
-from bridgelab.report.table import Cell, percent_cell
+from bridgelab.report.summary import Summary, summarize
+from bridgelab.report.table import Cell, decimal_cell, percent_cell
 from bridgelab.runs.identity import LOCAL
 from bridgelab.runs.identity import WEIGHTS as WEIGHT_KEYS
 from bridgelab.runs.predictions import Answers
 from bridgelab.runs.record_schema import read_record
 from bridgelab.runs.run import Run
 from bridgelab.runs.study import Study
+from bridgelab.runs.sweep import quoted, row_keys
+from bridgelab.statistics.estimate import Estimate
 
 TEMPLATES = Path(__file__).parent / "templates"
 CARD = "README.md"
+# The hub's task of each of the record's metrics that the card's header names.
+TASKS = {"accuracy": "visual-question-answering", "cider": "image-to-text"}
+# Column and unit of each score of captions.
+CAPTION_SCORES: dict[str, tuple[str, Callable[[Estimate | None], Cell]]] = {
+    "cider": ("CIDEr-D", decimal_cell),
+    "attributes": ("attributes right", percent_cell),
+}
 log = logging.getLogger(__name__)
 
 
@@ -124,6 +135,8 @@ def bridge_config(name: str, config: DictConfig, backbones: Backbones, model: Br
         "insert": model.insert,
         "positions": model.positions is not None,
         "cross_attention": model.cross_attention and OmegaConf.to_container(config.model.cross_attention),
+        "precision": config.train.precision,
+        "features_dtype": OmegaConf.select(config, "data.dtype"),
         "groups": {group: portable(config[group]) for group in ("vision", "text", "benchmark")},
     }
 
@@ -146,22 +159,23 @@ def model_card(
         content: the repository's `config.json`.
         license_id: the licence of the weights; None if none is stated.
     """
-    columns, rows = _accuracies(run, record)
+    summary = _summary(run, record)
+    asked = bool(summary.questions[ALL])
+    columns, rows = _scores(summary)
     benchmark = str(record["benchmark"])
-    metrics = {name: value for name, value in record["metrics"].items() if name == "test/accuracy"}
     data = ModelCardData(
         library_name="bridgelab",
         tags=["bridgelab", "vision-language", "connector", str(record["bridge"])],
-        pipeline_tag="visual-question-answering",
+        pipeline_tag=TASKS["accuracy" if asked else "cider"],
         license=license_id,
         model_name=repo.rpartition("/")[2],
         eval_results=[
             EvalResult(
-                task_type="visual-question-answering", dataset_type=benchmark, dataset_name=benchmark,
-                metric_type="accuracy", metric_value=value, metric_name=name,
+                task_type=task, dataset_type=benchmark, dataset_name=benchmark,
+                metric_type=metric, metric_value=value, metric_name=f"test/{metric}",
             )
-            for name, value in metrics.items()
-            if value is not None
+            for metric, task in TASKS.items()
+            if (value := record["metrics"].get(f"test/{metric}")) is not None
         ],
     )  # fmt: skip
     text = render_markdown(
@@ -171,8 +185,11 @@ def model_card(
         record=record,
         config=config,
         content=content,
+        asked=asked,
         columns=columns,
         rows=rows,
+        own={slot: str(config[slot]._target_) for slot in BUILT if is_own(config[slot], slot)},
+        overrides=shlex.join(_bridge_overrides(str(record["bridge"]), content["choices"])),
         license=license_id,
         code_licence=getattr(target(config.bridge, "bridge"), "code_licence", None),
         local_paths=local_paths(config),
@@ -181,21 +198,49 @@ def model_card(
     return str(ModelCard(text))
 
 
-def _accuracies(run: Path, record: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Return the columns and rows of the card's table: accuracy by kind of question, floors below the bridge.
+def _bridge_overrides(name: str, choices: dict[str, Any]) -> list[str]:
+    """Return the overrides that choose a bridge for a training: its yaml, or its class and the keyword arguments that no yaml has."""
+    chosen = row_keys([f"bridge={name}"])
+    if chosen == [f"bridge={name}"]:
+        return chosen
+    # The grid is that of the ViT.
+    return chosen + [f"+bridge.{key}={_override(value)}" for key, value in choices.items() if key != "grid"]
 
-    The intervals of one run are over images alone.
-    """
+
+def _override(value: Any) -> str:
+    """Return a plain value as Hydra reads it."""
+    if isinstance(value, str):
+        return quoted(value)
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_override, value))}]"
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{key}:{_override(one)}' for key, one in value.items())}}}"
+    return json.dumps(value)
+
+
+def _summary(run: Path, record: dict[str, Any]) -> Summary:
+    """Return one run's numbers, with intervals over images alone."""
     answers = Answers(run)
     one = Run(run, record, scores=answers.scores(run))
-    summary = summarize(Study(run.resolve().parent.name, run.parent, (one,), (), answers.examples))
-    columns = ["all" if name == ALL else name.replace("_", " ") for name in summary.questions]
+    return summarize(Study(run.resolve().parent.name, run.parent, (one,), (), answers.examples))
+
+
+def _scores(summary: Summary) -> tuple[list[str], list[list[str]]]:
+    """Return the columns and rows of the card's table: accuracy by kind of question and scores of captions, floors below the bridge."""
+    kinds = list(summary.questions) if summary.questions[ALL] else []
+    scores = [name for name in CAPTION_SCORES if any(name in row.captions for row in summary.rows)]
+    columns = ["all" if name == ALL else name.replace("_", " ") for name in kinds]
     rows = [
-        [_text(Cell(row.label)), *(_text(percent_cell(row.accuracy.get(name))) for name in summary.questions)]
+        [
+            Cell(row.label),
+            *(percent_cell(row.accuracy.get(name)) for name in kinds),
+            *(CAPTION_SCORES[name][1](row.captions.get(name)) for name in scores),
+        ]
         for row in summary.rows
-        if row.accuracy
+        if row.accuracy or row.captions
     ]
-    return columns, rows
+    columns += [CAPTION_SCORES[name][0] for name in scores]
+    return columns, [[_text(cell) for cell in row] for row in rows]
 
 
 def _text(cell: Cell) -> str:

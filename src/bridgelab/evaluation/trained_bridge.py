@@ -99,7 +99,7 @@ class TrainedBridge:
                 printable(_template(config.benchmark)),
             )
         self.config, self.backbones, self.model = config, backbones, model
-        # The run's own features were rounded to it. Bridges of the hub and older runs do not name it.
+        # The run's own features were rounded to it. Older runs do not name it.
         self.dtype = str(OmegaConf.select(config, "data.dtype", default="bfloat16"))
         backbones.vision.to(backbones.device)
 

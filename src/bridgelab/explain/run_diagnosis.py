@@ -132,7 +132,7 @@ def _left_out(
     """Return the diagnostics that are not possible, each with the reason."""
     reasons = {}
     if not is_annotated:
-        for name in ("selection", "bottleneck", "background"):
+        for name in ("selection", "attention", "background", "probes"):
             reasons[name] = f"{benchmark} has no scenes and programs in CLEVR's layout"
     if not is_world:
         reasons["clutter"] = f"{benchmark} can't be drawn with clutter: benchmark=world can"
@@ -167,6 +167,8 @@ class _Diagnostics:
         examples = self._one_per_image(TEST, self.amounts.images)
         tokens = self._visual_tokens(TEST, examples)
         self.counts |= {"images": len(examples), "tokens": tokens.shape[1]}
+        if examples[0].kind != "caption":
+            self.counts["first_questions"] = len(examples)
         self.numbers["rank/over_images"] = rank_over_images(tokens)
         self.numbers["rank/within_image"] = rank_within_image(tokens)
         if self.model.insert == "encoder_input":
@@ -260,10 +262,14 @@ class _Diagnostics:
         return [questions[k] for k in spread(len(questions), self.amounts.questions)]
 
     def _one_per_image(self, split: str, number: int) -> list[Example]:
-        """Return one example for each of some images: a caption if there are any, as its prompt asks for everything."""
+        """Return one example for each of some images.
+
+        It is a caption if there are any, since a caption's prompt asks for everything and is the same for each image. Otherwise it is
+        the image's first question.
+        """
         kinds = self.data.examples(split)
         first: dict[tuple[str, ...], Example] = {}
-        for example in kinds.get("caption") or next(iter(kinds.values())):
+        for example in kinds.get("caption") or next(filter(None, kinds.values())):
             first.setdefault(example.images, example)
         examples = list(first.values())
         return [examples[k] for k in spread(len(examples), number)]

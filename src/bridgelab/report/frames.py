@@ -19,15 +19,16 @@ COLUMNS = (
 
 
 def cells(study: Study) -> pd.DataFrame:
-    """Return one row for each number of the accuracy table and of the verdict, then one for each score of captions.
+    """Return accuracies, the verdict's differences, scores of captions and accuracies through words, one row for each number.
 
     Accuracies, their differences and the ends of intervals are shares in [0, 1], where the report prints percent and points.
 
     Columns: `measure` (`accuracy`, `difference` for baseline − bridge, or of captions `cider` for CIDEr-D in [0, 10] and `attributes`
-    for the share of right ones), `bridge` with the levels of what else is varied, `baseline` (of a difference), `role` (bridge, floor,
-    ceiling), `kind` of question (`all` for all; `caption`), the number of `questions` or captions, `value`, `low`, `high` and `level`
-    of its interval, and for a difference `outcome`, `at_budget`, and `p` after Holm's correction. The interval of a difference is the
-    one that decides its outcome. `seeds` counts the trained runs.
+    for the share of right ones; `accuracy_through_words` if a bridge's own caption takes the place of its tokens), `bridge` with the
+    levels of what else is varied, `baseline` (of a difference), `role` (bridge, floor, ceiling), `kind` of question (`all` for all;
+    `caption`), the number of `questions` or captions, `value`, `low`, `high` and `level` of its interval, and for a difference
+    `outcome`, `at_budget`, and `p` after Holm's correction. The interval of a difference is the one that decides its outcome. `seeds`
+    counts the trained runs.
 
     Args:
         study: as `read_study` returns it.
@@ -41,6 +42,7 @@ def cell_frame(summary: Summary, judged: Verdict | None) -> pd.DataFrame:
         *_accuracies(summary),
         *(_differences(judged, summary) if judged else []),
         *_captions(summary),
+        *_through_words(summary),
     ]
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     # Types are set, since a column may be empty.
@@ -60,6 +62,14 @@ def _captions(summary: Summary) -> list[dict[str, Any]]:
         _of_row(row, measure, "caption", summary.captions, estimate)
         for row in summary.rows
         for measure, estimate in row.captions.items()
+    ]
+
+
+def _through_words(summary: Summary) -> list[dict[str, Any]]:
+    return [
+        _of_row(row, "accuracy_through_words", kind, summary.questions.get(kind), estimate)
+        for row in summary.rows
+        for kind, estimate in row.captioned.items()
     ]
 
 

@@ -77,6 +77,16 @@ def test_each_vit_of_a_study_has_its_own_ceiling_and_patches(simulated, diagnose
         ]  # fmt: skip
 
 
+def test_the_note_on_probes_says_what_a_bridge_was_asked(simulated, diagnosed):
+    study = simulated.write(images=10)
+    diagnosed(study)
+    found = read_diagnoses(study, read_study(study).runs)
+    assert "is given the request to describe the image." in " ".join(diagnosis_notes(found))
+    next(iter(found.values()))[0].counts["first_questions"] = 10
+    notes = " ".join(diagnosis_notes(found))
+    assert ("is given each image's first question" in notes, "describe the image" in notes) == (True, False)
+
+
 def test_what_was_not_told_has_no_table_and_no_panel(simulated, diagnosed, change):
     study = simulated.write(images=10)
     diagnosed(study)

@@ -62,7 +62,8 @@ class Diagnosis:
         benchmark: whose test examples were used.
         made_of: what the numbers depend on: the run's config hash and the number of examples.
         numbers: by name, such as `selection/visited`; `diagnosis.table` lists them.
-        counts: number of questions, images and objects behind them.
+        counts: number of questions, images and objects behind them; `first_questions` is that of the images whose tokens were looked at
+            under a question of their own, as there are no captions.
         words: the nearest words, with their share of all tokens.
         maps: of some questions.
         left_out: measurements that were not possible, with the reasons.

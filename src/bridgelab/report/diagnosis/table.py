@@ -201,10 +201,15 @@ def _on_examples(counts: Mapping[str, int], fitted: str) -> list[str]:
             "what is attended to need not be used."
         )
     if "fields" in counts:
+        given = (
+            "each image's first question, so that its tokens also differ between images by the question"
+            if "first_questions" in counts
+            else "the request to describe the image"
+        )
         notes.append(
             f"Probes: fitted on {fitted}, tested on {counts['images']} test images "
-            f"({counts['fields']} objects, each alone in one of 16 fields). A bridge that reads the question is given the request to "
-            "describe the image."
+            f"({counts['fields']} objects, each alone in one of 16 fields). A bridge that reads the question is given "
+            f"{given}."
         )
     if "objects" in counts:
         notes.append(
