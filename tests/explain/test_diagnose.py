@@ -46,7 +46,12 @@ def test_all_bridges_of_a_study_that_see_images(study, tmp_path, monkeypatch):
         "attention/visited",
         "attention/others",
         "attention/background",
+        "question/own",
+        "question/another",
+        "question/loss",
+        "question/likelihood_loss",
     }
+    assert "Question: 8 questions, to the bridges that are told them." in " ".join(printed.split())
     shares = [text.numbers[f"attention/{name}"].value for name in ("visited", "others", "background")]
     assert sum(shares) == pytest.approx(1, abs=1e-5)  # each is rounded to six places
     for name in (

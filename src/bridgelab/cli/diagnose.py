@@ -30,7 +30,7 @@ def run(args: list[str]) -> None:
         type=int,
         default=400,
         metavar="N",
-        help="number of test questions for occlusion (400)",
+        help="number of test questions for occlusion, clutter, and being told another question (400)",
     )
     parser.add_argument(
         "--images",

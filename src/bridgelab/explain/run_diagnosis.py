@@ -28,6 +28,7 @@ from bridgelab.explain.probe.objects import Layout, guess_objects, layout, probe
 from bridgelab.explain.saliency_maps import saliency_maps, with_answer_as_target
 from bridgelab.explain.scene_annotations import SceneAnnotations
 from bridgelab.explain.selection import selection
+from bridgelab.explain.told_question import told_question
 from bridgelab.model import BridgedModel
 from bridgelab.progress import Progress
 from bridgelab.report.diagnosis.record import Diagnosis, Map, numbers_of
@@ -48,7 +49,7 @@ class Amounts:
     """How many examples a diagnosis reads.
 
     Args:
-        questions: of the test split, for selection and clutter.
+        questions: of the test split, for selection, clutter, and being told another question.
         images: of the test split, for the tokens and to test probes on.
         fit: images of the train split, to fit probes on.
     Raises:
@@ -100,6 +101,8 @@ def diagnose_run(
     data.setup("predict")
     diagnostics = _Diagnostics(data, model, amounts)
     diagnostics.tokens()
+    if model.conditioning == "question":
+        diagnostics.question()
     if is_annotated:
         diagnostics.selection()
         diagnostics.bottleneck()
@@ -179,6 +182,18 @@ class _Diagnostics:
             # The vocabulary is fixed and not a sample, so this has no interval.
             self.numbers["words/cosine_of_words"] = Estimate(words.cosine_of_words, {})
             self.words = words.most
+
+    def question(self) -> None:
+        """Add what is lost where the bridge is told another example's question; nothing for a benchmark of choices or captions alone."""
+        if not self.data.examples(TEST).get("answer"):
+            return
+        examples = self._questions(TEST)
+        own, another = (self.data.tokenize(TEST, examples, told) for told in ("question", "mismatched"))
+        metric = self.data.benchmark.metrics()["answer"]
+        with Progress("told its own and another question", 2 * len(own), "questions") as bar:
+            result = told_question(self.model, own, another, metric, progress=bar.to)
+        self.numbers |= numbers_of("question", result)
+        self.counts["told_questions"] = len(own)
 
     def selection(self) -> None:
         """Add what answers rest on and, as a description, where attention lies."""

@@ -25,6 +25,12 @@ ATTENTION: Columns = (
     ("other objects", "attention/others", "%"),
     ("background", "attention/background", "%"),
 )
+QUESTION: Columns = (
+    ("accuracy told the question, %", "question/own", "%"),
+    ("told another example's, %", "question/another", "%"),
+    ("loss, points", "question/loss", "%"),
+    ("loss, nats", "question/likelihood_loss", ""),
+)
 CLUTTER: Columns = (
     ("accuracy without, %", "clutter/plain", "%"),
     ("accuracy with, %", "clutter/cluttered", "%"),
@@ -59,6 +65,11 @@ def diagnosis_tables(diagnoses: Diagnoses) -> list[Table]:
             SELECTION,
         ),
         _table(diagnoses, "Attention (a description, no cause): its share on the patches of …, %", ATTENTION),
+        _table(
+            diagnoses,
+            "Question (causal): the bridge is told another example's question, the T5 reads the right one",
+            QUESTION,
+        ),
         _table(diagnoses, "Noise: the same questions with and without clutter", CLUTTER),
         _background_table(diagnoses),
         _probe_table(diagnoses),
@@ -176,9 +187,20 @@ def diagnosis_notes(diagnoses: Diagnoses) -> list[str]:
     drawn = "seeds and images" if max(seeds.values()) > 1 else "images"
     return [
         *_on_examples(counts, _fitted(diagnoses)),
+        *_on_told_questions(diagnoses),
         *(f"Not measured: {reason}." for reason in reasons),
         f"Inside the bridges: ranges are 95 % intervals over {drawn}; runs: "
         f"{', '.join(f'{name} {count}' for name, count in seeds.items())}.",
+    ]
+
+
+def _on_told_questions(diagnoses: Diagnoses) -> list[str]:
+    told = [
+        runs[0].counts["told_questions"] for runs in diagnoses.values() if "told_questions" in runs[0].counts
+    ]
+    return [
+        f"Question: {number} questions, to the bridges that are told them. A bridge whose loss is near 0 does not use the question."
+        for number in sorted(set(told))
     ]
 
 
