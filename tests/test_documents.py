@@ -1,5 +1,6 @@
 """Commands and files that documents name are there as written."""
 
+import functools
 import re
 import shlex
 from pathlib import Path
@@ -64,6 +65,12 @@ def choices(words):
             yield [f"{parsed.get_key_element()}={value}" for value in values]
 
 
+@functools.cache
+def compose_once(*overrides):
+    with initialize_config_dir(str(config_root() / "conf"), version_base="1.3"):
+        compose("train", list(overrides))
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_commands_can_be_given_as_written(path):
     conf = config_root() / "conf"
@@ -79,13 +86,13 @@ def test_commands_can_be_given_as_written(path):
         check_choices(words, conf)
         check_keys([word for word in words if "=" in word and not SIZES.fullmatch(word)])
         options = list(choices(words))
-        with initialize_config_dir(str(conf), version_base="1.3"):
-            for place, values in enumerate(options or [["seed=0"]]):
-                for value in values:  # beside the first value of each other
-                    others = [other[0] for k, other in enumerate(options) if k != place]
-                    compose("train", [*others, value])
-            if command == "evaluate" and "--split" in words:
-                parse_split(words[words.index("--split") + 1])
+        first = [values[0] for values in options]
+        compose_once(*first)
+        for place, values in enumerate(options):
+            for value in values[1:]:  # beside the first value of each other
+                compose_once(*first[:place], value, *first[place + 1 :])
+        if command == "evaluate" and "--split" in words:
+            parse_split(words[words.index("--split") + 1])
 
 
 # Overrides in the text of a page are shown beside these.
