@@ -3,6 +3,7 @@
 import functools
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -155,6 +156,33 @@ def test_named_files_exist(name):
     assert [
         p for p in sorted(paths) if p not in names and not (ROOT / p).exists() and not (package / p).exists()
     ] == []
+
+
+def test_each_size_of_make_study_is_a_study():
+    makefile = (ROOT / "Makefile").read_text()
+    studies = dict(re.findall(r"^STUDY_(\w+) *:= *(\w+)$", makefile, re.MULTILINE))
+    (told,) = re.findall(r"^study: .* ## .*\((SIZE=.*)\)$", makefile, re.MULTILINE)
+    assert sorted(studies) == sorted(re.findall(r"SIZE=(\w+)", told)) == ["full", "short", "tiny"]
+    assert all((ROOT / "experiments" / f"{study}.yaml").exists() for study in studies.values())
+    named = {size for path in DOCUMENTS for size in re.findall(r"make study SIZE=(\w+)", path.read_text())}
+    assert named == {"tiny", "full"}  # short is the default
+
+
+def test_the_table_of_extras_is_complete():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    told = re.findall(r"^\| `([\w-]+)` \|", (ROOT / "docs" / "install.md").read_text(), re.MULTILINE)
+    assert sorted(told) == sorted(extras)
+    (own,) = (one for one in extras["dev"] if one.startswith("bridgelab["))  # "all of the above"
+    assert sorted(re.findall(r"\w+", own)[1:]) == sorted(told[: told.index("dev")])
+
+
+@pytest.mark.parametrize("group", ["optim", "trainer", "logger", "hydra/launcher"])
+def test_all_choices_of_a_small_group_are_named(group):
+    (told,) = re.findall(
+        rf"^\| `{group}` \| (.*?) \|", (ROOT / "docs" / "first_study.md").read_text(), re.MULTILINE
+    )
+    there = [path.stem for path in (ROOT / "conf" / group).glob("*.yaml")]
+    assert sorted(re.findall(r"`(\w+)`", told)) == sorted(there)
 
 
 def test_the_table_of_layers_is_that_of_the_test():
