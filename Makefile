@@ -18,6 +18,9 @@ export MKL_NUM_THREADS      ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
+# Each fresh process would compile torch, Lightning and transformers again, which takes 20 s: a test starts several.
+unexport PYTHONDONTWRITEBYTECODE
+
 STUDY_tiny    := first_look_tiny
 STUDY_short   := first_look
 STUDY_full    := first_look_full

@@ -1,5 +1,7 @@
+import copy
 import functools
 import inspect
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
@@ -34,11 +36,16 @@ GROUPS = {
 IN_ROOMS = {"bridge", "vision", "text", "benchmark", "optim"}
 
 
+@functools.cache
+def composed_once(overrides: tuple[str, ...], name: str, folder: Path, hydra: bool) -> DictConfig:
+    with initialize_config_dir(str(folder), version_base="1.3"):
+        return compose(name, list(overrides), return_hydra_config=hydra)
+
+
 def composed(
     overrides: list[str], name: str = "train", folder: Path = CONF, hydra: bool = False
 ) -> DictConfig:
-    with initialize_config_dir(str(folder), version_base="1.3"):
-        return compose(name, overrides, return_hydra_config=hydra)
+    return copy.deepcopy(composed_once(tuple(overrides), name, folder, hydra))
 
 
 def option(group: str, name: str) -> DictConfig:
@@ -138,14 +145,17 @@ def test_every_value_that_a_study_sweeps_composes(study):
     sweep = parser.parse_overrides([f"{key}={value}" for key, value in config.hydra.sweeper.params.items()])
     assert sweep, "a study carries its sweep in hydra.sweeper.params"
     assert config.hydra.mode.name == "MULTIRUN"
+    choices = []
     for override in sweep:
         values = (
             list(override.sweep_string_iterator())
             if override.is_sweep_override()
             else [override.get_value_element_as_str()]
         )
-        for value in values:
-            OmegaConf.resolve(composed([f"experiments={study}", f"{override.get_key_element()}={value}"]))
+        choices.append([f"{override.get_key_element()}={value}" for value in values])
+    for job in zip_longest(*choices):  # some of its jobs, in which every value occurs
+        own = [value or values[0] for value, values in zip(job, choices, strict=True)]
+        OmegaConf.resolve(composed([f"experiments={study}", *own]))
 
 
 def leaves(node, place=()):

@@ -1,7 +1,9 @@
 """Commands and files that documents name are there as written."""
 
+import functools
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,12 @@ def choices(words):
             yield [f"{parsed.get_key_element()}={value}" for value in values]
 
 
+@functools.cache
+def compose_once(*overrides):
+    with initialize_config_dir(str(config_root() / "conf"), version_base="1.3"):
+        compose("train", list(overrides))
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_commands_can_be_given_as_written(path):
     conf = config_root() / "conf"
@@ -79,13 +87,13 @@ def test_commands_can_be_given_as_written(path):
         check_choices(words, conf)
         check_keys([word for word in words if "=" in word and not SIZES.fullmatch(word)])
         options = list(choices(words))
-        with initialize_config_dir(str(conf), version_base="1.3"):
-            for place, values in enumerate(options or [["seed=0"]]):
-                for value in values:  # beside the first value of each other
-                    others = [other[0] for k, other in enumerate(options) if k != place]
-                    compose("train", [*others, value])
-            if command == "evaluate" and "--split" in words:
-                parse_split(words[words.index("--split") + 1])
+        first = [values[0] for values in options]
+        compose_once(*first)
+        for place, values in enumerate(options):
+            for value in values[1:]:  # beside the first value of each other
+                compose_once(*first[:place], value, *first[place + 1 :])
+        if command == "evaluate" and "--split" in words:
+            parse_split(words[words.index("--split") + 1])
 
 
 # Overrides in the text of a page are shown beside these.
@@ -122,10 +130,14 @@ def test_commands_are_found():
     assert sum(len(commands(path)) for path in DOCUMENTS) > 60
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
-def test_named_records_exist(path):
-    for name in re.findall(r"`(?:experiments/)?(records/[^`*]+)`", path.read_text()):
-        assert (ROOT / "experiments" / name).exists(), name
+def test_named_records_exist():
+    named = [
+        (path.name, name)
+        for path in DOCUMENTS
+        for name in re.findall(r"`(?:experiments/)?(records/[^`*]+)`", path.read_text())
+    ]
+    assert [(by, name) for by, name in named if not (ROOT / "experiments" / name).exists()] == []
+    assert len({by for by, _ in named}) > 15
 
 
 @pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/glossary.md"])
@@ -144,6 +156,33 @@ def test_named_files_exist(name):
     assert [
         p for p in sorted(paths) if p not in names and not (ROOT / p).exists() and not (package / p).exists()
     ] == []
+
+
+def test_each_size_of_make_study_is_a_study():
+    makefile = (ROOT / "Makefile").read_text()
+    studies = dict(re.findall(r"^STUDY_(\w+) *:= *(\w+)$", makefile, re.MULTILINE))
+    (told,) = re.findall(r"^study: .* ## .*\((SIZE=.*)\)$", makefile, re.MULTILINE)
+    assert sorted(studies) == sorted(re.findall(r"SIZE=(\w+)", told)) == ["full", "short", "tiny"]
+    assert all((ROOT / "experiments" / f"{study}.yaml").exists() for study in studies.values())
+    named = {size for path in DOCUMENTS for size in re.findall(r"make study SIZE=(\w+)", path.read_text())}
+    assert named == {"tiny", "full"}  # short is the default
+
+
+def test_the_table_of_extras_is_complete():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    told = re.findall(r"^\| `([\w-]+)` \|", (ROOT / "docs" / "install.md").read_text(), re.MULTILINE)
+    assert sorted(told) == sorted(extras)
+    (own,) = (one for one in extras["dev"] if one.startswith("bridgelab["))  # "all of the above"
+    assert sorted(re.findall(r"\w+", own)[1:]) == sorted(told[: told.index("dev")])
+
+
+@pytest.mark.parametrize("group", ["optim", "trainer", "logger", "hydra/launcher"])
+def test_all_choices_of_a_small_group_are_named(group):
+    (told,) = re.findall(
+        rf"^\| `{group}` \| (.*?) \|", (ROOT / "docs" / "first_study.md").read_text(), re.MULTILINE
+    )
+    there = [path.stem for path in (ROOT / "conf" / group).glob("*.yaml")]
+    assert sorted(re.findall(r"`(\w+)`", told)) == sorted(there)
 
 
 def test_the_table_of_layers_is_that_of_the_test():

@@ -1,6 +1,7 @@
 """A run of a few steps on a world of a few images, between two tiny frozen sides."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -79,6 +80,29 @@ def config(world, tmp_path):
             return compose("train", [*SMALL, *own, *overrides])
 
     return composed
+
+
+@pytest.fixture(scope="session")
+def trainings(tmp_path_factory):
+    """A folder, and in it the runs that `trained` has trained, by their place, bridge and overrides."""
+    return tmp_path_factory.mktemp("trainings"), {}
+
+
+@pytest.fixture
+def trained(tiny, config, trainings, tmp_path):
+    """A place, a bridge and overrides -> a run in that folder of `tmp_path`: a copy, as the same run is trained once."""
+    home, made = trainings
+
+    def copied(place, bridge, *overrides):
+        key = (place, bridge, *overrides)
+        if key not in made:
+            folder = home / str(len(made)) / place
+            given = config(f"bridge={bridge}", *overrides, f"paths.features={home}/features")
+            main.run(given, folder, bridge=bridge)
+            made[key] = folder
+        return shutil.copytree(made[key], tmp_path / place)
+
+    return copied
 
 
 @pytest.fixture(scope="session")

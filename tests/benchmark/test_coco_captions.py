@@ -5,6 +5,7 @@ import json
 import pytest
 
 from bridgelab.benchmark.coco_captions import CocoCaptions
+from bridgelab.benchmark.metrics import caption_metric
 
 
 def entry(k, split, *captions, filepath="val2014"):
@@ -40,7 +41,8 @@ def write(root, *entries, name="dataset_coco.json"):
     (root / name).write_text(json.dumps({"images": entries, "dataset": "coco"}))
 
 
-def test_coco(root):
+def test_coco(root, monkeypatch):
+    monkeypatch.setattr(caption_metric, "stanford_jar", lambda: None)  # Java takes seconds
     captions = CocoCaptions(root, prompt="say")
     train, val, test = (captions.examples(split) for split in captions.splits)
     assert [e.answers for e in train] == [("A dog runs.",), ("A dog is running",), ("A cat.",)]

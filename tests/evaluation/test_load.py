@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from functools import partial
 
 import pandas as pd
 import pytest
@@ -15,17 +16,11 @@ from bridgelab.evaluation.load import load_trained
 from bridgelab.evaluation.trained_bridge import in_template, load_bridge, spelled_as_known
 from bridgelab.explain.answer import answer
 from bridgelab.model import is_frozen
-from bridgelab.training import main
 
 
 @pytest.fixture
-def train(tiny, config, tmp_path):
-    def trained(*overrides):
-        directory = tmp_path / "runs" / "one"
-        main.run(config("bridge=qformer_question", *overrides), directory, bridge="qformer_question")
-        return directory
-
-    return trained
+def train(trained):
+    return partial(trained, "runs/one", "qformer_question")
 
 
 @pytest.fixture

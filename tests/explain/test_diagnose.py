@@ -16,19 +16,15 @@ from bridgelab.explain import run_diagnosis
 from bridgelab.explain.diagnose import NUM_MAPPED, diagnose, questions_to_map, runs_to_diagnose
 from bridgelab.explain.run_diagnosis import Amounts, diagnose_run
 from bridgelab.report.diagnosis.record import Map, read_diagnosis, write_diagnosis
-from bridgelab.training import main
 
 AMOUNTS = Amounts(questions=8, images=4, fit=6)
 
 
 @pytest.fixture
-def study(tiny, config, tmp_path):
-    directory = tmp_path / "runs" / "tried"
+def study(trained, tmp_path):
     for bridge in ("linear", "qformer_question", "blind"):
-        main.run(
-            config(f"bridge={bridge}", "study=tried"), directory / f"bridge={bridge},seed=0", bridge=bridge
-        )
-    return directory
+        trained(f"runs/tried/bridge={bridge},seed=0", bridge, "study=tried")
+    return tmp_path / "runs" / "tried"
 
 
 def test_all_bridges_of_a_study_that_see_images(study, tmp_path, monkeypatch):

@@ -84,6 +84,43 @@ def test_the_readme_gives_the_accuracies_of_the_first_study():
     assert re.findall(r"^\| (.+?) \|.*; converged\)", accuracy, re.MULTILINE) == ["mlp"]
 
 
+def test_the_readme_sums_up_what_the_findings_print():
+    """Each number of its section, in order, from the page that it links; other tests compare the pages with the records."""
+    (told,) = re.findall(r"^## Does a linear bridge break(.*?)^## ", README.read_text(), re.M | re.S)
+
+    def cells(name, bridge, table=0):
+        """The numbers with which the cells of a bridge begin, in one of its tables."""
+        page = (ROOT / "experiments" / f"{name}.md").read_text()
+        row = re.findall(rf"^\| {bridge} \| .*", page, re.MULTILINE)[table]
+        return re.findall(r"\| [−+]?([\d.]+)", row)
+
+    test, cost = (
+        {name: cells("clutter_trained", name)[k] for name in ("linear", "perceiver", "qformer")}
+        for k in (1, 2)
+    )
+    assert max(test.values(), key=float) == test["linear"]  # which still answers most
+    first, last = ([cells("vit_layer", name)[k] for name in ("linear", "mlp")] for k in (1, 0))
+    (both,) = {f"{float(one):.0f}" for one in last}
+    page = (ROOT / "experiments" / "vit_layer.md").read_text()
+    (matched,) = re.findall(r"the MLP has [\d,]+, and answers ([\d.]+) % of test", page)
+    (cider,) = {f"{float(cells('captions_first', name, 1)[0]):.1f}" for name in ("linear", "qformer")}
+    captioned, prose = (
+        [cells(page, name)[0] for name in ("linear", "qformer")] for page in ("captions_first", "reader")
+    )
+    expected = [
+        *(f"{float(one):.0f}" for one in cost.values()),
+        *first,
+        both,
+        matched,
+        "16",
+        cider,
+        *captioned,
+        "64",
+        *prose,
+    ]
+    assert re.findall(r"(?<!\w)\d+(?:\.\d+)?", told) == expected
+
+
 def test_the_finding_on_the_first_stage_is_of_the_records(tmp_path):
     """Validation accuracy at each number of steps, and paired differences by Student's t over the seeds."""
     runs = unpacked(tmp_path, "published")

@@ -20,14 +20,16 @@ def read(path):
         return np.asarray(image)
 
 
-def test_same_seed_same_files_over_processes(tmp_path):
-    write_world(tmp_path / "one", "val", 260, seed=3, processes=1)  # two blocks
-    write_world(tmp_path / "two", "val", 260, seed=3, processes=2)
+def test_same_seed_same_files_over_processes(tmp_path, monkeypatch):
+    monkeypatch.setattr(write, "BLOCK", 20)
+    write_world(tmp_path / "one", "val", 26, seed=3, processes=1)  # two blocks
+    write_world(tmp_path / "two", "val", 26, seed=3, processes=2)
     assert digest(tmp_path / "one") == digest(tmp_path / "two")
 
 
 def test_a_stopped_drawing_goes_on_with_the_next_block(tmp_path, monkeypatch, caplog):
-    write_world(tmp_path / "whole", "val", 520, seed=3)  # three blocks
+    monkeypatch.setattr(write, "BLOCK", 20)
+    write_world(tmp_path / "whole", "val", 42, seed=3)  # three blocks
     draw, drawn = write._draw_block, []
 
     def stop_at_the_second(block):
@@ -38,16 +40,16 @@ def test_a_stopped_drawing_goes_on_with_the_next_block(tmp_path, monkeypatch, ca
 
     monkeypatch.setattr(write, "_draw_block", stop_at_the_second)
     with pytest.raises(KeyboardInterrupt):
-        write_world(tmp_path / "stopped", "val", 520, seed=3)
+        write_world(tmp_path / "stopped", "val", 42, seed=3)
     assert not (tmp_path / "stopped/questions/CLEVR_val_questions.json").exists()
     rest = []
     monkeypatch.setattr(write, "_draw_block", lambda block: rest.append(block.start) or draw(block))
     with caplog.at_level("INFO"):
-        write_world(tmp_path / "stopped", "val", 520, seed=3)
-    assert (drawn, rest) == ([0], [250, 500])
+        write_world(tmp_path / "stopped", "val", 42, seed=3)
+    assert (drawn, rest) == ([0], [20, 40])
     (began,) = [message for message in caplog.messages if "the built-in world" in message]
-    assert began.startswith("drawing 520 images of the built-in world (val), once, into ")
-    assert began.endswith("stopped; 250 of them are there")
+    assert began.startswith("drawing 42 images of the built-in world (val), once, into ")
+    assert began.endswith("stopped; 20 of them are there")
     assert digest(tmp_path / "stopped") == digest(tmp_path / "whole")
 
 

@@ -30,7 +30,8 @@ def example(k, answer="yes", kind="answer", **tags):
     return Example(id=str(k), images=("/x.png",), prompt="?", answers=answers, kind=kind, tags=tags)
 
 
-def test_caption_metric():
+def test_caption_metric(monkeypatch):
+    monkeypatch.setattr(caption_metric, "stanford_jar", lambda: None)  # Java takes seconds
     examples = [
         example(0, REFERENCE, "caption"),
         example(1, ("a large green rubber cube .", REFERENCE), "caption"),
@@ -47,7 +48,7 @@ def test_caption_metric():
     photographs.update(
         ["a dog runs", "two cats"], [example(0, "a dog  runs", "caption"), example(1, "a cat", "caption")]
     )
-    assert set(photographs.compute()) - {"meteor"} == {  # which takes a Java
+    assert set(photographs.compute()) == {
         "cider", "rouge_l", "bleu_1", "bleu_2", "bleu_3", "bleu_4", "stanford_tokens",
     }  # fmt: skip
     assert photographs.score("two cats", example(1, "a cat", "caption")) == 0

@@ -33,7 +33,8 @@ def test_the_packages_models_are_started_from_anywhere_and_replaced_on_request_a
     assert "install=$(if $(filter 0,$(SEED)),true,false)" in (ROOT / "Makefile").read_text()
 
 
-def test_training_leaves_weights_card_and_page_and_goes_on_where_it_was(tmp_path):
+def test_training_leaves_weights_card_and_page_and_goes_on_where_it_was(tmp_path, monkeypatch):
+    monkeypatch.setattr("bridgelab.pretraining.t5.training.VALIDATION_SCENES", 2)
     cfg = settings()
     cfg.update(
         {"out": str(tmp_path), "install": False, "lessons": 64, "batch": 16, "scenes_per_chunk": 4}
@@ -79,6 +80,7 @@ def test_training_leaves_weights_card_and_page_and_goes_on_where_it_was(tmp_path
 
 
 def test_a_run_that_was_killed_ends_with_the_weights_of_one_that_was_not(tmp_path, monkeypatch):
+    monkeypatch.setattr("bridgelab.pretraining.t5.training.VALIDATION_SCENES", 2)
     cfg = settings()
     cfg.update(
         {"install": False, "lessons": 150, "batch": 16, "scenes_per_chunk": 4, "checkpoint_every": 0}
@@ -96,10 +98,10 @@ def test_a_run_that_was_killed_ends_with_the_weights_of_one_that_was_not(tmp_pat
         if len(saved) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(ReaderTraining, "save", save_and_die)
-    with pytest.raises(KeyboardInterrupt):
-        train(cfg)
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(ReaderTraining, "save", save_and_die)
+        with pytest.raises(KeyboardInterrupt):
+            train(cfg)
     assert 0 < saved[-1] < cfg.lessons
     train(cfg)
     first, second = (

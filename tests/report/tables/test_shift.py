@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from simulated_study import Simulated
 
 from bridgelab.cli import main as cli
 from bridgelab.report.answer import without_baseline
@@ -29,8 +30,11 @@ def renamed(study, split, told):
         (run / "metrics.json").write_text(json.dumps(record | told))
 
 
-@pytest.fixture
-def shifted(simulated):
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """Both studies, of which each test changes a copy."""
+    simulated = Simulated(tmp_path_factory.mktemp("shift"))
+
     def truth(loss):
         return {name: dict.fromkeys(KINDS, PLAIN[name] - loss * LOSS[name]) for name in PLAIN}
 
@@ -44,7 +48,12 @@ def shifted(simulated):
         "trained_in": "toy",
     }
     renamed(shifted, "test-clutter", told)
-    return shifted
+    return simulated.root
+
+
+@pytest.fixture
+def shifted(written, tmp_path):
+    return shutil.copytree(written, tmp_path / "runs") / "toy_on_world_test-clutter"
 
 
 def test_changes_are_found_and_paired(shifted):
