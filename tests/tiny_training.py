@@ -87,6 +87,7 @@ def train(
     directory=None,
     stop=None,
     identity=IDENTITY,
+    earlier=None,
     log=False,
     steps=12,
     validate=None,
@@ -123,6 +124,7 @@ def train(
         optimizer=functools.partial(optimizer, lr=1e-2, weight_decay=0.1),
         schedule=lr_schedule(steps=steps, end=span.stop, **schedule),
         identity=identity,
+        earlier=earlier,
     )
     outputs = directory and Outputs(
         directory,

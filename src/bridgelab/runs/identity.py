@@ -67,6 +67,10 @@ ONLY_WITH = {
     "text.prompt_tokens": ("text.adapt", "prompt"),
     "text.lora": ("text.adapt", "lora"),
 }
+# Computes the same gradients in less memory, and is in the hashes of runs from before it counted as false: in all of them it does.
+CHECKPOINTING = "text.checkpointing"
+# Gradients are the same with and without it, so it counts as false. It is in the hash where a config has it, as in older runs.
+CHECKPOINTING = "text.checkpointing"
 # The built-in world: its config fixes its content, and a folder that holds another world is refused.
 WORLD = "bridgelab.benchmark.world.World"
 WEIGHTS = ("text.path", "vision.weights", "vision.pretrained")
@@ -89,9 +93,29 @@ def config_hash(config: DictConfig, *, training: bool = False) -> str:
     Args:
         training: leave out keys without effect on training, `evaluate` and `INDIFFERENT`.
     """
+    content = _content(config)
+    if isinstance(text := content.get("text"), dict) and "checkpointing" in text:
+        content["text"] = text | {"checkpointing": False}
+    return _hash(content, _left_out(config, training))
+
+
+def earlier_hash(config: DictConfig) -> str:
+    """Return the hash of training that a config's checkpoints held before `CHECKPOINTING` counted as false."""
+    return _hash(_content(config), _left_out(config, training=True))
+
+
+def _content(config: DictConfig) -> dict[Any, Any]:
     content = OmegaConf.to_container(config, resolve=False)
     assert isinstance(content, dict)
-    left_out = (*NOT_IDENTITY, *_unread(config), *((*INDIFFERENT, "evaluate") if training else ()))
+    return content
+
+
+def _left_out(config: DictConfig, training: bool) -> tuple[str, ...]:
+    """Return the keys that are not in a config's hash."""
+    return (*NOT_IDENTITY, *_unread(config), *((*INDIFFERENT, "evaluate") if training else ()))
+
+
+def _hash(content: dict[Any, Any], left_out: tuple[str, ...]) -> str:
     kept = {key: value for key, value in with_older_keys(content).items() if key not in left_out}
     for group, _, key in (name.partition(".") for name in left_out):
         if key and isinstance(kept.get(group), dict):
@@ -289,5 +313,5 @@ def _difference(written: Any, config: Any) -> list[str]:
 
     first, second = (leaves(OmegaConf.to_container(one)) for one in (_with_absolute_weights(written), config))
     keys = [key for key in sorted(first.keys() | second.keys()) if first.get(key) != second.get(key)]
-    without_effect = (*NOT_IDENTITY, *(set(_unread(written)) & set(_unread(config))))
+    without_effect = (*NOT_IDENTITY, CHECKPOINTING, *(set(_unread(written)) & set(_unread(config))))
     return [key for key in keys if not any(f"{key}.".startswith(f"{name}.") for name in without_effect)]
