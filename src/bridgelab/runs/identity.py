@@ -67,8 +67,6 @@ ONLY_WITH = {
     "text.prompt_tokens": ("text.adapt", "prompt"),
     "text.lora": ("text.adapt", "lora"),
 }
-# Computes the same gradients in less memory, and is in the hashes of runs from before it counted as false: in all of them it does.
-CHECKPOINTING = "text.checkpointing"
 # Gradients are the same with and without it, so it counts as false. It is in the hash where a config has it, as in older runs.
 CHECKPOINTING = "text.checkpointing"
 # The built-in world: its config fixes its content, and a folder that holds another world is refused.
