@@ -102,10 +102,11 @@ def train(
     at_start=False,
     dropout=0.0,
     progress_bar=False,
+    extra=(),
     **trainer_choices,
 ):
     model, batches = model_and_batches(text, steps, stack, adapt, kind, dim, dropout)
-    extra = [KillAt(stop)] if stop else []
+    extra = [*extra, *([KillAt(stop)] if stop else [])]
 
     def trainer(callbacks, **kwargs):
         return pl.Trainer(
