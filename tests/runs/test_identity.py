@@ -7,6 +7,7 @@ from omegaconf import OmegaConf
 from bridgelab.runs.identity import claim, config_hash, refuse_another, search_key
 from bridgelab.runs.initial_weights import initial_file
 from bridgelab.runs.record import write_json
+from bridgelab.runs.steps_done import StepsDone
 from bridgelab.runs.sweep import keep_overrides
 
 CONFIG = OmegaConf.create(
@@ -284,15 +285,17 @@ def test_asking_leaves_nothing_behind(tmp_path):
 
 
 def test_a_config_that_failed_its_checks_leaves_the_directory_to_one_that_is_mended(tmp_path):
+    """Or whose run was ended in its search."""
     claim(tmp_path, changed("seed", "none"))
     for name in ("lock", "log.txt", "train.log", "wandb_id"):
         (tmp_path / name).touch()
+    StepsDone("lr=0.01, warmup=0.05").write(tmp_path)
     (tmp_path / "wandb").mkdir()
     keep_overrides(tmp_path, ["seed=none"])
     assert not refuse_another(tmp_path, CONFIG)
     assert not claim(tmp_path, CONFIG)
     assert refuse_another(tmp_path, CONFIG)
     assert OmegaConf.load(tmp_path / "config.yaml").seed == 0
-    (tmp_path / "predictions.parquet").touch()
+    (tmp_path / "budgets").mkdir()  # it trains
     with pytest.raises(ValueError, match=r"they differ in seed\)"):
         claim(tmp_path, changed("seed", 1))

@@ -17,6 +17,7 @@ from bridgelab.runs.initial_weights import other_weights
 from bridgelab.runs.insert import insert_of
 from bridgelab.runs.older_names import with_older_keys
 from bridgelab.runs.record_schema import read_config, read_record
+from bridgelab.runs.steps_done import FILE as STEPS_DONE
 from bridgelab.runs.sweep import OVERRIDES, quoted
 from bridgelab.runs.warm_start_files import digest_of_starts, starts_warm
 
@@ -76,11 +77,11 @@ WARM_STARTS = "the files that bridge.init_from=warm starts from"
 LOCAL = "local-dir:"  # open_clip's prefix
 REQUEUED = "requeued.json"  # what a run had done when Slurm last requeued it at its time limit
 WANDB_ID = "wandb_id"  # the id of a run in W&B
-# The files of a run that fails its checks before it trains.
+# The files of a run that fails its checks or is ended in its search. One that trains has the folder `budgets` too.
 BEFORE_TRAINING = frozenset(
     {
         *("config.yaml", "config.hash", "lock", "log.txt", "train.log", "align.log"),
-        *(OVERRIDES, WANDB_ID, "wandb", REQUEUED),
+        *(OVERRIDES, WANDB_ID, "wandb", REQUEUED, STEPS_DONE, f"{STEPS_DONE}.new"),
     }
 )
 
