@@ -20,7 +20,6 @@ WARNINGS = (signal.SIGUSR1, signal.SIGUSR2)
 ENDINGS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 AGAIN = b"\nthe run finishes this step, saves and ends; Ctrl-C again ends it at once\n"
 STOPPED = "stopped. The same command resumes from here."
-SYNC_EVERY = 10  # steps between two checks whether another process received a signal
 log = logging.getLogger(__name__)
 
 
@@ -63,9 +62,9 @@ class Preemption(pl.Callback):
         received = self.received
         if not step_is_done(trainer, batch_idx):
             return
-        if trainer.world_size > 1:
-            if trainer.global_step % SYNC_EVERY:
-                return
+        if (
+            trainer.world_size > 1
+        ):  # asked at each step, as Lightning asks for SIGTERM: several steps may outlast the time before a kill
             own = torch.tensor(received, device=trainer.strategy.root_device)
             received = int(trainer.strategy.reduce(own, reduce_op="max"))
         if not received:
