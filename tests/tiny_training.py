@@ -87,6 +87,7 @@ def train(
     directory=None,
     stop=None,
     identity=IDENTITY,
+    earlier=None,
     log=False,
     steps=12,
     validate=None,
@@ -101,10 +102,11 @@ def train(
     at_start=False,
     dropout=0.0,
     progress_bar=False,
+    extra=(),
     **trainer_choices,
 ):
     model, batches = model_and_batches(text, steps, stack, adapt, kind, dim, dropout)
-    extra = [KillAt(stop)] if stop else []
+    extra = [*extra, *([KillAt(stop)] if stop else [])]
 
     def trainer(callbacks, **kwargs):
         return pl.Trainer(
@@ -123,6 +125,7 @@ def train(
         optimizer=functools.partial(optimizer, lr=1e-2, weight_decay=0.1),
         schedule=lr_schedule(steps=steps, end=span.stop, **schedule),
         identity=identity,
+        earlier=earlier,
     )
     outputs = directory and Outputs(
         directory,

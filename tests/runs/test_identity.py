@@ -8,6 +8,7 @@ from bridgelab.runs.identity import claim, config_hash, refuse_another, search_k
 from bridgelab.runs.initial_weights import initial_file
 from bridgelab.runs.record import write_json
 from bridgelab.runs.repeat_command import keep_overrides
+from bridgelab.runs.steps_done import StepsDone
 
 CONFIG = OmegaConf.create(
     {"seed": 0, "paths": {"data": "/a"}, "benchmark": {"root": "${paths.data}/world"}, "train": {"lr": 0.1}}
@@ -24,6 +25,11 @@ def test_the_hash_tells_choices_and_not_places():
     assert config_hash(CONFIG) == config_hash(changed("paths.data", "/b"))
     assert config_hash(CONFIG) == config_hash(OmegaConf.create(dict(reversed(list(CONFIG.copy().items())))))
     assert config_hash(CONFIG) == config_hash(OmegaConf.merge(CONFIG, {"compile": True}))
+    keeps, recomputes = (changed("text", {"checkpointing": on}) for on in (False, True))
+    for training in (False, True):
+        assert config_hash(keeps, training=training) == config_hash(recomputes, training=training)
+    assert search_key(keeps) == search_key(recomputes)
+    assert config_hash(keeps) == "77e4eac5b1b2b39c", "as runs from before it counted as false have it"
     assert config_hash(CONFIG) != config_hash(changed("train.lr", 0.2))
     assert config_hash(CONFIG) != config_hash(changed("seed", 1))
     published = OmegaConf.merge(CONFIG, {"benchmark": {"published": {"images": {"train": 5}}}})
@@ -124,6 +130,17 @@ def test_a_difference_in_published_sizes_is_not_named(tmp_path):
     assert not claim(tmp_path, CONFIG)
     with pytest.raises(ValueError, match=r"they differ in seed\)"):
         claim(tmp_path, changed("seed", 1))
+
+
+def test_what_a_full_gpu_is_told_to_set_lets_the_run_go_on(tmp_path):
+    claim(tmp_path, OmegaConf.merge(CONFIG, {"evaluate": {"num_beams": 1}}))
+    (tmp_path / "metrics.csv").touch()
+    less = {
+        "text": {"checkpointing": True},
+        "trainer": {"accumulate_grad_batches": 2},
+        "evaluate": {"num_beams": 2},
+    }
+    assert refuse_another(tmp_path, OmegaConf.merge(CONFIG, less))
 
 
 def test_a_directory_is_claimed_by_one_config(tmp_path):
@@ -268,15 +285,17 @@ def test_asking_leaves_nothing_behind(tmp_path):
 
 
 def test_a_config_that_failed_its_checks_leaves_the_directory_to_one_that_is_mended(tmp_path):
+    """Or whose run was ended in its search."""
     claim(tmp_path, changed("seed", "none"))
     for name in ("lock", "log.txt", "train.log", "wandb_id"):
         (tmp_path / name).touch()
+    StepsDone("lr=0.01, warmup=0.05").write(tmp_path)
     (tmp_path / "wandb").mkdir()
     keep_overrides(tmp_path, ["seed=none"])
     assert not refuse_another(tmp_path, CONFIG)
     assert not claim(tmp_path, CONFIG)
     assert refuse_another(tmp_path, CONFIG)
     assert OmegaConf.load(tmp_path / "config.yaml").seed == 0
-    (tmp_path / "predictions.parquet").touch()
+    (tmp_path / "budgets").mkdir()  # it trains
     with pytest.raises(ValueError, match=r"they differ in seed\)"):
         claim(tmp_path, changed("seed", 1))

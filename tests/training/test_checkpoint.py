@@ -33,6 +33,8 @@ def test_a_checkpoint_is_safe_and_holds_what_is_trained(tmp_path, tiny_text, ada
 def test_anothers_checkpoint_is_refused(tmp_path, tiny_text):
     with pytest.raises(Killed):
         train(tiny_text, tmp_path, stop=4)
+    with pytest.raises(ValueError, match=r"checkpoint has config=c, this run config=d"):
+        train(tiny_text, tmp_path, identity=IDENTITY | {"config": "d"}, earlier="e")
     with pytest.raises(
         ValueError,
         match=r"checkpoint has vision=v, this run vision=w.*Move last\.ckpt and previous\.ckpt away",
@@ -44,6 +46,7 @@ def test_anothers_checkpoint_is_refused(tmp_path, tiny_text):
     )  # a checkpoint from before they named the weights they began with
     seen = IDENTITY | {"images": "i", "choices": "c"}
     train(tiny_text, tmp_path, identity=seen)  # nor what they had seen
+    train(tiny_text, tmp_path, identity=IDENTITY | {"config": "d"}, earlier="c")  # of an earlier release
     with pytest.raises(Killed):
         train(tiny_text, tmp_path / "seen", stop=5, identity=seen)
     with pytest.raises(ValueError, match=r"has images=i, choices=c, this run images=j, choices=d: "):

@@ -330,7 +330,17 @@ def test_a_run_is_named_by_its_overrides():
         kept = compose("train", return_hydra_config=True).hydra.job.config.override_dirname.exclude_keys
     corrected = {key for key in declared() if key.startswith("evaluate.")}
     assert {*INDIFFERENT, *corrected} <= set(kept), "what may change leaves the folder's name as it is"
-    free = ("compile", "question", "hypothesis", "logger", "verdict", "paths", "data.max_skipped")
+    free = (
+        "compile",
+        "text.checkpointing",
+        "trainer.accumulate_grad_batches",
+        "question",
+        "hypothesis",
+        "logger",
+        "verdict",
+        "paths",
+        "data.max_skipped",
+    )
     named = {
         "logger",
         *(key for key in declared() for name in free if key == name or key.startswith(f"{name}.")),

@@ -1,6 +1,7 @@
 """Slurm's queue: wait for the jobs of a sweep, and requeue a job before its time limit. Free of torch."""
 
 import contextlib
+import functools
 import os
 import shutil
 import signal
@@ -187,12 +188,24 @@ def requeue() -> None:
 
 
 def requeue_when_warned() -> None:
-    """Requeue this Slurm job on SIGUSR1 (`sbatch --signal=USR1@120`), unless submitit handles the signal or it is ignored.
+    """Requeue this Slurm job on SIGUSR1 (`sbatch --signal=USR1@120`), and go on after SIGTERM until Slurm kills it.
 
-    Call this before heavy imports, so that a signal during them does not end the job.
+    Slurm sends SIGTERM to a job that it preempts, and queues the job again only if that has not ended by itself. Signals that submitit
+    handles, or that are ignored, stay as they are. Call this before heavy imports, so that a signal during them does not end the job.
     """
-    if "SUBMITIT_EXECUTOR" not in os.environ and signal.getsignal(signal.SIGUSR1) != signal.SIG_IGN:
+    if "SUBMITIT_EXECUTOR" in os.environ:
+        return
+    if signal.getsignal(signal.SIGUSR1) != signal.SIG_IGN:
         signal.signal(signal.SIGUSR1, _requeue)
+    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, functools.partial(_go_on, os.getpid()))
+
+
+def _go_on(process: int, number: int, _: Any) -> None:
+    """Do nothing; end another process, such as a worker that was forked off this one."""
+    if os.getpid() != process:
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
 
 
 def _requeue(number: int, _: Any) -> None:

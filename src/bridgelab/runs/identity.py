@@ -19,6 +19,7 @@ from bridgelab.runs.older_names import with_older_keys
 from bridgelab.runs.quoted import quoted
 from bridgelab.runs.record_schema import read_config, read_record
 from bridgelab.runs.repeat_command import OVERRIDES
+from bridgelab.runs.steps_done import FILE as STEPS_DONE
 from bridgelab.runs.warm_start_files import digest_of_starts, starts_warm
 
 log = logging.getLogger(__name__)
@@ -68,6 +69,8 @@ ONLY_WITH = {
     "text.prompt_tokens": ("text.adapt", "prompt"),
     "text.lora": ("text.adapt", "lora"),
 }
+# Gradients are the same with and without it, so it counts as false. It is in the hash where a config has it, as in older runs.
+CHECKPOINTING = "text.checkpointing"
 # The built-in world: its config fixes its content, and a folder that holds another world is refused.
 WORLD = "bridgelab.benchmark.world.World"
 WEIGHTS = ("text.path", "vision.weights", "vision.pretrained")
@@ -75,11 +78,11 @@ WARM_STARTS = "the files that bridge.init_from=warm starts from"
 LOCAL = "local-dir:"  # open_clip's prefix
 REQUEUED = "requeued.json"  # what a run had done when Slurm last requeued it at its time limit
 WANDB_ID = "wandb_id"  # the id of a run in W&B
-# The files of a run that fails its checks before it trains.
+# The files of a run that fails its checks or is ended in its search. One that trains has the folder `budgets` too.
 BEFORE_TRAINING = frozenset(
     {
         *("config.yaml", "config.hash", "lock", "log.txt", "train.log", "align.log"),
-        *(OVERRIDES, WANDB_ID, "wandb", REQUEUED),
+        *(OVERRIDES, WANDB_ID, "wandb", REQUEUED, STEPS_DONE, f"{STEPS_DONE}.new"),
     }
 )
 
@@ -90,9 +93,29 @@ def config_hash(config: DictConfig, *, training: bool = False) -> str:
     Args:
         training: leave out keys without effect on training, `evaluate` and `INDIFFERENT`.
     """
+    content = _content(config)
+    if isinstance(text := content.get("text"), dict) and "checkpointing" in text:
+        content["text"] = text | {"checkpointing": False}
+    return _hash(content, _left_out(config, training))
+
+
+def earlier_hash(config: DictConfig) -> str:
+    """Return the hash of training that a config's checkpoints held before `CHECKPOINTING` counted as false."""
+    return _hash(_content(config), _left_out(config, training=True))
+
+
+def _content(config: DictConfig) -> dict[Any, Any]:
     content = OmegaConf.to_container(config, resolve=False)
     assert isinstance(content, dict)
-    left_out = (*NOT_IDENTITY, *_unread(config), *((*INDIFFERENT, "evaluate") if training else ()))
+    return content
+
+
+def _left_out(config: DictConfig, training: bool) -> tuple[str, ...]:
+    """Return the keys that are not in a config's hash."""
+    return (*NOT_IDENTITY, *_unread(config), *((*INDIFFERENT, "evaluate") if training else ()))
+
+
+def _hash(content: dict[Any, Any], left_out: tuple[str, ...]) -> str:
     kept = {key: value for key, value in with_older_keys(content).items() if key not in left_out}
     for group, _, key in (name.partition(".") for name in left_out):
         if key and isinstance(kept.get(group), dict):
@@ -290,5 +313,5 @@ def _difference(written: Any, config: Any) -> list[str]:
 
     first, second = (leaves(OmegaConf.to_container(one)) for one in (_with_absolute_weights(written), config))
     keys = [key for key in sorted(first.keys() | second.keys()) if first.get(key) != second.get(key)]
-    without_effect = (*NOT_IDENTITY, *(set(_unread(written)) & set(_unread(config))))
+    without_effect = (*NOT_IDENTITY, CHECKPOINTING, *(set(_unread(written)) & set(_unread(config))))
     return [key for key in keys if not any(f"{key}.".startswith(f"{name}.") for name in without_effect)]

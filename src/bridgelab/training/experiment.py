@@ -13,6 +13,7 @@ from bridgelab.data.datamodule import BenchmarkDataModule, build_benchmark
 from bridgelab.evaluation.predict import mean_loss, on_device, predict
 from bridgelab.model import BridgedModel
 from bridgelab.out_of_memory import explain_full_evaluation, explain_full_training
+from bridgelab.runs.identity import earlier_hash
 from bridgelab.training.callbacks.count_steps import StepsFile
 from bridgelab.training.compile import compile_step, refuse_drawn_tokens, refuse_without_compiler
 from bridgelab.training.dropout import drops, seed_masks
@@ -132,6 +133,7 @@ class Experiment:
             optimizer=functools.partial(build(self.config.optim, "optim"), lr=lr),
             schedule=lr_schedule(steps=len(batches.sampler), end=span.stop, **schedule),
             identity=identity or {},
+            earlier=earlier_hash(self.config) if identity else None,
             seed=seed,
         )
         trainer = trainer_builder(

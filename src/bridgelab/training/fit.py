@@ -1,6 +1,7 @@
 """One training by Lightning, from a bridge's first step or from its last checkpoint."""
 
 import logging
+import signal
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from bridgelab.console import get_console, shows_view
 from bridgelab.data.datamodule import BenchmarkDataModule
@@ -20,7 +22,7 @@ from bridgelab.training.callbacks.csv_rows import CsvRows
 from bridgelab.training.callbacks.last_checkpoint import LastCheckpoint
 from bridgelab.training.callbacks.log_progress import LogProgress, StepBar
 from bridgelab.training.callbacks.non_finite import TerminateOnNonFinite
-from bridgelab.training.callbacks.preemption import Preemption
+from bridgelab.training.callbacks.preemption import STOPPED, Preemption
 from bridgelab.training.callbacks.validation_curve import Validate, ValidationCurve
 from bridgelab.training.checkpoint import LAST, newest_readable
 from bridgelab.training.lightning_module import BridgeTraining
@@ -120,7 +122,7 @@ def fit(
         curve = ValidationCurve(outputs.validate, outputs.points, files, outputs.at_start)
     progress_bar = progress_bar and shows_view(get_console())
     progress = StepBar(label) if progress_bar else LogProgress(label, curve)
-    callbacks: list[pl.Callback] = [progress, BranchCheckpoints(span.branches)]
+    callbacks: list[pl.Callback] = [progress, BranchCheckpoints(span.branches), Preemption(None)]
     checkpoint, last, log_every = span.start, None, min(10, steps)
     if outputs:
         log_every = min(outputs.log_every, steps)
@@ -188,6 +190,9 @@ def _run(
     except SystemExit as exit_:
         if isinstance(exit_.__context__, KeyboardInterrupt):  # Lightning turns Ctrl-C into an exit
             raise KeyboardInterrupt from None
+        if isinstance(exit_, SIGTERMException):  # received before the first step; its status would be 0
+            log.warning(STOPPED)
+            raise SystemExit(128 + signal.SIGTERM) from None
         raise
     except Exception:
         _end_others(trainer)

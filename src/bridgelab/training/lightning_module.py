@@ -24,6 +24,7 @@ class BridgeTraining(pl.LightningModule):
         optimizer: parameter groups -> optimizer.
         schedule: step -> factor on the learning rate.
         identity: what a checkpoint must share to be resumed: fingerprints and the hash of the config. It may lack those of `MAY_LACK`.
+        earlier: the hash of the same config in checkpoints of earlier releases.
         seed: of dropout's masks, if the model drops anything.
     """
 
@@ -34,10 +35,11 @@ class BridgeTraining(pl.LightningModule):
         optimizer: Callable[[list[dict[str, Any]]], torch.optim.Optimizer],
         schedule: Callable[[int], float],
         identity: dict[str, str],
+        earlier: str | None = None,
         seed: int = 0,
     ):
         super().__init__()
-        self.seed = seed
+        self.seed, self.earlier = seed, earlier
         self.parts: list[dict[str, Tensor]] = []  # losses of this step's batch so far
         self.drops: bool | None = None  # not yet known: the model may not be in training mode
         self.model = model
@@ -95,6 +97,8 @@ class BridgeTraining(pl.LightningModule):
         saved = checkpoint.get("identity", {})
         # A checkpoint from before they were named stands, and so does one of features that are not stored.
         saved = {key: self.identity[key] for key in MAY_LACK if key in self.identity} | saved
+        if self.earlier and saved.get("config") == self.earlier:
+            saved["config"] = self.identity["config"]
         differ = [key for key in self.identity if saved.get(key) != self.identity[key]]
         if differ:
             raise ValueError(

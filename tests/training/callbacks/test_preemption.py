@@ -1,8 +1,11 @@
 import os
 import signal
+from types import SimpleNamespace
 
 import pytest
 import torch
+from pytorch_lightning import Callback
+from tiny_training import train
 
 from bridgelab.launch import slurm as queue
 from bridgelab.training import main
@@ -55,6 +58,24 @@ def test_a_signal_waits_for_the_step_and_the_checkpoint(heard, monkeypatch):
     callback.teardown()
     os.kill(os.getpid(), signal.SIGTERM)
     assert heard == [signal.SIGUSR1] * 2 + [signal.SIGTERM]
+
+
+def test_several_processes_save_after_the_step_of_a_signal_that_one_of_them_received(heard, monkeypatch):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    saved, others = (
+        [],
+        SimpleNamespace(root_device="cpu", reduce=lambda own, reduce_op: own.clamp(min=received)),
+    )
+    trainer = SimpleNamespace(world_size=2, global_step=10, accumulate_grad_batches=1, strategy=others)
+    callback = Preemption(lambda trainer: saved.append(trainer.global_step))
+    callback.on_train_start(trainer)
+    for received in (0, signal.SIGTERM):
+        trainer.global_step += 1
+        callback.on_train_batch_end(trainer, None, None, None, 0)
+    assert saved == [12]
+    with pytest.raises(SystemExit, match="143"):
+        callback.on_train_batch_start(trainer)
+    callback.teardown()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
@@ -140,6 +161,29 @@ def test_a_run_that_is_ended_goes_on_where_it_was_to_the_same_weights(tiny, conf
     assert (tmp_path / "cut" / "metrics.csv").read_text() == (tmp_path / "whole" / "metrics.csv").read_text()
 
 
+@pytest.mark.parametrize("on_slurm", [False, True])
+def test_a_trial_ends_after_its_step_and_on_slurm_when_it_is_killed(tiny_text, on_slurm, monkeypatch, caplog):
+    """Without a status its job would count as done; on Slurm one that ends by itself is not queued again."""
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    if on_slurm:
+        monkeypatch.setenv("SLURM_JOB_ID", "1")
+
+    class SendAt(Callback):
+        def on_train_batch_start(self, trainer, *_):
+            if trainer.global_step == 3:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    if on_slurm:
+        train(tiny_text, extra=[SendAt()])
+    else:
+        with pytest.raises(SystemExit, match="143"):
+            train(tiny_text, extra=[SendAt()])
+    assert ("The same command resumes from here" in caplog.text) == (not on_slurm)
+    assert "saving" not in caplog.text
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
 def test_a_job_that_slurm_warns_is_queued_again(tmp_path, monkeypatch):
     (tmp_path / "scontrol").write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\n')
     (tmp_path / "scontrol").chmod(0o755)
@@ -148,6 +192,12 @@ def test_a_job_that_slurm_warns_is_queued_again(tmp_path, monkeypatch):
         monkeypatch.setenv(f"SLURM_{name}", value)
     before = signal.getsignal(signal.SIGUSR1)
     queue.requeue_when_warned()
+    os.kill(os.getpid(), signal.SIGTERM)  # Slurm preempts it, and kills it in the end
+    if not (forked := os.fork()):
+        os.kill(os.getpid(), signal.SIGTERM)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(forked, 0)[1]) == -signal.SIGTERM
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     with pytest.raises(SystemExit):
         os.kill(os.getpid(), signal.SIGUSR1)
     assert (tmp_path / "asked").read_text().split() == ["requeue", "5_3"]
@@ -155,8 +205,10 @@ def test_a_job_that_slurm_warns_is_queued_again(tmp_path, monkeypatch):
     queue.requeue_when_warned()
     assert signal.getsignal(signal.SIGUSR1) == signal.SIG_IGN
     signal.signal(signal.SIGUSR1, before)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")  # it does so itself
     queue.requeue_when_warned()
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     assert signal.getsignal(signal.SIGUSR1) == before
 
 

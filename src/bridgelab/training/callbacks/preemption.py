@@ -19,7 +19,7 @@ WARNINGS = (signal.SIGUSR1, signal.SIGUSR2)
 # SIGTERM comes before a kill, SIGINT is Ctrl-C, SIGHUP means that the terminal was closed.
 ENDINGS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 AGAIN = b"\nthe run finishes this step, saves and ends; Ctrl-C again ends it at once\n"
-SYNC_EVERY = 10  # steps between two checks whether another process received a signal
+STOPPED = "stopped. The same command resumes from here."
 log = logging.getLogger(__name__)
 
 
@@ -32,25 +32,28 @@ class Preemption(pl.Callback):
     Signals that were ignored stay ignored. Several processes all save after the same step, whichever received the signal.
 
     Args:
-        save: writes `last.ckpt`.
+        save: writes `last.ckpt`; None for a trial, which saves nothing: it defers SIGTERM alone, and obeys it after its step.
     """
 
-    def __init__(self, save: Callable[[pl.Trainer], None]):
-        self.save = save
+    def __init__(self, save: Callable[[pl.Trainer], None] | None):
+        self.save, self.numbers = save, (*WARNINGS, *ENDINGS) if save else (signal.SIGTERM,)
         self.received = self.saved = 0  # the last signal, and the signal for which the checkpoint was written
-        self.handlers: dict[int, Any] = {}  # those that were installed before
-        # Checked now, because Lightning handles SIGTERM once it trains, ignored or not.
-        self.ignored = {n for n in (*WARNINGS, *ENDINGS) if signal.getsignal(n) == signal.SIG_IGN}
+        self.handlers: dict[
+            int, Any
+        ] = {}  # those that were installed before, while this handles their signals
+        # Asked now, because Lightning handles SIGTERM once it trains, ignored or not, and restores its own before `teardown`.
+        self.before = {number: signal.getsignal(number) for number in self.numbers}
 
     def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """Handle the signals that end a run, and the warnings that have a handler."""
         if threading.current_thread() is not threading.main_thread():
             return
-        handlers = {number: signal.getsignal(number) for number in (*WARNINGS, *ENDINGS)}
         # This replaces Lightning's handler of SIGTERM, which would stop the other processes before they save.
-        self.handlers = {n: handler for n, handler in handlers.items() if callable(handler) or n in ENDINGS}
-        for number in self.handlers:
-            signal.signal(number, signal.SIG_IGN if number in self.ignored else self._note)
+        self.handlers = {
+            n: handler for n, handler in self.before.items() if callable(handler) or n in ENDINGS
+        }
+        for number, handler in self.handlers.items():
+            signal.signal(number, signal.SIG_IGN if handler == signal.SIG_IGN else self._note)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -59,15 +62,16 @@ class Preemption(pl.Callback):
         received = self.received
         if not step_is_done(trainer, batch_idx):
             return
-        if trainer.world_size > 1:
-            if trainer.global_step % SYNC_EVERY:
-                return
+        if (
+            trainer.world_size > 1
+        ):  # asked at each step, as Lightning asks for SIGTERM: several steps may outlast the time before a kill
             own = torch.tensor(received, device=trainer.strategy.root_device)
             received = int(trainer.strategy.reduce(own, reduce_op="max"))
         if not received:
             return
-        log.warning("%s: saving at step %d", signal.Signals(received).name, trainer.global_step)
-        self.save(trainer)
+        if self.save:
+            log.warning("%s: saving at step %d", signal.Signals(received).name, trainer.global_step)
+            self.save(trainer)
         self.received, self.saved = 0, received
 
     def on_train_batch_start(self, *_: Any) -> None:
@@ -85,7 +89,7 @@ class Preemption(pl.Callback):
         if number in WARNINGS:
             self.handlers[number](number, None)
         elif number != signal.SIGTERM or "SLURM_JOB_ID" not in os.environ:
-            log.warning("stopped. The same command resumes from here.")
+            log.warning(STOPPED)
             raise SystemExit(128 + number)
 
     def teardown(self, *_: Any, **__: Any) -> None:
