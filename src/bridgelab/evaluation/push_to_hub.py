@@ -29,10 +29,11 @@ from bridgelab.report.table import Cell, decimal_cell, percent_cell
 from bridgelab.runs.identity import LOCAL
 from bridgelab.runs.identity import WEIGHTS as WEIGHT_KEYS
 from bridgelab.runs.predictions import Answers
+from bridgelab.runs.quoted import quoted
 from bridgelab.runs.record_schema import read_record
 from bridgelab.runs.run import Run
+from bridgelab.runs.run_name import row_keys
 from bridgelab.runs.study import Study
-from bridgelab.runs.sweep import quoted, row_keys
 from bridgelab.statistics.estimate import Estimate
 
 TEMPLATES = Path(__file__).parent / "templates"

@@ -56,7 +56,7 @@ def paired_answers(
         scores.append([metric.score(one.text, e) for one, e in zip(answers, prepared.examples, strict=True)])
         likelihoods.append([one.likelihood for one in answers])
     sample = sample_of(first.examples)
-    accuracies = [sample.mean(row[None], SINGLE_RUN) for row in np.array(scores, dtype=float)]
+    one, other = (sample.mean(row[None], SINGLE_RUN) for row in np.array(scores, dtype=float))
     nats = np.array(likelihoods)
     likelihood_loss = sample.mean(nats[:1] - nats[1:], SINGLE_RUN, within_unit=False)
-    return PairedAnswers(*accuracies, accuracies[0] - accuracies[1], likelihood_loss)
+    return PairedAnswers(one, other, one - other, likelihood_loss)
