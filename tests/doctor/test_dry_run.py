@@ -20,12 +20,12 @@ LENGTHS = Lengths(8, 4)
 
 @pytest.fixture
 def run(composed, shape, monkeypatch):
-    """Make a dry run with batches of 6; with at most `fitting` layers a stack, if given."""
+    """Make a dry run with batches of 1; with at most `fitting` layers a stack, if given."""
 
     def make(*overrides, fitting=None, **kwargs):
         if fitting is not None:
             monkeypatch.setattr(dry, "depths", lambda full, share: depths(full, (fitting + 0.5) / max(full)))
-        config = composed("train.batch_size=6", "evaluate.batch_size=6", *overrides)
+        config = composed("train.batch_size=1", "evaluate.batch_size=1", *overrides)
         return DryRun(config, CPU, shape, tower(config.vision), **kwargs)
 
     return make
@@ -71,7 +71,7 @@ def test_a_step_in_parts_takes_the_memory_of_one_and_the_time_of_all(run, monkey
     monkeypatch.setattr(
         dry.BridgedModel, "forward", lambda self, batch: passes.append(1) or forward(self, batch)
     )
-    dry_run = run("bridge=linear", "+trainer.accumulate_grad_batches=3", processes=2)
+    dry_run = run("bridge=linear", "train.batch_size=6", "+trainer.accumulate_grad_batches=3", processes=2)
     dry_run.memory(LENGTHS)
     dry_run.step_seconds(LENGTHS)
     assert set(taken) == {1}  # of batches of 6, by two processes, in three parts
@@ -174,7 +174,7 @@ def test_the_peak_is_of_the_phase_that_takes_most():
 
 
 def test_processes_share_a_batch(run):
-    assert run("bridge=linear", processes=4).batch_size == 2
+    assert run("bridge=linear", "train.batch_size=6", processes=4).batch_size == 2
 
 
 @pytest.mark.parametrize("overrides", RUNS, ids=" ".join)
@@ -233,7 +233,7 @@ def test_the_t5s_weights_decide_how_many_layers_are_built():
 
 def test_seconds_are_of_whole_batches_and_all_layers(run, monkeypatch):
     """With a clock by which a layer of the encoder takes 2 s an example, one of the decoder 3 s, and the optimizer 7 s."""
-    dry_run = run("bridge=linear", fitting=2)
+    dry_run = run("bridge=linear", "train.batch_size=6", fitting=2)
     model = dry_run.text.model
 
     def step(examples, lengths):
