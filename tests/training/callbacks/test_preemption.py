@@ -62,14 +62,12 @@ def test_a_signal_waits_for_the_step_and_the_checkpoint(heard, monkeypatch):
 
 def test_several_processes_save_after_the_step_of_a_signal_that_one_of_them_received(heard, monkeypatch):
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    saved, others = (
-        [],
-        SimpleNamespace(root_device="cpu", reduce=lambda own, reduce_op: own.clamp(min=received)),
-    )
+    saved, asked = [], iter((0, signal.SIGTERM))
+    others = SimpleNamespace(root_device="cpu", reduce=lambda own, reduce_op: own.clamp(min=next(asked)))
     trainer = SimpleNamespace(world_size=2, global_step=10, accumulate_grad_batches=1, strategy=others)
     callback = Preemption(lambda trainer: saved.append(trainer.global_step))
     callback.on_train_start(trainer)
-    for received in (0, signal.SIGTERM):
+    for _ in range(2):
         trainer.global_step += 1
         callback.on_train_batch_end(trainer, None, None, None, 0)
     assert saved == [12]
