@@ -52,6 +52,7 @@ def run_record(
     steps, batch_size = (config.train.steps if trained.batches else 0), config.train.batch_size
     return {
         **record_fields(config, model, experiment.device),
+        **(experiment.attempts.record_fields() if experiment.attempts else {}),
         "overrides": directory.name,
         "bridge": bridge,
         "benchmark": experiment.data.benchmark.name,

@@ -85,6 +85,7 @@ def train_bridge(
         save_every=config.train.save_every,
         log_every=config.train.log_every,
         validate=experiment.validate,
+        attempts=experiment.attempts,
     )
     branches = branch_points(directory, ends, decay, anew=not has_checkpoint(directory))
     full = fit(
