@@ -110,7 +110,10 @@ def program(tmp_path_factory):
     """A folder and a number of processes -> a run of them, whose log is given if it fails."""
     home, own = tmp_path_factory.mktemp("home"), Path(__file__).parent
     path = os.pathsep.join([str(own), *filter(None, sys.path)])
-    forker = ForkServer(os.environ | {"PYTHONPATH": path}, ["tiny_run", "bridgelab.training.run"])
+    # The last three a run imports to check the classes that its config names; open_clip alone takes seconds.
+    imported = ["tiny_run", "bridgelab.training.run", "bridgelab.vision.openclip", "bridgelab.text.t5"]
+    imported += ["bridgelab.benchmark.world"]
+    forker = ForkServer(os.environ | {"PYTHONPATH": path}, imported)
 
     def run(folder, number, *choices):
         places = (f"benchmark.root={home}/world", f"paths.features={home}/features")

@@ -20,10 +20,8 @@ from bridgelab.world.layout import TooManyWords
 
 
 @pytest.fixture
-def run(tiny, config, tmp_path):
-    directory = tmp_path / "runs" / "toy" / "bridge=linear,seed=0"
-    main.run(config("bridge=linear", "study=toy"), directory, bridge="linear")
-    return directory
+def run(trained):
+    return trained("runs/toy/bridge=linear,seed=0", "linear", "study=toy")
 
 
 @pytest.fixture

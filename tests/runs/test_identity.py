@@ -6,6 +6,7 @@ from omegaconf import OmegaConf
 
 from bridgelab.runs.identity import claim, config_hash, refuse_another, search_key
 from bridgelab.runs.initial_weights import initial_file
+from bridgelab.runs.own_code import own_code
 from bridgelab.runs.record import write_json
 from bridgelab.runs.repeat_command import keep_overrides
 from bridgelab.runs.steps_done import StepsDone
@@ -209,6 +210,37 @@ def test_weights_that_were_written_again_are_not_those_of_a_finished_run(tmp_pat
     for recorded in ({}, {"init_from": str(weights)}):  # from before digests were recorded
         write_json(run / "metrics.json", recorded)
         assert claim(run, config)
+
+
+def test_code_that_was_edited_is_not_that_of_a_finished_run(tmp_path, monkeypatch):
+    """Another class of the same file may be; and classes of bridgelab change with its releases."""
+    monkeypatch.chdir(tmp_path)
+    run, package = tmp_path / "run", tmp_path / "mine"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    text = "import math\nSIZE = {}\ndef size(): return SIZE['one']\nSIZE['one'] = 1\nclass A:\n    x = size\nclass B: pass\n"
+    file = package / "bridges.py"
+    file.write_text(text)
+    config = changed("bridge", {"_target_": "mine.bridges.A"})
+    assert own_code(config).startswith("bridges.py@")
+    assert own_code(CONFIG) is own_code(changed("bridge", {"_target_": "bridgelab.bridge.mlp.MLP"})) is None
+    assert own_code(changed("bridge", {"_target_": "nowhere.A"})) is None
+    claim(run, config)
+    write_json(run / "metrics.json", {"own_code": own_code(config)})
+    for edited in (text, text.replace("pass", "y = 2") + "class C: pass\n"):
+        file.write_text(edited)
+        assert claim(run, config)
+    for before, after in (("x = size", "x = 0"), ("return SIZE", "return 2 * SIZE"), ("= 1", "= 2")):
+        file.write_text(text.replace(before, after))
+        with pytest.raises(
+            ValueError,
+            match=r"holds a run of the code bridges\.py@\w+, and .*mine\.bridges\.A is .* now.*study=",
+        ):
+            refuse_another(run, config)
+    write_json(run / "metrics.json", {})  # from before code was recorded
+    assert refuse_another(run, config)
+    file.unlink()
+    assert refuse_another(run, config)
 
 
 def test_a_finished_run_is_not_taken_for_one_of_other_data(tmp_path, monkeypatch, caplog):

@@ -78,10 +78,13 @@ def test_bad_input(tmp_path):
         search(tmp_path / "b", [1, 2, 3], lambda rate, warmup: {"val/loss": rate}, config_hash="g")
 
 
-def test_trials_from_other_weights_are_refused(tmp_path):
-    def searched(start):
+@pytest.mark.parametrize(
+    ("key", "told"), [("start", "from other weights"), ("code", "of other code")], ids=["weights", "code"]
+)
+def test_trials_from_other_weights_or_of_other_code_are_refused(tmp_path, key, told):
+    def searched(value):
         return search(
-            tmp_path, [1, 2, 3], lambda rate, warmup: {"val/loss": rate}, config_hash="h", start=start
+            tmp_path, [1, 2, 3], lambda rate, warmup: {"val/loss": rate}, config_hash="h", **{key: value}
         )
 
     searched(None)  # from before trials named their weights
@@ -90,7 +93,7 @@ def test_trials_from_other_weights_are_refused(tmp_path):
         path.unlink()
     searched("w@1")
     assert searched(None)["lr"] == searched("w@1")["lr"] == 1  # None: the file is gone
-    with pytest.raises(ValueError, match=r"trials from other weights \(w@1, this one w@2\).*study=NAME"):
+    with pytest.raises(ValueError, match=rf"trials {told} \(w@1, this one w@2\).*study=NAME"):
         searched("w@2")
 
 

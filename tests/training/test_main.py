@@ -19,6 +19,7 @@ from bridgelab.config.check import declared
 from bridgelab.evaluation.load import load_trained
 from bridgelab.runs.identity import INDIFFERENT, config_hash
 from bridgelab.runs.locks import locked
+from bridgelab.runs.own_code import own_code
 from bridgelab.runs.record import write_json
 from bridgelab.runs.study import read_study
 from bridgelab.training import experiment as settings
@@ -154,6 +155,10 @@ def test_a_users_own_bridge_is_trained(tiny, config, tmp_path, monkeypatch):
     record = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert record["bridge"] == "readmes_module.MyBridge"
     assert record["costs"]["visual_tokens"] == 4
+    assert record["own_code"] == own_code(given)
+    trained = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
+    trials = [json.loads(path.read_text()) for path in (tmp_path / "tune").glob("*/*.json")]
+    assert {one["own_code"] for one in (trained["identity"], *trials)} == {own_code(given)}
 
 
 def test_budgets_are_kept(tiny, config, tmp_path):

@@ -205,7 +205,8 @@ def _on_half_of_the_search(first: Mapping[str, Run]) -> str:
 
 
 def _on_commits(study: Study) -> list[str]:
-    commits = sorted({str(run.record["git_sha"]) for run in study.runs if run.record.get("git_sha")})
+    attempts = (one for run in study.runs for one in (run.record, *run.record.get("attempts", ())))
+    commits = sorted({str(one["git_sha"]) for one in attempts if one.get("git_sha")})
     if len(commits) <= 1:
         return []
     return [f"The records come from {len(commits)} commits: {', '.join(commit[:8] for commit in commits)}."]

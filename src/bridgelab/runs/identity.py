@@ -16,6 +16,7 @@ from bridgelab.runs.finished import is_finished
 from bridgelab.runs.initial_weights import other_weights
 from bridgelab.runs.insert import insert_of
 from bridgelab.runs.older_names import with_older_keys
+from bridgelab.runs.own_code import OWN_CODE, other_code
 from bridgelab.runs.quoted import quoted
 from bridgelab.runs.record_schema import read_config, read_record
 from bridgelab.runs.repeat_command import OVERRIDES
@@ -169,7 +170,7 @@ def refuse_another(directory: Path, config: DictConfig) -> bool:
     `evaluate` until the record is written, so that a corrected evaluation keeps the training.
 
     Raises:
-        ValueError: if the directory holds a run of another config, or a finished one of other data or that started from other weights.
+        ValueError: if the directory holds a run of another config, or a finished one of other data, other weights or other code.
     """
     if not (directory / "config.hash").exists():
         return False
@@ -201,6 +202,7 @@ def refuse_another(directory: Path, config: DictConfig) -> bool:
     if is_finished(directory):
         _refuse_other_data(directory, config)
         _refuse_other_weights(directory, config)
+        _refuse_other_code(directory, config)
     return True
 
 
@@ -222,6 +224,16 @@ def _refuse_other_weights(directory: Path, config: DictConfig) -> None:
         raise ValueError(
             f"{directory} holds a run that started from {before}, and bridge.init_from={config.bridge.init_from} is {now} now: one "
             "directory holds one run. Give this run another study=NAME, or move that directory away."
+        )
+
+
+def _refuse_other_code(directory: Path, config: DictConfig) -> None:
+    """Refuse a finished run's directory if the class of one's own that it trained has been edited since."""
+    before = read_record(directory).get(OWN_CODE)
+    if now := other_code(before, config):
+        raise ValueError(
+            f"{directory} holds a run of the code {before}, and bridge._target_={config.bridge._target_} is {now} now: one directory holds "
+            "one run. Give this run another study=NAME, or move that directory away, and tune/ beside it with the search for its rate."
         )
 
 

@@ -76,6 +76,15 @@ class Tuning(Checked):
     at_half: dict[Trial, float] = {}
 
 
+class Attempt(Checked):
+    """One of a record's `attempts`, if a run was resumed. Those of earlier releases tell of their seconds alone."""
+
+    seconds: Cost
+    precision: str | None = None
+    git_sha: str | None = None
+    machine: str | None = None
+
+
 class Record(Checked):
     """Types of the keys of `metrics.json`. Each reader names the keys that it requires."""
 
@@ -93,6 +102,7 @@ class Record(Checked):
     trained_in: str = ""
     taken_from: str | None = None
     init_from: str | None = None  # source of the initial weights, with a commit or a hash
+    own_code: str | None = None  # file and hash of the code of a bridge of one's own
     seed: Integer = 0
     data_seed: Integer = 0
     lr: Finite | None = None
@@ -108,6 +118,7 @@ class Record(Checked):
     git_sha: str | None = None
     versions: dict[str, str] = {}
     machine: str | None = None
+    attempts: list[Attempt] = []
     costs: Costs = Costs()
     curve: list[Annotated[list[Finite], Field(min_length=2, max_length=2)]] = []
     budgets: list[Budget] = []

@@ -15,6 +15,7 @@ from bridgelab.runs.finished import RECORD, is_finished
 from bridgelab.runs.identity import NOT_IDENTITY, claim, config_hash, refuse_another
 from bridgelab.runs.initial_weights import other_weights
 from bridgelab.runs.locks import locked
+from bridgelab.runs.own_code import OWN_CODE, other_code
 from bridgelab.runs.record_schema import read_config, read_record, regular
 
 log = logging.getLogger(__name__)
@@ -63,7 +64,9 @@ def _has_config(run: Path, config: DictConfig) -> bool:
     if not claimed.exists():
         return False
     written, record = regular(claimed).read_text()[:MAX_HASH].strip(), read_record(run)
-    if written not in _hashes(config, record) or other_weights(record.get("init_from"), config):
+    if written not in _hashes(config, record):
+        return False
+    if other_weights(record.get("init_from"), config) or other_code(record.get(OWN_CODE), config):
         return False
     _files(run)
     return True

@@ -14,6 +14,8 @@ from bridgelab.evaluation.predict import mean_loss, on_device, predict
 from bridgelab.model import BridgedModel
 from bridgelab.out_of_memory import explain_full_evaluation, explain_full_training
 from bridgelab.runs.identity import earlier_hash
+from bridgelab.runs.own_code import own_code
+from bridgelab.training.attempts import Attempts
 from bridgelab.training.callbacks.count_steps import StepsFile
 from bridgelab.training.compile import compile_step, refuse_drawn_tokens, refuse_without_compiler
 from bridgelab.training.dropout import drops, seed_masks
@@ -37,16 +39,21 @@ class Experiment:
         ValueError: if a part of the config does not fit, with what to change.
 
     Attributes:
+        own_code: of a bridge of one's own, as this process has imported it; None for one of bridgelab's.
+        attempts: at the run, this one among them; None if nothing is recorded.
         steps_file: where the steps of all trainings are counted; None for nowhere.
     """
 
+    attempts: Attempts | None = None
     steps_file: StepsFile | None = None
+    own_code: str | None
     patch_moments: dict[str, torch.Tensor]
     fingerprints: dict[str, str]
     content: dict[str, str]
 
     def __init__(self, config: DictConfig, device: Any):
         self.config, self.device = config, torch.device(device)
+        self.own_code = own_code(config)
         self.processes = check_trainer(config.trainer)
         check_batch(config.trainer, config.train.batch_size, self.processes)
         if config.compile:

@@ -16,6 +16,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from bridgelab.console import get_console, shows_view
 from bridgelab.data.datamodule import BenchmarkDataModule
 from bridgelab.out_of_memory import FEWER_BYTES, explain_full_training
+from bridgelab.training.attempts import Attempts
 from bridgelab.training.callbacks.branch_checkpoints import BranchCheckpoints
 from bridgelab.training.callbacks.count_steps import CountSteps, StepsFile
 from bridgelab.training.callbacks.csv_rows import CsvRows
@@ -62,6 +63,7 @@ class Outputs:
         validate: returns validation metrics; None for no validation.
         points: number of validations, evenly spaced.
         at_start: validate before the first step too.
+        attempts: at the run, which its checkpoints tell of; None if nobody asks for them.
     """
 
     directory: Path
@@ -71,6 +73,7 @@ class Outputs:
     validate: Validate | None = None
     points: int = 10
     at_start: bool = False
+    attempts: Attempts | None = None
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,7 @@ def fit(
     checkpoint, last, log_every = span.start, None, min(10, steps)
     if outputs:
         log_every = min(outputs.log_every, steps)
-        last = LastCheckpoint(outputs.directory / LAST, outputs.save_every)
+        last = LastCheckpoint(outputs.directory / LAST, outputs.save_every, outputs.attempts)
         # In this order: what a step's checkpoint holds comes before it.
         callbacks = [
             *([curve] if curve else []),

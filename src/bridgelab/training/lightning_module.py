@@ -11,9 +11,10 @@ from torch.optim.lr_scheduler import LambdaLR
 from bridgelab.model import is_frozen
 from bridgelab.optim.parameter_groups import parameter_groups
 from bridgelab.runs.initial_weights import INIT_FROM
+from bridgelab.runs.own_code import OWN_CODE
 from bridgelab.training.dropout import drops, seed_masks
 
-MAY_LACK = (INIT_FROM, "images", "choices")  # keys of an identity that a checkpoint may lack
+MAY_LACK = (INIT_FROM, OWN_CODE, "images", "choices")  # keys of an identity that a checkpoint may lack
 
 
 class BridgeTraining(pl.LightningModule):
@@ -92,7 +93,8 @@ class BridgeTraining(pl.LightningModule):
         """Refuse another run's checkpoint, put the frozen weights back, and count its steps in this trainer's parts.
 
         Raises:
-            ValueError: if the checkpoint names another config, vision encoder, language model, data or file of `bridge.init_from`.
+            ValueError: if the checkpoint names another config, vision encoder, language model, data, file of `bridge.init_from` or
+                code of a bridge of one's own.
         """
         saved = checkpoint.get("identity", {})
         # A checkpoint from before they were named stands, and so does one of features that are not stored.

@@ -10,6 +10,7 @@ from typing import Any
 
 from bridgelab.runs.initial_weights import INIT_FROM
 from bridgelab.runs.locks import locked
+from bridgelab.runs.own_code import OWN_CODE
 from bridgelab.runs.record import write_json
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ def search(
     half_trial: Trial | None = None,
     config_hash: str,
     start: str | None = None,
+    code: str | None = None,
     fingerprints: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Return the learning rate and warm-up with the lowest validation loss.
@@ -57,14 +59,15 @@ def search(
         half_trial: as `trial` with half of the steps, and `half/val/loss` in place of `val/loss`; for `finalists`.
         config_hash: of everything but the seeds; trials of another config are refused.
         start: the file of weights that trials start from, as `runs.initial_weights` names it; trials from others are refused.
+        code: of a bridge of one's own, as `runs.own_code` names it; trials of other code are refused.
         fingerprints: of the frozen models and the data, by name; trials with others are refused.
     Returns:
         {lr, warmup, tuned_over, at_edge, trials, at_half}. `tuned_over` is what was requested, the same for every bridge.
         `at_half` holds losses of schedules of half as many steps: if they would have led to the same choice, it may be
         extrapolated to longer runs.
     Raises:
-        ValueError: if there are fewer than three rates, trials of another config, from other weights or with other fingerprints, or no
-            finite loss.
+        ValueError: if there are fewer than three rates, trials of another config, of other code, from other weights or with other
+            fingerprints, or no finite loss.
     """
     rates = sorted({float(rate) for rate in rates})
     if len(rates) < 3:
@@ -77,6 +80,7 @@ def search(
     about = {
         "config_hash": config_hash,
         **({INIT_FROM: start} if start else {}),
+        **({OWN_CODE: code} if code else {}),
         **{f"{FINGERPRINT}{name}": fingerprint for name, fingerprint in (fingerprints or {}).items()},
     }
     run = functools.partial(_trials, folder, trial=first, about=about, loss=loss)
@@ -185,6 +189,8 @@ def _told(key: str) -> str:
     """Return how a message tells of trials that differ in this key."""
     if key == INIT_FROM:
         return "from other weights ("
+    if key == OWN_CODE:
+        return "of other code ("
     if key.startswith(FINGERPRINT):
         return f"with another fingerprint of {key.removeprefix(FINGERPRINT)} ("
     return "of another config (hash "

@@ -52,6 +52,7 @@ def search_rate(experiment: Experiment, folder: Path) -> dict[str, Any]:
         half_trial=functools.partial(run_half, experiment, trials),
         config_hash=key,
         start=initial_file(with_seed(config, config.tune.seed)),
+        code=experiment.own_code,
         fingerprints=experiment.fingerprints | experiment.content,
     )
     for trunk in trials.glob("*.ckpt"):  # of trials that were no finalists; another job has none left to do

@@ -10,15 +10,18 @@ from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from bridgelab.config.instantiate import is_own
+from bridgelab.config.root import config_root
 from bridgelab.device import trainer_device
 from bridgelab.evaluation.costs import measure_test_costs
 from bridgelab.evaluation.predict import predict_views
 from bridgelab.evaluation.score import score
 from bridgelab.model import BridgedModel
 from bridgelab.progress import TenthsLog
+from bridgelab.runs.environment import provenance
 from bridgelab.runs.finished import RECORD
 from bridgelab.runs.record import write_json, write_predictions
 from bridgelab.runs.reuse import repeat_untrained
+from bridgelab.training.attempts import Attempts
 from bridgelab.training.callbacks.count_steps import StepsFile
 from bridgelab.training.checkpoint import LAST, save_untrained
 from bridgelab.training.console import busy_machine, summary
@@ -49,6 +52,11 @@ def train_and_evaluate(
     if experiment.device.type == "cpu" and (advice := busy_machine(torch.get_num_threads())):
         log.warning("%s", advice)
     model = experiment.model(config.seed)
+    code = provenance(config_root(), experiment.device)
+    attempts = Attempts(
+        clock, {"precision": model.precision, "git_sha": code["git_sha"], "machine": code["machine"]}
+    )
+    experiment.attempts = attempts
     trained = _train(experiment, model, directory, wandb_logger)
     if trained is None:
         return
@@ -76,7 +84,7 @@ def train_and_evaluate(
     _check_frozen(experiment)
     costs = measure_test_costs(model, tests) | {
         "train_seconds": trained.seconds,
-        "wall_seconds": time.monotonic() - clock,
+        "wall_seconds": attempts.seconds(),
     }
     write_predictions(directory / "predictions.parquet", rows)
     record = run_record(

@@ -8,6 +8,7 @@ from bridgelab.bridge.warm_starts import WarmStartCard
 from bridgelab.evaluation.record_fields import record_fields
 from bridgelab.model import BridgedModel
 from bridgelab.runs.initial_weights import initial_file
+from bridgelab.runs.own_code import OWN_CODE
 from bridgelab.training.experiment import Experiment
 from bridgelab.training.train_bridge import Trained
 
@@ -51,6 +52,7 @@ def run_record(
     steps, batch_size = (config.train.steps if trained.batches else 0), config.train.batch_size
     return {
         **record_fields(config, model, experiment.device),
+        **(experiment.attempts.record_fields() if experiment.attempts else {}),
         "overrides": directory.name,
         "bridge": bridge,
         "benchmark": experiment.data.benchmark.name,
@@ -65,6 +67,7 @@ def run_record(
         **experiment.data.record_fields(),
         "fingerprints": experiment.fingerprints,
         **({"init_from": start} if (start := _start(experiment)) else {}),
+        **({OWN_CODE: experiment.own_code} if experiment.own_code else {}),
         **({"init_budgets": budgets} if (budgets := _budgets_of_warm_start(experiment)) else {}),
         "costs": dict(costs),
         "curve": trained.curve,

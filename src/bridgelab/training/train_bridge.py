@@ -12,6 +12,7 @@ from bridgelab.config.instantiate import build
 from bridgelab.model import BridgedModel
 from bridgelab.runs.identity import config_hash
 from bridgelab.runs.initial_weights import INIT_FROM, initial_file
+from bridgelab.runs.own_code import OWN_CODE
 from bridgelab.training.budgets import branch_points, cool_down, smaller_budgets
 from bridgelab.training.checkpoint import has_checkpoint
 from bridgelab.training.experiment import Experiment
@@ -48,6 +49,7 @@ def checkpoint_identity(experiment: Experiment) -> dict[str, str]:
         **experiment.content,
         "config": config_hash(experiment.config, training=True),
         **({INIT_FROM: start} if start else {}),
+        **({OWN_CODE: experiment.own_code} if experiment.own_code else {}),
     }
 
 
@@ -83,6 +85,7 @@ def train_bridge(
         save_every=config.train.save_every,
         log_every=config.train.log_every,
         validate=experiment.validate,
+        attempts=experiment.attempts,
     )
     branches = branch_points(directory, ends, decay, anew=not has_checkpoint(directory))
     full = fit(

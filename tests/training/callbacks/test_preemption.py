@@ -8,6 +8,7 @@ from pytorch_lightning import Callback
 from tiny_training import train
 
 from bridgelab.launch import slurm as queue
+from bridgelab.runs.record_schema import read_record
 from bridgelab.training import main
 from bridgelab.training.callbacks.preemption import Preemption
 from bridgelab.training.checkpoint import LAST
@@ -62,9 +63,8 @@ def test_a_signal_waits_for_the_step_and_the_checkpoint(heard, monkeypatch):
 
 def test_several_processes_save_after_the_step_of_a_signal_that_one_of_them_received(heard, monkeypatch):
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    saved = []
-    received = iter((0, signal.SIGTERM))  # by another process, at each step
-    others = SimpleNamespace(root_device="cpu", reduce=lambda own, reduce_op: own.clamp(min=next(received)))
+    saved, asked = [], iter((0, signal.SIGTERM))
+    others = SimpleNamespace(root_device="cpu", reduce=lambda own, reduce_op: own.clamp(min=next(asked)))
     trainer = SimpleNamespace(world_size=2, global_step=10, accumulate_grad_batches=1, strategy=others)
     callback = Preemption(lambda trainer: saved.append(trainer.global_step))
     callback.on_train_start(trainer)
@@ -131,7 +131,9 @@ def test_nobody_listens_to_a_signal_that_nobody_listened_to_before(monkeypatch):
     callback.teardown()
 
 
-def test_a_run_that_is_ended_goes_on_where_it_was_to_the_same_weights(tiny, config, tmp_path, monkeypatch):
+def test_a_run_that_is_ended_goes_on_where_it_was_to_the_same_weights(
+    tiny, config, tmp_path, monkeypatch, caplog
+):
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     given = config("bridge=mlp", "train.lr=0.01", "train.save_every=100", "train.log_every=1")
     main.run(given, tmp_path / "whole", bridge="mlp")
@@ -152,7 +154,24 @@ def test_a_run_that_is_ended_goes_on_where_it_was_to_the_same_weights(tiny, conf
     with pytest.raises(SystemExit, match="143"):
         main.run(given, tmp_path / "cut", bridge="mlp")
     assert torch.load(tmp_path / "cut" / LAST, weights_only=True)["global_step"] == 2
+    began = torch.load(tmp_path / "cut" / LAST, weights_only=True)
+    told = began["callbacks"]["LastCheckpoint"]["attempts"]
+    (first,) = told.values()
+    own = first["precision"]
+    other = "fp32" if own == "bf16" else "bf16"
+    first.update(precision=other, seconds=1e4)
+    torch.save(began, tmp_path / "cut" / LAST)
     main.run(given, tmp_path / "cut", bridge="mlp")
+    assert f"was trained in {other} so far and goes on in {own}" in caplog.text
+    record = read_record(tmp_path / "cut")
+    assert record["costs"]["wall_seconds"] == pytest.approx(
+        sum(one["seconds"] for one in record["attempts"]), abs=5
+    )
+    assert 1e4 < record["costs"]["wall_seconds"] < 1.1e4, (
+        "no attempt counts twice, though cool-downs start from its checkpoints"
+    )
+    assert (len(record["attempts"]), record["precision"]) == (2, f"{other}, {own}")
+    assert "attempts" not in read_record(tmp_path / "whole")
     states = [
         torch.load(tmp_path / name / LAST, weights_only=True)["state_dict"] for name in ("whole", "cut")
     ]

@@ -8,6 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from bridgelab.atomic import sync
+from bridgelab.training.attempts import BEFORE, Attempts
 from bridgelab.training.checkpoint import PREVIOUS
 from bridgelab.training.lightning_module import step_is_done
 
@@ -25,13 +26,14 @@ class LastCheckpoint(pl.Callback):
     Args:
         path: of the checkpoint.
         every: steps between two of them.
+        attempts: at the run; None if nobody asks for them.
 
     Attributes:
         seconds: trained so far, over all attempts.
     """
 
-    def __init__(self, path: Path, every: int):
-        self.path, self.every = path, every
+    def __init__(self, path: Path, every: int, attempts: Attempts | None = None):
+        self.path, self.every, self.attempts = path, every, attempts
         self.seconds = 0.0
         self._clock = time.monotonic()
 
@@ -63,8 +65,11 @@ class LastCheckpoint(pl.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the seconds trained, up to now: checkpoints of smaller budgets are written between two saves."""
-        return {"seconds": self.seconds + time.monotonic() - self._clock}
+        attempts = {"attempts": self.attempts.state()} if self.attempts else {}
+        return {"seconds": self.seconds + time.monotonic() - self._clock} | attempts
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the seconds trained."""
+        """Restore the seconds trained, and the attempts that they were trained in."""
         self.seconds = float(state_dict["seconds"])
+        if self.attempts:
+            self.attempts.load(state_dict.get("attempts", {BEFORE: {"seconds": self.seconds}}))
