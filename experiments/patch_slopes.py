@@ -30,7 +30,7 @@ def main(folder: str) -> None:
     study = read_study(Path(folder))
     levels, patches = levels_of(study)
     heads = " | ".join(f"{count} patches" for count in patches)
-    print(f"| difference on test, points | {heads} | slope: points a doubling | adjusted (Holm) | 90 % | ")
+    print(f"| difference on test, points | {heads} | slope: points a doubling | adjusted (Holm) | 90 % |")
     print("| --- |" + " ---: |" * (len(patches) + 3))
     for bridge, finding in slopes(study).items():
         differences = (

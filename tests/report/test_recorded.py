@@ -1,12 +1,16 @@
 """The recorded studies give the numbers that the README and the findings print."""
 
+import importlib.util
 import io
 import json
 import re
+import shutil
 import tarfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import pytest
 from rich.console import Console
 from scipy.stats import ttest_rel
 
@@ -25,6 +29,9 @@ from bridgelab.statistics.verdict import verdict
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
+spec = importlib.util.spec_from_file_location("patch_slopes", ROOT / "experiments" / "patch_slopes.py")
+patch_slopes = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(patch_slopes)
 
 
 def unpacked(folder, *names):
@@ -373,6 +380,7 @@ def test_what_is_said_of_unfinished_studies_is_of_the_records(tmp_path):
     cards = unpacked(tmp_path, "patches_models") / "pretrain"
     read = json.loads((cards / "grids" / "text_grids_card.json").read_text())["words"]
     words = [100 * read[form]["mean"] for form in ("patch_like_36", "patch_like", "patch_like_144")]
+    page = " ".join((ROOT / "experiments" / "patches.md").read_text().split())
     assert "answers {:.1f}, {:.1f} and {:.1f} %".format(*words) in page
     probes = [
         json.loads((cards / f"patch_{size}" / "vision_card.json").read_text())["probe"]
@@ -380,26 +388,6 @@ def test_what_is_said_of_unfinished_studies_is_of_the_records(tmp_path):
     ]
     named = [100 * probe["centre"]["shape"]["all"]["value"] for probe in probes]
     assert "names {:.1f}, {:.1f} and {:.1f} % of the shapes".format(*named) in page
-    unpacked(tmp_path, "patches_begun")
-
-    ended = {
-        path.parent.name: json.loads(path.read_text()) for path in tmp_path.glob("patches/*/metrics.json")
-    }
-    assert f"{len(ended)} of the 27 runs have ended" in page
-
-    def means(bridge):
-        """Accuracy on test with 36, 64 and 144 patches, mean over the seeds so far."""
-        runs = [
-            [
-                record
-                for name, record in ended.items()
-                if name.startswith(f"bridge={bridge},") and f"_{size}_" in name
-            ]
-            for size in (16, 12, 8)
-        ]
-        return [answered(of_size).mean() for of_size in runs]
-
-    assert f"linear answers {told(means('linear'))} % of test, the Q-Former {told(means('qformer'))}" in page
 
 
 def test_the_finding_on_clutter_in_training_is_of_the_records(tmp_path):
@@ -417,6 +405,48 @@ def test_the_finding_on_clutter_in_training_is_of_the_records(tmp_path):
     page = (ROOT / "experiments" / "clutter_trained.md").read_text().splitlines()
     assert len(printed) > 80
     assert [line for line in printed if line.startswith(("| ", "- ")) and line not in page] == []
+
+
+def test_the_finding_on_patches_is_of_the_records(tmp_path, capsys):
+    """The study's tables, and the slopes over the number of patches, whose variance is written out here from the answers."""
+    study = read_study(unpacked(tmp_path, "patches") / "patches")
+    patch_slopes.main(str(study.path))
+    printed = (capsys.readouterr().out + all_tables(study)).splitlines()
+    page = (ROOT / "experiments" / "patches.md").read_text().splitlines()
+    assert len(printed) > 80
+    assert [line for line in printed if line.startswith(("| ", "- ")) and line not in page] == []
+    doublings = np.log2([36, 64, 144])
+    weights = (doublings - doublings.mean()) / ((doublings - doublings.mean()) ** 2).sum()
+
+    def slopes(bridge):
+        """Return a slope for each seed and question [seed, question], and the image of each question."""
+        total = 0
+        for weight, size in zip(weights, (16, 12, 8), strict=True):
+            name = f"bridge={bridge},seed={{}},vision.weights=runs_pretrain_patch_{size}_vision.safetensors"
+            answers = [
+                pd.read_parquet(study.path / name.format(seed) / "predictions.parquet").query(
+                    "view == 'image' and kind == 'answer'"
+                )
+                for seed in range(3)
+            ]
+            answers = [one.sort_values("id") for one in answers]
+            total = total + weight * np.stack([one["score"] for one in answers])
+        return total, answers[0]["image"].to_numpy()
+
+    for bridge, finding in patch_slopes.slopes(study).items():
+        (linear, images), (other, _) = slopes("linear"), slopes(bridge)
+        ids = np.unique(images)
+        share = (images[:, None] == ids) / len(images) * np.sqrt(len(ids) / (len(ids) - 1))
+        influence = [(one - one.mean(axis=1, keepdims=True)) @ share for one in (linear, other)]
+        of_seeds = [one.mean(axis=1).var(ddof=1) / 3 for one in (linear, other)]
+        of_both = [one.var(axis=0, ddof=1).sum() / 3 for one in influence]
+        of_images = ((influence[0].mean(axis=0) - influence[1].mean(axis=0)) ** 2).sum()
+        variance = sum(max(0, a - b) for a, b in zip(of_seeds, of_both, strict=True)) + of_images
+        assert float(finding.contrast.value) == pytest.approx(linear.mean() - other.mean())
+        assert float(finding.contrast.variance) == pytest.approx(variance)
+    shutil.rmtree(next(study.path.glob("bridge=perceiver,seed=2,*")))
+    with pytest.raises(ValueError, match="finish the study first"):
+        patch_slopes.slopes(read_study(study.path))
 
 
 def test_the_finding_on_tokens_is_of_the_records(tmp_path):
