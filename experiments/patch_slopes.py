@@ -26,11 +26,15 @@ Levels = dict[
 
 
 def main(folder: str) -> None:
-    """Print the tables of differences, of slopes, and of slopes of validation accuracy."""
+    """Print accuracies, differences with their slopes, what these say, and slopes of validation accuracy."""
     study = read_study(Path(folder))
     levels, patches = levels_of(study)
     heads = " | ".join(f"{count} patches" for count in patches)
-    print(f"| difference on test, points | {heads} | slope: points a doubling | adjusted (Holm) | 90 % |")
+    print(f"| accuracy on test, % | {heads} |")
+    print("| --- |" + " ---: |" * len(patches))
+    for bridge, rows in levels.items():
+        print(f"| {bridge} | {' | '.join(f'{100 * np.mean(_accuracy(runs)):.1f}' for runs in rows)} |")
+    print(f"\n| difference on test, points | {heads} | slope: points a doubling | adjusted (Holm) | 90 % |")
     print("| --- |" + " ---: |" * (len(patches) + 3))
     for bridge, finding in slopes(study).items():
         differences = (

@@ -111,19 +111,26 @@ def test_the_readme_sums_up_what_the_findings_print():
     page = (ROOT / "experiments" / "vit_layer.md").read_text()
     (matched,) = re.findall(r"the MLP has [\d,]+, and answers ([\d.]+) % of test", page)
     (cider,) = {f"{float(cells('captions_first', name, 1)[0]):.1f}" for name in ("linear", "qformer")}
-    captioned, prose = (
-        [cells(page, name)[0] for name in ("linear", "qformer")] for page in ("captions_first", "reader")
-    )
+    captioned = [cells("captions_first", name)[0] for name in ("linear", "qformer")]
+    page = (ROOT / "experiments" / "reader.md").read_text()
+    prose = [
+        re.search(rf"\| {name} \| ([\d.]+) \(([\d.]+)–([\d.]+)\)", page).groups()
+        for name in ("linear", "qformer")
+    ]
     expected = [
         *(f"{float(one):.0f}" for one in cost.values()),
         *first,
         both,
         matched,
-        "16",
+        *("16", "2", "10"),
+        *("36", "64", "144"),
+        *cells("patches", "linear"),
+        *cells("patches", "qformer"),
         cider,
         *captioned,
         "64",
-        *prose,
+        *prose[0],
+        *prose[1],
     ]
     assert re.findall(r"(?<!\w)\d+(?:\.\d+)?", told) == expected
 
