@@ -199,7 +199,8 @@ def test_on_a_benchmark_for_evaluation_only_from_the_command_line(run, tiny, tmp
             for k, label in enumerate(("yes", "no"))
         ]
         (tmp_path / "coco" / "pope" / f"coco_pope_{setting}.json").write_text("\n".join(lines))
-    for file in ("multirun.yaml", "figure.png"):  # of the study, which runs/toy/* names as well
+    (run.parent / "tune").mkdir()  # of the study, which runs/toy/* names as well
+    for file in ("multirun.yaml", "figure.png"):
         (run.parent / file).touch()
     named = [str(path) for path in sorted(run.parent.iterdir()) if not path.name.startswith(".")]
     given = [*named, "benchmark=pope", f"benchmark.root={tmp_path}/coco", f"paths.features={tmp_path}/f"]
