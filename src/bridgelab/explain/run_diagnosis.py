@@ -23,12 +23,12 @@ from bridgelab.explain.attention import attention
 from bridgelab.explain.clutter import clutter
 from bridgelab.explain.effective_rank import rank_over_images, rank_within_image
 from bridgelab.explain.nearest_words import nearest_words
+from bridgelab.explain.paired_answers import paired_answers
 from bridgelab.explain.probe.background import object_patches, probe_background
 from bridgelab.explain.probe.objects import Layout, guess_objects, layout, probe_objects
 from bridgelab.explain.saliency_maps import saliency_maps, with_answer_as_target
 from bridgelab.explain.scene_annotations import SceneAnnotations
 from bridgelab.explain.selection import selection
-from bridgelab.explain.told_question import told_question
 from bridgelab.model import BridgedModel
 from bridgelab.progress import Progress
 from bridgelab.report.diagnosis.record import Diagnosis, Map, numbers_of
@@ -191,8 +191,13 @@ class _Diagnostics:
         own, another = (self.data.tokenize(TEST, examples, told) for told in ("question", "mismatched"))
         metric = self.data.benchmark.metrics()["answer"]
         with Progress("told its own and another question", 2 * len(own), "questions") as bar:
-            result = told_question(self.model, own, another, metric, progress=bar.to)
-        self.numbers |= numbers_of("question", result)
+            result = paired_answers(self.model, own, another, metric, progress=bar.to)
+        self.numbers |= {
+            "question/own": result.first,
+            "question/another": result.second,
+            "question/loss": result.loss,
+            "question/likelihood_loss": result.likelihood_loss,
+        }
         self.counts["told_questions"] = len(own)
 
     def selection(self) -> None:

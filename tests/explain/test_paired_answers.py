@@ -7,7 +7,7 @@ from bridgelab.benchmark.metrics.accuracy import Accuracy
 from bridgelab.data.batches import TokenizedExamples
 from bridgelab.evaluation.predict import Prediction
 from bridgelab.explain import paired_answers
-from bridgelab.explain.told_question import told_question
+from bridgelab.explain.paired_answers import paired_answers as answers_of
 
 
 def test_what_another_question_costs_is_a_difference_of_pairs(tiny_text, monkeypatch):
@@ -32,8 +32,8 @@ def test_what_another_question_costs_is_a_difference_of_pairs(tiny_text, monkeyp
         return [Prediction("blue" if no else "red", -2.0 if no else -1.0) for no in wrong]
 
     monkeypatch.setattr(paired_answers, "predict", planted)
-    result = told_question(None, own, another, Accuracy())
-    assert (result.own.value, result.another.value) == pytest.approx((0.8, 0.6))
+    result = answers_of(None, own, another, Accuracy())
+    assert (result.first.value, result.second.value) == pytest.approx((0.8, 0.6))
     assert result.loss.value == pytest.approx(0.2)
     assert result.likelihood_loss.value == pytest.approx(0.2)
     assert result.loss.contrast.standard_error == pytest.approx(np.sqrt(0.2 * 0.8 / 99))
