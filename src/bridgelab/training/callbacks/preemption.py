@@ -38,9 +38,8 @@ class Preemption(pl.Callback):
     def __init__(self, save: Callable[[pl.Trainer], None] | None):
         self.save, self.numbers = save, (*WARNINGS, *ENDINGS) if save else (signal.SIGTERM,)
         self.received = self.saved = 0  # the last signal, and the signal for which the checkpoint was written
-        self.handlers: dict[
-            int, Any
-        ] = {}  # those that were installed before, while this handles their signals
+        # Those that were installed before, while this handles their signals.
+        self.handlers: dict[int, Any] = {}
         # Asked now, because Lightning handles SIGTERM once it trains, ignored or not, and restores its own before `teardown`.
         self.before = {number: signal.getsignal(number) for number in self.numbers}
 
@@ -62,9 +61,8 @@ class Preemption(pl.Callback):
         received = self.received
         if not step_is_done(trainer, batch_idx):
             return
-        if (
-            trainer.world_size > 1
-        ):  # asked at each step, as Lightning asks for SIGTERM: several steps may outlast the time before a kill
+        # Asked at each step, as Lightning asks for SIGTERM: several steps may outlast the time before a kill.
+        if trainer.world_size > 1:
             own = torch.tensor(received, device=trainer.strategy.root_device)
             received = int(trainer.strategy.reduce(own, reduce_op="max"))
         if not received:
