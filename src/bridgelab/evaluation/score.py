@@ -97,9 +97,8 @@ def _merged(
             values[f"{prefix}/{name}"] = of_kinds[kinds[0]][name]
             continue
         measure, slash, group = name.partition("/")
-        if (
-            measure == "accuracy"
-        ):  # a mean of scores; others, such as a share of groups, have no meaning over kinds
+        # A mean of scores. Others, such as a share of groups, have no meaning over kinds.
+        if measure == "accuracy":
             tag, _, level = group.partition("=")
             scores = [
                 row["score"]

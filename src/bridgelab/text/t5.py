@@ -123,9 +123,8 @@ class T5(nn.Module):
             **({"device_map": device_map or {"": local_device()}} if placed else {}),
             **({"quantization_config": BitsAndBytesConfig(load_in_8bit=True)} if eight_bit else {}),
         )
-        if left := sum(
-            p.is_meta for p in self.model.parameters()
-        ):  # accelerate keeps them on the CPU or a disk
+        # Accelerate keeps those that find no place on the CPU or a disk.
+        if left := sum(p.is_meta for p in self.model.parameters()):
             total = sum(1 for _ in self.model.parameters())
             raise ValueError(_does_not_fit(path, f"{left} of its {total} weights found no place"))
         self.model.requires_grad_(False).eval()
