@@ -96,9 +96,8 @@ def _bound(statement: ast.stmt) -> set[str]:
         elif isinstance(node, ast.Name | ast.Attribute | ast.Subscript) and not isinstance(
             node.ctx, ast.Load
         ):
-            names |= {
-                one.id for one in ast.walk(node) if isinstance(one, ast.Name)
-            }  # TABLE["key"] = … changes TABLE
+            # TABLE["key"] = … changes TABLE.
+            names |= {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
     return names
 
 
