@@ -22,16 +22,26 @@ from bridgelab.report.row import ALL
 from bridgelab.report.summary import summarize
 from bridgelab.report.table import StudyTables, percent_cell
 from bridgelab.report.tables.lr_search import lr_search_table
-from bridgelab.report.tables.shift import shift_between, shift_of, shift_table
+from bridgelab.report.tables.shift import shift_of, shift_table
 from bridgelab.runs.study import read_study
 from bridgelab.statistics.outcome import BREAKS, CANNOT_TELL, LEADS
 from bridgelab.statistics.verdict import verdict
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-spec = importlib.util.spec_from_file_location("patch_slopes", ROOT / "experiments" / "patch_slopes.py")
-patch_slopes = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(patch_slopes)
+
+
+def script(name):
+    """Import a script of `experiments/`, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "experiments" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+patch_slopes, beside_published, equal_captions = map(
+    script, ("patch_slopes", "beside_published", "equal_captions")
+)
 
 
 def unpacked(folder, *names):
@@ -39,15 +49,6 @@ def unpacked(folder, *names):
         with tarfile.open(ROOT / "experiments" / "records" / f"{name}.tar.xz") as archive:
             archive.extractall(folder, filter="data")
     return folder
-
-
-def gathered(folder, runs, sources):
-    """Make a study of three seeds of each bridge, moved from where `sources` has them, by bridge."""
-    folder.mkdir()
-    for bridge, source in sources.items():
-        for seed in range(3):
-            (runs / source.format(seed)).rename(folder / f"bridge={bridge},seed={seed}")
-    return read_study(folder, allow=("train.lr",))
 
 
 def percent(share):
@@ -117,7 +118,10 @@ def test_the_readme_sums_up_what_the_findings_print():
         re.search(rf"\| {name} \| ([\d.]+) \(([\d.]+)–([\d.]+)\)", page).groups()
         for name in ("linear", "qformer")
     ]
+    page = " ".join((ROOT / "docs" / "findings.md").read_text().split())
+    (longer,) = re.findall(r"bring the Q-Former ([\d.]+), ([\d.]+) and ([\d.]+) points", page)
     expected = [
+        *longer,
         *(f"{float(one):.0f}" for one in cost.values()),
         *first,
         both,
@@ -257,23 +261,10 @@ def test_the_finding_at_equal_captions_is_of_the_records(tmp_path):
         assert answers == ", ".join(f"{100 * one['test/accuracy']:.1f}" for one in metrics)
 
     def at_equal_captions(images):
-        """Take each bridge's and seed's run whose CIDEr-D is nearest to the level, as the study declares; tell the difference."""
-        found = {bridge: [{} for _ in range(3)] for bridge in ("linear", "qformer")}
-        for folder in runs.glob(f"benchmark.images.train={images},*"):
-            bridge, seed, steps = re.search(r"bridge=(\w+),seed=(\d),.*steps=(\d+)", folder.name).groups()
-            record = json.loads((folder / "metrics.json").read_text())
-            found[bridge][int(seed)][int(steps)] = record["metrics"]["test/cider"], folder
-        ends = [[of_seed.get(2000, (np.inf,))[0] for of_seed in of_bridge] for of_bridge in found.values()]
-        level = min(np.mean(own) for own in ends)
-        study = tmp_path / f"equal_{images}"
-        study.mkdir()
-        for bridge, of_bridge in found.items():
-            for seed, of_seed in enumerate(of_bridge):
-                _, nearest = min(of_seed.values(), key=lambda one: abs(one[0] - level))
-                moved = nearest.rename(study / f"bridge={bridge},seed={seed}")
-                record = json.loads((moved / "metrics.json").read_text())
-                (moved / "metrics.json").write_text(json.dumps(record | {"overrides": moved.name}))
-        study = read_study(study, allow=["train.steps"])
+        """Choose the runs, and tell the difference of what they answer."""
+        level, _ = equal_captions.choose(runs, images)
+        equal_captions.main(str(runs), str(images), str(tmp_path / f"equal_{images}"))
+        study = read_study(tmp_path / f"equal_{images}", allow=["train.steps"])
         linear, qformer = (row.accuracy[ALL] for row in summarize(study).rows if row.role == "bridge")
         low, high = (100 * end for end in (linear - qformer).interval)
         return level, study, f"{100 * (linear - qformer).value:+.1f} points ({low:.1f} to {high:.1f})"
@@ -333,13 +324,9 @@ def test_the_findings_on_other_splits_are_of_the_records(tmp_path):
 
 def test_the_finding_on_the_first_block_is_of_the_records(tmp_path):
     """The study's tables, and what it changes from published's runs at the same rates, which see the last block."""
-    sources = {
-        "linear": "published/bridge=linear,seed={}",
-        "mlp": "published_rates/bridge=mlp,seed={},train.lr=0.0025",
-    }
-    first = gathered(tmp_path / "last", unpacked(tmp_path, "published", "vit_layer"), sources)
+    runs = unpacked(tmp_path, "published", "vit_layer")
     study = read_study(tmp_path / "vit_layer", allow=("train.lr",))
-    change = shift_table(shift_between(first, study, "first block", "last block"))
+    change = shift_table(beside_published.shift(runs, "vit_layer"))
     printed = (to_markdown(StudyTables("", (change,), ())) + all_tables(study)).splitlines()
     page = (ROOT / "experiments" / "vit_layer.md").read_text()
     assert [line for line in printed if line.startswith("| ") and line not in page.splitlines()] == []
@@ -373,7 +360,7 @@ def test_the_controls_on_the_first_block_are_of_the_records(tmp_path):
         "linear": "vit_layer/bridge=linear,seed={},train.lr=0.005",
         "mlp": "vit_layer_matched/bridge.hidden_dim=71,bridge=mlp,seed={},train.lr=0.0025",
     }
-    study = gathered(tmp_path / "matched", runs, sources)
+    study = beside_published.gather(tmp_path / "matched", runs, sources)
     linear, mlp = (
         next(row.accuracy[ALL] for row in summarize(study).rows if row.name == name)
         for name in ("linear", "mlp")
@@ -423,15 +410,9 @@ def test_what_is_said_of_unfinished_studies_is_of_the_records(tmp_path):
 
 def test_the_finding_on_clutter_in_training_is_of_the_records(tmp_path):
     """The study's tables, and what clutter costs beside the runs of published with the same bridge, seed and rate."""
-    sources = {
-        "linear": "published/bridge=linear,seed={}",
-        "qformer": "published/bridge=qformer,seed={}",
-        "perceiver": "published_rates/bridge=perceiver,seed={},train.lr=0.005",
-        "blind": "published/bridge=blind,seed={}",
-    }
-    first = gathered(tmp_path / "plain", unpacked(tmp_path, "published", "clutter_trained"), sources)
+    runs = unpacked(tmp_path, "published", "clutter_trained")
     study = read_study(tmp_path / "clutter_trained", allow=("train.lr",))
-    change = shift_table(shift_between(first, study, "test-clutter", "test"))
+    change = shift_table(beside_published.shift(runs, "clutter_trained"))
     printed = (to_markdown(StudyTables("", (change,), ())) + all_tables(study)).splitlines()
     page = (ROOT / "experiments" / "clutter_trained.md").read_text().splitlines()
     assert len(printed) > 80
