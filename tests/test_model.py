@@ -12,6 +12,8 @@ from bridgelab.bridge.blind import Blind
 from bridgelab.bridge.gated_cross_attention import CrossAttentionLayers
 from bridgelab.bridge.linear import Linear
 from bridgelab.bridge.perceiver import PerceiverResampler
+from bridgelab.bridge.perceiver_idefics2 import Idefics2Perceiver
+from bridgelab.bridge.qformer import QFormer
 from bridgelab.bridge.words import Words
 from bridgelab.model import BridgedModel, autocast_pays
 from bridgelab.text.t5 import _checkpointed
@@ -177,21 +179,33 @@ def test_bad_input(tiny_text, tiny_text_class, batch):
         BridgedModel(dead, tiny_text).init_output_scale(batch)
 
 
-@pytest.mark.parametrize("conditioning", ["question", "mismatched"])
+QUERIES = {"num_queries": 2, "depth": 1, "num_heads": 2}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    "make",
+    [
+        partial(PerceiverResampler, **QUERIES, conditioning="question"),
+        partial(PerceiverResampler, **QUERIES, conditioning="mismatched"),
+        partial(QFormer, **QUERIES, width=8, conditioning="question"),
+        partial(Idefics2Perceiver, **QUERIES, num_kv_heads=1, head_dim=4, conditioning="question"),
+    ],
+)
 def test_a_conditioned_bridge_reads_what_the_encoder_makes_of_the_question_alone(
-    tiny_text, batch, conditioning
+    tiny_text_class, batch, make, dtype
 ):
+    text = tiny_text_class(dtype=dtype)
     torch.manual_seed(2)
-    bridge = PerceiverResampler(
-        6, tiny_text.dim, num_queries=2, depth=1, num_heads=2, conditioning=conditioning
-    )
-    question, mask = tiny_text.tokenize(["describe", "what is it ?", "is there a red cube"])
+    bridge = make(6, text.dim)
+    question, mask = text.tokenize(["describe", "what is it ?", "is there a red cube"])
     batch |= {"question": question, "question_mask": mask}
-    model = BridgedModel(bridge, tiny_text)
+    model = BridgedModel(bridge, text)
     model.init_output_scale(batch)
-    alone = model.language.encoder(input_ids=question, attention_mask=mask.long()).last_hidden_state
+    alone = model.language.encoder(input_ids=question, attention_mask=mask.long()).last_hidden_state.float()
     expected = model.scale * bridge(batch["patches"], alone, mask)
     torch.testing.assert_close(model.prefix(batch), expected, atol=1e-5, rtol=1e-5)
+    assert model.generate(batch, max_new_tokens=2).shape == (3, 2)
     model.loss(batch).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in bridge.parameters())
     assert not any(p.requires_grad for p in model.language.parameters())

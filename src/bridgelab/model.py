@@ -406,7 +406,7 @@ class BridgedModel(nn.Module):
         mask = batch["question_mask"]
         with torch.no_grad():
             question = self._encoder(self.text.embed(batch["question"]), mask, frozen=True)
-        return self.bridge(patches, question.to(patches.device), mask)
+        return self.bridge(patches, question.to(patches), mask)
 
     def _shift(self, labels: Tensor) -> Tensor:
         start = torch.full_like(labels[:, :1], self.language.config.decoder_start_token_id)
