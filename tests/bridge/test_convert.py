@@ -282,6 +282,7 @@ NOT_STANDARDIZED = {
         (MLP, "llava", {}),
         (MLP, "llava", NOT_STANDARDIZED),
         (functools.partial(QFormer, **QFORMER), "blip2", NOT_STANDARDIZED),
+        (functools.partial(Idefics2Perceiver, **GROUPED), "idefics2", NOT_STANDARDIZED),
     ],
 )
 def test_a_runs_moments_and_scale_are_in_the_weights_that_others_read(tmp_path, make, form, moments):
@@ -299,7 +300,10 @@ def test_a_runs_moments_and_scale_are_in_the_weights_that_others_read(tmp_path, 
     ("content", "form", "message"),
     [
         (lambda: run_of(QFormer(12, 8, **QFORMER)), "blip2", "only linear and mlp can take mean and deviation"),
+        (lambda: run_of(Idefics2Perceiver(12, 8, **GROUPED)), "idefics2", "only linear and mlp can take mean and deviation"),
         (lambda: run_of(PerceiverResampler(12, 8, **LATENTS)), "openflamingo", "bridgelab push RUN ORG/NAME"),
+        (lambda: run_of(PerceiverResampler(12, 8, **LATENTS), **NOT_STANDARDIZED), "openflamingo", "language_projection.bias of the run have no name"),
+        (lambda: run_of(QFormer(12, 8, **QFORMER, conditioning="question"), **NOT_STANDARDIZED), "instructblip_hf", "text_projection.weight of the run have no name"),
         (lambda: run_of(MLP(12, 8), positions=torch.zeros(4, 12)), "llava", "positions of the run stand beside"),
         (lambda: run_of(Linear(12, 8), soft_prompt=torch.zeros(2, 8)), "llava", "soft_prompt of the run stand"),
         (lambda: {"state_dict": {"model.bridge.query_tokens": torch.ones(1), "model.log_temp": torch.ones(1)}}, "blip2_stage1", "'bridgelab align' on"),

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from bridgelab.bridge.fold_moments import fold_moments
+from bridgelab.bridge.fold_moments import WAYS, fold_moments
 from bridgelab.bridge.published_formats import FORMATS, Format
 from bridgelab.bridge.weights import OPTIONAL, join_names
 
@@ -68,7 +68,10 @@ def from_published(tensors: Mapping[str, Tensor], name: str) -> tuple[dict[str, 
 def to_published(
     tensors: Mapping[str, Tensor], name: str, beside: Mapping[str, Tensor] | None = None
 ) -> dict[str, Tensor]:
-    """Rename a bridge of ours to a published format's names. `text_projection`, which only we have, is left out.
+    """Rename a bridge of ours to a published format's names.
+
+    A tensor that may keep its initial value (`OPTIONAL`) is left out if the format has no name for it. A run has trained it, so
+    the run is refused.
 
     Args:
         tensors: the bridge's, by our names.
@@ -88,6 +91,11 @@ def to_published(
             f"Choose this bridge's format: {', '.join(FORMATS)}."
         )
     if beside is not None:
+        if trained := [ours for ours in tensors if renamed.get(ours) is None]:
+            raise ValueError(
+                f"{join_names(trained)} of the run have no name in the format {name!r}: without them the bridge would be another "
+                f"function. {WAYS}"
+            )
         tensors = fold_moments(tensors, beside, name)
     published = {theirs: tensors[ours] for ours, theirs in renamed.items() if theirs is not None}
     copied = {copy: published[theirs].clone() for copy, theirs in form.copies if theirs in published}

@@ -9,6 +9,12 @@ ENDS = {  # a tensor that only this bridge has, its first layer and its last
     "mm_projector.weight": ("mm_projector", "mm_projector"),
     "mm_projector.0.weight": ("mm_projector.0", "mm_projector.2"),
 }
+LAST = (  # what makes the tokens of a bridge with a norm in front
+    "language_projection.weight",
+    "language_projection.bias",
+    "perceiver_resampler.norm.weight",
+)
+WAYS = "Evaluate the run itself ('bridgelab evaluate RUN'), or publish all that it reads by ('bridgelab push RUN ORG/NAME')."
 
 
 def fold_moments(tensors: Mapping[str, Tensor], beside: Mapping[str, Tensor], form: str) -> dict[str, Tensor]:
@@ -17,7 +23,8 @@ def fold_moments(tensors: Mapping[str, Tensor], beside: Mapping[str, Tensor], fo
     $s f((x - \mu) / \sigma)$ is again a projector of the same shape: with $W$ and $b$ of the first layer,
     $W (x - \mu) / \sigma + b = (W / \sigma) x + (b - W (\mu / \sigma))$, and $s$ multiplies weight and bias of the
     last. A norm in front, as the Q-Former's and the resampler's, makes standardized patches another input altogether, and a layer
-    without a bias can't hold $\mu$. A run that goes on from a published bridge does not standardize, so it has $s$ alone.
+    without a bias can't hold $\mu$. A run that goes on from a published bridge does not standardize, so it has $s$ alone, which the
+    last layer takes up, or Idefics2's last norm.
 
     Args:
         tensors: the bridge's, by our names.
@@ -26,31 +33,27 @@ def fold_moments(tensors: Mapping[str, Tensor], beside: Mapping[str, Tensor], fo
     Raises:
         ValueError: if the bridge can't take them up, or the run has trained more than a bridge.
     """
-    ways = "Evaluate the run itself ('bridgelab evaluate RUN'), or publish all that it reads by ('bridgelab push RUN ORG/NAME')."
     if more := sorted({name.partition(".")[0] for name in beside} - {*MOMENTS}):
         raise ValueError(
             f"{', '.join(more)} of the run stand beside its bridge: the format {form!r} holds a bridge alone, which would be another "
-            f"function without them. {ways}"
+            f"function without them. {WAYS}"
         )
     mean, std, scale = (beside[name].double() for name in MOMENTS)
-    if not mean.any() and (std == 1).all() and scale == 1:
+    standardized = bool(mean.any() or (std != 1).any())
+    if not standardized and scale == 1:
         return dict(tensors)
     ends = next((layers for name, layers in ENDS.items() if name in tensors), None)
-    if not mean.any() and (std == 1).all() and "language_projection.weight" in tensors:
-        ends = ("language_projection", "language_projection")
-    if ends is None:
+    last = [f"{ends[1]}.weight", f"{ends[1]}.bias"] if ends else [name for name in LAST if name in tensors]
+    if ends is None and (standardized or not last):
         raise ValueError(
             "the run's bridge reads patches that are standardized by its training images' mean and deviation: the format "
-            f"{form!r} reads them as they are, and only linear and mlp can take mean and deviation into their weights. {ways}"
+            f"{form!r} reads them as they are, and only linear and mlp can take mean and deviation into their weights. {WAYS}"
         )
-    (first_weight, first_bias), (last_weight, last_bias) = (
-        (f"{layer}.weight", f"{layer}.bias") for layer in ends
-    )
     folded = {name: value.double() for name, value in tensors.items()}
-    folded[first_bias] = folded[first_bias] - folded[first_weight] @ (mean / std).expand(
-        folded[first_weight].shape[1]
-    )
-    folded[first_weight] = folded[first_weight] / std
-    for name in (last_weight, last_bias):
+    if ends is not None:
+        weight, bias = f"{ends[0]}.weight", f"{ends[0]}.bias"
+        folded[bias] = folded[bias] - folded[weight] @ (mean / std).expand(folded[weight].shape[1])
+        folded[weight] = folded[weight] / std
+    for name in last:
         folded[name] = folded[name] * scale
     return {name: value.to(tensors[name].dtype) for name, value in folded.items()}
