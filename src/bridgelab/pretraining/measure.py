@@ -6,6 +6,7 @@ The weights stay as they are. The accuracies in the cards, and the page, are wri
 import json
 from pathlib import Path
 
+import torch
 from transformers import T5ForConditionalGeneration
 
 from bridgelab.pretraining.page import write_page
@@ -29,7 +30,8 @@ def measure(assets: Path = ASSETS, *, scenes: int = 400) -> list[dict]:
     for path in sorted(assets.glob("text*_card.json")):
         card = json.loads(path.read_text())
         folder = path.with_name(path.name.removesuffix("_card.json"))
-        model = T5ForConditionalGeneration.from_pretrained(folder, local_files_only=True)
+        # As runs and trainings have it. The file is in bfloat16, which transformers would keep.
+        model = T5ForConditionalGeneration.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
         results = evaluate(model, vocabulary, scenes=scenes, split="test")
         crowded = evaluate(
             model, vocabulary, scenes=scenes, split="test", objects=(MOST_OBJECTS, MOST_OBJECTS)
