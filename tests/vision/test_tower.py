@@ -38,9 +38,21 @@ def tiny_siglip_for_tests(pretrained=False, **kwargs):
 
 
 @register_model
+def tiny_vitamin_for_tests(pretrained=False, **kwargs):
+    """As ViTamin: no class token, the mean of patches, which is normalized."""
+    return described(VisionTransformer(**(sizes(kwargs) | {"class_token": False, "global_pool": "avg"})))
+
+
+@register_model
 def tiny_eva_for_tests(pretrained=False, **kwargs):
-    """As EVA-02: rotary positions, SwiGLU, a class token."""
-    as_eva = {"use_rot_pos_emb": True, "swiglu_mlp": True, "scale_mlp": True, "qkv_fused": False}
+    """As EVA-02: rotary positions, SwiGLU, a class token that is pooled behind the norm."""
+    as_eva = {
+        "global_pool": "token",
+        "use_rot_pos_emb": True,
+        "swiglu_mlp": True,
+        "scale_mlp": True,
+        "qkv_fused": False,
+    }
     return described(Eva(**(sizes(kwargs) | as_eva)))
 
 
@@ -67,8 +79,10 @@ FAMILIES = {
         "custom_text": True,
     },
     "siglip": {"vision_cfg": timm("tiny_siglip_for_tests", ""), "text_cfg": TEXT},
+    "vitamin": {"vision_cfg": timm("tiny_vitamin_for_tests", ""), "text_cfg": TEXT},
     "eva02": {"vision_cfg": timm("tiny_eva_for_tests", "token"), "text_cfg": TEXT},
 }
+NORM_BEHIND_THE_POOL = {"coca": "comes after its attention pool", "vitamin": "has no norm before its pool"}
 PREPROCESS = {"mean": [0.4, 0.5, 0.6], "std": [0.2, 0.25, 0.3], "interpolation": "bicubic"}
 
 
@@ -103,8 +117,8 @@ def prepared():
 @pytest.mark.parametrize("family", FAMILIES)
 def test_features_are_those_of_the_towers_own_forward(tmp_path, family, final_norm, layer):
     name, visual = folder(tmp_path, family)
-    if family == "coca" and final_norm:
-        with pytest.raises(ValueError, match="comes after its attention pool"):
+    if family in NORM_BEHIND_THE_POOL and final_norm:
+        with pytest.raises(ValueError, match=NORM_BEHIND_THE_POOL[family]):
             OpenClipVision(weights=name, final_norm=True)
         return
     own = hasattr(visual, "transformer")
@@ -116,7 +130,7 @@ def test_features_are_those_of_the_towers_own_forward(tmp_path, family, final_no
     with torch.no_grad():
         visual(prepared())
         expected = norm(seen[0]) if final_norm else seen[0]
-    prefix = 0 if family == "siglip" else 1
+    prefix = 0 if family in ("siglip", "vitamin") else 1
     vision = OpenClipVision(weights=name, layer=layer, final_norm=final_norm)
     assert torch.equal(vision.patches(images()), expected[:, prefix:])
     assert (vision.dim, vision.grid, vision.image_size) == (32, (3, 3), (24, 24))

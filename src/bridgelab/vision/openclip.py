@@ -81,6 +81,12 @@ class OpenClipVision(nn.Module):
                 f"final_norm={final_norm}: the last norm of {name} comes after its attention pool and does not apply to patches. "
                 "Set vision.final_norm=false."
             )
+        # timm puts the norm of a ViT that averages its patches behind the average, and an Identity in its place.
+        if final_norm and isinstance(getattr(getattr(self.visual, "trunk", None), "norm", None), nn.Identity):
+            raise ValueError(
+                f"final_norm={final_norm}: {name} has no norm before its pool, so none that applies to patches. "
+                "Set vision.final_norm=false."
+            )
         if cls and not self.shape.prefix:
             raise ValueError(f"cls={cls}: {name} has no class token. Set vision.cls=false.")
         self.visual.to(getattr(torch, dtype))
