@@ -145,7 +145,15 @@ def test_a_matryoshka_bridge_is_evaluated_with_as_many_tokens_as_are_asked_for(
     assert first["costs"]["visual_tokens"] == 4
     state = torch.load(trained / "last.ckpt", weights_only=True)["state_dict"]
     assert state["model.bridge.steps"] == 7  # the check of the start, and six steps
-    for tokens, name in ((None, "nested_on_world"), (1, "nested_on_world_with_1_tokens")):
+    # A run that is asked for it is trained as any other: its start, scale and validation have all tokens.
+    limited = trained.parent.with_name("limited") / trained.name
+    asked = config(*chosen, "study=limited", "train.lr=0.01", "evaluate.tokens=2")
+    main.run(asked, limited, bridge="matryoshka")
+    two_tokens = json.loads((limited / "metrics.json").read_text())
+    assert (two_tokens["costs"]["visual_tokens"], two_tokens["curve"]) == (2, first["curve"])
+    of_limited = torch.load(limited / "last.ckpt", weights_only=True)["state_dict"]
+    assert all(torch.equal(of_limited[name], value) for name, value in state.items())
+    for tokens, name in ((None, "nested_on_world"), (2, "nested_on_world_with_2_tokens")):
         asked = config(chosen[2], f"evaluate.tokens={tokens or 'null'}")
         out = evaluate_run(trained, asked)
         assert out.parent.name == name
@@ -153,6 +161,8 @@ def test_a_matryoshka_bridge_is_evaluated_with_as_many_tokens_as_are_asked_for(
         assert record["costs"]["visual_tokens"] == (tokens or 4)
         same = record["metrics"] == pytest.approx(first["metrics"])
         assert same == (tokens is None)
+        if tokens == 2:
+            assert record["metrics"] == pytest.approx(two_tokens["metrics"])
     with pytest.raises(ValueError, match=r"evaluate\.tokens=5: this bridge has 4 queries"):
         evaluate_run(trained, config(chosen[2], "evaluate.tokens=5"))
 

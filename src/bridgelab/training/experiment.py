@@ -81,11 +81,14 @@ class Experiment:
         return experiment
 
     def model(self, seed: int) -> BridgedModel:
-        """Return the bridge that this seed initializes, between the backbones."""
+        """Return the bridge that this seed initializes, between the backbones. It outputs all of its tokens."""
         # Trials are of tune.seed, and start as a run of that seed, whichever seed's run does them.
         init_from = with_seed(self.config, seed).bridge.get("init_from")
         images = self.data.images_per_example
-        return self.backbones.model(seed, images=images, init_from=init_from, **self.patch_moments)
+        model = self.backbones.model(seed, images=images, init_from=init_from, **self.patch_moments)
+        if hasattr(model.bridge, "limit_tokens"):  # `evaluate.tokens` is of the test split alone
+            model.bridge.limit_tokens(None)
+        return model
 
     def init_output_scale(self, model: BridgedModel, batches: TrainingBatches) -> None:
         """Set the bridge's output scale from the first batch, and check how it starts.

@@ -61,6 +61,7 @@ def train_and_evaluate(
     if trained is None:
         return
     model.to(experiment.device).eval()
+    experiment.backbones.limit_tokens(model.bridge)
 
     data = experiment.data
     tests = data.test_examples("test", data.conditioning)
