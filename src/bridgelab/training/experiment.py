@@ -86,8 +86,9 @@ class Experiment:
         init_from = with_seed(self.config, seed).bridge.get("init_from")
         images = self.data.images_per_example
         model = self.backbones.model(seed, images=images, init_from=init_from, **self.patch_moments)
-        if hasattr(model.bridge, "limit_tokens"):  # `evaluate.tokens` is of the test split alone
-            model.bridge.limit_tokens(None)
+        bridge: Any = model.bridge
+        if hasattr(bridge, "limit_tokens"):  # `evaluate.tokens` is of the test split alone
+            bridge.limit_tokens(None)
         return model
 
     def init_output_scale(self, model: BridgedModel, batches: TrainingBatches) -> None:
