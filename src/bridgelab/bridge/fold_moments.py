@@ -18,13 +18,13 @@ WAYS = "Evaluate the run itself ('bridgelab evaluate RUN'), or publish all that 
 
 
 def fold_moments(tensors: Mapping[str, Tensor], beside: Mapping[str, Tensor], form: str) -> dict[str, Tensor]:
-    r"""Return the weights of a bridge that makes of patches as they are the tokens that a run's bridge made of standardized ones.
+    r"""Fold a run's patch moments and output scale into its bridge's weights, so that it maps raw patches to the same tokens.
 
     $s f((x - \mu) / \sigma)$ is again a projector of the same shape: with $W$ and $b$ of the first layer,
     $W (x - \mu) / \sigma + b = (W / \sigma) x + (b - W (\mu / \sigma))$, and $s$ multiplies weight and bias of the
-    last. A norm in front, as the Q-Former's and the resampler's, makes standardized patches another input altogether, and a layer
-    without a bias can't hold $\mu$. A run that goes on from a published bridge does not standardize, so it has $s$ alone, which the
-    last layer takes up, or Idefics2's last norm.
+    last. Moments can't be folded behind a norm (Q-Former, resampler), which normalizes raw and standardized patches differently, nor
+    into a first layer without a bias, which can't hold $\mu$. A run that goes on from a published bridge does not standardize, so it
+    has $s$ alone, which the last layer takes up, or Idefics2's last norm.
 
     Args:
         tensors: the bridge's, by our names.
@@ -35,8 +35,8 @@ def fold_moments(tensors: Mapping[str, Tensor], beside: Mapping[str, Tensor], fo
     """
     if more := sorted({name.partition(".")[0] for name in beside} - {*MOMENTS}):
         raise ValueError(
-            f"{', '.join(more)} of the run stand beside its bridge: the format {form!r} holds a bridge alone, which would be another "
-            f"function without them. {WAYS}"
+            f"the run also trained {', '.join(more)}, and the format {form!r} holds a bridge alone: without them it would compute "
+            f"something else. {WAYS}"
         )
     mean, std, scale = (beside[name].double() for name in MOMENTS)
     standardized = bool(mean.any() or (std != 1).any())

@@ -152,7 +152,7 @@ def _config_beside(path: Path) -> DictConfig | None:
 
 
 def _check_unshaped(path: Path, config: DictConfig) -> None:
-    """Check the choices that change what a run's weights compute, and that neither their names nor their shapes tell."""
+    """Check the choices that change what the weights compute but show in neither tensor names nor shapes, such as `num_heads`."""
     trained = _config_beside(path)
     if trained is None:
         return
@@ -198,5 +198,6 @@ def _check_run(path: Path, config: DictConfig) -> None:
     if not is_alignment and reader != here and both_packaged:
         raise ValueError(
             f"bridge.init_from={path} was trained for the language model {reader}, and text is {here} here: a bridge's tokens fit the "
-            f"model that they were trained for. Set text={reader}, or begin from weights of 'bridgelab align', which have met none."
+            f"model that they were trained for. Set text={reader}, or begin from weights of 'bridgelab align', which were trained "
+            "without a language model."
         )

@@ -97,7 +97,7 @@ def read_initial(
         raise ValueError(
             f"bridge.init_from={path} was trained for the language model {origin['text']}, and text is {text} here: a bridge's "
             "tokens fit the model that they were trained for. Set text to that model, or begin from weights of "
-            "'bridgelab align', which have met none."
+            "'bridgelab align', which were trained without a language model."
         )
     if vision and origin.get("vision", vision) != vision:
         log(

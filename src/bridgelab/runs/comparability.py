@@ -231,7 +231,7 @@ def _below(key: str, name: str) -> bool:
 
 
 def _follows(choice: str, key: str) -> bool:
-    """Return whether a key of the record follows from a choice: from the closest cause above it, or from one below it."""
+    """Return whether a record key follows from a config key: `FOLLOWS` names it for that key, its nearest parent there, or one below."""
     above = [cause for cause in FOLLOWS if _below(choice, cause)]
     causes = {cause for cause in FOLLOWS if _below(cause, choice)} | {max(above, key=len, default=choice)}
     return any(_below(key, one) for cause in causes for one in FOLLOWS.get(cause, ()))

@@ -54,8 +54,8 @@ NOT_IDENTITY = (
     "data.max_skipped",
     "benchmark.published",
 )
-# Keys in which configs of one run may differ. They are in the hash all the same, because a run of another study is reused
-# (`reuse`) by its hash alone, and must not be if its data lie in another place.
+# Keys that may change between attempts at a run. They stay in the full hash: `reuse` finds runs of other studies by it, and must not
+# take one whose data lie elsewhere.
 INDIFFERENT = (
     "benchmark.root",  # data may move; the fingerprint detects other data, and `_refuse_other_data` does once a run is finished
     "benchmark.processes",

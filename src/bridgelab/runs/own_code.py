@@ -1,4 +1,4 @@
-"""Which code a bridge of one's own ran: the part of its file that its class rests on, by its content. Free of torch.
+"""Hash a user-defined bridge's code: the statements of its file that its class depends on. Free of torch.
 
 A config names a class by its module, so that its hash stays when the file is edited.
 """
@@ -57,7 +57,7 @@ def _file_of(target: str) -> tuple[Path | None, str]:
 
 
 def _code_of(content: bytes, name: str) -> bytes:
-    """Return the statements of a module that the definition of a name rests on; the whole module if it does not define the name.
+    """Return the statements of a module that the definition of a name depends on; the whole module if it does not define the name.
 
     So another class of the same file may change.
     """

@@ -85,7 +85,7 @@ def _files(run: Path) -> list[Path]:
 
 
 def _hashes(config: DictConfig, record: dict) -> set[str]:
-    """Return the hashes that this config may have in another study: with its name, and without a budget that the bridge meets anyway."""
+    """Return the hashes to look for: of this config in the record's study, and also without a `budget.tokens` that changes nothing."""
     # `trained_in` marks a run that was evaluated on another benchmark.
     if "study" not in record or "trained_in" in record:
         return set()

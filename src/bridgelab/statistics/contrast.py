@@ -116,7 +116,8 @@ class Contrast:
     def degrees_of_freedom(self) -> np.ndarray:
         """Satterthwaite's degrees of freedom, at least those of the bridge with the fewest runs [...].
 
-        Fewer would come out where images tell less than $R_b$ says they do, as of two bridges that answer alike.
+        Without this minimum the formula can give fewer where $V_I$ is smaller than the sum of $R_b$, as for two bridges that answer
+        nearly alike.
         """
         with np.errstate(divide="ignore", invalid="ignore"):
             seeds_term = (self.seed_variance**2 / (np.array(self.num_runs) - 1.0)).sum(axis=-1)

@@ -170,8 +170,8 @@ def _headline_cells(study: Study) -> list[tuple[float, np.ndarray]] | None:
 def _controls(study: Study) -> dict[str, np.ndarray]:
     """Return the examples that take seeing alone, by what they are [example].
 
-    Captions are a control if their scores are shares of attributes right. Others equal a reference word for word or not, which no
-    bridge reaches, so that nothing would be subtracted.
+    Captions are a control if their scores are shares of attributes right. Captions that must equal a reference word for word are not:
+    no bridge gets one right, so nothing would be subtracted.
     """
     examples = study.examples
     controls = {}

@@ -121,8 +121,8 @@ def _numbers(pilots: Mapping[tuple[str, str], Contrast], name: str) -> list[int]
 
 
 def _planned_cell(pilot: Contrast, delta: float, family: int, seeds: int, image_factor: int) -> PlannedCell:
-    # What fewer images find, more images find. Satterthwaite's approximation can deny that: when seeds alone are left, with their few
-    # degrees of freedom, these fall faster than the variance.
+    # More images never find less. Satterthwaite's approximation can say otherwise: once seeds dominate the variance, degrees of freedom
+    # fall faster than it. So the best number of images up to this one counts.
     smallest, factor = min(
         (float(smallest_difference(at_size(pilot, seeds, factor), delta, family)), factor)
         for factor in IMAGE_FACTORS
