@@ -73,7 +73,7 @@ def _check_app(args: Sequence[str], command: str, schema: Any) -> None:
 
 
 def _refuse_several_studies(each: Sequence[Sequence[str]], args: Sequence[str]) -> None:
-    """Refuse to sweep studies: Hydra reads what a study sweeps only where the study is one for all jobs.
+    """Refuse to sweep studies: Hydra reads a study's own sweep only if all jobs have the same study.
 
     Args:
         each: overrides with one value each, of a sweep once with each value.
@@ -91,7 +91,7 @@ def _refuse_several_studies(each: Sequence[Sequence[str]], args: Sequence[str]) 
         ]
         commands = ", ".join(shlex.join(["bridgelab", "train", one, *others]) for one in studies)
         raise UsageError(
-            f"{STUDY}{names}: a sweep over studies leaves out what each sweeps itself ({swept[0]}), and would be a single run of each. "
+            f"{STUDY}{names}: Hydra ignores a study's own sweep ({swept[0]}) if several studies are swept, so each would be a single run. "
             f"Give one command each: {commands}"
         )
 

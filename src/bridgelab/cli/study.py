@@ -55,7 +55,7 @@ def run(args: list[str]) -> None:
 
 @contextmanager
 def _sweep_kept(study: Path) -> Iterator[None]:
-    """Keep a study's sweep, in place of which Hydra writes the added row's, where readers find it, and restore it afterwards.
+    """Copy multirun.yaml to `KEPT`, which readers prefer, because Hydra overwrites it with the added row's sweep; restore it afterwards.
 
     Raises:
         UsageError: if another process adds a row to the study.

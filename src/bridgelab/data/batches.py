@@ -17,7 +17,7 @@ LABEL_IGNORED = -100  # ignored by the cross-entropy of torch and transformers
 CHUNK = 4096  # texts that are tokenized at once
 # A text is reported if it is this many times as long as 99 % of texts, and has this many tokens.
 OUTLIER_RATIO, OUTLIER_TOKENS = 8, 32
-COMMON = 0.02  # a question of a larger share of examples is so frequent that to exclude it would give it away
+COMMON = 0.02  # share of examples above which excluding a question would reveal it
 
 
 class Tokenizer(Protocol):
@@ -129,8 +129,8 @@ class TokenizedExamples:
 def _mismatched(examples: Sequence[Example]) -> np.ndarray:
     """Return for each example the row of another one, drawn at random with a fixed seed.
 
-    A row with the same text is drawn again. But if one text makes up more than `COMMON` of the rows, to exclude it would give it away;
-    with two texts, entirely. Then only the example's own row is excluded. Pools with captions keep the first rule, since the built-in
+    A row with the same text is drawn again. But if one text makes up more than `COMMON` of the rows, its absence would reveal it
+    (completely, with two texts). Then only the example's own row is excluded. Pools with captions keep the first rule, since the built-in
     world has four caption prompts, and recorded runs drew so. If all texts are equal, any row is drawn.
     """
     texts = np.array([e.prompt for e in examples], dtype=object).astype(str)

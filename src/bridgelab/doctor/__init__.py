@@ -1,1 +1,1 @@
-"""What is installed on this machine, what is reachable from it, and what a run needs."""
+"""Check what is installed on this machine and reachable from it; estimate what a run needs."""

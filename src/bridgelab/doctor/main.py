@@ -27,7 +27,7 @@ def doctor(overrides: Sequence[str], *, multirun: bool = False, as_json: bool = 
     """Print what is installed and what is missing; with a run's overrides also what that run needs.
 
     Args:
-        overrides: as of bridgelab train; `images=N+M` and `examples=N+M` are the sizes of data that are not here.
+        overrides: as for bridgelab train; `images=N+M` and `examples=N+M` are the sizes of data that are not here.
         multirun: whether a sweep is asked for; overrides with several values are one without it.
         as_json: whether to print the tables as JSON.
     Raises:

@@ -118,7 +118,10 @@ def evaluate_run(
 
 
 def _own_benchmark(trained: DictConfig, new: DictConfig, given: Collection[str]) -> DictConfig:
-    """Return a run's own benchmark with its keys that are given; as it is composed if it is the same, since a hash is of that."""
+    """Return a run's own benchmark with the given keys changed.
+
+    If that equals the composed benchmark, return the composed one: hashes are of unresolved configs.
+    """
     own = OmegaConf.create(OmegaConf.to_container(trained, resolve=True))
     assert isinstance(own, DictConfig)
     for group, _, key in (name.partition(".") for name in given):

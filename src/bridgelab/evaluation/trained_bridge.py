@@ -29,8 +29,8 @@ from bridgelab.model import BridgedModel
 from bridgelab.printable import printable
 
 MAX_ANSWER_TOKENS = 64
-PLACE = re.compile(r"\{\w+\}")  # of a text in a prompt
-# What stands there for a question without it, as in training. Any other place is the question's own.
+PLACEHOLDER = re.compile(r"\{\w+\}")
+# Fills for placeholders that a plain question leaves empty, as in training. All others take the question.
 NOTHING = {"{hint}": NO_HINT, "{options}": "", "{instruction}": ""}
 log = logging.getLogger(__name__)
 
@@ -251,20 +251,20 @@ def as_pixels(image: Picture) -> np.ndarray:
 
 
 def in_template(benchmark: Any, question: str) -> str:
-    """Return the question in the prompt that the benchmark's questions were trained with; as it is if it stands in it already.
+    """Put a question into the prompt that the benchmark's questions were trained with; leave it if it is in that prompt already.
 
-    What else the prompt has a place for is filled as in training where there is none.
+    Placeholders of other texts, such as a hint, are filled as in training for a question without them (`NOTHING`).
     """
     template = _template(benchmark)
-    head, *between = PLACE.split(template)
+    head, *between = PLACEHOLDER.split(template)
     if between and (head or between[-1]) and question.startswith(head) and question.endswith(between[-1]):
         return question  # an evaluation harness asks in the benchmark's words
-    return PLACE.sub(lambda place: NOTHING.get(place[0], question), template)
+    return PLACEHOLDER.sub(lambda place: NOTHING.get(place[0], question), template)
 
 
 def reads_question(benchmark: Any) -> bool:
     """Return whether the prompt has a place for a question; that of captions has none."""
-    return bool(set(PLACE.findall(_template(benchmark))) - NOTHING.keys())
+    return bool(set(PLACEHOLDER.findall(_template(benchmark))) - NOTHING.keys())
 
 
 def _template(benchmark: Any) -> str:

@@ -312,7 +312,7 @@ class _Pool:
 
 @contextlib.contextmanager
 def _collect_signals(received: list[int]) -> Iterator[None]:
-    """Append SIGINT, SIGTERM and SIGHUP to `received`: an exception could part a job's start from the note of it.
+    """Append SIGINT, SIGTERM and SIGHUP to `received`: raising could interrupt a start when the process exists and is not recorded yet.
 
     SIGHUP counts once: a terminal that is closed sends it itself, and its shell does too.
     """

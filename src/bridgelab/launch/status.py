@@ -70,8 +70,8 @@ class StudyStatus:
         name: of the study.
         runs: in the order of its sweep.
         again: the command that does what is missing; empty if it is not known.
-        seconds_left: until all runs are done that run, wait, or are resumed by the sweep that runs, if as many run at a time as now; None
-            if none runs or nothing is measured yet.
+        seconds_left: until the runs that run or wait, and those that the sweep has yet to resume, are done, with as many at a time as now;
+            None if none runs or nothing is measured yet.
         sweep: the process of a sweep that runs on this machine; None if none does.
         queued: how many runs that are not done wait or run in Slurm's queue.
     """

@@ -67,8 +67,8 @@ class Planned:
 def write_plan(jobs: Sequence[Planned]) -> None:
     """Note the jobs of a sweep in their study's folder.
 
-    Those of earlier sweeps stay if they may yet run: if they were begun or are Slurm's, if another sweep is at work, or if this one adds a
-    row. Others would wait for ever, such as those of a mistyped sweep that was ended.
+    Keep a job of an earlier sweep if it has begun or was submitted to Slurm; keep all if another sweep is at work or this one adds a row.
+    Drop the others, such as those of a mistyped sweep that was ended: they would be shown as waiting for ever.
 
     Nothing but `bridgelab status` needs the file, so a folder that can't be written is left to the jobs to complain about.
     """

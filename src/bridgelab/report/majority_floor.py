@@ -8,10 +8,10 @@ RECORDED = "test/majority"  # key of the record's metrics
 
 
 def guesses_right(study: Study, column: str = "majority") -> np.ndarray | None:
-    """Return whether the most frequent training answer is right [question]; None where predictions do not tell.
+    """Return whether the most frequent training answer is right [question]; None if predictions can't tell.
 
-    They do not where a question has no such answer, as without a train split. They keep one accepted answer, so neither do they where a
-    metric accepts several or gives part of a point: there they do not give the recorded value.
+    They can't if a question has no such answer, as without a train split. Nor can they if the metric accepts several answers or gives
+    partial credit: predictions keep one answer, and the share of questions that it gets right is not the recorded one.
 
     Args:
         study: with questions.

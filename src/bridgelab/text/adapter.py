@@ -63,9 +63,9 @@ def with_lora(model: Any, rank: int, alpha: float | None, targets: list[str]) ->
     Source: Hu et al. 2022, arXiv:2106.09685, as peft has it. The frozen weights are the given model's own tensors, not copies,
     and the given model computes as before. Beside a T5 in bfloat16, $A$ and $B$ are in float32.
 
-    The scale is $s = \alpha / r$. Without $\alpha$ it is $\sqrt{3 r / d}$, so that one learning rate $\eta$ does for bridge and
-    adapter: entries of $A$ are uniform within $\pm 1 / \sqrt d$, which makes its norm from RMS to RMS about $\sqrt{d / 3r}$. Muon
-    steps $B$ by a matrix of norm $\eta$, which changes $W$ by about $\eta$ then, as it does each matrix of the bridge.
+    The scale is $s = \alpha / r$. Without $\alpha$ it is $\sqrt{3 r / d}$, so that one learning rate $\eta$ suits bridge and
+    adapter. Entries of $A$ are uniform within $\pm 1 / \sqrt d$, so its RMS-to-RMS operator norm is about $\sqrt{d / 3r}$. A step of
+    Muon changes $B$ by a matrix of norm $\eta$, and so $W$ by about $\eta$, like each matrix of the bridge.
 
     Args:
         model: a T5ForConditionalGeneration of width $d$.

@@ -13,7 +13,7 @@ BEFORE = "before"  # stands for all attempts that a checkpoint of an earlier rel
 class Attempts:
     """The attempts at one run: this one, and those that its checkpoints tell of.
 
-    Each has a name, because a checkpoint that an attempt starts a cool-down from tells of that attempt itself.
+    Each has a name, so that it counts once: an attempt may load a checkpoint that it wrote itself, to begin a cool-down from it.
 
     Args:
         begun: when this attempt began, by the monotonic clock.

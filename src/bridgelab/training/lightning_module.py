@@ -61,7 +61,7 @@ class BridgeTraining(pl.LightningModule):
         return loss
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Log the learning rate that this step uses, seed dropout's masks, and tell a bridge that draws once per step of later parts."""
+        """Log this step's learning rate and seed dropout. In later micro-batches, have the bridge repeat the draw of its step."""
         # Torch's generator is left alone for a model that drops nothing, so that its training stays what it was.
         part = batch_idx % self.trainer.accumulate_grad_batches
         if not part:

@@ -66,7 +66,7 @@ def check_trainer(config: DictConfig) -> int:
     except (ImportError, MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(f"Lightning refuses this trainer: {error} Choose another trainer=NAME.") from error
     processes = trainer.num_devices * trainer.num_nodes
-    # Each of too many processes would train the whole run as its first, in the same folder.
+    # Each surplus process would act as rank 0 and train the whole run in the same folder.
     alone = trainer.is_global_zero and not is_first(os.environ)
     too_many = alone or max(trainer.world_size, _launched()) != processes
     if too_many or _waits_in_vain(trainer, processes):

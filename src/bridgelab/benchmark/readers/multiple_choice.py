@@ -70,8 +70,8 @@ def first_is_right(
 ) -> Example:
     """Return the example of a question whose first option is published as the right one.
 
-    Options are shown in an order drawn from the example's id alone: ties and the most frequent position would give a fixed
-    one away. Arguments and Raises are those of `choice_example`.
+    Options are shown in an order drawn from the example's id alone: if the right one always came first, ties and the most frequent
+    position would favour it. Arguments and Raises are those of `choice_example`.
     """
     if not isinstance(options, list):
         raise TypeError(f"choices={options!r} must be a list of texts")

@@ -72,15 +72,15 @@ OF_THE_TRAINER = {
 }  # fmt: skip
 
 
-def _without_places(devices: object) -> object:
-    """Refuse GPUs by their places: Lightning alone would use these, and all that a run does outside of training the first ones."""
+def _without_indices(devices: object) -> object:
+    """Refuse GPU indices: only Lightning would use them, while encoding and evaluation use the first GPUs."""
     if isinstance(devices, list):
-        places = ",".join(map(str, devices))
+        indices = ",".join(map(str, devices))
         raise PydanticCustomError(
             "devices",
-            "must be the number of GPUs, since their places mean nothing to the encoding of images and to the evaluation. Set "
-            "trainer.devices={number}, and CUDA_VISIBLE_DEVICES={places} in the environment",
-            {"number": max(1, len(devices)), "places": places},
+            "must be the number of GPUs, not their indices, which encoding and evaluation ignore. Set trainer.devices={number}, and "
+            "CUDA_VISIBLE_DEVICES={indices} in the environment",
+            {"number": max(1, len(devices)), "indices": indices},
         )
     return devices
 
@@ -88,7 +88,7 @@ def _without_places(devices: object) -> object:
 class Trainer(ClassKeys):
     of_the_run: ClassVar[Mapping[str, str]] = OF_THE_TRAINER
     accelerator: Name
-    devices: Annotated[Count | Literal[-1, "auto"], BeforeValidator(_without_places)]
+    devices: Annotated[Count | Literal[-1, "auto"], BeforeValidator(_without_indices)]
     num_nodes: Count
     strategy: Name
     gradient_clip_val: NotNegative | None = None

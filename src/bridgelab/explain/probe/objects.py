@@ -110,8 +110,8 @@ def probe_objects(
 def probe_tokens(fit: np.ndarray, targets: dict[str, np.ndarray], test: np.ndarray) -> dict[str, np.ndarray]:
     r"""Return predictions of ridge probes that read the best number of tokens.
 
-    In a bridge that keeps places, one token tells of a field, and a probe of all tokens would drown it in others; in another bridge, all
-    tokens tell of it. So tokens are ranked by their alignment with the targets,
+    If a bridge preserves the patch grid, one token describes a field and the others are noise to its probe; otherwise all tokens
+    describe it. So tokens are ranked by their alignment with the targets,
     $\sum_Y \lVert X^\top Y \rVert_F^2 / \lVert Y \rVert_F^2$ over $\lVert X^\top X \rVert_F$ (centred kernel alignment, Cortes et al.
     2012, arXiv:1203.0550). For each target, the first 1, `TOKEN_FACTOR`, `TOKEN_FACTOR`² … tokens, or all, are read, whichever has the
     least leave-one-out error.

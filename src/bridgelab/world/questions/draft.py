@@ -162,7 +162,7 @@ class Draft:
     def idle(self, description: Description, among: int, relaxed: Sequence[int] = ()) -> bool:
         """Return whether the same objects match `among` these as in the whole scene, or in a set of `relaxed`.
 
-        Sets decide for counts too: each of `relaxed` either contains `among` or is contained in it.
+        This is right for counts too: each set of `relaxed` contains `among` or is contained in it, so equal counts mean equal sets.
         """
         matches = self.masks.matching(description, among)
         return any(self.masks.matching(description, mask) == matches for mask in (self.masks.all, *relaxed))
