@@ -87,6 +87,11 @@ class BridgedModel(nn.Module):
     it instructs the T5. LoRA changes the T5's matrices. A conditioned bridge always gets the question from the frozen T5, so
     that it means the same with every adapter.
 
+    A batch holds `patches` [batch, patch, vision_dim]; `prompt` and `labels`, int64 [batch, position], where labels of `IGNORED`
+    (-100) do not count; and `prompt_mask`, true for words [batch, position]. For a conditioned bridge it also holds `question` and
+    `question_mask`, like prompt and mask. With `tokens`, the loss is the sum over labels divided by it. `TokenizedExamples.batch`
+    makes such batches.
+
     Args:
         bridge: patches [batch, patch, vision_dim] -> visual tokens [batch, token, text_dim]; its `sees` says what it reads.
         text: the frozen language model.
@@ -258,7 +263,7 @@ class BridgedModel(nn.Module):
             return self._raw_prefix(batch) * self.scale
 
     def encode(self, batch: dict[str, Tensor]) -> Encoded:
-        """Return what the T5's decoder reads."""
+        """Return what the T5's decoder reads. Visual tokens are NaN before `init_output_scale`."""
         with self._autocast():
             return self.encode_prefix(self._raw_prefix(batch) * self.scale, batch)
 
@@ -306,7 +311,10 @@ class BridgedModel(nn.Module):
         return -loss
 
     def loss(self, batch: dict[str, Tensor]) -> Float[Tensor, ""]:
-        """Return the mean negative log-probability of the targets' tokens; their sum over `batch["tokens"]` if that is set."""
+        """Return the mean negative log-probability of the targets' tokens; their sum over `batch["tokens"]` if that is set.
+
+        It is NaN before `init_output_scale`.
+        """
         labels = batch["labels"]
         tokens = batch.get("tokens", (labels != IGNORED).sum())
         return -self.log_probs(self.encode(batch), labels).sum() / tokens
@@ -317,7 +325,7 @@ class BridgedModel(nn.Module):
 
     @torch.no_grad()
     def likelihood(self, batch: dict[str, Tensor], encoded: Encoded | None = None) -> Float[Tensor, " batch"]:
-        """Return the log-probability of each example's whole target, end token included."""
+        """Return the log-probability of each example's whole target, end token included; NaN before `init_output_scale`."""
         return self.log_probs(encoded or self.encode(batch), batch["labels"]).sum(1)
 
     @torch.no_grad()

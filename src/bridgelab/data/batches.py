@@ -96,8 +96,9 @@ class TokenizedExamples:
             images: rows of the image features to use instead of the examples' own.
 
         Returns:
-            `patches` [example, patch, dim]; `prompt`, `prompt_mask` and `labels` [example, position]; for a conditioned bridge
-            also `question` and `question_mask` [example, position].
+            `patches` [example, patch, dim]; `prompt` and `labels`, int64 [example, position], labels padded with `LABEL_IGNORED`;
+            `prompt_mask`, bool [example, position], true for words; for a conditioned bridge also `question` and `question_mask`,
+            like prompt and mask.
         """
         rows = np.asarray(rows)
         images = self.images[rows] if images is None else images

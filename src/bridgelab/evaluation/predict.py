@@ -56,9 +56,11 @@ def predict(
         rows: which of them.
         batch_size: examples in a batch.
         num_beams: of generated text; 1 is greedy.
-        other_image: for each row of the image features, the row to use instead.
+        other_image: for each row of the image features, the row to use instead, int [image]; None for the examples' own images.
         words: for each of `rows`, a text that the T5 reads instead of the bridge's tokens.
         progress: called with the number of examples done and the total.
+    Raises:
+        RuntimeError: if the processes do not return one prediction for each example.
     """
     rows = np.asarray(rows)
     # Like lengths together: little padding.

@@ -33,10 +33,10 @@ class Row:
         role: "bridge", "floor" or "ceiling".
         seeds: number of trained runs; 0 if nothing is trained.
         orders: number of orders of examples if runs of one order are averaged over seeds; else 0.
-        accuracy: by reasoning type, under `ALL` over all questions, and under `CONSISTENCY` over groups.
+        accuracy: share in [0, 1] by reasoning type, under `ALL` over all questions, and under `CONSISTENCY` over groups.
         gap: the gap closed, by the same keys; None where there is no gap to close. Empty for floors and ceilings.
         captioned: accuracy from the bridge's own caption in place of its tokens, by the same keys; empty if not recorded.
-        captions: "cider" and "attributes", as far as recorded.
+        captions: "cider" in [0, 10] and "attributes", a share in [0, 1], as far as recorded.
         costs: "parameters", "visual_tokens" and "flops" (per example, forward and backward, bridge and language model).
         convergence: validation accuracy at each budget; None if nothing is trained.
         started_from: source of the trained weights that its runs start from; empty if they were trained from scratch.

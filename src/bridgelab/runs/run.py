@@ -20,8 +20,10 @@ class Run:
     """One finished run: its folder, and `metrics.json` as read.
 
     Args:
+        path: its folder.
+        record: what its `metrics.json` holds.
         levels: values of the factors that its study varies apart from bridges and seeds, by name.
-        scores: scores by view [example of the study]; nan for an example that the run did not answer.
+        scores: scores between 0 and 1 by view [example of the study]; nan for an example that the run did not answer.
     """
 
     path: Path

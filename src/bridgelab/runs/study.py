@@ -52,6 +52,10 @@ class Study:
     """All finished runs of a study in the order of its sweep, and the cells that are missing.
 
     Args:
+        name: of its folder.
+        path: of its folder, as given.
+        runs: the finished runs, with their scores.
+        missing: the cells without a finished run.
         examples: the examples that all runs answered, one row each with its tags, sorted by kind and id, as the first run
             recorded them.
         allowed: one line for each key in which runs differ because the reader allowed it.
@@ -120,7 +124,7 @@ class Study:
         return clusters(self.examples)
 
     def scores(self, bridge: str, view: str = IMAGE_VIEW) -> np.ndarray:
-        """Return the scores of a row's runs on the questions [run, question]."""
+        """Return the scores of a row's runs on the questions, between 0 and 1 [run, question]; nan for one that was not answered."""
         return np.stack([run.scores[view][self.questions.index] for run in self.of(bridge)])
 
     def has(self, bridge: str, view: str) -> bool:

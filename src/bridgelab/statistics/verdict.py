@@ -29,8 +29,8 @@ class Verdict:
 
     Args:
         baseline: the bridge whose verdict it is.
-        delta: the least difference that matters.
-        cells: by (comparator, kind of question), the difference baseline − comparator.
+        delta: the least difference that matters, as a share: 0.02 is 2 points.
+        cells: by (comparator, kind of question), the difference baseline − comparator, as a share.
         headline: by comparator; empty if there is no control.
         controls: what the headline subtracts.
         questions: number of questions of each kind.

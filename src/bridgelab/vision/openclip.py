@@ -148,7 +148,11 @@ class OpenClipVision(nn.Module):
     def patches(
         self, images: UInt8[Tensor, "batch height width 3"]
     ) -> Float[Tensor, "batch patch {self.dim}"]:
-        """Return the features of raw RGB images."""
+        """Return the features of raw RGB images, in the encoder's `dtype`.
+
+        Raises:
+            ValueError: if the images are not uint8 [batch, height, width, 3] with at least one pixel.
+        """
         return self(self.pixels(images))
 
     @torch.no_grad()
