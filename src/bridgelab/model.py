@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +13,6 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from bridgelab.bridge.gated_cross_attention import CrossAttentionLayers, before_layers
 from bridgelab.text.adapter import LORA, Adapter
-from bridgelab.text.language_model import LanguageModel
 from bridgelab.text.t5_encoder import ThroughEncoder
 
 IGNORED = -100
@@ -61,6 +60,22 @@ class Encoded(NamedTuple):
     hidden: Tensor
     mask: Tensor
     visual: Tensor | None = None
+
+
+class LanguageModel(Protocol):
+    """A frozen encoder-decoder that reads vectors as well as words."""
+
+    dim: int
+    fingerprint: str
+    embedding_rms: float
+    model: Any
+    placed: bool  # by device_map, and not to be moved
+    checkpointing: bool
+
+    def tokenize(self, texts: list[str], *, end: bool = True) -> tuple[Tensor, Tensor]: ...
+    def embed(self, ids: Tensor) -> Tensor: ...
+    def embed_words(self, scenes: list[str]) -> Tensor: ...
+    def decode(self, ids: Tensor) -> list[str]: ...
 
 
 class BridgedModel(nn.Module):

@@ -7,10 +7,9 @@ from bridgelab.data.image_files import file_hash, read_image
 from bridgelab.doctor import dry_run as dry
 from bridgelab.doctor import measurement
 from bridgelab.doctor.costs import Answering, Costs, Memory
-from bridgelab.doctor.dry_run import REPEATS, DryRun, depths
+from bridgelab.doctor.dry_run import REPEATS, DryRun, depths, noise, write_images
 from bridgelab.doctor.measurement import allocated, at_size
 from bridgelab.doctor.random_models import Layers, tower
-from bridgelab.doctor.sample_images import noise, write_images
 from bridgelab.doctor.workload import Lengths
 from bridgelab.evaluation.costs import measure_costs
 

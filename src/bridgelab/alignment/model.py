@@ -17,10 +17,9 @@ from bridgelab.alignment.contrastive import (
     processes,
     similarity,
 )
-from bridgelab.alignment.lm_head import LMHead
 from bridgelab.alignment.masks import bi_directional, uni_modal_and_causal
 from bridgelab.bridge.qformer import QFormer
-from bridgelab.bridge.qformer_layer import KeysValues
+from bridgelab.bridge.qformer_layer import EPS, KeysValues
 from bridgelab.data.batches import LABEL_IGNORED
 
 Seen = list[KeysValues | None]
@@ -40,6 +39,28 @@ class Others(NamedTuple):
     seen: Seen
     ids: Tensor
     mask: Tensor
+
+
+class LMHead(nn.Module):
+    r"""Predict words: $\mathrm{LN}(\mathrm{GELU}(h W + b))\, E^\top + c$, with the word embeddings $E$.
+
+    Source: Devlin et al. 2019, arXiv:1810.04805, in BLIP-2's text generation.
+
+    Args:
+        width: channels of a hidden state.
+        vocabulary: the number of words.
+    """
+
+    def __init__(self, width: int, vocabulary: int):
+        super().__init__()
+        self.dense = nn.Linear(width, width)
+        self.LayerNorm = nn.LayerNorm(width, eps=EPS)
+        self.bias = nn.Parameter(torch.zeros(vocabulary))
+
+    def forward(
+        self, hidden: Float[Tensor, "*batch width"], embeddings: Float[Tensor, "word width"]
+    ) -> Float[Tensor, "*batch word"]:
+        return F.linear(self.LayerNorm(F.gelu(self.dense(hidden))), embeddings, self.bias)
 
 
 class Alignment(nn.Module):

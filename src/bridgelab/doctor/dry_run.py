@@ -5,6 +5,8 @@ that takes long is extrapolated from two smaller ones, and a T5 that does not fi
 """
 
 import gc
+import io
+import itertools
 import statistics
 import tempfile
 import time
@@ -16,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from omegaconf import DictConfig
+from PIL import Image
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import T5Config
@@ -36,7 +39,6 @@ from bridgelab.doctor.random_models import (
     text_model,
     weight_bytes,
 )
-from bridgelab.doctor.sample_images import noise, write_images
 from bridgelab.doctor.workload import Lengths, Workload
 from bridgelab.model import BridgedModel
 from bridgelab.optim.parameter_groups import parameter_groups
@@ -44,7 +46,8 @@ from bridgelab.optim.parameter_groups import parameter_groups
 REPEATS, PATIENCE = 5, 2.0  # number of timed calls, or seconds after which no further call is timed
 TEXT_SHARE = 0.5  # of free memory that the T5's weights may take; the rest is for the ViT and a step
 SCENE_TOKENS = 96  # of a scene in words: as many as the built-in world's have at most
-ENCODED = 64  # images that the encoder reads at once, as in `data.feature_store`
+ENCODED = 64  # images that the encoder reads at once, as in `data.features.feature_store`
+PIXELS = (640, 480)  # of noise
 
 
 class DryRun(Backbones):
@@ -292,6 +295,24 @@ def depths(full: Layers, share: float) -> list[Layers]:
 def free_bytes(device: torch.device) -> int:
     """Return the bytes that are free on a device."""
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else memory_bytes()[1]
+
+
+def noise() -> bytes:
+    """Return a JPEG file of noise in the size of a photograph."""
+    file = io.BytesIO()
+    Image.effect_noise(PIXELS, 50).convert("RGB").save(file, "jpeg", quality=90)
+    return file.getvalue()
+
+
+def write_images(folder: Path, images: Sequence[bytes], number: int) -> list[str]:
+    """Write this many image files, with these contents in turn, and return their paths.
+
+    No two are alike, since the feature store encodes equal files once: decoders ignore what follows the image.
+    """
+    paths = [folder / str(index) for index in range(number)]
+    for index, (path, content) in enumerate(zip(paths, itertools.cycle(images), strict=False)):
+        path.write_bytes(content + b" %d" % index)
+    return list(map(str, paths))
 
 
 def _state_bytes(optimizer: torch.optim.Optimizer) -> int:
