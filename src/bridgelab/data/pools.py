@@ -24,11 +24,25 @@ def training_pools(
     Raises:
         ValueError: if a stage draws from an unknown pool.
     """
-    drawn = {name for stage in config.stages for name, weight in stage.items() if weight and name != "share"}
+    drawn = _drawn(config)
     if unknown := drawn - set(POOLS):
         raise ValueError(
             f"train.stages draws from {', '.join(sorted(unknown))}: must be of {', '.join(POOLS)}. Correct the name."
         )
+    pools = sort_into_pools(examples, config)
+    if lacking := sorted(drawn - set(pools)):
+        log.warning(
+            "%s has no training examples for %s: their weights in train.stages go to the rest",
+            benchmark,
+            ", ".join(lacking),
+        )
+    return pools
+
+
+def sort_into_pools(
+    examples: Mapping[str, Sequence[Example]], config: DictConfig
+) -> dict[str, list[Example]]:
+    """Return the examples of each pool that a stage draws from and that has any; see `training_pools`."""
     pools: dict[str, list[Example]] = {}
     for kind, of_kind in examples.items():
         pools.setdefault("caption" if kind == "caption" else "answer", []).extend(of_kind)
@@ -39,13 +53,13 @@ def training_pools(
         for e in pools.get("caption", ())
         if isinstance(objects := e.tags.get("objects"), int) and objects <= most
     ]
-    if lacking := sorted(name for name in drawn if not pools.get(name)):
-        log.warning(
-            "%s has no training examples for %s: their weights in train.stages go to the rest",
-            benchmark,
-            ", ".join(lacking),
-        )
+    drawn = _drawn(config)
     return {name: pool for name, pool in pools.items() if name in drawn and pool}
+
+
+def _drawn(config: DictConfig) -> set[str]:
+    """Return the names of the pools that the stages draw from."""
+    return {name for stage in config.stages for name, weight in stage.items() if weight and name != "share"}
 
 
 def warn_of_unknown_words(pools: Mapping[str, TokenizedExamples], text: Tokenizer) -> None:

@@ -19,6 +19,7 @@ from bridgelab.config.instantiate import build
 from bridgelab.data.batches import TokenizedExamples
 from bridgelab.data.example_limits import limit_examples
 from bridgelab.data.image_files import file_hash
+from bridgelab.data.pools import sort_into_pools
 from bridgelab.data.sampler import MixtureSampler, spread
 
 SPLITS = ("train", "val", "test")
@@ -185,7 +186,9 @@ def _from_examples(
         }
 
     train = [e for several in examples["train"].values() for e in several]
-    pools = {name: tokenized(several) for name, several in _pools(config, examples["train"]).items()}
+    pools = {
+        name: tokenized(several) for name, several in sort_into_pools(examples["train"], config.train).items()
+    }
     batches = list(_training_lengths(config, pools))
     test = evaluated("test", config.evaluate.limit)
     # As `datamodule` chooses them, whose images are captioned. A small world has as many as its questions at most.
@@ -220,23 +223,6 @@ def _from_examples(
 
 def _spread(paths: Sequence[str], most: int) -> list[str]:
     return [paths[row] for row in spread(len(paths), most)]
-
-
-def _pools(config: DictConfig, examples: Mapping[str, list[Example]]) -> dict[str, list[Example]]:
-    """Sort training examples into the pools that stages draw from, as `data.pools` does."""
-    drawn = {
-        name for stage in config.train.stages for name, weight in stage.items() if weight and name != "share"
-    }
-    most = config.train.simple_objects
-    captions = examples.get("caption", [])
-    pools = {
-        "answer": [e for kind, several in examples.items() if kind != "caption" for e in several],
-        "caption": captions,
-        "simple_caption": [
-            e for e in captions if isinstance(objects := e.tags.get("objects"), int) and objects <= most
-        ],
-    }
-    return {name: several for name, several in pools.items() if several and name in drawn}
 
 
 def _training_lengths(

@@ -4,7 +4,6 @@ Each number is stored with its influence function over images, which are the sam
 be pooled as scores are (`statistics.estimate`). Free of torch: reports and notebooks read it.
 """
 
-import json
 import math
 import sys
 from collections import Counter
@@ -17,10 +16,10 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, Strict
 
-from bridgelab.atomic import write_text
 from bridgelab.printable import printable
 from bridgelab.runs.finished import is_finished
 from bridgelab.runs.predictions import clusters
+from bridgelab.runs.record import write_json
 from bridgelab.runs.record_schema import Checked, Integer, Malformed, checked, read_json, read_record
 from bridgelab.runs.run import Run
 from bridgelab.statistics.contrast import Contribution, pool
@@ -121,7 +120,7 @@ def write_diagnosis(run: Path, diagnosis: Diagnosis) -> Path:
         ],
     }
     path = run / FILE
-    write_text(path, json.dumps(content, indent=1))
+    write_json(path, content)
     return path
 
 
