@@ -15,7 +15,7 @@ from bridgelab.bridge.perceiver import PerceiverResampler
 from bridgelab.bridge.perceiver_idefics2 import Idefics2Perceiver
 from bridgelab.bridge.qformer import QFormer
 from bridgelab.bridge.words import Words
-from bridgelab.model import BridgedModel, autocast_pays
+from bridgelab.model import BridgedModel, bf16_is_fast
 from bridgelab.text.t5 import _checkpointed
 
 
@@ -152,7 +152,7 @@ def test_a_gpu_that_emulates_bf16_computes_in_float32(monkeypatch, capability, p
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(major=capability))
-    assert autocast_pays(torch.device("cuda", 0)) == pays
+    assert bf16_is_fast(torch.device("cuda", 0)) == pays
 
 
 def test_bf16_is_near(tiny_text, batch, model):

@@ -22,7 +22,7 @@ from bridgelab.bridge.weights import (
     read_rest_of_run,
 )
 from bridgelab.config.instantiate import bridge_choices, build, target
-from bridgelab.model import BridgedModel, autocast_pays
+from bridgelab.model import BridgedModel, bf16_is_fast
 from bridgelab.out_of_memory import SMALLER_T5, explain_full_gpu
 from bridgelab.runs.identity import read_keys
 from bridgelab.runs.insert import insert_of
@@ -112,7 +112,7 @@ class Backbones:
         config = self.config
         precision = config.train.precision
         if precision == "auto":
-            precision = "bf16" if autocast_pays(self.device) else "fp32"
+            precision = "bf16" if bf16_is_fast(self.device) else "fp32"
         torch.manual_seed(seed)
         adapter = build_adapter(config.text, self.text.model)
         torch.manual_seed(seed)  # again, so that a bridge starts the same beside any adapter

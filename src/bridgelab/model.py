@@ -20,7 +20,7 @@ INSERTS = ("encoder_input", "encoder_output", "cross_attention")
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
-def autocast_pays(device: torch.device) -> bool:
+def bf16_is_fast(device: torch.device) -> bool:
     """Return whether bfloat16 is faster than float32.
 
     A CPU without bf16 instructions emulates it at a tenth of the speed, and GPUs before Ampere (V100, T4) emulate it as well.

@@ -49,7 +49,7 @@ def test_what_only_some_settings_need_is_no_fault(monkeypatch):
 
 @pytest.mark.parametrize(("has", "fix"), [(True, ""), (False, "text.dtype=float32 vision.dtype=float32")])
 def test_a_cpu_without_bf16_is_told_what_to_set(monkeypatch, has, fix):
-    monkeypatch.setattr("bridgelab.model.autocast_pays", lambda device: has)
+    monkeypatch.setattr("bridgelab.model.bf16_is_fast", lambda device: has)
     assert machine.cpu().fix.endswith(fix)
     assert machine.cpu().status == (OK if has else NOTE)
 

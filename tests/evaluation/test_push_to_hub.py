@@ -157,7 +157,7 @@ def test_a_pushed_bridge_is_the_runs_own(run, hub, world, tmp_path, monkeypatch)
         assert torch.equal(theirs.model.state_dict()[name], weight)
     question = "what is left of the cube ?"
     assert own.answer(image, question) == theirs.answer(image, question)
-    monkeypatch.setattr(backbones, "autocast_pays", lambda device: True)
+    monkeypatch.setattr(backbones, "bf16_is_fast", lambda device: True)
     exact = bridgelab.load_bridge(f"hf://{REPO}")
     assert (exact.model.precision, exact.dtype) == ("fp32", "float32")
     for named, expected in (

@@ -21,7 +21,7 @@ from bridgelab.data.batches import TrainingBatches
 from bridgelab.data.datamodule import BenchmarkDataModule
 from bridgelab.data.pools import warn_of_unknown_words
 from bridgelab.data.sampler import MixtureSampler, spread
-from bridgelab.model import autocast_pays
+from bridgelab.model import bf16_is_fast
 from bridgelab.runs.identity import config_hash
 from bridgelab.runs.initial_weights import INIT_FROM, initial_file
 from bridgelab.training.fit import Fitted, Outputs, fit
@@ -125,7 +125,7 @@ class AlignmentExperiment:
         config, vision = self.config, self.backbones.vision
         precision = config.train.precision
         if precision == "auto":
-            precision = "bf16" if autocast_pays(self.device) else "fp32"
+            precision = "bf16" if bf16_is_fast(self.device) else "fp32"
         torch.manual_seed(config.seed)
         choices = bridge_choices(config.bridge, vision.grid) | {"conditioning": "none"}
         bridge = target(config.bridge, "bridge")(vision.dim, text.dim, **choices)

@@ -117,11 +117,11 @@ def cpu() -> Check:
     """Return the cores that this process may use, and whether bf16 is fast on them."""
     import torch
 
-    from bridgelab.model import autocast_pays
+    from bridgelab.model import bf16_is_fast
 
     cores, threads = available_cores(), torch.get_num_threads()
     detail = f"{cores} cores, {threads} of them used"
-    if autocast_pays(torch.device("cpu")):
+    if bf16_is_fast(torch.device("cpu")):
         return Check(OK, "CPU", f"{detail}, bf16")
     fix = "on the CPU: text.dtype=float32 vision.dtype=float32"
     return Check(NOTE, "CPU", f"{detail}, no bf16 instructions", fix)

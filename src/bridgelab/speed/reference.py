@@ -32,7 +32,7 @@ from bridgelab.bridge.perceiver_idefics2 import Idefics2Perceiver
 from bridgelab.bridge.perceiver_qwen import QwenResampler
 from bridgelab.bridge.qformer import QFormer
 from bridgelab.bridge.token_packer import TokenPacker
-from bridgelab.model import autocast_pays
+from bridgelab.model import bf16_is_fast
 from bridgelab.speed.connectors import DeformableQueries, NestedQueries, Packer, PooledConvolution, Qwen
 from bridgelab.speed.cross_attention import Block, IdeficsBlock
 from bridgelab.speed.matmul_bound import products_of
@@ -208,7 +208,7 @@ def contests(device: str) -> Iterator[Contest]:
     for size in SIZES:
         if size[0] in LARGE and size[1] == "published" and device == "cpu" and memory < LEAST_MEMORY:
             continue
-        for precision in ("fp32", "bf16") if autocast_pays(torch.device(device)) else ("fp32",):
+        for precision in ("fp32", "bf16") if bf16_is_fast(torch.device(device)) else ("fp32",):
             for compiled in (False, True) if device == "cuda" else (False,):
                 yield Contest(*size, precision, compiled)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bridgelab.benchmark.metrics.scene_attributes import attribute_shares
-from bridgelab.model import autocast_pays
+from bridgelab.model import bf16_is_fast
 from bridgelab.pretraining.t5.batches import END, collate
 from bridgelab.pretraining.t5.lessons import Lesson, lessons
 from bridgelab.pretraining.t5.loss import encoder_input, loss_and_hits
@@ -79,7 +79,7 @@ def _score(
     """Append the scores of a batch to those of their families."""
     device = next(model.parameters()).device
     arrays = {key: array.to(device) for key, array in arrays.items()}
-    with torch.autocast(device.type, torch.bfloat16, enabled=autocast_pays(device)):
+    with torch.autocast(device.type, torch.bfloat16, enabled=bf16_is_fast(device)):
         hits = loss_and_hits(model, arrays)[1].tolist()
         captions = [k for k, lesson in enumerate(group) if lesson.family == "caption"]
         if captions:

@@ -14,7 +14,7 @@ from rich.progress import Progress, TaskID
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from bridgelab.model import autocast_pays
+from bridgelab.model import bf16_is_fast
 from bridgelab.optim.muon import Muon
 from bridgelab.pretraining.recipe import recipe_text, refuse_another_recipe
 from bridgelab.pretraining.t5.batches import NONE, Lessons
@@ -224,7 +224,7 @@ class ReaderTraining:
                 group["lr"] = group["peak"] * self.lr_share
         # Seeded by the step, so that a stopped run goes on with the noise of one that was not stopped.
         noise = torch.Generator().manual_seed(self.cfg.seed * 10**8 + self.counters.step)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=autocast_pays(self.device)):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16_is_fast(self.device)):
             loss, _, traced = loss_and_hits(
                 self.model,
                 {name: array.to(self.device) for name, array in batch.items()},

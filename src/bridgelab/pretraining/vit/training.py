@@ -11,7 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from bridgelab.atomic import atomic_path
 from bridgelab.device import local_device
-from bridgelab.model import autocast_pays
+from bridgelab.model import bf16_is_fast
 from bridgelab.optim.muon import Muon
 from bridgelab.pretraining.recipe import recipe_text, refuse_another_recipe
 from bridgelab.pretraining.vit.captions import FIRST_IDS, PAD, caption_ids, word_weights
@@ -130,7 +130,7 @@ class VitTraining:
 
         x, ids = pixels(images, self.cfg["preprocess"], self.device), ids.to(self.device)
         if self.cfg["dtype"] == "auto":
-            dtype = torch.bfloat16 if autocast_pays(x.device) else torch.float32
+            dtype = torch.bfloat16 if bf16_is_fast(x.device) else torch.float32
         else:
             dtype = getattr(torch, self.cfg["dtype"])
         # On a CPU flash attention's backward is slow at this size: 55 ms a call, plain matrix products 15.
