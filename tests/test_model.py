@@ -299,7 +299,7 @@ def of_prompt_alone(model, batch):
 def test_closed_gates_leave_the_t5_as_it_is_bit_for_bit(tiny_text_class, batch, stack, dtype):
     text = tiny_text_class(dtype=dtype)
     model, before = between_layers(text, stack, batch), text.fingerprint
-    model._through = None  # transformers' own encoder
+    model._frozen_encoder = None  # transformers' own encoder
     logits, ids = of_prompt_alone(model, batch)
     encoded = model.encode(batch)
     expected = F.cross_entropy(logits.float().transpose(1, 2), batch["labels"], reduction="none")
@@ -312,7 +312,7 @@ def test_closed_gates_leave_the_t5_as_it_is_bit_for_bit(tiny_text_class, batch, 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_closed_gates_leave_our_encoder_as_it_is_bit_for_bit(tiny_text, batch, stack, precision):
     model = between_layers(tiny_text, stack, batch, precision=precision)
-    plain = model._through(tiny_text.embed(batch["prompt"]), batch["prompt_mask"])
+    plain = model._frozen_encoder(tiny_text.embed(batch["prompt"]), batch["prompt_mask"])
     assert torch.equal(model.encode(batch).hidden, plain)
     assert torch.equal(model.encode(batch).mask, batch["prompt_mask"])
 
@@ -323,7 +323,7 @@ def test_with_open_gates_both_encoders_are_one(tiny_text, batch, stack):
     trained = [p for p in model.parameters() if p.requires_grad]
     ours = model.loss(batch)
     of_ours = torch.autograd.grad(ours, trained)
-    model._through = None
+    model._frozen_encoder = None
     theirs = model.loss(batch)
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
     for a, b in zip(of_ours, torch.autograd.grad(theirs, trained), strict=True):
@@ -380,7 +380,7 @@ def test_bridge_and_blocks_are_trained_and_nothing_else(tiny_text, batch, stack)
 @pytest.mark.parametrize("stack", STACKS)
 def test_activations_that_are_computed_again_are_the_same(tiny_text, batch, stack):
     model = between_layers(tiny_text, stack, batch, gates=0.5)
-    model._through = None
+    model._frozen_encoder = None
     trained = [p for p in model.parameters() if p.requires_grad]
     expected = torch.autograd.grad(model.loss(batch), trained)
     for block in (*tiny_text.model.encoder.block, *tiny_text.model.decoder.block):

@@ -13,7 +13,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from bridgelab.bridge.gated_cross_attention import CrossAttentionLayers, before_layers
 from bridgelab.text.adapter import LORA, Adapter
-from bridgelab.text.t5_encoder import ThroughEncoder
+from bridgelab.text.t5_encoder import FrozenT5Encoder
 
 IGNORED = -100
 INSERTS = ("encoder_input", "encoder_output", "cross_attention")
@@ -172,10 +172,10 @@ class BridgedModel(nn.Module):
         # Used on a CPU alone: on a GPU, and under torch.compile, transformers' own encoder is as fast.
         supported = (
             text.model.dtype == torch.float32
-            and ThroughEncoder.supports(text.model)
+            and FrozenT5Encoder.supports(text.model)
             and not text.checkpointing
         )
-        self._through = ThroughEncoder(text.model, PRECISIONS[precision]) if supported else None
+        self._frozen_encoder = FrozenT5Encoder(text.model, PRECISIONS[precision]) if supported else None
         standard = self.sees == "image" and mean is not None and std is not None
         self.register_buffer("mean", mean.float() if standard and mean is not None else torch.zeros(1))
         self.register_buffer(
@@ -392,9 +392,9 @@ class BridgedModel(nn.Module):
     ) -> Tensor:
         """Return what the encoder makes of vectors: that of the language model, or of the frozen T5 without LoRA."""
         language = self.text.model if frozen else self.language
-        through = self._through if frozen or not self.has_lora else None
-        if through is not None and embedded.device.type == "cpu" and not torch.compiler.is_compiling():
-            return through(embedded, mask.bool(), None if visual is None else self._reader(visual))
+        encoder = self._frozen_encoder if frozen or not self.has_lora else None
+        if encoder is not None and embedded.device.type == "cpu" and not torch.compiler.is_compiling():
+            return encoder(embedded, mask.bool(), None if visual is None else self._reader(visual))
         with self._reading(language.encoder, visual):
             return language.encoder(inputs_embeds=embedded, attention_mask=mask).last_hidden_state
 
@@ -407,7 +407,7 @@ class BridgedModel(nn.Module):
         read = self.cross_attention.reader(visual)
 
         def autocast_read(layer: int, hidden: Tensor) -> Tensor:
-            with self._autocast():  # `ThroughEncoder` turns it off for its own products
+            with self._autocast():  # `FrozenT5Encoder` turns it off for its own products
                 return read(layer, hidden)
 
         return autocast_read

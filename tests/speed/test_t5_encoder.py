@@ -14,7 +14,7 @@ def test_a_trained_bridge_takes_steps_with_either_encoder(tmp_path, monkeypatch,
     used = []
     plain = BridgedModel.loss
     monkeypatch.setattr(
-        BridgedModel, "loss", lambda self, batch: used.append(self._through) or plain(self, batch)
+        BridgedModel, "loss", lambda self, batch: used.append(self._frozen_encoder) or plain(self, batch)
     )
     places = [f"benchmark.root={tmp_path}/world", f"paths.features={tmp_path}/features"]
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):

@@ -90,7 +90,7 @@ def test_lora_is_the_merged_matrix(tiny_text, batch, insert, targets, monkeypatc
     plain.model, found = merged(tiny_text, language)
     assert found == len(model.adapter_parameters) / 2 > 0
     expected = bridged(plain, batch, insert=insert)
-    assert expected._through is None, "ours is in float32"
+    assert expected._frozen_encoder is None, "ours is in float32"
     expected.scale.copy_(model.scale)
     batch["patches"] = batch["patches"].double()
     monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
@@ -116,7 +116,7 @@ def test_our_fast_encoder_does_not_stand_in_for_one_with_lora(tiny_text, batch, 
     plain.model, _ = merged(tiny_text, language)
     expected = bridged(plain, batch, insert=insert)
     frozen = bridged(tiny_text, batch, insert=insert)
-    assert expected._through is not None
+    assert expected._frozen_encoder is not None
     expected.scale.copy_(model.scale)
     torch.testing.assert_close(model.loss(batch), expected.loss(batch), rtol=1e-5, atol=1e-5)
     assert (frozen.loss(batch) - expected.loss(batch)).abs() > 1e-3

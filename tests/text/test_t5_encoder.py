@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from bridgelab.text import t5_encoder
-from bridgelab.text.t5_encoder import CHUNK, ThroughEncoder
+from bridgelab.text.t5_encoder import CHUNK, FrozenT5Encoder
 
 
 def both(text, mask, gain=1.0, dtype=torch.float32, batch=CHUNK + 3):
@@ -14,7 +14,7 @@ def both(text, mask, gain=1.0, dtype=torch.float32, batch=CHUNK + 3):
     results = []
     for encoder in (
         lambda x: text.model.encoder(inputs_embeds=x, attention_mask=mask).last_hidden_state,
-        lambda x: ThroughEncoder(text.model, dtype)(x, mask),
+        lambda x: FrozenT5Encoder(text.model, dtype)(x, mask),
     ):
         x = inputs.clone().requires_grad_(True)
         hidden = encoder(x)
@@ -67,11 +67,11 @@ def test_bf16_errs_no_more_than_autocast(tiny_text):
 
 
 def test_it_takes_only_what_it_knows(tiny_text):
-    assert ThroughEncoder.supports(tiny_text.model)
+    assert FrozenT5Encoder.supports(tiny_text.model)
     tiny_text.model.shared.requires_grad_(True)
-    assert not ThroughEncoder.supports(tiny_text.model)
+    assert not FrozenT5Encoder.supports(tiny_text.model)
     tiny_text.model.requires_grad_(False).train()
-    assert not ThroughEncoder.supports(tiny_text.model)
+    assert not FrozenT5Encoder.supports(tiny_text.model)
 
 
 def test_gelu_is_the_tanh_form():

@@ -19,7 +19,7 @@ def test_several_processes_take_the_steps_of_one(tiny_text, world, adapt, monkey
     def steps(world, number=20):
         model, _ = model_and_batches(tiny_text, adapt=adapt)
         model = model.double()
-        model._through = None if adapt != "none" else model._through  # it is in float32
+        model._frozen_encoder = None if adapt != "none" else model._frozen_encoder  # it is in float32
         parts = []
         for rank in range(world):
             _, batches = model_and_batches(tiny_text, steps=number)

@@ -30,11 +30,11 @@ def encoder_row(config: DictConfig) -> list[str]:
     experiment.fit(model, batches, lr=LR, single_process=True)
     batch = on_device(next(iter(experiment.data.batches(1, 1))), model)
     optimizer = build(config.optim, "optim")(parameter_groups(model), lr=1e-6)
-    encoders = {"ours": model._through, "theirs": None}
+    encoders = {"ours": model._frozen_encoder, "theirs": None}
     seconds: dict[str, list[float]] = {name: [] for name in encoders}
     for _ in range(WARM_UP + TIMES):
         for name, encoder in encoders.items():
-            model._through = encoder
+            model._frozen_encoder = encoder
             began = time.perf_counter()
             bare_step(model, optimizer, batch)
             seconds[name].append(time.perf_counter() - began)

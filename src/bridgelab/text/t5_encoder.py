@@ -37,7 +37,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-class ThroughEncoder:
+class FrozenT5Encoder:
     """The encoder of a frozen T5, for inference and for gradients with respect to its input.
 
     Args:
