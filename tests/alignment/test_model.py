@@ -204,9 +204,9 @@ def test_contrast_and_matching_are_transformers(dtype, tolerance):
     ours = similarity(model.encode_images(batch["patches"]), model.encode_texts(batch["labels"]))
     torch.testing.assert_close(ours, contrast, rtol=tolerance, atol=tolerance)
     matching = theirs(**inputs, use_image_text_matching_head=True).logits_per_image
-    seen = model._see(batch["patches"])
+    patch_kv = model._project_patches(batch["patches"])
     torch.testing.assert_close(
-        model.matching_logits(seen, ids, mask), matching, rtol=tolerance, atol=tolerance
+        model.matching_logits(patch_kv, ids, mask), matching, rtol=tolerance, atol=tolerance
     )
 
 
@@ -218,7 +218,7 @@ def test_the_first_stages_weights_begin_the_second():
     assert set(kept) == {"language_projection.weight", "language_projection.bias"}
     assert "text side" in lines[0]
     patches = torch.randn(2, PATCHES, VISION)
-    queries = bridge.read(bridge.layernorm(bridge.query_tokens), bridge.see(patches), 3)
+    queries = bridge.read(bridge.layernorm(bridge.query_tokens), bridge.project_patches(patches), 3)
     torch.testing.assert_close(model._image(queries), model.encode_images(patches))
     # Told the question, it keeps the text FFNs of all layers but the last, which has none there.
     told = QFormer(VISION, 4, **CHOICES, conditioning="question")

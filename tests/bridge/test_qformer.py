@@ -215,7 +215,7 @@ def test_layers_with_text_are_transformers(vision_dim, text_dim, choices):
         ).double()
         prefix = f"layer.{i}."
         layer.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
-        hidden = layer(hidden, layer.see(standardize(patches, norm), norm), num_queries, mask)
+        hidden = layer(hidden, layer.project_patches(standardize(patches, norm), norm), num_queries, mask)
     expected = model(
         both, query_length=num_queries, attention_mask=mask.long(), encoder_hidden_states=norm(patches)
     ).last_hidden_state

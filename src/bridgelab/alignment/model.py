@@ -22,7 +22,7 @@ from bridgelab.bridge.qformer import QFormer
 from bridgelab.bridge.qformer_layer import EPS, KeysValues
 from bridgelab.data.batches import LABEL_IGNORED
 
-Seen = list[KeysValues | None]
+PatchKV = list[KeysValues | None]
 TEMPERATURE = 0.07  # at first, as published
 LEAST_TEMPERATURE = 0.01  # as in CLIP, arXiv:2103.00020
 
@@ -31,12 +31,12 @@ class Others(NamedTuple):
     """A negative image and a negative caption for each pair.
 
     Args:
-        seen: the images' keys and values, by layer.
+        patch_kv: the images' keys and values, by layer.
         ids: tokens of the captions [pair, word].
         mask: where they are no padding [pair, word].
     """
 
-    seen: Seen
+    patch_kv: PatchKV
     ids: Tensor
     mask: Tensor
 
@@ -131,8 +131,8 @@ class Alignment(nn.Module):
         """
         ids, mask = self.captions(batch["labels"])
         with self._autocast():
-            seen = self._see(batch["patches"])
-            queries, caption, generated = self._read_apart(seen, ids, mask)
+            patch_kv = self._project_patches(batch["patches"])
+            queries, caption, generated = self._read_apart(patch_kv, ids, mask)
         image, text = self._image(queries), self._text(caption)
         images, texts, numbers = image, text, batch["image"]
         shared = self.training and processes() > 1  # in evaluation each process has the same pairs
@@ -149,11 +149,11 @@ class Alignment(nn.Module):
         if shared:
             others = self._others(batch, other_image, other_text)
         else:
-            others = Others([x and x.of(other_image) for x in seen], ids[other_text], mask[other_text])
+            others = Others([x and x.of(other_image) for x in patch_kv], ids[other_text], mask[other_text])
         matches = torch.cat([numbers[other_image], numbers[other_text]]) == batch["image"].repeat(2)
         return {
             "itc": contrastive_loss(to_text, to_image, same),
-            "itm": self._matching(seen, ids, mask, others, matches),
+            "itm": self._matching(patch_kv, ids, mask, others, matches),
             "itg": self._generation(generated[:, :-1], batch["labels"], batch.get("tokens")),
         }
 
@@ -164,7 +164,7 @@ class Alignment(nn.Module):
         """Return each query's unit vector, to be compared with texts."""
         with self._autocast():
             queries = self.bridge.layernorm(self.bridge.query_tokens)
-            queries = self.bridge.read(queries, self._see(patches), self.bridge.num_queries)
+            queries = self.bridge.read(queries, self._project_patches(patches), self.bridge.num_queries)
         return self._image(queries)
 
     @torch.no_grad()
@@ -184,22 +184,24 @@ class Alignment(nn.Module):
         return torch.cat([first, labels.masked_fill(~real, 0)], 1), F.pad(real, (1, 0), value=True)
 
     def matching_logits(
-        self, seen: Seen, ids: Int[Tensor, "pair word"], mask: Bool[Tensor, "pair word"]
+        self, patch_kv: PatchKV, ids: Int[Tensor, "pair word"], mask: Bool[Tensor, "pair word"]
     ) -> Float[Tensor, "pair 2"]:
         """Return the logits of "does not match" and "matches", the mean over the queries."""
         number = self.bridge.num_queries
         with self._autocast():
             hidden = self.bridge.embed(self._embed(ids))
-            queries = self.bridge.read(hidden, seen, number, bi_directional(mask, number), keep_words=False)
+            queries = self.bridge.read(
+                hidden, patch_kv, number, bi_directional(mask, number), keep_words=False
+            )
         return self.itm_head(queries.to(self.itm_head.weight.dtype)).mean(dim=1)
 
-    def _read_apart(self, seen: Seen, ids: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
+    def _read_apart(self, patch_kv: PatchKV, ids: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
         """Return hidden states of the queries, of the caption by itself, and of the caption that is generated."""
         generated = ids.clone()
         generated[:, 0] = self.dec
         number, length = self.bridge.num_queries, ids.shape[1]
         hidden = self.bridge.embed(torch.cat([self._embed(ids), self._embed(generated)], dim=1))
-        hidden = self.bridge.read(hidden, seen, number, uni_modal_and_causal(mask, number))
+        hidden = self.bridge.read(hidden, patch_kv, number, uni_modal_and_causal(mask, number))
         return hidden.split([number, length, length], dim=1)
 
     def _others(self, batch: dict[str, Tensor], other_image: Tensor, other_text: Tensor) -> Others:
@@ -211,14 +213,16 @@ class Alignment(nn.Module):
         labels = gathered(F.pad(labels, (0, longest - labels.shape[1]), value=LABEL_IGNORED))[other_text]
         words = int((labels != LABEL_IGNORED).any(0).sum())
         with self._autocast():
-            seen = self._see(gathered(batch["patches"])[other_image])
-        return Others(seen, *self.captions(labels[:, :words]))
+            patch_kv = self._project_patches(gathered(batch["patches"])[other_image])
+        return Others(patch_kv, *self.captions(labels[:, :words]))
 
-    def _matching(self, seen: Seen, ids: Tensor, mask: Tensor, others: Others, matches: Tensor) -> Tensor:
+    def _matching(
+        self, patch_kv: PatchKV, ids: Tensor, mask: Tensor, others: Others, matches: Tensor
+    ) -> Tensor:
         """Return the matching loss over all pairs, those with another image, and those with another caption.
 
         Args:
-            seen: the images' keys and values.
+            patch_kv: the images' keys and values.
             ids: tokens of the captions.
             mask: where they are no padding.
             others: a negative image and caption of each pair.
@@ -226,7 +230,7 @@ class Alignment(nn.Module):
         """
         images = [
             own and other and KeysValues(*(torch.cat([a, b, a]) for a, b in zip(own, other, strict=True)))
-            for own, other in zip(seen, others.seen, strict=True)
+            for own, other in zip(patch_kv, others.patch_kv, strict=True)
         ]
         width = max(ids.shape[1], others.ids.shape[1])
         texts, masks = (
@@ -245,8 +249,8 @@ class Alignment(nn.Module):
         loss = F.cross_entropy(logits, targets, label_smoothing=LABEL_SMOOTHING, reduction="sum")
         return loss / (len(targets) if tokens is None else tokens)
 
-    def _see(self, patches: Tensor) -> Seen:
-        return list(self.bridge.see((patches.to(self.mean.dtype) - self.mean) / self.std))
+    def _project_patches(self, patches: Tensor) -> PatchKV:
+        return list(self.bridge.project_patches((patches.to(self.mean.dtype) - self.mean) / self.std))
 
     def _embed(self, ids: Tensor) -> Tensor:
         return self.word_embeddings(ids) + self.position_embeddings.weight[: ids.shape[1]]

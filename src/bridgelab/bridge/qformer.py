@@ -125,7 +125,7 @@ class QFormer(nn.Module):
         Raises:
             ValueError: if the bridge is conditioned and `text` is None.
         """
-        seen, mask = self.see(patches), None
+        patch_kv, mask = self.project_patches(patches), None
         if self.text_projection is None:
             hidden = self.layernorm(self.query_tokens)
             # Before cross-attention queries are the same for every image, except under dropout.
@@ -136,13 +136,15 @@ class QFormer(nn.Module):
             words, word_mask = require_question(text, text_mask, self.conditioning)
             hidden = self.embed(self.text_projection(words))
             mask = torch.cat([word_mask.new_ones(len(word_mask), self.num_queries), word_mask], dim=1)
-        return self.language_projection(self.read(hidden, seen, self.num_queries, mask))
+        return self.language_projection(self.read(hidden, patch_kv, self.num_queries, mask))
 
-    def see(self, patches: Float[Tensor, "batch patch {self.vision_dim}"]) -> Iterator[KeysValues | None]:
+    def project_patches(
+        self, patches: Float[Tensor, "batch patch {self.vision_dim}"]
+    ) -> Iterator[KeysValues | None]:
         """Yield the patches as each layer's cross-attention reads them; None for a layer without one."""
         standardized = cast_for_matmul(standardize(patches, self.ln_vision))
         for layer in self._layers:
-            yield layer.see(standardized, self.ln_vision)
+            yield layer.project_patches(standardized, self.ln_vision)
 
     def embed(self, words: Float[Tensor, "batch word width"]) -> Float[Tensor, "batch token width"]:
         """Return [queries; words], normalized, as the first layer reads them."""
@@ -152,7 +154,7 @@ class QFormer(nn.Module):
     def read(
         self,
         hidden: Float[Tensor, "#batch token width"],
-        seen: Iterable[KeysValues | None],
+        patch_kv: Iterable[KeysValues | None],
         num_queries: int,
         mask: Bool[Tensor, "batch token"] | Bool[Tensor, "batch token token"] | None = None,
         *,
@@ -162,12 +164,12 @@ class QFormer(nn.Module):
 
         Args:
             hidden: `num_queries` queries, then words.
-            seen: the patches, as `see` yields them.
+            patch_kv: the patches, as `project_patches` yields them.
             num_queries: 0 if there are only words.
             mask: true where a token may be read, by all tokens of an example or by each.
             keep_words: return the words too, if the last layer has an FFN for them.
         """
-        for number, (layer, keys_values) in enumerate(zip(self.layer, seen, strict=True), 1):
+        for number, (layer, keys_values) in enumerate(zip(self.layer, patch_kv, strict=True), 1):
             keep = keep_words or number < len(self.layer)
             hidden = layer(hidden, keys_values, num_queries, mask, keep_words=keep)
         return hidden

@@ -178,7 +178,9 @@ class Layer(nn.Module):
         self.ffn_text = FeedForward(dense.in_features, dense.out_features, dropout)
         init_linears(self.ffn_text, dense.in_features)
 
-    def see(self, patches: Float[Tensor, "batch patch vision_dim"], norm: nn.LayerNorm) -> KeysValues | None:
+    def project_patches(
+        self, patches: Float[Tensor, "batch patch vision_dim"], norm: nn.LayerNorm
+    ) -> KeysValues | None:
         """Return standardized patches as this layer's cross-attention reads them; None if it has none."""
         if self.crossattention is None:
             return None
@@ -187,7 +189,7 @@ class Layer(nn.Module):
     def forward(
         self,
         hidden: Float[Tensor, "#batch token width"],
-        seen: KeysValues | None,
+        patch_kv: KeysValues | None,
         num_queries: int,
         mask: Bool[Tensor, "batch token"] | Bool[Tensor, "batch token token"] | None = None,
         *,
@@ -201,8 +203,8 @@ class Layer(nn.Module):
         )
         queries, words = hidden[:, :num_queries], hidden[:, num_queries:]
         if num_queries:
-            if self.crossattention is not None and seen is not None:
-                queries = self.crossattention(queries, seen)
+            if self.crossattention is not None and patch_kv is not None:
+                queries = self.crossattention(queries, patch_kv)
             queries = self.ffn_query(queries)
         if self.ffn_text is None or not (has_words and keep_words):
             return queries
