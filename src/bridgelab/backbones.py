@@ -15,11 +15,11 @@ from bridgelab.bridge.hub_repository import is_hub
 from bridgelab.bridge.init_from import METADATA
 from bridgelab.bridge.warm_starts import bridge_traits, find_warm_start
 from bridgelab.bridge.weights import (
-    load_rest_of_run,
+    load_run_extras,
     load_weights,
     read_initial,
     read_origin,
-    read_rest_of_run,
+    read_run_extras,
 )
 from bridgelab.config.instantiate import bridge_choices, build, target
 from bridgelab.model import BridgedModel, bf16_is_fast
@@ -119,8 +119,8 @@ class Backbones:
         kind, choices = self.bridge_choices()
         bridge = kind(self.vision_dim, self.text.dim, **choices)
         start = self.start(seed, kind, choices) if any(True for _ in bridge.parameters()) else None
-        rest = self.load_file(bridge, init_from or config.bridge.get("init_from"))
-        given = start.tensors if start else rest
+        extras = self.load_file(bridge, init_from or config.bridge.get("init_from"))
+        given = start.tensors if start else extras
         if given or self.reads_raw:
             if self.reads_raw and mean is not None:
                 log.info("the bridge was published for patches as they are: they are not standardized")
@@ -142,8 +142,8 @@ class Backbones:
         )
         if start:
             model.load_trained(start.tensors, start.source)
-        if rest:
-            self.not_loaded += load_rest_of_run(model, model.trained_state(), rest, log.info)
+        if extras:
+            self.not_loaded += load_run_extras(model, model.trained_state(), extras, log.info)
         self.limit_tokens(bridge)
         with explain_full_gpu(": the T5 with its bridge does not fit", SMALLER_T5):
             return model.to(self.device)
@@ -155,7 +155,7 @@ class Backbones:
             bridge: changed in place.
             source: `bridge.init_from`.
         Returns:
-            What a run's checkpoint holds beside the bridge, see `read_rest_of_run`; nothing for other files.
+            What a run's checkpoint holds beside the bridge, see `read_run_extras`; nothing for other files.
         Raises:
             ValueError: if the file holds another bridge.
         """
@@ -164,7 +164,7 @@ class Backbones:
         self.not_loaded = load_weights(bridge, read_initial(source, self.fingerprints, log.warning), log.info)
         # With another vision width, the norm before the patches and all that reads them starts anew.
         self.reads_raw = METADATA in read_origin(source) and "ln_vision.weight" not in self.not_loaded
-        return read_rest_of_run(source, self.fingerprints) or {}
+        return read_run_extras(source, self.fingerprints) or {}
 
     def start(self, seed: int, kind: Any, choices: dict[str, Any]) -> HubBridge | None:
         """Return the trained bridge that a seed starts from: the hub's, or the seed's warm start; None for neither.

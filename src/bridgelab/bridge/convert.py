@@ -66,7 +66,7 @@ def from_published(tensors: Mapping[str, Tensor], name: str) -> tuple[dict[str, 
 
 
 def to_published(
-    tensors: Mapping[str, Tensor], name: str, beside: Mapping[str, Tensor] | None = None
+    tensors: Mapping[str, Tensor], name: str, extras: Mapping[str, Tensor] | None = None
 ) -> dict[str, Tensor]:
     """Rename a bridge of ours to a published format's names.
 
@@ -76,7 +76,7 @@ def to_published(
     Args:
         tensors: the bridge's, by our names.
         name: name of the format, one of `FORMATS`.
-        beside: what the run that trained it holds besides, see `fold_moments`; None for a bridge that reads patches as they are.
+        extras: what the run that trained it holds besides, see `fold_moments`; None for a bridge that reads patches as they are.
     Raises:
         ValueError: if there is no such format, it has no name for a tensor, or no place for what the run holds besides.
     """
@@ -90,13 +90,13 @@ def to_published(
             f"{join_names(unnamed)} have no name in the format {name!r}: it belongs to another bridge. "
             f"Choose this bridge's format: {', '.join(FORMATS)}."
         )
-    if beside is not None:
+    if extras is not None:
         if trained := [ours for ours in tensors if renamed.get(ours) is None]:
             raise ValueError(
                 f"{join_names(trained)} of the run have no name in the format {name!r}: without them the bridge would be another "
                 f"function. {WAYS}"
             )
-        tensors = fold_moments(tensors, beside, name)
+        tensors = fold_moments(tensors, extras, name)
     published = {theirs: tensors[ours] for ours, theirs in renamed.items() if theirs is not None}
     copied = {copy: published[theirs].clone() for copy, theirs in form.copies if theirs in published}
     return published | copied

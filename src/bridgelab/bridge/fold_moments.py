@@ -17,7 +17,7 @@ LAST = (  # what makes the tokens of a bridge with a norm in front
 WAYS = "Evaluate the run itself ('bridgelab evaluate RUN'), or publish all that it reads by ('bridgelab push RUN ORG/NAME')."
 
 
-def fold_moments(tensors: Mapping[str, Tensor], beside: Mapping[str, Tensor], form: str) -> dict[str, Tensor]:
+def fold_moments(tensors: Mapping[str, Tensor], extras: Mapping[str, Tensor], form: str) -> dict[str, Tensor]:
     r"""Fold a run's patch moments and output scale into its bridge's weights, so that it maps raw patches to the same tokens.
 
     $s f((x - \mu) / \sigma)$ is again a projector of the same shape: with $W$ and $b$ of the first layer,
@@ -28,17 +28,17 @@ def fold_moments(tensors: Mapping[str, Tensor], beside: Mapping[str, Tensor], fo
 
     Args:
         tensors: the bridge's, by our names.
-        beside: what the run holds besides, by `BridgedModel`'s names: moments and scale.
+        extras: what the run holds besides, by `BridgedModel`'s names: moments and scale.
         form: name of the format that they are for.
     Raises:
         ValueError: if the bridge can't take them up, or the run has trained more than a bridge.
     """
-    if more := sorted({name.partition(".")[0] for name in beside} - {*MOMENTS}):
+    if more := sorted({name.partition(".")[0] for name in extras} - {*MOMENTS}):
         raise ValueError(
             f"the run also trained {', '.join(more)}, and the format {form!r} holds a bridge alone: without them it would compute "
             f"something else. {WAYS}"
         )
-    mean, std, scale = (beside[name].double() for name in MOMENTS)
+    mean, std, scale = (extras[name].double() for name in MOMENTS)
     standardized = bool(mean.any() or (std != 1).any())
     if not standardized and scale == 1:
         return dict(tensors)

@@ -116,7 +116,7 @@ def is_first_stage(path: str | Path) -> bool:
     return isinstance(state, dict) and f"{_RUN}log_temp" in state
 
 
-def read_rest_of_run(path: str | Path, fingerprints: Mapping[str, str]) -> dict[str, Tensor] | None:
+def read_run_extras(path: str | Path, fingerprints: Mapping[str, str]) -> dict[str, Tensor] | None:
     """Return what a run's checkpoint holds beside its bridge: moments, scale, positions, blocks and adapter, by `BridgedModel`'s names.
 
     None for any other file of weights, and for a checkpoint of `bridgelab align`: they hold a bridge alone, which has met no T5. None as
@@ -142,31 +142,33 @@ def read_rest_of_run(path: str | Path, fingerprints: Mapping[str, str]) -> dict[
     }
 
 
-def load_rest_of_run(
-    model: nn.Module, state: Mapping[str, Tensor], rest: Mapping[str, Tensor], log: Callable[[str], None]
+def load_run_extras(
+    model: nn.Module, state: Mapping[str, Tensor], extras: Mapping[str, Tensor], log: Callable[[str], None]
 ) -> list[str]:
-    """Load into a model what `read_rest_of_run` returned, so that it begins with the function that the run ended with.
+    """Load into a model what `read_run_extras` returned, so that it begins with the function that the run ended with.
 
     Args:
         model: the bridge between its backbones, the bridge's own weights loaded.
         state: its `trained_state`.
-        rest: tensors by name.
+        extras: tensors by name.
         log: called with a line on what the run lacks.
     Returns:
         The names of tensors that the run lacks, which keep their initial values.
     Raises:
         ValueError: if the run trained a part that the model lacks, or has in another shape.
     """
-    misfits = [name for name, value in rest.items() if name not in state or state[name].shape != value.shape]
+    misfits = [
+        name for name, value in extras.items() if name not in state or state[name].shape != value.shape
+    ]
     if misfits:
         here = state.get(misfits[0])
         raise ValueError(
             f"{join_names(misfits)} of the run that bridge.init_from names {'is missing' if here is None else f'is {tuple(here.shape)}'} "
-            f"here, and {tuple(rest[misfits[0]].shape)} there: a run goes on from all that another has trained. Set "
+            f"here, and {tuple(extras[misfits[0]].shape)} there: a run goes on from all that another has trained. Set "
             "model.positions, model.insert and text.adapt as they were there, and take data of as many images per example."
         )
-    missing = [name for name in state if name not in rest and not name.startswith("bridge.")]
-    model.load_state_dict(rest, strict=False)
+    missing = [name for name in state if name not in extras and not name.startswith("bridge.")]
+    model.load_state_dict(extras, strict=False)
     if missing:
         log(f"not in the weights: {join_names(missing)} keep their initial values")
     return missing

@@ -40,9 +40,9 @@ def run(args: list[str]) -> None:
                 "and a Q-Former's norm keeps mean and deviation out of its weights. Train it further here: 'bridgelab train "
                 f"bridge=qformer bridge.init_from={options.source}'."
             )
-        beside = weights.read_rest_of_run(options.source, {})
-        converted = convert.to_published(tensors, options.goal, beside)
-        if beside:
+        extras = weights.read_run_extras(options.source, {})
+        converted = convert.to_published(tensors, options.goal, extras)
+        if extras:
             print("folded into the weights: the patches' mean and deviation, and the tokens' scale")
     weights.write_weights(converted, options.out, metadata)
     print(f"{options.out}: {len(converted)} tensors, {sum(t.numel() for t in converted.values()):,} weights")
