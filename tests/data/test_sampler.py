@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridgelab.data.sampler import MixtureSampler, spread
+from bridgelab.data.sampler import MixtureSampler, stratified_indices
 
 STAGES = [{"share": 0.4, "caption": 1.0, "answer": 0.0}, {"share": 0.6, "caption": 0.3, "answer": 0.7}]
 
@@ -22,8 +22,8 @@ def drawn(s):
 
 @given(st.integers(1, 5000), st.integers(1, 5000))
 def test_a_limit_spreads_over_all_examples(examples, most):
-    rows = spread(examples, most)
-    assert rows == spread(examples, most)
+    rows = stratified_indices(examples, most)
+    assert rows == stratified_indices(examples, most)
     assert len(rows) == min(examples, most)
     assert rows == sorted(set(rows))
     assert 0 <= rows[0] <= rows[-1] < examples
@@ -33,7 +33,7 @@ def test_a_limit_spreads_over_all_examples(examples, most):
 
 @pytest.mark.parametrize("most", [1000, 3000])
 def test_a_limit_does_not_pick_the_same_question_of_every_image(most):
-    places = np.bincount(np.array(spread(10000, most)) % 10, minlength=10)
+    places = np.bincount(np.array(stratified_indices(10000, most)) % 10, minlength=10)
     assert places.min() > 0.7 * most / 10
     assert places.max() < 1.3 * most / 10
 

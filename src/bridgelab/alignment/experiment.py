@@ -20,7 +20,7 @@ from bridgelab.config.instantiate import bridge_choices, build, target
 from bridgelab.data.batches import TrainingBatches
 from bridgelab.data.datamodule import BenchmarkDataModule
 from bridgelab.data.pools import warn_of_unknown_words
-from bridgelab.data.sampler import MixtureSampler, spread
+from bridgelab.data.sampler import MixtureSampler, stratified_indices
 from bridgelab.model import bf16_is_fast
 from bridgelab.runs.identity import config_hash
 from bridgelab.runs.initial_weights import INIT_FROM, initial_file
@@ -172,5 +172,5 @@ def _without_initial_weights(config: DictConfig) -> DictConfig:
 def _of_images(examples: list[Example], most: int) -> list[Example]:
     """Return the examples of at most `most` images, spread over all."""
     images = list(dict.fromkeys(e.images for e in examples))
-    chosen = {images[k] for k in spread(len(images), most)}
+    chosen = {images[k] for k in stratified_indices(len(images), most)}
     return [e for e in examples if e.images in chosen]

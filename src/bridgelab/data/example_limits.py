@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from bridgelab.benchmark.example import Example
-from bridgelab.data.sampler import spread
+from bridgelab.data.sampler import stratified_indices
 
 
 def limit_examples(
@@ -24,7 +24,7 @@ def limit_examples(
         elif whole_groups and of_kind and all("group" in e.tags for e in of_kind):
             chosen = spread_groups(of_kind, most)
         else:
-            chosen = [of_kind[k] for k in spread(len(of_kind), most)]
+            chosen = [of_kind[k] for k in stratified_indices(len(of_kind), most)]
         if chosen:
             kept[kind] = chosen
     return kept
@@ -41,7 +41,7 @@ def spread_groups(examples: Sequence[Example], most: int) -> list[Example]:
         groups.setdefault(e.tags["group"], []).append(e)
     all_groups = list(groups.values())
     for number in range(min(len(all_groups), -(-most * len(all_groups) // len(examples))), 0, -1):
-        chosen = {id(e) for k in spread(len(all_groups), number) for e in all_groups[k]}
+        chosen = {id(e) for k in stratified_indices(len(all_groups), number) for e in all_groups[k]}
         if len(chosen) <= most:
             return [e for e in examples if id(e) in chosen]
     if most:

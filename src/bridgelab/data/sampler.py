@@ -24,7 +24,7 @@ class Step:
     all_rows: np.ndarray
 
 
-def spread(examples: int, most: int) -> list[int]:
+def stratified_indices(examples: int, most: int) -> list[int]:
     """Return the indices of at most `most` examples: one drawn at random from each of as many equal stretches, always the same.
 
     They are spread so that questions are about as many images as possible. They are drawn because, in a benchmark with ten

@@ -20,7 +20,7 @@ from bridgelab.data.batches import TokenizedExamples
 from bridgelab.data.example_limits import limit_examples
 from bridgelab.data.image_files import file_hash
 from bridgelab.data.pools import sort_into_pools
-from bridgelab.data.sampler import MixtureSampler, spread
+from bridgelab.data.sampler import MixtureSampler, stratified_indices
 
 SPLITS = ("train", "val", "test")
 SAMPLED_STEPS = 200  # whose batches give the lengths
@@ -165,7 +165,7 @@ def _from_examples(
     rows = {path: row for row, path in enumerate(sorted(set().union(*paths.values())))}
 
     def tokenized(several: list[Example]) -> TokenizedExamples:
-        chosen = [several[row] for row in spread(len(several), SAMPLED_EXAMPLES)]
+        chosen = [several[row] for row in stratified_indices(len(several), SAMPLED_EXAMPLES)]
         max_length = config.data.get("max_length")
         return TokenizedExamples(
             chosen, tokenizer, rows, lambda rows: torch.zeros(len(rows), 1, 1), max_length=max_length
@@ -222,7 +222,7 @@ def _from_examples(
 
 
 def _spread(paths: Sequence[str], most: int) -> list[str]:
-    return [paths[row] for row in spread(len(paths), most)]
+    return [paths[row] for row in stratified_indices(len(paths), most)]
 
 
 def _training_lengths(
@@ -254,11 +254,13 @@ def _mean(lengths: Sequence[Lengths]) -> Lengths:
 def _evaluation(pool: TokenizedExamples, examples: int, batch_size: int) -> Evaluation:
     """Return an evaluation of this many examples, each like those of the pool."""
     number = max(1, examples)
-    rows = np.resize(spread(len(pool.examples), number), number)  # the pool may have fewer
+    rows = np.resize(stratified_indices(len(pool.examples), number), number)  # the pool may have fewer
     # As `evaluation.predict` sorts them.
     rows = rows[np.lexsort((pool.target_lengths[rows], pool.prompt_lengths[rows]))]
     batches = [rows[first : first + batch_size] for first in range(0, number, batch_size)]
-    batches = [batches[place] for place in spread(len(batches), max(1, SAMPLED_EXAMPLES // batch_size))]
+    batches = [
+        batches[place] for place in stratified_indices(len(batches), max(1, SAMPLED_EXAMPLES // batch_size))
+    ]
     choices = max(len(e.choices) for e in pool.examples)
     # A batch is generated until its longest answer ends.
     tokens = np.mean([pool.target_lengths[batch].max() for batch in batches])

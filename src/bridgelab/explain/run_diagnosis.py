@@ -15,7 +15,7 @@ from bridgelab.benchmark.world import World
 from bridgelab.config.instantiate import target
 from bridgelab.data.batches import TokenizedExamples
 from bridgelab.data.datamodule import BenchmarkDataModule
-from bridgelab.data.sampler import spread
+from bridgelab.data.sampler import stratified_indices
 from bridgelab.device import local_device
 from bridgelab.evaluation.load import load_trained
 from bridgelab.evaluation.predict import on_device, predict
@@ -279,7 +279,7 @@ class _Diagnostics:
     def _questions(self, split: str) -> list[Example]:
         """Return questions spread over a split, the same ones for splits that have the same questions."""
         questions = self.data.examples(split)["answer"]
-        return [questions[k] for k in spread(len(questions), self.amounts.questions)]
+        return [questions[k] for k in stratified_indices(len(questions), self.amounts.questions)]
 
     def _one_per_image(self, split: str, number: int) -> list[Example]:
         """Return one example for each of some images.
@@ -292,7 +292,7 @@ class _Diagnostics:
         for example in kinds.get("caption") or next(filter(None, kinds.values())):
             first.setdefault(example.images, example)
         examples = list(first.values())
-        return [examples[k] for k in spread(len(examples), number)]
+        return [examples[k] for k in stratified_indices(len(examples), number)]
 
     @torch.no_grad()
     def _visual_tokens(self, split: str, examples: Sequence[Example]) -> np.ndarray:

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from bridgelab.benchmark.example import Example
 from bridgelab.data.image_files import read_image
-from bridgelab.data.sampler import spread
+from bridgelab.data.sampler import stratified_indices
 from bridgelab.printable import printable
 
 COLUMNS, ROWS = 3, 2
@@ -24,7 +24,9 @@ def chosen_examples(examples: Mapping[tuple[str, str], Sequence[Example]]) -> li
     last = {kind: own for (_, kind), own in examples.items()}  # train, val, test in order
     number, kinds = ROWS * COLUMNS, list(last.values())
     shares = [number // len(kinds) + (place < number % len(kinds)) for place in range(len(kinds))]
-    return [own[k] for own, share in zip(kinds, shares, strict=True) for k in spread(len(own), share)]
+    return [
+        own[k] for own, share in zip(kinds, shares, strict=True) for k in stratified_indices(len(own), share)
+    ]
 
 
 def draw_examples(examples: Sequence[Example]) -> Figure:

@@ -21,7 +21,7 @@ from bridgelab.atomic import write_text
 from bridgelab.config.instantiate import build
 from bridgelab.data.batches import TokenizedExamples
 from bridgelab.data.image_files import read_image
-from bridgelab.data.sampler import spread
+from bridgelab.data.sampler import stratified_indices
 from bridgelab.evaluation.predict import on_device, with_targets
 from bridgelab.explain.attention import patch_attention
 from bridgelab.explain.occlusion import occlusion_maps
@@ -181,9 +181,13 @@ def _prediction_table(
     import wandb
 
     of_image = [row for row in rows if row["view"] == "image"]
-    table_rows = [of_image[k] for k in spread(len(of_image), TABLE_ROWS)]
+    table_rows = [of_image[k] for k in stratified_indices(len(of_image), TABLE_ROWS)]
     questions = [k for k, row in enumerate(table_rows) if row["kind"] != "caption"]
-    mapped = {questions[k] for k in spread(len(questions), MAPPED_ROWS)} if model.sees == "image" else set()
+    mapped = (
+        {questions[k] for k in stratified_indices(len(questions), MAPPED_ROWS)}
+        if model.sees == "image"
+        else set()
+    )
     places = {
         (kind, example.id): (tokenized, k)
         for kind, tokenized in tests.items()
