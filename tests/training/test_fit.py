@@ -20,7 +20,7 @@ from bridgelab.model import BridgedModel
 from bridgelab.optim.muon_adamw import MuonAdamW
 from bridgelab.out_of_memory import explain_full_evaluation
 from bridgelab.training import fit as fitting
-from bridgelab.training.dropout import drops, seed_masks
+from bridgelab.training.dropout import has_dropout, seed_dropout
 from bridgelab.training.fit import fit
 from bridgelab.training.main import ROOT  # registers what configs call
 
@@ -73,18 +73,18 @@ def test_masks_of_dropout_are_of_the_step_and_others_leave_torch_alone(tiny_text
     """Each part of a batch and each process has masks of its own."""
 
     def mask(*place):
-        seed_masks(*place)
+        seed_dropout(*place)
         return tuple(torch.rand(8).tolist())
 
     places = [(0, 0, 0, 0), (1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1)]
     assert len({mask(*place) for place in places}) == len(places)
     assert mask(*places[0]) == mask(*places[0])
     model, _ = model_and_batches(tiny_text)
-    assert not drops(model)  # though the frozen T5 has dropout in training
-    assert drops(model_and_batches(tiny_text, dropout=0.5)[0])
+    assert not has_dropout(model)  # though the frozen T5 has dropout in training
+    assert has_dropout(model_and_batches(tiny_text, dropout=0.5)[0])
     published = QFormer(6, 8, num_queries=2, depth=1, width=4, num_heads=2, dropout=0.1)
-    assert drops(published)
-    assert not drops(published.eval())
+    assert has_dropout(published)
+    assert not has_dropout(published.eval())
     torch.manual_seed(5)
     state = torch.get_rng_state()
     model_and_batches(tiny_text)  # seeds as it builds

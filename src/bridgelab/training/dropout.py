@@ -7,7 +7,7 @@ from torch import nn
 MODULES = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 
 
-def drops(model: nn.Module) -> bool:
+def has_dropout(model: nn.Module) -> bool:
     """Return whether a part of a model that is in training mode drops anything: a dropout module, or attention with a rate `dropout`."""
     rates = (
         module.p if isinstance(module, MODULES) else getattr(module, "dropout", 0.0)
@@ -17,7 +17,7 @@ def drops(model: nn.Module) -> bool:
     return any(isinstance(rate, float) and rate > 0 for rate in rates)
 
 
-def seed_masks(seed: int, step: int = 0, part: int = 0, rank: int = 0) -> None:
+def seed_dropout(seed: int, step: int = 0, part: int = 0, rank: int = 0) -> None:
     """Seed torch for the masks of one part of a step's batch.
 
     Args:

@@ -18,7 +18,7 @@ from bridgelab.runs.own_code import own_code
 from bridgelab.training.attempts import Attempts
 from bridgelab.training.callbacks.count_steps import StepsFile
 from bridgelab.training.compile import compile_step, refuse_drawn_tokens, refuse_without_compiler
-from bridgelab.training.dropout import drops, seed_masks
+from bridgelab.training.dropout import has_dropout, seed_dropout
 from bridgelab.training.fit import WHOLE, Fitted, Span, fit
 from bridgelab.training.input_check import with_seed
 from bridgelab.training.lightning_module import BridgeTraining
@@ -103,8 +103,8 @@ class Experiment:
         parts = self.processes * self.config.trainer.get("accumulate_grad_batches", 1)
         with explain_full_training(batches.sampler.batch_size):
             first = [on_device(part, model) for part in batches.first(parts)]
-            if drops(model):  # else the scale would depend on what this process has drawn before
-                seed_masks(batches.sampler.seed)
+            if has_dropout(model):  # else the scale would depend on what this process has drawn before
+                seed_dropout(batches.sampler.seed)
             model.init_output_scale(*first)
             check_start(model, *first)
 

@@ -12,7 +12,7 @@ from bridgelab.model import is_frozen
 from bridgelab.optim.parameter_groups import parameter_groups
 from bridgelab.runs.initial_weights import INIT_FROM
 from bridgelab.runs.own_code import OWN_CODE
-from bridgelab.training.dropout import drops, seed_masks
+from bridgelab.training.dropout import has_dropout, seed_dropout
 
 MAY_LACK = (INIT_FROM, OWN_CODE, "images", "choices")  # keys of an identity that a checkpoint may lack
 
@@ -42,7 +42,7 @@ class BridgeTraining(pl.LightningModule):
         super().__init__()
         self.seed, self.earlier = seed, earlier
         self.parts: list[dict[str, Tensor]] = []  # losses of this step's batch so far
-        self.drops: bool | None = None  # not yet known: the model may not be in training mode
+        self.has_dropout: bool | None = None  # not yet known: the model may not be in training mode
         self.model = model
         self.build_optimizer, self.schedule, self.identity = optimizer, schedule, identity
 
@@ -66,10 +66,10 @@ class BridgeTraining(pl.LightningModule):
         part = batch_idx % self.trainer.accumulate_grad_batches
         if not part:
             self.parts = []
-        if self.drops is None:
-            self.drops = drops(self.model)
-        if self.drops:
-            seed_masks(self.seed, self.global_step, part, self.global_rank)
+        if self.has_dropout is None:
+            self.has_dropout = has_dropout(self.model)
+        if self.has_dropout:
+            seed_dropout(self.seed, self.global_step, part, self.global_rank)
         bridge: Any = getattr(self.model, "bridge", None)
         if part and hasattr(bridge, "repeat_draw"):
             bridge.repeat_draw()
