@@ -105,7 +105,7 @@ def test_processes_share_each_batch_out():
     parts = []
     for rank in range(4):
         s = sampler()
-        s.share_out(rank, 4)
+        s.shard(rank, 4)
         parts.append([step.rows for step in s])
     for step, rows in enumerate(whole):
         assert sorted(np.concatenate([part[step] for part in parts])) == sorted(rows)
@@ -122,7 +122,7 @@ def test_an_added_pool_leaves_the_others_order_alone():
 
 def test_bad_input():
     with pytest.raises(ValueError, match=r"batch_size=8 is not divisible by 3 processes"):
-        sampler().share_out(0, 3)
+        sampler().shard(0, 3)
     with pytest.raises(ValueError, match=r"draws from none of the pools.*answer, caption.*train\.stages"):
         sampler(stages=[{"share": 1, "captoin": 1.0}])
     with pytest.raises(ValueError, match="0 stages"):

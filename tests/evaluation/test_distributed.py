@@ -54,6 +54,6 @@ def test_validation_is_shared_too_and_a_run_of_two_is_taken_up_again(program, tm
 
 def test_one_process_has_what_it_found():
     with processes() as alone:
-        assert (alone.rank, alone.world) == (0, 1)
+        assert (alone.rank, alone.world_size) == (0, 1)
         assert alone.gather([["ä", -1.5, None]]) == [["ä", -1.5, None]]
     assert Processes().gather([]) == []

@@ -23,7 +23,7 @@ def test_several_processes_take_the_steps_of_one(tiny_text, world, adapt, monkey
         parts = []
         for rank in range(world):
             _, batches = model_and_batches(tiny_text, steps=number)
-            batches.sampler.share_out(rank, world)
+            batches.sampler.shard(rank, world)
             parts.append(iter(batches))
         optimizer = AdamW(parameter_groups(model), lr=0.01)
         first = None

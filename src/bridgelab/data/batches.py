@@ -250,7 +250,7 @@ class TrainingBatches:
         for step in self.sampler:
             pool = self.pools[step.pool]
             for part in range(self.sampler.parts):
-                weight = _weight(pool, step.all_rows, self.sampler.world * self.sampler.parts)
+                weight = _weight(pool, step.all_rows, self.sampler.world_size * self.sampler.parts)
                 yield pool.batch(step.rows[part :: self.sampler.parts]) | weight
 
     def first(self, parts: int) -> list[Batch]:

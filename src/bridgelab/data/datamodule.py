@@ -119,8 +119,8 @@ class BenchmarkDataModule(pl.LightningDataModule):
         if self._batches is None:
             raise RuntimeError("the order of training batches is not chosen: call with_batches first.")
         if self.trainer is not None:
-            rank, world = self.trainer.global_rank, self.trainer.world_size
-            self._batches.sampler.share_out(rank, world, self.trainer.accumulate_grad_batches)
+            rank, world_size = self.trainer.global_rank, self.trainer.world_size
+            self._batches.sampler.shard(rank, world_size, self.trainer.accumulate_grad_batches)
         return self._batches
 
     def with_batches(self, batches: TrainingBatches) -> "BenchmarkDataModule":

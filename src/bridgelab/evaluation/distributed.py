@@ -17,18 +17,18 @@ class Processes:
 
     Args:
         rank: the number of this process.
-        world: the number of processes.
+        world_size: the number of processes.
         group: the process group that they talk in; None if there is one process.
     """
 
-    def __init__(self, rank: int = 0, world: int = 1, group: Any = None):
-        self.rank, self.world, self._group = rank, world, group
+    def __init__(self, rank: int = 0, world_size: int = 1, group: Any = None):
+        self.rank, self.world_size, self._group = rank, world_size, group
 
     def gather(self, own: list[Any]) -> list[Any]:
         """Return the items of all processes, in all of them, those of the first process first."""
-        if self.world == 1:
+        if self.world_size == 1:
             return own
-        lists: list[Any] = [None] * self.world
+        lists: list[Any] = [None] * self.world_size
         dist.all_gather_object(lists, own, group=self._group)
         return list(itertools.chain.from_iterable(lists))
 

@@ -69,13 +69,13 @@ def predict(
     was_training = model.training
     model.eval()
     with processes() as shared, torch.inference_mode():
-        for first in range(shared.rank * batch_size, len(rows), shared.world * batch_size):
+        for first in range(shared.rank * batch_size, len(rows), shared.world_size * batch_size):
             places = order[first : first + batch_size]
             texts = None if words is None else [words[place] for place in places]
             predictions = _predict_batch(model, tokenized, rows[places], num_beams, other_image, texts)
             own += zip(places.tolist(), predictions, strict=True)
             if progress and shared.rank == 0:
-                progress(min(first + shared.world * batch_size, len(rows)), len(rows))
+                progress(min(first + shared.world_size * batch_size, len(rows)), len(rows))
         gathered = sorted(shared.gather(own), key=lambda pair: pair[0])
     model.train(was_training)
     if [place for place, _ in gathered] != list(range(len(rows))):

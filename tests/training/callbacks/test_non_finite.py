@@ -31,7 +31,7 @@ def test_a_step_that_is_not_finite_stops_the_run_and_names_its_examples(
     told = json.loads((tmp_path / "not_finite.json").read_text())
     _, batches = model_and_batches(tiny_text)
     assert told["ids"] == [str(row) for row in batches.sampler.batch(5).rows]
-    batches.sampler.share_out(1, 2)  # the examples of the other process may be those that do it
+    batches.sampler.shard(1, 2)  # the examples of the other process may be those that do it
     assert batches.example_ids(5)[1] == told["ids"]
     assert (told["step"], told["pool"]) == ("5", "answer")
     saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
