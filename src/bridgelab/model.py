@@ -231,27 +231,27 @@ class BridgedModel(nn.Module):
                 "has changed since: train again."
             )
 
-    def init_output_scale(self, *parts: dict[str, Tensor]) -> None:
+    def init_output_scale(self, *micro_batches: dict[str, Tensor]) -> None:
         """Set the scale $s$ from a first batch, so that visual tokens have the RMS of the vectors in their sequence.
 
         Those are the T5's word embeddings or, with `insert="encoder_output"`, its encoder's output. With
         `insert="cross_attention"` tokens are in a sequence of their own, and get an RMS of 1. Later calls do nothing.
 
         Args:
-            parts: of the batch; all of it in one, or several if it does not fit into memory.
+            micro_batches: of the batch; all of it in one, or several if it does not fit into memory.
         Raises:
             ValueError: if the bridge's output is all zero or not finite.
         """
         if not self.scale.isnan():
             return
         with torch.no_grad(), self._autocast():
-            rms = _rms([self._raw_prefix(batch) for batch in parts])
+            rms = _rms([self._raw_prefix(batch) for batch in micro_batches])
             target_rms: float = 1.0 if self.insert == "cross_attention" else self.text.embedding_rms
             if self.insert == "encoder_output":
-                masks = [batch["prompt_mask"].bool() for batch in parts]
+                masks = [batch["prompt_mask"].bool() for batch in micro_batches]
                 encoded = [
                     self._encoder(self.text.embed(batch["prompt"]), mask)
-                    for batch, mask in zip(parts, masks, strict=True)
+                    for batch, mask in zip(micro_batches, masks, strict=True)
                 ]
                 # The encoder of a T5 on several devices may end on another one than the batch's.
                 target_rms = _rms(

@@ -222,16 +222,17 @@ class _Texts:
         return []
 
 
-def _weight(pool: TokenizedExamples, all_rows: np.ndarray, parts: int) -> Batch:
-    """Return the batch's target tokens divided by the number of parts; empty for one part.
+def _weight(pool: TokenizedExamples, all_rows: np.ndarray, micro_batches: int) -> Batch:
+    """Return the batch's target tokens divided by the number of micro-batches; empty for one.
 
-    Each part's summed loss is divided by it, so that the average over the parts is the batch's mean over tokens.
+    Each micro-batch's summed loss is divided by it, so that the average over micro-batches is the batch's mean over tokens.
     """
-    return {} if parts == 1 else {"tokens": torch.tensor(pool.target_lengths[all_rows].sum() / parts)}
+    tokens = pool.target_lengths[all_rows].sum()
+    return {} if micro_batches == 1 else {"tokens": torch.tensor(tokens / micro_batches)}
 
 
 class TrainingBatches:
-    """Training batches as Lightning iterates over them: each step in as many parts as gradients are accumulated over.
+    """Training batches as Lightning iterates over them: each step in as many micro-batches as gradients are accumulated over.
 
     Lightning saves and restores the position, in whole steps.
 
@@ -244,23 +245,23 @@ class TrainingBatches:
         self.sampler, self.pools = sampler, pools
 
     def __len__(self) -> int:
-        return len(self.sampler) * self.sampler.parts
+        return len(self.sampler) * self.sampler.micro_batches
 
     def __iter__(self) -> Iterator[Batch]:
         for step in self.sampler:
             pool = self.pools[step.pool]
-            for part in range(self.sampler.parts):
-                weight = _weight(pool, step.all_rows, self.sampler.world_size * self.sampler.parts)
-                yield pool.batch(step.rows[part :: self.sampler.parts]) | weight
+            number = self.sampler.micro_batches
+            for first in range(number):
+                weight = _weight(pool, step.all_rows, self.sampler.world_size * number)
+                yield pool.batch(step.rows[first::number]) | weight
 
-    def first(self, parts: int) -> list[Batch]:
-        """Return the batch of the first step in so many parts, as `parts` processes or accumulated parts would take it."""
+    def first(self, micro_batches: int) -> list[Batch]:
+        """Return the batch of the first step in micro-batches, as so many processes or accumulations would take it."""
         step = self.sampler.batch(0)
         pool = self.pools[step.pool]
-        parts = min(parts, len(step.rows))
-        return [
-            pool.batch(step.rows[part::parts]) | _weight(pool, step.all_rows, parts) for part in range(parts)
-        ]
+        number = min(micro_batches, len(step.rows))
+        weight = _weight(pool, step.all_rows, number)
+        return [pool.batch(step.rows[first::number]) | weight for first in range(number)]
 
     def example_ids(self, step: int) -> tuple[str, list[str]]:
         """Return the pool of a step's batch and the ids of its examples, those of other processes too."""

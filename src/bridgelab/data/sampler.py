@@ -70,7 +70,7 @@ class MixtureSampler:
         self.lengths = {name: np.asarray(lengths) for name, lengths in pools.items() if len(lengths)}
         self.names = sorted(self.lengths)
         self.steps, self.batch_size, self.seed, self.window = steps, batch_size, seed, max(1, window)
-        self.rank, self.world_size, self.parts = 0, 1, 1
+        self.rank, self.world_size, self.micro_batches = 0, 1, 1
         self.position = 0
         self._pool_of, self._nth = self._plan(stages)
         self._shuffled: dict[str, tuple[int, np.ndarray]] = {}
@@ -92,19 +92,19 @@ class MixtureSampler:
         rows = self._rows(pool, int(self._nth[step]))
         return Step(pool, rows[self.rank :: self.world_size], rows)
 
-    def shard(self, rank: int, world_size: int, parts: int = 1) -> None:
-        """Give process `rank` of `world_size` its share of every batch, in `parts` that are accumulated.
+    def shard(self, rank: int, world_size: int, micro_batches: int = 1) -> None:
+        """Give process `rank` of `world_size` its share of every batch, in `micro_batches` over which gradients are accumulated.
 
         Raises:
             ValueError: if the batch can't be divided evenly.
         """
-        if self.batch_size % (world_size * parts):
+        if self.batch_size % (world_size * micro_batches):
             raise ValueError(
                 f"train.batch_size={self.batch_size} is not divisible by {world_size} processes"
-                + (f" times trainer.accumulate_grad_batches={parts}" if parts > 1 else "")
+                + (f" times trainer.accumulate_grad_batches={micro_batches}" if micro_batches > 1 else "")
                 + ". Make it a multiple."
             )
-        self.rank, self.world_size, self.parts = rank, world_size, parts
+        self.rank, self.world_size, self.micro_batches = rank, world_size, micro_batches
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position and a hash of the order it belongs to."""

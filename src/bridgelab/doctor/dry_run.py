@@ -70,8 +70,8 @@ class DryRun(Backbones):
         self.hub_bridge = None  # its weights do not matter here
         self.sees = getattr(target(config.bridge, "bridge"), "sees", "image")
         self.batch_size = -(-config.train.batch_size // processes)
-        self.parts = config.trainer.get("accumulate_grad_batches", 1)  # that a batch is taken in
-        self.part_size = -(-self.batch_size // self.parts)
+        self.micro_batches = config.trainer.get("accumulate_grad_batches", 1)
+        self.micro_batch_size = -(-self.batch_size // self.micro_batches)
         self.layers = Layers(text.num_layers, text.num_decoder_layers)
         options = config.text
         dtype, attention = getattr(torch, options.get("dtype", "float32")), options.get("attention", "eager")
@@ -121,7 +121,7 @@ class DryRun(Backbones):
     def trial(
         self, examples: int, lengths: Lengths
     ) -> tuple[BridgedModel, torch.optim.Optimizer, Callable[[], None]]:
-        """Return a new model, its optimizer, and a training step on parts of so many examples."""
+        """Return a new model, its optimizer, and a training step on micro-batches of so many examples."""
         model = self.bridged().train()
         batch = self.batch(examples, lengths, model.conditioning)
         groups = parameter_groups(model)
@@ -130,7 +130,7 @@ class DryRun(Backbones):
 
         def step() -> None:
             optimizer.zero_grad()
-            for _ in range(self.parts):
+            for _ in range(self.micro_batches):
                 model(batch).backward()
             if clip:
                 torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], clip)
@@ -145,7 +145,7 @@ class DryRun(Backbones):
             *_, step = self.trial(examples, lengths)
             return np.array([self._seconds(step)])
 
-        return float(self._at_true_size(measure, self.part_size)[0])
+        return float(self._at_true_size(measure, self.micro_batch_size)[0])
 
     def flops(self, lengths: Lengths) -> float:
         """Return the operations of both passes of a training step on one example, two a multiplication."""
@@ -173,7 +173,7 @@ class DryRun(Backbones):
             return np.array([time.perf_counter() - began, kept, peak, weights, state])
 
         _, kept, peak, weights, state = (
-            self._at_true_size(measure, self.part_size) if self.trained else np.zeros(5)
+            self._at_true_size(measure, self.micro_batch_size) if self.trained else np.zeros(5)
         )
         return Memory(
             text=self.text_memory + max(0.0, kept - weights - state),

@@ -17,13 +17,15 @@ def has_dropout(model: nn.Module) -> bool:
     return any(isinstance(rate, float) and rate > 0 for rate in rates)
 
 
-def seed_dropout(seed: int, step: int = 0, part: int = 0, rank: int = 0) -> None:
-    """Seed torch for the masks of one part of a step's batch.
+def seed_dropout(seed: int, step: int = 0, micro_batch: int = 0, rank: int = 0) -> None:
+    """Seed torch for dropout's masks in one micro-batch of a step.
 
     Args:
         seed: of the training.
         step: of the optimizer.
-        part: of the step's batch, if gradients are accumulated.
+        micro_batch: its number in the step, if gradients are accumulated.
         rank: of this process.
     """
-    torch.manual_seed(int(np.random.SeedSequence([seed, step, part, rank]).generate_state(1, np.uint64)[0]))
+    torch.manual_seed(
+        int(np.random.SeedSequence([seed, step, micro_batch, rank]).generate_state(1, np.uint64)[0])
+    )

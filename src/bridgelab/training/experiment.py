@@ -94,15 +94,15 @@ class Experiment:
     def init_output_scale(self, model: BridgedModel, batches: TrainingBatches) -> None:
         """Set the bridge's output scale from the first batch, and check how it starts.
 
-        The batch is taken in the parts that a process trains on at a time, so that it fits where training does.
+        The batch is taken in the micro-batches that a process trains on at a time, so that it fits where training does.
 
         Raises:
             ValueError: if a bridge that starts like this would waste the run.
             MemoryError: if a GPU's memory runs out.
         """
-        parts = self.processes * self.config.trainer.get("accumulate_grad_batches", 1)
+        micro_batches = self.processes * self.config.trainer.get("accumulate_grad_batches", 1)
         with explain_full_training(batches.sampler.batch_size):
-            first = [on_device(part, model) for part in batches.first(parts)]
+            first = [on_device(one, model) for one in batches.first(micro_batches)]
             if has_dropout(model):  # else the scale would depend on what this process has drawn before
                 seed_dropout(batches.sampler.seed)
             model.init_output_scale(*first)

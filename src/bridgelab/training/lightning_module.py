@@ -41,21 +41,21 @@ class BridgeTraining(pl.LightningModule):
     ):
         super().__init__()
         self.seed, self.earlier = seed, earlier
-        self.parts: list[dict[str, Tensor]] = []  # losses of this step's batch so far
+        self.losses: list[dict[str, Tensor]] = []  # of this step's micro-batches so far
         self.has_dropout: bool | None = None  # not yet known: the model may not be in training mode
         self.model = model
         self.build_optimizer, self.schedule, self.identity = optimizer, schedule, identity
 
     def training_step(self, batch: dict[str, Tensor]) -> Tensor:
-        """Return the loss of a batch, or of a part of it, and log the mean over its parts and processes."""
+        """Return the loss of a micro-batch, and log the mean over those of its step so far, on all processes."""
         loss = self.model(batch)
         losses = {}
         if isinstance(loss, dict):
             losses = {f"train/{name}": value.detach() for name, value in loss.items()}
             loss = torch.stack(list(loss.values())).sum()
-        self.parts.append(losses | {"train/loss": loss.detach()})
-        for name in self.parts[0]:
-            mean = torch.stack([part[name] for part in self.parts]).mean()
+        self.losses.append(losses | {"train/loss": loss.detach()})
+        for name in self.losses[0]:
+            mean = torch.stack([one[name] for one in self.losses]).mean()
             self.log(name, mean, prog_bar=name == "train/loss", sync_dist=self.trainer.world_size > 1)
         self.log("step", float(self.global_step + 1))  # Lightning itself counts from 0
         return loss
@@ -63,15 +63,15 @@ class BridgeTraining(pl.LightningModule):
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Log this step's learning rate and seed dropout. In later micro-batches, have the bridge repeat the draw of its step."""
         # Torch's generator is left alone for a model that drops nothing, so that its training stays what it was.
-        part = batch_idx % self.trainer.accumulate_grad_batches
-        if not part:
-            self.parts = []
+        micro_batch = batch_idx % self.trainer.accumulate_grad_batches
+        if not micro_batch:
+            self.losses = []
         if self.has_dropout is None:
             self.has_dropout = has_dropout(self.model)
         if self.has_dropout:
-            seed_dropout(self.seed, self.global_step, part, self.global_rank)
+            seed_dropout(self.seed, self.global_step, micro_batch, self.global_rank)
         bridge: Any = getattr(self.model, "bridge", None)
-        if part and hasattr(bridge, "repeat_draw"):
+        if micro_batch and hasattr(bridge, "repeat_draw"):
             bridge.repeat_draw()
         self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
 
@@ -90,7 +90,7 @@ class BridgeTraining(pl.LightningModule):
         checkpoint["identity"] = dict(self.identity)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse another run's checkpoint, put the frozen weights back, and count its steps in this trainer's parts.
+        """Refuse another run's checkpoint, put the frozen weights back, and count its steps in this trainer's micro-batches.
 
         Raises:
             ValueError: if the checkpoint names another config, vision encoder, language model, data, file of `bridge.init_from` or
@@ -110,7 +110,7 @@ class BridgeTraining(pl.LightningModule):
             )
         own = self.state_dict()
         checkpoint["state_dict"] |= {name: own[name] for name in own if is_frozen(name)}
-        _count_in_parts(checkpoint, self.trainer)
+        _count_micro_batches(checkpoint, self.trainer)
 
 
 def step_is_done(trainer: pl.Trainer, batch: int) -> bool:
@@ -118,10 +118,10 @@ def step_is_done(trainer: pl.Trainer, batch: int) -> bool:
     return (batch + 1) % trainer.accumulate_grad_batches == 0
 
 
-def _count_in_parts(checkpoint: dict[str, Any], trainer: pl.Trainer) -> None:
+def _count_micro_batches(checkpoint: dict[str, Any], trainer: pl.Trainer) -> None:
     """Set Lightning's count of batches to that of a trainer that has taken the checkpoint's steps.
 
-    Lightning counts the parts over which gradients are accumulated, and their number may have changed since the save.
+    Lightning counts micro-batches, and their number in a step may have changed since the save.
     """
     step = checkpoint["global_step"]
     progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]

@@ -29,7 +29,7 @@ def trainer_builder(
     Args:
         config: the config's `trainer`.
         single_process: train in this process alone, on its own device, whatever the trainer's devices. It takes a batch in as many
-            parts as the trainer's processes together, so that what fits into their memory fits here.
+            micro-batches as the trainer's processes together, so that what fits into their memory fits here.
         processes: of the trainer, as `check_trainer` returns them.
     """
     # Slurm's tools alone do not make a job of a run.
@@ -37,7 +37,7 @@ def trainer_builder(
     trainer = build(config, "trainer")
     if single_process:
         plugins, device = [LightningEnvironment()], trainer_device(config.accelerator)
-        parts = processes * config.get("accumulate_grad_batches", 1)
+        micro_batches = processes * config.get("accumulate_grad_batches", 1)
         return functools.partial(
             trainer,
             # 1 would be the first GPU, for all processes of a node
@@ -45,7 +45,7 @@ def trainer_builder(
             num_nodes=1,
             strategy="auto",
             plugins=plugins,
-            accumulate_grad_batches=parts,
+            accumulate_grad_batches=micro_batches,
         )
     if _is_slurm_task():
         # Lightning's own requeuing would write a checkpoint of another layout.
@@ -97,12 +97,13 @@ def check_batch(config: DictConfig, batch_size: int, processes: int, *, least: i
     Raises:
         ValueError: if it does not.
     """
-    parts = processes * config.get("accumulate_grad_batches", 1)
-    if batch_size % parts or batch_size < least * parts:
+    micro_batches = processes * config.get("accumulate_grad_batches", 1)
+    if batch_size % micro_batches or batch_size < least * micro_batches:
         raise ValueError(
-            f"train.batch_size={batch_size}: must be a multiple of {parts}, which is the {processes} processes that trainer.devices="
-            f"{config.devices} gives here times trainer.accumulate_grad_batches, with {least} or more for each. Set train.batch_size="
-            f"{max(least, round(batch_size / parts)) * parts}, or trainer.devices to a number that divides it."
+            f"train.batch_size={batch_size}: must be a multiple of {micro_batches}, which is the {processes} processes that "
+            f"trainer.devices={config.devices} gives here times trainer.accumulate_grad_batches, with {least} or more for each. Set "
+            f"train.batch_size={max(least, round(batch_size / micro_batches)) * micro_batches}, or trainer.devices to a number that "
+            "divides it."
         )
 
 
