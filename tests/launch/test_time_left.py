@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from bridgelab.launch.header import print_header
-from bridgelab.launch.job import Begun, Job
+from bridgelab.launch.job import ActiveJob, Job
 from bridgelab.launch.job_grid import rows_and_seeds, short_names
 from bridgelab.launch.job_progress import activity, now_doing, result, sparkline
 from bridgelab.launch.planned_steps import Work, planned_work
@@ -148,7 +148,7 @@ def pool(tmp_path):
     progress = PoolProgress(len(all_jobs), slots=2)
     progress.end(done, 65.0)
     progress.failures[failed.name] = "x"
-    now = [Begun(running, 0.4)]
+    now = [ActiveJob(running, 0.4)]
     progress.look(now, all_jobs[3:])
     return PoolView(all_jobs, "metrics.json", progress), now, [held]
 
@@ -201,7 +201,9 @@ def test_a_job_that_has_no_steps_yet_shows_what_it_logged_last(pool, logged):
         + logged.format("nothing, so far")
     )
     assert now_doing(running) == "drawing train: 1,200 of 3,500"
-    assert activity(Begun(running.job, 0.0, running.job.log.stat().st_size)) == ""  # of an earlier attempt
+    assert (
+        activity(ActiveJob(running.job, 0.0, running.job.log.stat().st_size)) == ""
+    )  # of an earlier attempt
     running.job.log.rename(running.job.folder / "train.log")  # as on Slurm
     assert now_doing(running) == "drawing train: 1,200 of 3,500"
     with (running.job.folder / "train.log").open("a") as log:

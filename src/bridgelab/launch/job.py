@@ -44,7 +44,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Begun:
+class ActiveJob:
     """A job that runs, as views and estimates see it.
 
     Attributes:

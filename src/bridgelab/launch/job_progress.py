@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from bridgelab.launch.job import Begun
+from bridgelab.launch.job import ActiveJob
 from bridgelab.printable import printable
 from bridgelab.runs.finished import RECORD
 from bridgelab.runs.log import last_lines
@@ -25,7 +25,7 @@ LINE = re.compile(r"\[[\d:, -]+\](?:\[[\w.]+\]\[[A-Z]+\] -)? (?P<message>.*)")
 ACTIVITY = re.compile(r"(?!nothing)[a-z]+ing\b")
 
 
-def now_doing(one: Begun, width: int = WIDE) -> str:
+def now_doing(one: ActiveJob, width: int = WIDE) -> str:
     """Return what a job does.
 
     That is 'step 180/300, val 61 % ▁▃▅' while it trains, and 'lr=0.01, step 40/150' while it searches. Before, it is what the job
@@ -69,7 +69,7 @@ def result(curve: Sequence[float], width: int = WIDE) -> str:
     return _fitting([f"{accuracy} {sparkline(curve)}", accuracy], width)
 
 
-def activity(one: Begun) -> str:
+def activity(one: ActiveJob) -> str:
     """Return what a job last logged that it does, up to the first comma: 'encoding: 1,200 of 3,500'; empty if it logged nothing.
 
     A job of Slurm has its output elsewhere, so the log that any run writes is read too.

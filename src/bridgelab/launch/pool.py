@@ -21,7 +21,7 @@ from rich.text import Text
 
 from bridgelab.console import get_console, shows_view
 from bridgelab.launch.fork_server import ForkedJob, ForkServer
-from bridgelab.launch.job import Begun, Job, RunningJob
+from bridgelab.launch.job import ActiveJob, Job, RunningJob
 from bridgelab.launch.job_grid import short_names
 from bridgelab.launch.job_progress import accuracy_curve, format_seconds, result
 from bridgelab.launch.pool_progress import PoolProgress
@@ -139,22 +139,22 @@ class _Pool:
     def _unfinished(self) -> bool:
         return bool(self.waiting or self.running or self.held)
 
-    def _begun(self) -> list[Begun]:
-        return [Begun(one.job, one.seconds, one.log_start) for one in self.running]
+    def _active(self) -> list[ActiveJob]:
+        return [ActiveJob(one.job, one.seconds, one.log_start) for one in self.running]
 
     def _view(self) -> Group:
-        return self.view.render(self.console, self._begun(), list(self.held))
+        return self.view.render(self.console, self._active(), list(self.held))
 
     def _tell(self) -> None:
         """Look at the jobs' steps, and print a line now and then where there is no terminal that could show the view."""
         if time.monotonic() > self.looked_at + LOOK_SECONDS:
             self.looked_at = time.monotonic()
-            self.progress.look(self._begun(), self.waiting)
+            self.progress.look(self._active(), self.waiting)
         if shows_view(self.console):
             return
         starts = not self.progress.left and time.monotonic() < self.began + START_SECONDS
         if time.monotonic() > self.told_at + (START_TELL_SECONDS if starts else TELL_SECONDS):
-            line = self.progress.line(self._begun())
+            line = self.progress.line(self._active())
             if line != self.told or not starts:
                 self.told = line
                 self._print(line)
@@ -244,7 +244,7 @@ class _Pool:
             if status == 0 and one.job.wrote(self.finished):
                 self.progress.end(one.job, one.seconds)
                 curve = f", {found}" if (found := result(accuracy_curve(one.job.folder))) else ""
-                self.progress.look(self._begun(), self.waiting)
+                self.progress.look(self._active(), self.waiting)
                 self._print(
                     f"{self.progress.numbered(one.job)}  {format_seconds(one.seconds)}{curve}{self.progress.left}"
                 )

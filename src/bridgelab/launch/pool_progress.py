@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bridgelab.launch.job import Begun, Job
+from bridgelab.launch.job import ActiveJob, Job
 from bridgelab.launch.job_progress import format_seconds, now_doing
 from bridgelab.launch.time_left import TimeLeft
 from bridgelab.runs.steps_done import read_steps_done
@@ -57,14 +57,14 @@ class PoolProgress:
         self.estimate.end(job, seconds)
         self.done.append(job.name)
 
-    def look(self, running: Sequence[Begun], waiting: Sequence[Job]) -> None:
+    def look(self, running: Sequence[ActiveJob], waiting: Sequence[Job]) -> None:
         """Read how many steps the running jobs have done, and estimate the time left."""
         for one in running:
             self.estimate.count(one.job, read_steps_done(one.job.folder))
         left = self.estimate.seconds([(one.job, one.seconds) for one in running], waiting)
         self.left = f", about {format_seconds(left)} left" if left else ""
 
-    def line(self, running: Sequence[Begun]) -> str:
+    def line(self, running: Sequence[ActiveJob]) -> str:
         """Return the state in one line, for a log."""
         now = "; ".join(f"{self.name(one.job)} {now_doing(one)}" for one in running)
         return f"{self.counts}{self.left}{self.note}{f': {now}' if now else ''}"

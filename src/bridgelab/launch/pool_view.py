@@ -8,7 +8,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from bridgelab.launch.job import Begun, Job
+from bridgelab.launch.job import ActiveJob, Job
 from bridgelab.launch.job_grid import rows_and_seeds
 from bridgelab.launch.job_progress import accuracy_curve, now_doing, result
 from bridgelab.launch.pool_progress import PoolProgress
@@ -32,7 +32,7 @@ class PoolView:
     progress: PoolProgress
     curves: dict[str, list[float]] = field(default_factory=dict)  # of jobs that have ended, read once
 
-    def render(self, console: Console, running: Sequence[Begun], held: Sequence[Job]) -> Group:
+    def render(self, console: Console, running: Sequence[ActiveJob], held: Sequence[Job]) -> Group:
         """Return the view.
 
         Args:
@@ -49,7 +49,7 @@ class PoolView:
         return Group(bar, *self.jobs_now(console, running, held))
 
     def jobs_now(
-        self, console: Console, running: Sequence[Begun], held: Sequence[Job]
+        self, console: Console, running: Sequence[ActiveJob], held: Sequence[Job]
     ) -> Sequence[Table | Text]:
         """Return the jobs as a grid, or only those that run if it does not fit. The arguments are those of `render`."""
         grid = self._grid(console, running, held)
@@ -59,7 +59,7 @@ class PoolView:
         listed += [f"  {self.progress.name(job)}  by another process" for job in held]
         return [*map(Text, listed)]
 
-    def _grid(self, console: Console, running: Sequence[Begun], held: Sequence[Job]) -> Table | None:
+    def _grid(self, console: Console, running: Sequence[ActiveJob], held: Sequence[Job]) -> Table | None:
         """Return a table with a line for each row of the study and a column for each seed; None if it does not fit."""
         places = rows_and_seeds([job.name for job in self.jobs])
         jobs = {places[job.name]: job for job in self.jobs}
@@ -79,7 +79,7 @@ class PoolView:
             table.add_row(row, *(self._cell(job, here, elsewhere, cell) if job else Text() for job in of_row))
         return table
 
-    def _cell(self, job: Job, here: dict[str, Begun], elsewhere: set[str], width: int) -> Text:
+    def _cell(self, job: Job, here: dict[str, ActiveJob], elsewhere: set[str], width: int) -> Text:
         if job.name in here:
             return Text(now_doing(here[job.name], width), style="bold")
         if job.name in self.progress.failures:

@@ -17,7 +17,7 @@ from rich.live import Live
 from rich.text import Text
 
 from bridgelab.console import get_console, shows_view
-from bridgelab.launch.job import Begun, Job
+from bridgelab.launch.job import ActiveJob, Job
 from bridgelab.launch.job_grid import short_names
 from bridgelab.launch.pool_progress import PoolProgress
 from bridgelab.launch.pool_view import PoolView
@@ -148,7 +148,7 @@ class _Watch:
         """
         now = time.monotonic()
         going = [id for id in self.left if queue.get(id) in GOING]
-        running = [Begun(self.left[id], now - self._running_since[id]) for id in going]
+        running = [ActiveJob(self.left[id], now - self._running_since[id]) for id in going]
         waiting = [job for id, job in self.left.items() if id not in going]
         self.progress.estimate.slots = max(1, len(running))
         self.progress.look(running, waiting)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from bridgelab.launch.job import Begun, Job
+from bridgelab.launch.job import ActiveJob, Job
 from bridgelab.launch.job_progress import BEGUN, now_doing
 from bridgelab.launch.planned_steps import Work
 from bridgelab.launch.slurm import GOING, states
@@ -254,7 +254,9 @@ def _unfinished(
         began = _began(path)
         passed = None if began is None else max(0.0, now - began)
         doing = (
-            now_doing(Begun(Job(path, ()), passed or 0.0)) if read_steps_done(path) else _last_message(path)
+            now_doing(ActiveJob(Job(path, ()), passed or 0.0))
+            if read_steps_done(path)
+            else _last_message(path)
         )
         return RunStatus(path.name, RUNNING, doing, passed)
     if state:
