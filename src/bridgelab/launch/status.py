@@ -252,13 +252,13 @@ def _unfinished(
     locked = any(_holder(path / name, held) is not None for name in LOCKS)
     if locked or state in GOING:
         began = _began(path)
-        passed = None if began is None else max(0.0, now - began)
+        elapsed = None if began is None else max(0.0, now - began)
         doing = (
-            now_doing(ActiveJob(Job(path, ()), passed or 0.0))
+            now_doing(ActiveJob(Job(path, ()), elapsed or 0.0))
             if read_steps_done(path)
             else _last_message(path)
         )
-        return RunStatus(path.name, RUNNING, doing, passed)
+        return RunStatus(path.name, RUNNING, doing, elapsed)
     if state:
         return RunStatus(path.name, WAITING, f"job {slurm_job} is {state.lower()} in Slurm's queue")
     if not path.exists() or not _is_run(path):

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from bridgelab.launch.job import Job
 from bridgelab.runs.steps_done import StepsDone
 
-BESIDE = 0.25  # what a job does beside its steps, as a share of their time, until a job has ended
+OVERHEAD = 0.25  # what a job does beside its steps, as a share of their time, until a job has ended
 
 
 class TimeLeft:
@@ -49,28 +49,28 @@ class TimeLeft:
             return 0.0
         if not self._is_measured(left):
             return None
-        rates = self._step_seconds()
-        rest = [(_search(job), self._rest(job, rates, passed)) for job, passed in running]
-        searches = self._searches(left, rates)
+        step_seconds = self._step_seconds()
+        rest = [(_search(job), self._rest(job, step_seconds, elapsed)) for job, elapsed in running]
+        searches = self._searches(left, step_seconds)
         total = (
             sum(seconds for _, seconds in rest)
-            + sum(self._rest(job, rates, 0.0) for job in waiting)
+            + sum(self._rest(job, step_seconds, 0.0) for job in waiting)
             + sum(searches.values())
         )
         longest = max((seconds + searches.get(search, 0.0) for search, seconds in rest), default=0.0)
         return max(total / self.slots, longest)
 
-    def of_job(self, job: Job, passed: float) -> float | None:
+    def of_job(self, job: Job, elapsed: float) -> float | None:
         """Return the seconds that a running job still takes, its search among them; None if nothing is measured yet.
 
         Args:
             job: the job.
-            passed: seconds since it began.
+            elapsed: seconds since it began.
         """
         if not self._is_measured([job]):
             return None
-        rates = self._step_seconds()
-        return self._rest(job, rates, passed) + sum(self._searches([job], rates).values())
+        step_seconds = self._step_seconds()
+        return self._rest(job, step_seconds, elapsed) + sum(self._searches([job], step_seconds).values())
 
     def _is_measured(self, left: Sequence[Job]) -> bool:
         return (
@@ -89,7 +89,7 @@ class TimeLeft:
             steps[search] += done.timed
         return {search: seconds[search] / number for search, number in steps.items() if number}
 
-    def _searches(self, left: Sequence[Job], rates: Mapping[str, float]) -> dict[str, float]:
+    def _searches(self, left: Sequence[Job], step_seconds: Mapping[str, float]) -> dict[str, float]:
         """Return the seconds left of each search; a search is over once a job trains with its result."""
         over = {_search(self.jobs[name]) for name, done in self.steps.items() if done.trained}
         over |= {_search(self.jobs[name]) for name in self.durations}
@@ -98,28 +98,28 @@ class TimeLeft:
             searched[_search(self.jobs[name])] += done.searched
         return {
             job.work.search: max(0.0, job.work.searched - searched[job.work.search])
-            * _rate(rates, job.work.search)
+            * _seconds_of_step(step_seconds, job.work.search)
             for job in left
             if job.work and job.work.search not in over
         }
 
-    def _rest(self, job: Job, rates: Mapping[str, float], passed: float) -> float:
+    def _rest(self, job: Job, step_seconds: Mapping[str, float], elapsed: float) -> float:
         """Return the seconds that a job still takes without its search."""
         if job.work is None:
-            return max(0.0, self._mean_duration() - passed)
+            return max(0.0, self._mean_duration() - elapsed)
         done = self.steps.get(job.name, StepsDone())
-        steps = max(0.0, job.work.trained - done.trained) * _rate(rates, job.work.search)
-        beside = self._beside(job, rates)
+        steps = max(0.0, job.work.trained - done.trained) * _seconds_of_step(step_seconds, job.work.search)
+        overhead = self._overhead(job, step_seconds)
         if not done.timed:
-            beside = max(0.0, beside - passed)
+            overhead = max(0.0, overhead - elapsed)
         elif not steps:
-            beside /= 2  # it answers the test questions, and has done so for an unknown time
-        return steps + beside
+            overhead /= 2  # it answers the test questions, and has done so for an unknown time
+        return steps + overhead
 
-    def _beside(self, job: Job, rates: Mapping[str, float]) -> float:
+    def _overhead(self, job: Job, step_seconds: Mapping[str, float]) -> float:
         """Estimate a job's seconds outside of its steps.
 
-        That is the mean over the ended jobs of its sort, which train or do not; before any has ended, `BESIDE` times its steps' seconds.
+        That is the mean over the ended jobs of its sort, which train or do not; before any has ended, `OVERHEAD` times its steps' seconds.
         """
         assert job.work
         ended = [
@@ -127,7 +127,11 @@ class TimeLeft:
             for name, seconds in self.durations.items()
             if seconds and (work := self.jobs[name].work) and (work.trained > 0) == (job.work.trained > 0)
         ]
-        return _mean(ended) if ended else BESIDE * job.work.trained * _rate(rates, job.work.search)
+        return (
+            _mean(ended)
+            if ended
+            else OVERHEAD * job.work.trained * _seconds_of_step(step_seconds, job.work.search)
+        )
 
     def _mean_duration(self) -> float:
         return _mean([seconds for seconds in self.durations.values() if seconds])
@@ -137,8 +141,8 @@ def _search(job: Job) -> str:
     return job.work.search if job.work else ""
 
 
-def _rate(rates: Mapping[str, float], search: str) -> float:
-    return rates.get(search, _mean(list(rates.values())))
+def _seconds_of_step(step_seconds: Mapping[str, float], search: str) -> float:
+    return step_seconds.get(search, _mean(list(step_seconds.values())))
 
 
 def _mean(values: Sequence[float]) -> float:
