@@ -332,7 +332,7 @@ def test_jobs_have_long_to_save_unless_the_machine_or_the_pool_goes_down(
             for _ in range(1 + (why == signal.SIGHUP)):  # a terminal and its shell both send it
                 os.kill(os.getpid(), why)
 
-    monkeypatch.setattr("bridgelab.launch.pool._Pool._tell", stop)
+    monkeypatch.setattr("bridgelab.launch.pool._Pool._print_progress", stop)
     with pytest.raises(RuntimeError if why is RuntimeError else Stopped):
         run_pool([script("job", code)], [{}], "metrics.json")
     assert (tmp_path / "job" / "asked").exists()

@@ -185,7 +185,7 @@ def test_the_view_shows_what_each_job_does_and_the_time_left(tmp_path, monkeypat
     assert first.startswith("0 done, 0 failed, 1 running, 2 waiting, about 1 min 24 s left")
     assert grid.split() == ["linear", "step", "40/100,", "val", "50", "%", "▅", "·", "·"]
     assert out.getvalue() == ""
-    monkeypatch.setattr(queue, "TELL_SECONDS", -1.0)
+    monkeypatch.setattr(queue, "PRINT_SECONDS", -1.0)
     watch.view(seen)
     assert out.getvalue().startswith("0 done, 0 failed, 1 running, 2 waiting, about 1 min 24 s left")
 

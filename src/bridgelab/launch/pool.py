@@ -36,9 +36,9 @@ _RANK_VARIABLES = ("LOCAL_RANK", "RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE"
 # From SIGTERM, or a failure of the pool itself, to SIGKILL. After Ctrl-C or SIGHUP jobs have until the next signal.
 GRACE_SECONDS = 30.0
 LOOK_SECONDS = 1.0  # between two looks at the steps of the jobs
-TELL_SECONDS = 60.0  # between two lines without a terminal
+PRINT_SECONDS = 60.0  # between two lines without a terminal
 START_SECONDS = 180.0  # for so long, and until the time left is known, lines follow each other more closely:
-START_TELL_SECONDS = 10.0
+START_PRINT_SECONDS = 10.0
 LOADING = "; loading torch, Lightning and the other libraries, once for all jobs"
 ASK_AGAIN_SECONDS = 2.0  # between two looks at a job that another process runs
 
@@ -104,8 +104,8 @@ class _Pool:
         self.retried_at = 0.0  # when held jobs were last tried
         self.looked_at = 0.0  # when the jobs' steps were last read
         self.began = time.monotonic()
-        self.told_at = -TELL_SECONDS  # when a line was last printed
-        self.told = ""  # the line of progress that was last printed
+        self.printed_at = -PRINT_SECONDS  # when a line was last printed
+        self.printed = ""  # the line of progress that was last printed
         self.signals: list[int] = []  # the signals to stop that arrived
         self.console = get_console()
 
@@ -120,7 +120,7 @@ class _Pool:
                     while self._unfinished() and not self.signals:
                         self._start_jobs()
                         self._collect_ended()
-                        self._tell()
+                        self._print_progress()
                         time.sleep(0.1)
                 if self._unfinished():
                     self._stop()
@@ -145,7 +145,7 @@ class _Pool:
     def _view(self) -> Group:
         return self.view.render(self.console, self._active(), list(self.held))
 
-    def _tell(self) -> None:
+    def _print_progress(self) -> None:
         """Look at the jobs' steps, and print a line now and then where there is no terminal that could show the view."""
         if time.monotonic() > self.looked_at + LOOK_SECONDS:
             self.looked_at = time.monotonic()
@@ -153,10 +153,10 @@ class _Pool:
         if shows_view(self.console):
             return
         starts = not self.progress.left and time.monotonic() < self.began + START_SECONDS
-        if time.monotonic() > self.told_at + (START_TELL_SECONDS if starts else TELL_SECONDS):
+        if time.monotonic() > self.printed_at + (START_PRINT_SECONDS if starts else PRINT_SECONDS):
             line = self.progress.line(self._active())
-            if line != self.told or not starts:
-                self.told = line
+            if line != self.printed or not starts:
+                self.printed = line
                 self._print(line)
 
     def _start_jobs(self) -> None:
@@ -306,7 +306,7 @@ class _Pool:
         self.running = []
 
     def _print(self, line: str, style: str | None = None) -> None:
-        self.told_at = time.monotonic()
+        self.printed_at = time.monotonic()
         self.console.print(Text(line), style=style, soft_wrap=True)
 
 

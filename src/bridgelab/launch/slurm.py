@@ -27,7 +27,7 @@ from bridgelab.runs.log import failure
 from bridgelab.runs.record_schema import Malformed
 
 POLL_SECONDS = 5.0
-TELL_SECONDS = 60.0  # between two lines without a terminal
+PRINT_SECONDS = 60.0  # between two lines without a terminal
 PATIENCE = 30.0  # seconds within which a shared disk shows a file to every node
 GOING = ("RUNNING", "COMPLETING")
 
@@ -108,7 +108,7 @@ class _Watch:
         self.progress = PoolProgress(len(jobs), 1, short_names([job.name for job in jobs.values()]))
         self._view = PoolView([*jobs.values()], finished, self.progress)
         self._logs, self._finished = logs, finished
-        self._told_at = time.monotonic()  # when a line was last printed
+        self._printed_at = time.monotonic()  # when a line was last printed
         self._running_since: dict[str, float] = {}  # when a job was first seen to run in this attempt
         self._absent_since: dict[str, float] = {}  # when a job without its record was first not in the queue
         self._unavailable = False
@@ -156,7 +156,7 @@ class _Watch:
             f"{len(self.progress.done)} done, {len(self.failures)} failed, {len(running)} running, {len(waiting)} waiting"
             f"{self.progress.left if running else ''}"
         )
-        if not shows_view(self.console) and now > self._told_at + TELL_SECONDS:
+        if not shows_view(self.console) and now > self._printed_at + PRINT_SECONDS:
             self._print(counts)
         return Group(Text(counts), *self._view.jobs_now(self.console, running, ()))
 
@@ -170,7 +170,7 @@ class _Watch:
             self._print(f"    {line}")
 
     def _print(self, line: str, style: str | None = None) -> None:
-        self._told_at = time.monotonic()
+        self._printed_at = time.monotonic()
         self.console.print(Text(line), style=style, soft_wrap=True)
 
 
