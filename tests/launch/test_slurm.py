@@ -21,7 +21,7 @@ from hydra_plugins.bridgelab_slurm import SlurmLauncher, shape
 
 def test_jobs_are_waited_for_until_they_leave_the_queue(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(queue, "POLL_SECONDS", 0.01)
-    monkeypatch.setattr(queue, "PATIENCE", 0.05)
+    monkeypatch.setattr(queue, "FILE_DELAY", 0.05)
     folders = {name: tmp_path / name for name in ("1_0", "1_1", "1_2", "1_3")}
     for folder in folders.values():
         folder.mkdir()

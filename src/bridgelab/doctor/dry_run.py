@@ -43,7 +43,7 @@ from bridgelab.doctor.workload import Lengths, Workload
 from bridgelab.model import BridgedModel
 from bridgelab.optim.parameter_groups import parameter_groups
 
-REPEATS, PATIENCE = 5, 2.0  # number of timed calls, or seconds after which no further call is timed
+REPEATS, MAX_SECONDS = 5, 2.0  # number of timed calls, or seconds after which no further call is timed
 TEXT_SHARE = 0.5  # of free memory that the T5's weights may take; the rest is for the ViT and a step
 SCENE_TOKENS = 96  # of a scene in words: as many as the built-in world's have at most
 ENCODED = 64  # images that the encoder reads at once, as in `data.features.feature_store`
@@ -254,7 +254,7 @@ class DryRun(Backbones):
 
         timed()
         taken = [timed()]
-        while len(taken) < REPEATS and sum(taken) < PATIENCE:
+        while len(taken) < REPEATS and sum(taken) < MAX_SECONDS:
             taken.append(timed())
         return statistics.median(taken)
 

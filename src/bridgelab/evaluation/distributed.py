@@ -8,8 +8,8 @@ from typing import Any
 
 import torch.distributed as dist
 
-# Time to wait for the slowest process; one that has died is noticed at once, by its closed connection.
-PATIENCE = timedelta(hours=6)
+# To wait for the slowest process; one that has died is noticed at once, by its closed connection.
+GATHER_TIMEOUT = timedelta(hours=6)
 
 
 class Processes:
@@ -43,6 +43,6 @@ def processes() -> Iterator[Processes]:
     if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
         yield Processes()
         return
-    group = dist.new_group(backend="gloo", timeout=PATIENCE)
+    group = dist.new_group(backend="gloo", timeout=GATHER_TIMEOUT)
     yield Processes(dist.get_rank(), dist.get_world_size(), group)
     dist.destroy_process_group(group)

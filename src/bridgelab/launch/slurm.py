@@ -28,7 +28,7 @@ from bridgelab.runs.record_schema import Malformed
 
 POLL_SECONDS = 5.0
 PRINT_SECONDS = 60.0  # between two lines without a terminal
-PATIENCE = 30.0  # seconds within which a shared disk shows a file to every node
+FILE_DELAY = 30.0  # seconds within which a shared disk shows a file to every node
 GOING = ("RUNNING", "COMPLETING")
 
 
@@ -138,7 +138,7 @@ class _Watch:
                 job = self.left.pop(id)
                 self.progress.end(job, now - self._running_since[id] if id in self._running_since else 0.0)
                 self._print(self.progress.numbered(job))
-            elif now - self._absent_since.setdefault(id, now) >= PATIENCE:
+            elif now - self._absent_since.setdefault(id, now) >= FILE_DELAY:
                 self._fail(id, self.left.pop(id))
 
     def view(self, queue: Mapping[str, str]) -> Group:
