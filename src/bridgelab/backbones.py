@@ -27,7 +27,7 @@ from bridgelab.out_of_memory import SMALLER_T5, explain_full_gpu
 from bridgelab.runs.identity import read_keys
 from bridgelab.runs.insert import insert_of
 from bridgelab.runs.warm_start_files import WARM, starts_warm, warm_start_folder
-from bridgelab.text.adapter import build_adapter, refuse_unknown_targets
+from bridgelab.text.adapter import build_adapter, check_lora_targets
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class Backbones:
             text = build(config.text, "text")
         self.text = text
         if config.text.get("adapt") == "lora":
-            refuse_unknown_targets(self.text.model, config.text.lora.targets)
+            check_lora_targets(self.text.model, config.text.lora.targets)
         # The floor `blind` needs no vision encoder, which would take seconds to load.
         self.vision: Any = None
         if self.sees != "nothing":

@@ -7,7 +7,7 @@ import torch
 
 from bridgelab.training import experiment as settings
 from bridgelab.training.checkpoint import LAST
-from bridgelab.training.compile import refuse_without_compiler
+from bridgelab.training.compile import check_compiler
 
 COMPILER = shutil.which("g++") or shutil.which("clang++")
 
@@ -67,4 +67,4 @@ def test_what_cannot_be_compiled_is_told_before_anything_is_read(config, monkeyp
         settings.Experiment.set_up(config("compile=true", "bridge=matryoshka"), "cpu")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ValueError, match="compile=true on cuda needs the package triton"):
-        refuse_without_compiler(torch.device("cuda"))
+        check_compiler(torch.device("cuda"))

@@ -76,7 +76,7 @@ def with_lora(model: Any, rank: int, alpha: float | None, targets: list[str]) ->
     Raises:
         ValueError: if peft is not installed, or the T5 has no such matrix.
     """
-    refuse_unknown_targets(model, targets)
+    check_lora_targets(model, targets)
     if importlib.util.find_spec("peft") is None:
         raise ValueError(
             "text.adapt=lora needs the package peft, which is not installed. Run: pip install peft"
@@ -93,7 +93,7 @@ def with_lora(model: Any, rank: int, alpha: float | None, targets: list[str]) ->
     return adapted.eval()
 
 
-def refuse_unknown_targets(model: Any, targets: list[str]) -> None:
+def check_lora_targets(model: Any, targets: list[str]) -> None:
     """Check that a T5's layers have matrices of these names.
 
     Raises:

@@ -17,7 +17,7 @@ def compile_step(model: BridgedModel) -> None:
     model.compile()
 
 
-def refuse_drawn_tokens(bridge: type) -> None:
+def check_fixed_tokens(bridge: type) -> None:
     """Check that a bridge outputs as many tokens in each step: torch.compile compiles a step again for every other number.
 
     Raises:
@@ -30,7 +30,7 @@ def refuse_drawn_tokens(bridge: type) -> None:
         )
 
 
-def refuse_without_compiler(device: torch.device) -> None:
+def check_compiler(device: torch.device) -> None:
     """Check that the compiler which torch.compile calls is installed.
 
     Raises:

@@ -17,7 +17,7 @@ from bridgelab.runs.identity import earlier_hash
 from bridgelab.runs.own_code import own_code
 from bridgelab.training.attempts import Attempts
 from bridgelab.training.callbacks.count_steps import StepsFile
-from bridgelab.training.compile import compile_step, refuse_drawn_tokens, refuse_without_compiler
+from bridgelab.training.compile import check_compiler, check_fixed_tokens, compile_step
 from bridgelab.training.dropout import has_dropout, seed_dropout
 from bridgelab.training.fit import WHOLE, Fitted, Span, fit
 from bridgelab.training.input_check import with_seed
@@ -57,8 +57,8 @@ class Experiment:
         self.processes = check_trainer(config.trainer)
         check_batch(config.trainer, config.train.batch_size, self.processes)
         if config.compile:
-            refuse_drawn_tokens(target(config.bridge, "bridge"))
-            refuse_without_compiler(self.device)
+            check_fixed_tokens(target(config.bridge, "bridge"))
+            check_compiler(self.device)
         benchmark = build_benchmark(config)  # before large models are read
         self.backbones = Backbones(config, device)
         if config.bridge.get("init_from"):
