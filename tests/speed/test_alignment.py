@@ -2,13 +2,13 @@ import pytest
 import torch
 
 from bridgelab.speed import alignment
-from bridgelab.speed.alignment import ALIGNMENT_COLUMNS, SIZES, alignment_rows, contenders
+from bridgelab.speed.alignment import ALIGNMENT_COLUMNS, SIZES, alignment_rows, build_models
 
 SMALL = SIZES[0]._replace(pairs=3, patches=5, words=6)
 
 
-def test_contenders_have_the_same_losses_and_gradients():
-    ours, theirs, batch = contenders(SMALL, "cpu")
+def test_ours_and_theirs_have_the_same_losses_and_gradients():
+    ours, theirs, batch = build_models(SMALL, "cpu")
     batch["labels"][1, 3:] = -100
     expected = ours(batch)
     trained = [p for p in ours.parameters() if p.requires_grad]

@@ -10,25 +10,25 @@ from bridgelab.speed.cross_attention import Block
 from bridgelab.speed.reference import (
     COLUMNS,
     TIMES,
-    Contest,
     Idefics2,
-    contenders,
-    contests,
+    SpeedCase,
+    build_models,
     kept_bytes,
     reference_row,
+    speed_cases,
 )
 
 
 def small(precision="fp32"):
-    return [c for c in contests("cpu") if (c.size, c.precision) == ("ours", precision)]
+    return [c for c in speed_cases("cpu") if (c.size, c.precision) == ("ours", precision)]
 
 
 def test_each_bridge_is_tried_at_its_own_size_and_at_the_published_one():
-    found = {(c.name, c.size) for c in contests("cpu")}
+    found = {(c.name, c.size) for c in speed_cases("cpu")}
     assert {("qformer", "ours"), ("qformer", "published"), ("perceiver_idefics2", "ours")} <= found
     assert TIMES >= 5
-    assert not any(c.compiled for c in contests("cpu"))
-    assert any(c.compiled for c in contests("cuda"))
+    assert not any(c.compiled for c in speed_cases("cpu"))
+    assert any(c.compiled for c in speed_cases("cuda"))
 
 
 def smooth(model):
@@ -40,9 +40,9 @@ def smooth(model):
     ]
 
 
-@pytest.mark.parametrize("contest", small(), ids=lambda c: c.name)
-def test_contenders_do_the_same_work(contest: Contest):
-    ours, theirs, patches = contenders(contest, "cpu")
+@pytest.mark.parametrize("case", small(), ids=lambda c: c.name)
+def test_ours_and_theirs_do_the_same_work(case: SpeedCase):
+    ours, theirs, patches = build_models(case, "cpu")
     expected = ours(patches)
     gradient = torch.randn_like(expected)
     wanted = torch.autograd.grad(expected, smooth(ours), gradient)
@@ -57,8 +57,8 @@ def test_contenders_do_the_same_work(contest: Contest):
         )
 
 
-@pytest.mark.parametrize("contest", small(), ids=lambda c: c.name)
-def test_a_row_has_ratios_of_what_was_measured(contest: Contest, monkeypatch):
+@pytest.mark.parametrize("case", small(), ids=lambda c: c.name)
+def test_a_row_has_ratios_of_what_was_measured(case: SpeedCase, monkeypatch):
     kept = []
 
     def hundredfold(step, model):  # so that a tenth of a megabyte is little of it
@@ -66,7 +66,7 @@ def test_a_row_has_ratios_of_what_was_measured(contest: Contest, monkeypatch):
         return kept[-1]
 
     monkeypatch.setattr(reference, "kept_bytes", hundredfold)
-    row = dict(zip(COLUMNS, reference_row(contest, "cpu"), strict=True))
+    row = dict(zip(COLUMNS, reference_row(case, "cpu"), strict=True))
     assert float(row["theirs/ours"]) == pytest.approx(
         float(row["theirs ms"]) / float(row["ours ms"]), rel=0.1
     )
@@ -74,7 +74,7 @@ def test_a_row_has_ratios_of_what_was_measured(contest: Contest, monkeypatch):
     assert row["their attention"] in ("eager", "sdpa")
     # The D-Abstractor keeps its weights over all patches, and the reference the sampled values. A block of cross-attention and
     # TokenPacker keep what the reference does but for one percent.
-    more = {DAbstractor: 1.2, Block: 1.02, TokenPacker: 1.01}.get(contest.ours, 1.0)
+    more = {DAbstractor: 1.2, Block: 1.02, TokenPacker: 1.01}.get(case.ours, 1.0)
     assert 0 < float(row["ours MB"]) <= more * float(row["theirs MB"])
     assert row["ours MB"] == f"{kept[0] / 1e6:.1f}"
 
@@ -93,10 +93,10 @@ class TakesFrom(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("contest", [c for c in small() if c.theirs is not Idefics2], ids=lambda c: c.name)
-def test_no_step_copies_from_another_device(contest: Contest):
+@pytest.mark.parametrize("case", [c for c in small() if c.theirs is not Idefics2], ids=lambda c: c.name)
+def test_no_step_copies_from_another_device(case: SpeedCase):
     """The meta device stands for a GPU. Idefics2's own code cannot run there, as it looks at values of its mask."""
-    _, theirs, patches = contenders(contest, "meta")
+    _, theirs, patches = build_models(case, "meta")
     for model in theirs.values():
         with TakesFrom() as taken:
             model(patches)

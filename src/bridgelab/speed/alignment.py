@@ -144,7 +144,7 @@ def _causal(mask: Tensor, count: int, dtype: torch.dtype) -> Tensor:
     )[:, None]
 
 
-def contenders(size: Size, device: str) -> tuple[Alignment, dict[str, nn.Module], dict[str, Tensor]]:
+def build_models(size: Size, device: str) -> tuple[Alignment, dict[str, nn.Module], dict[str, Tensor]]:
     """Return our model, the reference by `attn_implementation`, all with the same weights, and a batch."""
     torch.manual_seed(0)
     bridge = QFormer(size.vision_dim, 8, **size.choices)
@@ -169,7 +169,7 @@ def alignment_rows(device: str) -> Iterator[list[str]]:
 
 
 def _row(size: Size, device: str) -> list[str]:
-    ours, theirs, batch = contenders(size, device)
+    ours, theirs, batch = build_models(size, device)
     steps = {name: _step(model, batch) for name, model in {"ours": ours, **theirs}.items()}
     taken: dict[str, list[float]] = {name: [] for name in steps}
     for turn in range(WARM_UP + TIMES):

@@ -25,7 +25,7 @@ from bridgelab.speed.large_store import DTYPE, LARGE_COLUMNS, in_process
 from bridgelab.speed.large_store import IMAGES as LARGE
 from bridgelab.speed.likelihood import LIKELIHOOD_COLUMNS, QUESTIONS, likelihood_row
 from bridgelab.speed.records import RECORDS_COLUMNS, records_row
-from bridgelab.speed.reference import COLUMNS, contests, reference_row
+from bridgelab.speed.reference import COLUMNS, reference_row, speed_cases
 from bridgelab.speed.startup import START_COLUMNS, SWEEP_COLUMNS, start_rows, sweep_row
 from bridgelab.speed.step import MATMUL_COLUMNS, STEP_COLUMNS, matmul_row, step_row
 from bridgelab.speed.store import (
@@ -92,7 +92,7 @@ def tables(folder: Path, bridges: Sequence[str]) -> Iterator[Table]:
     yield plain_table(
         f"forward and backward beside the reference classes, {machine}",
         COLUMNS,
-        (reference_row(contest, device) for contest in contests(device)),
+        (reference_row(case, device) for case in speed_cases(device)),
     )
     title = f"an alignment's step beside one made of the transformers classes, in float32, {machine}"
     yield plain_table(title, ALIGNMENT_COLUMNS, alignment_rows(device))

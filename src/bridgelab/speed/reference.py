@@ -116,7 +116,7 @@ class Idefics2(nn.Module):
 
 
 @dataclass(frozen=True)
-class Contest:
+class SpeedCase:
     """A bridge of ours and its reference, at one size and precision.
 
     Args:
@@ -202,15 +202,15 @@ SIZES: tuple[tuple[str, str, type[nn.Module], Callable[..., nn.Module], str | No
 )  # fmt: skip
 
 
-def contests(device: str) -> Iterator[Contest]:
-    """Yield all contests that fit this machine: in float32, in bfloat16 if it has it, and on a GPU compiled too."""
+def speed_cases(device: str) -> Iterator[SpeedCase]:
+    """Yield all cases that fit this machine: in float32, in bfloat16 if it has it, and on a GPU compiled too."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for size in SIZES:
         if size[0] in LARGE and size[1] == "published" and device == "cpu" and memory < LEAST_MEMORY:
             continue
         for precision in ("fp32", "bf16") if bf16_is_fast(torch.device(device)) else ("fp32",):
             for compiled in (False, True) if device == "cuda" else (False,):
-                yield Contest(*size, precision, compiled)
+                yield SpeedCase(*size, precision, compiled)
 
 
 @contextmanager
@@ -230,16 +230,16 @@ def kept_memory() -> Iterator[None]:
         libc.malloc_trim(0)
 
 
-def reference_row(contest: Contest, device: str) -> list[str]:
+def reference_row(case: SpeedCase, device: str) -> list[str]:
     """Return a row under `COLUMNS`."""
     with kept_memory() if device == "cpu" else nullcontext():
-        return _row(contest, device)
+        return _row(case, device)
 
 
-def _row(contest: Contest, device: str) -> list[str]:
-    ours, theirs, patches = contenders(contest, device)
+def _row(case: SpeedCase, device: str) -> list[str]:
+    ours, theirs, patches = build_models(case, device)
     models = {"ours": ours, **theirs}
-    steps = {name: _step(contest, model, patches) for name, model in models.items()}
+    steps = {name: _step(case, model, patches) for name, model in models.items()}
     kept = {name: kept_bytes(step, models[name]) for name, step in steps.items()}
     steps["products"] = products_of(steps["ours"])
     taken: dict[str, list[float]] = {name: [] for name in steps}
@@ -257,9 +257,9 @@ def _row(contest: Contest, device: str) -> list[str]:
     median = {name: statistics.median(times[WARM_UP:]) for name, times in taken.items()}
     fastest = next(name for name in median if name in theirs)
     return [
-        contest.name,
-        contest.size,
-        contest.precision + (", compiled" if contest.compiled else ""),
+        case.name,
+        case.size,
+        case.precision + (", compiled" if case.compiled else ""),
         f"{1e3 * median['ours']:.1f}",
         f"{1e3 * median[fastest]:.1f}",
         fastest,
@@ -283,24 +283,24 @@ def kept_bytes(step: Callable[[], object], model: nn.Module) -> int:
     return sum(tensor.untyped_storage().nbytes() for at, tensor in kept.items() if at not in weights)
 
 
-def contenders(contest: Contest, device: str) -> tuple[nn.Module, dict[str, nn.Module], Tensor]:
+def build_models(case: SpeedCase, device: str) -> tuple[nn.Module, dict[str, nn.Module], Tensor]:
     """Return our bridge, the reference by `attn_implementation`, all with the same weights, and patches for them."""
     torch.manual_seed(0)
-    ours = contest.ours(*contest.widths, **contest.choices).to(device)
+    ours = case.ours(*case.widths, **case.choices).to(device)
     # A bridge that draws its number of tokens outputs all of them in eval mode, as the reference does.
     ours.train(not getattr(ours, "draws_tokens", False))
     weights = ours.state_dict()
-    if contest.form is not None:
-        weights = to_published(weights, contest.form)
+    if case.form is not None:
+        weights = to_published(weights, case.form)
     theirs = {}
     for attention in ATTENTION:
         with torch.device("meta"):
-            model = contest.theirs(*contest.widths, contest.choices, attention)
+            model = case.theirs(*case.widths, case.choices, attention)
         # Each model has parameters of its own, but all share one memory: gradients are not kept.
         model.load_state_dict(weights, assign=True)
         _move_buffers(model, device)
         theirs[attention] = model.requires_grad_().train()
-    return ours, theirs, torch.randn(*contest.patches, contest.widths[0], device=device)
+    return ours, theirs, torch.randn(*case.patches, case.widths[0], device=device)
 
 
 def _move_buffers(model: nn.Module, device: str) -> None:
@@ -311,10 +311,10 @@ def _move_buffers(model: nn.Module, device: str) -> None:
                 setattr(module, name, buffer.to(device))
 
 
-def _step(contest: Contest, model: nn.Module, patches: Tensor) -> Callable[[], object]:
-    called: Callable[[Tensor], Tensor] = torch.compile(model) if contest.compiled else model
+def _step(case: SpeedCase, model: nn.Module, patches: Tensor) -> Callable[[], object]:
+    called: Callable[[Tensor], Tensor] = torch.compile(model) if case.compiled else model
     parameters = list(model.parameters())
-    autocast = contest.precision == "bf16"
+    autocast = case.precision == "bf16"
 
     def step() -> object:
         with torch.autocast(patches.device.type, torch.bfloat16) if autocast else nullcontext():
