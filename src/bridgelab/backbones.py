@@ -116,9 +116,9 @@ class Backbones:
         torch.manual_seed(seed)
         adapter = build_adapter(config.text, self.text.model)
         torch.manual_seed(seed)  # again, so that a bridge starts the same beside any adapter
-        kind, choices = self.bridge_choices()
-        bridge = kind(self.vision_dim, self.text.dim, **choices)
-        start = self.start(seed, kind, choices) if any(True for _ in bridge.parameters()) else None
+        bridge_class, choices = self.bridge_choices()
+        bridge = bridge_class(self.vision_dim, self.text.dim, **choices)
+        start = self.start(seed, bridge_class, choices) if any(True for _ in bridge.parameters()) else None
         extras = self.load_file(bridge, init_from or config.bridge.get("init_from"))
         given = start.tensors if start else extras
         if given or self.reads_raw:
@@ -166,17 +166,17 @@ class Backbones:
         self.reads_raw = METADATA in read_origin(source) and "ln_vision.weight" not in self.not_loaded
         return read_run_extras(source, self.fingerprints) or {}
 
-    def start(self, seed: int, kind: Any, choices: dict[str, Any]) -> HubBridge | None:
+    def start(self, seed: int, bridge_class: Any, choices: dict[str, Any]) -> HubBridge | None:
         """Return the trained bridge that a seed starts from: the hub's, or the seed's warm start; None for neither.
 
         Args:
             seed: of the initialization.
-            kind: the bridge's class.
+            bridge_class: the bridge's class.
             choices: its keyword arguments.
         Raises:
             ValueError: if `bridge.init_from` holds another bridge.
         """
-        config, taken = self.config, inspect.signature(kind).parameters.values()
+        config, taken = self.config, inspect.signature(bridge_class).parameters.values()
         defaults = {p.name: p.default for p in taken if p.default is not p.empty}
         if self.hub_bridge:
             self.hub_bridge.check_choices(choices, defaults)
@@ -218,22 +218,22 @@ class Backbones:
         """
         config = self.config
         grid = getattr(self.vision, "grid", None)
-        kind = target(config.bridge, "bridge")
-        if getattr(kind, "needs_cls", False) and not self.vision.cls:
+        bridge_class = target(config.bridge, "bridge")
+        if getattr(bridge_class, "needs_cls", False) and not self.vision.cls:
             raise ValueError(
-                f"vision.cls=false: {kind.__name__} reads the class token alone. Set vision.cls=true, for each bridge that it is "
+                f"vision.cls=false: {bridge_class.__name__} reads the class token alone. Set vision.cls=true, for each bridge that it is "
                 "compared with as well."
             )
         choices = bridge_choices(config.bridge, grid)
         tokens, parameters = config.budget.tokens, config.budget.params
         if tokens is not None and choices.get("num_tokens") != 0:  # plain words have no prompt to match
-            per_image = getattr(kind, "tokens_per_image", None)
-            choices = with_tokens(choices, tokens, grid or (1, 1), kind.__name__, per_image)
+            per_image = getattr(bridge_class, "tokens_per_image", None)
+            choices = with_tokens(choices, tokens, grid or (1, 1), bridge_class.__name__, per_image)
         if parameters is not None and self.sees == "image":
             choices = with_parameters(
-                kind, choices, parameters, (self.vision_dim, self.text.dim), kind.__name__
+                bridge_class, choices, parameters, (self.vision_dim, self.text.dim), bridge_class.__name__
             )
-        return kind, choices
+        return bridge_class, choices
 
     def _cross_attention(self) -> CrossAttentionLayers | None:
         """Return the blocks that read the visual tokens; None for words, and if tokens are inserted elsewhere."""

@@ -85,7 +85,7 @@ class DryRun(Backbones):
         self.vision_dim = widths[self.sees]
         self.trained = round(float(self._of_all_layers(lambda: np.array([trained_numel(self.bridged())]))[0]))
 
-    def start(self, seed: int, kind: Any, choices: dict[str, Any]) -> None:
+    def start(self, seed: int, bridge_class: Any, choices: dict[str, Any]) -> None:
         """Return None: the weights that a bridge starts from do not matter here."""
 
     def load_file(self, bridge: nn.Module, source: Any) -> Mapping[str, Tensor]:

@@ -240,22 +240,22 @@ def _read_run(path: Path) -> Run | Missing:
 
 
 def _malformed(path: Path, error: Exception) -> Missing:
-    return Missing(shown(path), f"can't be read: {error}".replace(f"{path}/", ""), malformed=True)
+    return Missing(run_label(path), f"can't be read: {error}".replace(f"{path}/", ""), malformed=True)
 
 
-def shown(path: Path) -> str:
+def run_label(path: Path) -> str:
     """Return a run's name, of which bytes that are not text are replaced."""
     return printable(os.fsencode(path.name).decode(errors="replace"))
 
 
 def _read_finished(path: Path) -> Run | Missing:
     if not is_finished(path):
-        return Missing(shown(path), status(path))
+        return Missing(run_label(path), status(path))
     record = read_record(path, REQUIRED)
     configured(path)  # raises here if the config can't be read, rather than when runs are compared
     if not (path / FILE).exists():
         return Missing(
-            shown(path), "metrics.json without predictions.parquet: delete the folder and run it again"
+            run_label(path), "metrics.json without predictions.parquet: delete the folder and run it again"
         )
     return Run(path, record)
 
