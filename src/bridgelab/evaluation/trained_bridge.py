@@ -129,10 +129,10 @@ class TrainedBridge:
             ValueError: if an image cannot be read.
         """
         model, text = self.model, self.backbones.text
-        prepared, questions = self._prepared(asked)
+        tokenized, questions = self._tokenized(asked)
         order = list(range(len(asked)))
-        texts = [one.text for one in predict(model, prepared, order, batch_size=len(asked))]
-        batch = with_targets(model, on_device(prepared.batch(order), model), texts)
+        texts = [one.text for one in predict(model, tokenized, order, batch_size=len(asked))]
+        batch = with_targets(model, on_device(tokenized.batch(order), model), texts)
         with torch.inference_mode():
             probabilities = model.likelihood(batch).exp().tolist()
         return [
@@ -156,8 +156,8 @@ class TrainedBridge:
             ValueError: if an image cannot be read.
         """
         model, answers = self.model, [answer.strip() for *_, answer in asked]
-        prepared, _ = self._prepared([(images, question) for images, question, _ in asked])
-        batch = with_targets(model, on_device(prepared.batch(list(range(len(asked)))), model), answers)
+        tokenized, _ = self._tokenized([(images, question) for images, question, _ in asked])
+        batch = with_targets(model, on_device(tokenized.batch(list(range(len(asked)))), model), answers)
         with torch.inference_mode():
             encoded = model.encode(batch)
             log_probs = model.likelihood(batch, encoded).tolist()
@@ -168,7 +168,7 @@ class TrainedBridge:
             for log_prob, text, answer in zip(log_probs, written, answers, strict=True)
         ]
 
-    def _prepared(
+    def _tokenized(
         self, asked: Sequence[tuple[Sequence[Picture], str]]
     ) -> tuple[TokenizedExamples, list[str]]:
         """Return questions as examples with their images' features, and the questions as they are read."""
@@ -183,8 +183,8 @@ class TrainedBridge:
         rows = {example.images[0]: row for row, example in enumerate(examples)}
         # The bridge is told its own question, even if it was trained with another example's.
         told = "none" if self.model.conditioning == "none" else "question"
-        prepared = TokenizedExamples(examples, text, rows, lambda rows: patches[torch.as_tensor(rows)], told)
-        return prepared, questions
+        tokenized = TokenizedExamples(examples, text, rows, lambda rows: patches[torch.as_tensor(rows)], told)
+        return tokenized, questions
 
     def _example(self, question: str, image: str) -> Example:
         """Return an example whose target leaves room for an answer of any usual length."""

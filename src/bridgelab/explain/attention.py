@@ -30,26 +30,26 @@ class Attention:
     background: Estimate
 
 
-def attention(model: BridgedModel, prepared: TokenizedExamples, regions: np.ndarray) -> Attention | None:
+def attention(model: BridgedModel, tokenized: TokenizedExamples, regions: np.ndarray) -> Attention | None:
     """Return the shares of attention, mean over questions that visit an object.
 
     Args:
         model: the bridge between its frozen backbones.
-        prepared: the questions.
+        tokenized: the questions.
         regions: bool [question, region, patch], as in `selection`.
     Returns:
         None if the bridge has no attention to patches, or does not compute it by `bridge.attention.attend`.
     """
     batches = []
-    for first in range(0, len(prepared), BATCH_SIZE):
-        rows = np.arange(first, min(first + BATCH_SIZE, len(prepared)))
-        of_patches = patch_attention(model, on_device(prepared.batch(rows), model))
+    for first in range(0, len(tokenized), BATCH_SIZE):
+        rows = np.arange(first, min(first + BATCH_SIZE, len(tokenized)))
+        of_patches = patch_attention(model, on_device(tokenized.batch(rows), model))
         if of_patches is None:
             return None
         batches.append(of_patches)
     shares = (np.concatenate(batches)[:, None] * regions).sum(2)
     visits = regions[:, 0].sum(1) > 0
-    sample = sample_of(prepared.examples)
+    sample = sample_of(tokenized.examples)
     return Attention(*(sample.mean(shares[None, :, region], SINGLE_RUN, visits) for region in range(3)))
 
 

@@ -48,7 +48,7 @@ def clutter(
     Raises:
         ValueError: if the questions differ.
     """
-    questions = [[(e.prompt, e.answers) for e in prepared.examples] for prepared in (plain, cluttered)]
+    questions = [[(e.prompt, e.answers) for e in tokenized.examples] for tokenized in (plain, cluttered)]
     if questions[0] != questions[1]:
         raise ValueError(
             f"{len(plain)} plain and {len(cluttered)} cluttered questions are not the same ones: a difference of pairs needs the "

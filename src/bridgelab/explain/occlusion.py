@@ -61,7 +61,7 @@ def _mean_patch(model: BridgedModel, patches: Float[Tensor, "example patch dim"]
 @torch.no_grad()
 def occlusion_effects(
     model: BridgedModel,
-    prepared: TokenizedExamples,
+    tokenized: TokenizedExamples,
     groups: Bool[np.ndarray, "example group patch"],
     progress: Callable[[int], None] | None = None,
 ) -> Float[np.ndarray, "example group"]:
@@ -69,23 +69,23 @@ def occlusion_effects(
 
     Args:
         model: a model whose bridge's output scale is set.
-        prepared: the examples.
+        tokenized: the examples.
         groups: the patches that are replaced together, equally many groups for each example; an empty group has no effect.
         progress: called with the number of examples done.
     Raises:
         ValueError: if the groups are of another number of examples.
     """
-    if len(groups) != len(prepared):
+    if len(groups) != len(tokenized):
         raise ValueError(
-            f"groups for {len(groups)} examples, and there are {len(prepared)}: give some for each."
+            f"groups for {len(groups)} examples, and there are {len(tokenized)}: give some for each."
         )
     batch_size = max(1, MAX_COPIES // (1 + groups.shape[1]))
     # Examples of similar length share a batch, which keeps padding small.
-    order = np.lexsort((prepared.target_lengths, prepared.prompt_lengths))
+    order = np.lexsort((tokenized.target_lengths, tokenized.prompt_lengths))
     effects = np.zeros(groups.shape[:2], dtype=np.float32)
     for first in range(0, len(order), batch_size):
         rows = order[first : first + batch_size]
-        batch = on_device(prepared.batch(rows), model)
+        batch = on_device(tokenized.batch(rows), model)
         with_unaltered = np.concatenate([np.zeros_like(groups[rows, :1]), groups[rows]], 1)
         copies = with_unaltered.shape[1]
         altered = {name: value.repeat_interleave(copies, 0) for name, value in batch.items()}

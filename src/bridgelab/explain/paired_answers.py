@@ -50,10 +50,10 @@ def paired_answers(
         progress: called with the number of answers, over both.
     """
     scores, likelihoods = [], []
-    for done_before, prepared in ((0, first), (len(first), second)):
+    for done_before, tokenized in ((0, first), (len(first), second)):
         report = (lambda done, _, before=done_before: progress(before + done)) if progress else None
-        answers = predict(model, prepared, np.arange(len(prepared)), batch_size=batch_size, progress=report)
-        scores.append([metric.score(one.text, e) for one, e in zip(answers, prepared.examples, strict=True)])
+        answers = predict(model, tokenized, np.arange(len(tokenized)), batch_size=batch_size, progress=report)
+        scores.append([metric.score(one.text, e) for one, e in zip(answers, tokenized.examples, strict=True)])
         likelihoods.append([one.likelihood for one in answers])
     sample = sample_of(first.examples)
     one, other = (sample.mean(row[None], SINGLE_RUN) for row in np.array(scores, dtype=float))

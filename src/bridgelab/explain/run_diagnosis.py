@@ -206,12 +206,12 @@ class _Diagnostics:
         annotations = SceneAnnotations(self.data.benchmark, TEST)
         regions = np.stack([annotations.regions(example, self.grid) for example in examples])
         regions = np.pad(regions, ((0, 0), (0, 0), (self.cls, 0)))
-        prepared = self._tokenize(TEST, examples)
+        tokenized = self._tokenize(TEST, examples)
         with Progress("replacing patches", len(examples), "questions") as bar:
-            result = selection(self.model, prepared, regions, progress=bar.to)
+            result = selection(self.model, tokenized, regions, progress=bar.to)
         self.numbers |= numbers_of("selection", result)
         self.counts["questions"] = result.questions
-        if shares := attention(self.model, prepared, regions):
+        if shares := attention(self.model, tokenized, regions):
             self.numbers |= numbers_of("attention", shares)
 
     def clutter(self) -> None:
@@ -265,8 +265,8 @@ class _Diagnostics:
 
     def _maps_of_kind(self, examples: Sequence[Example]) -> list[Map]:
         """Return saliency maps of the bridge's own answers to questions of one kind, about one image each."""
-        prepared = self._tokenize(TEST, examples)
-        answers = predict(self.model, prepared, np.arange(len(examples)), batch_size=BATCH_SIZE)
+        tokenized = self._tokenize(TEST, examples)
+        answers = predict(self.model, tokenized, np.arange(len(examples)), batch_size=BATCH_SIZE)
         answered = [
             with_answer_as_target(example, answer.text)
             for example, answer in zip(examples, answers, strict=True)
@@ -297,12 +297,12 @@ class _Diagnostics:
     @torch.no_grad()
     def _visual_tokens(self, split: str, examples: Sequence[Example]) -> np.ndarray:
         """Return the bridge's tokens as the language model reads them [example, token, dim]."""
-        prepared = self._tokenize(split, examples)
+        tokenized = self._tokenize(split, examples)
         batches = []
         with Progress(f"tokens of {split}", len(examples)) as bar:
             for first in range(0, len(examples), BATCH_SIZE):
                 rows = np.arange(first, min(first + BATCH_SIZE, len(examples)))
-                batches.append(self.model.prefix(on_device(prepared.batch(rows), self.model)).float().cpu())
+                batches.append(self.model.prefix(on_device(tokenized.batch(rows), self.model)).float().cpu())
                 bar.to(int(rows[-1]) + 1)
         return torch.cat(batches).numpy()
 

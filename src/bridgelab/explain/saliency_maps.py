@@ -19,21 +19,21 @@ def with_answer_as_target(example: Example, answer: str) -> Example:
 
 
 def saliency_maps(
-    model: BridgedModel, prepared: TokenizedExamples, grid: tuple[int, int], cls: bool
+    model: BridgedModel, tokenized: TokenizedExamples, grid: tuple[int, int], cls: bool
 ) -> list[Map]:
     """Return a map for each example, whose target is the bridge's answer (`with_answer_as_target`).
 
     Args:
         model: a model whose bridge's output scale is set.
-        prepared: examples of one image each.
+        tokenized: examples of one image each.
         grid: rows and columns of the image's patches.
         cls: whether a class token precedes the patches.
     """
     effects = [
-        occlusion_maps(model, on_device(prepared.batch([k]), model), grid, cls)[0]
-        for k in range(len(prepared))
+        occlusion_maps(model, on_device(tokenized.batch([k]), model), grid, cls)[0]
+        for k in range(len(tokenized))
     ]
-    attention = patch_attention(model, on_device(prepared.batch(np.arange(len(prepared))), model))
+    attention = patch_attention(model, on_device(tokenized.batch(np.arange(len(tokenized))), model))
     return [
         Map(
             example.id,
@@ -41,5 +41,5 @@ def saliency_maps(
             effect,
             None if attention is None else attention[k, int(cls) :].reshape(grid),
         )
-        for k, (example, effect) in enumerate(zip(prepared.examples, effects, strict=True))
+        for k, (example, effect) in enumerate(zip(tokenized.examples, effects, strict=True))
     ]

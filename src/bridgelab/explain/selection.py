@@ -48,7 +48,7 @@ class Selection:
 
 def selection(
     model: BridgedModel,
-    prepared: TokenizedExamples,
+    tokenized: TokenizedExamples,
     regions: np.ndarray,
     *,
     seed: int = 0,
@@ -60,7 +60,7 @@ def selection(
 
     Args:
         model: a model whose bridge's output scale is set.
-        prepared: questions with their right answers.
+        tokenized: questions with their right answers.
         regions: patches of visited objects, of other objects and of the background, bool [question, region, patch], as
             `SceneAnnotations.regions` returns them; a patch in no region (a class token) is never replaced.
         seed: of the random draws.
@@ -75,14 +75,14 @@ def selection(
             f"none of {len(regions)} questions visits an object: there is nothing to select. Give more questions."
         )
     groups, enough = draw_matched_groups(regions, np.random.default_rng(seed))
-    effects = occlusion_effects(model, prepared, np.concatenate([regions, groups], 1), progress)
+    effects = occlusion_effects(model, tokenized, np.concatenate([regions, groups], 1), progress)
     of_regions, of_others, of_background, of_random = (
         effects[:, :3],
         effects[:, 3],
         effects[:, 4],
         effects[:, 5:],
     )
-    sample = sample_of(prepared.examples)
+    sample = sample_of(tokenized.examples)
 
     def mean(values: np.ndarray, mask: np.ndarray) -> Estimate:
         return sample.mean(values[None].astype(np.float64), SINGLE_RUN, mask, within_unit=False)
