@@ -32,7 +32,7 @@ _PUBLIC = MappingProxyType(
         "verdict": "bridgelab.statistics.verdict:verdict",
         "Verdict": "bridgelab.statistics.verdict:Verdict",
         "write_report": "bridgelab.report.write:report",
-        # a training loop of one's own
+        # a user-defined training loop
         "Backbones": "bridgelab.backbones:Backbones",
         "BridgedModel": "bridgelab.model:BridgedModel",
         "BridgeTraining": "bridgelab.training.lightning_module:BridgeTraining",

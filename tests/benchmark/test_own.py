@@ -1,4 +1,4 @@
-"""Data sets of one's own: each format gives the same examples, splits keep images together, and bad tables are refused."""
+"""Users' data sets: each format gives the same examples, splits keep images together, and bad tables are refused."""
 
 import csv
 import io

@@ -202,5 +202,5 @@ def test_missing_images_are_named_in_order(tmp_path, monkeypatch):
     assert missing([gone[0], str(tmp_path / "there.png"), gone[1], gone[0]]) == dict.fromkeys(
         gone, "is missing"
     )
-    monkeypatch.chdir(tmp_path)  # a class of one's own may name images of the working folder
+    monkeypatch.chdir(tmp_path)  # a user-defined class may name images of the working folder
     assert missing(["there.png", "./there.png", "gone.png"]) == {"gone.png": "is missing"}

@@ -26,7 +26,7 @@ def run(trained):
 
 @pytest.fixture
 def own_run(tiny, tmp_path, monkeypatch):
-    """A run of a table of one's own, with its data, in a place without the built-in world."""
+    """A run of a user's table, with its data, in a place without the built-in world."""
     monkeypatch.setenv("BRIDGELAB_DATA", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine").mkdir()

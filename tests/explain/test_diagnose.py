@@ -134,7 +134,7 @@ def test_a_map_is_of_the_question_of_its_kind(monkeypatch):
 
 @pytest.mark.parametrize("shown", ["choice", "caption"])
 def test_tokens_are_of_captions_or_else_of_first_questions(monkeypatch, shown):
-    """A table of one's own may have choices alone."""
+    """A user's table may have choices alone."""
     choices = {"choice": ("red", "blue"), "caption": ()}
     examples = {
         kind: [

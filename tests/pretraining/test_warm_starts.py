@@ -215,7 +215,7 @@ def test_the_page_says_what_the_records_do(starts):
     assert "Trained in `made`" in page
     assert "in steps of 4 examples on 6 images" in page
     assert {card.seed for card in read_cards(folder).values()} == {0, 1}
-    # Of a table of one's own, images is a folder.
+    # Of a user's table, images is a folder.
     for path, card in read_cards(folder).items():
         card.groups["benchmark"]["images"] = "."
         path.write_text(card.model_dump_json())

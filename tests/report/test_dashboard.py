@@ -43,7 +43,7 @@ def test_a_study_is_found_by_its_name_from_inside_its_folder_too(simulated, monk
 
 
 def test_what_is_charted_against_difficulty_is_what_is_logged():
-    """A tag of one's own may hold '-'."""
+    """A user's tag may hold '-'."""
     metrics = {f"test/accuracy/{tag}={level}": 0.5 for tag in ("room-size", "hops") for level in (2, 3)}
     charts = workspace(tuple(metrics), entity="me", project="bridgelab")._to_model()
     text = charts.model_dump_json(by_alias=True, exclude_none=True)

@@ -64,7 +64,7 @@ def test_the_headline_is_the_difference_beyond_captions(study, change):
     }  # fmt: skip
     # All bridges have equal captions in these studies, so nothing is subtracted.
     assert headline["qformer"].value == pytest.approx(accuracy["linear"] - accuracy["qformer"])
-    # Captions of one's own are right only word for word, which says nothing of seeing.
+    # Captions of a user's table are right only word for word, which says nothing of seeing.
     for path in study.iterdir():
         change(path, metrics={"test/accuracy": 0.7, "test/cider": 1.25})
     assert verdict(read_study(study)).headline == {}
@@ -85,7 +85,7 @@ def test_attributes_asked_for_without_a_hop_are_a_control_too(study, change):
         return sentence.partition(" minus that on ")[2].partition(")")[0]
 
     assert subtracted() == "captions and, if asked, on attributes that take no hop"
-    for path in study.iterdir():  # captions of one's own, which are not subtracted
+    for path in study.iterdir():  # captions of a user's table, which are not subtracted
         change(path, metrics={"test/accuracy": 0.7, "test/cider": 1.25})
     assert subtracted() == "attributes that take no hop"
 

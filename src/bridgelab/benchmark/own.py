@@ -1,4 +1,4 @@
-"""A data set of one's own: a folder of images, and a table of questions, choices or captions about them.
+"""A user's data set: a folder of images, and a table of questions, choices or captions about them.
 
 Metric: for answers, exact match with any of them (`variant=plain`) or VQA accuracy; for choices, accuracy of the likeliest
 one; for captions, CIDEr-D, BLEU and ROUGE-L (`CaptionMetric`). Tags: the table's own, and `type`, by which the verdict is

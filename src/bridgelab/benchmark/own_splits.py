@@ -1,4 +1,4 @@
-"""The splits of a data set of one's own: as its table names them, or made so that no image is in two."""
+"""The splits of a user's data set: as its table names them, or made so that no image is in two."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -52,7 +52,7 @@ def check_name(study: Path, command: Sequence[str]) -> None:
 
 
 def check_own_class(command: Sequence[str]) -> None:
-    """Check a class of one's own against the contract of a bridge, before images are drawn and anything is written to the study.
+    """Check a user-defined class against the contract of a bridge, before images are drawn and anything is written to the study.
 
     Args:
         command: the arguments of `bridgelab train` that add the row.

@@ -11,7 +11,7 @@ CHOSEN = ("bridge", OWN)
 def rows_and_seeds(names: Sequence[str]) -> dict[str, tuple[str, str]]:
     """Return the row and the seed of each job: {'bridge=mlp,seed=1': ('mlp', '1')}.
 
-    A row is named as in the report: by its bridge, or the class of one's own, and by whatever else differs between the bridge's jobs.
+    A row is named as in the report: by its bridge, or the user-defined class, and by whatever else differs between the bridge's jobs.
 
     Args:
         names: of all jobs of a sweep.
@@ -25,7 +25,7 @@ def rows_and_seeds(names: Sequence[str]) -> dict[str, tuple[str, str]]:
 
 
 def short_names(names: Sequence[str]) -> dict[str, str]:
-    """Return what to print for each job: its name, but 'bridge=mine.Bridge,seed=0' for a class of one's own with its arguments.
+    """Return what to print for each job: its name, but 'bridge=mine.Bridge,seed=0' for a user-defined class with its arguments.
 
     Args:
         names: of all jobs of a sweep.

@@ -1,4 +1,4 @@
-"""The numbers of a study as a tidy pandas frame, for plots and tables of one's own."""
+"""The numbers of a study as a tidy pandas frame, for a user's own plots and tables."""
 
 from pathlib import Path
 from typing import Any

@@ -102,7 +102,7 @@ class Record(Checked):
     trained_in: str = ""
     taken_from: str | None = None
     init_from: str | None = None  # source of the initial weights, with a commit or a hash
-    own_code: str | None = None  # file and hash of the code of a bridge of one's own
+    own_code: str | None = None  # file and hash of the code of a user-defined bridge
     seed: Integer = 0
     data_seed: Integer = 0
     lr: Finite | None = None

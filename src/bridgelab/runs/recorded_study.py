@@ -6,7 +6,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-FROM_SCRATCH = "published"  # whose bridges are trained from scratch, as a bridge of one's own must be
+FROM_SCRATCH = "published"  # whose bridges are trained from scratch, as a user-defined bridge must be
 
 
 def record_of(study: str, root: Path) -> Path | None:

@@ -16,7 +16,7 @@ from bridgelab.runs.sweep import Overrides, last_folders, last_launcher, last_ov
 # In a run's folder: its command line, which the folder's name tells only in part.
 OVERRIDES = "overrides.yaml"
 RUNS = "runs"  # `paths.runs` of conf/train.yaml
-# The yaml that `bridgelab study --add` begins a class of one's own with.
+# The yaml that `bridgelab study --add` begins a user-defined class with.
 BASE = "bridge=linear"
 
 

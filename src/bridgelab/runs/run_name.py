@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from bridgelab.runs.older_names import current_key
 
-OWN = "bridge._target_"  # of a class of one's own, which is then the run's bridge whatever yaml its keys start from
+OWN = "bridge._target_"  # of a user-defined class, which is then the run's bridge whatever yaml its keys start from
 # Every study varies these, and they are not factors: a row is a bridge, and its runs are seeds.
 ALWAYS = ("bridge", OWN, "seed", "data_seed")
 Value = TypeVar("Value")
@@ -33,12 +33,12 @@ def overrides(name: str) -> dict[str, str]:
 
 
 def bridge_of(name: str) -> str:
-    """Return the bridge in a run's name, or the class of one's own; empty if the name has none."""
+    """Return the bridge in a run's name, or the user-defined class; empty if the name has none."""
     return cell(name).get("bridge", "")
 
 
 def cell(name: str) -> dict[str, str]:
-    """Return the keys and values in a run's name as `overrides` does, with a class of one's own as the bridge."""
+    """Return the keys and values in a run's name as `overrides` does, with a user-defined class as the bridge."""
     return with_class(overrides(name))
 
 
@@ -55,7 +55,7 @@ def row_of(name: str, bridge: str) -> str:
 
 
 def with_class(values: dict[str, Value]) -> dict[str, Value]:
-    """Return values of keys with a class of one's own as the bridge."""
+    """Return values of keys with a user-defined class as the bridge."""
     return {
         ("bridge" if key == OWN else key): value
         for key, value in values.items()
@@ -64,7 +64,7 @@ def with_class(values: dict[str, Value]) -> dict[str, Value]:
 
 
 def row_keys(parts: Sequence[str]) -> list[str]:
-    """Return those parts of a run's name that choose its row, as overrides. A class of one's own may stand as the bridge, as in `cell`."""
+    """Return those parts of a run's name that choose its row, as overrides. A user-defined class may stand as the bridge, as in `cell`."""
     row = [part for part in parts if "=" in part and is_of_row(part.lstrip("+").partition("=")[0])]
     return [re.sub(r"^bridge=(?=.*\.)", f"{OWN}=", part) for part in row]
 

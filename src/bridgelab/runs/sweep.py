@@ -154,7 +154,7 @@ def last_folders(study: Path) -> list[str]:
 def swept(study: Path) -> dict[str, list[str]]:
     """Return the values that the last sweep took from the study and the command line: {'bridge': ['linear', …], …}.
 
-    Classes of one's own are values of 'bridge', as in `run_name.cell`.
+    User-defined classes are values of 'bridge', as in `run_name.cell`.
     """
     sweep = last_sweep(study)
     params = dict(sweep.sweeper.params or {})

@@ -39,7 +39,7 @@ class Experiment:
         ValueError: if a part of the config does not fit, with what to change.
 
     Attributes:
-        own_code: of a bridge of one's own, as this process has imported it; None for one of bridgelab's.
+        own_code: of a user-defined bridge, as this process has imported it; None for one of bridgelab's.
         attempts: at the run, this one among them; None if nothing is recorded.
         steps_file: where the steps of all trainings are counted; None for nowhere.
     """

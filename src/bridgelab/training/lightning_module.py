@@ -94,7 +94,7 @@ class BridgeTraining(pl.LightningModule):
 
         Raises:
             ValueError: if the checkpoint names another config, vision encoder, language model, data, file of `bridge.init_from` or
-                code of a bridge of one's own.
+                code of a user-defined bridge.
         """
         saved = checkpoint.get("identity", {})
         # A checkpoint from before they were named stands, and so does one of features that are not stored.

@@ -59,7 +59,7 @@ def search(
         half_trial: as `trial` with half of the steps, and `half/val/loss` in place of `val/loss`; for `finalists`.
         config_hash: of everything but the seeds; trials of another config are refused.
         start: the file of weights that trials start from, as `runs.initial_weights` names it; trials from others are refused.
-        code: of a bridge of one's own, as `runs.own_code` names it; trials of other code are refused.
+        code: of a user-defined bridge, as `runs.own_code` names it; trials of other code are refused.
         fingerprints: of the frozen models and the data, by name; trials with others are refused.
     Returns:
         {lr, warmup, tuned_over, at_edge, trials, at_half}. `tuned_over` is what was requested, the same for every bridge.

@@ -1,4 +1,4 @@
-"""One row of a table of one's own as a question, a choice or a caption: what its cells may hold."""
+"""One row of a user's table as a question, a choice or a caption: what its cells may hold."""
 
 import difflib
 import posixpath

@@ -1,4 +1,4 @@
-"""All rows of a data set of one's own, checked one by one and against each other."""
+"""All rows of a user's data set, checked one by one and against each other."""
 
 import difflib
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Where the rows of a data set of one's own lie: one table in a folder, one per split, or a data set on the hub."""
+"""Where the rows of a user's data set lie: one table in a folder, one per split, or a data set on the hub."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

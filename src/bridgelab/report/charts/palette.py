@@ -77,7 +77,7 @@ class Style:
 def row_styles(names: Sequence[str]) -> dict[str, Style]:
     """Return the style of each bridge of a study, by the name of its row.
 
-    A bridge of one's own has a colour that follows from its name. If two rows would look alike, the later one takes the next shape.
+    A user-defined bridge has a colour that follows from its name. If two rows would look alike, the later one takes the next shape.
 
     Args:
         names: rows such as "qformer" or "qformer, budget.tokens=4".
