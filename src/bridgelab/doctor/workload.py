@@ -163,45 +163,21 @@ def _from_examples(
         for split, kinds in examples.items()
     }
     rows = {path: row for row, path in enumerate(sorted(set().union(*paths.values())))}
-
-    def tokenized(several: list[Example]) -> TokenizedExamples:
-        chosen = [several[row] for row in stratified_indices(len(several), SAMPLED_EXAMPLES)]
-        max_length = config.data.get("max_length")
-        return TokenizedExamples(
-            chosen, tokenizer, rows, lambda rows: torch.zeros(len(rows), 1, 1), max_length=max_length
-        )
-
-    def evaluated(split: str, limit: Mapping[str, int | None]) -> dict[str, Evaluation]:
-        return {
-            kind: _evaluation(
-                tokenized(several),
-                _at_most(
-                    round(len(several) * factors[split]),
-                    limit.get("caption" if kind == "caption" else "answer"),
-                ),
-                config.evaluate.batch_size,
-            )
-            for kind, several in examples[split].items()
-            if several
-        }
-
     train = [e for several in examples["train"].values() for e in several]
     pools = {
-        name: tokenized(several) for name, several in sort_into_pools(examples["train"], config.train).items()
+        name: _tokenize_sample(config, tokenizer, rows, several)
+        for name, several in sort_into_pools(examples["train"], config.train).items()
     }
     batches = list(_training_lengths(config, pools))
-    test = evaluated("test", config.evaluate.limit)
-    # As `datamodule` chooses them, whose images are captioned. A small world has as many as its questions at most.
-    tested = (
-        examples["test"]
-        if sampled
-        else limit_examples(examples["test"], config.evaluate.limit, whole_groups=True)
-    )
-    questioned = {e.images for kind, several in tested.items() if kind != "caption" for e in several}
+
+    def evaluations(split: str, limit: Mapping[str, int | None]) -> dict[str, Evaluation]:
+        return _evaluations(config, tokenizer, rows, examples[split], limit, factors[split])
+
+    test = evaluations("test", config.evaluate.limit)
     questions = sum(one.examples for kind, one in test.items() if kind != "caption")
+    captioned = _captioned_images(config, examples["test"], sampled=sampled)
     # A small world's images are the first ones of any world with its seed, whose features say nothing of the others.
-    hashed = [] if sampled else _spread(list(rows), HASHED_IMAGES)
-    hashes = [file_hash(path) for path in hashed if os.path.isfile(path)]
+    hashes = [] if sampled else _sample_hashes(list(rows))
     return Workload(
         source=source,
         images=round(sum(len(several) * factors[split] for split, several in paths.items())),
@@ -213,16 +189,59 @@ def _from_examples(
             if (lengths := [lengths for pool, lengths in batches if pool == name])
         },
         longest=Lengths(*np.max([lengths for _, lengths in batches], 0).tolist()),
-        val=evaluated("val", config.train.val_limit),
+        val=evaluations("val", config.train.val_limit),
         test=test,
-        captioned=min(questions, round(len(questioned) * factors["test"])),
+        captioned=min(questions, round(captioned * factors["test"])),
         image_files=[Path(path).read_bytes() for path in list(rows)[:READ_IMAGES]],
         image_hashes=hashes,
     )
 
 
-def _spread(paths: Sequence[str], most: int) -> list[str]:
-    return [paths[row] for row in stratified_indices(len(paths), most)]
+def _tokenize_sample(
+    config: DictConfig, tokenizer: Any, rows: dict[str, int], examples: Sequence[Example]
+) -> TokenizedExamples:
+    """Tokenize at most `SAMPLED_EXAMPLES`; `rows` has a number for each image."""
+    chosen = [examples[row] for row in stratified_indices(len(examples), SAMPLED_EXAMPLES)]
+    max_length = config.data.get("max_length")
+    return TokenizedExamples(
+        chosen, tokenizer, rows, lambda rows: torch.zeros(len(rows), 1, 1), max_length=max_length
+    )
+
+
+def _evaluations(
+    config: DictConfig,
+    tokenizer: Any,
+    rows: dict[str, int],
+    examples: Mapping[str, list[Example]],
+    limit: Mapping[str, int | None],
+    factor: float,
+) -> dict[str, Evaluation]:
+    """Return the evaluation of each kind of a split's examples, each of which stands for `factor`."""
+    return {
+        kind: _evaluation(
+            _tokenize_sample(config, tokenizer, rows, several),
+            _at_most(round(len(several) * factor), limit.get("caption" if kind == "caption" else "answer")),
+            config.evaluate.batch_size,
+        )
+        for kind, several in examples.items()
+        if several
+    }
+
+
+def _captioned_images(config: DictConfig, examples: Mapping[str, list[Example]], *, sampled: bool) -> int:
+    """Return the number of images that test questions are asked about: each is captioned if `evaluate.captioned` is set.
+
+    Questions are limited as in `datamodule`, but not those of a small world, each of which stands for several.
+    """
+    if not sampled:
+        examples = limit_examples(examples, config.evaluate.limit, whole_groups=True)
+    return len({e.images for kind, several in examples.items() if kind != "caption" for e in several})
+
+
+def _sample_hashes(paths: Sequence[str]) -> list[str]:
+    """Return the hashes of some of the image files, of those that are there."""
+    chosen = [paths[row] for row in stratified_indices(len(paths), HASHED_IMAGES)]
+    return [file_hash(path) for path in chosen if os.path.isfile(path)]
 
 
 def _training_lengths(
