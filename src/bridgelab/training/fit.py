@@ -120,29 +120,26 @@ def fit(
     batches = data.train_dataloader()
     steps = span.stop or len(batches.sampler)
     files = [logger for logger in outputs.loggers if isinstance(logger, MetricsCsv)] if outputs else []
-    curve = None
-    if outputs and outputs.validate:
-        curve = ValidationCurve(outputs.validate, outputs.points, files, outputs.at_start)
-    progress_bar = progress_bar and shows_view(get_console())
-    progress = StepBar(label) if progress_bar else LogProgress(label, curve)
-    callbacks: list[pl.Callback] = [progress, BranchCheckpoints(span.branches), Preemption(None)]
-    checkpoint, last, log_every = span.start, None, min(10, steps)
+    log_every = min(outputs.log_every if outputs else 10, steps)
+    last: LastCheckpoint | None = None
+    curve: ValidationCurve | None = None
     if outputs:
-        log_every = min(outputs.log_every, steps)
         last = LastCheckpoint(outputs.directory / LAST, outputs.save_every, outputs.attempts)
-        # In this order: what a step's checkpoint holds comes before it.
-        callbacks = [
-            *([curve] if curve else []),
-            progress,
-            TerminateOnNonFinite(batches, outputs.directory),
-            CsvRows(files, log_every),
-            BranchCheckpoints(span.branches),
-            last,
-            Preemption(last.save),
-        ]
-        checkpoint = _resume(outputs.directory, files, steps) or checkpoint
+        if outputs.validate:
+            curve = ValidationCurve(outputs.validate, outputs.points, files, outputs.at_start)
+    progress_bar = progress_bar and shows_view(get_console())
+    # In this order: what a step's checkpoint holds comes before it.
+    callbacks: list[pl.Callback] = [
+        *([curve] if curve else []),
+        StepBar(label) if progress_bar else LogProgress(label, curve),
+        *([TerminateOnNonFinite(batches, outputs.directory), CsvRows(files, log_every)] if outputs else []),
+        BranchCheckpoints(span.branches),
+        *([last] if last else []),
+        Preemption(last.save if last else None),
+    ]
     if steps_file:
         callbacks.append(CountSteps(steps_file, label, trial=outputs is None, branch=span.start is not None))
+    checkpoint = (_resume(outputs.directory, files, steps) if outputs else None) or span.start
     trainer = build_trainer(
         max_steps=steps,
         max_epochs=1,
