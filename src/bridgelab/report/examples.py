@@ -78,23 +78,9 @@ def select_examples(study: Study, most: int = SHOWN) -> list[QuestionCard]:
     if not bridges:
         return []
     questions = study.questions.set_index(example_names(study.questions))
-    tables = {
-        name: [read_view(run, "image", captions=False).loc[questions.index] for run in study.of(name)]
-        for name in study.bridges
-    }
-    shuffled = {
-        name: [
-            read_view(run, "shuffled", captions=False)["prediction"].reindex(questions.index)
-            for run in study.of(name)
-        ]
-        for name in bridges
-    }
-    right = {
-        name: np.stack([(table["score"] >= 0.5).to_numpy() for table in runs])
-        for name, runs in tables.items()
-    }
+    answers = {name: _read_answers(study, name, questions.index) for name in study.bridges}
     kinds = question_types(questions).tolist()
-    rows = _take_turns(_patterns([right[name] for name in bridges]), kinds, most)
+    rows = _take_turns(_patterns([answers[name].right for name in bridges]), kinds, most)
     prompts = questions["prompt"] if "prompt" in questions else pd.Series("", index=questions.index)
     images = {row: str(questions["image"].iloc[row]).split("|") for row in rows}
     wanted = dict.fromkeys(name for names in images.values() for name in names)
@@ -106,19 +92,49 @@ def select_examples(study: Study, most: int = SHOWN) -> list[QuestionCard]:
             kind=kinds[row],
             prompt=str(prompts.iloc[row]),
             target=str(questions["target"].iloc[row]),
-            answers={
-                name: _answer(
-                    [table["prediction"].iloc[row] for table in tables[name]],
-                    right[name][:, row],
-                    [of_run.iloc[row] for of_run in shuffled.get(name, ())],
-                )
-                for name in by_role(study)
-            },
+            answers={name: answers[name].of_question(row) for name in by_role(study)},
             pictures=tuple(pictures[name] for name in images[row] if name in pictures),
             tags={name: values[row] for name, values in tags.items() if values[row]},
         )
         for row in rows
     ]
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """One bridge's answers to all questions.
+
+    Args:
+        texts: the answer of each seed [question].
+        shuffled: the answer of each seed given another question's image [question]; empty for floors and ceilings.
+        right: whether it is right [seed, question].
+    """
+
+    texts: Sequence[pd.Series]
+    shuffled: Sequence[pd.Series]
+    right: np.ndarray
+
+    def of_question(self, row: int) -> Answer:
+        """Return the answer to one question, over seeds."""
+        other = [str(one) for seed in self.shuffled if pd.notna(one := seed.iloc[row])]
+        return Answer(
+            _most([str(seed.iloc[row]) for seed in self.texts]),
+            int(self.right[:, row].sum()),
+            len(self.texts),
+            _most(other) if len(other) == len(self.texts) else None,
+        )
+
+
+def _read_answers(study: Study, bridge: str, questions: pd.Index) -> _Answers:
+    runs = study.of(bridge)
+    tables = [read_view(run, "image", captions=False).loc[questions] for run in runs]
+    shuffled = [
+        read_view(run, "shuffled", captions=False)["prediction"].reindex(questions)
+        for run in runs
+        if run.sees == "image"
+    ]
+    right = np.stack([(table["score"] >= 0.5).to_numpy() for table in tables])
+    return _Answers([table["prediction"] for table in tables], shuffled, right)
 
 
 def examples_json(study: Study, cards: Sequence[QuestionCard], mapped: Sequence[str] = ()) -> str:
@@ -207,12 +223,6 @@ def _take_turns(patterns: Sequence[str], kinds: Sequence[str], most: int) -> lis
             if queue and len(rows) < most:
                 rows.append(queue.pop(0))
     return rows
-
-
-def _answer(predictions: Sequence[object], right: np.ndarray, shuffled: Sequence[object]) -> Answer:
-    other = [str(one) for one in shuffled if pd.notna(one)]
-    most = _most(other) if len(other) == len(predictions) else None
-    return Answer(_most([*map(str, predictions)]), int(right.sum()), len(predictions), most)
 
 
 def _most(texts: Sequence[str]) -> str:
