@@ -115,30 +115,38 @@ def check_comparable(
         representatives.setdefault((run.row, id(values)), (run, values))
     few = list(representatives.values())
     of_choices, of_records = (_keys(pairs) for pairs in (few, recorded))
-    keys = [*of_choices, *of_records]
+    _check_allow(allow, study, [*of_choices, *of_records] if every_key else None)
+    compared = [*((key, few) for key in of_choices), *((key, recorded) for key in of_records)]
+    differing = [one for key, pairs in compared if (one := _difference(key, pairs, factors))]
+    allowed = [one for one in differing if any(covers(name, one.key) for name in allow)]
+    if causes := _causes([one for one in differing if one not in allowed]):
+        raise _not_comparable(study, causes)
+    return [_summary(one.key, recorded if one.key in of_records else chosen) for one in _causes(allowed)]
+
+
+def _check_allow(allow: Sequence[str], study: Path, keys: Sequence[str] | None) -> None:
+    """Check the keys that a reader allows: each by its current name and, unless `keys` is None, one of these or above one."""
     for name in allow:
         if current_key(name) != name:
             raise ValueError(f"--allow {name}: this key is now {current_key(name)}. Write the new name.")
-        if every_key and not any(_below(key, name) for key in keys):
+        if keys is not None and not any(_below(key, name) for key in keys):
             raise ValueError(
                 f"--allow {name}: no run of {study} has such a key. Name one that differs, such as train.steps, or a group of "
                 "them, such as train."
             )
-    compared = [*((key, few) for key in of_choices), *((key, recorded) for key in of_records)]
-    differing = [one for key, pairs in compared if (one := _difference(key, pairs, factors))]
-    allowed = [one for one in differing if any(covers(name, one.key) for name in allow)]
-    causes = _causes([one for one in differing if one not in allowed])
-    if causes:
-        fix = [part for one in causes for part in ("--allow", one.key)]
-        differences = "; ".join(str(one) for one in causes[:MAX_DIFFERENCES])
-        more = f"; and {len(causes) - MAX_DIFFERENCES} more keys" if len(causes) > MAX_DIFFERENCES else ""
-        raise ValueError(
-            f"{differences}{more}. Runs of one table share all but the bridge, its seeds and what their study sweeps, or they say nothing "
-            "about the bridge: run the study again from one configuration (delete the run that is out of date), move the run to a "
-            f"study of its own, sweep what differs, or allow it, which the table then says: "
-            f"{shlex.join(['bridgelab', 'report', str(study), *fix])}"
-        )
-    return [_summary(one.key, recorded if one.key in of_records else chosen) for one in _causes(allowed)]
+
+
+def _not_comparable(study: Path, causes: Sequence[Difference]) -> ValueError:
+    """Return the error on runs that differ in other keys than they may, with the fix."""
+    fix = [part for one in causes for part in ("--allow", one.key)]
+    differences = "; ".join(str(one) for one in causes[:MAX_DIFFERENCES])
+    more = f"; and {len(causes) - MAX_DIFFERENCES} more keys" if len(causes) > MAX_DIFFERENCES else ""
+    return ValueError(
+        f"{differences}{more}. Runs of one table share all but the bridge, its seeds and what their study sweeps, or they say nothing "
+        "about the bridge: run the study again from one configuration (delete the run that is out of date), move the run to a "
+        f"study of its own, sweep what differs, or allow it, which the table then says: "
+        f"{shlex.join(['bridgelab', 'report', str(study), *fix])}"
+    )
 
 
 def covers(factor: str, key: str) -> bool:
