@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 
 import pandas as pd
 import pytest
@@ -210,6 +211,10 @@ def test_on_a_benchmark_for_evaluation_only_from_the_command_line(run, tiny, tmp
         ]
         (tmp_path / "coco" / "pope" / f"coco_pope_{setting}.json").write_text("\n".join(lines))
     (run.parent / "tune").mkdir()  # of the study, which runs/toy/* names as well
+    half = run.parent / "bridge=a,seed=0"  # it trains, or was stopped
+    half.mkdir()
+    shutil.copy(run / "config.yaml", half)
+    shutil.copy(run / "last.ckpt", half)
     for file in ("multirun.yaml", "figure.png"):
         (run.parent / file).touch()
     named = [str(path) for path in sorted(run.parent.iterdir()) if not path.name.startswith(".")]
@@ -217,7 +222,9 @@ def test_on_a_benchmark_for_evaluation_only_from_the_command_line(run, tiny, tmp
     assert cli.main(["evaluate", *given]) == 0
     said = capsys.readouterr()
     assert said.out.strip().endswith("toy_on_pope/bridge=linear,seed=0")
-    assert "tune has no last.ckpt: left out" in said.err
+    for name in ("tune", half.name):
+        assert f"{name} is not a finished run, as it has no metrics.json: left out" in said.err
+    assert not (tmp_path / "runs" / "toy_on_pope" / half.name).exists()
     record = json.loads((tmp_path / "runs" / "toy_on_pope" / run.name / "metrics.json").read_text())
     assert {"test/accuracy", "test/yes_ratio", "test_shuffled/accuracy"} <= set(record["metrics"])
     assert "test/majority" not in record["metrics"]

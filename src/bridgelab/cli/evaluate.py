@@ -7,6 +7,7 @@ from pathlib import Path
 from bridgelab.cli.arguments import Parser, UsageError, add_trust, folder
 from bridgelab.cli.hydra_app import composed
 from bridgelab.cli.published import published_config
+from bridgelab.runs.finished import RECORD, is_finished
 from bridgelab.runs.repeat_command import OVERRIDES, keep_overrides
 
 # The groups that may be overridden. All others stay as the run was trained.
@@ -62,7 +63,10 @@ def run(args: list[str]) -> None:
     from bridgelab.world.layout import TooManyWords
 
     for run in runs:
-        if (run / "last.ckpt").exists() or trains_nothing(run):
+        # One that trains or was stopped has a checkpoint too, of the weights of that moment.
+        if not is_finished(run):
+            print(f"{run} is not a finished run, as it has no {RECORD}: left out", file=sys.stderr)
+        elif (run / "last.ckpt").exists() or trains_nothing(run):
             try:
                 out = evaluate_run(
                     run,
@@ -77,7 +81,7 @@ def run(args: list[str]) -> None:
                 continue
             _keep(out, choices)
             print(out, flush=True)
-        else:  # an unfinished run, or the folder of a search's trials
+        else:  # recorded without weights, or evaluated
             print(f"{run} has no last.ckpt: left out", file=sys.stderr)
 
 
