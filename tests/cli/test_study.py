@@ -56,21 +56,38 @@ def test_a_row_is_trained_as_the_study_was(study):
     assert added_row(path, ["bridge=c_abstractor"]) == [*same, "bridge=c_abstractor", *place]
     own = ["bridge._target_=mine.Bridge", "+bridge.width=8", "budget.tokens=16"]
     assert added_row(path, own) == [*same, "bridge=linear", *own, *place]
-    swept = study("bridge=linear,mlp", "seed=0,1", "train.steps=5")
+    swept = study("bridge=linear,mlp", "seed=0,1,2", "train.steps=5")
     assert added_row(swept, ["bridge=qformer"]) == [
         "-m",
-        "seed=0,1",
+        "seed=0,1,2",
         "train.steps=5",
         "bridge=qformer",
         *place,
     ]
-    alike = study("bridge=linear_pooled,qformer", "budget.tokens=16")
-    assert added_row(alike, ["bridge=perceiver"])[:3] == ["-m", "budget.tokens=16", "bridge=perceiver"]
-    assert added_row(alike, ["bridge=mlp", "budget.tokens=null"])[:3] == [
-        "-m",
+    alike = study("bridge=linear_pooled,qformer", "seed=0,1,2", "budget.tokens=16")
+    assert added_row(alike, ["bridge=perceiver"])[2:4] == ["budget.tokens=16", "bridge=perceiver"]
+    assert added_row(alike, ["bridge=mlp", "budget.tokens=null"])[2:4] == [
         "bridge=mlp",
         "budget.tokens=null",
     ]
+
+
+@pytest.mark.parametrize(
+    ("last", "expected"),
+    [
+        (["seed=3,4"], "seed=0,1,2,3,4"),  # the last sweep added some
+        (["seed=2"], "seed=0,1,2"),  # or did one again that was missing, as bridgelab status advises
+        (["experiments=first_look_tiny"], "seed=0,1,2"),  # whose yaml has other seeds
+        (["seed=1,choice(0,1)"], "seed=1,choice(0,1)"),
+    ],
+)
+def test_a_row_gets_the_seeds_of_the_study_and_not_of_its_last_sweep_alone(study, change, last, expected):
+    path = study("bridge=linear,mlp", *last)
+    row = added_row(path, ["bridge=c_abstractor"])
+    assert [one for one in row if one.startswith("seed=")] == [expected]
+    change(path / "bridge=mlp,seed=2", data_seed=1)  # then seeds alone do not tell the study's runs
+    row = added_row(path, ["bridge=c_abstractor"])
+    assert [one for one in row if one.startswith("seed=")] == [one for one in last if "seed" in one]
 
 
 @pytest.mark.parametrize("given", ["verdict.delta=0.05", "verdict.baseline=mlp"])

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from bridgelab.cli.arguments import UsageError
 from bridgelab.config.instantiate import SLOTS
+from bridgelab.runs.finished import is_finished
 from bridgelab.runs.quoted import quoted
+from bridgelab.runs.record_schema import read_record
 from bridgelab.runs.repeat_command import BASE, RUNS
 from bridgelab.runs.run_name import OWN
-from bridgelab.runs.sweep import MULTIRUN, last_folders, last_overrides, places_jobs
+from bridgelab.runs.sweep import MULTIRUN, last_folders, last_overrides, places_jobs, swept
 
 # A row may choose only these keys. All others are the study's, so that rows can be compared.
 ROW_KEYS = ("bridge", "budget")
@@ -48,6 +50,7 @@ def added_row(study: Path, row: Sequence[str]) -> list[str]:
         )
     # A budget that the command line gave to all rows is the new one's too.
     same = [one for one in trained if group_of(one) != "bridge" and key_of(one) not in (*PLACE, *keys)]
+    same = _with_all_seeds(study, same)
     sweeps = not any(one.startswith("experiments=") for one in same)
     base = [] if "bridge" in keys else [BASE]  # whose keys a class of one's own starts from
     here = Path(os.path.abspath(study))  # not resolved: a link to a study keeps its own name
@@ -62,6 +65,29 @@ def added_row(study: Path, row: Sequence[str]) -> list[str]:
             f"yourself: {shlex.join(['bridgelab', 'train', *command])}"
         )
     return command
+
+
+def _with_all_seeds(study: Path, overrides: list[str]) -> list[str]:
+    """Return the last sweep's overrides with the seeds of all finished runs, as that sweep may have added or repeated some alone.
+
+    They stay as they are if its seeds are not written out, or data seeds were varied beside seeds.
+    """
+    last = swept(study).get("seed", [])
+    written = any(key_of(one) == "seed" for one in overrides)
+    if (written and not last) or not all(one.lstrip("-").isdecimal() for one in last):
+        return overrides
+    records = [read_record(run) for run in study.iterdir() if is_finished(run)]
+    pairs = {(one["seed"], one.get("data_seed", one["seed"])) for one in records if "seed" in one}
+    found, planned = {seed for seed, _ in pairs}, {int(one) for one in last}
+    follows = all(seed == data_seed for seed, data_seed in pairs)
+    if (
+        found <= planned
+        or (not planned and len(found) == 1)
+        or not (follows or len({b for _, b in pairs}) == 1)
+    ):
+        return overrides
+    every = f"seed={','.join(map(str, sorted(found | planned)))}"
+    return [every if key_of(one) == "seed" else one for one in overrides] if written else [*overrides, every]
 
 
 def _is_foreign(override: str) -> bool:
