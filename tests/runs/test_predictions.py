@@ -50,6 +50,20 @@ def test_a_run_without_any_row_of_its_own_image_is_refused(simulated):
         read_study(study)
 
 
+def test_a_run_that_was_scored_by_other_right_answers_is_refused(simulated):
+    """As one that was trained after an answer of the test split was corrected."""
+    study = simulated.write(bridges=PAIR, images=4)
+    runs = [study / f"bridge=qformer,seed={seed}" for seed in (0, 1)]
+    targets = pd.read_parquet(runs[0] / "predictions.parquet")["target"]
+    edit(runs[0], target=targets.where(targets.index != 3, "no").astype("category"))
+    message = "1 examples have another right answer in bridge=qformer,seed=0 than in bridge=linear,seed=0, such as '.*: 'no' and '.*study="
+    with pytest.raises(ValueError, match=message):
+        read_study(study)
+    for run in study.glob("bridge=*"):
+        edit(run, target=None)  # equal again, though there are none
+    assert len(read_study(study).runs) == 6
+
+
 def test_a_torn_file_is_told_and_the_first_that_is_whole_gives_the_examples(simulated):
     study = simulated.write(bridges=PAIR, images=4)
     file = study / "bridge=linear,seed=0" / "predictions.parquet"  # that would have given them

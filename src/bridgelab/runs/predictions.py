@@ -1,6 +1,6 @@
 """Predictions of a study's runs: the examples once, and the scores of each run.
 
-A study of 10,000 runs holds 10 million predictions, whose text is nearly the same in every run. Of each run only five
+A study of 10,000 runs holds 10 million predictions, whose text is nearly the same in every run. Of each run only six
 columns are read, dictionary-encoded, and matched with the first run's examples. Runs with the same order of rows are
 matched once.
 
@@ -24,7 +24,8 @@ from bridgelab.runs.record_schema import FIX, Malformed, regular
 FILE = "predictions.parquet"
 IMAGE_VIEW = "image"  # the example with its own image, or without an image for a bridge that sees none
 KEYS = ["id", "image", "kind", "view"]
-COLUMNS = (*KEYS, "target", "prediction", "score")
+TARGET = "target"  # the right answer, or the first of several
+COLUMNS = (*KEYS, TARGET, "prediction", "score")
 NUMBERS = ("score", "likelihood")
 LISTS = ("likelihoods",)  # one number per option of a multiple-choice question
 # Columns of a file that have another name in a frame.
@@ -59,6 +60,9 @@ class Answers:
         )
         self.examples = table.sort_values(["kind", "id"], ignore_index=True)
         self._index = pd.MultiIndex.from_frame(self.examples[["kind", "id"]])
+        frame = _as_text(rows)
+        frame = frame[frame["view"] == IMAGE_VIEW]
+        self._targets = frame.set_index(["kind", "id"])[TARGET].reindex(self._index).to_numpy()
         self._layouts: list[_Layout] = []
 
     def scores(self, folder: Path) -> dict[str, np.ndarray]:
@@ -66,10 +70,10 @@ class Answers:
 
         Raises:
             Malformed: if its predictions are malformed.
-            ValueError: if the run answered other examples.
+            ValueError: if the run answered other examples, or was scored by other right answers.
         """
         table = _read(folder)
-        rows = table.select(KEYS)
+        rows = table.select([*KEYS, TARGET])
         layout = next((one for one in self._layouts if one.rows.equals(rows)), None)
         if layout is None:
             layout = self._match(rows, folder)
@@ -88,7 +92,7 @@ class Answers:
 
     def _match(self, rows: pa.Table, folder: Path) -> _Layout:
         _check_once(rows, folder)
-        frame = rows.to_pandas().astype(str)
+        frame = _as_text(rows)
         indices = {}
         for view in frame["view"].unique():
             of_file = np.flatnonzero(frame["view"] == view)
@@ -96,6 +100,7 @@ class Answers:
             of_study = self._index.get_indexer(pd.MultiIndex.from_frame(part[["kind", "id"]]))
             if view == IMAGE_VIEW:
                 self._check_paired(part, folder)
+                self._check_targets(part, of_study, folder)
             elif (of_study < 0).any():
                 raise Malformed(
                     f"{folder / FILE} holds id {part['id'].iloc[int(np.argmax(of_study < 0))]!r} in view {view!r} alone. What is "
@@ -118,6 +123,17 @@ class Answers:
                 "date and run the study again."
             )
 
+    def _check_targets(self, part: pd.DataFrame, of_study: np.ndarray, folder: Path) -> None:
+        """Check that a run was scored by the same right answers as the first: its table may have been corrected in between."""
+        other = np.flatnonzero(part[TARGET].to_numpy() != self._targets[of_study])
+        if len(other):
+            one = part.iloc[other[0]]
+            raise ValueError(
+                f"{len(other)} examples have another right answer in {folder.name} than in {self.first.name}, such as {one['id']!r}: "
+                f"{one[TARGET]!r} and {self._targets[of_study[other[0]]]!r}. Comparison is paired, so all runs are scored by the same "
+                "answers: evaluate all of them again by bridgelab evaluate RUN ... study=NAME."
+            )
+
 
 def answered(folder: Path) -> set[tuple[str, str, str]]:
     """Return the examples that a run answered, each by its id, kind and image.
@@ -125,12 +141,17 @@ def answered(folder: Path) -> set[tuple[str, str, str]]:
     Raises:
         Malformed: if its predictions are malformed.
     """
-    rows = _read(folder).to_pandas().astype(str)
+    rows = _as_text(_read(folder))
     rows = rows[rows["view"] == IMAGE_VIEW]
     return set(zip(rows["id"], rows["kind"], rows["image"], strict=True))
 
 
-def _read(folder: Path, columns: Sequence[str] | None = (*KEYS, "score")) -> pa.Table:
+def _as_text(rows: pa.Table) -> pd.DataFrame:
+    """Return the columns that tell examples and their right answers, an empty text where an answer is missing."""
+    return rows.select([*KEYS, TARGET]).to_pandas().astype(object).fillna("").astype(str)
+
+
+def _read(folder: Path, columns: Sequence[str] | None = (*KEYS, TARGET, "score")) -> pa.Table:
     """Return columns of a run's rows; for None all of them.
 
     Raises:
@@ -141,7 +162,7 @@ def _read(folder: Path, columns: Sequence[str] | None = (*KEYS, "score")) -> pa.
         # pyarrow must be told the dictionary columns before it can tell which columns there are.
         metadata = pq.read_metadata(path)
         _check_columns(path, metadata)
-        with pq.ParquetFile(path, metadata=metadata, read_dictionary=KEYS) as file:
+        with pq.ParquetFile(path, metadata=metadata, read_dictionary=[*KEYS, TARGET]) as file:
             # One thread, as for small files threads cost more than they gain.
             rows = file.read(columns=columns, use_threads=False).combine_chunks()
         # Otherwise bytes that are not UTF-8 would only be found when they are printed.
