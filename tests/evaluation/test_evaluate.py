@@ -75,6 +75,11 @@ def test_on_its_own_test_split_it_says_what_its_record_says(run, config, tmp_pat
     assert (found["study"], found["trained_on"]) == ("toy_on_world", "world")
     pd.testing.assert_frame_equal(*(pd.read_parquet(folder / "predictions.parquet") for folder in (run, out)))
     assert read_study(out.parent).bridges == ("linear",)
+    # Trained anew, as from another alignment at the same path, it is not the bridge that was evaluated.
+    assert evaluate_run(run, config()) == out
+    (run / "metrics.json").write_text(json.dumps(own | {"curve": [[6, 0.5]]}))
+    with pytest.raises(ValueError, match=r"is an evaluation of another training of .* Give this evaluation"):
+        evaluate_run(run, config())
 
 
 def test_it_reads_features_as_the_bridge_was_trained_on_them(tiny, config, tmp_path):

@@ -59,11 +59,12 @@ def evaluate_run(
         FileNotFoundError: if the run lacks a file, or data are missing.
         TooManyWords: if the ceiling words_patch_like has no place for a scene's words.
         ValueError: if the benchmark has no such split, fewer or more images per example than the bridge has positions for, or no
-            captions with the prompt `evaluate.captioned`.
+            captions with the prompt `evaluate.captioned`, or the run was trained anew since it was evaluated.
     """
     clock = time.monotonic()
     device = local_device()
     config, backbones, model = load_trained(run, device, trust=trust)
+    record = read_record(run, ("costs", "benchmark"))
     trained, own_benchmark = config.get("data", OmegaConf.create()), config.benchmark
     for group in NEW_GROUPS:
         config[group] = new_config[group]
@@ -84,6 +85,7 @@ def evaluate_run(
     config.study = f"{first}_on_{benchmark}{used}"
     folder = study.parent / config.study / run.resolve().name
     if claim(folder, config):
+        _refuse_former_weights(folder, run, record)
         log.info("%s is already finished, nothing to do", folder)
         return folder
     train, captions = floor_examples(data.benchmark), training_captions(data, model)
@@ -95,7 +97,6 @@ def evaluate_run(
         raise
     rows, metrics = evaluate_split(model, data, tests, train, captions, split, progress)
     write_predictions(folder / "predictions.parquet", rows)
-    record = read_record(run, ("costs", "benchmark"))
     record.pop("taken_from", None)  # true of the run, not of this evaluation
     costs = record["costs"] | measure_test_costs(model, tests)
     changed = {
@@ -115,6 +116,22 @@ def evaluate_run(
     }
     write_json(folder / RECORD, record | changed)
     return folder
+
+
+def _refuse_former_weights(folder: Path, run: Path, record: Mapping[str, Any]) -> None:
+    """Refuse a finished evaluation whose run was trained anew since: configs are equal, but the answers are of the former weights.
+
+    An evaluation's record has the curve and the seconds of the training that it evaluated.
+    """
+
+    def training(of: Mapping[str, Any]) -> tuple[Any, Any]:
+        return of.get("curve"), of["costs"].get("train_seconds")
+
+    if training(read_record(folder, ("costs",))) != training(record):
+        raise ValueError(
+            f"{folder} is an evaluation of another training of {run}, which was trained anew since: one directory holds one run. Give this "
+            "evaluation another study=NAME, or move that directory away."
+        )
 
 
 def _own_benchmark(trained: DictConfig, new: DictConfig, given: Collection[str]) -> DictConfig:
