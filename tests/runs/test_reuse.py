@@ -151,6 +151,26 @@ def test_a_run_from_other_weights_is_not_taken(first, tmp_path):
     assert find_finished_run(tmp_path / "own", second, [first.parent]) == first
 
 
+def test_a_run_of_other_data_is_not_taken(first, tmp_path, monkeypatch, caplog):
+    """The config is the same: it names their folder by an environment variable."""
+    for name in ("v1", "v2"):
+        (tmp_path / name).mkdir()
+    data = {"benchmark": {"_target_": "bridgelab.benchmark.gqa.Gqa", "root": "${oc.env:DATA}/gqa"}}
+    config, second = OmegaConf.merge(CONFIG, data), OmegaConf.merge(SECOND, data)
+    monkeypatch.setenv("DATA", str(tmp_path / "v1"))
+    (tmp_path / "v1" / "gqa").mkdir()
+    shutil.rmtree(first)
+    claim(first, config)
+    (first / "metrics.json").write_text(json.dumps({"study": "first"}))
+    assert find_finished_run(tmp_path / "own", second, [first.parent]) == first
+    monkeypatch.setenv("DATA", str(tmp_path / "v2"))
+    assert find_finished_run(tmp_path / "own", second, [first.parent]) is None
+    assert "not reused: " in caplog.text
+    assert f"finished run of the data in benchmark.root={tmp_path}/v1/gqa" in caplog.text
+    (tmp_path / "v1").rename(tmp_path / "gone")  # the same data, moved
+    assert find_finished_run(tmp_path / "own", second, [first.parent]) == first
+
+
 def test_what_is_begun_goes_on_and_what_is_unfinished_is_left(first, tmp_path):
     own = tmp_path / "second" / "seed=0"
     claim(own, SECOND)

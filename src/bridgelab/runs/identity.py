@@ -57,7 +57,7 @@ NOT_IDENTITY = (
 # Keys that may change between attempts at a run. They stay in the full hash: `reuse` finds runs of other studies by it, and must not
 # take one whose data lie elsewhere.
 INDIFFERENT = (
-    "benchmark.root",  # data may move; the fingerprint detects other data, and `_refuse_other_data` does once a run is finished
+    "benchmark.root",  # data may move; the fingerprint detects other data, and `refuse_other_data` does once a run is finished
     "benchmark.processes",
     "data.features",
     "train.save_every",
@@ -200,7 +200,7 @@ def refuse_another(directory: Path, config: DictConfig) -> bool:
                 f"{directory}: benchmark.root has changed since the run began: taken for the same data, moved"
             )
     if is_finished(directory):
-        _refuse_other_data(directory, config)
+        refuse_other_data(directory, config)
         _refuse_other_weights(directory, config)
         _refuse_other_code(directory, config)
     return True
@@ -237,7 +237,7 @@ def _refuse_other_code(directory: Path, config: DictConfig) -> None:
         )
 
 
-def _refuse_other_data(directory: Path, config: DictConfig) -> None:
+def refuse_other_data(directory: Path, config: DictConfig) -> None:
     """Refuse a finished run whose data lie in another folder than this config's: it reads no data, so no fingerprint would tell.
 
     Data that have moved are taken for the same, with a warning: the folder of the run is gone then.

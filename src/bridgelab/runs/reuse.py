@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from bridgelab.atomic import atomic_path, write_text
 from bridgelab.runs.finished import RECORD, is_finished
-from bridgelab.runs.identity import NOT_IDENTITY, claim, config_hash, refuse_another
+from bridgelab.runs.identity import NOT_IDENTITY, claim, config_hash, refuse_another, refuse_other_data
 from bridgelab.runs.initial_weights import other_weights
 from bridgelab.runs.locks import locked
 from bridgelab.runs.own_code import OWN_CODE, other_code
@@ -57,7 +57,7 @@ def _has_config(run: Path, config: DictConfig) -> bool:
     """Return whether a run has this config apart from the study's name.
 
     Raises:
-        ValueError: if its record is malformed, or a file to copy is not a regular file.
+        ValueError: if its record is malformed, its data lie in another folder than this config's, or a file to copy is not a regular file.
         OSError: if a file can't be read.
     """
     claimed = run / "config.hash"
@@ -68,6 +68,9 @@ def _has_config(run: Path, config: DictConfig) -> bool:
         return False
     if other_weights(record.get("init_from"), config) or other_code(record.get(OWN_CODE), config):
         return False
+    refuse_other_data(
+        run, config
+    )  # the hash is of the text of benchmark.root, which may have an environment variable in it
     _files(run)
     return True
 
