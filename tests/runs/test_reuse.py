@@ -103,6 +103,24 @@ def test_a_budget_that_a_run_keeps_of_itself_is_none(first, tmp_path):
     )
 
 
+def test_a_run_that_was_done_in_other_pieces_is_taken(first, tmp_path):
+    """A run that went on with what a full GPU is told to set keeps that value, and the other runs of its study do not have it."""
+    done, asked = (
+        {"evaluate": {"batch_size": size, "num_beams": 1}, "train": {"save_every": size}}
+        for size in (64, 128)
+    )
+    second = OmegaConf.merge(SECOND, asked)
+    shutil.rmtree(first)
+    claim(first, OmegaConf.merge(CONFIG, done))
+    (first / "metrics.json").write_text(json.dumps({"study": "first"}))
+    own = tmp_path / "second" / "seed=0"
+    assert find_finished_run(own, second, [first.parent]) == first
+    copy_finished_run(first, own, second, bridge="mine")
+    assert claim(own, second)
+    beams = OmegaConf.merge(second, {"evaluate": {"num_beams": 2}})
+    assert find_finished_run(tmp_path / "own", beams, [first.parent]) is None
+
+
 def test_a_record_that_is_malformed_or_a_link_is_told_and_the_next_is_taken(first, tmp_path, caplog):
     """A link's name says nothing of where it leads: it was read through, and a file of the system was copied."""
     secret = tmp_path / "secret"

@@ -54,8 +54,8 @@ NOT_IDENTITY = (
     "data.max_skipped",
     "benchmark.published",
 )
-# Keys that may change between attempts at a run. They stay in the full hash: `reuse` finds runs of other studies by it, and must not
-# take one whose data lie elsewhere.
+# Keys that may change between attempts at a run. They stay in the full hash, as hashes of recorded runs are of them. `reuse` looks for a
+# run of another study by the hash with that run's own values.
 INDIFFERENT = (
     "benchmark.root",  # data may move; the fingerprint detects other data, and `refuse_other_data` does once a run is finished
     "benchmark.processes",

@@ -12,7 +12,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from bridgelab.atomic import atomic_path, write_text
 from bridgelab.runs.finished import RECORD, is_finished
-from bridgelab.runs.identity import NOT_IDENTITY, claim, config_hash, refuse_another, refuse_other_data
+from bridgelab.runs.identity import (
+    INDIFFERENT,
+    NOT_IDENTITY,
+    claim,
+    config_hash,
+    refuse_another,
+    refuse_other_data,
+)
 from bridgelab.runs.initial_weights import other_weights
 from bridgelab.runs.locks import locked
 from bridgelab.runs.own_code import OWN_CODE, other_code
@@ -64,7 +71,9 @@ def _has_config(run: Path, config: DictConfig) -> bool:
     if not claimed.exists():
         return False
     written, record = regular(claimed).read_text()[:MAX_HASH].strip(), read_record(run)
-    if written not in _hashes(config, record):
+    if not _shares_seeds(record, config):  # before its config is read, which takes longer
+        return False
+    if written not in _hashes(config, record) | _hashes(_as_done(run, config), record):
         return False
     if other_weights(record.get("init_from"), config) or other_code(record.get(OWN_CODE), config):
         return False
@@ -73,6 +82,21 @@ def _has_config(run: Path, config: DictConfig) -> bool:
     )  # the hash is of the text of benchmark.root, which may have an environment variable in it
     _files(run)
     return True
+
+
+def _shares_seeds(record: dict, config: DictConfig) -> bool:
+    return all(record.get(key, config.get(key)) == config.get(key) for key in ("seed", "data_seed"))
+
+
+def _as_done(run: Path, config: DictConfig) -> DictConfig:
+    """Return a config with the run's own values of the keys in which configs of one run may differ, all but the place of its data."""
+    done, written = config.copy(), read_config(run)
+    for key in INDIFFERENT:
+        if key == "benchmark.root" or OmegaConf.select(config, key) is None:
+            continue
+        if (value := OmegaConf.select(written, key)) is not None:
+            OmegaConf.update(done, key, value, merge=False)
+    return done
 
 
 def _files(run: Path) -> list[Path]:
