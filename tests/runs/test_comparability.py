@@ -23,7 +23,7 @@ SMALL = {"linear": {"exist": 0.7}, "mlp": {"exist": 0.7}, "blind": {"exist": 0.4
 CONFIG = {
     "bridge": {"_target_": "a"}, "vision": {"layer": -1, "weights": "/a/vit.safetensors"}, "benchmark": {"root": "data", "question_prompt": "{question}"},
     "train": {"steps": 400, "batch_size": 16, "save_every": 100}, "tune": {"steps": 150}, "evaluate": {"limit": {"answer": 1000}},
-    "trainer": {"accelerator": "cpu"}, "text": {"checkpointing": False}, "data_seed": 0,
+    "trainer": {"accelerator": "cpu"}, "text": {"checkpointing": False, "device_map": None}, "data_seed": 0,
 }  # fmt: skip
 
 
@@ -51,7 +51,7 @@ def test_what_runs_differ_in_by_nature_or_in_vain_is_no_difference(study):
         vision={"weights": "b/vit.safetensors"},
         train={"save_every": 5},
         trainer={"accelerator": "gpu"},
-        text={"checkpointing": True},
+        text={"checkpointing": True, "device_map": {"encoder": 0, "decoder": 1}},
     )
     assert read_study(study).allowed == ()
 

@@ -4,7 +4,8 @@ import shlex
 import pytest
 from omegaconf import OmegaConf
 
-from bridgelab.runs.identity import claim, config_hash, refuse_another, search_key
+from bridgelab.config.root import config_root
+from bridgelab.runs.identity import DEVICE_MAPS, claim, config_hash, refuse_another, search_key
 from bridgelab.runs.initial_weights import initial_file
 from bridgelab.runs.own_code import own_code
 from bridgelab.runs.record import write_json
@@ -26,16 +27,31 @@ def test_the_hash_tells_choices_and_not_places():
     assert config_hash(CONFIG) == config_hash(changed("paths.data", "/b"))
     assert config_hash(CONFIG) == config_hash(OmegaConf.create(dict(reversed(list(CONFIG.copy().items())))))
     assert config_hash(CONFIG) == config_hash(OmegaConf.merge(CONFIG, {"compile": True}))
-    keeps, recomputes = (changed("text", {"checkpointing": on}) for on in (False, True))
-    for training in (False, True):
-        assert config_hash(keeps, training=training) == config_hash(recomputes, training=training)
-    assert search_key(keeps) == search_key(recomputes)
+    keeps, *others = (
+        changed("text", {"checkpointing": on, **placed})
+        for on in (False, True)
+        for placed in ({}, {"device_map": "auto"}, {"device_map": {"encoder": 0}})
+    )
+    for other in others:
+        for training in (False, True):
+            assert config_hash(keeps, training=training) == config_hash(other, training=training)
+        assert search_key(keeps) == search_key(other)
     assert config_hash(keeps) == "77e4eac5b1b2b39c", "as runs from before it counted as false have it"
     assert config_hash(CONFIG) != config_hash(changed("train.lr", 0.2))
     assert config_hash(CONFIG) != config_hash(changed("seed", 1))
     published = OmegaConf.merge(CONFIG, {"benchmark": {"published": {"images": {"train": 5}}}})
     for training in (False, True):
         assert config_hash(CONFIG, training=training) == config_hash(published, training=training)
+
+
+def test_the_hash_has_the_device_map_of_the_models_yaml():
+    """As older runs have it: that of a model that is spread by itself, and otherwise none."""
+    yamls = [OmegaConf.load(path) for path in (config_root() / "conf" / "text").glob("*.yaml")]
+    assert {one.path: one.device_map for one in yamls if "device_map" in one} == DEVICE_MAPS
+    auto, null = (
+        changed("text", {"path": "google/flan-t5-xxl", "device_map": value}) for value in ("auto", None)
+    )
+    assert config_hash(auto) == config_hash(null) == "ab874e9ccf15c637", "as runs from before have it"
 
 
 def test_the_hash_tells_what_a_trainer_does_to_learning_and_not_its_hardware():
@@ -137,7 +153,7 @@ def test_what_a_full_gpu_is_told_to_set_lets_the_run_go_on(tmp_path):
     claim(tmp_path, OmegaConf.merge(CONFIG, {"evaluate": {"num_beams": 1}}))
     (tmp_path / "metrics.csv").touch()
     less = {
-        "text": {"checkpointing": True},
+        "text": {"checkpointing": True, "device_map": "auto"},
         "trainer": {"accumulate_grad_batches": 2},
         "evaluate": {"num_beams": 2},
     }

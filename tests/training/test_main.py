@@ -332,12 +332,17 @@ def test_a_bridge_is_named_by_its_class_where_the_command_line_chooses_that(conf
 
 def test_a_run_is_named_by_its_overrides():
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        kept = compose("train", return_hydra_config=True).hydra.job.config.override_dirname.exclude_keys
+        # As a full GPU is told to set.
+        less = ["+text.device_map=auto", "+trainer.accumulate_grad_batches=2", "text.checkpointing=true"]
+        job = compose("train", ["text=flan_t5_xl", *less], return_hydra_config=True).hydra.job
+    assert job.override_dirname == "text=flan_t5_xl"
+    kept = job.config.override_dirname.exclude_keys
     corrected = {key for key in declared() if key.startswith("evaluate.")}
     assert {*INDIFFERENT, *corrected} <= set(kept), "what may change leaves the folder's name as it is"
     free = (
         "compile",
         "text.checkpointing",
+        "text.device_map",
         "trainer.accumulate_grad_batches",
         "question",
         "hypothesis",

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from bridgelab.runs.identity import INDIFFERENT, NOT_IDENTITY, WEIGHTS
+from bridgelab.runs.identity import CHECKPOINTING, DEVICE_MAP, INDIFFERENT, NOT_IDENTITY, WEIGHTS
 from bridgelab.runs.older_names import current_key, with_current_keys
 from bridgelab.runs.record_schema import mapping, read_yaml
 from bridgelab.runs.run import Run
@@ -37,9 +37,9 @@ OF_IMAGES = ("fingerprints.vision", "features_dtype", "vision", "data.dtype")
 OF_TRAINING = ("examples_seen", "mixture", "tuned_over", "train", "tune", "optim", "trainer")
 # Groups of the config that are part of a bridge: a budget solves its choices, as if its yaml had them so.
 OF_BRIDGES = ("bridge", "budget")
-# Config keys without effect on what is learned or answered. Checkpointing computes the same gradients in less memory.
+# Config keys without effect on what is learned or answered.
 FREE = (
-    *NOT_IDENTITY, *INDIFFERENT, "study", "seed", "data_seed", "evaluate.shuffled", "text.checkpointing",
+    *NOT_IDENTITY, *INDIFFERENT, "study", "seed", "data_seed", "evaluate.shuffled", CHECKPOINTING, DEVICE_MAP,
 )  # fmt: skip
 # Keys of the record that follow from a key of the config.
 FOLLOWS = MappingProxyType(

@@ -72,6 +72,9 @@ ONLY_WITH = {
 }
 # Gradients are the same with and without it, so it counts as false. It is in the hash where a config has it, as in older runs.
 CHECKPOINTING = "text.checkpointing"
+# The T5's layers compute the same wherever they lie. The hash has the value of the model's yaml, whatever is chosen, as in older runs.
+DEVICE_MAP = "text.device_map"
+DEVICE_MAPS = {"google/flan-t5-xxl": "auto"}  # of conf/text, by text.path
 # The built-in world: its config fixes its content, and a folder that holds another world is refused.
 WORLD = "bridgelab.benchmark.world.World"
 WEIGHTS = ("text.path", "vision.weights", "vision.pretrained")
@@ -95,13 +98,17 @@ def config_hash(config: DictConfig, *, training: bool = False) -> str:
         training: leave out keys without effect on training, `evaluate` and `INDIFFERENT`.
     """
     content = _content(config)
-    if isinstance(text := content.get("text"), dict) and "checkpointing" in text:
-        content["text"] = text | {"checkpointing": False}
+    if isinstance(text := content.get("text"), dict):
+        content["text"] = {key: value for key, value in text.items() if key != "device_map"}
+        if "checkpointing" in text:
+            content["text"]["checkpointing"] = False
+        if placed := DEVICE_MAPS.get(str(text.get("path"))):
+            content["text"]["device_map"] = placed
     return _hash(content, _left_out(config, training))
 
 
 def earlier_hash(config: DictConfig) -> str:
-    """Return the hash of training that a config's checkpoints held before `CHECKPOINTING` counted as false."""
+    """Return the hash of training that a config's checkpoints held before `CHECKPOINTING` and `DEVICE_MAP` counted alike."""
     return _hash(_content(config), _left_out(config, training=True))
 
 
@@ -325,5 +332,10 @@ def _difference(written: Any, config: Any) -> list[str]:
 
     first, second = (leaves(OmegaConf.to_container(one)) for one in (_with_absolute_weights(written), config))
     keys = [key for key in sorted(first.keys() | second.keys()) if first.get(key) != second.get(key)]
-    without_effect = (*NOT_IDENTITY, CHECKPOINTING, *(set(_unread(written)) & set(_unread(config))))
+    without_effect = (
+        *NOT_IDENTITY,
+        CHECKPOINTING,
+        DEVICE_MAP,
+        *(set(_unread(written)) & set(_unread(config))),
+    )
     return [key for key in keys if not any(f"{key}.".startswith(f"{name}.") for name in without_effect)]
