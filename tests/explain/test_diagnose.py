@@ -14,8 +14,10 @@ from rich.console import Console
 from bridgelab.benchmark.example import Example
 from bridgelab.explain import run_diagnosis
 from bridgelab.explain.diagnose import NUM_MAPPED, diagnose, questions_to_map, runs_to_diagnose
-from bridgelab.explain.run_diagnosis import Amounts, diagnose_run
-from bridgelab.report.diagnosis.record import Map, read_diagnosis, write_diagnosis
+from bridgelab.explain.run_diagnosis import Amounts, diagnose_run, diagnosis_identity, is_diagnosis_of
+from bridgelab.report.diagnosis.record import Diagnosis, Map, read_diagnosis, write_diagnosis
+from bridgelab.runs.identity import claim
+from bridgelab.runs.reuse import copy_finished_run
 
 AMOUNTS = Amounts(questions=8, images=4, fit=6)
 
@@ -82,6 +84,27 @@ def test_all_bridges_of_a_study_that_see_images(study, tmp_path, monkeypatch):
     assert "bridge=qformer_question,seed=0: 2 of 2, diagnosed already" in added
     found = read_diagnosis(study / "bridge=linear,seed=0")
     assert [one.id for one in found.maps] == [one.id for one in text.maps]
+
+
+def test_a_diagnosis_that_was_copied_with_its_run_is_of_that_run(tmp_path):
+    """By `paths.reuse`, into a study of another name, which is part of the hash that the diagnosis has."""
+    shared = {
+        "seed": 0,
+        "question": None,
+        "hypothesis": None,
+        "verdict": {"baseline": "linear", "delta": 0.02},
+    }
+    first, second = (OmegaConf.create({"study": name} | shared) for name in ("a", "b"))
+    run, copy, again = tmp_path / "a" / "seed=0", tmp_path / "b" / "seed=0", tmp_path / "b" / "trained"
+    for folder, config in ((run, first), (again, second)):
+        claim(folder, config)
+        (folder / "metrics.json").write_text(f'{{"study": "{config.study}"}}')
+    copy_finished_run(run, copy, second, bridge="linear")
+    found = Diagnosis("linear", 0, 0, "world", diagnosis_identity(run, AMOUNTS))
+    assert is_diagnosis_of(found, run, AMOUNTS)
+    assert is_diagnosis_of(found, copy, AMOUNTS)
+    assert not is_diagnosis_of(found, copy, replace(AMOUNTS, images=5))
+    assert not is_diagnosis_of(found, again, AMOUNTS)
 
 
 def test_questions_about_two_images_are_not_to_be_mapped(simulated):

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from bridgelab.atomic import write_bytes
 from bridgelab.console import get_console
-from bridgelab.explain.run_diagnosis import Amounts, diagnose_run, diagnosis_identity
+from bridgelab.explain.run_diagnosis import Amounts, diagnose_run, is_diagnosis_of
 from bridgelab.printable import shown
 from bridgelab.report.charts.inside import inside_figure
 from bridgelab.report.charts.render import to_png
@@ -59,7 +59,7 @@ def diagnose(
         previous = None if again else read_diagnosis(run)
         is_known = (
             previous is not None
-            and previous.made_of == diagnosis_identity(run, amounts)
+            and is_diagnosis_of(previous, run, amounts)
             # A row that was added to the study may have changed the questions to map.
             and {one.id for one in previous.maps} >= set(mapped[run.parent])
         )

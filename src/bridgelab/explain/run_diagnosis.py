@@ -66,9 +66,28 @@ class Amounts:
                 raise ValueError(f"{name}={value}: at least 2 are needed. Set --{name} to more.")
 
 
-def diagnosis_identity(run: Path, amounts: Amounts) -> dict[str, Any]:
-    """Return what a run's diagnosis depends on; it is made again if this has changed."""
-    return {"config": config_hash(read_config(run)), "looked_at": vars(amounts)}
+def diagnosis_identity(run: Path, amounts: Amounts, study: str | None = None) -> dict[str, Any]:
+    """Return what a run's diagnosis depends on; it is made again if this has changed.
+
+    Args:
+        run: a run's folder.
+        amounts: how many examples to read.
+        study: the study that the run was diagnosed in; by default its own.
+    """
+    config = read_config(run)
+    if study is not None:
+        config.study = study
+    return {"config": config_hash(config), "looked_at": vars(amounts)}
+
+
+def is_diagnosis_of(diagnosis: Diagnosis, run: Path, amounts: Amounts) -> bool:
+    """Return whether a diagnosis is of this run as it is, in its study or in the one that both were copied from (`paths.reuse`)."""
+    if diagnosis.made_of == diagnosis_identity(run, amounts):
+        return True
+    origin = read_record(run).get("taken_from")
+    return origin is not None and diagnosis.made_of == diagnosis_identity(
+        run, amounts, str(origin).partition("/")[0]
+    )
 
 
 def diagnose_run(
