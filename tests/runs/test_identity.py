@@ -5,6 +5,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from bridgelab.config.root import config_root
+from bridgelab.runs import warm_start_files
 from bridgelab.runs.identity import DEVICE_MAPS, claim, config_hash, refuse_another, search_key
 from bridgelab.runs.initial_weights import initial_file
 from bridgelab.runs.own_code import own_code
@@ -226,6 +227,31 @@ def test_weights_that_were_written_again_are_not_those_of_a_finished_run(tmp_pat
     for recorded in ({}, {"init_from": str(weights)}):  # from before digests were recorded
         write_json(run / "metrics.json", recorded)
         assert claim(run, config)
+
+
+def test_a_finished_run_stands_beside_further_warm_starts(tmp_path, monkeypatch):
+    """As of another seed. Those of its own seed are the ones it began with."""
+    monkeypatch.setattr(warm_start_files, "SHIPPED", tmp_path / "warm")
+    (tmp_path / "warm" / "t5").mkdir(parents=True)
+    warm = {"bridge": {"init_from": "warm", "_target_": "L"}, "text": {"path": "t5", "adapt": "none"}}
+    config, run = OmegaConf.merge(CONFIG, warm), tmp_path / "run"
+
+    def card(seed, sha256):
+        content = {"target": "L", "seed": seed, "sha256": sha256}
+        write_json(tmp_path / "warm" / "t5" / f"linear_64_seed{seed}.json", content)
+
+    card(0, "aab")
+    claim(run, config)
+    (run / "metrics.csv").touch()
+    card(3, "ccd")
+    message = r"they differ in the files that bridge\.init_from=warm starts from"
+    with pytest.raises(ValueError, match=message):  # begun, it may still search
+        claim(run, config)
+    write_json(run / "metrics.json", {"init_from": "warm:t5/linear_64_seed0@aa"})
+    assert claim(run, config)
+    card(0, "ccd")
+    with pytest.raises(ValueError, match=message):
+        claim(run, config)
 
 
 def test_code_that_was_edited_is_not_that_of_a_finished_run(tmp_path, monkeypatch):

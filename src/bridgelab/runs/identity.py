@@ -21,7 +21,7 @@ from bridgelab.runs.quoted import quoted
 from bridgelab.runs.record_schema import read_config, read_record
 from bridgelab.runs.repeat_command import OVERRIDES
 from bridgelab.runs.steps_done import FILE as STEPS_DONE
-from bridgelab.runs.warm_start_files import digest_of_starts, starts_warm
+from bridgelab.runs.warm_start_files import digest_of_starts, is_in_place, starts_warm
 
 log = logging.getLogger(__name__)
 MAX_KEYS = 5  # differing keys in one message
@@ -187,9 +187,10 @@ def refuse_another(directory: Path, config: DictConfig) -> bool:
             return False
         may_change = INDIFFERENT if is_finished(directory) else (*INDIFFERENT, "evaluate")
         changed = _difference(read_config(directory), _resolved(config))
-        # Else the hashes differ in how a value is written alone: by an interpolation, or out.
+        # Else the hashes differ in how a value is written alone: by an interpolation, or out; or in warm starts of other seeds.
         if not changed and starts_warm(config):
-            changed = [WARM_STARTS]
+            stands = is_finished(directory) and is_in_place(read_record(directory).get("init_from"), config)
+            changed = [] if stands else [WARM_STARTS]
         if keys := [key for key in changed if not {key, key.split(".")[0]} & set(may_change)]:
             raise ValueError(
                 f"{directory} holds a run of another config (hash {other}, this one {own}; they differ in "

@@ -43,3 +43,20 @@ def digest_of_starts(config: Mapping[Any, Any]) -> str | None:
         if json.loads(content).get("target") == config["bridge"].get("_target_"):
             found.update(content)
     return found.hexdigest()[:16]
+
+
+def is_in_place(recorded: Any, config: Mapping[Any, Any]) -> bool:
+    """Return whether the warm start that a run began with is there with the same weights, for a config's bridge and seed.
+
+    Args:
+        recorded: `warm:TEXT/NAME@DIGEST`, as the run's record holds it.
+        config: of the run that would begin with it.
+    """
+    name, _, digest = str(recorded).removeprefix(f"{WARM}:").rpartition("@")
+    folder = warm_start_folder(config)
+    path = folder / f"{Path(name).name}.json"
+    if not digest or Path(name).parent.name != folder.name or not path.is_file():
+        return False
+    card = json.loads(path.read_bytes())
+    own = (config["bridge"].get("_target_"), config["seed"])
+    return (card.get("target"), card.get("seed")) == own and str(card.get("sha256")).startswith(digest)
