@@ -3,6 +3,7 @@
 import difflib
 import posixpath
 import string
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +20,9 @@ GROUP = "group"  # the tag that examples of one group share, which the statistic
 SHOWN = 60  # characters of a value in a message
 MAX_TAG = 60  # characters of a tag: it is a heading of the report
 SEPARATOR = "|"  # of the entries of a list in a CSV's cell
-# Fields that the language model reads or writes. Its tokenizer splits words at any white space and does not keep which it was.
+# Fields that the language model reads or writes. T5's tokenizer changes their characters, see `_as_tokenized`.
 SPOKEN = ("question", "answer", "answers", "choices", "caption")
+INVISIBLE = dict.fromkeys(map(ord, "\u061c\u200b\u200c\u200e\u200f\ufeff"), " ")  # nmt_nfkc makes them blanks
 
 
 @dataclass(frozen=True)
@@ -225,21 +227,31 @@ class RowReader:
     def _text(self, name: str, value: Any) -> str:
         """Return a cell that has to hold text, or a whole number, as text without blanks at its ends.
 
-        In fields of `SPOKEN` white space inside becomes one blank.
+        In fields of `SPOKEN` it is the text that a T5 reads and can write.
         """
         if str(value).strip().lower() == "nan" and isinstance(value, str | float):
             self._refuse(name, value, "is NaN, a missing value", "Fill it in, or leave the row out")
-        if is_empty(value):
+        text = _as_tokenized(str(value)) if name in SPOKEN else str(value).strip()
+        if value is None or not text:
             self._refuse(name, value, "must be given in each row", "Fill it in, or leave the row out")
         if isinstance(value, bool) or not isinstance(value, str | int):
             rule = f"must be text or a whole number, and is of type {type(value).__name__}"
             self._refuse(name, value, rule, "Write it as text")
-        return " ".join(str(value).split()) if name in SPOKEN else str(value).strip()
+        return text
 
     def _refuse(self, name: str, value: Any, rule: str, fix: str) -> NoReturn:
         shown = repr(value)
         shown = shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}…"
         raise ValueError(f"{self.columns.get(name) or name}={shown} {rule}. {fix}.")
+
+
+def _as_tokenized(text: str) -> str:
+    """Return what T5's tokenizer leaves of a text, with single blanks: '12 m²' -> '12 m2', 'CO₂' -> 'CO2'.
+
+    Its rule is SentencePiece's nmt_nfkc, which is NFKC for all but invisible and very rare characters. A T5 can write no
+    other text, so an answer that keeps other characters could never be right.
+    """
+    return " ".join(unicodedata.normalize("NFKC", text).translate(INVISIBLE).split())
 
 
 def is_empty(value: Any) -> bool:
