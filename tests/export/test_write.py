@@ -68,6 +68,16 @@ def test_files_stay_in_their_folder_whatever_a_record_names(study, run, change, 
 
 
 @pytest.mark.parametrize("form", ["lmms-eval", "inspect"])
+def test_captions_that_have_no_score_each_are_left_out(run, change, form, caplog):
+    assert any("world_caption" in path.name for path in export(run, form))
+    assert not caplog.text
+    change(run, metrics={"test/accuracy": 0.5, "test/cider": 0.9})
+    (path,) = export(run, form)
+    assert "world_answer" in path.name
+    assert f"captions of {run.name} are left out" in caplog.text
+
+
+@pytest.mark.parametrize("form", ["lmms-eval", "inspect"])
 def test_numbers_that_json_has_no_word_for_are_left_out(run, form):
     def refuse(word):
         raise AssertionError(word)
