@@ -481,7 +481,7 @@ def test_bad_choices_in_the_config(root):
         ValueError, match=r"breakdown=typ: must be one of the tags of .*Did you mean 'type'\?"
     ):
         Own(root, breakdown="typ").examples("train")
-    with pytest.raises(ValueError, match="variant='vqa': must be one of plain, current, older"):
+    with pytest.raises(ValueError, match="variant='vqa': must be one of plain, current, older, textvqa"):
         Own(root, variant="vqa")
     with pytest.raises(ValueError, match=r"must hold \{question\}"):
         Own(root, prompt="what ?")

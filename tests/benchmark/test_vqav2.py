@@ -105,6 +105,7 @@ def test_textvqa(tmp_path):
         for image in images:
             (tmp_path / "train_images" / f"{image * 8}.jpg").touch()
     text = made_by("textvqa", tmp_path)
+    assert text.metrics()["answer"].variant == "textvqa"
     assert [len(text.examples(split)) for split in text.splits] == [2, 1, 2]
     first = text.examples("test")[0]
     assert first.images == (f"{tmp_path}/train_images/dddddddd.jpg",)
@@ -258,7 +259,7 @@ def test_bad_input(root):
         Vqav2(root, questions="q.json")
     with pytest.raises(ValueError, match=r"image='\{name\}\.jpg' can't be filled in .*benchmark\.image"):
         Vqav2(root, image="{name}.jpg")
-    with pytest.raises(ValueError, match="variant='new': must be one of current, older, plain"):
+    with pytest.raises(ValueError, match="variant='new': must be one of current, older, textvqa, plain"):
         Vqav2(root, variant="new")
     with pytest.raises(ValueError, match="split='dev': must be one of train, val, test"):
         Vqav2(root).examples("dev")

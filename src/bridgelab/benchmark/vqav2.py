@@ -1,7 +1,8 @@
 """VQAv2 (Goyal et al. 2017, arXiv:1612.00837), and the benchmarks published in its layout: OK-VQA and TextVQA.
 
-Metric: VQA accuracy, `current` or `older`, or plain accuracy (`benchmark.variant`). Report the variant with a number: the
-same 5,000 answers gave 98.45 (current) and 93.69 (older). Tags, if published: `type`, the answer type (yes/no, number,
+Metric: VQA accuracy, `current`, `older` or `textvqa`, or plain accuracy (`benchmark.variant`). Report the variant with a number:
+the same 5,000 answers gave 98.45 (current) and 93.69 (older). TextVQA's published numbers are by `textvqa`, its own code.
+Tags, if published: `type`, the answer type (yes/no, number,
 other), and `family`, the question type (what color is the, …).
 Licence: VQAv2's and TextVQA's annotations CC-BY-4.0, OK-VQA's not stated in its files; COCO's and OpenImages' photographs
 under their owners' terms.

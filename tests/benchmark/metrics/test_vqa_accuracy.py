@@ -56,7 +56,7 @@ def test_scores_are_the_official_ones(variant):
 @pytest.mark.parametrize(
     ("matches", "score"), [(0, 0), (1, 0.3), (2, 0.6), (3, 0.9), (4, 1), (9, 1), (10, 1)]
 )
-@pytest.mark.parametrize("variant", ["current", "older"])
+@pytest.mark.parametrize("variant", ["current", "older", "textvqa"])
 def test_matches_of_ten(variant, matches, score):
     answers = ["red"] * matches + [f"colour {k}" for k in range(10 - matches)]
     assert VqaAccuracy(variant=variant).score("red", example(*answers)) == pytest.approx(score)
@@ -99,6 +99,28 @@ def test_what_the_variants_differ_in():
     assert older.score("Cat", example(*["cat."] * 9, "dog")) == 1
 
 
+@pytest.mark.parametrize(
+    ("prediction", "answers", "textvqa", "current"),
+    [
+        ("Beatles", ["the beatles"] * 10, 1, 0),  # unanimous: current compares the strings
+        ("the beatles", ["the beatles"] * 10, 1, 1),
+        ("Macy's", ["macy's"] * 10, 1, 0),
+        ("macy s", ["macy's"] * 10, 0, 0),  # the apostrophe stays: macy 's
+        ("Beatles", ["The Beatles"] * 3 + ["beatles", "g", "b", "c", "d", "e", "f"], 1, 1),
+        ("1,000", ["1000"] * 2 + [f"a{k}" for k in range(8)], 0.6, 0.6),
+        ("red,white", ["redwhite"] * 10, 1, 0),  # the comma goes first; by punctuation it would be a blank
+        ("red,white", ["redwhite"] * 2 + [f"a{k}" for k in range(8)], 0.6, 0),
+        ("whats up", ["what's up"] * 9 + ["x"], 0, 1),  # what 's is no contraction any more
+        ("how many", ["how many?"] * 10, 1, 0),
+    ],
+)
+def test_textvqas_own_code(prediction, answers, textvqa, current):
+    """What `TextVQAAccuracyEvaluator` and `VQAEval` return, worked out by hand."""
+    of = example(*answers)
+    assert VqaAccuracy(variant="textvqa").score(prediction, of) == pytest.approx(textvqa)
+    assert VqaAccuracy().score(prediction, of) == pytest.approx(current)
+
+
 def test_an_answer_of_nothing():
     """Such an answer stands as '.', which the punctuation step empties: as the official code sees it."""
     assert VqaAccuracy().score("the", example(*["."] * 9, "dog")) == 1
@@ -124,7 +146,7 @@ def test_contractions():
 @given(
     st.lists(st.sampled_from(["red", "blue", "green"]), min_size=1, max_size=12),
     st.sampled_from(["red", "blue", "grey"]),
-    st.sampled_from(["current", "older"]),
+    st.sampled_from(["current", "older", "textvqa"]),
     st.randoms(),
 )
 def test_loops_over_people(answers, prediction, variant, chance):
@@ -138,5 +160,5 @@ def test_loops_over_people(answers, prediction, variant, chance):
 
 
 def test_bad_input():
-    with pytest.raises(ValueError, match="variant='newest': must be one of current, older"):
+    with pytest.raises(ValueError, match="variant='newest': must be one of current, older, textvqa"):
         VqaAccuracy(variant="newest")

@@ -1,4 +1,4 @@
-r"""VQA accuracy: how many of ten annotators gave the answer, with the official code's normalisation in two variants.
+r"""VQA accuracy: how many of ten annotators gave the answer, with the official codes' normalisation in three variants.
 
 With n answers, and $m_{-i}$ the number of answers other than the i-th that equal the prediction,
 
@@ -6,12 +6,15 @@ $\mathrm{accuracy} = \frac{1}{n} \sum_{i=1}^{n} \min(1, m_{-i} / 3)$
 
 so that 1, 2, 3 or 4 equal answers of ten give .3, .6, .9 or 1.
 Source: Antol et al. 2015, arXiv:1505.00468, and `vqaEval.py` of GT-Vision-Lab/VQA. Its two versions differ in what
-they normalise before they compare:
+they normalise before they compare. TextVQA's own code is `TextVQAAccuracyEvaluator` and `EvalAIAnswerProcessor` in
+mmf/utils/m4c_evaluators.py of facebookresearch/mmf (2dc099af7ce2):
 
     current    prediction and answers in full, if the answers are not all the same string; else neither
     older      the prediction in full; of the answers only punctuation, and only if they are not all the same string
+    textvqa    prediction and answers in full, always, after removing all commas and question marks and splitting off 's
 
-LAVIS has the older version, and lmms-eval always normalises everything: no two of the three give the same numbers.
+LAVIS has the older version, and lmms-eval always normalises everything without textvqa's step: no two of the four give
+the same numbers.
 
 With fewer than four answers a prediction that equals all of them scores less than 1, and with one answer it scores 0.
 `check` therefore refuses such questions; `PLAIN` names the accuracy that suits them.
@@ -25,7 +28,7 @@ from typing import Any
 from bridgelab.benchmark.example import Example, choose
 from bridgelab.benchmark.metrics.accuracy import Accuracy
 
-VARIANTS = ("current", "older")
+VARIANTS = ("current", "older", "textvqa")
 # Prefix of an empty or blank answer, since an example's answers must hold text. T5's tokenizers read it as a blank, so the
 # model learns to say nothing.
 EMPTY_ANSWER = "\N{ZERO WIDTH SPACE}"
@@ -60,7 +63,7 @@ class VqaAccuracy(Accuracy):
     Values: those of `Accuracy`, from 0 to 1 instead of per cent.
 
     Args:
-        variant: `current` or `older`; see the module's docstring.
+        variant: `current`, `older` or `textvqa`; see the module's docstring.
         by: tags to break down by.
     Raises:
         ValueError: if there is no such variant.
@@ -72,14 +75,16 @@ class VqaAccuracy(Accuracy):
 
     def score(self, prediction: str, example: Example) -> float:
         """Return the prediction's accuracy."""
-        prediction = _clean(prediction.removeprefix(EMPTY_ANSWER))
+        prediction = prediction.removeprefix(EMPTY_ANSWER)
         answers = [answer.removeprefix(EMPTY_ANSWER) for answer in example.answers]
-        if self.variant == "older":
-            prediction = normalise(prediction)
+        if self.variant == "textvqa":
+            prediction, answers = _as_textvqa(prediction), [_as_textvqa(answer) for answer in answers]
+        elif self.variant == "older":
+            prediction = normalise(_clean(prediction))
             if len(set(answers)) > 1:
                 answers = [strip_punctuation(answer) for answer in answers]
         else:
-            answers = [_clean(answer) for answer in answers]
+            prediction, answers = _clean(prediction), [_clean(answer) for answer in answers]
             if len(set(answers)) > 1:
                 prediction, answers = normalise(prediction), [normalise(answer) for answer in answers]
         matches = answers.count(prediction)
@@ -111,6 +116,12 @@ class VqaAccuracy(Accuracy):
 
 def _clean(text: str) -> str:
     return text.replace("\n", " ").replace("\t", " ").strip()
+
+
+def _as_textvqa(text: str) -> str:
+    """Return the text after the steps of TextVQA's code: 'Macy's, NY' -> 'macy 's ny'."""
+    words = text.lower().replace(",", "").replace("?", "").replace("'s", " 's")
+    return normalise(_clean(words))
 
 
 @lru_cache(maxsize=2**16)
