@@ -109,7 +109,7 @@ def test_circular_accuracy(tmp_path, column):
             options = ("red", "blue") if turn == 0 else ("blue", "red")
             rows.append({
                 "index": index, "image": picture("red") if index == 0 else 0, "question": f"q{k}?", "A": options[0],
-                "B": options[1], "answer": "AB"[turn], "category": "color", **({"g_index": k} if column else {}),
+                "B": options[1], "answer": "AB"[turn], "category": ("color", "shape")[k > 3], **({"g_index": k} if column else {}),
             })  # fmt: skip
     write(tmp_path, rows)
     benchmark = VlmEvalKit(tmp_path, name="x", prompt=PROMPT, file="t.tsv", variant="circular")
@@ -120,9 +120,12 @@ def test_circular_accuracy(tmp_path, column):
     frame = pd.DataFrame(rows).assign(hit=hits)
     frame["g_index"] = [int(x % 1e6) for x in frame["index"]]
     values = metric.compute()
-    assert values["circular_accuracy"] == pytest.approx(report_acc(circular_hits(frame))["Overall"])
-    assert values["accuracy"] == pytest.approx(report_acc(frame)["Overall"])
-    assert 0 < values["circular_accuracy"] < values["accuracy"]
+    for name, scored in (("circular_accuracy", circular_hits(frame)), ("accuracy", frame)):
+        published = report_acc(scored)
+        assert values.pop(name) == pytest.approx(published.pop("Overall"))
+        assert {c: values.pop(f"{name}/type={c}") for c in published} == pytest.approx(published)
+    assert not values
+    assert 0 < circular_hits(frame)["hit"].mean() < hits.mean()
     # A question of which a limit left one order would be right too easily.
     limited = limit_examples({"choice": examples}, {"answer": 5}, whole_groups=True)["choice"]
     orders = Counter(e.prompt[: e.prompt.index("?")] for e in limited)

@@ -5,8 +5,9 @@ Sources: Liu et al. 2023 (MMBench, arXiv:2307.06281), Li et al. 2023 (SEED-Bench
 (SpatialEval, arXiv:2406.14852).
 Metric: accuracy of the likeliest option, overall and by category. Means are as by `report_acc` in VLMEvalKit's
 vlmeval/dataset/utils/multiple_choice.py (028a6e770243). VLMEvalKit itself reads a letter or an option from free text.
-With `variant=circular`, as MMBench is scored, also circular accuracy: a question counts if it is right in all orders of
-its options, which are further rows of the table (`g_index`, or an index a multiple of a million higher).
+With `variant=circular`, as MMBench is scored, also circular accuracy, overall and by category: a question counts if it is
+right in all orders of its options, which are further rows of the table (`g_index`, or an index a multiple of a million
+higher). MMBench's published abilities are these, `circular_accuracy/type=…`: `accuracy/type=…` is over all orders.
 Prompt: of `{question}`, `{hint}` and `{options}`. Tags: type, family, group (the question, with `variant=circular`).
 Licence: each benchmark's own.
 

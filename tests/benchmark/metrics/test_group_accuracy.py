@@ -18,6 +18,22 @@ def test_consistency():
     assert metric.compute() == {"accuracy": 0.5, "consistency": pytest.approx(1 / 3)}
 
 
+def test_groups_by_tag():
+    """Two groups of one value, one of which is right in one order alone, and a group of two values, which is of neither."""
+    tags = [("x", "a"), ("x", "a"), ("x", "b"), ("x", "b"), ("x", "c"), ("y", "c"), ("y", "d"), ("y", "d")]
+    examples = [example(k, group=group, type=value) for k, (value, group) in enumerate(tags)]
+    metric = GroupAccuracy(groups={"circular": "group"}, by=("type",))
+    metric.update(["yes", "yes", "yes", "no", "no", "yes", "yes", "yes"], examples)
+    assert metric.compute() == {
+        "accuracy": 0.75,
+        "accuracy/type=x": pytest.approx(3 / 5),
+        "accuracy/type=y": 1,
+        "circular": 0.5,
+        "circular/type=x": 0.5,
+        "circular/type=y": 1,
+    }
+
+
 def test_consistency_of_single_examples_is_cautioned():
     metric = GroupAccuracy()
     pair, single = (

@@ -1,13 +1,13 @@
 """Accuracy over examples, and over groups of examples that must all be right."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from bridgelab.benchmark.example import Example
 from bridgelab.benchmark.metrics.accuracy import Accuracy
-from bridgelab.benchmark.metrics.example_metric import Row, mean
+from bridgelab.benchmark.metrics.example_metric import Row, by_tag, mean
 
 CONSISTENCY = MappingProxyType({"consistency": "group"})
 Groups = dict[str | int, list[float]]  # group -> the scores of its examples
@@ -18,13 +18,14 @@ class GroupAccuracy(Accuracy):
 
     NLVR and NLVR2 call it consistency (Suhr et al. 2017, and lil-lab/nlvr's scorer), MMVP and What'sUp pair accuracy,
     NaturalBench question, image and group accuracy, and MMBench circular evaluation.
-    Values: those of `Accuracy`, and each name in `groups`.
+    Values: those of `Accuracy`, each name in `groups`, and `<name>/<tag>=<value>` for each value of each tag in `by`, over
+    the groups whose examples all have it.
 
     Args:
         groups: for each value's name, the tag that holds an example's group. An example without any of the tags is refused.
         sizes: for a value's name, the number of examples that make a group complete; groups with fewer, which
             `evaluate.limit` can leave, are left out of that value. Without a size every group counts.
-        by: tags to break accuracy down by.
+        by: tags to break down by.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class GroupAccuracy(Accuracy):
         return None
 
     def summarize(self, rows: list[Row]) -> dict[str, float]:
-        """Return accuracy, overall and by tag, and the share of groups that are all right, for each way to group.
+        """Return accuracy, and for each way to group the share of groups that are all right, both overall and by tag.
 
         Raises:
             ValueError: if an example has no group, or no group is complete.
@@ -66,6 +67,10 @@ class GroupAccuracy(Accuracy):
         for name in self.groups:
             complete = self._complete(name, self._members(name, scored))
             values[name] = mean([min(scores) for scores in complete.values()])
+            for value, members in by_tag(rows, self.by):
+                own = Counter(row["tags"][self.groups[name]] for row in members)
+                if alike := [min(scores) for group, scores in complete.items() if own[group] == len(scores)]:
+                    values[f"{name}/{value}"] = mean(alike)
         return values
 
     def _members(self, name: str, scored: Iterable[tuple[str, Mapping[str, str | int], float]]) -> Groups:
