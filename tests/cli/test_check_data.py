@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bridgelab.benchmark.metrics.accuracy import Accuracy
 from bridgelab.cli.main import main
 
 COLORS = ("red", "green", "blue")
@@ -66,6 +67,18 @@ def test_it_says_what_there_is(root, capsys):
     assert lines[-1].startswith("nothing is wrong. Next: bridgelab doctor, then bridgelab train")
     with Image.open("own_examples.png") as picture:
         assert picture.size == (1890, 1320)
+
+
+def test_the_floor_is_that_of_questions_that_count(root, capsys, monkeypatch):
+    """GQA's unbalanced ones, for example, do not. One answer is the most frequent: the floor is all of it, and nothing of others."""
+    floors = []
+    for color in COLORS:
+        monkeypatch.setattr(
+            Accuracy, "counts", lambda self, example, color=color: example.answers == (color,)
+        )
+        lines, _ = check(capsys, "data")
+        floors.append([line.split()[2] for line in lines if "majority floor" in line][-1])
+    assert sorted(floors) == ["0.0", "0.0", "100.0"]
 
 
 def test_the_picture_may_lie_elsewhere_and_shows_any_script(root, capsys):

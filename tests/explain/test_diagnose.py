@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from bridgelab.benchmark.example import Example
+from bridgelab.benchmark.metrics.gqa_metric import GqaMetric
 from bridgelab.explain import run_diagnosis
 from bridgelab.explain.diagnose import NUM_MAPPED, diagnose, questions_to_map, runs_to_diagnose
 from bridgelab.explain.run_diagnosis import Amounts, diagnose_run, diagnosis_identity, is_diagnosis_of
@@ -179,6 +180,18 @@ def test_tokens_are_of_captions_or_else_of_first_questions(monkeypatch, shown):
     diagnostics.tokens()
     assert looked_at == examples[shown]
     assert diagnostics.counts.get("first_questions") == (4 if shown == "choice" else None)
+
+
+def test_questions_are_those_that_count():
+    """GQA's unbalanced ones do not."""
+    examples = [
+        Example(f"{k}", ("/x.png",), "what", ("red",), "answer", {"balanced": k % 2}) for k in range(4)
+    ]
+    benchmark = SimpleNamespace(metrics=lambda: {"answer": GqaMetric()})
+    backbones = SimpleNamespace(vision=SimpleNamespace(grid=(2, 2), cls=False))
+    data = SimpleNamespace(examples=lambda _: {"answer": examples}, benchmark=benchmark, backbones=backbones)
+    diagnostics = run_diagnosis._Diagnostics(data, SimpleNamespace(), AMOUNTS)
+    assert diagnostics._questions("test") == examples[1::2]
 
 
 @pytest.mark.parametrize("shift", ["clutter", "cogent_a"])

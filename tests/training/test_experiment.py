@@ -11,8 +11,9 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from bridgelab.benchmark.metrics import caption_metric
+from bridgelab.benchmark.metrics.accuracy import Accuracy
 from bridgelab.data.features.feature_store import FeatureStore
-from bridgelab.evaluation.predict import predict_views
+from bridgelab.evaluation.predict import predict, predict_views
 from bridgelab.model import BridgedModel
 from bridgelab.report.summary import summarize
 from bridgelab.report.tables.training import curve_table
@@ -150,6 +151,21 @@ def test_validation_without_short_answers_is_by_the_loss_of_captions(run):
     losses = [model.loss(captions.batch([row])).item() for row in range(3)]
     mean = np.average(losses, weights=captions.target_lengths[:3])
     assert experiment.validate(model) == {"val/loss": pytest.approx(mean)}
+
+
+def test_validation_is_of_questions_that_count(run, monkeypatch):
+    """GQA's unbalanced ones, for example, do not."""
+    experiment = Experiment.set_up(run.config("train.val_limit={answer:4,caption:0}"), "cpu")
+    answers = experiment.data.val["answer"]
+    monkeypatch.setattr(Accuracy, "counts", lambda self, example: example.id == answers.examples[2].id)
+    model = experiment.model(0)
+    experiment.init_output_scale(model, experiment.data.batches(1, 0))
+    (only,) = predict(model, answers, [2], batch_size=1)
+    score = Accuracy().score(only.text, answers.examples[2])
+    assert experiment.validate(model) == {
+        "val/accuracy": score,
+        "val/loss": pytest.approx(-only.likelihood),
+    }
 
 
 def test_the_start_is_checked_in_parts_as_small_as_those_of_training(run, monkeypatch):

@@ -205,8 +205,9 @@ def _part(
 def _floor(train: list[Example], own: list[Example], metric: ExampleMetric) -> float | None:
     if not train or own[0].kind == "caption":
         return None
-    guesses = majority(train, own)
-    return sum(metric.score(guess, e) for guess, e in zip(guesses, own, strict=True)) / len(own)
+    guesses = zip(majority(train, own), own, strict=True)
+    scores = [metric.score(guess, e) for guess, e in guesses if metric.counts(e)]
+    return sum(scores) / len(scores) if scores else None
 
 
 def _image_problems(what: str, problems: Mapping[str, str], images: int) -> Iterator[str]:

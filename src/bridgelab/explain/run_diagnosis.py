@@ -296,8 +296,9 @@ class _Diagnostics:
         return self.data.tokenize(split, examples, self.model.conditioning)
 
     def _questions(self, split: str) -> list[Example]:
-        """Return questions spread over a split, the same ones for splits that have the same questions."""
-        questions = self.data.examples(split)["answer"]
+        """Return questions that count, spread over a split, the same ones for splits that have the same questions."""
+        metric = self.data.benchmark.metrics()["answer"]
+        questions = [e for e in self.data.examples(split)["answer"] if metric.counts(e)]
         return [questions[k] for k in stratified_indices(len(questions), self.amounts.questions)]
 
     def _one_per_image(self, split: str, number: int) -> list[Example]:

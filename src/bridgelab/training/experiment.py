@@ -154,7 +154,7 @@ class Experiment:
         return fit(module, data, trainer, span=span, steps_file=self.steps_file, **choices)
 
     def validate(self, model: BridgedModel) -> dict[str, float]:
-        """Return accuracy and loss on the short answers of val, or only the loss if val has captions alone.
+        """Return accuracy and loss on the short answers of val that count, or only the loss if val has captions alone.
 
         Raises:
             MemoryError: if a GPU's memory runs out.
@@ -172,8 +172,9 @@ class Experiment:
         metrics = self.data.benchmark.metrics()
         for kind, examples in val.items():
             if kind != "caption":
-                predictions = predict(model, examples, range(len(examples)), batch_size=size)
-                pairs = zip(predictions, examples.examples, strict=True)
-                scores += [metrics[kind].score(p.text, example) for p, example in pairs]
+                counted = [k for k, example in enumerate(examples.examples) if metrics[kind].counts(example)]
+                predictions = predict(model, examples, counted, batch_size=size)
+                pairs = zip(predictions, counted, strict=True)
+                scores += [metrics[kind].score(p.text, examples.examples[k]) for p, k in pairs]
                 losses += [-p.likelihood for p in predictions]
         return {"val/accuracy": sum(scores) / len(scores), "val/loss": sum(losses) / len(losses)}

@@ -140,4 +140,6 @@ def test_bad_input():
         metric.compute()
     with pytest.raises(ValueError, match="0 of 1 questions are balanced"):
         metric.check([example("1", balanced=0)])  # before anything is predicted
+    with pytest.raises(ValueError, match=r"0 of 1 questions are balanced.*benchmark\.val"):
+        metric.check([example("1", balanced=0)], scores_only=True)  # of val
     assert metric.check([example("1")]) is None

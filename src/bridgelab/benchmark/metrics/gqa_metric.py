@@ -58,10 +58,9 @@ class GqaMetric(ExampleMetric):
         Raises:
             ValueError: if not.
         """
-        if not scores_only:
-            for row in _balanced([{"id": e.id, "tags": e.tags, "prediction": ""} for e in examples]):
-                if self.choices is not None:
-                    self._is_among(row, "valid")
+        for row in _balanced([{"id": e.id, "tags": e.tags, "prediction": ""} for e in examples]):
+            if self.choices is not None and not scores_only:
+                self._is_among(row, "valid")
 
     def summarize(self, rows: list[Row]) -> dict[str, float]:
         """Return all values.
@@ -103,8 +102,8 @@ def _balanced(rows: list[Row]) -> list[Row]:
     balanced = [row for row in rows if row["tags"]["balanced"]]
     if not balanced:
         raise ValueError(
-            f"0 of {len(rows)} questions are balanced: GQA's accuracy is that of balanced ones. Evaluate more, or set "
-            "benchmark.test to a balanced file."
+            f"0 of {len(rows)} questions are balanced: GQA's accuracy is that of balanced ones. Use more, or set "
+            "benchmark.val or benchmark.test to a balanced file."
         )
     return balanced
 
