@@ -75,7 +75,7 @@ def test_options_of_the_same_text_are_distinguished_by_their_letters(root):
     write(root, {"1": PROBLEM | {"choices": ["a", "b", "a"], "answer": 2}})
     science = ScienceQa(root)
     (only,) = science.examples("train")
-    assert (only.choices, only.answers) == (("(A) a", "b", "(C) a"), ("(C) a",))
+    assert (only.choices, only.answers) == (("(A) a", "(B) b", "(C) a"), ("(C) a",))
     assert [science.metrics()["choice"].score(choice, only) for choice in only.choices] == [0, 0, 1]
     write(root, {"1": PROBLEM | {"choices": ["a", "a"], "answer": 0}})
     assert science.examples("train")[0].choices == ("(A) a", "(B) a")

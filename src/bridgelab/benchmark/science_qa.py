@@ -1,8 +1,8 @@
 """ScienceQA: school questions with options, some about a picture.
 
 Source: Lu et al. 2022, "Learn to Explain" (NeurIPS, arXiv:2209.09513).
-Metric: accuracy of the likeliest option. Published models name the option's letter. Options of equal text are distinguished by their
-letters, as (B) 5. Breakdowns are the columns of the authors' table: type (NAT, SOC, LAN), hint=yes (TXT), picture=yes (IMG),
+Metric: accuracy of the likeliest option. Published models name the option's letter. If options have equal texts, all of the question's
+have their letters, as (B) 5. Breakdowns are the columns of the authors' table: type (NAT, SOC, LAN), hint=yes (TXT), picture=yes (IMG),
 context=none (NO), grades (G1-6, G7-12).
 Tags: type (the subject), topic, hint, picture, context, grades. Licence: CC-BY-NC-SA-4.0.
 Size: 12,726 / 4,241 / 4,241 questions, of which 6,218 / 2,097 / 2,017 have a picture.

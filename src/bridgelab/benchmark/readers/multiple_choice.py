@@ -3,7 +3,6 @@
 import random
 import re
 import string
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from bridgelab.benchmark.example import Example
@@ -29,7 +28,7 @@ def choice_example(
         images: absolute paths of its images.
         prompt: of `{question}`, `{options}` as '(A) … (B) …', and `{hint}`, which is N/A where there is none.
         question: the question's text.
-        options: the options' texts. Those of equal text are distinguished by their letters, since the answer is an index.
+        options: the options' texts. If some are equal, all have their letters, which tell these apart: the answer is an index.
         answer: index of the right option.
         tags: the example's tags.
         hint: a text to read before the question.
@@ -44,8 +43,8 @@ def choice_example(
     if isinstance(answer, bool) or not isinstance(answer, int) or not 0 <= answer < len(options):
         raise ValueError(f"answer={answer!r} must be an index of {len(options)} choices")
     lettered = [f"({letter}) {text}" for letter, text in zip(string.ascii_uppercase, options, strict=False)]
-    times = Counter(options)
-    choices = [lettered[k] if times[option] > 1 else option for k, option in enumerate(options)]
+    # A letter costs log-probability, so that either all options have one or none has.
+    choices = options if len(set(options)) == len(options) else lettered
     texts = {"question": question, "hint": hint or NO_HINT, "options": " ".join(lettered)}
     return Example(
         id=name,
