@@ -204,17 +204,28 @@ def test_a_ceiling_without_a_place_for_every_word_is_left_out(tiny, config, tmp_
     assert out.strip().endswith(f"toy_on_world_test-many/{ceilings[1].name}")
 
 
-def test_on_a_benchmark_for_evaluation_only_from_the_command_line(run, tiny, tmp_path, monkeypatch, capsys):
+def test_on_a_benchmark_for_evaluation_only_from_the_command_line(
+    run, tiny, config, tmp_path, monkeypatch, capsys
+):
     (tmp_path / "coco" / "pope").mkdir(parents=True)
     (tmp_path / "coco" / "val2014").mkdir()
     for k in range(2):
-        Image.new("RGB", (8, 8), (90 * k, 0, 0)).save(tmp_path / "coco" / "val2014" / f"{k}.jpg")
+        name = f"COCO_val2014_{k:012d}.jpg"
+        Image.new("RGB", (8, 8), (90 * k, 0, 0)).save(tmp_path / "coco" / "val2014" / name)
     for setting in ("random", "popular", "adversarial"):
         lines = [
-            json.dumps({"question_id": k, "image": f"{k}.jpg", "text": "is it red ?", "label": label})
+            json.dumps(
+                {
+                    "question_id": k,
+                    "image": f"COCO_val2014_{k:012d}.jpg",
+                    "text": "is it red ?",
+                    "label": label,
+                }
+            )
             for k, label in enumerate(("yes", "no"))
         ]
         (tmp_path / "coco" / "pope" / f"coco_pope_{setting}.json").write_text("\n".join(lines))
+    main.run(config("bridge=words", "study=toy"), run.parent / "bridge=words,seed=0", bridge="words")
     (run.parent / "tune").mkdir()  # of the study, which runs/toy/* names as well
     half = run.parent / "bridge=a,seed=0"  # it trains, or was stopped
     half.mkdir()
@@ -230,6 +241,8 @@ def test_on_a_benchmark_for_evaluation_only_from_the_command_line(run, tiny, tmp
     for name in ("tune", half.name):
         assert f"{name} is not a finished run, as it has no metrics.json: left out" in said.err
     assert not (tmp_path / "runs" / "toy_on_pope" / half.name).exists()
+    assert "bridge=words,seed=0 is left out: benchmark pope has images without" in said.err
+    assert not (tmp_path / "runs" / "toy_on_pope" / "bridge=words,seed=0").exists()
     record = json.loads((tmp_path / "runs" / "toy_on_pope" / run.name / "metrics.json").read_text())
     assert {"test/accuracy", "test/yes_ratio", "test_shuffled/accuracy"} <= set(record["metrics"])
     assert "test/majority" not in record["metrics"]

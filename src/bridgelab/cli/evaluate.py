@@ -57,6 +57,7 @@ def run(args: list[str]) -> None:
                 f"{one} changes nothing here: it is the run's own, and an evaluation takes {', '.join(EVALUATED)}. Leave it out."
             )
     config = composed(choices)
+    from bridgelab.data.scene_words import NoSceneWords
     from bridgelab.evaluation.evaluate import evaluate_run
     from bridgelab.evaluation.load import trains_nothing
     from bridgelab.progress import TenthsLog
@@ -76,7 +77,7 @@ def run(args: list[str]) -> None:
                     trust=options.trust,
                     given=[re.split(r"[=@]", one.lstrip("+~"))[0] for one in choices],
                 )
-            except TooManyWords as error:  # of the ceiling words_patch_like; other rows can do without it
+            except (TooManyWords, NoSceneWords) as error:  # of ceilings; other rows can do without them
                 print(f"{run} is left out: {error}", file=sys.stderr)
                 continue
             _keep(out, choices)

@@ -6,6 +6,10 @@ from bridgelab.benchmark.example import Example
 from bridgelab.world.layout import write_patch_like
 
 
+class NoSceneWords(ValueError):
+    """A benchmark's images have no scene in words."""
+
+
 def scene_words(
     examples: Iterable[Example], images: Sequence[str], benchmark: str, *, patch_like: bool
 ) -> list[str]:
@@ -17,12 +21,12 @@ def scene_words(
         benchmark: its name, for messages.
         patch_like: reorder the words as patches would give them.
     Raises:
-        ValueError: if an image has no scene in words.
+        NoSceneWords: if an image has no scene in words.
         TooManyWords: if a scene has more words than patches.
     """
     scenes = {e.images[0]: e.words for e in examples if e.words is not None}
     if len(scenes) < len(images):
-        raise ValueError(
+        raise NoSceneWords(
             f"benchmark {benchmark} has images without their scene in words, which "
             "bridge=words reads. Choose a benchmark with annotated scenes, such as benchmark=world."
         )

@@ -13,6 +13,7 @@ from bridgelab.benchmark.example import Example
 from bridgelab.config.root import config_root
 from bridgelab.data.batches import TokenizedExamples
 from bridgelab.data.datamodule import BenchmarkDataModule
+from bridgelab.data.scene_words import NoSceneWords
 from bridgelab.data.split_checks import check_captioned
 from bridgelab.device import local_device
 from bridgelab.evaluation.costs import measure_test_costs
@@ -58,6 +59,7 @@ def evaluate_run(
     Raises:
         FileNotFoundError: if the run lacks a file, or data are missing.
         TooManyWords: if the ceiling words_patch_like has no place for a scene's words.
+        NoSceneWords: if the bridge is such a ceiling and the benchmark's images have no words.
         ValueError: if the benchmark has no such split, fewer or more images per example than the bridge has positions for, or no
             captions with the prompt `evaluate.captioned`, or the run was trained anew since it was evaluated.
     """
@@ -92,7 +94,7 @@ def evaluate_run(
     data.setup("test")
     try:
         tests = data.test_examples(split, model.conditioning)
-    except TooManyWords:
+    except (TooManyWords, NoSceneWords):
         shutil.rmtree(folder)  # else it would be missing from every report
         raise
     rows, metrics = evaluate_split(model, data, tests, train, captions, split, progress)
