@@ -12,8 +12,10 @@ from omegaconf import OmegaConf
 from PIL import Image
 from tiny_experiment import CONF, SMALL
 
+from bridgelab.benchmark.example import Example
 from bridgelab.cli import main as cli
 from bridgelab.evaluation.evaluate import evaluate_run
+from bridgelab.evaluation.trained_images import warn_of_trained_images
 from bridgelab.report.provenance import reproduction
 from bridgelab.runs.study import read_study
 from bridgelab.training import main
@@ -205,7 +207,7 @@ def test_a_ceiling_without_a_place_for_every_word_is_left_out(tiny, config, tmp_
 
 
 def test_on_a_benchmark_for_evaluation_only_from_the_command_line(
-    run, tiny, config, tmp_path, monkeypatch, capsys
+    run, tiny, config, tmp_path, monkeypatch, capsys, caplog
 ):
     (tmp_path / "coco" / "pope").mkdir(parents=True)
     (tmp_path / "coco" / "val2014").mkdir()
@@ -246,9 +248,32 @@ def test_on_a_benchmark_for_evaluation_only_from_the_command_line(
     record = json.loads((tmp_path / "runs" / "toy_on_pope" / run.name / "metrics.json").read_text())
     assert {"test/accuracy", "test/yes_ratio", "test_shuffled/accuracy"} <= set(record["metrics"])
     assert "test/majority" not in record["metrics"]
+    assert "COCO images" not in caplog.text
     before = (tmp_path / "runs" / "toy_on_pope" / run.name / "metrics.json").stat().st_mtime_ns
     assert cli.main(["evaluate", *given]) == 0  # it is there
     assert (tmp_path / "runs" / "toy_on_pope" / run.name / "metrics.json").stat().st_mtime_ns == before
+
+
+def test_photographs_of_training_under_another_name_are_told(tmp_path, caplog):
+    for k in range(3):
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{k:012d}.jpg")
+    rows = [
+        {"image": f"{k:012d}.jpg", "caption": "a thing", "split": split}
+        for k, split in enumerate(("train", "val", "test"))
+    ]
+    (tmp_path / "table.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    trained = OmegaConf.create(
+        {"_target_": "bridgelab.benchmark.own.Own", "root": str(tmp_path), "name": "mine"}
+    )
+    names = [f"/x/COCO_val2014_{k:012d}.jpg" for k in (0, 2)]
+    tests = [Example(name, (name,), "is it ?", ("yes",), "answer") for name in names]
+    warn_of_trained_images(trained, tests[1:])
+    assert not caplog.text
+    warn_of_trained_images(trained, tests)
+    assert "1 of 2 COCO images of this split are among the training images of mine" in caplog.text
+    (tmp_path / "table.jsonl").unlink()
+    warn_of_trained_images(trained, tests)
+    assert "is not known" in caplog.text
 
 
 def test_training_examples_are_read_first_and_without_them_the_majority_floor_is_left_out(

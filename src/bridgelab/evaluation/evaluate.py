@@ -20,6 +20,7 @@ from bridgelab.evaluation.costs import measure_test_costs
 from bridgelab.evaluation.load import load_trained
 from bridgelab.evaluation.predict import ProgressCallback
 from bridgelab.evaluation.score import evaluate
+from bridgelab.evaluation.trained_images import warn_of_trained_images
 from bridgelab.model import BridgedModel
 from bridgelab.runs.environment import provenance
 from bridgelab.runs.finished import RECORD
@@ -97,6 +98,7 @@ def evaluate_run(
     except (TooManyWords, NoSceneWords):
         shutil.rmtree(folder)  # else it would be missing from every report
         raise
+    warn_of_trained_images(own_benchmark, (e for own in tests.values() for e in own.examples))
     rows, metrics = evaluate_split(model, data, tests, train, captions, split, progress)
     write_predictions(folder / "predictions.parquet", rows)
     record.pop("taken_from", None)  # true of the run, not of this evaluation
