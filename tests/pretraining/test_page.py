@@ -30,6 +30,7 @@ def test_the_page_says_what_the_cards_measured(tmp_path):
     vision = {
         "fingerprint": "4567cdef", "parameters": 1_300_000, "seed": 0, "training_minutes": 30.0, "threads": 1, "device": "cpu",
         "images_seen": 1000, "scenes": 400, "steps": 20, "probe": probe,
+        "recipe": {"decoder_mlp": False},
     }  # fmt: skip
     (tmp_path / "text_card.json").write_text(json.dumps(text))
     prose = text | {"fingerprint": "89abcdef", "recipe": {"phases": [{"blur": 0.0}]}}
@@ -37,7 +38,12 @@ def test_the_page_says_what_the_cards_measured(tmp_path):
     for name in ("text_grids", "text_mine"):
         (tmp_path / f"{name}_card.json").write_text(json.dumps(prose))
     (tmp_path / "vision_card.json").write_text(json.dumps(vision))
+    for name, bytes_in in (("text", 2_000_000), ("warm", 4_000_000)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_bytes(bytes(bytes_in))
     page = write_page(tmp_path).read_text()
+    assert "text/model.safetensors 2.0 MB; 2.0 MB in all." in page
+    assert "This favours a linear bridge." in page
     assert "| zero_hop_query | 100 | 0.900 ± 0.059 | 0.900 ± 0.059 |" in page
     assert "Fingerprint `0123abcd`" in page
     assert "Fingerprint `4567cdef`" in page

@@ -47,6 +47,7 @@ def write_page(assets: Path) -> Path:
         files=[
             {"name": str(path.relative_to(assets)), "bytes": path.stat().st_size}
             for path in sorted(assets.rglob("*.safetensors"))
+            if "warm" not in path.relative_to(assets).parts  # warm starts have a page of their own
         ],
     )
     path = assets / "README.md"
