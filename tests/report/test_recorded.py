@@ -62,15 +62,18 @@ def all_tables(study):
 
 
 def test_the_readme_and_the_finding_print_what_the_records_give(tmp_path):
-    unpacked(tmp_path, "reader_24000", "published", "first_look_warm", "first_look_full", "first_look")
+    unpacked(
+        tmp_path, "reader_24000", "published", "pooling", "first_look_warm", "first_look_full", "first_look"
+    )
     for name in (
         "reader",
         "published",
+        "pooling",
         "first_look_warm",
         "first_look_full",
         "first_look",
     ):  # the last is the README's
-        study = read_study(tmp_path / name, allow=("train.lr",) if name == "reader" else ())
+        study = read_study(tmp_path / name, allow=("train.lr",) if name in ("reader", "pooling") else ())
         printed = all_tables(study).splitlines()
         page = (ROOT / "experiments" / f"{name}.md").read_text().splitlines()
         assert len(printed) > 100
@@ -231,6 +234,39 @@ def test_the_finding_on_half_of_the_rate_is_of_the_records(tmp_path):
             json.loads((runs / one / "metrics.json").read_text())["budgets"][-1]["value"] for one in folders
         ]
         assert f"{label} {100 * reached[0]:.1f} ({100 * reached[1]:.1f})" in page
+
+
+def test_the_finding_on_pooling_is_of_the_records(tmp_path):
+    """Differences over all questions, and the runs by which the rate was chosen."""
+    runs = unpacked(tmp_path, "pooling")
+    page = " ".join((ROOT / "experiments" / "pooling.md").read_text().split())
+    rows = {
+        row.name: row.accuracy[ALL]
+        for row in summarize(read_study(runs / "pooling", allow=("train.lr",))).rows
+        if row.role == "bridge"
+    }
+    for bridge, told in (
+        ("linear_pooled", "{} points behind `linear_pooled` ({} to {})"),
+        ("qformer", "{} points behind the Q-Former ({} to {})"),
+        ("perceiver", "{} behind the Resampler ({} to {})"),
+    ):
+        behind = rows[bridge] - rows["pixel_shuffle"]
+        low, high = behind.interval
+        numbers = (f"{100 * one + 1e-9:.1f}".replace("-", "−") for one in (behind.value, low, high))
+        assert told.format(*numbers) in page
+    halved, searched = (
+        json.loads((runs / name / "metrics.json").read_text())
+        for name in (
+            "pooling/bridge=pixel_shuffle,seed=0,train.lr=0.005",
+            "pooling_rates/bridge=pixel_shuffle,seed=0",
+        )
+    )
+    validation, test = (
+        [100 * one["budgets"][-1]["value"] for one in (halved, searched)],
+        [100 * one["metrics"]["test/accuracy"] for one in (halved, searched)],
+    )
+    assert "reached {:.1f} % of validation in place of {:.1f}".format(*validation) in page
+    assert "and {:.2f} % of test in place of {:.2f}".format(*test) in page
 
 
 def test_the_finding_on_prose_is_of_the_records(tmp_path):
