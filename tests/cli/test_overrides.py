@@ -48,7 +48,7 @@ from bridgelab.cli.overrides import check_choices, options_first
         ),
         (
             ["train", "-m", "experiments=tokens,first_look", "seed=0"],
-            r"experiments=first_look,tokens: a sweep over studies .* one command each: bridgelab train experiments=first_look seed=0, bridgelab",
+            r"experiments=first_look,tokens: Hydra ignores a study's own sweep .* one command each: bridgelab train experiments=first_look seed=0, bridgelab",
         ),
         (["train", "--mutirun", "seed=0,1"], "there is no option --mutirun. Did you mean '--multirun'"),
         (

@@ -116,6 +116,7 @@ def test_an_older_run_is_taken_over(tmp_path):
     run = tmp_path / "first" / "seed=0"
     run.mkdir(parents=True)
     (run / "config.hash").write_text(f"{HASH}\n")
+    (run / "config.yaml").write_text(yaml.safe_dump(OLDER))
     (run / "predictions.parquet").touch()
     (run / "metrics.json").write_text(json.dumps({"study": "first", "costs": {}}))
     second = OmegaConf.merge(NEWER, {"study": "second"})

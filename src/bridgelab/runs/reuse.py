@@ -77,9 +77,8 @@ def _has_config(run: Path, config: DictConfig) -> bool:
         return False
     if other_weights(record.get("init_from"), config) or other_code(record.get(OWN_CODE), config):
         return False
-    refuse_other_data(
-        run, config
-    )  # the hash is of the text of benchmark.root, which may have an environment variable in it
+    # The hash is of the text of benchmark.root, which may have an environment variable in it.
+    refuse_other_data(run, config)
     _files(run)
     return True
 
