@@ -431,6 +431,20 @@ def test_what_is_said_of_unfinished_studies_is_of_the_records(tmp_path):
     assert f"answers {told(ends, 2)} %, and gained {told(gains)}" in page
     more = ends - answered(records("published/bridge=qformer,seed={}"))
     assert f"bring the Q-Former {told(more)} points" in page
+    prose = [
+        json.loads((path / "metrics.json").read_text())["metrics"]
+        for bridge in ("linear_pooled", "qformer", "qformer_question", "qformer_mismatched")
+        for path in unpacked(tmp_path, "prose_tokens_begun").glob(
+            f"prose_tokens/bridge={bridge},*miniature_prose,*"
+        )
+    ]
+    first, second, third, fourth = (f"{100 * one['test/accuracy']:.2f}" for one in prose)
+    other = [100 * one["test_shuffled/accuracy"] for one in prose]
+    assert (
+        f"answer {first}, {second}, {third} and {fourth} % of test, and {min(other):.2f} to {max(other):.2f} with"
+        in page
+    )
+    assert f"CIDEr-D is {told([one['test/cider'] for one in prose[1:]], 2)}, and linear with" in page
     cards = unpacked(tmp_path, "patches_models") / "pretrain"
     read = json.loads((cards / "grids" / "text_grids_card.json").read_text())["words"]
     words = [100 * read[form]["mean"] for form in ("patch_like_36", "patch_like", "patch_like_144")]
