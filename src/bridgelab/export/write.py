@@ -11,6 +11,7 @@ from bridgelab.export.lmms_eval_samples import samples
 from bridgelab.export.rliable_scores import rliable_scores
 from bridgelab.export.task import tasks
 from bridgelab.runs.answer_frame import answer_frame
+from bridgelab.runs.csv_frame import csv_frame
 from bridgelab.runs.finished import RECORD, is_finished
 from bridgelab.runs.predictions import Answers
 from bridgelab.runs.record_schema import read_record
@@ -58,7 +59,7 @@ def _runs(source: Path) -> Sequence[Run]:
 def _files(runs: Sequence[Run], form: str) -> Iterator[tuple[str, str]]:
     """Yield the name and the content of each file."""
     if form == "csv":
-        yield "answers.csv", answer_frame(runs).to_csv(index=False)
+        yield "answers.csv", csv_frame(answer_frame(runs))
     elif form == "rliable":
         yield "scores.json", rliable_scores(runs)
     else:

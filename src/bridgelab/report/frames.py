@@ -5,9 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from bridgelab.atomic import atomic_path
+from bridgelab.atomic import atomic_path, write_text
 from bridgelab.report.row import Row
 from bridgelab.report.summary import Summary, summarize
+from bridgelab.runs.csv_frame import csv_frame
 from bridgelab.runs.study import Study
 from bridgelab.statistics.estimate import LEVEL, Estimate
 from bridgelab.statistics.verdict import HEADLINE, Verdict, verdict
@@ -110,15 +111,17 @@ def _differences(judged: Verdict, summary: Summary) -> list[dict[str, Any]]:
 def write_frames(study: Study, frame: pd.DataFrame) -> list[Path]:
     """Write a study's cells and answers into its folder, each as CSV and as Parquet, and return the paths.
 
+    Only Parquet has each text as it is: in CSV, a formula of a spreadsheet begins with an apostrophe.
+
     Args:
         study: the study.
         frame: its cells.
     """
     paths = []
     for name, content in (("cells", frame), ("answers", study.answers)):
-        for suffix, write in ((".csv", content.to_csv), (".parquet", content.to_parquet)):
-            path = study.path / f"{name}{suffix}"
-            with atomic_path(path) as temporary:
-                write(temporary, index=False)
-            paths.append(path)
+        table, exact = (study.path / f"{name}{suffix}" for suffix in (".csv", ".parquet"))
+        write_text(table, csv_frame(content))
+        with atomic_path(exact) as temporary:
+            content.to_parquet(temporary, index=False)
+        paths += [table, exact]
     return paths

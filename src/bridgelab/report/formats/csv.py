@@ -4,6 +4,7 @@ import csv
 import io
 import math
 
+from bridgelab.printable import as_csv_cell
 from bridgelab.report.table import Cell, StudyTables
 
 COLUMNS = ("table", "row", "column", "value", "low", "high", "level", "unit", "outcome", "text")
@@ -23,10 +24,10 @@ def to_csv(study: StudyTables) -> str:
             for column, cell in zip(table.columns[1:], cells, strict=True):
                 text = " ".join(filter(None, (cell.text, cell.interval)))
                 writer.writerow(
-                    (*map(_text, (table.title, name.text, column)), *_quantity(cell), _text(text))
+                    (*map(as_csv_cell, (table.title, name.text, column)), *_quantity(cell), as_csv_cell(text))
                 )
     for number, note in enumerate((*study.verdict, *study.notes), start=1):
-        writer.writerow(("notes", str(number), "", *_quantity(Cell("")), _text(note)))
+        writer.writerow(("notes", str(number), "", *_quantity(Cell("")), as_csv_cell(note)))
     return out.getvalue()
 
 
@@ -38,10 +39,5 @@ def _quantity(cell: Cell) -> tuple[str, ...]:
     return (
         *("" if math.isnan(number) else f"{number:.10g}" for number in numbers),
         quantity.unit,
-        _text(quantity.outcome),
+        as_csv_cell(quantity.outcome),
     )
-
-
-def _text(text: str) -> str:
-    """Prefix text that a spreadsheet would compute as a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
