@@ -77,9 +77,10 @@ def test_files_that_hold_something_else_are_refused(tmp_path, capsys):
     with pytest.raises(ValueError, match=r"could not be read as weights only \(UnpicklingError\)"):
         read_weights(tmp_path / "evil.pth")
     assert "run" not in capsys.readouterr().out
-    torch.save([1, 2], tmp_path / "list.pth")
-    with pytest.raises(ValueError, match="holds no tensors by name"):
-        read_weights(tmp_path / "list.pth")
+    for content in ([1, 2], {1: torch.ones(1)}, {"state_dict": {"model.scale": "x"}}):
+        torch.save(content, tmp_path / "other.pth")
+        with pytest.raises(ValueError, match="holds no tensors by name"):
+            read_weights(tmp_path / "other.pth")
     (tmp_path / "torn.safetensors").write_bytes(b"abc")
     with pytest.raises(ValueError, match=r"torn\.safetensors is not a complete safetensors file"):
         read_weights(tmp_path / "torn.safetensors")

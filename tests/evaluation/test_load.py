@@ -162,5 +162,21 @@ def test_bad_input(run, tmp_path, tiny_text):
     torch.save(checkpoint, run / "last.ckpt")
     with pytest.raises(ValueError, match=r"lacks \['bridge.query_tokens'\].*train again"):
         load_trained(run)
+    state = checkpoint["state_dict"] | {"model.positions": torch.tensor(1.0)}
+    torch.save(checkpoint | {"state_dict": state}, run / "last.ckpt")
+    with pytest.raises(
+        ValueError, match=r"does not fit the bridge of its config \(.*size mismatch for positions"
+    ):
+        load_trained(run)
+    for state in ({1: torch.ones(1)}, {"model.mean": "x"}):
+        torch.save(checkpoint | {"state_dict": state}, run / "last.ckpt")
+        with pytest.raises(
+            ValueError, match=r"no state_dict of tensors by name: it is not a run's last\.ckpt"
+        ):
+            load_trained(run)
+    for content in (b"error", b"hello", b"Just text", b"q", b"\x80\x02"):
+        (run / "last.ckpt").write_bytes(content)
+        with pytest.raises(ValueError, match=r"last\.ckpt can't be read as a checkpoint of tensors alone \("):
+            load_trained(run)
     with pytest.raises(FileNotFoundError, match=r"image .*nowhere.png is missing"):
         read_image("nowhere.png")

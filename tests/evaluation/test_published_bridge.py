@@ -290,6 +290,20 @@ def test_choices_are_read_off_the_shapes(name):
     assert published_choices(tensors) == (name, choices)
 
 
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        {"mm_projector.0.weight": ()},
+        {"latents": (), "layers.0.0.to_q.weight": (512, 1024), "layers.0.1.1.weight": (4096, 1024)},
+        {"query_tokens": (1, 32, 0), "layer.0.ffn_query.dense.weight": (0, 0)},
+    ],
+)
+def test_tensors_without_a_size_are_refused(shapes):
+    tensors = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
+    with pytest.raises(ValueError, match=f"the bridge of '{next(iter(shapes))}' is incomplete"):
+        published_choices(tensors)
+
+
 def test_bad_input(tiny, world, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     own = [f"benchmark.root={world}", f"paths.features={tmp_path}/features", *SMALL]
@@ -309,6 +323,8 @@ def test_bad_input(tiny, world, tmp_path, capsys, monkeypatch):
     for name, text in (
         ("deep", "[" * 100_000),
         ("number", '{"bridge": 5, "choices": {}}'),
+        ("list", "[]"),
+        ("null", "null"),
         ("env", '{"bridge": "mlp", "choices": {"hidden_dim": "\\u0024{oc.env:HOME}"}}'),
     ):
         save_file(good, tmp_path / f"{name}.safetensors", {METADATA: text})
@@ -317,6 +333,8 @@ def test_bad_input(tiny, world, tmp_path, capsys, monkeypatch):
         (["evaluate", "--bridge", "pickle.bin"], "pickle.bin is not a safetensors file"),
         (["evaluate", "--bridge", "deep.safetensors"], "readable metadata (recursion limit exceeded"),
         (["evaluate", "--bridge", "number.safetensors"], "number.safetensors holds bridge=5: input should be a valid string. Write it by"),
+        (["evaluate", "--bridge", "list.safetensors"], "list.safetensors is []: input should be"),
+        (["evaluate", "--bridge", "null.safetensors"], "null.safetensors is None: input should be"),
         (["evaluate", "--bridge", "env.safetensors"], "readable metadata (it holds an interpolation"),
         (["evaluate", "--bridge", "narrow.safetensors", *own], "mm_projector.weight have another shape"),
         (["evaluate", "--bridge", "good.safetensors", "bridge=mlp", *own], "are not in this bridge. Give the bridge the choices"),

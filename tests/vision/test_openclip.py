@@ -183,6 +183,15 @@ def test_files_that_are_missing_or_do_not_fit(weights, tmp_path):
     rewrite(weights, lambda c: c["model_cfg"]["vision_cfg"].update(width=32, image_size=25))
     with pytest.raises(ValueError, match=r"image_size=25 is not a multiple of patch_size=8"):
         OpenClipVision(weights=str(weights))
+    for size in ("large", [24, 24, 24], None):
+        rewrite(weights, lambda c, size=size: c["model_cfg"]["vision_cfg"].update(image_size=size))
+        with pytest.raises(ValueError, match=r"is not an open_clip configuration \(TypeError\(.image_size="):
+            OpenClipVision(weights=str(weights))
+    rewrite(weights, lambda c: c["model_cfg"]["vision_cfg"].update(image_size=24))
+    for key, value, problem in (("head_width", 0, "ZeroDivisionError"), ("odd", 1, "TypeError: .*odd")):
+        rewrite(weights, lambda c, key=key, value=value: c["model_cfg"]["vision_cfg"].update({key: value}))
+        with pytest.raises(ValueError, match=rf"configuration of tiny\.json describes no model .*{problem}"):
+            OpenClipVision(weights=str(weights))
     rewrite(weights, lambda c: c["model_cfg"].pop("vision_cfg"))
     with pytest.raises(ValueError, match=r"is not an open_clip configuration.*vision_cfg"):
         OpenClipVision(weights=str(weights))

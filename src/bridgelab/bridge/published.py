@@ -35,21 +35,28 @@ def published_choices(tensors: Mapping[str, Tensor]) -> tuple[str, dict[str, Any
     """
     if "mm_projector.weight" in tensors:
         return "linear", {}
-    if "mm_projector.0.weight" in tensors:
-        return "mlp", {"hidden_dim": len(tensors["mm_projector.0.weight"])}
     for name, choices in (
-        ("query_tokens", _qformer), ("latents", _perceiver), ("perceiver_resampler.latents", _idefics2),
+        ("mm_projector.0.weight", _mlp), ("query_tokens", _qformer), ("latents", _perceiver), ("perceiver_resampler.latents", _idefics2),
     ):  # fmt: skip
         if name in tensors:
             try:
-                return choices(tensors, HEAD_DIMS[name])
-            except (LookupError, ValueError) as error:
+                return choices(tensors, HEAD_DIMS.get(name, 1))
+            except (
+                LookupError,
+                ValueError,
+                TypeError,
+                ArithmeticError,
+            ) as error:  # a tensor is missing, a number or empty
                 raise ValueError(
                     f"the bridge of {name!r} is incomplete ({' '.join(str(error).split())}). Download its checkpoint again."
                 ) from error
     raise ValueError(
         f"{next(iter(tensors), 'nothing')!r} begins the tensors of no published bridge. Name the bridge: bridge=NAME."
     )
+
+
+def _mlp(tensors: Mapping[str, Tensor], head_dim: int) -> tuple[str, dict[str, Any]]:
+    return "mlp", {"hidden_dim": len(tensors["mm_projector.0.weight"])}
 
 
 def _qformer(tensors: Mapping[str, Tensor], head_dim: int) -> tuple[str, dict[str, Any]]:
@@ -155,7 +162,9 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     fix = "Write it by 'bridgelab convert --from FORMAT'."
     try:
         with safe_open(path, "pt") as file:
-            text = (file.metadata() or {}).get(METADATA, "{}")
+            text = (file.metadata() or {}).get(METADATA)
+        if text is None:
+            return {}
         content = from_json(text)
         if "${" in repr(content):  # OmegaConf would resolve it, and with it read the environment
             raise ValueError("it holds an interpolation, ${…}")
@@ -163,6 +172,5 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
         raise ValueError(
             f"{path} is not a safetensors file with readable metadata ({error}). {fix}"
         ) from error
-    if content:
-        checked(path, content, Metadata, fix)
-    return content
+    checked(path, content, Metadata, fix)
+    return dict(content)

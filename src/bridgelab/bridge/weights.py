@@ -18,6 +18,13 @@ _RUN, _RUNS_BRIDGE = "model.", "model.bridge."  # names in a run's last.ckpt beg
 _DEPENDS_ON_VISION_DIM = re.compile(r"ln_vision\.|.*crossattention\.attention\.(key|value)\.weight")
 
 
+def is_state_dict(content: object) -> bool:
+    """Return whether the content of a file of weights is tensors by name. Another's file may hold any plain values."""
+    return isinstance(content, dict) and all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
+    )
+
+
 def read_weights(path: str | Path) -> dict[str, Tensor]:
     """Return all tensors of a file: safetensors, or PyTorch's format without anything that could run code.
 
@@ -47,7 +54,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     for name in ("state_dict", "model"):  # LAVIS and OpenFlamingo wrap their tensors
         if isinstance(content, dict) and isinstance(content.get(name), dict):
             content = content[name]
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+    if not is_state_dict(content):
         raise ValueError(f"{path} holds no tensors by name. Save the model's state_dict.")
     if f"{_RUN}scale" in content or any(name.startswith(_RUNS_BRIDGE) for name in content):
         return _of_run(content)  # words have no weights of their own, and LoRA may be trained beside them
@@ -132,8 +139,8 @@ def read_run_extras(path: str | Path, fingerprints: Mapping[str, str]) -> dict[s
     state = content.get("state_dict") if isinstance(content, dict) else None
     if not isinstance(state, dict) or f"{_RUN}scale" not in state:
         return None
-    vision = fingerprints.get("vision")
-    if vision and content.get("identity", {}).get("vision", vision) != vision:
+    vision, identity = fingerprints.get("vision"), content.get("identity")
+    if vision and isinstance(identity, dict) and identity.get("vision", vision) != vision:
         return None
     return {
         n.removeprefix(_RUN): v

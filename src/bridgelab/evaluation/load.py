@@ -1,6 +1,5 @@
 """Load a run's trained bridge between the frozen backbones that it was trained with."""
 
-import pickle
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from bridgelab.backbones import Backbones
+from bridgelab.bridge.weights import is_state_dict
 from bridgelab.config.instantiate import is_own, target
 from bridgelab.model import BridgedModel, is_frozen
 from bridgelab.runs.finished import RECORD, is_finished
@@ -64,19 +64,23 @@ def _checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: if the file is not a run's checkpoint.
     """
+    file = regular(path)
     try:
-        checkpoint = torch.load(regular(path), map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # of a file that is no pickle, whatever its bytes make torch do
+        problem = " ".join(f"{type(error).__name__}: {error}".split())[:MAX_MESSAGE]
         raise ValueError(
-            f"{path} can't be read as a checkpoint of tensors alone ({' '.join(str(error).split())[:MAX_MESSAGE]}). Restore the file, or "
-            "train the run again."
+            f"{path} can't be read as a checkpoint of tensors alone ({problem}). Restore the file, or train the run again."
         ) from error
     if not (
         isinstance(checkpoint, dict)
-        and all(isinstance(checkpoint.get(key), dict) for key in ("identity", "state_dict"))
+        and isinstance(checkpoint.get("identity"), dict)
+        and is_state_dict(checkpoint.get("state_dict"))
     ):
         raise ValueError(
-            f"{path} has no identity and state_dict: it is not a run's last.ckpt. Give a folder of runs/<study>/."
+            f"{path} has no identity and no state_dict of tensors by name: it is not a run's last.ckpt. Give a folder of runs/<study>/."
         )
     return checkpoint
 
@@ -151,7 +155,7 @@ def _trained_model(
         name: weights[name] for name in ("mean", "std") if name in weights and weights[name].numel() > 1
     }
     positions = weights.get("positions")
-    images = 1 if positions is None else len(positions) // backbones.patches(1)
+    images = 1 if positions is None or not positions.ndim else len(positions) // backbones.patches(1)
     model = backbones.model(config.seed, images=images, **moments)
     model.load_trained(weights, run / "last.ckpt")
     return model

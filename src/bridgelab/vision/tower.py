@@ -28,6 +28,8 @@ SCHEMES = ("hf-hub:", "local-dir:")
 PREPROCESS = ("mean", "std", "interpolation")
 # Errors of a file, a download or the hub.
 CREATION_ERRORS = (OSError, RuntimeError, ValueError, KeyError, SafetensorError)
+# Errors of classes that a configuration hands a key that they lack, or a value of another type or size.
+CONFIGURATION_ERRORS = (TypeError, AttributeError, AssertionError, ArithmeticError)
 log = logging.getLogger(__name__)
 
 
@@ -90,6 +92,8 @@ def load_tower(path: Path) -> tuple[nn.Module, dict[str, Any]]:
             visual = family(**config["model_cfg"]).visual
     except CREATION_ERRORS as error:
         raise _explain(error, str(path)) from error
+    except CONFIGURATION_ERRORS as error:
+        raise _misconfigured(error, path.with_suffix(".json").name) from error
     if not isinstance(visual, VisionTransformer):
         raise ValueError(
             f"{path.name} holds a {type(visual).__name__}: it must be a VisionTransformer. Choose a ViT."
@@ -139,6 +143,8 @@ def create_tower(
             )
     except CREATION_ERRORS as error:
         raise _explain(error, f"{name}{f' ({pretrained})' if pretrained else ''}") from error
+    except CONFIGURATION_ERRORS as error:
+        raise _misconfigured(error, name) from error
     visual = model.visual
     if not isinstance(visual, VisionTransformer) and not (
         isinstance(visual, TimmModel) and hasattr(visual.trunk, "blocks")
@@ -234,6 +240,13 @@ def _explain(error: Exception, name: str) -> Exception:
     )
 
 
+def _misconfigured(error: Exception, name: str) -> ValueError:
+    problem = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return ValueError(
+        f"the configuration of {name} describes no model of open_clip ({problem}). Copy the model's open_clip_config.json."
+    )
+
+
 def _check_folder(name: str) -> None:
     folder = Path(name.removeprefix("local-dir:"))
     if not folder.is_dir():
@@ -272,13 +285,17 @@ def _read_config(path: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.with_suffix(".json").read_text())
         size, patch = (config["model_cfg"]["vision_cfg"][k] for k in ("image_size", "patch_size"))
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        sizes, patches = (v if isinstance(v, list) else [v, v] for v in (size, patch))
+        if not len(sizes) == len(patches) == 2 or not all(isinstance(n, int) for n in (*sizes, *patches)):
+            raise TypeError(f"image_size={size!r} and patch_size={patch!r} are no whole numbers of pixels")
+        if not isinstance(config.get("preprocess_cfg", {}), dict):
+            raise TypeError("preprocess_cfg is no object")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(
             f"{path.with_suffix('.json')} is not an open_clip configuration ({error!r}): "
             "it must hold model_cfg.vision_cfg with image_size and patch_size. "
             "Copy the model's open_clip_config.json."
         ) from error
-    sizes, patches = (v if isinstance(v, list) else [v, v] for v in (size, patch))
     if missing := [key for key in PREPROCESS[:2] if key not in config.get("preprocess_cfg", {})]:
         log.warning("%s has no preprocess_cfg.%s: using CLIP's", path.with_suffix(".json"), missing[0])
     if any(s < 1 or p < 1 or s % p for s, p in zip(sizes, patches, strict=True)):
