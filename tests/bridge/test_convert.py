@@ -220,6 +220,7 @@ def test_the_command_carries_there_and_back(tmp_path, capsys):
     others = {
         "visual_encoder.w": torch.ones(2),
         "Qformer.bert.embeddings.word_embeddings.weight": torch.ones(3),
+        "Qformer.cls.\x1b[2J": torch.ones(1),
     }
     save_file(state | others, tmp_path / "in.safetensors")
     assert (
@@ -237,6 +238,7 @@ def test_the_command_carries_there_and_back(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "not carried: Qformer.bert.embeddings.word_embeddings.weight (BERT's embeddings" in out
     assert f"{len(state)} tensors" in out
+    assert "not carried: Qformer.cls.\N{REPLACEMENT CHARACTER}[2J" in out
     assert (
         main(
             [

@@ -135,16 +135,17 @@ def test_every_malformed_row_is_listed_and_the_images_of_the_others_are_looked_a
     rows[2] = {"img" if name == "image" else name: value for name, value in rows[2].items()}
     rows[6] = {name: value for name, value in rows[6].items() if name != "answer"}
     rows[9]["answer"] = None
+    rows[11]["image"] = "\x1b[2J.png"
     write(root, rows)
     lines, error = check(capsys, "data", status=2)
-    assert lines[:2] == ["benchmark   own, Own", "images      26, width × height in pixels: all 96 × 96"]
+    assert lines[:2] == ["benchmark   own, Own", "images      25, width × height in pixels: all 96 × 96"]
     table = root.resolve() / "table.jsonl"
     assert lines[2:] == [
         f"wrong       {table}, line 3: has no 'image', but 'img', 'question', 'answer', 'tags'. Rename 'img', or set "
         "benchmark.columns.image=img if all rows have it.",
         f"wrong       {table}, line 7: has no 'answer', but 'image', 'question', 'tags'. Add it, or leave the row out.",
         f"wrong       {table}, line 10: answer=None must be given in each row. Fill it in, or leave the row out.",
-        f"wrong       1 of 27 images are missing: {root.resolve()}/4.png. Each example needs its images. Put them there or correct "
+        f"wrong       2 of 27 images are missing: {root.resolve()}/4.png, {root.resolve()}/\N{REPLACEMENT CHARACTER}[2J.png. Each example needs its images. Put them there or correct "
         "their names, or leave those examples out by data.on_error=skip.",
     ]
     assert "4 things are wrong, as said above" in error

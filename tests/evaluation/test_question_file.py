@@ -30,9 +30,10 @@ def test_questions_are_read_relative_to_their_file_and_keep_their_keys(folder):
     first, second = read_questions(path)
     assert first.images == (folder / "a.png",)
     assert second.images == (folder / "b.png",)
-    line = json.loads(answer_line(first, "größe", 0.25, ["why"]))
-    assert line == {
-        "id": 7, "image": "a.png", "question": "what ?", "answer": "größe", "probability": 0.25, "unknown_words": ["why"]
+    printed = answer_line(first, "größe\x9b2J", 0.25, ["why"])
+    assert "größe\\u009b2J" in printed  # which a terminal would obey
+    assert json.loads(printed) == {
+        "id": 7, "image": "a.png", "question": "what ?", "answer": "größe\x9b2J", "probability": 0.25, "unknown_words": ["why"]
     }  # fmt: skip
     assert [len(batch) for batch in batches([first] * 5, 2)] == [2, 2, 1]
 

@@ -190,8 +190,8 @@ def _is_number(cell):
 
 
 def test_the_command_prints_the_paths(run, tmp_path, capsys):
-    assert cli.main(["export", str(run), "--format", "csv", "--out", str(tmp_path / "out")]) == 0
-    assert capsys.readouterr().out == f"{tmp_path / 'out' / 'answers.csv'}\n"
+    assert cli.main(["export", str(run), "--format", "csv", "--out", str(tmp_path / "out\x1b[2J")]) == 0
+    assert capsys.readouterr().out == f"{tmp_path}/out\N{REPLACEMENT CHARACTER}[2J/answers.csv\n"
 
 
 def test_what_cannot_be_exported_is_refused(study, run, simulated, tmp_path, capsys, caplog):

@@ -60,11 +60,12 @@ def test_what_is_charted_against_difficulty_is_what_is_logged():
     ],
 )
 def test_what_a_workspace_lacks_is_told(simulated, capsys, bridges, why):
-    study = simulated.write(bridges={name: {"exist": 0.7} for name in bridges}, images=6)
+    study = simulated.write("s\x1b[2J", bridges={name: {"exist": 0.7} for name in bridges}, images=6)
     for run in study.glob("bridge=*,seed=0"):
         (run / "wandb_id").write_text("0123456789abcdef")
     assert "Verdict" not in panels(dashboard(study, entity="me", project="bridgelab", save=False))
     told = capsys.readouterr().err
     assert why in told
+    assert "\x1b" not in told
     number = len(bridges)
     assert f"{2 * number} of {3 * number} finished runs are not in W&B: reused" in told

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bridgelab.cli.arguments import Parser, UsageError, folder
+from bridgelab.printable import printable
 
 if TYPE_CHECKING:
     from bridgelab.data.data_check import DataCheck, SplitKind
@@ -45,15 +46,15 @@ def run(args: list[str]) -> None:
 
     benchmark = build_benchmark(config)
     found = check_data(benchmark)
-    print("\n".join(_lines(found, benchmark)))
+    print("\n".join(map(printable, _lines(found, benchmark))))
     if found.examples:
         picture = options.picture or Path(f"{found.name}_examples.png")
         _draw(found, picture)
         print(f"examples    {picture}")
     for remark in (*found.remarks, *_unknown_words(found, config)):
-        print(f"note        {remark}.")
+        print(printable(f"note        {remark}."))
     for problem in found.problems:
-        print(f"wrong       {problem}")
+        print(printable(f"wrong       {problem}"))
     if number := len(found.problems):
         raise UsageError(
             f"{number} {'thing is' if number == 1 else 'things are'} wrong, as said above. Correct and check again."
@@ -88,12 +89,10 @@ def _details(part: "SplitKind") -> Iterator[str]:
 
 
 def _listed(counts: Mapping[str, int], total: int) -> str:
-    from bridgelab.printable import printable
-
     if len(counts) == 1 and total in counts.values():
-        return f"all {printable(next(iter(counts)))}"
+        return f"all {next(iter(counts))}"
     first = list(counts.items())[:LISTED]
-    shown = [f"{printable(name)} {100 * number / total:.0f} %" for name, number in first]
+    shown = [f"{name} {100 * number / total:.0f} %" for name, number in first]
     more = len(counts) - len(shown)
     return ", ".join(shown) + (f", and {more:,} more" if more else "")
 

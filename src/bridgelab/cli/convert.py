@@ -4,6 +4,7 @@ import shlex
 from pathlib import Path
 
 from bridgelab.cli.arguments import Parser, file
+from bridgelab.printable import printable
 
 
 def run(args: list[str]) -> None:
@@ -31,7 +32,7 @@ def run(args: list[str]) -> None:
     if options.origin:
         converted, dropped = convert.from_published(tensors, options.origin)
         for name, reason in dropped.items():
-            print(f"not carried: {name} ({reason})")
+            print(printable(f"not carried: {name} ({reason})"))
         metadata = file_metadata(converted, options.origin)
     else:
         if weights.is_first_stage(options.source):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from bridgelab.cli.arguments import Parser, folder
 from bridgelab.export import FORMATS
+from bridgelab.printable import printable
 
 
 def run(args: list[str]) -> None:
@@ -30,4 +31,4 @@ def run(args: list[str]) -> None:
     from bridgelab.export.write import export
 
     for path in export(source, options.format, options.out):
-        print(path)
+        print(printable(str(path)))  # it names the run and its benchmark

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from bridgelab.cli.arguments import Parser, UsageError
 from bridgelab.cli.hydra_app import composed
+from bridgelab.printable import printable
 
 
 def run(args: list[str]) -> None:
@@ -86,7 +87,7 @@ def _verify(root: Path) -> None:
     from bridgelab.data.features.maintenance import verify
 
     rows, damaged, foreign = verify(root)
-    print("\n".join([*damaged, *foreign, f"{rows:,} rows read"]))
+    print("\n".join(map(printable, [*damaged, *foreign, f"{rows:,} rows read"])))
     if damaged:
         raise UsageError(
             f"{len(damaged)} of them are damaged. Run 'bridgelab features prune'; the next run or 'bridgelab features build' that "

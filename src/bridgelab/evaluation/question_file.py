@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from bridgelab.benchmark.annotations import read_bytes
+from bridgelab.printable import printable_json
 
 ANSWERED = ("answer", "probability", "unknown_words")  # what an answer adds to its question's line
 
@@ -91,4 +92,4 @@ def batches(asked: Sequence[AskedLine], size: int) -> Iterator[Sequence[AskedLin
 def answer_line(asked: AskedLine, text: str, probability: float, unknown_words: Sequence[str]) -> str:
     """Return the JSON line of an answer: its question's keys, and those of `ANSWERED`."""
     added = dict(zip(ANSWERED, (text, round(probability, 6), list(unknown_words)), strict=True))
-    return json.dumps({**asked.content, **added}, ensure_ascii=False)
+    return printable_json(json.dumps({**asked.content, **added}, ensure_ascii=False))

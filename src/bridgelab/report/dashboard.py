@@ -13,6 +13,7 @@ import wandb_workspaces.workspaces as workspaces
 from pydantic import Field
 
 from bridgelab.atomic import write_text
+from bridgelab.printable import printable
 from bridgelab.report.answer import answer, compared, without_baseline
 from bridgelab.report.formats.markdown import matrix_to_markdown
 from bridgelab.report.matrix import matrix
@@ -131,11 +132,11 @@ def answer_panels(study: Path) -> list[panels.MarkdownPanel]:
         found = read_study(study)
         judged = verdict(found)
     except ValueError as error:
-        sys.stderr.write(f"the workspace has no verdict: {error}\n")
+        sys.stderr.write(printable(f"the workspace has no verdict: {error}") + "\n")
         return []
     if judged is None:
         why = without_baseline(found) or ("the workspace has no verdict: no two bridges can be compared",)
-        sys.stderr.write("".join(f"{line}\n" for line in why))
+        sys.stderr.write("".join(f"{printable(line)}\n" for line in why))
         return []
     shown = matrix(judged)
     text = "\n\n".join(

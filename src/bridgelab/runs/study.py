@@ -44,7 +44,7 @@ class Missing:
     malformed: bool = False  # there is a record, but it can't be read
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.reason}"
+        return printable(f"{self.name}: {self.reason}")
 
 
 @dataclass(frozen=True)

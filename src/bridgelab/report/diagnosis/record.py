@@ -285,7 +285,7 @@ def _on_equal_examples(by_row: Mapping[str, list[Diagnosis]]) -> dict[str, list[
         for one in own:
             if _looked_at(one) != kept:
                 print(
-                    f"left out: the diagnosis of {row}, seed {one.seed}, was of {dict(_looked_at(one))}, that of most runs of "
+                    f"left out: the diagnosis of {printable(row)}, seed {one.seed}, was of {dict(_looked_at(one))}, that of most runs of "
                     f"{dict(kept)}. Numbers are compared on the same examples only: diagnose all runs with the same options.",
                     file=sys.stderr,
                 )
