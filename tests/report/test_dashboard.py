@@ -35,6 +35,19 @@ def test_the_workspace_of_a_study_opens_with_its_verdict(simulated):
     assert "Compared: linear (64 tokens, 16.5 k parameters)" in text
 
 
+def test_a_bridges_name_is_no_markup_in_a_workspace(simulated, change):
+    """W&B shows a picture by loading it, from wherever the record of another's run says."""
+    study = simulated.write(bridges={name: {"exist": 0.7} for name in ("linear", "mlp")}, images=6)
+    for run in study.glob("bridge=mlp,*"):
+        change(run, bridge="![a](http://b.c/d) <img src=e>")
+    text = panels(dashboard(study, entity="me", project="bridgelab", save=False))["Verdict"][0]["config"][
+        "value"
+    ]
+    assert text.count("!\\[a\\](http://b.c/d) &lt;img src=e&gt;") >= 2  # what was compared, and the matrix
+    assert "![" not in text
+    assert "<img" not in text
+
+
 def test_a_study_is_found_by_its_name_from_inside_its_folder_too(simulated, monkeypatch):
     """W&B's filter on an empty name would show all runs of the project."""
     monkeypatch.chdir(simulated.write(images=6))

@@ -15,7 +15,7 @@ from pydantic import Field
 from bridgelab.atomic import write_text
 from bridgelab.printable import printable
 from bridgelab.report.answer import answer, compared, without_baseline
-from bridgelab.report.formats.markdown import matrix_to_markdown
+from bridgelab.report.formats.markdown import escape, matrix_to_markdown
 from bridgelab.report.matrix import matrix
 from bridgelab.report.summary import summarize
 from bridgelab.runs.identity import WANDB_ID
@@ -139,9 +139,8 @@ def answer_panels(study: Path) -> list[panels.MarkdownPanel]:
         sys.stderr.write("".join(f"{printable(line)}\n" for line in why))
         return []
     shown = matrix(judged)
-    text = "\n\n".join(
-        [*answer(shown), compared(summarize(found, intervals=False)), matrix_to_markdown(shown)]
-    )
+    sentences = [*answer(shown), compared(summarize(found, intervals=False))]
+    text = "\n\n".join([*map(escape, sentences), matrix_to_markdown(shown)])
     return [panels.MarkdownPanel(markdown=text, layout=panels.Layout(x=0, y=0, w=24, h=10))]
 
 

@@ -13,8 +13,8 @@ from bridgelab.report.table import Cell, StudyTables, Table
 
 def to_markdown(study: StudyTables) -> str:
     """Write pipe tables and lists of notes; characters that markdown or HTML would read as markup are escaped."""
-    notes = (f"- {_escape(note)}" for note in (*study.verdict, *study.notes))
-    return "\n".join([f"### {_escape(study.heading)}", "", *map(_table, study.tables), *notes, ""])
+    notes = (f"- {escape(note)}" for note in (*study.verdict, *study.notes))
+    return "\n".join([f"### {escape(study.heading)}", "", *map(_table, study.tables), *notes, ""])
 
 
 def matrix_to_markdown(verdict: Matrix) -> str:
@@ -23,8 +23,8 @@ def matrix_to_markdown(verdict: Matrix) -> str:
     rows = [
         [name, *(verdict.cells[name, kind].text for kind in verdict.kinds)] for name in verdict.comparators
     ]
-    lines = [_row(map(_escape, heads)), _row(["---", *["---:"] * len(verdict.kinds)])]
-    return "\n".join([*lines, *(_row(map(_escape, row)) for row in rows)])
+    lines = [_row(map(escape, heads)), _row(["---", *["---:"] * len(verdict.kinds)])]
+    return "\n".join([*lines, *(_row(map(escape, row)) for row in rows)])
 
 
 def render_markdown(template: Path, **values: Any) -> str:
@@ -40,9 +40,9 @@ def _table(table: Table) -> str:
     alignment = ["---", *["---:"] * (len(table.columns) - 1)]
     return "\n".join(
         [
-            f"**{_escape(table.title)}**",
+            f"**{escape(table.title)}**",
             "",
-            _row(map(_escape, table.columns)),
+            _row(map(escape, table.columns)),
             _row(alignment),
             *(_row(map(_cell, cells)) for _, cells in table.rows),
             "",
@@ -55,10 +55,11 @@ def _row(texts: Iterable[str]) -> str:
 
 
 def _cell(cell: Cell) -> str:
-    return _escape(f"{cell.text} ({cell.interval})" if cell.interval else cell.text)
+    return escape(f"{cell.text} ({cell.interval})" if cell.interval else cell.text)
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
+    """Return text as one line in which markdown and HTML read no markup: a picture would be loaded from wherever a name says."""
     text = html.escape(" ".join(text.split()), quote=False)
     for mark in "\\`*_[]|#~":
         text = text.replace(mark, "\\" + mark)
