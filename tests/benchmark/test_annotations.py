@@ -158,6 +158,7 @@ def test_lines_keep_their_order_and_their_separators(tmp_path):
         ('{"a": "[1, 2]"}', "line 1 is malformed (a='[1, 2]')"),
         ('[{"a": 1}]', "line 1 is malformed (it is a list)"),
         ('{"a": 1', "line 1 is malformed (unexpected"),
+        ('{"a": ' + "[" * 1010 + "]" * 1010 + "}", "line 1 is malformed (it is nested more than 254 levels deep)"),
         ('\n{"a": null}', "line 2 is malformed (a=None): each must be one JSON object with a (int). Get the file again."),
     ],
 )  # fmt: skip

@@ -46,6 +46,7 @@ def test_questions_are_read_relative_to_their_file_and_keep_their_keys(folder):
             r"line 2: it is malformed \(.*\): each line is one JSON object in UTF-8\. Write it again",
         ),
         ('{"question": ' + "[" * 100_000, "line 2: it is malformed"),
+        ("[" * 1010 + "]" * 1010, r"line 2: it is malformed \(it is nested more than 254 levels deep\)"),
         ('{"question": "\\ud800"}', "line 2: it is malformed"),  # half of a pair, which could not be printed
         ("\udcff", "line 2: it is malformed"),  # a byte that is no UTF-8
         ("[1]", r"line 2: '\[1\]' must be an object with the keys image and question"),

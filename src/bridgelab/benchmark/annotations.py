@@ -9,6 +9,7 @@ import orjson
 
 LFS_HEADER = b"version https://git-lfs.github.com/spec/"
 KEYS_IN_MESSAGE = 8
+MAX_DEPTH = 254  # levels that `orjson.dumps` writes
 GET_AGAIN = "Get the file again."
 
 
@@ -67,6 +68,22 @@ def read_text(path: Path) -> str:
         raise ValueError(f"{path} can't be read ({error}): it must be text in UTF-8. {GET_AGAIN}") from error
 
 
+def parse_json(content: bytes | str) -> Any:
+    """Return JSON of anybody's, if it is not nested so deeply that showing it in a message would end in a RecursionError.
+
+    Raises:
+        ValueError: if it is not JSON, or nested more than `MAX_DEPTH` levels deep.
+    """
+    content = content.encode() if isinstance(content, str) else content
+    value = orjson.loads(content)  # up to 1,023 levels
+    if content.count(b"[") + content.count(b"{") > MAX_DEPTH:
+        try:
+            orjson.dumps(value)  # up to MAX_DEPTH levels, and much faster than a walk
+        except orjson.JSONEncodeError as error:
+            raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep") from error
+    return value
+
+
 def read_json(path: Path, expected: str) -> Any:
     """Return the content of a JSON file.
 
@@ -78,8 +95,8 @@ def read_json(path: Path, expected: str) -> Any:
     """
     content = read_bytes(path)
     try:
-        return orjson.loads(content)
-    except orjson.JSONDecodeError as error:
+        return parse_json(content)
+    except ValueError as error:
         raise ValueError(
             f"{path} can't be read ({type(error).__name__}: {error}): it must be JSON with {expected}. {GET_AGAIN}"
         ) from error
@@ -128,7 +145,7 @@ def read_jsonl(
             continue
         value: Any = None
         try:
-            value = orjson.loads(line)
+            value = parse_json(line)
             _check_keys(value, keys)
             if check:
                 check(value)
@@ -189,6 +206,6 @@ def _other_layout(first: Any, keys: Mapping[str, type], content: bytes) -> str |
     if isinstance(first, dict):
         return describe(first) if keys.keys() - first.keys() else None
     try:
-        return describe(orjson.loads(content))  # the file as one JSON value
-    except orjson.JSONDecodeError:
+        return describe(parse_json(content))  # the file as one JSON value
+    except ValueError:
         return None

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
-
-from bridgelab.benchmark.annotations import read_bytes
+from bridgelab.benchmark.annotations import parse_json, read_bytes
 from bridgelab.printable import printable_json
 
 ANSWERED = ("answer", "probability", "unknown_words")  # what an answer adds to its question's line
@@ -59,8 +57,8 @@ def read_questions(path: Path) -> list[AskedLine]:
 
 def _object(line: bytes) -> Any:
     try:
-        return orjson.loads(line)
-    except orjson.JSONDecodeError as error:
+        return parse_json(line)
+    except ValueError as error:
         raise ValueError(
             f"it is malformed ({error}): each line is one JSON object in UTF-8. Write it again."
         ) from error

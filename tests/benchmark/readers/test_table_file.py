@@ -46,6 +46,7 @@ def test_a_line_of_a_gigabyte_is_not_read_to_its_end(tmp_path, suffix):
         ("a.jsonl", b"[1]", r"line 1 is malformed \(it is a list\): each line is one JSON object in UTF-8"),
         ("a.jsonl", b'{"a": "\xff"}', r"line 1 is malformed"),
         ("a.jsonl", b"[\n" * 3, r"line 1 is malformed"),
+        ("a.jsonl", b'{"a": ' + b"[" * 1010 + b"]" * 1010 + b"}", r"line 1 is malformed \(it is nested more than 254"),
         ("a.jsonl", table_file.LFS_HEADER + b"v1\n", r"a\.jsonl is a Git LFS pointer .*run: git lfs pull"),
         ("a.csv", b"a,b\n1\n", r"a\.csv, line 2 has 1 cells, and the header 2: .*between double quotes"),
         ("a.csv", b"a,a\n1,2\n", r"has the header \['a', 'a'\]: a name of its own is needed for each column"),

@@ -9,9 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-import orjson
-
-from bridgelab.benchmark.annotations import under
+from bridgelab.benchmark.annotations import parse_json, under
 from bridgelab.benchmark.readers.own_tables import SPLIT_NAMES
 from bridgelab.benchmark.readers.table_file import Table
 from bridgelab.benchmark.vqav2 import most_frequent_first
@@ -220,8 +218,8 @@ class RowReader:
 
     def _parsed(self, name: str, value: str) -> Any:
         try:
-            return orjson.loads(value)
-        except orjson.JSONDecodeError as error:
+            return parse_json(value)
+        except ValueError as error:
             self._refuse(name, value, f"begins like JSON and is not ({error})", "Correct it")
 
     def _text(self, name: str, value: Any) -> str:

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bridgelab.benchmark.annotations import LFS_HEADER
+from bridgelab.benchmark.annotations import LFS_HEADER, parse_json
 
 BOM = b"\xef\xbb\xbf"
 MAX_LINE = 2**20  # bytes of a line
@@ -94,7 +93,7 @@ def _json_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         if not line.strip():
             continue
         try:
-            row = orjson.loads(line)
+            row = parse_json(line)
             if not isinstance(row, dict):
                 raise ValueError(f"it is a {type(row).__name__}")
         except ValueError as error:
