@@ -347,6 +347,22 @@ def test_weights_that_lie_here_are_recorded_by_their_whole_path(tmp_path, monkey
         assert not claim(folder, config), "it is the same run again"
 
 
+@pytest.mark.parametrize("entry", ["budgets", "progress.json.new", "last.ckpt"])
+def test_a_folder_with_a_link_is_refused_before_anything_is_written(tmp_path, entry):
+    """Else a study from elsewhere decides what a training overwrites and deletes."""
+    run = tmp_path / "run"
+    (run / "wandb").mkdir(parents=True)
+    (run / "wandb" / "latest-run").symlink_to(tmp_path)  # as Weights & Biases leaves it
+    (tmp_path / "weights").touch()
+    (run / "best.ckpt").hardlink_to(tmp_path / "weights")
+    claim(run, CONFIG)
+    (run / "config.hash").unlink()
+    (run / entry).symlink_to(tmp_path / "weights")
+    with pytest.raises(ValueError, match=rf"{entry} is a link, .* remove the link\.$"):
+        claim(run, CONFIG)
+    assert not (run / "config.hash").exists()
+
+
 def test_asking_leaves_nothing_behind(tmp_path):
     assert not refuse_another(tmp_path / "new", CONFIG)
     assert not (tmp_path / "new").exists()

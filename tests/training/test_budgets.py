@@ -83,8 +83,17 @@ def test_a_run_that_begins_anew_leaves_no_budgets_of_an_earlier_training(tmp_pat
     assert list(branch_points(tmp_path, [5, 10], 0.2, anew=True).values()) == [4, 8]
     assert (folder / "5.json").exists()
     monkeypatch.setattr(rank_zero_only, "rank", 0)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").touch()
+    (folder / "10").symlink_to(outside)
     assert list(branch_points(tmp_path, [5, 10], 0.2, anew=True).values()) == [4, 8]
     assert not list(folder.iterdir())
+    folder.rmdir()
+    folder.symlink_to(outside)
+    with pytest.raises(ValueError, match="budgets is a link"):
+        branch_points(tmp_path, [5, 10], 0.2, anew=True)
+    assert (outside / "kept").exists()
 
 
 def test_smaller_budgets_are_shares_of_the_steps():

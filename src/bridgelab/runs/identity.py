@@ -177,8 +177,10 @@ def refuse_another(directory: Path, config: DictConfig) -> bool:
     `evaluate` until the record is written, so that a corrected evaluation keeps the training.
 
     Raises:
-        ValueError: if the directory holds a run of another config, or a finished one of other data, other weights or other code.
+        ValueError: if the directory holds a run of another config, or a finished one of other data, other weights or other code, or if
+            one of its own entries is a link.
     """
+    _refuse_links(directory)
     if not (directory / "config.hash").exists():
         return False
     other, own = (directory / "config.hash").read_text().strip(), config_hash(config)
@@ -212,6 +214,21 @@ def refuse_another(directory: Path, config: DictConfig) -> bool:
         _refuse_other_weights(directory, config)
         _refuse_other_code(directory, config)
     return True
+
+
+def _refuse_links(directory: Path) -> None:
+    """Refuse a directory with links among its own entries: a run that is unpacked may hold them, and training would write through them.
+
+    Folders of loggers may hold links inside, as that of Weights & Biases does.
+    """
+    links = (
+        sorted(path.name for path in directory.iterdir() if path.is_symlink()) if directory.is_dir() else []
+    )
+    if links:
+        raise ValueError(
+            f"{directory / links[0]} is a link, and a run's folder holds none, because training deletes and writes what is there. "
+            "Put the file or folder itself in its place, or remove the link."
+        )
 
 
 def _overrides(config: DictConfig, keys: list[str]) -> str:

@@ -47,11 +47,17 @@ def branch_points(
         ends: the budgets' steps.
         decay: the share of a budget in which its rate falls.
         anew: whether the run begins at its first step. Then the first process removes what an earlier training left.
+    Raises:
+        ValueError: if the folder of the budgets is a link.
     """
+    if (directory / FOLDER).is_symlink():  # what it points to is not this run's
+        raise ValueError(
+            f"{directory / FOLDER} is a link, and budgets are a folder of the run itself. Remove the link."
+        )
     (directory / FOLDER).mkdir(exist_ok=True)
     if anew and getattr(rank_zero_only, "rank", 0) == 0:
         for path in (directory / FOLDER).iterdir():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     return {
         directory / FOLDER / f"{end}.ckpt": branch_step(end, decay)
         for end in ends
