@@ -19,6 +19,7 @@ from bridgelab.bridge.published import published_choices, read_metadata, trainin
 from bridgelab.cli import main as cli
 from bridgelab.config import instantiate as building
 from bridgelab.data.image_files import read_image
+from bridgelab.evaluation.published_bridge import _run_name
 from bridgelab.report.write import report
 from bridgelab.runs.study import read_study
 from bridgelab.text.t5 import ASSETS
@@ -304,6 +305,14 @@ def test_tensors_without_a_size_are_refused(shapes):
         published_choices(tensors)
 
 
+def test_a_bridges_name_is_no_path():
+    hub, plain = "hf://x/y", {"seed": 0}
+    assert (
+        _run_name("x/../../y", hub, f"{hub}@0123456789", **plain) == "bridge=x_.._.._y,init_from=x_y@01234567"
+    )
+    assert _run_name("perceiver", "warm", "", **plain) == "bridge=perceiver,init_from=warm,seed=0"
+
+
 def test_bad_input(tiny, world, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     own = [f"benchmark.root={world}", f"paths.features={tmp_path}/features", *SMALL]
@@ -325,6 +334,7 @@ def test_bad_input(tiny, world, tmp_path, capsys, monkeypatch):
         ("number", '{"bridge": 5, "choices": {}}'),
         ("list", "[]"),
         ("null", "null"),
+        ("escape", '{"bridge": "mlp\\u001b[2J", "choices": {}}'),
         ("env", '{"bridge": "mlp", "choices": {"hidden_dim": "\\u0024{oc.env:HOME}"}}'),
     ):
         save_file(good, tmp_path / f"{name}.safetensors", {METADATA: text})
@@ -335,6 +345,7 @@ def test_bad_input(tiny, world, tmp_path, capsys, monkeypatch):
         (["evaluate", "--bridge", "number.safetensors"], "number.safetensors holds bridge=5: input should be a valid string. Write it by"),
         (["evaluate", "--bridge", "list.safetensors"], "list.safetensors is []: input should be"),
         (["evaluate", "--bridge", "null.safetensors"], "null.safetensors is None: input should be"),
+        (["evaluate", "--bridge", "escape.safetensors"], "bridge='mlp\\x1b[2J': string should match pattern"),
         (["evaluate", "--bridge", "env.safetensors"], "readable metadata (it holds an interpolation"),
         (["evaluate", "--bridge", "narrow.safetensors", *own], "mm_projector.weight have another shape"),
         (["evaluate", "--bridge", "good.safetensors", "bridge=mlp", *own], "are not in this bridge. Give the bridge the choices"),

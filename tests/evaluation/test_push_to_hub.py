@@ -488,6 +488,7 @@ WEIGHTS = save({"scale": torch.ones(())})
         ({"config.json": b"{}", "model.safetensors": WEIGHTS}, r"config.json holds bridgelab=.*field required. Choose a repository that"),
         ({"config.json": b"[1", "model.safetensors": WEIGHTS}, r"config.json is not JSON .*'bridgelab push' wrote"),
         ({"config.json": good(vision_dim="6"), "model.safetensors": WEIGHTS}, r"holds vision_dim='6': input should be a valid integer"),
+        ({"config.json": good(bridge="linear\x1b[2J"), "model.safetensors": WEIGHTS}, r"bridge='linear.*string should match pattern"),
         ({"config.json": good(choices={"init_from": "/etc/hostname"}), "model.safetensors": WEIGHTS}, r"choices has init_from, which is not a keyword"),
         ({"config.json": good(choices={"_target_": "os.system"}), "model.safetensors": WEIGHTS}, r"choices has _target_, which is not a keyword"),
         ({"config.json": good(insert="cross_attention"), "model.safetensors": WEIGHTS}, r"insert=cross_attention with cross_attention=None: blocks belong"),

@@ -38,7 +38,7 @@ class HubConfig(Checked):
     """
 
     bridgelab: str
-    bridge: str
+    bridge: Annotated[str, Field(pattern=r"^[\w./-]+$")]
     target: str
     choices: dict[str, Any]
     vision_dim: int

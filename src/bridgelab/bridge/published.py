@@ -3,8 +3,9 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field
 from pydantic_core import from_json
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -20,7 +21,7 @@ class Metadata(Checked):
     """What `bridgelab convert` writes of a published bridge."""
 
     format: str = ""
-    bridge: str
+    bridge: Annotated[str, Field(pattern=r"^[\w./-]+$")]
     choices: dict[str, Any]
 
 

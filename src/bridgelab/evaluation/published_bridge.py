@@ -224,7 +224,11 @@ def _exact(config: DictConfig, backbones: Backbones) -> str:
 
 
 def _run_name(bridge: str, source: str, exact: str, seed: int) -> str:
-    """Return a run's folder name. It has a part of the file's digest or of the commit, so that other weights are another run."""
+    """Return a run's folder name. It has a part of the file's digest or of the commit, so that other weights are another run.
+
+    A stranger's repository names the bridge: its name is part of one folder's name, and no path.
+    """
+    bridge = re.sub(r"[^\w.-]", "_", bridge)
     if source == WARM:  # whose digest is part of a run's identity; its seeds are one row of a report
         return f"bridge={bridge},init_from={WARM},seed={seed}"
     name, _, digest = exact.removeprefix(SCHEME).rpartition("@")
