@@ -32,6 +32,7 @@ GOOD = {
         ({"choices": ("yes", "no")}, "must be empty unless kind is 'choice'"),
         ({"tags": {"hops": True}}, "must be str or int"),
         ({"tags": {"hops": 0.5}}, "must be str or int"),
+        ({"tags": {"hops": 2**63}}, "must be of 64 bits"),
     ],
 )
 def test_a_field_that_breaks_its_rule(change, message):

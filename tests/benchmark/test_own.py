@@ -363,6 +363,15 @@ def test_choices_and_answers_in_a_column_each(root, write):
         Own(root, columns={"question": ["a", "b"]})
 
 
+@pytest.mark.parametrize(("most", "kind"), [(2**63 - 1, int), (2**63, str), (10**59, str)])
+def test_a_tag_in_a_csv_stays_text_if_its_numbers_fit_no_column(root, most, kind):
+    """Barcodes, for example: they ended a run when its answers were written."""
+    rows = [QUESTION | {"image": f"{k}.png", "answer": k % 2, "case": most - k % 2} for k in range(10)]
+    table(root, [row | {"case": most} if kind is int else row for row in rows])
+    examples = [one for split in ("train", "val", "test") for one in Own(root, tags=["case"]).examples(split)]
+    assert {type(one.tags["case"]) for one in examples} == {kind}
+
+
 def test_a_byte_order_mark_and_windows_line_ends_are_fine(root):
     rows = [{"image": f"{k}.png", "question": "é ?", "answer": k % 2} for k in range(10)]
     lines = [json.dumps(row, ensure_ascii=False) for row in rows]
@@ -409,6 +418,7 @@ CAPTION = {"image": "0.png", "caption": "red"}
         (QUESTION | {"tags": {"a/b": 1}}, r"tags='a/b' is the name of a tag, which holds letters"),
         (QUESTION | {"tags": {"group": 1}}, r"tags='group' is no tag: it is the column of groups"),
         (QUESTION | {"tags": {"hops": 1.5}}, r"tags=1\.5 is the tag hops, which must be a whole number"),
+        (QUESTION | {"tags": {"case": 2**63}}, r"tags=9223372036854775808 is the tag case, .* more than 64 bits fits no column\. Write it as text"),
         (QUESTION | {"tags": {"type": "x" * 61}}, r"is the tag type, .*text of at most 60 characters"),
         (CHOICE | {"choices": ["red", "red"]}, r"choices=\('red', 'red'\) repeat 'red', so that the right one is not known\. Make them differ"),
         (CHOICE | {"choices": ["red"]}, r"choices=\('red',\) must be 2 to 26"),

@@ -14,6 +14,11 @@ KINDS = ("answer", "caption", "true_false", "choice")
 TRUE_FALSE = ("true", "false")
 
 
+def fits_column(number: int) -> bool:
+    """Return whether a whole number fits a column of the record's answers, which has 64 bits."""
+    return -(2**63) <= number < 2**63
+
+
 @dataclass(frozen=True)
 class Example:
     """One example.
@@ -68,6 +73,10 @@ class Example:
             if isinstance(value, bool) or not isinstance(value, str | int):
                 self._refuse(
                     f"tags[{key!r}]", value, "must be str or int, since each tag is a column of the record"
+                )
+            if isinstance(value, int) and not fits_column(value):
+                self._refuse(
+                    f"tags[{key!r}]", value, "must be of 64 bits, as the record holds it. Write it as text"
                 )
 
     def _check_choices(self) -> None:

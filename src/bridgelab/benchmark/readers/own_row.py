@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from bridgelab.benchmark.annotations import parse_json, under
+from bridgelab.benchmark.example import fits_column
 from bridgelab.benchmark.readers.own_tables import SPLIT_NAMES
 from bridgelab.benchmark.readers.table_file import Table
 from bridgelab.benchmark.vqav2 import most_frequent_first
@@ -202,6 +203,9 @@ class RowReader:
         if isinstance(value, bool):
             return str(value).lower()  # a name: as a number it would be a level of difficulty
         if isinstance(value, int):
+            if not fits_column(value):
+                rule = f"is the tag {name}, and a number of more than 64 bits fits no column"
+                self._refuse("tags", value, rule, "Write it as text")
             return value
         if not isinstance(value, str) or len(value) > MAX_TAG or set("/=\n") & set(value):
             rule = f"is the tag {name}, which must be a whole number, or text of at most {MAX_TAG} characters without / and ="

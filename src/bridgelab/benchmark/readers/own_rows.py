@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from bridgelab.benchmark.contract import check_tags
+from bridgelab.benchmark.example import fits_column
 from bridgelab.benchmark.readers.own_row import OwnRow, RowReader, is_empty
 from bridgelab.benchmark.readers.own_tables import Source
 from bridgelab.benchmark.readers.table_file import Table
@@ -169,12 +170,15 @@ def _check_together(rows: Sequence[OwnRow], source: str) -> None:
 
 
 def _with_numbers(rows: Sequence[OwnRow]) -> list[OwnRow]:
-    """Return rows of CSVs, which have no types, with whole numbers for tags of which all values are written as such."""
+    """Return rows of CSVs, which have no types, with whole numbers for tags of which all values are written as such.
+
+    Numbers too large for a column stay text: they are names, as barcodes are.
+    """
     texts = {
         name
         for row in rows
         for name, value in row.tags.items()
-        if not str(value).isdecimal() or str(int(value)) != value
+        if not str(value).isdecimal() or str(int(value)) != value or not fits_column(int(value))
     }
     return [
         replace(row, tags={name: value if name in texts else int(value) for name, value in row.tags.items()})
