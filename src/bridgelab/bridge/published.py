@@ -42,12 +42,8 @@ def published_choices(tensors: Mapping[str, Tensor]) -> tuple[str, dict[str, Any
         if name in tensors:
             try:
                 return choices(tensors, HEAD_DIMS.get(name, 1))
-            except (
-                LookupError,
-                ValueError,
-                TypeError,
-                ArithmeticError,
-            ) as error:  # a tensor is missing, a number or empty
+            # A tensor is missing, a number or empty.
+            except (LookupError, ValueError, TypeError, ArithmeticError) as error:
                 raise ValueError(
                     f"the bridge of {name!r} is incomplete ({' '.join(str(error).split())}). Download its checkpoint again."
                 ) from error
