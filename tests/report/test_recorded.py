@@ -445,6 +445,15 @@ def test_what_is_said_of_unfinished_studies_is_of_the_records(tmp_path):
         in page
     )
     assert f"CIDEr-D is {told([one['test/cider'] for one in prose[1:]], 2)}, and linear with" in page
+    dense = [
+        f"{100 * json.loads((path / 'metrics.json').read_text())['metrics']['test/accuracy']:.2f}"
+        for bridge in ("qformer", "qformer_question")
+        for path in (tmp_path / "prose_tokens").glob(f"bridge={bridge},*miniature_dense,*")
+    ]
+    assert (
+        f"the Q-Former answers {dense[0]} % and the one that is told the question {dense[1]}, one seed each"
+        in page
+    )
     cards = unpacked(tmp_path, "patches_models") / "pretrain"
     read = json.loads((cards / "grids" / "text_grids_card.json").read_text())["words"]
     words = [100 * read[form]["mean"] for form in ("patch_like_36", "patch_like", "patch_like_144")]
